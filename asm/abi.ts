@@ -1,0 +1,119 @@
+// The contract between the kernels and their host: where each word of a task, a sequence and a work
+// item lies. Read by AssemblyScript and by TypeScript, so it holds plain enums only.
+
+/** Tensors a task refers to. Each has a record of four words in the task (see `OperandWord`). */
+export enum Operand {
+  Q = 0,
+  K = 1,
+  V = 2,
+  Out = 3,
+  Lse = 4,
+  DOut = 5,
+  DQ = 6,
+  DK = 7,
+  DV = 8,
+  DLse = 9,
+  Bias = 10,
+  Mask = 11,
+  DBias = 12,
+  PartOut = 13,
+  PartLse = 14,
+  Count = 15,
+}
+
+/** One operand record: byte address of element (0, 0, 0, 0) and byte strides of its axes. */
+export enum OperandWord {
+  Pointer = 0,
+  Batch = 4,
+  Head = 8,
+  Row = 12,
+  Bytes = 16,
+}
+
+/** A task: everything the items of one staged window share. Byte offsets. */
+export enum Task {
+  Operands = 0,
+  Sequences = 240,
+  HeadDim = 244,
+  ValueDim = 248,
+  GroupSize = 252,
+  QueryHeads = 256,
+  LengthQ = 260,
+  Flags = 264,
+  /** Keys of a tile in forward and decode, query rows of a block in backward. */
+  Tile = 268,
+  Scale = 272,
+  Softcap = 276,
+  /** DTypeCode of k and v; only decode and the slow paths read 16-bit values in place. */
+  KvDtype = 280,
+  Parts = 288,
+  PartOutBytes = 292,
+  PartLseBytes = 296,
+  Bytes = 304,
+}
+
+/** One sequence of the batch: query i sees key j when low <= j - i <= high and j < lengthK. */
+export enum Sequence {
+  LengthQ = 0,
+  LengthK = 4,
+  Low = 8,
+  High = 12,
+  Bytes = 16,
+}
+
+/** One work item: what a thread takes from the schedule. */
+export enum Item {
+  Kernel = 0,
+  Task = 4,
+  Batch = 8,
+  Head = 12,
+  RowBegin = 16,
+  RowEnd = 20,
+  KeyBegin = 24,
+  KeyEnd = 28,
+  /** Where a partial result goes; -1 for the final place. */
+  Slot = 32,
+  Window = 36,
+  Bytes = 40,
+}
+
+export enum Kernel {
+  Forward = 0,
+  Backward = 1,
+  Decode = 2,
+  Merge = 3,
+  SumQueryGradient = 4,
+}
+
+/** Features that act on single scores; a tile tests each once. */
+export enum Flag {
+  Softcap = 1,
+  Bias = 2,
+  Mask = 4,
+  BiasGradient = 8,
+  /** dK and dV continue from what an earlier row window left instead of from zero. */
+  Accumulate = 16,
+}
+
+export enum DTypeCode {
+  F32 = 0,
+  F16 = 1,
+  BF16 = 2,
+}
+
+/** Words of the control block that threads share, as indices of an Int32Array. */
+export enum Control {
+  Published = 0,
+  Next = 1,
+  Done = 2,
+  Items = 3,
+  First = 4,
+  Failed = 5,
+  Closed = 6,
+  /** Address of each thread's scratch. */
+  Scratch = 16,
+  /** Items left of each window; windows share the words in turn. */
+  Left = 320,
+  LeftCount = 160,
+  Words = 480,
+}

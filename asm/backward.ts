@@ -1,0 +1,399 @@
+// Backward: dQ, dK, dV of the query heads that share one kv head, against a range of keys
+// (FlashAttention-2, algorithm 2; five products, nothing transposed in the loops).
+//
+//   for each query head of the group, each block of up to 128 query rows
+//     Q^T, dO^T panels [D][8]; Q, dO as [8 columns][row]; -lse and -delta, delta = rowsum(dO * O) - dLse
+//     for each tile of 48 keys
+//       for each panel of 8 queries that sees a key of the tile
+//         S^T[key][8] = K . Q^T,  dP^T = V . dO^T - delta
+//         softcap, bias, masks on S;  P = 2^(S - lse),  dS = P * dP
+//         dQ^T[column][8] += K^T . dS^T
+//       dV[key] += P^T . dO,  dK[key] += dS^T . Q             rows of P^T and dS^T are the scalars
+//
+// A thread owns its keys, so dK and dV need no atomics and every sum has one fixed order.
+//
+// NaN and infinity: a query row whose q, dO, lse or delta is not finite never enters the products
+// (its lanes hold zero and P = 0); it is added afterwards, score by score. Masked scores get dS = 0 by
+// selection. What is left is a masked k or v that is not finite: it can spoil dQ only, which is tested.
+import { Flag, Item, Operand, Task } from "./abi";
+import { exactGradientRow } from "./exact_gradient";
+import { biasGradientTile } from "./features/bias";
+import { maskAny } from "./features/mask";
+import { packColumns, packPanel, unpackPanel } from "./pack";
+import { PANEL_BYTES, setPanel } from "./panel";
+import { delta, finite } from "./rows";
+import { endKey, firstKey, rowsOf, rowStride, sequenceOf, taskOf } from "./task";
+import { maskScores, SCORE_FLAGS, transformScores } from "./tile_scores";
+import {
+  BACKWARD_PITCH, blockScoreTile1, blockScoreTile6, gradientTile1x4, gradientTile1x8, gradientTile6x4,
+  gradientTile6x8, queryTile1, queryTile4, queryTile5,
+} from "./tiles.gen";
+import { exp2Constant, exp2v, LOG2E, touch } from "./vmath";
+
+/** Keys of a tile: a multiple of six for the register tile and of sixteen for mask rows. */
+const TILE: i32 = 48;
+const GROUPS: i32 = TILE / 6;
+/** Panels of the largest block: 128 / 8. */
+const PANELS: i32 = 16;
+/** A list of panel runs: a count, then (first panel, panels) pairs; runs never touch, so at most 8. */
+const RUNS_BYTES: usize = 68;
+/** Two zero vectors, two of the scale, four addresses of bias rows, two of scale * log2 e. */
+const CONSTANT_BYTES: usize = 112;
+
+// The item at hand; see forward.ts on module state.
+let task: usize = 0, flags: i32 = 0, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
+let keyBegin: i32 = 0, keyEnd: i32 = 0, D: i32 = 0, Dv: i32 = 0, kStride: usize = 0, vStride: usize = 0;
+// The block of query rows: which rows, how many panels; a bit for each row kept out of the products.
+let rowBegin: i32 = 0, rowEnd: i32 = 0, panels: i32 = 0, outcastLow: u64 = 0, outcastHigh: u64 = 0;
+// A bit for each panel with a lane that takes no part: past the last row, cast out, or without a key.
+let deadPanels: u32 = 0;
+// Scratch, in this order.
+let qT: usize = 0, gT: usize = 0, qC: usize = 0, gC: usize = 0, dqT: usize = 0, P: usize = 0, dS: usize = 0, factor: usize = 0;
+let stats: usize = 0, scales: usize = 0, spans: usize = 0, runs: usize = 0, panel: usize = 0, constants: usize = 0;
+// The tile of keys.
+let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, vTile: usize = 0;
+
+/** Bytes of scratch that a backward item with blocks of `rows` rows needs. */
+export function backwardScratch(headDim: i32, valueDim: i32, rows: i32): usize {
+  layOut(0, headDim, valueDim, rows);
+  return constants + CONSTANT_BYTES;
+}
+
+function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
+  const r = (<usize>rows + 7) & ~7, d4 = (<usize>headDim + 3) & ~3, dv4 = (<usize>valueDim + 3) & ~3;
+  qT = ws;
+  gT = qT + 4 * r * headDim;
+  qC = gT + 4 * r * valueDim;
+  gC = qC + 4 * r * d4;
+  dqT = gC + 4 * r * dv4;
+  P = dqT + 4 * r * headDim;
+  dS = P + TILE * BACKWARD_PITCH;
+  factor = dS + TILE * BACKWARD_PITCH;
+  stats = factor + TILE * BACKWARD_PITCH;
+  scales = stats + (r << 3);
+  spans = scales + (r << 3);
+  runs = spans + PANELS * 8;
+  panel = (runs + <usize>GROUPS * RUNS_BYTES + 15) & ~15;
+  constants = panel + PANEL_BYTES;
+}
+
+/**
+ * -lse log2 e and -delta of each row, [panel][2][8]; rows that are not finite are cast out.
+ *
+ * The first is rounded to float32, which alone would cost P up to 5e-7. What is lost comes back as a
+ * factor of dO and delta, which reaches dV and dS alike; `scales` holds it beside the scale of Q.
+ */
+function packStats(q: usize, qStride: usize, dOut: usize, dOutStride: usize): void {
+  const lse = rowsOf(task, Operand.Lse, batch, head), lseStride = rowStride(task, Operand.Lse);
+  const scale = load<f32>(task, Task.Scale), scalesOfDOut = scales + (<usize>panels << 5);
+  outcastLow = outcastHigh = 0;
+  deadPanels = 0;
+  for (let i = 0; i < panels << 3; ++i) {
+    let m: f32 = -Infinity, s: f32 = 0, factor: f32 = 1;
+    if (rowBegin + i < rowEnd) {
+      const l = load<f32>(lse + <usize>(rowBegin + i) * lseStride), d = delta(task, batch, head, rowBegin + i);
+      if (!(l < Infinity && finite(q + <usize>i * qStride, D) && finite(dOut + <usize>i * dOutStride, Dv) && d - d == 0)) {
+        if (i < 64) outcastLow |= <u64>1 << i;
+        else outcastHigh |= <u64>1 << (i - 64);
+      } else if (l > -Infinity) {
+        const exact = -<f64>l * 1.4426950408889634;
+        m = <f32>exact;
+        factor = <f32>(1 + (exact - <f64>m) * 0.6931471805599453);
+        s = -d * factor;
+      }
+    }
+    if (m == -Infinity) deadPanels |= 1 << (i >> 3);
+    const at = stats + (<usize>(i >> 3) << 6) + (<usize>(i & 7) << 2);
+    store<f32>(at, m);
+    store<f32>(at, s, 32);
+    store<f32>(scales + (<usize>i << 2), scale);
+    store<f32>(scalesOfDOut + (<usize>i << 2), factor);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function outcast(i: i32): bool {
+  return <bool>((i < 64 ? outcastLow >> i : outcastHigh >> (i - 64)) & 1);
+}
+
+/** Zeroes the lanes and columns of rows that were cast out. */
+function clearOutcasts(): void {
+  const padded = panels << 3;
+  for (let i = 0; i < rowEnd - rowBegin; ++i) {
+    if (!outcast(i)) continue;
+    clearLane(qT, D, i);
+    clearLane(gT, Dv, i);
+    clearColumns(qC, D, i, padded);
+    clearColumns(gC, Dv, i, padded);
+  }
+}
+
+function clearLane(packed: usize, n: i32, i: i32): void {
+  const lane = packed + <usize>(i >> 3) * (<usize>n << 5) + (<usize>(i & 7) << 2);
+  for (let d = 0; d < n; ++d) store<f32>(lane + (<usize>d << 5), 0);
+}
+
+function clearColumns(packed: usize, n: i32, i: i32, padded: i32): void {
+  for (let d = 0; d < n; d += 8) {
+    const half = d + 4 >= n, at = packed + <usize>d * (<usize>padded << 2) + (<usize>i << (half ? 4 : 5));
+    memory.fill(at, 0, half ? 16 : 32);
+  }
+}
+
+function packBlock(): void {
+  const qStride = rowStride(task, Operand.Q), dOutStride = rowStride(task, Operand.DOut), rows = rowEnd - rowBegin;
+  const q = rowsOf(task, Operand.Q, batch, head) + <usize>rowBegin * qStride;
+  const dOut = rowsOf(task, Operand.DOut, batch, head) + <usize>rowBegin * dOutStride;
+  packStats(q, qStride, dOut, dOutStride);
+  const scalesOfDOut = scales + (<usize>panels << 5);
+  for (let p = 0; p < panels; ++p) {
+    const r = <usize>p << 3;
+    packPanel(q + r * qStride, qStride, qT + <usize>p * (<usize>D << 5), rows - (p << 3), D, constants + 80);
+    packPanel(dOut + r * dOutStride, dOutStride, gT + <usize>p * (<usize>Dv << 5), rows - (p << 3), Dv, scalesOfDOut + (r << 2));
+  }
+  packColumns(q, qStride, qC, rows, panels << 3, D, scales);
+  packColumns(dOut, dOutStride, gC, rows, panels << 3, Dv, scalesOfDOut);
+  if (outcastLow | outcastHigh) clearOutcasts();
+  memory.fill(dqT, 0, <usize>panels * (<usize>D << 5));
+}
+
+/** A product of keys [from, to) of the tile with one panel, into rows of P or dS. */
+function scoreProduct(rows: usize, stride: usize, packed: usize, dst: usize, from: i32, to: i32, n: i32, start: usize): void {
+  let j = from;
+  for (; j + 6 <= to; j += 6) {
+    blockScoreTile6(rows + <usize>j * stride, packed, dst + <usize>j * BACKWARD_PITCH, n, stride, start);
+  }
+  if (j == to) return;
+  if (to >= 6) {
+    j = to - 6;
+    blockScoreTile6(rows + <usize>j * stride, packed, dst + <usize>j * BACKWARD_PITCH, n, stride, start);
+  } else {
+    for (; j < to; ++j) blockScoreTile1(rows + <usize>j * stride, packed, dst + <usize>j * BACKWARD_PITCH, n, stride, start);
+  }
+}
+
+/** P = 2^(S - lse), dS = P * dP in place for n keys of one panel; -lse in the two vectors at `start`. */
+function probabilities(p: usize, w: usize, n: i32, start: usize): void {
+  const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3);
+  const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
+  const m0 = v128.load(start), m1 = v128.load(start, 16);
+  for (; n > 0; --n) {
+    const a = exp2v(f32x4.add(v128.load(p), m0), lo, mg, k5, k4, k3, k2, k1, k0);
+    const b = exp2v(f32x4.add(v128.load(p, 16), m1), lo, mg, k5, k4, k3, k2, k1, k0);
+    v128.store(p, a);
+    v128.store(p, b, 16);
+    v128.store(w, f32x4.mul(a, v128.load(w)));
+    v128.store(w, f32x4.mul(b, v128.load(w, 16)), 16);
+    p += BACKWARD_PITCH;
+    w += BACKWARD_PITCH;
+  }
+}
+
+/** x = 0 where S is minus infinity: a masked k, v or dO must not reach dS through 0 * NaN. */
+function silenceMasked(p: usize, x: usize, n: i32): void {
+  const masked = f32x4.splat(-Infinity);
+  for (; n > 0; --n) {
+    v128.store(x, v128.andnot(v128.load(x), f32x4.eq(v128.load(p), masked)));
+    v128.store(x, v128.andnot(v128.load(x, 16), f32x4.eq(v128.load(p, 16), masked)), 16);
+    p += BACKWARD_PITCH;
+    x += BACKWARD_PITCH;
+  }
+}
+
+/** Hides every key from the lanes that take no part: their zeros times an infinite k would be NaN. */
+function hideDeadLanes(start: usize): void {
+  for (let lane: usize = 0; lane < 32; lane += 4) {
+    if (load<f32>(start + lane) == -Infinity) store<i32>(panel + lane, i32.MAX_VALUE);
+  }
+}
+
+function multiply(p: usize, by: usize, n: i32): void {
+  for (; n > 0; --n) {
+    v128.store(p, f32x4.mul(v128.load(p), v128.load(by)));
+    v128.store(p, f32x4.mul(v128.load(p, 16), v128.load(by, 16)), 16);
+    p += BACKWARD_PITCH;
+    by += BACKWARD_PITCH;
+  }
+}
+
+/** dQ^T += K^T . dS^T over n keys: columns in fives and fours, single ones only where D needs them. */
+function queryProduct(k: usize, ds: usize, dq: usize, n: i32): void {
+  const fours = (4 * D) % 5;
+  let d = 0;
+  if (D >= 4 * fours) {
+    for (const end = D - 4 * fours; d < end; d += 5) queryTile5(k + (<usize>d << 2), ds, dq + (<usize>d << 5), n, kStride);
+  }
+  for (; d + 4 <= D; d += 4) queryTile4(k + (<usize>d << 2), ds, dq + (<usize>d << 5), n, kStride);
+  for (; d < D; ++d) queryTile1(k + (<usize>d << 2), ds, dq + (<usize>d << 5), n, kStride);
+}
+
+/** One panel against the tile: P, dS and dQ. Notes the span of keys it computed. */
+function visitPanel(p: i32): void {
+  const first = rowBegin + (p << 3), last = min(first + 7, rowEnd - 1), span = spans + (<usize>p << 3);
+  let from = max(0, firstKey(sequence, first) - tileKey), to = min(tileKeys, endKey(sequence, last) - tileKey);
+  store<i32>(span, 0);
+  store<i32>(span, 0, 4);
+  if (from >= to) return;
+  from = from / 6 * 6; // whole groups of six keys; the mask takes out what is too much
+  to = min(tileKeys, (to + 5) / 6 * 6);
+  const start = stats + (<usize>p << 6), dead = (deadPanels >> p & 1) != 0;
+  const crossed = dead || from < firstKey(sequence, last) - tileKey || to > endKey(sequence, first) - tileKey;
+  if (flags != 0 || crossed) setPanel(panel, task, flags, sequence, batch, head, first, rowEnd);
+  if (dead) hideDeadLanes(start);
+  const masked = crossed || (flags & Flag.Mask) != 0;
+  if (flags & Flag.Mask && !maskAny(panel + 96, 8, tileKey, tileKey + to)) return;
+  store<i32>(span, from);
+  store<i32>(span, to, 4);
+
+  const n = to - from, at = <usize>from * BACKWARD_PITCH + (<usize>p << 5), s = P + at, w = dS + at, f = factor + at;
+  // from zero, not from -lse: partial sums as large as lse would round away what the scores say
+  scoreProduct(kTile, kStride, qT + <usize>p * (<usize>D << 5), P + (<usize>p << 5), from, to, D, constants);
+  scoreProduct(vTile, vStride, gT + <usize>p * (<usize>Dv << 5), dS + (<usize>p << 5), from, to, Dv, start + 32);
+  if (flags & SCORE_FLAGS) {
+    transformScores(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, flags & Flag.Softcap ? f : 0);
+  }
+  if (masked) maskScores(flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, crossed);
+  if (masked || flags & Flag.Bias) {
+    silenceMasked(s, w, n);
+    if (flags & Flag.Softcap) silenceMasked(s, f, n);
+  }
+  probabilities(s, w, n, start);
+  if (flags & Flag.BiasGradient) biasGradient(w, n, tileKey + from, first);
+  if (flags & Flag.Softcap) multiply(w, f, n);
+  queryProduct(kTile + <usize>from * kStride, w, dqT + <usize>p * (<usize>D << 5), n);
+}
+
+function biasGradient(ds: usize, n: i32, key: i32, first: i32): void {
+  const rows = rowsOf(task, Operand.DBias, batch, head), stride = rowStride(task, Operand.DBias);
+  const addresses = constants + 64;
+  for (let g = 0; g < 8 && first + g < rowEnd; g += 4) {
+    for (let i: usize = 0; i < 4; ++i) store<usize>(addresses + (i << 2), rows + (<usize>(first + g) + i) * stride);
+    biasGradientTile(ds + (<usize>g << 2), BACKWARD_PITCH, n, key, addresses, min(4, rowEnd - first - g));
+  }
+}
+
+/** For each group of six keys, the runs of panels that computed it. */
+function listRuns(): void {
+  for (let g = 0; g * 6 < tileKeys; ++g) {
+    const list = runs + <usize>g * RUNS_BYTES;
+    let count = 0, open = false;
+    for (let p = 0; p < panels; ++p) {
+      const span = spans + (<usize>p << 3), inside = load<i32>(span) <= g * 6 && g * 6 < load<i32>(span, 4);
+      if (inside && !open) {
+        store<i32>(list + (<usize>count << 3), p, 4);
+        store<i32>(list + (<usize>count << 3), 0, 8);
+        ++count;
+      }
+      if (inside) {
+        const entry = list + (<usize>(count - 1) << 3);
+        store<i32>(entry, load<i32>(entry, 8) + 1, 8);
+      }
+      open = inside;
+    }
+    store<i32>(list, count);
+  }
+}
+
+/** gradient[key] += rows of `scalars` . `columns` over the runs of panels, for the keys of the tile. */
+function keyProduct(scalars: usize, packed: usize, gradient: usize, stride: usize, n: i32): void {
+  const padded = <usize>panels << 3;
+  for (let d = 0; d < n; d += 8) {
+    const full = d + 4 < n, shift: usize = full ? 5 : 4, b = packed + <usize>d * (padded << 2);
+    for (let g = 0; g * 6 < tileKeys; ++g) {
+      const list = runs + <usize>g * RUNS_BYTES, keys = min(6, tileKeys - g * 6);
+      const c = gradient + <usize>(g * 6) * stride + (<usize>d << 2), a = scalars + <usize>(g * 6) * BACKWARD_PITCH;
+      for (let r = 0; r < load<i32>(list); ++r) {
+        const first = <usize>load<i32>(list + (<usize>r << 3), 4), rows = load<i32>(list + (<usize>r << 3), 8) << 3;
+        const ap = a + (first << 5), bp = b + (first << 3 << shift);
+        if (keys == 6) {
+          if (full) gradientTile6x8(ap, bp, c, rows, stride);
+          else gradientTile6x4(ap, bp, c, rows, stride);
+        } else {
+          for (let t: usize = 0; t < <usize>keys; ++t) {
+            if (full) gradientTile1x8(ap + t * BACKWARD_PITCH, bp, c + t * stride, rows, stride);
+            else gradientTile1x4(ap + t * BACKWARD_PITCH, bp, c + t * stride, rows, stride);
+          }
+        }
+      }
+    }
+  }
+}
+
+/** All keys of the item that the block sees. */
+function visitTiles(kv: i32): void {
+  const k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
+  const dkStride = rowStride(task, Operand.DK), dvStride = rowStride(task, Operand.DV);
+  const dk = rowsOf(task, Operand.DK, batch, kv), dv = rowsOf(task, Operand.DV, batch, kv);
+  const end = min(keyEnd, endKey(sequence, rowEnd - 1)), begin = max(keyBegin, firstKey(sequence, rowBegin));
+  for (tileKey = keyBegin + (begin - keyBegin) / TILE * TILE; tileKey < end; tileKey += TILE) {
+    tileKeys = min(TILE, end - tileKey);
+    kTile = k + <usize>tileKey * kStride;
+    vTile = v + <usize>tileKey * vStride;
+    const dkTile = dk + <usize>tileKey * dkStride, dvTile = dv + <usize>tileKey * dvStride;
+    if (kStride == <usize>D << 2) touch(kTile, <usize>tileKeys * kStride);
+    if (vStride == <usize>Dv << 2) touch(vTile, <usize>tileKeys * vStride);
+    if (dkStride == <usize>D << 2) touch(dkTile, <usize>tileKeys * dkStride);
+    if (dvStride == <usize>Dv << 2) touch(dvTile, <usize>tileKeys * dvStride);
+    for (let p = 0; p < panels; ++p) visitPanel(p);
+    listRuns();
+    keyProduct(P, gC, dvTile, dvStride, Dv);
+    keyProduct(dS, qC, dkTile, dkStride, D);
+  }
+}
+
+/** dQ rows of the block, and the rows that were cast out. `slot` -1 is dQ itself, others hold a partial sum. */
+function writeRows(slot: i32): void {
+  const target = slot >= 0 ? Operand.PartOut : Operand.DQ, stride = rowStride(task, target);
+  const dq = rowsOf(task, target, batch, head) + (slot > 0 ? <usize>slot * load<usize>(task, Task.PartOutBytes) : 0);
+  for (let p = 0; p < panels; ++p) {
+    const first = rowBegin + (p << 3), rows = min(8, rowEnd - first);
+    const bad = unpackPanel(dqT + <usize>p * (<usize>D << 5), constants + 32, dq + <usize>first * stride, stride, rows, D);
+    for (let i = 0; i < rows; ++i) {
+      const out = outcast((p << 3) + i);
+      if (out || bad >> i & 1) exactGradientRow(task, batch, head, first + i, keyBegin, keyEnd, dq + <usize>(first + i) * stride, out);
+    }
+  }
+}
+
+/** Clears the rows of dK or dV that the item owns, padding up to four columns included. */
+function clearKeys(operand: i32, kv: i32, n: i32): void {
+  const stride = rowStride(task, operand);
+  let row = rowsOf(task, operand, batch, kv) + <usize>keyBegin * stride;
+  for (let j = keyBegin; j < keyEnd; ++j, row += stride) memory.fill(row, 0, <usize>((n + 3) & ~3) << 2);
+}
+
+export function backwardItem(item: usize, ws: usize): void {
+  task = taskOf(item);
+  flags = load<i32>(task, Task.Flags) & ~Flag.Accumulate;
+  batch = load<i32>(item, Item.Batch);
+  sequence = sequenceOf(task, batch);
+  keyBegin = load<i32>(item, Item.KeyBegin);
+  keyEnd = load<i32>(item, Item.KeyEnd);
+  D = load<i32>(task, Task.HeadDim);
+  Dv = load<i32>(task, Task.ValueDim);
+  kStride = rowStride(task, Operand.K);
+  vStride = rowStride(task, Operand.V);
+  const kv = load<i32>(item, Item.Head), group = load<i32>(task, Task.GroupSize), block = load<i32>(task, Task.Tile);
+  const from = load<i32>(item, Item.RowBegin), to = load<i32>(item, Item.RowEnd), slot = load<i32>(item, Item.Slot);
+  layOut(ws, D, Dv, block);
+  if (!(load<i32>(task, Task.Flags) & Flag.Accumulate)) {
+    clearKeys(Operand.DK, kv, D);
+    clearKeys(Operand.DV, kv, Dv);
+  }
+  const scale = f32x4.splat(load<f32>(task, Task.Scale));
+  memory.fill(constants, 0, 32);
+  v128.store(constants, scale, 32);
+  v128.store(constants, scale, 48);
+  v128.store(constants, f32x4.mul(scale, f32x4.splat(LOG2E)), 80);
+  v128.store(constants, f32x4.mul(scale, f32x4.splat(LOG2E)), 96);
+  for (head = kv * group; head < (kv + 1) * group; ++head) {
+    for (rowBegin = from; rowBegin < to; rowBegin += block) {
+      rowEnd = min(rowBegin + block, to);
+      panels = (rowEnd - rowBegin + 7) >> 3;
+      packBlock();
+      visitTiles(kv);
+      writeRows(slot);
+    }
+  }
+}

@@ -1,0 +1,50 @@
+// Bias: s += bias[i][j]. Rows of bias run along keys, score tiles along queries: four keys of four
+// rows are transposed at a time. A bias of minus infinity masks, whatever the score was: NaN from a
+// masked key must not survive it, so the sum is not left to arithmetic.
+import { LOG2E, madd } from "../vmath";
+
+// @ts-ignore: decorator
+@inline
+function add(sp: usize, bias: v128, log2e: v128, masked: v128): void {
+  v128.store(sp, v128.bitselect(masked, madd(bias, log2e, v128.load(sp)), f32x4.eq(bias, masked)));
+}
+
+/** Adds bias to n scores of four lanes, the first of them for key `key`. `rows`: four row addresses. */
+export function biasTile(sp: usize, pitch: usize, n: i32, key: i32, rows: usize): void {
+  const log2e = f32x4.splat(LOG2E), masked = f32x4.splat(-Infinity), at = <usize>key << 2;
+  const r0 = load<usize>(rows) + at, r1 = load<usize>(rows, 4) + at, r2 = load<usize>(rows, 8) + at, r3 = load<usize>(rows, 12) + at;
+  let j: usize = 0;
+  for (const end = <usize>(n & ~3) << 2; j < end; j += 16) {
+    const a = v128.load(r0 + j), b = v128.load(r1 + j), c = v128.load(r2 + j), d = v128.load(r3 + j);
+    const u0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5), u1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+    const u2 = v128.shuffle<f32>(c, d, 0, 4, 1, 5), u3 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+    add(sp, v128.shuffle<f32>(u0, u2, 0, 1, 4, 5), log2e, masked);
+    sp += pitch;
+    add(sp, v128.shuffle<f32>(u0, u2, 2, 3, 6, 7), log2e, masked);
+    sp += pitch;
+    add(sp, v128.shuffle<f32>(u1, u3, 0, 1, 4, 5), log2e, masked);
+    sp += pitch;
+    add(sp, v128.shuffle<f32>(u1, u3, 2, 3, 6, 7), log2e, masked);
+    sp += pitch;
+  }
+  for (const end = <usize>n << 2; j < end; j += 4) {
+    const b = f32x4(load<f32>(r0 + j), load<f32>(r1 + j), load<f32>(r2 + j), load<f32>(r3 + j));
+    add(sp, b, log2e, masked);
+    sp += pitch;
+  }
+}
+
+/**
+ * dBias[i][j] += dS[j][lane] for the first `lanes` of four lanes. Rows that the bias broadcasts share
+ * an address, so lanes are added one after the other.
+ */
+export function biasGradientTile(dsp: usize, pitch: usize, n: i32, key: i32, rows: usize, lanes: i32): void {
+  for (let lane = 0; lane < lanes; ++lane) {
+    let row = load<usize>(rows + (<usize>lane << 2)) + (<usize>key << 2), p = dsp + (<usize>lane << 2);
+    for (let j = 0; j < n; ++j) {
+      store<f32>(row, load<f32>(row) + load<f32>(p));
+      row += 4;
+      p += pitch;
+    }
+  }
+}

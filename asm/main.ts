@@ -1,0 +1,34 @@
+// What the host calls: run one work item; how much scratch an item needs; conversions of storage types.
+import { Item, Kernel } from "./abi";
+import { backwardItem, backwardScratch } from "./backward";
+import { narrow, widen } from "./convert";
+import { decodeItem, decodeScratch } from "./decode";
+import { forwardItem, forwardScratch } from "./forward";
+import { mergeItem, sumQueryGradientItem } from "./merge";
+
+export { backwardScratch, decodeScratch, forwardScratch, narrow, widen };
+
+/** 1 in the build whose products and sums are fused. */
+export function relaxed(): i32 {
+  return ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
+}
+
+/**
+ * Runs the item whose address is at `ticket`, with the scratch whose address is at `scratch`; returns
+ * its window. For workers: in JavaScript their view of a memory that another thread grew may be old.
+ */
+export function runTicket(ticket: usize, scratch: usize): i32 {
+  const item = load<usize>(ticket);
+  run(item, load<usize>(scratch));
+  return load<i32>(item, Item.Window);
+}
+
+/** Runs one work item with `ws` as this thread's scratch. */
+export function run(item: usize, ws: usize): void {
+  const kernel = load<i32>(item, Item.Kernel);
+  if (kernel == Kernel.Forward) forwardItem(item, ws);
+  else if (kernel == Kernel.Backward) backwardItem(item, ws);
+  else if (kernel == Kernel.Decode) decodeItem(item, ws);
+  else if (kernel == Kernel.Merge) mergeItem(item);
+  else sumQueryGradientItem(item);
+}

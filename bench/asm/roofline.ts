@@ -1,0 +1,104 @@
+// What this machine can do at most from WebAssembly: the yardsticks of every share in the report.
+
+/**
+ * Twelve independent chains of fused multiply-adds. Two pipes of four cycles need eight to be full;
+ * twelve is what a register tile keeps. 48 multiply-adds of four lanes in one turn of the loop.
+ */
+export function multiplyAdd(operands: usize, turns: i32): f32 {
+  const x = v128.load(operands), y = v128.load(operands, 16);
+  let a = x, b = y, c = x, d = y, e = x, f = y, g = x, h = y, i = x, j = y, k = x, l = y;
+  for (; turns > 0; --turns) {
+    a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
+    c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
+    e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);
+    g = f32x4.relaxed_madd(x, y, g); h = f32x4.relaxed_madd(x, y, h);
+    i = f32x4.relaxed_madd(x, y, i); j = f32x4.relaxed_madd(x, y, j);
+    k = f32x4.relaxed_madd(x, y, k); l = f32x4.relaxed_madd(x, y, l);
+
+    a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
+    c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
+    e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);
+    g = f32x4.relaxed_madd(x, y, g); h = f32x4.relaxed_madd(x, y, h);
+    i = f32x4.relaxed_madd(x, y, i); j = f32x4.relaxed_madd(x, y, j);
+    k = f32x4.relaxed_madd(x, y, k); l = f32x4.relaxed_madd(x, y, l);
+
+    a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
+    c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
+    e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);
+    g = f32x4.relaxed_madd(x, y, g); h = f32x4.relaxed_madd(x, y, h);
+    i = f32x4.relaxed_madd(x, y, i); j = f32x4.relaxed_madd(x, y, j);
+    k = f32x4.relaxed_madd(x, y, k); l = f32x4.relaxed_madd(x, y, l);
+
+    a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
+    c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
+    e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);
+    g = f32x4.relaxed_madd(x, y, g); h = f32x4.relaxed_madd(x, y, h);
+    i = f32x4.relaxed_madd(x, y, i); j = f32x4.relaxed_madd(x, y, j);
+    k = f32x4.relaxed_madd(x, y, k); l = f32x4.relaxed_madd(x, y, l);
+  }
+  // All twelve must be used, or the compiler drops the chains that nobody reads.
+  const left = f32x4.add(f32x4.add(f32x4.add(a, b), f32x4.add(c, d)), f32x4.add(e, f));
+  const right = f32x4.add(f32x4.add(f32x4.add(g, h), f32x4.add(i, j)), f32x4.add(k, l));
+  return f32x4.extract_lane(f32x4.add(left, right), 0);
+}
+
+/** Reads `bytes` (a multiple of 128) in address order. */
+export function readForward(from: usize, bytes: usize): i32 {
+  let a = i32x4.splat(0), b = a, c = a, d = a;
+  for (const end = from + bytes; from < end; from += 128) {
+    a = v128.or(a, v128.load(from)); b = v128.or(b, v128.load(from, 16));
+    c = v128.or(c, v128.load(from, 32)); d = v128.or(d, v128.load(from, 48));
+    a = v128.or(a, v128.load(from, 64)); b = v128.or(b, v128.load(from, 80));
+    c = v128.or(c, v128.load(from, 96)); d = v128.or(d, v128.load(from, 112));
+  }
+  return i32x4.extract_lane(v128.or(v128.or(a, b), v128.or(c, d)), 0);
+}
+
+/** Copies `bytes` (a multiple of 128) in address order with vector loads and stores. */
+export function copyForward(to: usize, from: usize, bytes: usize): void {
+  for (const end = from + bytes; from < end; from += 128, to += 128) {
+    v128.store(to, v128.load(from)); v128.store(to, v128.load(from, 16), 16);
+    v128.store(to, v128.load(from, 32), 32); v128.store(to, v128.load(from, 48), 48);
+    v128.store(to, v128.load(from, 64), 64); v128.store(to, v128.load(from, 80), 80);
+    v128.store(to, v128.load(from, 96), 96); v128.store(to, v128.load(from, 112), 112);
+  }
+}
+
+/** The engine's own copy instruction: what staging host tensors uses. */
+export function copyBulk(to: usize, from: usize, bytes: usize): void {
+  memory.copy(to, from, bytes);
+}
+
+/**
+ * 2^x of `bytes` (a multiple of 64) of numbers at most 0: split off the integer with the rounding
+ * trick, a polynomial of degree 5, the integer into the exponent. `table` holds eight vectors
+ * (see roofline.ts); they are loaded once because V8 rebuilds a constant vector at every use.
+ */
+export function exponential(to: usize, from: usize, bytes: usize, table: usize): void {
+  const low = v128.load(table), magic = v128.load(table, 16);
+  const k5 = v128.load(table, 32), k4 = v128.load(table, 48), k3 = v128.load(table, 64);
+  const k2 = v128.load(table, 80), k1 = v128.load(table, 96), k0 = v128.load(table, 112);
+  for (const end = from + bytes; from < end; from += 64, to += 64) {
+    v128.store(to, power2(v128.load(from), low, magic, k5, k4, k3, k2, k1, k0));
+    v128.store(to, power2(v128.load(from, 16), low, magic, k5, k4, k3, k2, k1, k0), 16);
+    v128.store(to, power2(v128.load(from, 32), low, magic, k5, k4, k3, k2, k1, k0), 32);
+    v128.store(to, power2(v128.load(from, 48), low, magic, k5, k4, k3, k2, k1, k0), 48);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function power2(
+  x: v128, low: v128, magic: v128,
+  k5: v128, k4: v128, k3: v128, k2: v128, k1: v128, k0: v128,
+): v128 {
+  x = f32x4.pmax(low, x);
+  const shifted = f32x4.add(x, magic);
+  x = f32x4.sub(x, f32x4.sub(shifted, magic));
+  let p = f32x4.relaxed_madd(x, k5, k4);
+  p = f32x4.relaxed_madd(p, x, k3);
+  p = f32x4.relaxed_madd(p, x, k2);
+  p = f32x4.relaxed_madd(p, x, k1);
+  p = f32x4.relaxed_madd(p, x, k0);
+  return f32x4.mul(p, i32x4.shl(shifted, 23));
+}

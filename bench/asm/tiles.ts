@@ -1,0 +1,48 @@
+// The product's own register tiles, run over operands that stay in the first-level cache. Every
+// export takes the address of its operands (256 KiB of ones), the head dimension and how often to
+// run, and returns the work of one run: floating-point operations, or vectors of four for softmax.
+
+import { gradientTile6x8, outputTile6, queryTile5, scoreTile6 } from "../../asm/tiles.gen";
+import { softmaxTile } from "../../asm/softmax";
+
+const KIB: usize = 1024;
+/** Keys of a forward tile, queries and keys of a backward one: what the kernels use at D 64. */
+const FORWARD_KEYS: i32 = 384, BACKWARD_QUERIES: i32 = 128, BACKWARD_KEYS: i32 = 48;
+
+/** S^T[6 keys][8 queries] = K · Q^T over the head dimension. */
+export function benchScoreTile(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, scores = base + 64 * KIB, state = base + 80 * KIB;
+  for (; repeats > 0; --repeats) scoreTile6(base, panel, scores, headDim, <usize>headDim << 2, state);
+  return 2 * 6 * 8 * headDim;
+}
+
+/** O^T[6 columns][8 queries] += V^T · P^T over a tile of keys. */
+export function benchOutputTile(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 64 * KIB, out = base + 96 * KIB;
+  for (; repeats > 0; --repeats) outputTile6(base, panel, out, FORWARD_KEYS, <usize>(FORWARD_KEYS + 16) << 2);
+  return 2 * 6 * 8 * FORWARD_KEYS;
+}
+
+/**
+ * 2^S and its sums over a tile of keys. The scores are those of the run before, exponentials of
+ * exponentials: no branch depends on them, and the state keeps the maximum from moving.
+ */
+export function benchSoftmax(base: usize, headDim: i32, repeats: i32): i32 {
+  const state = base + 64 * KIB, out = base + 65 * KIB;
+  for (; repeats > 0; --repeats) softmaxTile(base, FORWARD_KEYS, state, out, headDim);
+  return FORWARD_KEYS * 2;
+}
+
+/** dV or dK [6 keys][8 columns] += P or dS · dO or Q over the queries of a block. */
+export function benchGradTile(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, out = base + 64 * KIB;
+  for (; repeats > 0; --repeats) gradientTile6x8(base, panel, out, BACKWARD_QUERIES, <usize>headDim << 2);
+  return 2 * 6 * 8 * BACKWARD_QUERIES;
+}
+
+/** dQ^T[5 columns][8 queries] += K^T · dS^T over the keys of a tile. */
+export function benchQueryTile(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 64 * KIB, out = base + 128 * KIB;
+  for (; repeats > 0; --repeats) queryTile5(base, panel, out, BACKWARD_KEYS, <usize>headDim << 2);
+  return 2 * 5 * 8 * BACKWARD_KEYS;
+}

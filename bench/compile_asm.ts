@@ -1,0 +1,56 @@
+/**
+ * Compiles the AssemblyScript of this folder in process, when a bench starts: a compiled bench
+ * kernel in the repository could go stale without anybody noticing.
+ * @module
+ */
+
+import asc from "assemblyscript/asc";
+import { readFile } from "node:fs/promises";
+
+/**
+ * `-O3` costs these kernels almost half their speed: its SSA passes undo the register choice that
+ * the text makes. These two passes only give locals back. Same flags as the product's build.
+ */
+const FLAGS = [
+  ..."-O0 --runPasses coalesce-locals,vacuum --noAssert --runtime stub --importMemory".split(" "),
+  ..."--use abort= --enable simd,relaxed-simd,bulk-memory".split(" "),
+];
+
+const REPOSITORY = new URL("../", import.meta.url);
+
+/**
+ * Compiles a source of the repository, given by its path without `.ts`, such as
+ * `bench/asm/roofline`. `generated` holds sources that exist only as text, by path.
+ */
+export async function compileAsm(
+  entry: string,
+  generated: Readonly<Record<string, string>> = {},
+): Promise<WebAssembly.Module> {
+  let binary: Uint8Array<ArrayBuffer> | undefined;
+  const messages: string[] = [];
+  const collect = {
+    write(text: string | Uint8Array): boolean {
+      messages.push(String(text));
+      return true;
+    },
+  };
+  const { error } = await asc.main([`${entry}.ts`, "--outFile", `${entry}.wasm`, ...FLAGS], {
+    readFile: (name: string) => generated[name] ?? source(name),
+    writeFile: (_name: string, contents: string | Uint8Array) => {
+      if (typeof contents !== "string") binary = new Uint8Array(contents);
+    },
+    listFiles: () => [],
+    stdout: collect,
+    stderr: collect,
+  });
+  if (error || !binary) throw new Error(`Cannot compile ${entry}.ts:\n${messages.join("")}`);
+  return await WebAssembly.compile(binary);
+}
+
+async function source(name: string): Promise<string | null> {
+  try {
+    return await readFile(new URL(name, REPOSITORY), "utf8");
+  } catch {
+    return null;
+  }
+}

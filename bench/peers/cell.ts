@@ -1,0 +1,127 @@
+/**
+ * One cell of the comparison: a job given to several contenders, each in its own process, taking
+ * turns. All of them are alive during the whole cell, so that every round sees the same machine.
+ * @module
+ */
+
+import { samplesFor, summarize, type Timing } from "../measure.ts";
+import { ContenderProcess } from "./process.ts";
+import type { Job } from "./job.ts";
+
+/** What one contender did with one job: a timing, or the reason why there is none. */
+export interface Entry {
+  readonly job: Job;
+  readonly timing?: Timing;
+  readonly peakBytes?: number;
+  readonly own?: Readonly<Record<string, number>>;
+  readonly failed?: string;
+}
+
+export interface CellOptions {
+  /** 0: only the warm-up call, for jobs of many seconds whose memory is the question. */
+  readonly samples: number;
+  /** Milliseconds of timed calls for each contender. */
+  readonly budgetMs: number;
+  readonly warmUpMs: number;
+  /** Milliseconds after which a contender is given up: start, or one answer. */
+  readonly limitMs: number;
+}
+
+/** Below this a sample is made of several calls. */
+const SHORTEST_SAMPLE_MS = 5;
+/** Time for the previous contender's worker threads to stop spinning. */
+const SETTLE_MS = 15;
+
+interface Lane {
+  readonly process: ContenderProcess;
+  readonly calls: number;
+  readonly wanted: number;
+  readonly times: number[];
+  readonly warmMs: number;
+  failed?: string;
+}
+
+/** Runs the jobs of one cell against each other; entries come in the order of the jobs. */
+export async function runCell(jobs: readonly Job[], options: CellOptions): Promise<Entry[]> {
+  const lanes: Lane[] = [];
+  try {
+    for (const job of jobs) lanes.push(await start(job, options));
+    const rounds = Math.max(...lanes.map((lane) => lane.wanted));
+    for (let round = 0; round < rounds; round++) {
+      for (let i = 0; i < lanes.length; i++) {
+        const lane = lanes[(i + round) % lanes.length];
+        if (lane.failed || round >= lane.wanted) continue;
+        await settle();
+        await attempt(lane, async () => {
+          const discard = lane.calls > 1;
+          const request = { do: "time", calls: lane.calls, discard } as const;
+          lane.times.push((await lane.process.ask(request, options.limitMs)).ms ?? NaN);
+        });
+      }
+    }
+    const entries: Entry[] = [];
+    for (const lane of lanes) entries.push(await finish(lane, options));
+    return entries;
+  } finally {
+    for (const lane of lanes) await lane.process.stop();
+  }
+}
+
+async function start(job: Job, options: CellOptions): Promise<Lane> {
+  const lane = { process: new ContenderProcess(job), calls: 1, wanted: 0, times: [], warmMs: NaN };
+  let callMs = NaN;
+  const failed = await reasonOf(async () => {
+    await lane.process.next(options.limitMs);
+    callMs = (await lane.process.ask({ do: "warm", ms: options.warmUpMs }, options.limitMs)).ms ??
+      NaN;
+  });
+  if (failed) {
+    // A failed process may hold gigabytes: it must not outlive its failure.
+    await lane.process.stop();
+    return { ...lane, failed };
+  }
+  const calls = Math.max(1, Math.ceil(SHORTEST_SAMPLE_MS / callMs));
+  const wanted = options.samples && samplesFor(callMs * calls, options);
+  return { ...lane, calls, wanted, warmMs: callMs };
+}
+
+async function finish(lane: Lane, options: CellOptions): Promise<Entry> {
+  const { job } = lane.process;
+  if (lane.failed) return { job, failed: lane.failed };
+  const timing = summarize(job.contender, lane.times.length ? lane.times : [lane.warmMs]);
+  const memory = await lane.process.ask({ do: "memory" }, options.limitMs);
+  return { job, timing, peakBytes: memory.peakBytes, own: memory.own };
+}
+
+/** The largest error of a contender on a small job, or why it has none. */
+export async function checkContender(
+  job: Job,
+  limitMs: number,
+): Promise<{ error?: number; failed?: string }> {
+  const process = new ContenderProcess(job);
+  let error: number | undefined;
+  const failed = await reasonOf(async () => {
+    await process.next(limitMs);
+    error = (await process.ask({ do: "check" }, limitMs)).error;
+  });
+  await process.stop();
+  return failed ? { failed } : { error: error ?? NaN };
+}
+
+async function attempt(lane: Lane, action: () => Promise<void>): Promise<void> {
+  lane.failed = await reasonOf(action);
+  if (lane.failed) await lane.process.stop();
+}
+
+/** Why the action failed, or nothing. */
+async function reasonOf(action: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await action();
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function settle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+}

@@ -1,0 +1,115 @@
+/**
+ * The ways to say "attention" to onnxruntime. Which one is fastest depends on shape and build, so
+ * every one that fits a job runs, and the best counts.
+ * @module
+ */
+
+import type { Case } from "../../cases.ts";
+import { encodeModel, type Graph, type Operator } from "../onnx_model.ts";
+
+/** A model and the shapes in which it wants its operands. */
+export interface OnnxAttention {
+  readonly model: Uint8Array;
+  readonly q: readonly number[];
+  readonly kv: readonly number[];
+  /** Tokens before heads ([batch, length, heads·dim]) instead of heads first. */
+  readonly tokensFirst: boolean;
+  /** Needs the additive causal mask as a fourth input `mask`. */
+  readonly needsMask: boolean;
+}
+
+export const GRAPHS = ["std", "mha", "att23"] as const;
+export type GraphName = typeof GRAPHS[number];
+
+/** Why a graph cannot run a case, or nothing when it can. */
+export function misfit(graph: GraphName, c: Case, causal: boolean): string | undefined {
+  const grouped = c.kvHeads !== c.queryHeads;
+  if (graph === "mha" && grouped) return "one kv head per query head only";
+  if (graph === "std" && causal && c.lengthQ * c.lengthK > 4096 * 4096) return "mask over 64 MiB";
+  if (graph === "std" && causal && grouped) return "not written: grouped and causal";
+  return undefined;
+}
+
+export function attentionGraph(graph: GraphName, c: Case, causal: boolean): OnnxAttention {
+  if (graph === "mha") return multiHead(c, causal);
+  if (graph === "att23") return standardOperator(c, causal);
+  return threeOperators(c, causal);
+}
+
+/** com.microsoft MultiHeadAttention, the contrib operator that exporters emit. */
+function multiHead(c: Case, causal: boolean): OnnxAttention {
+  const q = [c.batch, c.lengthQ, c.queryHeads * c.headDim];
+  const kv = [c.batch, c.lengthK, c.queryHeads * c.headDim];
+  const attributes = { num_heads: c.queryHeads, ...(causal ? { unidirectional: 1 } : {}) };
+  const operator = { type: "MultiHeadAttention", domain: "com.microsoft", attributes };
+  return {
+    model: encodeModel({ ...wiring(q, kv, q), operators: [{ ...operator, ...QKV }], opset: 21 }),
+    q,
+    kv,
+    tokensFirst: true,
+    needsMask: false,
+  };
+}
+
+/** The Attention operator of ONNX opset 23. */
+function standardOperator(c: Case, causal: boolean): OnnxAttention {
+  const { q, kv } = headsFirst(c);
+  const operator = { type: "Attention", attributes: causal ? { is_causal: 1 } : undefined };
+  return {
+    model: encodeModel({ ...wiring(q, kv, q), operators: [{ ...operator, ...QKV }], opset: 23 }),
+    q,
+    kv,
+    tokensFirst: false,
+    needsMask: false,
+  };
+}
+
+/**
+ * MatMul, Softmax, MatMul. Query heads that share a kv head are stacked as more query rows: the
+ * same numbers, and a product with several rows instead of several products with one.
+ */
+function threeOperators(c: Case, causal: boolean): OnnxAttention {
+  const group = c.queryHeads / c.kvHeads;
+  const q = [c.batch, c.kvHeads, group * c.lengthQ, c.headDim];
+  const { kv } = headsFirst(c);
+  const step = (type: string, inputs: string[], output: string) => ({
+    type,
+    inputs,
+    outputs: [output],
+  });
+  const operators: Operator[] = [
+    { ...step("Transpose", ["k"], "kt"), attributes: { perm: { ints: [0, 1, 3, 2] } } },
+    step("Mul", ["q", "scale"], "scaled"),
+    step("MatMul", ["scaled", "kt"], "scores"),
+    ...(causal ? [step("Add", ["scores", "mask"], "masked")] : []),
+    { ...step("Softmax", [causal ? "masked" : "scores"], "p"), attributes: { axis: 3 } },
+    step("MatMul", ["p", "v"], "out"),
+  ];
+  const base = wiring(q, kv, q);
+  const inputs = causal ? { ...base.inputs, mask: [1, 1, c.lengthQ, c.lengthK] } : base.inputs;
+  const constants = { scale: 1 / Math.sqrt(c.headDim) };
+  return {
+    model: encodeModel({ ...base, inputs, constants, operators, opset: 21 }),
+    q,
+    kv,
+    tokensFirst: false,
+    needsMask: causal,
+  };
+}
+
+const QKV = { inputs: ["q", "k", "v"], outputs: ["out"] };
+
+function wiring(
+  q: readonly number[],
+  kv: readonly number[],
+  out: readonly number[],
+): Pick<Graph, "inputs" | "outputs"> {
+  return { inputs: { q, k: kv, v: kv }, outputs: { out } };
+}
+
+function headsFirst(c: Case): { q: number[]; kv: number[] } {
+  return {
+    q: [c.batch, c.queryHeads, c.lengthQ, c.headDim],
+    kv: [c.batch, c.kvHeads, c.lengthK, c.headDim],
+  };
+}

@@ -1,0 +1,170 @@
+/**
+ * TensorFlow.js on its WebAssembly backend. Two ways of writing attention:
+ *
+ * - `tfjs-wasm/heads`: two-dimensional products, one head at a time. Only these reach XNNPACK, and
+ *   only without transpose flags, so operands are transposed first. Its gradients are written out
+ *   the same way: those of tf.grads use the flags, and are ten times slower.
+ * - `tfjs-wasm/grads`: the same forward, differentiated by tf.grads, as most users would.
+ * - `tfjs-wasm/batched`: four-dimensional products, the natural way to write it. It wins for one
+ *   query (decode).
+ *
+ * Threads: the package refuses them outside browsers.
+ * @module
+ */
+
+import { createRequire } from "node:module";
+import { dirname } from "node:path";
+import type { Tensor, Tensor2D } from "@tensorflow/tfjs";
+import { type Case, operands } from "../../cases.ts";
+import {
+  causalMask,
+  isCausal,
+  type Job,
+  type Outputs,
+  type Prepared,
+  wantsGradients,
+} from "../job.ts";
+
+// Through require, so that the backend registers itself with the same copy of the core.
+const require = createRequire(import.meta.url);
+const tf = require("@tensorflow/tfjs") as typeof import("@tensorflow/tfjs");
+const BACKEND = "@tensorflow/tfjs-backend-wasm";
+
+export async function prepare(job: Job): Promise<Prepared> {
+  if (job.threads > 1) throw new Error("does not apply: no threads outside browsers");
+  const backend = require(BACKEND) as typeof import("@tensorflow/tfjs-backend-wasm");
+  backend.setWasmPaths(dirname(require.resolve(BACKEND)) + "/");
+  if (!await tf.setBackend("wasm")) throw new Error("tfjs-wasm did not start");
+  await tf.ready();
+  const c = job.case;
+  const mask = isCausal(job) ? tf.tensor2d(causalMask(c), [c.lengthQ, c.lengthK]) : undefined;
+  if (job.contender.endsWith("/batched")) return batched(c, mask, wantsGradients(job));
+  if (c.kvHeads !== c.queryHeads) {
+    throw new Error("does not apply: one kv head per query head only");
+  }
+  const heads = splitHeads(c);
+  if (!wantsGradients(job)) return forward(c, heads, mask);
+  return job.contender.endsWith("/grads") ? automatic(c, heads, mask) : written(c, heads, mask);
+}
+
+interface Head {
+  readonly q: Tensor2D;
+  readonly k: Tensor2D;
+  readonly v: Tensor2D;
+  readonly dOut: Tensor2D;
+}
+
+function splitHeads(c: Case): Head[] {
+  const data = operands(c);
+  const rows = (x: Float32Array, head: number, length: number) => {
+    const size = length * c.headDim;
+    return tf.tensor2d(x.slice(head * size, (head + 1) * size), [length, c.headDim]);
+  };
+  return Array.from({ length: c.batch * c.queryHeads }, (_, head) => ({
+    q: rows(data.q, head, c.lengthQ),
+    k: rows(data.k, head, c.lengthK),
+    v: rows(data.v, head, c.lengthK),
+    dOut: rows(data.dOut, head, c.lengthQ),
+  }));
+}
+
+function probabilities(head: Head, scale: number, mask: Tensor2D | undefined): Tensor2D {
+  const scores: Tensor2D = tf.matMul(head.q.mul<Tensor2D>(scale), tf.transpose(head.k));
+  return tf.softmax<Tensor2D>(mask ? tf.add<Tensor2D>(scores, mask) : scores);
+}
+
+function attend(head: Head, scale: number, mask: Tensor2D | undefined): Tensor2D {
+  return tf.matMul(probabilities(head, scale, mask), head.v);
+}
+
+function forward(c: Case, heads: readonly Head[], mask: Tensor2D | undefined): Prepared {
+  const out = new Float32Array(c.batch * c.queryHeads * c.lengthQ * c.headDim);
+  return {
+    run() {
+      heads.forEach((head, i) => {
+        const result = tf.tidy(() => attend(head, 1 / Math.sqrt(c.headDim), mask));
+        take(result, out, i);
+      });
+    },
+    outputs: () => ({ out }),
+  };
+}
+
+/** Gradients with every product as a plain one; returns what a training step needs. */
+function written(c: Case, heads: readonly Head[], mask: Tensor2D | undefined): Prepared {
+  const scale = 1 / Math.sqrt(c.headDim);
+  return steps(c, heads, (head) => {
+    const p = probabilities(head, scale, mask);
+    const out = tf.matMul(p, head.v);
+    const dv = tf.matMul(tf.transpose(p), head.dOut);
+    const dp = tf.matMul(head.dOut, tf.transpose(head.v));
+    const delta = tf.sum(tf.mul(head.dOut, out), 1, true);
+    const ds = tf.mul(tf.mul(p, tf.sub(dp, delta)), scale) as Tensor2D;
+    return [out, tf.matMul(ds, head.k), tf.matMul(tf.transpose(ds), head.q), dv];
+  });
+}
+
+function automatic(c: Case, heads: readonly Head[], mask: Tensor2D | undefined): Prepared {
+  const scale = 1 / Math.sqrt(c.headDim);
+  return steps(c, heads, (head) => {
+    let out: Tensor | undefined;
+    const differentiate = tf.grads((q: Tensor, k: Tensor, v: Tensor) => {
+      const inputs = { q: q as Tensor2D, k: k as Tensor2D, v: v as Tensor2D, dOut: head.dOut };
+      const result = attend(inputs, scale, mask);
+      out = tf.keep(result.clone());
+      return result;
+    });
+    const gradients = differentiate([head.q, head.k, head.v], head.dOut);
+    return out ? [out, ...gradients] : gradients;
+  });
+}
+
+function steps(
+  c: Case,
+  heads: readonly Head[],
+  step: (head: Head) => Tensor[],
+): Prepared {
+  const query = c.batch * c.queryHeads * c.lengthQ * c.headDim;
+  const key = c.batch * c.kvHeads * c.lengthK * c.headDim;
+  const sizes = { out: query, dq: query, dk: key, dv: key };
+  const results: Outputs = Object.fromEntries(
+    Object.entries(sizes).map(([name, size]) => [name, new Float32Array(size)]),
+  );
+  return {
+    run() {
+      heads.forEach((head, i) => {
+        const tensors = tf.tidy(() => step(head));
+        Object.values(results).forEach((into, n) => take(tensors[n], into, i));
+      });
+    },
+    outputs: () => ({ dq: results.dq, dk: results.dk, dv: results.dv }),
+  };
+}
+
+/** Reads a head's result to where the user wants it, and frees it. */
+function take(tensor: Tensor, into: Float32Array, head: number): void {
+  into.set(tensor.dataSync() as Float32Array, head * tensor.size);
+  tensor.dispose();
+}
+
+function batched(c: Case, mask: Tensor2D | undefined, gradients: boolean): Prepared {
+  if (gradients) throw new Error("does not apply: gradients are measured per head");
+  const data = operands(c);
+  // Query heads that share a kv head become rows of one product: the library cannot broadcast.
+  const rows = c.queryHeads / c.kvHeads * c.lengthQ;
+  const q = tf.tensor4d(data.q, [c.batch, c.kvHeads, rows, c.headDim]);
+  const kv = [c.batch, c.kvHeads, c.lengthK, c.headDim] as [number, number, number, number];
+  const k = tf.tensor4d(data.k, kv), v = tf.tensor4d(data.v, kv);
+  let out = new Float32Array();
+  return {
+    run() {
+      const result = tf.tidy(() => {
+        const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(c.headDim));
+        return tf.matMul(tf.softmax(mask ? tf.add(scores, mask) : scores), v);
+      });
+      out = result.dataSync() as Float32Array<ArrayBuffer>;
+      result.dispose();
+    },
+    outputs: () => ({ out }),
+  };
+}

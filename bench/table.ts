@@ -1,0 +1,43 @@
+/**
+ * Plain text tables and number formats for the terminal.
+ * @module
+ */
+
+/** Prints rows under a title: first column to the left, the others to the right. */
+export function printTable(
+  title: string,
+  head: readonly string[],
+  rows: readonly string[][],
+): void {
+  console.log(`\n${title}`);
+  const all = [head, ...rows];
+  const widths = head.map((_, i) => Math.max(...all.map((row) => (row[i] ?? "").length)));
+  const line = (row: readonly string[]) =>
+    widths.map((w, i) => i ? (row[i] ?? "").padStart(w) : (row[i] ?? "").padEnd(w)).join("  ");
+  console.log(line(head));
+  console.log(widths.map((w) => "-".repeat(w)).join("  "));
+  for (const row of rows) console.log(line(row));
+}
+
+/** Three significant digits, and never an exponent for the sizes that occur here. */
+export function digits3(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  if (Math.abs(value) >= 100) return value.toFixed(0);
+  return Number(value.toPrecision(3)).toString();
+}
+
+export function milliseconds(value: number): string {
+  return Number.isFinite(value) ? `${digits3(value)} ms` : "–";
+}
+
+export function percent(share: number): string {
+  return Number.isFinite(share) ? `${(share * 100).toFixed(0)} %` : "–";
+}
+
+export function times(ratio: number): string {
+  return Number.isFinite(ratio) ? `${ratio.toFixed(2)}×` : "–";
+}
+
+export function mebibytes(bytes: number): string {
+  return Number.isFinite(bytes) ? `${digits3(bytes / 2 ** 20)} MiB` : "–";
+}

@@ -1,0 +1,46 @@
+/**
+ * Exact FlashAttention for every JavaScript runtime: forward and backward, tile by tile, memory linear
+ * in the length. Runs in Deno, browsers, Node, Bun and edge functions, with no dependency.
+ *
+ * @example
+ * ```ts
+ * import { attention } from "@flashtile/attention";
+ *
+ * const shape = [1, 1024, 8, 64]; // batch, length, heads, headDim
+ * const random = () => ({ data: Float32Array.from({ length: 1024 * 8 * 64 }, Math.random), shape });
+ * const { out, lse } = await attention(random(), random(), random(), { causal: true });
+ * console.log(out.shape, lse.shape);
+ * ```
+ *
+ * @module
+ */
+export {
+  attention,
+  attentionBackward,
+  attentionBackwardSync,
+  attentionSync,
+} from "./src/attention.ts";
+export type { DType, Float16ArrayLike, TensorData } from "./src/dtype.ts";
+export {
+  type BackendName,
+  createEngine,
+  Engine,
+  type EngineOptions,
+  type Explanation,
+} from "./src/engine.ts";
+export { UnsupportedError } from "./src/errors.ts";
+export { mergeAttention, type MergeOptions } from "./src/merge.ts";
+export type {
+  AttentionBackwardOptions,
+  AttentionGradients,
+  AttentionOptions,
+  AttentionResult,
+  Causal,
+  Layout,
+  SavedForBackward,
+  Window,
+} from "./src/options.ts";
+export type { Cost } from "./src/plan/cost.ts";
+export type { Target } from "./src/target.ts";
+export type { AnyTensor, HostTensor, MaskTensor, ResultOf, Tensor } from "./src/tensor.ts";
+export type { MemoryUse } from "./src/wasm/memory.ts";

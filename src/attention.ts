@@ -1,0 +1,137 @@
+// The public calls: check, plan, run on an engine.
+import { defaultEngine, Engine } from "./engine.ts";
+import { Complaint, show } from "./errors.ts";
+import type {
+  AttentionBackwardOptions,
+  AttentionGradients,
+  AttentionOptions,
+  AttentionResult,
+  SavedForBackward,
+} from "./options.ts";
+import type { AnyTensor, ResultOf } from "./tensor.ts";
+
+/** The engine of a call. */
+function engineOf(options: AttentionOptions | undefined, action: string): Engine {
+  const engine = options?.engine;
+  if (engine === undefined) return defaultEngine();
+  if (!(engine instanceof Engine)) {
+    throw new Complaint(action).type(`engine is ${show(engine)} but must be an Engine`);
+  }
+  return engine;
+}
+
+/**
+ * Exact attention, `softmax(q kᵀ · softmaxScale) v`, tile by tile (FlashAttention-2): memory beyond the
+ * tensors is O(lengthQ), the score matrix never exists.
+ *
+ * | | shape, layout `"bshd"` | layout `"bhsd"` |
+ * | --- | --- | --- |
+ * | q | `[batch, lengthQ, queryHeads, headDim]` | `[batch, queryHeads, lengthQ, headDim]` |
+ * | k | `[batch, lengthK, kvHeads, headDim]` | `[batch, kvHeads, lengthK, headDim]` |
+ * | v | `[batch, lengthK, kvHeads, valueDim]` | `[batch, kvHeads, lengthK, valueDim]` |
+ * | out | like q with valueDim | like q with valueDim |
+ * | lse | `[batch, queryHeads, lengthQ]` | the same |
+ *
+ * queryHeads is a multiple of kvHeads; query head h reads kv head `floor(h / (queryHeads / kvHeads))`.
+ * A query that sees no key gets out 0 and lse −∞. Runs on all threads of the engine.
+ *
+ * @throws {TypeError} wrong type or rank. @throws {RangeError} sizes that do not fit, or out of memory.
+ * @throws {UnsupportedError} an option no backend has yet.
+ *
+ * @example
+ * ```ts
+ * import { attention } from "@flashtile/attention";
+ * import assert from "node:assert/strict";
+ *
+ * const shape = [1, 128, 4, 64]; // batch, length, heads, headDim
+ * const random = () => ({ data: Float32Array.from({ length: 128 * 4 * 64 }, Math.random), shape });
+ * const { out, lse } = await attention(random(), random(), random(), { causal: true });
+ * assert.deepEqual(out.shape, shape);
+ * assert.deepEqual(lse.shape, [1, 4, 128]);
+ * ```
+ */
+export async function attention<T extends AnyTensor>(
+  q: T,
+  k: AnyTensor,
+  v: AnyTensor,
+  options: AttentionOptions = {},
+): Promise<AttentionResult<ResultOf<T>>> {
+  return await engineOf(options, "attention").attention(q, k, v, options);
+}
+
+/**
+ * `attention`, at once: on the calling thread, with no await and no worker. For small problems such as
+ * decode steps, and for hosts with synchronous custom gradients.
+ *
+ * @example
+ * ```ts
+ * import { attentionSync } from "@flashtile/attention";
+ * import assert from "node:assert/strict";
+ *
+ * // one query, two keys with equal scores: the mean of the values
+ * const q = { data: new Float32Array([0]), shape: [1, 1, 1, 1] };
+ * const k = { data: new Float32Array([1, 2]), shape: [1, 2, 1, 1] };
+ * const v = { data: new Float32Array([10, 20]), shape: [1, 2, 1, 1] };
+ * assert.equal(attentionSync(q, k, v).out.data[0], 15);
+ * ```
+ */
+export function attentionSync<T extends AnyTensor>(
+  q: T,
+  k: AnyTensor,
+  v: AnyTensor,
+  options: AttentionOptions = {},
+): AttentionResult<ResultOf<T>> {
+  return engineOf(options, "attention").attentionSync(q, k, v, options);
+}
+
+/**
+ * Gradients of attention (FlashAttention-2, algorithm 2): score tiles are computed again from `lse`
+ * instead of being stored. `options` must be those of the forward call; `dLse` may be added where the
+ * loss used lse as well. Sums have a fixed order: the same inputs give the same bits.
+ *
+ * @throws {TypeError} wrong type or rank. @throws {RangeError} sizes that do not fit, or out of memory.
+ *
+ * @example
+ * ```ts
+ * import { attention, attentionBackward } from "@flashtile/attention";
+ * import assert from "node:assert/strict";
+ *
+ * const shape = [1, 16, 2, 8];
+ * const random = () => ({ data: Float32Array.from({ length: 256 }, Math.random), shape });
+ * const [q, k, v, dOut] = [random(), random(), random(), random()];
+ * const { out, lse } = await attention(q, k, v, { causal: true });
+ * const { dq, dk, dv } = await attentionBackward(dOut, { q, k, v, out, lse }, { causal: true });
+ * assert.deepEqual([dq.shape, dk.shape, dv.shape], [shape, shape, shape]);
+ * ```
+ */
+export async function attentionBackward<T extends AnyTensor>(
+  dOut: AnyTensor,
+  saved: SavedForBackward<T>,
+  options: AttentionBackwardOptions = {},
+): Promise<AttentionGradients<ResultOf<T>>> {
+  return await engineOf(options, "attentionBackward").attentionBackward(dOut, saved, options);
+}
+
+/**
+ * `attentionBackward`, at once: on the calling thread, with no await and no worker.
+ *
+ * @example
+ * ```ts
+ * import { attentionBackwardSync, attentionSync } from "@flashtile/attention";
+ * import assert from "node:assert/strict";
+ *
+ * const one = (x: number) => ({ data: new Float32Array([x]), shape: [1, 1, 1, 1] });
+ * const [q, k, v] = [one(1), one(2), one(3)];
+ * const { out, lse } = attentionSync(q, k, v);
+ * // a single key has weight 1 whatever its score
+ * const { dq, dv } = attentionBackwardSync(one(1), { q, k, v, out, lse });
+ * assert.deepEqual([dq.data[0], dv.data[0]], [0, 1]);
+ * ```
+ */
+export function attentionBackwardSync<T extends AnyTensor>(
+  dOut: AnyTensor,
+  saved: SavedForBackward<T>,
+  options: AttentionBackwardOptions = {},
+): AttentionGradients<ResultOf<T>> {
+  return engineOf(options, "attentionBackward").attentionBackwardSync(dOut, saved, options);
+}

@@ -1,0 +1,418 @@
+// Engines: a backend, chosen once with a reason, and the calls that run on it.
+import type { DType, TensorData } from "./dtype.ts";
+import { Complaint, show, UnsupportedError } from "./errors.ts";
+import { checkDType, count, type View } from "./operand.ts";
+import type {
+  AttentionBackwardOptions,
+  AttentionGradients,
+  AttentionOptions,
+  AttentionResult,
+  SavedForBackward,
+} from "./options.ts";
+import type { Cost } from "./plan/cost.ts";
+import { type Plan, planAttention } from "./plan/plan.ts";
+import { type AttentionProblem, describeBackward, describeForward, type Views } from "./problem.ts";
+import type { Target } from "./target.ts";
+import type { AnyTensor, ResultOf, Tensor } from "./tensor.ts";
+import { type Pause, WasmBackend } from "./wasm/backend.ts";
+import type { MemoryUse } from "./wasm/memory.ts";
+import type { MergePart, MergeShape } from "./wasm/merge.ts";
+import { canShare, detectSimd } from "./wasm/module.ts";
+import { elements, type ResultView } from "./wasm/results.ts";
+import { WasmTensor } from "./wasm/tensors.ts";
+import { canThread } from "./wasm/threads.ts";
+
+/** Which backends an engine may use. */
+export type BackendName = "auto" | "webgpu" | "wasm";
+
+/** Options of `createEngine`. */
+export interface EngineOptions {
+  /** Default `"auto"`: the best backend of this machine. */
+  readonly backend?: BackendName;
+  /** Threads that share the work, the calling one included. Default: one for each core. */
+  readonly threads?: number;
+  /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
+  readonly wasmModule?: WebAssembly.Module;
+  /** Bytes that engine memory may grow to. Default 4 GiB. */
+  readonly memoryBudget?: number;
+  /** Force the plain build even where relaxed SIMD exists: the same rounding on every machine. */
+  readonly simd?: "relaxed" | "plain";
+}
+
+/** What `engine.explain` returns: how a call would run. */
+export interface Explanation {
+  /** The backend that would compute. */
+  readonly backend: "wasm";
+  /** Why this backend. */
+  readonly reason: string;
+  /** The kernel family. */
+  readonly kernel: Plan["kernel"];
+  /** Query rows of a block and keys of a tile. */
+  readonly tile: Plan["tile"];
+  /** Threads that would share the work. */
+  readonly threads: number;
+  /** Key ranges computed apart and merged. */
+  readonly parts: number;
+  /** Pieces of work. */
+  readonly items: number;
+  /** Pieces in which host tensors are brought in. */
+  readonly windows: number;
+  /** Operations, bytes, visible pairs. */
+  readonly cost: Cost;
+  /** Scratch of one thread, in bytes. */
+  readonly scratchBytes: number;
+  /** What an N x N score matrix would take, in bytes. */
+  readonly matrixBytes: number;
+}
+
+/** Threads to use when nobody says: one for each core, where they can share memory. */
+function defaultThreads(): number {
+  const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
+  return Math.max(1, Math.min(64, navigator?.hardwareConcurrency ?? 1));
+}
+
+function checkEngineOptions(options: EngineOptions): void {
+  const complaint = new Complaint("createEngine");
+  if (typeof options !== "object" || options === null) {
+    throw complaint.type(`options is ${show(options)} but must be an object`);
+  }
+  const known = [
+    "backend",
+    "threads",
+    "wasmModule",
+    "memoryBudget",
+    "simd",
+    "device",
+    "allowFallbackAdapter",
+  ];
+  const unknown = Object.keys(options).find((key) => !known.includes(key));
+  if (unknown !== undefined) {
+    throw complaint.type(
+      `options has the unknown name ${show(unknown)}, wanted one of ${known.join(", ")}`,
+    );
+  }
+  const { backend = "auto", threads, memoryBudget, simd, wasmModule } = options;
+  if (!["auto", "webgpu", "wasm"].includes(backend)) {
+    throw complaint.type(`backend is ${show(backend)} but must be "auto", "webgpu" or "wasm"`);
+  }
+  if (threads !== undefined && typeof threads !== "number") {
+    throw complaint.type(`threads is ${show(threads)} but must be an integer from 1 to 256`);
+  }
+  if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= 256)) {
+    throw complaint.range(`threads is ${show(threads)} but must be an integer from 1 to 256`);
+  }
+  if (memoryBudget !== undefined && typeof memoryBudget !== "number") {
+    throw complaint.type(`memoryBudget is ${show(memoryBudget)} but must be a number of bytes`);
+  }
+  if (memoryBudget !== undefined && !(memoryBudget >= 65536)) {
+    throw complaint.range(`memoryBudget is ${show(memoryBudget)} but must be at least 65536 bytes`);
+  }
+  if (simd !== undefined && simd !== "relaxed" && simd !== "plain") {
+    throw complaint.type(`simd is ${show(simd)} but must be "relaxed" or "plain"`);
+  }
+  if (wasmModule !== undefined && !(wasmModule instanceof WebAssembly.Module)) {
+    throw complaint.type(`wasmModule is ${show(wasmModule)} but must be a WebAssembly.Module`);
+  }
+}
+
+/** A turn of the event loop, without the 1 to 4 ms of setTimeout where there is something better. */
+function turn(): Promise<void> {
+  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => unknown };
+  return new Promise((resolve) => {
+    if (setImmediate) setImmediate(resolve);
+    else setTimeout(resolve, 0);
+  });
+}
+
+/** Milliseconds of computing after which an asynchronous call lets the event loop turn. */
+const TURN_MS = 24;
+
+/**
+ * A backend with its memory and threads. Most programs never make one: the calls use a default
+ * engine. Make one to choose threads or a budget, or to keep tensors resident.
+ *
+ * @example
+ * ```ts
+ * import { createEngine } from "@flashtile/attention";
+ * import assert from "node:assert/strict";
+ *
+ * const engine = await createEngine({ backend: "wasm", threads: 1 });
+ * const k = engine.tensor(new Float32Array(128 * 64), [1, 128, 1, 64]);
+ * const q = engine.tensor(new Float32Array(64), [1, 1, 1, 64]);
+ * const { out } = await engine.attention(q, k, k);
+ * assert.equal((await out.read()).length, 64);
+ * engine.dispose();
+ * ```
+ */
+export class Engine {
+  /** The backend that computes. */
+  readonly backend: "wasm" = "wasm";
+  /** Why this backend, in words. */
+  readonly reason: string;
+  /** What the backend can do. */
+  readonly target: Target;
+  readonly #wasm: WasmBackend;
+  #tail: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  /** Use `createEngine`. */
+  constructor(options: EngineOptions = {}) {
+    checkEngineOptions(options);
+    if (options.backend === "webgpu") {
+      throw new UnsupportedError(
+        "WebGPU",
+        "webgpu",
+        `it is not in this version, use "wasm" or "auto"`,
+      );
+    }
+    const found = detectSimd();
+    const level = options.simd === "plain" ? "plain" : found;
+    if (options.simd === "relaxed" && found === "plain") {
+      throw new UnsupportedError("relaxed SIMD", "wasm", `leave simd out or pass "plain"`);
+    }
+    const wanted = options.threads ?? defaultThreads();
+    // a module that was compiled elsewhere imports unshared memory
+    const possible = options.wasmModule === undefined && canShare() && canThread();
+    const threads = possible ? wanted : 1;
+    this.#wasm = new WasmBackend({
+      level,
+      threads,
+      shared: threads > 1,
+      memoryBudget: options.memoryBudget ?? 2 ** 32,
+      module: options.wasmModule,
+    });
+    this.target = this.#wasm.target;
+    const simd = this.target.relaxedSimd ? "relaxed SIMD" : "plain SIMD";
+    const why = options.backend === "wasm" ? "asked for" : "WebGPU is not in this version";
+    const alone = threads === 1 && wanted > 1 ? ", this host cannot share memory with workers" : "";
+    this.reason = `WASM with ${simd}, ${threads} thread${
+      threads === 1 ? "" : "s"
+    }${alone} (${why})`;
+  }
+
+  /** Bytes of engine memory: in total, in use, and the peak. */
+  get memory(): MemoryUse {
+    return this.#wasm.memory.use;
+  }
+
+  /** Whether `dispose` was called. */
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  #alive(action: string): void {
+    if (this.#disposed) throw new TypeError(`Cannot run ${action}: the engine was disposed`);
+  }
+
+  /**
+   * A resident tensor, row-major, with a copy of `data`. `dtype` follows from the array but for
+   * Uint16Array.
+   */
+  tensor(data: TensorData, shape: readonly number[], dtype?: DType): Tensor {
+    this.#alive("tensor");
+    const complaint = new Complaint("tensor");
+    const type = checkDType("tensor", { data, dtype }, complaint);
+    if (type === "i8") {
+      throw new UnsupportedError(`a tensor of dtype "i8"`, "wasm", "use f32, f16 or bf16");
+    }
+    if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+      throw complaint.range(`shape is ${show(shape)} but must be an array of integers >= 0`);
+    }
+    if (data.length !== count(shape)) {
+      throw complaint.range(
+        `data has ${data.length} elements but shape ${show(shape)} needs ${count(shape)}`,
+      );
+    }
+    const tensor = new WasmTensor(this.#wasm.memory, shape, type);
+    tensor.view().set(elements({ data, shape, dtype: type }));
+    return tensor;
+  }
+
+  #checkResident(views: Views, action: string): void {
+    for (const view of Object.values(views) as View[]) {
+      if (!view.resident) continue;
+      const { tensor } = view;
+      if (!(tensor instanceof WasmTensor && tensor.livesIn(this.#wasm.memory))) {
+        throw new TypeError(`Cannot run ${action}: ${view.name} belongs to another engine`);
+      }
+    }
+  }
+
+  #prepare(problem: AttentionProblem, views: Views, action: string): Plan {
+    this.#alive(action);
+    this.#checkResident(views, action);
+    return planAttention(problem, this.target);
+  }
+
+  /** Runs a call to its end on the calling thread. */
+  #runSync(problem: AttentionProblem, views: Views, action: string): ResultView[] {
+    this.#alive(action);
+    this.#checkResident(views, action);
+    const plan = planAttention(problem, { ...this.target, threads: 1 });
+    const steps = this.#wasm.run(problem, plan, views, { alone: true });
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+    }
+  }
+
+  /** Runs a call after those before it, letting the event loop turn now and then. */
+  async #runAsync(
+    problem: AttentionProblem,
+    views: Views,
+    action: string,
+    signal: AbortSignal | undefined,
+  ): Promise<ResultView[]> {
+    signal?.throwIfAborted();
+    const plan = this.#prepare(problem, views, action);
+    const before = this.#tail;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#tail = promise;
+    await before;
+    try {
+      this.#alive(action);
+      this.#checkLive(views, action);
+      const steps = this.#wasm.run(problem, plan, views, { alone: false, signal });
+      let last = performance.now();
+      for (;;) {
+        const { done, value } = steps.next();
+        if (done) return value;
+        const now = performance.now();
+        if ((value as Pause) === "work" && now - last < TURN_MS) continue;
+        await turn();
+        last = performance.now();
+      }
+    } finally {
+      resolve();
+    }
+  }
+
+  /** A tensor may have been disposed while its call waited. */
+  #checkLive(views: Views, action: string): void {
+    for (const { name, tensor } of Object.values(views) as View[]) {
+      if ("disposed" in tensor && tensor.disposed) {
+        throw new TypeError(`Cannot run ${action}: ${name} was disposed while the call waited`);
+      }
+    }
+  }
+
+  /** `attention` on this engine. */
+  async attention<T extends AnyTensor>(
+    q: T,
+    k: AnyTensor,
+    v: AnyTensor,
+    options: AttentionOptions = {},
+  ): Promise<AttentionResult<ResultOf<T>>> {
+    const { problem, views } = describeForward(q, k, v, options);
+    return collect(await this.#runAsync(problem, views, "attention", options.signal));
+  }
+
+  /** `attentionSync` on this engine. */
+  attentionSync<T extends AnyTensor>(
+    q: T,
+    k: AnyTensor,
+    v: AnyTensor,
+    options: AttentionOptions = {},
+  ): AttentionResult<ResultOf<T>> {
+    options.signal?.throwIfAborted();
+    const { problem, views } = describeForward(q, k, v, options);
+    return collect(this.#runSync(problem, views, "attention"));
+  }
+
+  /** `attentionBackward` on this engine. */
+  async attentionBackward<T extends AnyTensor>(
+    dOut: AnyTensor,
+    saved: SavedForBackward<T>,
+    options: AttentionBackwardOptions = {},
+  ): Promise<AttentionGradients<ResultOf<T>>> {
+    const { problem, views } = describeBackward(dOut, saved, options);
+    return collect(await this.#runAsync(problem, views, "attentionBackward", options.signal));
+  }
+
+  /** `attentionBackwardSync` on this engine. */
+  attentionBackwardSync<T extends AnyTensor>(
+    dOut: AnyTensor,
+    saved: SavedForBackward<T>,
+    options: AttentionBackwardOptions = {},
+  ): AttentionGradients<ResultOf<T>> {
+    options.signal?.throwIfAborted();
+    const { problem, views } = describeBackward(dOut, saved, options);
+    return collect(this.#runSync(problem, views, "attentionBackward"));
+  }
+
+  /** Merges checked parts; `mergeAttention` is the public call. */
+  mergeParts<T>(parts: readonly MergePart[], shape: MergeShape): AttentionResult<T> {
+    this.#alive("mergeAttention");
+    for (const part of parts) {
+      this.#checkResident({ out: part.out, lse: part.lse }, "mergeAttention");
+    }
+    return collect(this.#wasm.merge(parts, shape));
+  }
+
+  /** How `attention` with these arguments would run, as data; nothing is computed. */
+  explain(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: AttentionOptions = {}): Explanation {
+    const { problem, views } = describeForward(q, k, v, options);
+    const plan = this.#prepare(problem, views, "attention");
+    return {
+      backend: this.backend,
+      reason: this.reason,
+      kernel: plan.kernel,
+      tile: plan.tile,
+      threads: plan.threads,
+      parts: plan.parts,
+      items: plan.windows.reduce((sum, { items }) => sum + items.length, 0),
+      windows: plan.windows.length,
+      cost: plan.cost,
+      scratchBytes: this.#wasm.scratchBytes(problem, plan),
+      matrixBytes: plan.cost.pairs * 4,
+    };
+  }
+
+  /** Resolves when all work given to the engine so far has ended. */
+  async synchronize(): Promise<void> {
+    await this.#tail;
+  }
+
+  /** Stops the threads; later calls throw. Tensors of the engine must not be used any more. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#wasm.dispose();
+  }
+
+  /** Same as `dispose`, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** The results of a call by name. */
+function collect<R>(results: readonly ResultView[]): R {
+  return Object.fromEntries(results.map(({ name, tensor }) => [name, tensor])) as R;
+}
+
+/**
+ * Makes an engine. `"auto"` never rejects where WebAssembly SIMD exists; `engine.backend` and
+ * `engine.reason` say what was chosen.
+ *
+ * @example
+ * ```ts
+ * import { createEngine } from "@flashtile/attention";
+ *
+ * const engine = await createEngine({ threads: 2 });
+ * console.log(engine.backend, engine.reason);
+ * engine.dispose();
+ * ```
+ */
+// deno-lint-ignore require-await -- detecting a GPU is asynchronous, so the contract is a promise
+export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
+  return new Engine(options);
+}
+
+let shared: Engine | undefined;
+
+/** The engine of calls that name none; made at the first of them. */
+export function defaultEngine(): Engine {
+  if (!shared || shared.disposed) shared = new Engine();
+  return shared;
+}

@@ -1,0 +1,240 @@
+// Operands: tensors with their axes named. A view says where element (batch, head, row, column) of a
+// tensor lies, whatever the layout or strides it came with; everything after validation speaks views.
+import { BYTES, canHold, type DType, impliedDType } from "./dtype.ts";
+import { type Complaint, show } from "./errors.ts";
+import { type AnyTensor, isResident, type MaskTensor } from "./tensor.ts";
+
+/** Names of all tensors a call may read or write. */
+export type OperandName =
+  | "q"
+  | "k"
+  | "v"
+  | "out"
+  | "lse"
+  | "dOut"
+  | "dLse"
+  | "bias"
+  | "mask" // deno-fmt-ignore
+  | "dq"
+  | "dk"
+  | "dv"
+  | "dBias";
+
+/** Sizes or element strides of [batch, head, row, column]. */
+export type Axes = readonly [number, number, number, number];
+
+/** Where the elements of one operand lie. Plain data; the tensor itself is kept beside it. */
+export interface OperandSpec {
+  readonly dtype: DType | "bool";
+  readonly size: Axes;
+  /** In elements; the stride of a column is 1. */
+  readonly strides: Axes;
+  readonly resident: boolean;
+}
+
+/** An operand with its tensor. */
+export interface View extends OperandSpec {
+  readonly name: OperandName;
+  readonly tensor: AnyTensor | MaskTensor;
+}
+
+/** Row-major strides of a shape, in elements. */
+export function rowMajor(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length);
+  let next = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = next;
+    next *= shape[axis];
+  }
+  return strides;
+}
+
+/** Number of elements of a shape. */
+export function count(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Bytes of one element of an operand. */
+export function elementBytes(spec: OperandSpec): number {
+  return spec.dtype === "bool" ? 1 : BYTES[spec.dtype];
+}
+
+function checkShape(name: string, shape: unknown, complaint: Complaint): readonly number[] {
+  if (!Array.isArray(shape)) {
+    throw complaint.type(`${name}.shape is ${show(shape)} but must be an array of sizes`);
+  }
+  for (const size of shape) {
+    if (!(Number.isSafeInteger(size) && size >= 0)) {
+      throw complaint.range(
+        `${name} has shape ${show(shape)} but every size must be an integer >= 0`,
+      );
+    }
+  }
+  return shape;
+}
+
+function checkStrides(
+  name: string,
+  strides: readonly number[] | undefined,
+  shape: readonly number[],
+  complaint: Complaint,
+): readonly number[] {
+  if (strides === undefined) return rowMajor(shape);
+  if (!Array.isArray(strides)) {
+    throw complaint.type(`${name}.strides is ${show(strides)} but must be an array of strides`);
+  }
+  if (strides.length !== shape.length) {
+    throw complaint.range(
+      `${name} has strides ${show(strides)} but its rank is ${shape.length}`,
+    );
+  }
+  if (!strides.every((stride) => Number.isSafeInteger(stride) && stride >= 0)) {
+    throw complaint.range(
+      `${name} has strides ${show(strides)} but every stride must be an integer >= 0`,
+    );
+  }
+  const inner = shape.length - 1;
+  if (shape[inner] > 1 && strides[inner] !== 1) {
+    throw complaint.range(
+      `${name} has innermost stride ${strides[inner]} but it must be 1`,
+    );
+  }
+  return strides;
+}
+
+/** Throws when the array cannot hold what shape and strides reach. */
+function checkExtent(
+  name: string,
+  data: ArrayBufferView & { readonly length: number },
+  shape: readonly number[],
+  strides: readonly number[],
+  complaint: Complaint,
+): void {
+  if (count(shape) === 0) return;
+  const needed = shape.reduce((last, size, axis) => last + (size - 1) * strides[axis], 1);
+  if (data.length === 0 && data.buffer.byteLength === 0) {
+    throw complaint.type(
+      `${name}.data has no elements (its buffer may be detached) but ${needed} were wanted`,
+    );
+  }
+  if (data.length < needed) {
+    throw complaint.range(
+      `${name}.data has ${data.length} elements but shape ${show(shape)} needs ${needed}`,
+    );
+  }
+}
+
+interface HostFacts {
+  readonly dtype: DType | "bool";
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  readonly resident: boolean;
+}
+
+/** What a tensor says about itself, checked; `rank` undefined for tensors that broadcast. */
+function facts(
+  name: string,
+  tensor: AnyTensor | MaskTensor,
+  rank: number | undefined,
+  complaint: Complaint,
+): HostFacts {
+  if (typeof tensor !== "object" || tensor === null) {
+    throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
+  }
+  const shape = checkShape(name, tensor.shape, complaint);
+  if (rank !== undefined && shape.length !== rank) {
+    throw complaint.type(
+      `${name} has rank ${shape.length}, shape ${show(shape)}, but rank ${rank} was wanted`,
+    );
+  }
+  if (!("data" in tensor)) {
+    if (!isResident(tensor)) {
+      throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
+    }
+    if (tensor.disposed) throw complaint.type(`${name} was disposed but must be a live tensor`);
+    return { dtype: tensor.dtype, shape, strides: rowMajor(shape), resident: true };
+  }
+  const { data } = tensor;
+  if (name === "mask") {
+    const strides = checkStrides(name, tensor.strides, shape, complaint);
+    checkExtent(name, data as Uint8Array, shape, strides, complaint);
+    return { dtype: "bool", shape, strides, resident: false };
+  }
+  const dtype = checkDType(name, tensor, complaint);
+  const strides = checkStrides(name, tensor.strides, shape, complaint);
+  checkExtent(name, data as Float32Array, shape, strides, complaint);
+  return { dtype, shape, strides, resident: false };
+}
+
+/** The storage type of a host tensor, from its `dtype` or its array. */
+export function checkDType(
+  name: string,
+  tensor: { readonly data: unknown; readonly dtype?: unknown },
+  complaint: Complaint,
+): DType {
+  const { data } = tensor;
+  const wanted = "Float32Array, Uint16Array, Float16Array or Int8Array";
+  if (!ArrayBuffer.isView(data)) {
+    throw complaint.type(`${name}.data is ${show(data)} but must be a ${wanted}`);
+  }
+  const implied = impliedDType(data);
+  if (implied === undefined && !(data instanceof Uint16Array)) {
+    throw complaint.type(`${name}.data is ${show(data)} but must be a ${wanted}`);
+  }
+  const dtype = tensor.dtype ?? implied;
+  if (dtype === undefined) {
+    throw complaint.type(
+      `${name}.dtype is undefined but a Uint16Array needs "f16" or "bf16"`,
+    );
+  }
+  if (!(typeof dtype === "string" && dtype in BYTES)) {
+    throw complaint.type(
+      `${name}.dtype is ${show(dtype)} but must be "f32", "f16", "bf16" or "i8"`,
+    );
+  }
+  if (!canHold(data, dtype as DType)) {
+    throw complaint.type(`${name}.dtype is ${show(dtype)} but ${name}.data is ${show(data)}`);
+  }
+  return dtype as DType;
+}
+
+/** A tensor of rank 4 in one of the two layouts. */
+export function viewHeads(
+  name: OperandName,
+  tensor: AnyTensor,
+  layout: "bshd" | "bhsd",
+  complaint: Complaint,
+): View {
+  const { dtype, shape: s, strides: t, resident } = facts(name, tensor, 4, complaint);
+  const [head, row] = layout === "bshd" ? [2, 1] : [1, 2];
+  return {
+    name,
+    tensor,
+    dtype,
+    resident,
+    size: [s[0], s[head], s[row], s[3]],
+    strides: [t[0], t[head], t[row], t[3]],
+  };
+}
+
+/** A tensor [batch, queryHeads, lengthQ]. */
+export function viewRows(name: OperandName, tensor: AnyTensor, complaint: Complaint): View {
+  const { dtype, shape: s, strides: t, resident } = facts(name, tensor, 3, complaint);
+  if (dtype !== "f32") {
+    throw complaint.type(`${name} has dtype ${show(dtype)} but must be "f32"`);
+  }
+  return { name, tensor, dtype, resident, size: [...s, 1] as never, strides: [...t, 1] as never };
+}
+
+/** A tensor that broadcasts to the scores: axes of 1 get stride 0. */
+export function viewScores(
+  name: OperandName,
+  tensor: AnyTensor | MaskTensor,
+  complaint: Complaint,
+): View {
+  const { dtype, shape, strides, resident } = facts(name, tensor, undefined, complaint);
+  const missing = 4 - shape.length;
+  const size = Array.from({ length: 4 }, (_, axis) => shape[axis - missing] ?? 1);
+  const stride = size.map((n, axis) => n === 1 ? 0 : strides[axis - missing]);
+  return { name, tensor, dtype, resident, size: size as never, strides: stride as never };
+}

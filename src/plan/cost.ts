@@ -1,0 +1,40 @@
+// What a problem costs, for planning, explain() and benchmarks.
+import type { AttentionProblem } from "../problem.ts";
+import { visiblePairs } from "./visible.ts";
+
+/** Operations and bytes of a problem. */
+export interface Cost {
+  /** (query, key) pairs that structural masks leave, over batch and heads. */
+  readonly visiblePairs: number;
+  /** Pairs with no mask at all. */
+  readonly pairs: number;
+  /** Floating-point operations of the products over visible pairs. */
+  readonly flops: number;
+  /** Bytes of the tensors that are read and written. */
+  readonly bytes: number;
+}
+
+/** Cost of a problem. Boolean masks and bias are not looked into. */
+export function problemCost(problem: AttentionProblem): Cost {
+  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim } = problem;
+  const counted = new Map<string, number>();
+  let visible = 0;
+  for (const span of problem.spans) {
+    const key = `${span.lengthK} ${span.low} ${span.high}`;
+    let pairs = counted.get(key);
+    if (pairs === undefined) {
+      pairs = visiblePairs(span, 0, lengthQ, 0, lengthK);
+      counted.set(key, pairs);
+    }
+    visible += pairs * queryHeads;
+  }
+  const products = problem.pass === "forward" ? headDim + valueDim : 3 * headDim + 2 * valueDim;
+  const queryBytes = batch * queryHeads * lengthQ * (headDim + valueDim) * 4;
+  const keyBytes = batch * kvHeads * lengthK * (headDim + valueDim) * 4;
+  return {
+    visiblePairs: visible,
+    pairs: batch * queryHeads * lengthQ * lengthK,
+    flops: 2 * visible * products,
+    bytes: (queryBytes + keyBytes) * (problem.pass === "forward" ? 1 : 2),
+  };
+}

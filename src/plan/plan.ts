@@ -1,0 +1,88 @@
+// How a problem is computed: kernel, tiles, threads, windows and their work items. A pure function of
+// problem and target, so it can be tested and explained without a device.
+import { Kernel } from "../../asm/abi.ts";
+import type { AttentionProblem } from "../problem.ts";
+import type { Target } from "../target.ts";
+import { type Cost, problemCost } from "./cost.ts";
+import { type KeyCuts, windowItems, type WorkItem } from "./schedule.ts";
+import { keyParts } from "./splits.ts";
+import { backwardTile, DECODE_ROWS, decodeTile, forwardTile, type Tile } from "./tiles_wasm.ts";
+import { cutKeys } from "./visible.ts";
+import { type Span3, stageWindows } from "./windows.ts";
+
+/** Kernels that a plan may be built on. */
+export type KernelName = "forward" | "decode" | "backward";
+
+/** What is staged together, and the work on it. */
+export interface StageWindow extends Span3 {
+  /** Continues the dK and dV of the window before it. */
+  readonly accumulate: boolean;
+  /** No later window adds to its dK and dV. */
+  readonly last: boolean;
+  /** Independent of each other, longest first. */
+  readonly items: readonly WorkItem[];
+  /** What joins partial results once all items are done. */
+  readonly joins: readonly WorkItem[];
+}
+
+/** How a problem is computed. */
+export interface Plan {
+  readonly kernel: KernelName;
+  readonly tile: Tile;
+  /** Key ranges that are computed apart and then joined. */
+  readonly parts: number;
+  /** Threads worth waking. */
+  readonly threads: number;
+  readonly windows: readonly StageWindow[];
+  readonly cost: Cost;
+}
+
+/** Work below this many operations is done before a second thread is awake (about 0.2 ms). */
+const THREAD_FLOPS = 10e6;
+
+function chooseKernel(problem: AttentionProblem): KernelName {
+  if (problem.pass === "backward") return "backward";
+  const rows = problem.lengthQ * (problem.queryHeads / Math.max(1, problem.kvHeads));
+  const mixed = problem.operands.k?.dtype !== problem.operands.v?.dtype;
+  return rows >= 1 && rows <= DECODE_ROWS && !mixed ? "decode" : "forward";
+}
+
+function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: number): Tile {
+  if (kernel === "backward") return backwardTile(problem);
+  if (kernel === "decode") {
+    const rows = problem.lengthQ * (problem.queryHeads / problem.kvHeads);
+    return decodeTile({ rows, headDim: problem.headDim });
+  }
+  const tile = forwardTile(problem);
+  // enough blocks for every thread, but no block below 64 rows: V^T is packed once for each
+  let { rows } = tile;
+  const heads = problem.batch * problem.queryHeads;
+  while (rows > 64 && threads > 1 && heads * Math.ceil(problem.lengthQ / rows) < 2 * threads) {
+    rows = Math.ceil(rows / 2 / 8) * 8;
+  }
+  return { rows, keys: tile.keys };
+}
+
+/** Plans a problem for a target. */
+export function planAttention(problem: AttentionProblem, target: Target): Plan {
+  const cost = problemCost(problem);
+  const threads = cost.flops < THREAD_FLOPS ? 1 : target.threads;
+  const kernel = chooseKernel(problem);
+  const tile = chooseTile(kernel, problem, threads);
+  const parts = keyParts(kernel, problem, threads);
+  const step = kernel === "backward" ? tile.keys : 16;
+  const cuts: KeyCuts = problem.spans.map((span) => cutKeys(span, problem.lengthK, parts, step));
+  const spans = stageWindows(problem, kernel);
+  const windows = spans.map((span): StageWindow => ({
+    ...span,
+    accumulate: kernel === "backward" && span.rowBegin > 0,
+    last: span.rowEnd === problem.lengthQ,
+    ...windowItems(problem, kernel, tile, cuts, span),
+  }));
+  return { kernel, tile, parts, threads, windows, cost };
+}
+
+/** The number that the kernels know a kernel by. */
+export function kernelCode(name: KernelName): Kernel {
+  return { forward: Kernel.Forward, decode: Kernel.Decode, backward: Kernel.Backward }[name];
+}

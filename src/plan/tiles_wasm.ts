@@ -1,0 +1,69 @@
+// Tile sizes of the CPU kernels: the only home of block sizes. The budget is the second-level cache
+// (1 MiB a core on the machine of the measurements); figures of 2026-11-20, Zen 4, Deno 2.9.6.
+
+/** Query rows of a block and keys of a tile. */
+export interface Tile {
+  readonly rows: number;
+  readonly keys: number;
+}
+
+const up = (n: number, to: number): number => Math.ceil(n / to) * to;
+
+/**
+ * Forward. measured at D 64, L 2048: 256 rows 51.2 GFLOP/s, 128 rows 50.7, 64 rows (V^T packed four
+ * times as often) 49.7; keys 96 to 384 within 2 %, a multiple of 32 (mask chunks) and of 48.
+ */
+export function forwardTile(
+  { lengthQ, lengthK, headDim, valueDim }: {
+    lengthQ: number;
+    lengthK: number;
+    headDim: number;
+    valueDim: number;
+  },
+): Tile {
+  const widest = Math.max(headDim, valueDim);
+  const [rows, keys] = widest <= 128
+    ? [256, 384]
+    : widest <= 256
+    ? [128, 192]
+    : widest <= 1024
+    ? [32, 96]
+    : [8, 96];
+  return {
+    rows: Math.max(8, Math.min(rows, up(lengthQ, 8))),
+    keys: Math.max(32, Math.min(keys, up(lengthK, 32))),
+  };
+}
+
+/**
+ * Backward: query rows of a block; its keys are 48, fixed in asm/backward.ts. measured at D 64,
+ * L 2048: 32 / 64 / 96 / 128 rows 47 / 50 / 50.7 / 51.3; at D 128: 64 rows 50.6, 128 rows 52 but
+ * 375 KiB of scratch.
+ */
+export function backwardTile(
+  { lengthQ, headDim, valueDim }: { lengthQ: number; headDim: number; valueDim: number },
+): Tile {
+  const widest = Math.max(headDim, valueDim);
+  const rows = widest <= 64
+    ? 128
+    : widest <= 128
+    ? 64
+    : widest <= 256
+    ? 32
+    : widest <= 512
+    ? 16
+    : 8;
+  return { rows: Math.max(8, Math.min(rows, up(lengthQ, 8))), keys: 48 };
+}
+
+/**
+ * Decode: keys of a block. measured, 4 rows to a kv head, D 128, 32768 keys: 128 keys 18 ms, 512 to
+ * 4096 keys 16.3 ms. Several quads read the block again from the second-level cache, so it shrinks.
+ */
+export function decodeTile({ rows, headDim }: { rows: number; headDim: number }): Tile {
+  if (rows <= 4) return { rows, keys: 1024 };
+  return { rows, keys: Math.max(64, Math.min(512, up(65536 / headDim, 64) / 2)) };
+}
+
+/** Most query rows to a kv head that decode takes; from there on panels of eight queries win. */
+export const DECODE_ROWS: number = 16;

@@ -1,0 +1,59 @@
+// Counting what a span lets through: the cost of work items, and where to cut keys into equal shares.
+import type { SequenceSpan } from "../features/feature.ts";
+
+/** First visible key of a query, and one past the last; empty when not below it. */
+export function visibleKeys(span: SequenceSpan, i: number): [begin: number, end: number] {
+  return [Math.max(0, i + span.low), Math.min(span.lengthK, i + span.high + 1)];
+}
+
+/** Number of visible (query, key) pairs in a rectangle. */
+export function visiblePairs(
+  span: SequenceSpan,
+  rowBegin: number,
+  rowEnd: number,
+  keyBegin: number,
+  keyEnd: number,
+): number {
+  let pairs = 0;
+  for (let i = rowBegin; i < rowEnd; i++) {
+    const [begin, end] = visibleKeys(span, i);
+    pairs += Math.max(0, Math.min(end, keyEnd) - Math.max(begin, keyBegin));
+  }
+  return pairs;
+}
+
+/**
+ * Cuts the keys of a sequence into `parts` ranges of about equal cost at multiples of `step`. Parts
+ * may be empty; together they cover [0, lengthK).
+ */
+export function cutKeys(
+  span: SequenceSpan,
+  lengthK: number,
+  parts: number,
+  step: number,
+): [begin: number, end: number][] {
+  // seen[j]: how many queries see key j, as a running sum of +1 and -1
+  const change = new Int32Array(lengthK + 1);
+  for (let i = 0; i < span.lengthQ; i++) {
+    const [begin, end] = visibleKeys(span, i);
+    if (begin >= end) continue;
+    change[begin]++;
+    change[end]--;
+  }
+  let total = 0, seen = 0;
+  const cumulative = new Float64Array(lengthK + 1);
+  for (let j = 0; j < lengthK; j++) {
+    seen += change[j];
+    total += seen;
+    cumulative[j + 1] = total;
+  }
+  const cuts = [0];
+  let j = 0;
+  for (let part = 1; part < parts; part++) {
+    const share = total * part / parts;
+    while (j < lengthK && cumulative[j] < share) j += step;
+    cuts.push(Math.min(j, lengthK));
+  }
+  cuts.push(lengthK);
+  return cuts.slice(1).map((end, part) => [cuts[part], end]);
+}

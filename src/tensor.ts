@@ -1,0 +1,88 @@
+// Tensors: what callers pass and get back, host and resident alike.
+import type { DType, TensorData } from "./dtype.ts";
+
+/**
+ * A tensor in host memory. Row-major unless `strides` (in elements) are given; the innermost stride
+ * is 1. `dtype` follows from the array but for `Uint16Array`, which needs `"f16"` or `"bf16"`.
+ *
+ * @example
+ * ```ts
+ * import type { HostTensor } from "@flashtile/attention";
+ *
+ * // one sequence of 16 tokens, 2 heads, head dimension 8
+ * const q: HostTensor = { data: new Float32Array(16 * 2 * 8), shape: [1, 16, 2, 8] };
+ * ```
+ */
+export interface HostTensor {
+  /** The values, at least as many as shape and strides reach. */
+  readonly data: TensorData;
+  /** Size of each axis; zero is legal. */
+  readonly shape: readonly number[];
+  /** How `data` stores values. */
+  readonly dtype?: DType;
+  /** Elements from one index to the next, for each axis. */
+  readonly strides?: readonly number[];
+}
+
+/**
+ * A boolean mask in host memory, one byte for each (query, key): 1 = may attend. Broadcast like
+ * `bias`: axes of size 1 and missing leading axes repeat.
+ *
+ * @example
+ * ```ts
+ * import type { MaskTensor } from "@flashtile/attention";
+ *
+ * // 2 queries, 3 keys; the first query may not see the last key
+ * const mask: MaskTensor = { data: new Uint8Array([1, 1, 0, 1, 1, 1]), shape: [2, 3] };
+ * ```
+ */
+export interface MaskTensor {
+  /** The bytes. */
+  readonly data: Uint8Array;
+  /** Up to four axes that broadcast to `[batch, queryHeads, lengthQ, lengthK]`. */
+  readonly shape: readonly number[];
+  /** Elements from one index to the next, for each axis. */
+  readonly strides?: readonly number[];
+}
+
+/**
+ * A tensor that lives where an engine computes: in WASM memory or in a GPU buffer. Made by
+ * `engine.tensor`, or returned by a call whose inputs were resident. Free it with `dispose` or `using`.
+ *
+ * @example
+ * ```ts
+ * import { createEngine } from "@flashtile/attention";
+ * import assert from "node:assert/strict";
+ *
+ * const engine = await createEngine({ backend: "wasm", threads: 1 });
+ * const x = engine.tensor(new Float32Array([1, 2, 3]), [3]);
+ * assert.deepEqual([...(await x.read() as Float32Array)], [1, 2, 3]);
+ * x.dispose();
+ * engine.dispose();
+ * ```
+ */
+export interface Tensor {
+  /** Size of each axis. */
+  readonly shape: readonly number[];
+  /** How values are stored. */
+  readonly dtype: DType;
+  /** Whether the memory was given back. */
+  readonly disposed: boolean;
+  /** Copies the values to a new host array, row-major. */
+  read(): Promise<Float32Array | Uint16Array>;
+  /** Gives the memory back; using the tensor afterwards throws. Safe to call twice. */
+  dispose(): void;
+  /** Same as `dispose`, for `using`. */
+  [Symbol.dispose](): void;
+}
+
+/** What calls accept wherever a tensor of numbers is wanted. */
+export type AnyTensor = HostTensor | Tensor;
+
+/** Where the result of an input of type T lives: where the input lives. */
+export type ResultOf<T> = T extends Tensor ? Tensor : HostTensor;
+
+/** Whether a tensor is resident. */
+export function isResident(tensor: AnyTensor): tensor is Tensor {
+  return "read" in tensor;
+}

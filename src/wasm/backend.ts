@@ -1,0 +1,167 @@
+// The WASM backend: owns memory, kernels and threads, and runs plans.
+//
+//   while windows are left
+//     stage the next window while there is a free place, publish its items
+//     when the oldest window is done: join partial results, take its results out
+//     otherwise do an item, or wait for the other threads
+//
+// The flow is a generator that pauses where its caller may look around: the synchronous calls run it
+// through, the asynchronous ones let the event loop turn.
+import { Control } from "../../asm/abi.ts";
+import type { Plan } from "../plan/plan.ts";
+import type { AttentionProblem, Views } from "../problem.ts";
+import type { Target } from "../target.ts";
+import { CONTROL_BYTE, LinearMemory } from "./memory.ts";
+import {
+  compileKernels,
+  instantiateKernels,
+  type KernelExports,
+  type SimdLevel,
+} from "./module.ts";
+import { type MergePart, mergeParts, type MergeShape } from "./merge.ts";
+import { disposeResults, makeResults, type ResultView } from "./results.ts";
+import { LocalRunner, MAX_OPEN_WINDOWS, PoolRunner, type Runner } from "./runner.ts";
+import { type StagedWindow, Staging } from "./staging.ts";
+import { ThreadPool } from "./threads.ts";
+
+/** Where a running call may be left for a while: `work` is waiting, or other threads must finish. */
+export type Pause = "work" | "threads";
+
+/** How a backend is made. */
+export interface WasmSettings {
+  readonly level: SimdLevel;
+  readonly shared: boolean;
+  readonly threads: number;
+  readonly memoryBudget: number;
+  readonly module?: WebAssembly.Module;
+}
+
+/** The CPU backend. */
+export class WasmBackend {
+  readonly target: Target;
+  readonly memory: LinearMemory;
+  readonly #module: WebAssembly.Module;
+  readonly #kernels: KernelExports;
+  readonly #pool: ThreadPool | undefined;
+  /** Scratch of each thread, the calling one first, and its size. */
+  readonly #scratch: { pointer: number; bytes: number }[] = [];
+
+  constructor(settings: WasmSettings) {
+    const { level, shared, threads } = settings;
+    this.#module = settings.module ?? compileKernels(level, shared);
+    this.memory = new LinearMemory(shared, settings.memoryBudget);
+    this.#kernels = instantiateKernels(this.#module, this.memory.memory);
+    this.target = { backend: "wasm", threads, relaxedSimd: this.#kernels.relaxed() === 1, shared };
+    if (threads > 1) this.#pool = new ThreadPool(this.memory);
+  }
+
+  /** Bytes of scratch that each thread needs for a plan. */
+  scratchBytes(problem: AttentionProblem, { kernel, tile }: Plan): number {
+    const { headDim, valueDim, lengthQ, queryHeads, kvHeads } = problem;
+    if (kernel === "forward") {
+      return this.#kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys);
+    }
+    if (kernel === "backward") return this.#kernels.backwardScratch(headDim, valueDim, tile.rows);
+    const rows = lengthQ * (queryHeads / kvHeads);
+    return this.#kernels.decodeScratch(headDim, valueDim, rows, tile.keys);
+  }
+
+  /** Makes sure the first `threads` threads have scratch. No pool item may be running. */
+  #reserveScratch(threads: number, bytes: number): void {
+    for (let i = 0; i < threads; i++) {
+      const have = this.#scratch[i];
+      if (have && have.bytes >= bytes) continue;
+      if (have) {
+        this.memory.free(have.pointer);
+        this.#scratch[i] = { pointer: 0, bytes: 0 };
+      }
+      const pointer = this.memory.allocate(bytes);
+      this.#scratch[i] = { pointer, bytes };
+      // a view of now: the allocation may have grown the memory
+      this.memory.u32(CONTROL_BYTE, Control.Words)[Control.Scratch + i] = pointer;
+    }
+  }
+
+  #runner(plan: Plan, threads: number): Runner {
+    // read anew for each item: a synchronous call in between may have needed more
+    const scratch = () => this.#scratch[0].pointer, windows = plan.windows.length;
+    if (threads === 1 || !this.#pool) return new LocalRunner(this.#kernels, scratch, windows);
+    this.#pool.start(this.#module, this.memory.memory, this.target.threads - 1);
+    const items = plan.windows.reduce((sum, window) => sum + window.items.length, 0);
+    return new PoolRunner(this.#kernels, this.memory, this.#pool, scratch, items);
+  }
+
+  /** Runs a plan. `alone`: on the calling thread only. */
+  *run(
+    problem: AttentionProblem,
+    plan: Plan,
+    views: Views,
+    options: { alone: boolean; signal?: AbortSignal },
+  ): Generator<Pause, ResultView[], void> {
+    options.signal?.throwIfAborted();
+    const threads = options.alone ? 1 : Math.min(plan.threads, this.target.threads);
+    const results = makeResults(this.memory, problem, views);
+    const staging = new Staging(this.memory, this.#kernels, problem, plan, views, results);
+    let runner: Runner | undefined;
+    try {
+      const all = options.alone || !this.#pool ? 1 : threads > 1 ? this.target.threads : 1;
+      this.#reserveScratch(all, this.scratchBytes(problem, plan));
+      runner = this.#runner(plan, threads);
+      yield* this.#windows(plan, staging, runner, threads, options.signal);
+      staging.finish();
+      return results;
+    } catch (error) {
+      runner?.cancel();
+      while (runner && !runner.idle()) if (!runner.wait()) yield "threads";
+      disposeResults(results);
+      throw error;
+    } finally {
+      staging.dispose();
+      runner?.dispose();
+    }
+  }
+
+  *#windows(
+    plan: Plan,
+    staging: Staging,
+    runner: Runner,
+    threads: number,
+    signal: AbortSignal | undefined,
+  ): Generator<Pause, void, void> {
+    const { windows } = plan, active: { staged: StagedWindow; index: number }[] = [];
+    const places = threads === 1 ? 1 : Math.min(threads + 1, MAX_OPEN_WINDOWS);
+    let next = 0;
+    const mayStage = () => {
+      if (next === windows.length || active.length === places) return false;
+      // a window that adds to the dK and dV of another must wait for it
+      return !windows[next].accumulate || active.length === 0;
+    };
+    while (next < windows.length || active.length > 0) {
+      if (mayStage()) {
+        const staged = staging.stage(windows[next], next);
+        active.push({ staged, index: next });
+        runner.publish(next++, staged.items);
+        continue;
+      }
+      if (runner.done(active[0].index)) {
+        const { staged } = active.shift()!;
+        for (const join of staged.joins) this.#kernels.run(join, this.#scratch[0].pointer);
+        staging.collect(staged);
+        continue;
+      }
+      if (runner.step()) yield "work";
+      else if (!runner.wait()) yield "threads";
+      signal?.throwIfAborted();
+    }
+  }
+
+  /** Merges partial results; see merge.ts. */
+  merge(parts: readonly MergePart[], shape: MergeShape): ResultView[] {
+    return mergeParts(this.memory, this.#kernels, parts, shape);
+  }
+
+  /** Stops the threads. The memory goes with the last reference to it. */
+  dispose(): void {
+    this.#pool?.stop();
+  }
+}

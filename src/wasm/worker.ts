@@ -1,0 +1,63 @@
+// What a worker thread runs. Its text is shipped inside a blob or an eval'd worker, so that no file and
+// no permission is needed: the function must stand alone, with no import and no name from outside it.
+
+/** What a worker is given to start. */
+export interface WorkerStart {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  /** Where the control block begins, in bytes. */
+  readonly control: number;
+  /** Which scratch is this worker's. */
+  readonly index: number;
+  /** Word numbers of the control block (asm/abi.ts, Control). */
+  readonly words: {
+    readonly published: number;
+    readonly next: number;
+    readonly done: number;
+    readonly items: number;
+    readonly first: number;
+    readonly failed: number;
+    readonly closed: number;
+    readonly scratch: number;
+    readonly left: number;
+    readonly leftCount: number;
+  };
+}
+
+/** Takes items by a shared counter until the pool is closed; sleeps while there are none. */
+export function workerMain(start: WorkerStart, tell: (message: string) => void): void {
+  const { words, memory, index } = start;
+  const { exports } = new WebAssembly.Instance(start.module, { env: { memory } });
+  const runTicket = exports.runTicket as (ticket: number, scratch: number) => number;
+  // Only this first page is read here. When another thread grows a shared memory, `memory.buffer` may
+  // stay the old, shorter one for a while; the instance itself sees the growth at once.
+  const control = new Int32Array(memory.buffer, start.control, words.left + words.leftCount);
+  const take = (): number | undefined => {
+    for (;;) {
+      const next = Atomics.load(control, words.next);
+      if (next === Atomics.load(control, words.published)) return undefined;
+      if (Atomics.compareExchange(control, words.next, next, (next + 1) | 0) === next) return next;
+    }
+  };
+  tell("ready");
+  for (;;) {
+    const published = Atomics.load(control, words.published);
+    const ticket = take();
+    if (Atomics.load(control, words.closed)) return;
+    if (ticket === undefined) {
+      Atomics.wait(control, words.published, published);
+      continue;
+    }
+    const nth = (ticket - Atomics.load(control, words.first)) | 0;
+    const at = (Atomics.load(control, words.items) >>> 0) + nth * 4;
+    try {
+      const window = runTicket(at, start.control + (words.scratch + index) * 4);
+      Atomics.sub(control, words.left + window % words.leftCount, 1);
+    } catch (error) {
+      Atomics.store(control, words.failed, 1);
+      tell(String(error));
+    }
+    Atomics.add(control, words.done, 1);
+    Atomics.notify(control, words.done);
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The ways to call the library that tests run on, behind one small interface. A new backend is one more entry of
+ * `engineConfigurations`.
+ */
+
+import {
+  type AnyTensor,
+  attentionBackwardSync,
+  type AttentionGradients,
+  type AttentionResult,
+  attentionSync,
+  createEngine,
+  type Engine,
+  type HostTensor,
+} from "../mod.ts";
+import type { Inputs } from "./inputs.ts";
+import type { ReferenceOptions, TestTensor } from "./reference/problem.ts";
+
+/** Results of a forward pass in host memory. */
+export interface ForwardResult {
+  readonly out: TestTensor;
+  readonly lse: TestTensor;
+}
+
+/** Results of a backward pass in host memory. */
+export interface BackwardResult {
+  readonly dq: TestTensor;
+  readonly dk: TestTensor;
+  readonly dv: TestTensor;
+  readonly dBias?: TestTensor;
+}
+
+/** What a call needs; inputs of a case have it all. */
+export type ForwardInputs = Pick<Inputs, "q" | "k" | "v" | "options">;
+export type BackwardInputs = ForwardInputs & Pick<Inputs, "dOut" | "dLse">;
+
+/** An open configuration. */
+export interface Session extends AsyncDisposable {
+  forward(inputs: ForwardInputs): Promise<ForwardResult>;
+  backward(inputs: BackwardInputs, saved: ForwardResult): Promise<BackwardResult>;
+}
+
+/** A way to call the library. */
+export interface Configuration {
+  readonly name: string;
+  /** Opens it, or says why this machine does not have it. */
+  open(): Promise<Session | { readonly absent: string }>;
+}
+
+/** Asynchronous calls on host tensors, one entry for each backend and each way it can be set up. */
+export const engineConfigurations: readonly Configuration[] = [1, 2].flatMap((threads) =>
+  (["relaxed", "plain"] as const).map((simd) => ({
+    name: `wasm, ${threads} thread${threads > 1 ? "s" : ""}, ${simd} SIMD`,
+    open: async () => hostSession(await createEngine({ backend: "wasm", threads, simd })),
+  }))
+);
+
+/** The synchronous calls. */
+export const syncConfiguration: Configuration = {
+  name: "attentionSync",
+  open: () =>
+    Promise.resolve({
+      forward: ({ q, k, v, options }) =>
+        Promise.resolve(attentionSync(q, k, v, options)).then(hostForward),
+      backward: (inputs, saved) =>
+        Promise.resolve(
+          attentionBackwardSync(inputs.dOut, savedOf(inputs, saved), backwardOptions(inputs)),
+        ).then(hostBackward),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    }),
+};
+
+/** Operands put into the engine's memory first, results read back. Takes packed operands only. */
+export const residentConfiguration: Configuration = {
+  name: "resident tensors",
+  open: async () => residentSession(await createEngine({ backend: "wasm", threads: 2 })),
+};
+
+/** Opens what this machine has; the others are said and left out. */
+export async function openAll(configurations: readonly Configuration[]): Promise<OpenSessions> {
+  const sessions = new Map<string, Session>();
+  for (const { name, open } of configurations) {
+    const session = await open();
+    if ("absent" in session) console.log(`not run on ${name}: ${session.absent}`);
+    else sessions.set(name, session);
+  }
+  return {
+    sessions,
+    [Symbol.asyncDispose]: async () => {
+      for (const session of sessions.values()) await session[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Open sessions by the names of their configurations. */
+export interface OpenSessions extends AsyncDisposable {
+  readonly sessions: ReadonlyMap<string, Session>;
+}
+
+/** A session that passes host tensors to an engine, and disposes of the engine at its end. */
+export function hostSession(engine: Engine): Session {
+  return {
+    forward: async ({ q, k, v, options }) => hostForward(await engine.attention(q, k, v, options)),
+    backward: async (inputs, saved) =>
+      hostBackward(
+        await engine.attentionBackward(
+          inputs.dOut,
+          savedOf(inputs, saved),
+          backwardOptions(inputs),
+        ),
+      ),
+    [Symbol.asyncDispose]: () => Promise.resolve(engine.dispose()),
+  };
+}
+
+function residentSession(engine: Engine): Session {
+  const place = ({ data, shape, dtype }: TestTensor) => engine.tensor(data, shape, dtype);
+  return {
+    forward: async ({ q, k, v, options }) => {
+      using places = new DisposableStack();
+      const [rq, rk, rv] = [q, k, v].map((tensor) => places.use(place(tensor)));
+      return await hostForward(await engine.attention(rq, rk, rv, options));
+    },
+    backward: async (inputs, saved) => {
+      using places = new DisposableStack();
+      const { q, k, v, dOut } = inputs;
+      const [rq, rk, rv, rOut, rLse, rdOut] = [q, k, v, saved.out, saved.lse, dOut]
+        .map((tensor) => places.use(place(tensor)));
+      const operands = { q: rq, k: rk, v: rv, out: rOut, lse: rLse };
+      return await hostBackward(
+        await engine.attentionBackward(rdOut, operands, backwardOptions(inputs)),
+      );
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(engine.dispose()),
+  };
+}
+
+function savedOf({ q, k, v }: ForwardInputs, { out, lse }: ForwardResult) {
+  return { q, k, v, out, lse };
+}
+
+function backwardOptions(
+  { options, dLse }: BackwardInputs,
+): ReferenceOptions & { dLse?: TestTensor } {
+  return dLse ? { ...options, dLse } : options;
+}
+
+async function hostForward({ out, lse }: AttentionResult<AnyTensor>): Promise<ForwardResult> {
+  return { out: await bringHome(out), lse: await bringHome(lse) };
+}
+
+async function hostBackward(
+  result: AttentionGradients<AnyTensor>,
+): Promise<BackwardResult> {
+  return {
+    dq: await bringHome(result.dq),
+    dk: await bringHome(result.dk),
+    dv: await bringHome(result.dv),
+    ...(result.dBias ? { dBias: await bringHome(result.dBias) } : {}),
+  };
+}
+
+/** A result in host memory, whichever memory it was in. Frees it there. */
+async function bringHome(tensor: AnyTensor): Promise<TestTensor> {
+  if (!("read" in tensor)) return hostTensor(tensor);
+  const { shape, dtype } = tensor;
+  const data = await tensor.read();
+  tensor.dispose();
+  return hostTensor({ data, shape, dtype });
+}
+
+/** Narrows a result of the library to what tests read. */
+export function hostTensor({ data, shape, dtype, strides }: HostTensor): TestTensor {
+  const isStorage = data instanceof Float32Array || data instanceof Uint16Array ||
+    data instanceof Float16Array;
+  if (!isStorage || dtype === "i8") {
+    throw new Error(`no test has ${Deno.inspect(data)} as a result`);
+  }
+  return { data, shape, ...(dtype ? { dtype } : {}), ...(strides ? { strides } : {}) };
+}

@@ -1,0 +1,9 @@
+import { engineConfigurations, residentConfiguration, syncConfiguration } from "./backends.ts";
+import { grid, residentCases, smallCases } from "./grid.ts";
+import { backwardPass, testGrid } from "./run_grid.ts";
+
+const file = "tests/backward_test.ts";
+
+testGrid(backwardPass, grid, engineConfigurations, "on every build", file);
+testGrid(backwardPass, smallCases(grid), [syncConfiguration], "without await", file);
+testGrid(backwardPass, residentCases(grid), [residentConfiguration], "on resident tensors", file);

@@ -1,0 +1,316 @@
+/**
+ * Calls that must be refused. The good call that they are made from has q [2, 5, 4, 8], k [2, 7, 2, 8], v [2, 7, 2, 6]
+ * in layout bshd; backward adds out and dOut [2, 5, 4, 6] and lse [2, 4, 5].
+ */
+
+import type { AttentionOptions } from "../mod.ts";
+import { plainTensor } from "./inputs.ts";
+
+/** A call, with what its error must be and say. */
+export interface BadCall {
+  readonly about: string;
+  /** What replaces the good operands. */
+  readonly operands?: Readonly<Record<string, unknown>>;
+  readonly options?: AttentionOptions;
+  readonly error: typeof TypeError | typeof RangeError;
+  /** Each must occur: the argument, its value, what was wanted. */
+  readonly wants: readonly RegExp[];
+}
+
+const tensor = (...shape: number[]) => plainTensor(1, shape);
+const bytes = (...shape: number[]) => ({
+  data: new Uint8Array(shape.reduce((a, b) => a * b, 1)),
+  shape,
+});
+
+/** Options that the type system would not let through. */
+function wrong(options: object): AttentionOptions {
+  return options as unknown as AttentionOptions;
+}
+
+function detached(): object {
+  const data = new Float32Array(2 * 7 * 2 * 8);
+  data.buffer.transfer();
+  return { data, shape: [2, 7, 2, 8] };
+}
+
+const operandCalls: readonly BadCall[] = [
+  {
+    about: "k with another head dim than q",
+    operands: { k: tensor(2, 7, 2, 9) },
+    ...{ error: RangeError, wants: [/\bk\b/, /headDim/, /\b9\b/, /\bq\b.*\b8\b/] },
+  },
+  {
+    about: "k of another batch",
+    operands: { k: tensor(3, 7, 2, 8), v: tensor(3, 7, 2, 6) },
+    ...{ error: RangeError, wants: [/\bk\b/, /batch/, /\b3\b/, /\bq\b.*\b2\b/] },
+  },
+  {
+    about: "v with another length than k",
+    operands: { v: tensor(2, 6, 2, 6) },
+    ...{ error: RangeError, wants: [/\bv\b/, /length/i, /\b6\b/, /\bk\b.*\b7\b/] },
+  },
+  {
+    about: "v with another number of heads than k",
+    operands: { v: tensor(2, 7, 1, 6) },
+    ...{ error: RangeError, wants: [/\bv\b/, /heads/i, /\b1\b/, /\bk\b.*\b2\b/] },
+  },
+  {
+    about: "query heads that are no multiple of kv heads",
+    operands: { k: tensor(2, 7, 3, 8), v: tensor(2, 7, 3, 6) },
+    ...{ error: RangeError, wants: [/\bq\b/, /heads/i, /\b4\b/, /multiple/, /\b3\b/] },
+  },
+  {
+    about: "kv heads of 0",
+    operands: { k: tensor(2, 7, 0, 8), v: tensor(2, 7, 0, 6) },
+    ...{ error: RangeError, wants: [/\b(k|q)\b/, /heads/i, /\b0\b/] },
+  },
+  {
+    about: "a head dim of 0",
+    operands: { q: tensor(2, 5, 4, 0), k: tensor(2, 7, 2, 0) },
+    ...{ error: RangeError, wants: [/\bq\b/, /headDim/, /\b0\b/, /1/] },
+  },
+  {
+    about: "q of rank 3",
+    operands: { q: tensor(5, 4, 8) },
+    ...{ error: TypeError, wants: [/\bq\b/, /rank|shape/, /3|5, 4, 8/, /4/] },
+  },
+  {
+    about: "a shape that is no whole number",
+    operands: { q: { data: new Float32Array(320), shape: [2, 2.5, 4, 8] } },
+    ...{ error: RangeError, wants: [/\bq\b/, /shape/, /2\.5/, /integer|whole/] },
+  },
+  {
+    about: "a negative size",
+    operands: { v: { data: new Float32Array(320), shape: [2, -7, 2, 6] } },
+    ...{ error: RangeError, wants: [/\bv\b/, /shape/, /-7/] },
+  },
+  {
+    about: "a buffer that is too short",
+    operands: { k: { data: new Float32Array(200), shape: [2, 7, 2, 8] } },
+    ...{ error: RangeError, wants: [/\bk\b/, /\b200\b/, /\b224\b/] },
+  },
+  {
+    about: "a buffer that is too short for its strides",
+    operands: {
+      k: { data: new Float32Array(224), shape: [2, 7, 2, 8], strides: [200, 16, 8, 1] },
+    },
+    ...{ error: RangeError, wants: [/\bk\b/, /\b224\b/, /\b312\b/] },
+  },
+  {
+    about: "a detached buffer",
+    operands: { k: detached() },
+    ...{ error: TypeError, wants: [/\bk\b/, /detached/] },
+  },
+  {
+    about: "an innermost stride other than 1",
+    operands: {
+      q: { data: new Float32Array(640), shape: [2, 5, 4, 8], strides: [320, 64, 16, 2] },
+    },
+    ...{ error: RangeError, wants: [/\bq\b/, /stride/, /\b2\b/, /\b1\b/] },
+  },
+  {
+    about: "strides of the wrong rank",
+    operands: { q: { data: new Float32Array(320), shape: [2, 5, 4, 8], strides: [32, 8, 1] } },
+    ...{ error: RangeError, wants: [/\bq\b/, /strides/, /3|32, 8, 1/, /4/] },
+  },
+  {
+    about: "a negative stride",
+    operands: {
+      q: { data: new Float32Array(320), shape: [2, 5, 4, 8], strides: [160, 32, -8, 1] },
+    },
+    ...{ error: RangeError, wants: [/\bq\b/, /stride/, /-8/] },
+  },
+  {
+    about: "an array of a type that is no tensor's",
+    operands: { q: { data: new Float64Array(320), shape: [2, 5, 4, 8] } },
+    ...{ error: TypeError, wants: [/\bq\b/, /Float64Array/, /Float32Array/] },
+  },
+  {
+    about: "an array that is no typed array",
+    operands: { q: [1, 2, 3] },
+    ...{ error: TypeError, wants: [/\bq\b/, /shape|data|tensor/i] },
+  },
+  {
+    about: "a missing operand",
+    operands: { k: undefined },
+    ...{ error: TypeError, wants: [/\bk\b/, /undefined/, /tensor|shape/] },
+  },
+  {
+    about: "16-bit data without dtype",
+    operands: { q: { data: new Uint16Array(320), shape: [2, 5, 4, 8] } },
+    ...{ error: TypeError, wants: [/\bq\b/, /dtype/, /f16/, /bf16/] },
+  },
+  {
+    about: "a dtype that does not fit the array",
+    operands: { q: { data: new Float32Array(320), shape: [2, 5, 4, 8], dtype: "f16" } },
+    ...{ error: TypeError, wants: [/\bq\b/, /dtype/, /f16/, /Float32Array/] },
+  },
+  {
+    about: "an unknown dtype",
+    operands: { q: { data: new Float32Array(320), shape: [2, 5, 4, 8], dtype: "f8" } },
+    ...{ error: TypeError, wants: [/\bq\b/, /dtype/, /f8/] },
+  },
+];
+
+const optionCalls: readonly BadCall[] = [
+  {
+    about: "a scale of NaN",
+    options: { softmaxScale: NaN },
+    ...{ error: RangeError, wants: [/softmaxScale/, /NaN/, /finite|number/] },
+  },
+  {
+    about: "a negative scale",
+    options: { softmaxScale: -0.5 },
+    ...{ error: RangeError, wants: [/softmaxScale/, /-0\.5/] },
+  },
+  {
+    about: "a scale that is a text",
+    options: wrong({ softmaxScale: "0.5" }),
+    ...{ error: TypeError, wants: [/softmaxScale/, /0\.5|string/, /number/] },
+  },
+  {
+    about: "a softcap of NaN",
+    options: { softcap: NaN },
+    ...{ error: RangeError, wants: [/softcap/, /NaN/] },
+  },
+  {
+    about: "a negative softcap",
+    options: { softcap: -3 },
+    ...{ error: RangeError, wants: [/softcap/, /-3/] },
+  },
+  {
+    about: "an unknown layout",
+    options: wrong({ layout: "sbhd" }),
+    ...{ error: TypeError, wants: [/layout/, /sbhd/, /bshd/, /bhsd/] },
+  },
+  {
+    about: "an unknown option",
+    options: wrong({ casual: true }),
+    ...{ error: TypeError, wants: [/casual/, /option/] },
+  },
+  {
+    about: "an unknown causal form",
+    options: wrong({ causal: "top-right" }),
+    ...{ error: TypeError, wants: [/causal/, /top-right/, /bottom-right/] },
+  },
+  {
+    about: "a causal offset that is no whole number",
+    options: { causal: { offset: 1.5 } },
+    ...{ error: RangeError, wants: [/causal/, /1\.5/, /integer|whole/] },
+  },
+  {
+    about: "causal offsets for another batch",
+    options: { causal: { offset: Int32Array.of(1, 2, 3) } },
+    ...{ error: RangeError, wants: [/causal/, /\b3\b/, /\b2\b/] },
+  },
+  {
+    about: "a negative window",
+    options: { window: { left: -1 } },
+    ...{ error: RangeError, wants: [/window/, /left/, /-1/] },
+  },
+  {
+    about: "a window that is a number",
+    options: wrong({ window: 128 }),
+    ...{ error: TypeError, wants: [/window/, /128|number/, /left/] },
+  },
+  {
+    about: "an unknown side of the window",
+    options: wrong({ window: { top: 3 } }),
+    ...{ error: TypeError, wants: [/window/, /top/, /left/] },
+  },
+  {
+    about: "key lengths for another batch",
+    options: { keyLengths: Int32Array.of(1, 2, 3) },
+    ...{ error: RangeError, wants: [/keyLengths/, /\b3\b/, /\b2\b/] },
+  },
+  {
+    about: "a key length beyond the keys",
+    options: { keyLengths: Int32Array.of(7, 8) },
+    ...{ error: RangeError, wants: [/keyLengths/, /\b8\b/, /\b7\b/] },
+  },
+  {
+    about: "a negative key length",
+    options: { keyLengths: Int32Array.of(7, -1) },
+    ...{ error: RangeError, wants: [/keyLengths/, /-1/, /\b0\b/] },
+  },
+  {
+    about: "key lengths that are no Int32Array",
+    options: wrong({ keyLengths: new Float32Array(2) }),
+    ...{ error: TypeError, wants: [/keyLengths/, /Float32Array/, /Int32Array/] },
+  },
+  {
+    about: "a mask that does not broadcast",
+    options: { mask: bytes(2, 1, 5, 6) },
+    ...{ error: RangeError, wants: [/mask/, /2, 1, 5, 6/, /2, 4, 5, 7/] },
+  },
+  {
+    about: "a mask of rank 5",
+    options: { mask: bytes(1, 1, 1, 5, 7) },
+    ...{ error: TypeError, wants: [/mask/, /rank|shape/, /5/, /4/] },
+  },
+  {
+    about: "a mask that is not boolean",
+    options: wrong({ mask: tensor(5, 7) }),
+    ...{ error: TypeError, wants: [/mask/, /Float32Array/, /Uint8Array/] },
+  },
+  {
+    about: "a mask with too few elements",
+    options: { mask: { data: new Uint8Array(30), shape: [5, 7] } },
+    ...{ error: RangeError, wants: [/mask/, /\b30\b/, /\b35\b/] },
+  },
+  {
+    about: "a bias that does not broadcast",
+    options: { bias: tensor(3, 5, 7) },
+    ...{ error: RangeError, wants: [/bias/, /3, 5, 7/, /2, 4, 5, 7/] },
+  },
+  {
+    about: "a bias of the wrong type",
+    options: wrong({ bias: bytes(5, 7) }),
+    ...{ error: TypeError, wants: [/bias/, /Uint8Array/, /Float32Array/] },
+  },
+  {
+    about: "an engine that is none",
+    options: wrong({ engine: "wasm" }),
+    ...{ error: TypeError, wants: [/engine/, /wasm|string/] },
+  },
+];
+
+/** Bad calls of attention(). */
+export const badForwardCalls: readonly BadCall[] = [...operandCalls, ...optionCalls];
+
+/** Bad calls of attentionBackward(), beyond those that both share. */
+export const badBackwardCalls: readonly BadCall[] = [
+  ...operandCalls,
+  ...optionCalls,
+  {
+    about: "dOut of another length than q",
+    operands: { dOut: tensor(2, 6, 4, 6) },
+    ...{ error: RangeError, wants: [/dOut/, /\b6\b/, /\b5\b/] },
+  },
+  {
+    about: "dOut with q's head dim where v's is wanted",
+    operands: { dOut: tensor(2, 5, 4, 8) },
+    ...{ error: RangeError, wants: [/dOut/, /\b8\b/, /\b6\b/] },
+  },
+  {
+    about: "a saved out of another shape",
+    operands: { out: tensor(2, 5, 2, 6) },
+    ...{ error: RangeError, wants: [/\bout\b/, /\b2\b/, /\b4\b/] },
+  },
+  {
+    about: "a saved lse in the order of out",
+    operands: { lse: tensor(2, 5, 4) },
+    ...{ error: RangeError, wants: [/lse/, /2, 5, 4|lengthQ|heads/i, /2, 4, 5|\b4\b/] },
+  },
+  {
+    about: "a missing lse",
+    operands: { lse: undefined },
+    ...{ error: TypeError, wants: [/lse/] },
+  },
+  {
+    about: "a dLse of another shape",
+    options: wrong({ dLse: tensor(2, 4, 6) }),
+    ...{ error: RangeError, wants: [/dLse/, /\b6\b/, /\b5\b/] },
+  },
+];

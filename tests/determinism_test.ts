@@ -1,0 +1,122 @@
+/** Same inputs, same engine options: the same bits, whatever else runs. */
+
+import assert from "node:assert/strict";
+import {
+  type BackwardResult,
+  type Configuration,
+  engineConfigurations,
+  type ForwardResult,
+  openAll,
+  type Session,
+  syncConfiguration,
+} from "./backends.ts";
+import { type Case, caseName, defineCase } from "./case.ts";
+import { type Inputs, makeInputs } from "./inputs.ts";
+import type { TestTensor } from "./reference/problem.ts";
+
+const repeats = 50;
+
+/** Work cut up in different ways: whole heads, splits over keys, splits of few query rows, features, formats. */
+const cases: readonly Case[] = [
+  defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 150, lengthK: 201, headDim: 40, causal: true }),
+  defineCase({ queryHeads: 1, lengthQ: 300, headDim: 64 }),
+  defineCase({ queryHeads: 8, kvHeads: 1, lengthQ: 1, lengthK: 2000, headDim: 64 }),
+  defineCase({
+    ...{ batch: 2, queryHeads: 2, kvHeads: 1, lengthQ: 67, lengthK: 130, headDim: 20, softcap: 8 },
+    ...{ bias: "1hqk", mask: { axes: "b1qk", pattern: "random" }, window: { left: 60 } },
+  }),
+  defineCase({ queryHeads: 2, lengthQ: 90, headDim: 33, dtype: "bf16", dLse: true }),
+];
+
+/** Runs `body` on each configuration, for each case. */
+function testCases(
+  name: string,
+  configurations: readonly Configuration[],
+  body: (session: Session, inputs: Inputs, about: string) => Promise<void>,
+): void {
+  Deno.test({
+    name,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn(t) {
+      await using open = await openAll(configurations);
+      for (const c of cases) {
+        await t.step(caseName(c), async () => {
+          for (const [configuration, session] of open.sessions) {
+            await body(session, makeInputs(c), configuration);
+          }
+        });
+      }
+    },
+  });
+}
+
+testCases(
+  `${repeats} repeats give the same bits, forward and backward`,
+  [...engineConfigurations, syncConfiguration],
+  async (session, inputs, about) => {
+    const forward = await session.forward(inputs);
+    const backward = await session.backward(inputs, forward);
+    for (let repeat = 1; repeat < repeats; repeat++) {
+      assertSameBits(await session.forward(inputs), forward, `repeat ${repeat}, ${about}`);
+      const again = await session.backward(inputs, forward);
+      assertSameBits(again, backward, `repeat ${repeat}, ${about}`);
+    }
+  },
+);
+
+testCases(
+  "concurrent calls on one engine give the bits of calls one after another",
+  engineConfigurations,
+  async (session, inputs, about) => {
+    const others = cases.map(makeInputs);
+    const alone: ForwardResult[] = [];
+    for (const other of others) alone.push(await session.forward(other));
+    const forward = await session.forward(inputs);
+    const backward = await session.backward(inputs, forward);
+
+    const [backwards, forwards] = await Promise.all([
+      Promise.all([1, 2, 3].map(() => session.backward(inputs, forward))),
+      Promise.all(others.map((other) => session.forward(other))),
+    ]);
+    for (const result of backwards) assertSameBits(result, backward, `backward, ${about}`);
+    forwards.forEach((result, n) =>
+      assertSameBits(result, alone[n], `forward of ${others[n].name}, ${about}`)
+    );
+  },
+);
+
+testCases(
+  "a new engine gives the bits of an old one that has done other work",
+  engineConfigurations.slice(-1),
+  async (session, inputs, about) => {
+    const forward = await session.forward(inputs);
+    const backward = await session.backward(inputs, forward);
+    await using fresh = await openAll(engineConfigurations.slice(-1));
+    for (const other of fresh.sessions.values()) {
+      assertSameBits(await other.forward(inputs), forward, about);
+      assertSameBits(await other.backward(inputs, forward), backward, about);
+    }
+  },
+);
+
+function assertSameBits(
+  got: ForwardResult | BackwardResult,
+  want: ForwardResult | BackwardResult,
+  about: string,
+): void {
+  const wanted: Readonly<Record<string, TestTensor | undefined>> = { ...want };
+  for (const [name, tensor] of Object.entries<TestTensor>({ ...got })) {
+    const other = wanted[name];
+    assert.ok(other, `${name} appeared: ${about}`);
+    const [a, b] = [bitsOf(tensor), bitsOf(other)];
+    const place = a.findIndex((bits, n) => bits !== b[n]);
+    assert.equal(place, -1, `bits of ${name} differ at element ${place}: ${about}`);
+  }
+}
+
+function bitsOf({ data }: TestTensor): Uint16Array | Uint32Array {
+  return data.BYTES_PER_ELEMENT === 4
+    ? new Uint32Array(data.buffer, data.byteOffset, data.length)
+    : new Uint16Array(data.buffer, data.byteOffset, data.length);
+}

@@ -1,0 +1,269 @@
+/** The edge semantics of the contract: empty rows, NaN and infinity, untouched inputs. */
+
+import assert from "node:assert/strict";
+import { type BackwardResult, engineConfigurations, type ForwardResult } from "./backends.ts";
+import { openAll, type Session, syncConfiguration } from "./backends.ts";
+import { type Case, caseName, defineCase } from "./case.ts";
+import { type Inputs, makeInputs } from "./inputs.ts";
+import { problemOf } from "./oracle.ts";
+import { attentionBackwardF64, attentionF64 } from "./reference/attention_f64.ts";
+import { readOperand, type TestTensor } from "./reference/problem.ts";
+import { canonical } from "./run_grid.ts";
+
+function edge(name: string, check: (session: Session) => Promise<void>): void {
+  Deno.test({
+    name,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn(t) {
+      await using open = await openAll([...engineConfigurations, syncConfiguration]);
+      for (const [configuration, session] of open.sessions) {
+        await t.step(configuration, () => check(session));
+      }
+    },
+  });
+}
+
+type Results = ForwardResult & BackwardResult;
+
+async function run(session: Session, inputs: Inputs): Promise<Results> {
+  const saved = await session.forward(inputs);
+  return { ...saved, ...await session.backward(inputs, saved) };
+}
+
+/** What each option hides, in a shape of several tiles: the whole of some rows, and parts of others. */
+const hiding: readonly Partial<Case>[] = [
+  { causal: true },
+  { causal: true, lengthQ: 150, lengthK: 70 },
+  { causal: { offset: -20 } },
+  { window: { left: 12, right: 3 } },
+  { keyLengths: [30, 0] },
+  { keyLengths: [97, 65], causal: true },
+  { mask: { axes: "b1qk", pattern: "empty rows" } },
+  { mask: { axes: "qk", pattern: "blocks" } },
+  { mask: { axes: "b11k", pattern: "padding" } },
+  { bias: "1hqk", biasHoles: true },
+  { bias: "k", biasHoles: true, softcap: 4 },
+];
+
+/** Decode shapes take another path. */
+const shapes: readonly Partial<Case>[] = [
+  { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 90, lengthK: 97, headDim: 20 },
+  { batch: 2, queryHeads: 4, kvHeads: 1, lengthQ: 2, lengthK: 300, headDim: 20 },
+];
+
+const poisons = [NaN, Infinity, -Infinity];
+
+edge("what masked positions hold does not matter, forward and backward", async (session) => {
+  for (const options of hiding) {
+    for (const shape of shapes) {
+      const c = defineCase({ ...shape, ...options });
+      const inputs = makeInputs(c);
+      const want = await run(session, inputs);
+      const poisoned = poisonHidden(c, inputs);
+      if (poisoned) assertSame(c, await run(session, poisoned), want);
+    }
+  }
+});
+
+edge("a row that sees nothing has out 0, lse −∞ and gradients 0", async (session) => {
+  for (const options of [...hiding, { mask: { axes: "1111", pattern: "nothing" } } as const]) {
+    const c = defineCase({ ...shapes[0], ...options, dLse: true });
+    const inputs = makeInputs(c);
+    const { visible } = attentionF64(problemOf(inputs));
+    const results = await run(session, inputs);
+    const [out, dq] = [results.out, results.dq].map((t) => readOperand(t, c.layout));
+    for (let row = 0; row < c.batch * c.queryHeads * c.lengthQ; row++) {
+      if (visible.subarray(row * c.lengthK, (row + 1) * c.lengthK).includes(1)) continue;
+      assert.equal(results.lse.data[row], -Infinity, caseName(c));
+      const zeros = [...rowOf(out, row, c.valueDim), ...rowOf(dq, row, c.headDim)];
+      assert.ok(zeros.every((x) => x === 0), `row ${row} is ${zeros}: ${caseName(c)}`);
+    }
+    assert.ok(results.dk.data.every(Number.isFinite) && results.dv.data.every(Number.isFinite));
+  }
+});
+
+/** Where a single bad number is put: operand, [sequence, row, head, dim]. */
+const places = [
+  ...(["q", "k", "v", "dOut"] as const).map((operand) => ({ operand, at: [0, 40, 1, 3] })),
+  { operand: "k", at: [1, 0, 0, 0] },
+  { operand: "v", at: [1, 96, 1, 19] },
+] as const;
+
+edge("NaN that is visible reaches exactly the elements that depend on it", async (session) => {
+  for (const options of [{}, ...hiding]) {
+    for (const { operand, at } of places) {
+      const c = defineCase({ ...shapes[0], ...options, lengthQ: 90, lengthK: 97 });
+      const inputs = makeInputs(c);
+      const bad = { ...inputs, [operand]: put(inputs[operand], at, NaN) };
+      assertSameNaN(c, bad, await run(session, bad), `${operand} at ${at}`);
+    }
+  }
+});
+
+edge("one infinite score takes all the weight", async (session) => {
+  for (const shape of shapes) {
+    const c = defineCase({ ...shape, bias: "1hqk" });
+    const inputs = withBias(makeInputs(c), [[0, Infinity]]);
+    const { out, lse } = await session.forward(inputs);
+    assert.equal(lse.data[0], Infinity);
+    const key = 7; // of query 0, see withBias
+    const got = rowOf(readOperand(out, "bshd"), 0, c.valueDim);
+    const want = rowOf(readOperand(inputs.v, "bshd"), key, c.valueDim);
+    got.forEach((x, d) => assert.ok(Math.abs(x - want[d]) < 1e-6, `${x}, want ${want[d]}`));
+    assert.ok(out.data.every(Number.isFinite), "the other rows stay finite");
+  }
+});
+
+edge("one infinite score has the gradients of the limit", async (session) => {
+  const c = defineCase({ ...shapes[0], bias: "1hqk" });
+  const inputs = withBias(makeInputs(c), [[0, Infinity]]);
+  const { dq, dk, dv } = await run(session, inputs);
+  assert.ok(rowOf(readOperand(dq, "bshd"), 0, c.headDim).every((x) => Math.abs(x) < 1e-6));
+  assert.ok(dk.data.every(Number.isFinite), "dk stays finite");
+  assert.ok(dv.data.every(Number.isFinite), "dv stays finite");
+});
+
+edge("two infinite scores give NaN in their row and only there", async (session) => {
+  for (const shape of shapes) {
+    const c = defineCase({ ...shape, bias: "1hqk" });
+    const inputs = withBias(makeInputs(c), [[0, Infinity], [1, Infinity]]);
+    const { out, lse } = await session.forward(inputs);
+    const values = readOperand(out, "bshd");
+    assert.ok(Number.isNaN(lse.data[0]));
+    assert.ok(rowOf(values, 0, c.valueDim).every(Number.isNaN));
+    assert.ok(rowOf(values, 1, c.valueDim).every(Number.isFinite));
+  }
+});
+
+edge("inputs are never written and results alias nothing", async (session) => {
+  for (const options of hiding) {
+    const c = defineCase({ ...shapes[0], ...options, dLse: true });
+    const inputs = makeInputs(c);
+    const inputsBefore = structuredClone(inputs);
+    const { out, lse } = await session.forward(inputs);
+    const resultsBefore = structuredClone({ out, lse });
+    const gradients = await session.backward(inputs, { out, lse });
+    assert.deepEqual(inputs, inputsBefore);
+    assert.deepEqual({ out, lse }, resultsBefore);
+    const { q, k, v, dOut, dLse, options: { bias } } = inputs;
+    const given = [q, k, v, dOut, dLse, bias].map((tensor) => tensor?.data.buffer);
+    const made = [out, lse, ...Object.values<TestTensor>({ ...gradients })]
+      .map(({ data }) => data.buffer);
+    assert.ok(!made.some((buffer) => given.includes(buffer)), "a result shares an input's buffer");
+  }
+});
+
+edge("results of one call are not changed by the next", async (session) => {
+  const c = defineCase(shapes[0]);
+  const inputs = makeInputs(c);
+  const results = await run(session, inputs);
+  const before = structuredClone(results);
+  await run(session, makeInputs({ ...c, causal: true }));
+  assert.deepEqual(results, before);
+});
+
+edge("operands may share one buffer", async (session) => {
+  const c = defineCase({ batch: 1, queryHeads: 2, lengthQ: 40, headDim: 16 });
+  const inputs = makeInputs(c);
+  // Packed projections, as most models make them: [row, (q, k, v), head, dim] in one array.
+  const shared = new Float32Array(3 * inputs.q.data.length);
+  const strides = [40 * 96, 96, 16, 1];
+  const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((tensor, n) => {
+    tensor.data.forEach((x, at) => shared[Math.floor(at / 32) * 96 + n * 32 + at % 32] = x);
+    return { data: shared.subarray(n * 32), shape: tensor.shape, strides };
+  });
+  assertSame(c, await run(session, { ...inputs, q, k, v }), await run(session, inputs));
+});
+
+/** Fills every row of q, k, v and dOut that takes part in nothing with NaN and infinities; none: undefined. */
+function poisonHidden(c: Case, inputs: Inputs): Inputs | undefined {
+  const { visible } = attentionF64(problemOf(inputs));
+  const usedQueries = new Set<string>();
+  const usedKeys = new Set<string>();
+  visible.forEach((isVisible, n) => {
+    if (!isVisible) return;
+    const [row, j] = [Math.floor(n / c.lengthK), n % c.lengthK];
+    const [sequenceHead, i] = [Math.floor(row / c.lengthQ), row % c.lengthQ];
+    const [b, h] = [Math.floor(sequenceHead / c.queryHeads), sequenceHead % c.queryHeads];
+    usedQueries.add(`${b} ${i} ${h}`);
+    usedKeys.add(`${b} ${j} ${Math.floor(h * c.kvHeads / c.queryHeads)}`);
+  });
+  let poisoned = 0;
+  const poison = (tensor: TestTensor, used: ReadonlySet<string>) => {
+    const [, rows, heads, dim] = tensor.shape;
+    const data = tensor.data.map((x, n) => {
+      const row = Math.floor(n / dim);
+      const place = `${Math.floor(row / heads / rows)} ${Math.floor(row / heads) % rows} ${
+        row % heads
+      }`;
+      return used.has(place) ? x : poisons[poisoned++ % poisons.length];
+    });
+    return { ...tensor, data };
+  };
+  const { q, k, v, dOut } = inputs;
+  const result = {
+    ...inputs,
+    ...{ q: poison(q, usedQueries), dOut: poison(dOut, usedQueries) },
+    ...{ k: poison(k, usedKeys), v: poison(v, usedKeys) },
+  };
+  return poisoned > 0 ? result : undefined;
+}
+
+/** A copy of a packed tensor with one element replaced. */
+function put(tensor: TestTensor, at: readonly number[], value: number): TestTensor {
+  const { shape } = tensor;
+  const data = tensor.data.slice();
+  data[at.reduce((place, index, axis) => place * shape[axis] + index, 0)] = value;
+  return { ...tensor, data };
+}
+
+/** Replaces the bias of query 0 at keys 7, 8, … of every head, all batches. */
+function withBias(inputs: Inputs, entries: readonly (readonly [number, number])[]): Inputs {
+  let bias = inputs.options.bias;
+  assert.ok(bias);
+  for (const [n, value] of entries) {
+    for (let head = 0; head < bias.shape[1]; head++) bias = put(bias, [0, head, 0, 7 + n], value);
+  }
+  return { ...inputs, options: { ...inputs.options, bias } };
+}
+
+function rowOf(values: Float64Array, row: number, dim: number): Float64Array {
+  return values.subarray(row * dim, (row + 1) * dim);
+}
+
+/** Equal up to the roundings that another path through the library may make. */
+function assertSame(c: Case, got: Results, want: Results): void {
+  const wanted: Readonly<Record<string, TestTensor>> = { ...want };
+  for (const [name, tensor] of Object.entries<TestTensor>({ ...got })) {
+    const values = canonical(tensor, name, c.layout);
+    canonical(wanted[name], name, c.layout).forEach((x, n) => {
+      const near = x === values[n] || Math.abs(x - values[n]) <= 1e-5 * (1 + Math.abs(x));
+      assert.ok(near, `${name}[${n}] is ${values[n]}, want ${x}: ${caseName(c)}`);
+    });
+  }
+}
+
+/** Oracle results by case and place of the NaN, so that each is computed once for all configurations. */
+const oracleResults = new Map<string, Readonly<Record<string, Float64Array | undefined>>>();
+
+/** NaN where the oracle has it and nowhere else. */
+function assertSameNaN(c: Case, inputs: Inputs, got: Results, place: string): void {
+  const about = `NaN in ${place}: ${caseName(c)}`;
+  let wanted = oracleResults.get(about);
+  if (!wanted) {
+    const problem = problemOf(inputs);
+    const forward = attentionF64(problem);
+    const backward = attentionBackwardF64(problem, forward, readOperand(inputs.dOut, c.layout));
+    const { dq, dk, dv, dBias } = backward;
+    wanted = { out: forward.out, lse: forward.lse, dq, dk, dv, dBias };
+    oracleResults.set(about, wanted);
+  }
+  const results: Readonly<Record<string, TestTensor>> = { ...got };
+  for (const [name, want] of Object.entries(wanted)) {
+    if (!want) continue;
+    const values = canonical(results[name], name, c.layout);
+    const at = want.findIndex((x, n) => Number.isNaN(x) !== Number.isNaN(values[n]));
+    assert.equal(at, -1, `${name}[${at}] is ${values[at]}, want ${want[at]}, ${about}`);
+  }
+}

@@ -1,0 +1,161 @@
+/** Every bad call is refused before any work, with the argument, its value and what was wanted. */
+
+import assert from "node:assert/strict";
+import {
+  attention,
+  attentionBackward,
+  attentionBackwardSync,
+  type AttentionOptions,
+  attentionSync,
+  createEngine,
+  type HostTensor,
+} from "../mod.ts";
+import { badBackwardCalls, type BadCall, badForwardCalls } from "./bad_calls.ts";
+import { plainTensor } from "./inputs.ts";
+
+const q = plainTensor(1, [2, 5, 4, 8]);
+const k = plainTensor(2, [2, 7, 2, 8]);
+const v = plainTensor(3, [2, 7, 2, 6]);
+
+function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
+  Deno.test({ name, sanitizeOps: false, sanitizeResources: false, fn });
+}
+
+/** Checks class and message of whatever `call` throws or rejects with. */
+async function assertRefused(call: () => unknown, { error, wants }: BadCall): Promise<void> {
+  let thrown: unknown;
+  try {
+    await call();
+  } catch (reason) {
+    thrown = reason;
+  }
+  assert.ok(thrown instanceof Error, "nothing was thrown");
+  assert.equal(thrown.constructor.name, error.name, thrown.stack);
+  assert.match(thrown.message, /^Cannot [^:]+: /, "the message names what failed, then says why");
+  for (const want of wants) assert.match(thrown.message, want);
+  assert.ok(!thrown.message.endsWith("."), `ends with a full stop: ${thrown.message}`);
+}
+
+test("attention() refuses bad arguments and says which, what it is and what was wanted", async (t) => {
+  for (const bad of badForwardCalls) {
+    await t.step(bad.about, async () => {
+      const { operands = {}, options } = bad;
+      const call = { q, k, v, ...operands } as Record<"q" | "k" | "v", HostTensor>;
+      await assertRefused(() => attention(call.q, call.k, call.v, options), bad);
+      await assertRefused(() => attentionSync(call.q, call.k, call.v, options), bad);
+    });
+  }
+});
+
+test("attentionBackward() refuses bad arguments likewise", async (t) => {
+  const { out, lse } = attentionSync(q, k, v);
+  const dOut = plainTensor(4, [2, 5, 4, 6]);
+  const good = { q, k, v, out, lse, dOut };
+  for (const bad of badBackwardCalls) {
+    await t.step(bad.about, async () => {
+      const { dOut, ...saved } = { ...good, ...bad.operands } as Record<
+        keyof typeof good,
+        HostTensor
+      >;
+      await assertRefused(() => attentionBackward(dOut, saved, bad.options), bad);
+      await assertRefused(() => attentionBackwardSync(dOut, saved, bad.options), bad);
+    });
+  }
+});
+
+test("options of the contract that do not exist yet throw UnsupportedError by name", async () => {
+  for (const name of ["sink", "alibiSlopes", "cuSeqlensQ", "dropout", "pagedKv"]) {
+    const options = { [name]: Int32Array.of(0, 5) } as unknown as AttentionOptions;
+    const want = { name: "UnsupportedError", feature: new RegExp(name), message: new RegExp(name) };
+    await assert.rejects(async () => await attention(q, k, v, options), want);
+    assert.throws(() => attentionSync(q, k, v, options), want);
+  }
+});
+
+test("an engine stays usable after refusing a call", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 2 });
+  const want = await engine.attention(q, k, v);
+  for (const { operands = {}, options } of badForwardCalls) {
+    if (options?.engine) continue; // the engine of a method call is the one it is called on
+    const call = { q, k, v, ...operands } as Record<"q" | "k" | "v", HostTensor>;
+    await assert.rejects(async () => await engine.attention(call.q, call.k, call.v, options));
+  }
+  assert.deepEqual(await engine.attention(q, k, v), want);
+});
+
+test("a disposed engine refuses every call", async () => {
+  const engine = await createEngine({ backend: "wasm", threads: 1 });
+  engine.dispose();
+  await assert.rejects(async () => await engine.attention(q, k, v), /dispose/);
+  await assert.rejects(async () => await engine.tensor(new Float32Array(4), [4]), /dispose/);
+  engine.dispose(); // a second time does nothing
+});
+
+test("a resident tensor is refused after it was disposed, and by another engine", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1 });
+  using other = await createEngine({ backend: "wasm", threads: 1 });
+  const [rq, rk, rv] = [q, k, v].map(({ data, shape }) => engine.tensor(data, shape));
+  await assert.rejects(async () => await other.attention(rq, rk, rv), /engine/);
+  rk.dispose();
+  await assert.rejects(async () => await engine.attention(rq, rk, rv), /\bk\b.*dispose/);
+});
+
+test("an aborted signal rejects with an AbortError", async () => {
+  const signal = AbortSignal.abort();
+  await assert.rejects(async () => await attention(q, k, v, { signal }), { name: "AbortError" });
+  const reason = new Error("the user left");
+  const withReason = { signal: AbortSignal.abort(reason) };
+  await assert.rejects(
+    async () => await attention(q, k, v, withReason),
+    (error: Error) => error === reason || error.name === "AbortError",
+  );
+});
+
+test("a signal aborted while the work runs rejects, and the engine goes on", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 2 });
+  const big = plainTensor(5, [1, 1500, 4, 64]);
+  const controller = new AbortController();
+  const call = engine.attention(big, big, big, { signal: controller.signal });
+  controller.abort();
+  await assert.rejects(async () => await call, { name: "AbortError" });
+  const { out } = await engine.attention(q, k, v);
+  assert.deepEqual(out.shape, [2, 5, 4, 6]);
+});
+
+test("running out of the memory budget rejects with the bytes asked for", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1, memoryBudget: 4 << 20 });
+  const data = new Float32Array(4 << 20);
+  await assert.rejects(
+    async () => await engine.tensor(data, [data.length]),
+    (error: Error) => /\d{7,}|Mi?B/.test(error.message) && /memory|bytes/i.test(error.message),
+  );
+  const { out } = await engine.attention(q, k, v);
+  assert.deepEqual(out.shape, [2, 5, 4, 6]);
+});
+
+test("createEngine() refuses bad options", async (t) => {
+  const bad: readonly [object, RegExp, typeof RangeError | typeof TypeError][] = [
+    [{ backend: "cuda" }, /backend.*cuda.*wasm/, TypeError],
+    [{ threads: 0 }, /threads.*\b0\b/, RangeError],
+    [{ threads: 1.5 }, /threads.*1\.5/, RangeError],
+    [{ threads: "two" }, /threads.*two/, TypeError],
+    [{ memoryBudget: -1 }, /memoryBudget.*-1/, RangeError],
+    [{ thread: 2 }, /thread\b/, TypeError],
+  ];
+  for (const [options, message, error] of bad) {
+    await t.step(Deno.inspect(options), async () => {
+      const wants = [message];
+      await assertRefused(() => createEngine(options as Parameters<typeof createEngine>[0]), {
+        ...{ about: "", error, wants },
+      });
+    });
+  }
+});
+
+test("options that are undefined count as not given", async () => {
+  const options: AttentionOptions = {
+    ...{ softcap: undefined, causal: undefined, bias: undefined, window: undefined },
+    ...{ mask: undefined, keyLengths: undefined, softmaxScale: undefined, layout: undefined },
+  };
+  assert.deepEqual(await attention(q, k, v, options), await attention(q, k, v));
+});

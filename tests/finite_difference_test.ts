@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { type Case, caseName, defineCase } from "./case.ts";
+import { makeInputs } from "./inputs.ts";
+import { problemOf } from "./oracle.ts";
+import { attentionBackwardF64, attentionF64 } from "./reference/attention_f64.ts";
+import { finiteDifferences } from "./reference/finite_difference.ts";
+import { readOperand, readPacked } from "./reference/problem.ts";
+
+/** Every option of the oracle alone, and a few together. Small: each element costs two forward passes. */
+const variations: readonly Partial<Case>[] = [
+  {},
+  { valueDim: 5 },
+  { softmaxScale: 0.9 },
+  { softcap: 0.7 },
+  { softcap: 3, amplitude: 5 },
+  { causal: true },
+  { causal: "top-left" },
+  { causal: { offset: -2 } },
+  { causal: { offset: [3, -1] } },
+  { window: { left: 1, right: 2 } },
+  { window: { left: 0 }, causal: "top-left" },
+  { keyLengths: [0, 4] },
+  { keyLengths: [6, 1], causal: true, window: { left: 2 } },
+  { mask: { axes: "b1qk", pattern: "random" } },
+  { mask: { axes: "qk", pattern: "empty rows" } },
+  { bias: "bhqk" },
+  { bias: "1h1k" },
+  { bias: "qk", biasHoles: true },
+  { bias: "b11k", softcap: 2, causal: true, layout: "bhsd" },
+  { arrangement: "view", layout: "bhsd" },
+];
+
+Deno.test("the gradients of the oracle agree with central differences", async (t) => {
+  for (const variation of variations.flatMap((v) => [v, { ...v, dLse: true }])) {
+    const shape = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 4, lengthK: 6, headDim: 3 };
+    const c = defineCase({ ...shape, ...variation });
+    await t.step(caseName(c), () => {
+      const inputs = makeInputs(c);
+      const problem = problemOf(inputs);
+      const dOut = readOperand(inputs.dOut, c.layout);
+      const dLse = inputs.dLse && readPacked(inputs.dLse);
+      const formula = attentionBackwardF64(problem, attentionF64(problem), dOut, dLse);
+      const differences = finiteDifferences(problem, dOut, dLse);
+      for (const name of ["dq", "dk", "dv", "dBias"] as const) {
+        const want = differences[name];
+        const got = formula[name];
+        assert.equal(got?.length, want?.length);
+        want?.forEach((value, n) => {
+          const error = Math.abs((got?.[n] ?? NaN) - value);
+          assert.ok(error < 1e-7 * (1 + Math.abs(value)), `${name}[${n}]: ${got?.[n]}, ${value}`);
+        });
+      }
+    });
+  }
+});

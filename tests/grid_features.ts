@@ -1,0 +1,171 @@
+/** The part of the grid about options: each alone, in every form, then all pairs. */
+
+import { type Case, type CausalForm, defineCase } from "./case.ts";
+import type { Section } from "./grid.ts";
+
+/** Shapes that cross tile borders on both axes, with more keys, more queries, and as many. */
+const crossing = [[70, 131], [131, 70], [97, 97]] as const;
+
+const causalForms: CausalForm[] = [
+  true,
+  "bottom-right",
+  "top-left",
+  ...[0, 5, 64, -5, -70, 1000, -1000, 2 ** 40, -(2 ** 40)].map((offset) => ({ offset })),
+  { offset: [-3, 40] },
+  { offset: [2 ** 31 - 1, -(2 ** 31)] },
+];
+
+const causalSection: Section = {
+  title: "causal forms",
+  cases: causalForms.flatMap((causal) =>
+    crossing.map(([lengthQ, lengthK]) =>
+      defineCase({ batch: 2, queryHeads: 2, kvHeads: 1, lengthQ, lengthK, headDim: 12, causal })
+    )
+  ),
+};
+
+const windows = [
+  ...[{ left: 0, right: 0 }, { left: 10 }, { right: 10 }, { left: 3, right: 70 }, {}],
+  ...[{ left: 64, right: 64 }, { left: 5, right: 5 }, { left: 1000, right: 1000 }],
+];
+
+const windowSection: Section = {
+  title: "windows",
+  cases: windows.flatMap((window) =>
+    crossing.flatMap(([lengthQ, lengthK]) => [
+      defineCase({ queryHeads: 2, lengthQ, lengthK, headDim: 12, window }),
+      defineCase({ queryHeads: 2, lengthQ, lengthK, headDim: 12, window, causal: true }),
+    ])
+  ).concat(
+    // Rows past the last key with a narrow window, and offsets outside the keys: nothing to see.
+    defineCase({ lengthQ: 131, lengthK: 40, window: { left: 8 }, causal: "top-left" }),
+    defineCase({ lengthQ: 70, lengthK: 70, window: { left: 8 }, causal: { offset: 300 } }),
+    defineCase({ lengthQ: 70, lengthK: 70, window: { right: 4 }, causal: { offset: -300 } }),
+    defineCase({ lengthQ: 300, lengthK: 300, window: { left: 30, right: 2 }, headDim: 32 }),
+    defineCase({ lengthQ: 400, lengthK: 400, window: { left: 16 }, causal: true, headDim: 32 }),
+  ),
+};
+
+const maskAxes = ["bhqk", "1hqk", "b1qk", "11qk", "qk", "b11k", "bh1k", "k", "bhq1", "1111", "hqk"];
+
+const broadcastShape = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 45, lengthK: 70 };
+
+const maskSection: Section = {
+  title: "masks",
+  cases: maskAxes.map((axes) =>
+    defineCase({ ...broadcastShape, mask: { axes, pattern: "random" } })
+  ).concat(
+    (["padding", "documents", "prefix", "dilated", "blocks", "empty rows", "nothing"] as const)
+      .flatMap((pattern) => [
+        defineCase({ ...broadcastShape, headDim: 10, mask: { axes: "b1qk", pattern } }),
+        defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 200, mask: { axes: "hqk", pattern } }),
+      ]),
+    defineCase({
+      lengthQ: 300,
+      lengthK: 333,
+      headDim: 32,
+      mask: { axes: "qk", pattern: "blocks" },
+    }),
+    defineCase({ batch: 2, lengthQ: 40, lengthK: 50, mask: { axes: "b11k", pattern: "padding" } }),
+  ),
+};
+
+const biasSection: Section = {
+  title: "biases",
+  cases: maskAxes.flatMap((bias) => [
+    defineCase({ ...broadcastShape, bias }),
+    defineCase({ ...broadcastShape, lengthQ: 70, lengthK: 40, bias, causal: true, dLse: true }),
+  ]).concat(
+    defineCase({ ...broadcastShape, bias: "bhqk", biasHoles: true }),
+    defineCase({ ...broadcastShape, bias: "1h1k", biasHoles: true, layout: "bhsd" }),
+    defineCase({ ...broadcastShape, bias: "qk", biasHoles: true, causal: true }),
+    defineCase({ lengthQ: 260, lengthK: 270, headDim: 32, bias: "qk" }),
+  ),
+};
+
+const batchOfThree = {
+  batch: 3,
+  queryHeads: 2,
+  kvHeads: 1,
+  lengthQ: 40,
+  lengthK: 70,
+  headDim: 10,
+};
+
+const keyLengthSection: Section = {
+  title: "key lengths",
+  cases: [[0, 1, 70], [70, 69, 64], [33, 0, 2], [65, 63, 17]].flatMap((keyLengths) =>
+    ([undefined, true, "top-left", { offset: [0, 3, -2] }] as const).flatMap((causal) => [
+      defineCase({ ...batchOfThree, keyLengths, causal }),
+      defineCase({ ...batchOfThree, keyLengths, causal, window: { left: 9, right: 20 } }),
+    ])
+  ),
+};
+
+const scoreSection: Section = {
+  title: "softcap, scale and large scores",
+  cases: [0.7, 2, 15, 30, 50].flatMap((softcap) => [
+    defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 40, lengthK: 70, headDim: 24, softcap }),
+    defineCase({ queryHeads: 2, lengthQ: 70, headDim: 24, softcap, amplitude: 5, causal: true }),
+  ]).concat(
+    [0, 0.01, 1].map((softmaxScale) =>
+      defineCase({ queryHeads: 2, lengthQ: 40, lengthK: 70, headDim: 24, softmaxScale })
+    ),
+    // Overflow tests of FlashAttention: q times 5 at the lengths that once broke.
+    [1, 2, 5, 17, 128].flatMap((length) => [
+      defineCase({ queryHeads: 2, lengthQ: length, headDim: 64, amplitude: 5 }),
+      defineCase({ queryHeads: 2, lengthQ: length, headDim: 64, amplitude: 5, causal: true }),
+    ]),
+    defineCase({ lengthQ: 130, headDim: 32, amplitude: 50, causal: true }),
+    defineCase({ lengthQ: 64, headDim: 32, softmaxScale: 1, amplitude: 5, dtype: "f16" }),
+    defineCase({ lengthQ: 64, headDim: 32, softcap: 15, amplitude: 5, dtype: "bf16" }),
+  ),
+};
+
+/** One form of each option, for the pairs. Two that set the same field make no pair. */
+const features: readonly Partial<Case>[] = [
+  { causal: true },
+  { causal: "top-left" },
+  { causal: { offset: [7, -4] } },
+  { window: { left: 20, right: 9 } },
+  { mask: { axes: "b1qk", pattern: "random" } },
+  { mask: { axes: "qk", pattern: "blocks" } },
+  { bias: "1hqk" },
+  { bias: "b11k", biasHoles: true },
+  { keyLengths: [33, 61] },
+  { softcap: 5 },
+  { softmaxScale: 0.3 },
+  { amplitude: 5 },
+  { dtype: "f16" },
+  { dtype: "bf16" },
+  { arrangement: "padded rows", layout: "bhsd" },
+  { arrangement: "transposed" },
+  { dLse: true },
+  { valueDim: 9 },
+];
+
+const pairSection: Section = {
+  title: "pairs of options",
+  cases: features.flatMap((first, n) =>
+    features.slice(n + 1).filter((second) => !Object.keys(first).some((key) => key in second))
+      .map((second, m) =>
+        defineCase({
+          ...{ batch: 2, queryHeads: 4, kvHeads: 2 },
+          // Alternately one tile with a tail, and several tiles.
+          ...((n + m) % 2 ? { lengthQ: 29, lengthK: 61 } : { lengthQ: 70, lengthK: 134 }),
+          ...{ headDim: 12, ...first, ...second },
+        })
+      )
+  ),
+};
+
+/** The sections about options. */
+export const featureSections: readonly Section[] = [
+  causalSection,
+  windowSection,
+  maskSection,
+  biasSection,
+  keyLengthSection,
+  scoreSection,
+  pairSection,
+];

@@ -1,0 +1,286 @@
+/** Laws of attention that need no oracle: they hold between results of the library itself. */
+
+import assert from "node:assert/strict";
+import { type BackwardResult, engineConfigurations, type ForwardResult } from "./backends.ts";
+import { openAll, type Session } from "./backends.ts";
+import { type Case, defineCase } from "./case.ts";
+import { type Inputs, makeInputs } from "./inputs.ts";
+import { type Layout, readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
+
+/** Registers a law, checked on every configuration. */
+function law(name: string, check: (session: Session) => Promise<void>): void {
+  Deno.test({
+    name,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn(t) {
+      await using open = await openAll(engineConfigurations);
+      for (const [configuration, session] of open.sessions) {
+        await t.step(configuration, () => check(session));
+      }
+    },
+  });
+}
+
+const grouped: Partial<Case> = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 45, lengthK: 70 };
+
+/** Elementwise options do not disturb Σ q∘dq = Σ k∘dk: both are Σ (q·k)·d(q·k). */
+const elementwise: readonly Partial<Case>[] = [
+  {},
+  { causal: true, dLse: true },
+  { softcap: 3, window: { left: 20, right: 4 } },
+  { bias: "1hqk", mask: { axes: "b1qk", pattern: "random" } },
+  { keyLengths: [50, 1], amplitude: 5 },
+];
+
+law("the sum of q∘dq equals the sum of k∘dk", async (session) => {
+  for (const options of elementwise) {
+    const inputs = makeInputs(defineCase({ ...grouped, ...options }));
+    const { dq, dk } = await gradients(session, inputs);
+    const [left, right] = [dotProduct(inputs.q, dq), dotProduct(inputs.k, dk)];
+    const error = Math.abs(left.sum - right.sum);
+    assert.ok(error < 1e-6 * (left.size + right.size), `${left.sum}, ${right.sum}: ${inputs.name}`);
+  }
+});
+
+law("the order of the keys does not matter", async (session) => {
+  const inputs = makeInputs(defineCase({ ...grouped, bias: "b11k" }));
+  const order = Array.from({ length: 70 }, (_, j) => (j * 27 + 5) % 70);
+  const bias = inputs.options.bias;
+  assert.ok(bias);
+  const permuted: Inputs = {
+    ...inputs,
+    k: permuteAxis(inputs.k, 1, order),
+    v: permuteAxis(inputs.v, 1, order),
+    options: { bias: permuteAxis(bias, 3, order) },
+  };
+  const [plain, shuffled] = [await both(session, inputs), await both(session, permuted)];
+  assertNear(shuffled.out, plain.out);
+  assertNear(shuffled.lse, plain.lse);
+  assertNear(shuffled.dq, plain.dq);
+  assertNear(shuffled.dk, permuteAxis(plain.dk, 1, order));
+  assertNear(shuffled.dv, permuteAxis(plain.dv, 1, order));
+});
+
+law(
+  "a constant added to the bias moves lse by it and leaves out and gradients",
+  async (session) => {
+    const inputs = makeInputs(defineCase({ ...grouped, bias: "1hqk", causal: true }));
+    const bias = inputs.options.bias;
+    assert.ok(bias);
+    const raised = { data: Float32Array.from(bias.data, (x) => x + 4), shape: bias.shape };
+    const plain = await both(session, inputs);
+    const moved = await both(session, { ...inputs, options: { ...inputs.options, bias: raised } });
+    for (const name of ["out", "dq", "dk", "dv", "dBias"] as const) {
+      assertNear(moved[name], plain[name], 4e-6);
+    }
+    const shifted = { ...plain.lse, data: Float32Array.from(plain.lse.data, (x) => x + 4) };
+    assertNear(moved.lse, shifted);
+  },
+);
+
+law("values of 1 give an out of 1 wherever something is visible", async (session) => {
+  for (const options of [...elementwise, { dtype: "f16", causal: "top-left" } as const]) {
+    const inputs = makeInputs(defineCase({ ...grouped, ...options, keyLengths: undefined }));
+    const ones = inputs.v.data.slice().fill(inputs.v.data instanceof Uint16Array ? 0x3c00 : 1);
+    const { out } = await session.forward({ ...inputs, v: { ...inputs.v, data: ones } });
+    readPacked(out).forEach((x) => assert.ok(Math.abs(x - 1) < 4e-7, `${x}: ${inputs.name}`));
+  }
+});
+
+law("each row of dBias sums to 0", async (session) => {
+  const c = defineCase({ ...grouped, bias: "bhqk", window: { left: 30 }, softcap: 9 });
+  const { dBias } = await gradients(session, makeInputs(c));
+  assert.ok(dBias);
+  const values = readPacked(dBias);
+  for (let row = 0; row < values.length; row += c.lengthK) {
+    const ds = values.subarray(row, row + c.lengthK);
+    const size = ds.reduce((sum, x) => sum + Math.abs(x), 0);
+    const sum = ds.reduce((sum, x) => sum + x, 0);
+    assert.ok(Math.abs(sum) <= 2e-6 * (size + 1), `row at ${row} sums to ${sum}, size ${size}`);
+  }
+});
+
+/** Options that change nothing: a window wider than the sequence, and every way to say "off". */
+const neutral = [
+  ...[{}, { left: 1000 }, { right: 1000 }, { left: 70, right: 70 }].map((window) => ({ window })),
+  { window: { left: Infinity, right: Infinity } },
+  { softcap: 1e4, mask: { data: Uint8Array.of(1), shape: [1, 1, 1, 1] } },
+  { bias: { data: new Float32Array(70), shape: [70] } },
+  { keyLengths: Int32Array.of(70, 70), causal: { offset: 70 } },
+];
+
+law(
+  "a window wider than the sequence is no window, and likewise other options",
+  async (session) => {
+    const inputs = makeInputs(defineCase(grouped));
+    const want = await both(session, inputs);
+    for (const options of neutral) {
+      assertAllNear(await both(session, { ...inputs, options }), want);
+    }
+  },
+);
+
+law("keyLengths equal tensors cut to those lengths", async (session) => {
+  const keyLengths = [70, 33];
+  for (const causal of [undefined, true] as const) {
+    const inputs = makeInputs(defineCase({ ...grouped, keyLengths, causal }));
+    const padded = await both(session, inputs);
+    for (const [b, length] of keyLengths.entries()) {
+      const options = causal ? { causal } : {};
+      const cut = await both(session, { ...sequence(inputs, b, length), options });
+      for (const name of ["out", "dq"] as const) {
+        assertNear(slice(padded[name], 0, b, b + 1), cut[name]);
+      }
+      assertNear(slice(padded.lse, 0, b, b + 1), cut.lse);
+      for (const name of ["dk", "dv"] as const) {
+        const whole = slice(padded[name], 0, b, b + 1);
+        assertNear(slice(whole, 1, 0, length), cut[name]);
+        assert.ok(readPacked(slice(whole, 1, length, 70)).every((x) => x === 0), "after the end");
+      }
+    }
+  }
+});
+
+law("layouts give the same results", async (session) => {
+  for (const options of elementwise) {
+    const inputs = makeInputs(defineCase({ ...grouped, ...options }));
+    const bshd = await both(session, inputs);
+    const swap = (tensor: TestTensor) => swapLayout(tensor);
+    const { q, k, v, dOut } = inputs;
+    const bhsd = await both(session, {
+      ...inputs,
+      ...{ q: swap(q), k: swap(k), v: swap(v), dOut: swap(dOut) },
+      options: { ...inputs.options, layout: "bhsd" },
+    });
+    for (const name of ["out", "dq", "dk", "dv"] as const) {
+      assertNear(swapLayout(bhsd[name]), bshd[name]);
+    }
+    assertNear(bhsd.lse, bshd.lse);
+  }
+});
+
+law("twice dOut gives exactly twice the gradients, twice v exactly twice out", async (session) => {
+  const inputs = makeInputs(defineCase({ ...grouped, causal: true, bias: "qk" }));
+  const twice = (tensor: TestTensor) => ({
+    ...tensor,
+    data: Float32Array.from(tensor.data, (x) => 2 * x),
+  });
+  const saved = await session.forward(inputs);
+  const once = await session.backward(inputs, saved);
+  const doubled = await session.backward({ ...inputs, dOut: twice(inputs.dOut) }, saved);
+  for (const name of ["dq", "dk", "dv"] as const) {
+    assert.deepEqual(doubled[name].data, twice(once[name]).data, name);
+  }
+  const { out } = await session.forward({ ...inputs, v: twice(inputs.v) });
+  assert.deepEqual(out.data, twice(saved.out).data);
+});
+
+law("grouped heads equal kv heads repeated, with their gradients summed", async (session) => {
+  const inputs = makeInputs(defineCase(grouped));
+  const repeat = [0, 0, 1, 1];
+  const repeated: Inputs = {
+    ...inputs,
+    k: permuteAxis(inputs.k, 2, repeat),
+    v: permuteAxis(inputs.v, 2, repeat),
+  };
+  const [shared, apart] = [await both(session, inputs), await both(session, repeated)];
+  for (const name of ["out", "lse", "dq"] as const) assertNear(shared[name], apart[name]);
+  for (const name of ["dk", "dv"] as const) {
+    const even = readPacked(permuteAxis(apart[name], 2, [0, 2]));
+    const odd = readPacked(permuteAxis(apart[name], 2, [1, 3]));
+    assertNear(shared[name], {
+      ...shared[name],
+      data: Float32Array.from(even, (x, n) => x + odd[n]),
+    });
+  }
+});
+
+law("threads and builds agree", async (session) => {
+  await using open = await openAll(engineConfigurations.slice(0, 1));
+  for (const first of open.sessions.values()) {
+    for (const options of elementwise) {
+      const inputs = makeInputs(defineCase({ ...grouped, ...options }));
+      assertAllNear(await both(session, inputs), await both(first, inputs), 4e-6);
+    }
+  }
+});
+
+async function both(session: Session, inputs: Inputs): Promise<ForwardResult & BackwardResult> {
+  const saved = await session.forward(inputs);
+  return { ...saved, ...await session.backward(inputs, saved) };
+}
+
+async function gradients(session: Session, inputs: Inputs): Promise<BackwardResult> {
+  return await session.backward(inputs, await session.forward(inputs));
+}
+
+/** Σ a∘b, and Σ |a∘b| to measure its error by. */
+function dotProduct(a: TestTensor, b: TestTensor): { sum: number; size: number } {
+  const [left, right] = [readPacked(a), readPacked(b)];
+  const products = left.map((x, n) => x * right[n]);
+  return {
+    sum: products.reduce((sum, x) => sum + x, 0),
+    size: products.reduce((sum, x) => sum + Math.abs(x), 0),
+  };
+}
+
+function assertAllNear(
+  got: ForwardResult & BackwardResult,
+  want: ForwardResult & BackwardResult,
+  tolerance?: number,
+): void {
+  for (const name of ["out", "lse", "dq", "dk", "dv", "dBias"] as const) {
+    if (want[name]) assertNear(got[name], want[name], tolerance);
+  }
+}
+
+/** Two results of the library, equal but for the order of roundings: relative to the largest element. */
+function assertNear(
+  got: TestTensor | undefined,
+  want: TestTensor | undefined,
+  tolerance = 2e-6,
+): void {
+  assert.ok(got && want);
+  assert.deepEqual([...got.shape], [...want.shape]);
+  const [a, b] = [readPacked(got), readPacked(want)];
+  const size = b.reduce((max, x) => Number.isFinite(x) ? Math.max(max, Math.abs(x)) : max, 1);
+  a.forEach((x, n) => {
+    const near = x === b[n] || Math.abs(x - b[n]) <= tolerance * size;
+    assert.ok(near, `element ${n}: ${x}, want ${b[n]}`);
+  });
+}
+
+/** A packed tensor with the entries of one axis taken in the given order. */
+function permuteAxis(tensor: TestTensor, axis: number, order: readonly number[]): TestTensor {
+  const { shape } = tensor;
+  const inner = shape.slice(axis + 1).reduce((product, size) => product * size, 1);
+  const newShape = shape.with(axis, order.length);
+  const length = newShape.reduce((product, size) => product * size, 1);
+  const data = Float32Array.from({ length }, (_, n) => {
+    const [block, rest] = [Math.floor(n / (inner * order.length)), n % (inner * order.length)];
+    const entry = order[Math.floor(rest / inner)];
+    return tensor.data[(block * shape[axis] + entry) * inner + rest % inner];
+  });
+  return { data, shape: newShape };
+}
+
+function slice(tensor: TestTensor, axis: number, from: number, to: number): TestTensor {
+  return permuteAxis(tensor, axis, Array.from({ length: to - from }, (_, n) => from + n));
+}
+
+/** One sequence of a batch in layout bshd, its keys cut. */
+function sequence(inputs: Inputs, b: number, length: number): Inputs {
+  const one = (tensor: TestTensor) => slice(tensor, 0, b, b + 1);
+  const cut = (tensor: TestTensor) => slice(one(tensor), 1, 0, length);
+  const { q, k, v, dOut } = inputs;
+  return { ...inputs, q: one(q), k: cut(k), v: cut(v), dOut: one(dOut) };
+}
+
+function swapLayout(tensor: TestTensor, from: Layout = "bshd"): TestTensor {
+  const [batch, rows, heads, dim] = tensor.shape;
+  return {
+    data: Float32Array.from(readOperand(tensor, from)),
+    shape: [batch, heads, rows, dim],
+  };
+}

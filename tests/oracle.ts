@@ -1,0 +1,72 @@
+/** What a case must give: the float64 results, each with its allowed error. */
+
+import type { StorageType } from "./half.ts";
+import type { Inputs } from "./inputs.ts";
+import { attentionBackwardF32, attentionF32 } from "./reference/attention_f32.ts";
+import { attentionBackwardF64, attentionF64 } from "./reference/attention_f64.ts";
+import {
+  describeProblem,
+  type Problem,
+  readOperand,
+  readPacked,
+  type TestTensor,
+} from "./reference/problem.ts";
+import {
+  errorBound,
+  type Expected,
+  forwardFloors,
+  forwardRule,
+  gradientFloors,
+  gradientRule,
+} from "./tolerance.ts";
+
+/** Wanted results by name: out, lse; or dq, dk, dv, dBias. */
+export type ExpectedResults = Readonly<Record<string, Expected>>;
+
+/** The format a tensor is stored in. */
+export function dtypeOf(tensor: TestTensor): StorageType {
+  if (tensor.data instanceof Float16Array) return "f16";
+  return tensor.dtype ?? "f32";
+}
+
+/** The problem that inputs describe. */
+export function problemOf({ q, k, v, options }: Inputs): Problem {
+  return describeProblem(q, k, v, options);
+}
+
+/** Wanted out and lse. */
+export function expectForward(inputs: Inputs): ExpectedResults {
+  const problem = problemOf(inputs);
+  const exact = attentionF64(problem);
+  const plain = attentionF32(problem);
+  const floors = forwardFloors(problem, exact);
+  const bound = (name: "out" | "lse") =>
+    errorBound(forwardRule, plain[name], exact[name], floors[name]);
+  return {
+    out: { values: exact.out, bound: bound("out"), dtype: dtypeOf(inputs.q) },
+    lse: { values: exact.lse, bound: bound("lse"), dtype: "f32" },
+  };
+}
+
+/** Wanted gradients. */
+export function expectBackward(inputs: Inputs): ExpectedResults {
+  const problem = problemOf(inputs);
+  const dOut = readOperand(inputs.dOut, inputs.options.layout ?? "bshd");
+  const dLse = inputs.dLse && readPacked(inputs.dLse);
+  const forward = attentionF64(problem);
+  const exact = attentionBackwardF64(problem, forward, dOut, dLse);
+  const plain = attentionBackwardF32(problem, attentionF32(problem), dOut, dLse);
+  const floors = gradientFloors(problem, forward, exact, dOut, dtypeOf(inputs.q));
+  const expected: Record<string, Expected> = {};
+  const operands = { dq: inputs.q, dk: inputs.k, dv: inputs.v, dBias: inputs.options.bias };
+  for (const name of ["dq", "dk", "dv", "dBias"] as const) {
+    const [values, plainValues, operand] = [exact[name], plain[name], operands[name]];
+    if (!values || !plainValues || !operand) continue;
+    expected[name] = {
+      values,
+      bound: errorBound(gradientRule, plainValues, values, floors[name]),
+      dtype: dtypeOf(operand),
+    };
+  }
+  return expected;
+}

@@ -1,0 +1,108 @@
+/** Random problems against the oracle. The seed is fixed, a failure is shrunk, and its line reruns the shrunk case. */
+
+import fc from "fast-check";
+import { engineConfigurations, openAll } from "./backends.ts";
+import { type Case, caseWork, defineCase } from "./case.ts";
+import { rerunLine } from "./assert_close.ts";
+import { backwardPass, checkCase, forwardPass, onlyCase, type Pass } from "./run_grid.ts";
+
+const file = "tests/properties_test.ts";
+const seed = 20260720;
+const runs = 150;
+
+const length = fc.oneof(
+  { weight: 4, arbitrary: fc.integer({ min: 0, max: 24 }) },
+  { weight: 3, arbitrary: fc.integer({ min: 0, max: 140 }) },
+  { weight: 1, arbitrary: fc.constantFrom(31, 32, 33, 63, 64, 65, 127, 128, 129, 256, 257) },
+);
+const dim = fc.oneof(
+  fc.integer({ min: 1, max: 36 }),
+  fc.constantFrom(40, 48, 63, 64, 65, 80, 100, 128),
+);
+const side = fc.integer({ min: 0, max: 150 });
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 });
+const axes = fc.constantFrom(
+  "bhqk",
+  "1hqk",
+  "b1qk",
+  "11qk",
+  "qk",
+  "hqk",
+  "b11k",
+  "bh1k",
+  "k",
+  "q1",
+);
+
+const cases: fc.Arbitrary<Case> = fc.record({
+  batch: fc.integer({ min: 1, max: 3 }),
+  kvHeads: fc.integer({ min: 1, max: 3 }),
+  group: fc.constantFrom(1, 1, 2, 3, 4, 8),
+  lengthQ: length,
+  lengthK: length,
+  headDim: dim,
+  valueDim: dim,
+  layout: fc.constantFrom("bshd", "bhsd"),
+  format: fc.constantFrom(["f32", "bits"], ["f32", "bits"], ["f16", "Float16Array"], [
+    "bf16",
+    "bits",
+  ]),
+  arrangement: fc.constantFrom("packed", "packed", "padded rows", "transposed", "view"),
+  amplitude: fc.constantFrom(1, 1, 1, 5),
+  // Not 0, which the grid has: equal scores make roundings systematic, and the tolerance takes them as independent.
+  softmaxScale: maybe(fc.constantFrom(0.05, 0.3, 1)),
+  softcap: maybe(fc.constantFrom(0.7, 3, 15, 50)),
+  causal: maybe(fc.oneof(
+    fc.constantFrom(true, "bottom-right", "top-left"),
+    fc.record({ offset: fc.integer({ min: -150, max: 150 }) }),
+    fc.record({
+      offset: fc.array(fc.integer({ min: -40, max: 40 }), { minLength: 3, maxLength: 3 }),
+    }),
+  )),
+  window: maybe(fc.record({ left: side, right: side }, { requiredKeys: [] })),
+  keyFractions: maybe(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), {
+    minLength: 3,
+    maxLength: 3,
+  })),
+  bias: maybe(axes),
+  biasHoles: fc.boolean(),
+  mask: maybe(fc.record({
+    axes,
+    pattern: fc.constantFrom("random", "padding", "documents", "blocks", "empty rows", "prefix"),
+  })),
+  dLse: fc.boolean(),
+}).map(({ group, format: [dtype, storage], keyFractions, causal, ...fields }) =>
+  defineCase({
+    ...fields,
+    dtype,
+    storage,
+    queryHeads: fields.kvHeads * group,
+    // Lists of one number a sequence are drawn for the largest batch and cut to this one's.
+    causal: (typeof causal === "object" && Array.isArray(causal.offset)
+      ? { offset: causal.offset.slice(0, fields.batch) }
+      : causal) as Case["causal"],
+    keyLengths: keyFractions?.slice(0, fields.batch).map((part) =>
+      Math.round(part * fields.lengthK)
+    ),
+  })
+).filter((c) => caseWork(c) < 2e7);
+
+for (const pass of [forwardPass, backwardPass]) testRandomCases(pass);
+
+function testRandomCases(pass: Pass): void {
+  Deno.test({
+    name: `${pass.name}() agrees with the oracle on ${runs} random problems`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      await using open = await openAll(engineConfigurations);
+      const check = (c: Case) => {
+        const json = JSON.stringify(c);
+        return checkCase(pass, c, open.sessions, file, rerunLine(json, file));
+      };
+      const only = onlyCase();
+      if (only !== undefined) return await check(JSON.parse(only));
+      await fc.assert(fc.asyncProperty(cases, check), { seed, numRuns: runs });
+    },
+  });
+}

@@ -1,0 +1,138 @@
+/**
+ * The yardstick: the unfused formula a careful person would write in float32, every intermediate rounded. Its error
+ * against the oracle is what the library's error is measured by, so it must stay plain: no blocking, no compensated
+ * sums, no higher precision.
+ */
+
+import { forEachRow } from "./attention_f64.ts";
+import { broadcastIndex, isVisible } from "./features.ts";
+import type { Problem } from "./problem.ts";
+
+const f32 = Math.fround;
+
+/** Results of the plain forward pass, packed as in the oracle. */
+export interface ForwardF32 {
+  readonly out: Float32Array;
+  readonly lse: Float32Array;
+  readonly probabilities: Float32Array;
+  /** d score / d dot at each position: constant unless there is a softcap. */
+  readonly slopes: Float32Array;
+  readonly visible: Uint8Array;
+}
+
+/** Results of the plain backward pass. */
+export interface BackwardF32 {
+  readonly dq: Float32Array;
+  readonly dk: Float32Array;
+  readonly dv: Float32Array;
+  readonly dBias: Float32Array | undefined;
+}
+
+/** Forward pass with S and P written out. */
+export function attentionF32(problem: Problem): ForwardF32 {
+  const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, bias } = problem;
+  const q = Float32Array.from(problem.q);
+  const k = Float32Array.from(problem.k);
+  const v = Float32Array.from(problem.v);
+  const scale = f32(problem.scale);
+  const cap = problem.softcap === undefined ? undefined : f32(problem.softcap);
+  const rows = batch * queryHeads * lengthQ;
+  const out = new Float32Array(rows * valueDim);
+  const lse = new Float32Array(rows);
+  const probabilities = new Float32Array(rows * lengthK);
+  const slopes = new Float32Array(rows * lengthK);
+  const visible = new Uint8Array(rows * lengthK);
+
+  forEachRow(problem, ({ b, h, i, index, kvBase }) => {
+    const at = index * lengthK;
+    let max = -Infinity;
+    for (let j = 0; j < lengthK; j++) {
+      if (!isVisible(problem, b, h, i, j)) continue;
+      visible[at + j] = 1;
+      let score = 0;
+      for (let d = 0; d < headDim; d++) {
+        score = f32(score + f32(q[index * headDim + d] * k[(kvBase + j) * headDim + d]));
+      }
+      score = f32(score * scale);
+      slopes[at + j] = scale;
+      if (cap !== undefined) {
+        const tanh = f32(Math.tanh(f32(score / cap)));
+        score = f32(cap * tanh);
+        slopes[at + j] = f32(scale * f32(1 - f32(tanh * tanh)));
+      }
+      if (bias) score = f32(score + f32(bias.values[broadcastIndex(bias, b, h, i, j)]));
+      probabilities[at + j] = score;
+      max = Math.max(max, score);
+    }
+    let sum = 0;
+    for (let j = 0; j < lengthK; j++) {
+      if (!visible[at + j]) continue;
+      probabilities[at + j] = Math.exp(f32(probabilities[at + j] - max));
+      sum = f32(sum + probabilities[at + j]);
+    }
+    lse[index] = sum === 0 ? -Infinity : f32(max + f32(Math.log(sum)));
+    for (let j = 0; j < lengthK; j++) {
+      if (!visible[at + j]) continue;
+      const p = probabilities[at + j] = f32(probabilities[at + j] / sum);
+      for (let d = 0; d < valueDim; d++) {
+        const at = index * valueDim + d;
+        out[at] = f32(out[at] + f32(p * v[(kvBase + j) * valueDim + d]));
+      }
+    }
+  });
+  return { out, lse, probabilities, slopes, visible };
+}
+
+/** Backward pass from the stored P. */
+export function attentionBackwardF32(
+  problem: Problem,
+  { out, probabilities, slopes, visible }: ForwardF32,
+  dOutF64: Float64Array,
+  dLseF64?: Float64Array,
+): BackwardF32 {
+  const { lengthK, headDim, valueDim, bias } = problem;
+  const q = Float32Array.from(problem.q);
+  const k = Float32Array.from(problem.k);
+  const v = Float32Array.from(problem.v);
+  const dOut = Float32Array.from(dOutF64);
+  const dLse = dLseF64 && Float32Array.from(dLseF64);
+  const dq = new Float32Array(q.length);
+  const dk = new Float32Array(k.length);
+  const dv = new Float32Array(v.length);
+  const dBias = bias && new Float32Array(bias.values.length);
+
+  forEachRow(problem, ({ b, h, i, index, kvBase }) => {
+    const at = index * lengthK;
+    let delta = 0;
+    for (let d = 0; d < valueDim; d++) {
+      delta = f32(delta + f32(dOut[index * valueDim + d] * out[index * valueDim + d]));
+    }
+    if (dLse) delta = f32(delta - dLse[index]);
+    for (let j = 0; j < lengthK; j++) {
+      if (!visible[at + j]) continue;
+      const p = probabilities[at + j];
+      let dp = 0;
+      for (let d = 0; d < valueDim; d++) {
+        const product = f32(dOut[index * valueDim + d] * v[(kvBase + j) * valueDim + d]);
+        dp = f32(dp + product);
+      }
+      const ds = f32(p * f32(dp - delta));
+      if (bias && dBias) {
+        const place = broadcastIndex(bias, b, h, i, j);
+        dBias[place] = f32(dBias[place] + ds);
+      }
+      const dDot = f32(ds * slopes[at + j]);
+      for (let d = 0; d < headDim; d++) {
+        const row = index * headDim + d;
+        const column = (kvBase + j) * headDim + d;
+        dq[row] = f32(dq[row] + f32(dDot * k[column]));
+        dk[column] = f32(dk[column] + f32(dDot * q[row]));
+      }
+      for (let d = 0; d < valueDim; d++) {
+        const column = (kvBase + j) * valueDim + d;
+        dv[column] = f32(dv[column] + f32(p * dOut[index * valueDim + d]));
+      }
+    }
+  });
+  return { dq, dk, dv, dBias };
+}

@@ -1,0 +1,159 @@
+/**
+ * The oracle: attention as its formula says, in float64, with every matrix written out. O(N²) in time and memory,
+ * made for reading.
+ *
+ *   forward    s = finish(q·k)   p = softmax(s)   out = p·v   lse = log Σ exp(s)
+ *   backward   dp = dOut·v   delta = Σ p∘dp   ds = p∘(dp − delta + dLse)
+ *              dq = ds∘slope·k   dk = (ds∘slope)ᵀ·q   dv = pᵀ·dOut   dBias = Σ ds over broadcast axes
+ */
+
+import { broadcastIndex, finishScore, isVisible, kvHeadOf, scoreSlope } from "./features.ts";
+import type { Problem } from "./problem.ts";
+
+/** Everything the forward pass makes, packed: rows are [batch, head, query], matrices add [key]. */
+export interface ForwardF64 {
+  readonly out: Float64Array;
+  readonly lse: Float64Array;
+  readonly dots: Float64Array;
+  readonly scores: Float64Array;
+  readonly probabilities: Float64Array;
+  readonly visible: Uint8Array;
+}
+
+/** Gradients in the shapes of their operands, packed [batch, head, row, dim]; dBias in the shape of bias. */
+export interface BackwardF64 {
+  readonly dq: Float64Array;
+  readonly dk: Float64Array;
+  readonly dv: Float64Array;
+  readonly dBias: Float64Array | undefined;
+  /** dOut·v and Σ p∘dp, kept because the tolerance is made from them. */
+  readonly dp: Float64Array;
+  readonly delta: Float64Array;
+}
+
+/** Calls `visit` for each row of scores with the places where its operands begin. */
+export function forEachRow(
+  problem: Problem,
+  visit: (row: { b: number; h: number; i: number; index: number; kvBase: number }) => void,
+): void {
+  const { batch, queryHeads, kvHeads, lengthQ, lengthK } = problem;
+  for (let b = 0; b < batch; b++) {
+    for (let h = 0; h < queryHeads; h++) {
+      const kvBase = (b * kvHeads + kvHeadOf(problem, h)) * lengthK;
+      for (let i = 0; i < lengthQ; i++) {
+        visit({ b, h, i, index: (b * queryHeads + h) * lengthQ + i, kvBase });
+      }
+    }
+  }
+}
+
+/** Forward pass. */
+export function attentionF64(problem: Problem): ForwardF64 {
+  const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, q, k, v } = problem;
+  const rows = batch * queryHeads * lengthQ;
+  const out = new Float64Array(rows * valueDim);
+  const lse = new Float64Array(rows);
+  const dots = new Float64Array(rows * lengthK);
+  const scores = new Float64Array(rows * lengthK);
+  const probabilities = new Float64Array(rows * lengthK);
+  const visible = new Uint8Array(rows * lengthK);
+
+  forEachRow(problem, ({ b, h, i, index, kvBase }) => {
+    const at = index * lengthK;
+    for (let j = 0; j < lengthK; j++) {
+      if (!isVisible(problem, b, h, i, j)) continue;
+      visible[at + j] = 1;
+      let dot = 0;
+      for (let d = 0; d < headDim; d++) {
+        dot += q[index * headDim + d] * k[(kvBase + j) * headDim + d];
+      }
+      dots[at + j] = dot;
+      scores[at + j] = finishScore(problem, dot, b, h, i, j);
+    }
+    const row = at + lengthK;
+    lse[index] = softmaxRow(
+      scores.subarray(at, row),
+      visible.subarray(at, row),
+      probabilities.subarray(at, row),
+    );
+    for (let j = 0; j < lengthK; j++) {
+      // Skipped, not multiplied by zero: what a hidden key holds must not matter.
+      if (!visible[at + j]) continue;
+      const p = probabilities[at + j];
+      for (let d = 0; d < valueDim; d++) {
+        out[index * valueDim + d] += p * v[(kvBase + j) * valueDim + d];
+      }
+    }
+  });
+  return { out, lse, dots, scores, probabilities, visible };
+}
+
+/** Fills `p` with the softmax of the visible scores and returns log Σ exp. */
+export function softmaxRow(scores: Float64Array, visible: Uint8Array, p: Float64Array): number {
+  let max = -Infinity;
+  let infinite = 0;
+  let count = 0;
+  scores.forEach((score, j) => {
+    if (!visible[j]) return;
+    count++;
+    max = Math.max(max, score); // NaN wins, as it should
+    if (score === Infinity) infinite++;
+  });
+  if (count === 0) return -Infinity;
+  if (max === Infinity && infinite === 1) {
+    // The limit of one score growing without end: all weight on it.
+    scores.forEach((score, j) => p[j] = visible[j] && score === Infinity ? 1 : 0);
+    return Infinity;
+  }
+  let sum = 0;
+  scores.forEach((score, j) => {
+    if (!visible[j]) return;
+    p[j] = Math.exp(score - max); // ∞ − ∞ is NaN: two infinite scores have no limit
+    sum += p[j];
+  });
+  for (let j = 0; j < p.length; j++) p[j] /= sum;
+  return max + Math.log(sum);
+}
+
+/** Backward pass. `dOut` is [batch, head, query, valueDim], `dLse` [batch, head, query]. */
+export function attentionBackwardF64(
+  problem: Problem,
+  forward: ForwardF64,
+  dOut: Float64Array,
+  dLse?: Float64Array,
+): BackwardF64 {
+  const { lengthK, headDim, valueDim, q, k, v, bias } = problem;
+  const { probabilities, visible, dots } = forward;
+  const dq = new Float64Array(q.length);
+  const dk = new Float64Array(k.length);
+  const dv = new Float64Array(v.length);
+  const dBias = bias && new Float64Array(bias.values.length);
+  const dp = new Float64Array(probabilities.length);
+  const delta = new Float64Array(forward.lse.length);
+
+  forEachRow(problem, ({ b, h, i, index, kvBase }) => {
+    const at = index * lengthK;
+    for (let j = 0; j < lengthK; j++) {
+      if (!visible[at + j]) continue;
+      for (let d = 0; d < valueDim; d++) {
+        dp[at + j] += dOut[index * valueDim + d] * v[(kvBase + j) * valueDim + d];
+      }
+      delta[index] += probabilities[at + j] * dp[at + j];
+    }
+    for (let j = 0; j < lengthK; j++) {
+      if (!visible[at + j]) continue;
+      const p = probabilities[at + j];
+      const ds = p * (dp[at + j] - delta[index] + (dLse ? dLse[index] : 0));
+      if (bias && dBias) dBias[broadcastIndex(bias, b, h, i, j)] += ds;
+      const dDot = ds * scoreSlope(problem, dots[at + j]);
+      for (let d = 0; d < headDim; d++) {
+        dq[index * headDim + d] += dDot * k[(kvBase + j) * headDim + d];
+        dk[(kvBase + j) * headDim + d] += dDot * q[index * headDim + d];
+      }
+      for (let d = 0; d < valueDim; d++) {
+        dv[(kvBase + j) * valueDim + d] += p * dOut[index * valueDim + d];
+      }
+    }
+  });
+  return { dq, dk, dv, dBias, dp, delta };
+}

@@ -1,0 +1,116 @@
+/**
+ * The meaning of every option, one scalar function a feature, in the order of the contract:
+ * scale → softcap → bias → masks. A new feature is one function here and one line in `finishScore` or `isVisible`.
+ */
+
+import type { Broadcast, Problem } from "./problem.ts";
+
+/** The kv head that a query head reads. */
+export function kvHeadOf(problem: Problem, head: number): number {
+  return Math.floor(head / (problem.queryHeads / problem.kvHeads));
+}
+
+/** Softcap: the score bent smoothly into (−cap, cap). */
+export function softcap(score: number, cap: number): number {
+  return cap * Math.tanh(score / cap);
+}
+
+/** d softcap(s) / ds, written with the capped score: 1 − tanh². */
+export function softcapSlope(capped: number, cap: number): number {
+  return 1 - (capped / cap) ** 2;
+}
+
+/** Where a broadcast array keeps its value for a position; axes of size 1 are read at 0. */
+export function broadcastIndex(
+  { shape }: Broadcast,
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+): number {
+  const b = shape[0] === 1 ? 0 : batch;
+  const h = shape[1] === 1 ? 0 : head;
+  const i = shape[2] === 1 ? 0 : query;
+  const j = shape[3] === 1 ? 0 : key;
+  return ((b * shape[1] + h) * shape[2] + i) * shape[3] + j;
+}
+
+/** How many keys of a sequence are real. */
+export function keyCount({ options, lengthK }: Problem, batch: number): number {
+  return options.keyLengths ? options.keyLengths[batch] : lengthK;
+}
+
+/** `o`: the key position of query 0, when the last query is aligned with the last real key. */
+export function bottomRightOffset(problem: Problem, batch: number): number {
+  return keyCount(problem, batch) - problem.lengthQ;
+}
+
+/** The key position of query 0, for causal and window alike: the causal form decides when there is one. */
+export function queryOffset(problem: Problem, batch: number): number {
+  const { causal } = problem.options;
+  if (causal === "top-left") return 0;
+  if (typeof causal === "object") {
+    return typeof causal.offset === "number" ? causal.offset : causal.offset[batch];
+  }
+  return bottomRightOffset(problem, batch);
+}
+
+/** Causal: no key after the query's own position. */
+export function causalAllows(query: number, key: number, offset: number): boolean {
+  return key <= query + offset;
+}
+
+/** Window: at most `left` keys before and `right` keys after the query's own position. */
+export function windowAllows(
+  query: number,
+  key: number,
+  offset: number,
+  { left = Infinity, right = Infinity }: { readonly left?: number; readonly right?: number },
+): boolean {
+  return query + offset - left <= key && key <= query + offset + right;
+}
+
+/** The score after everything that changes its value, from the bare product q·k. */
+export function finishScore(
+  problem: Problem,
+  dot: number,
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+): number {
+  let score = dot * problem.scale;
+  if (problem.softcap !== undefined) score = softcap(score, problem.softcap);
+  if (problem.bias) {
+    score += problem.bias.values[broadcastIndex(problem.bias, batch, head, query, key)];
+  }
+  return score;
+}
+
+/** d finishScore / d dot. Needs the same dot product, because softcap bends. */
+export function scoreSlope(problem: Problem, dot: number): number {
+  if (problem.softcap === undefined) return problem.scale;
+  const capped = softcap(dot * problem.scale, problem.softcap);
+  return problem.scale * softcapSlope(capped, problem.softcap);
+}
+
+/** Whether a query may attend to a key at all. A bias of −∞ is a mask. */
+export function isVisible(
+  problem: Problem,
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+): boolean {
+  const { causal, window } = problem.options;
+  if (key >= keyCount(problem, batch)) return false;
+  const offset = queryOffset(problem, batch);
+  if (causal && !causalAllows(query, key, offset)) return false;
+  if (window && !windowAllows(query, key, offset, window)) return false;
+  const { mask, bias } = problem;
+  if (mask && mask.values[broadcastIndex(mask, batch, head, query, key)] === 0) return false;
+  if (bias && bias.values[broadcastIndex(bias, batch, head, query, key)] === -Infinity) {
+    return false;
+  }
+  return true;
+}

@@ -1,0 +1,132 @@
+/**
+ * What the references compute on: operands as packed float64 in one order, [batch, head, row, dim], whatever layout,
+ * strides and storage the tensors had. Independent of everything in `src/`.
+ */
+
+import { decode, type StorageArray, type StorageType } from "../half.ts";
+
+/** The part of the library's HostTensor that tests use. */
+export interface TestTensor {
+  readonly data: StorageArray;
+  readonly shape: readonly number[];
+  readonly dtype?: StorageType;
+  readonly strides?: readonly number[];
+}
+
+/** A boolean mask as the library takes it. */
+export interface MaskTensor {
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly shape: readonly number[];
+}
+
+export type Layout = "bshd" | "bhsd";
+export type Causal =
+  | true
+  | "bottom-right"
+  | "top-left"
+  | { readonly offset: number | Int32Array<ArrayBuffer> };
+
+/** The options of a call that the references know. */
+export interface ReferenceOptions {
+  readonly layout?: Layout;
+  readonly softmaxScale?: number;
+  readonly softcap?: number;
+  readonly bias?: TestTensor;
+  readonly mask?: MaskTensor;
+  readonly causal?: Causal;
+  readonly window?: { readonly left?: number; readonly right?: number };
+  readonly keyLengths?: Int32Array<ArrayBuffer>;
+}
+
+/** An array that broadcasts to [batch, queryHeads, lengthQ, lengthK]. */
+export interface Broadcast {
+  readonly values: Float64Array | Uint8Array;
+  /** The shape with the missing leading axes written as 1. */
+  readonly shape: readonly [number, number, number, number];
+}
+
+/** One attention problem in canonical form. */
+export interface Problem {
+  readonly batch: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly lengthQ: number;
+  readonly lengthK: number;
+  readonly headDim: number;
+  readonly valueDim: number;
+  readonly q: Float64Array;
+  readonly k: Float64Array;
+  readonly v: Float64Array;
+  readonly scale: number;
+  readonly softcap: number | undefined;
+  readonly bias: Broadcast | undefined;
+  readonly mask: Broadcast | undefined;
+  readonly options: ReferenceOptions;
+}
+
+/** Reads a tensor of any strides into packed row-major float64. */
+export function readPacked(tensor: TestTensor): Float64Array<ArrayBuffer> {
+  const { shape } = tensor;
+  const strides = tensor.strides ?? packedStrides(shape);
+  const source = decode(tensor.data, tensor.dtype ?? "f32");
+  const packed = new Float64Array(shape.reduce((product, size) => product * size, 1));
+  const index = shape.map(() => 0);
+  for (let n = 0; n < packed.length; n++) {
+    packed[n] = source[index.reduce((sum, at, axis) => sum + at * strides[axis], 0)];
+    for (let axis = shape.length - 1; axis >= 0 && ++index[axis] === shape[axis]; axis--) {
+      index[axis] = 0;
+    }
+  }
+  return packed;
+}
+
+/** Reads a rank 4 operand into [batch, head, row, dim] order. */
+export function readOperand(tensor: TestTensor, layout: Layout): Float64Array<ArrayBuffer> {
+  if (layout === "bhsd") return readPacked(tensor);
+  const swap = (axes: readonly number[]) => [axes[0], axes[2], axes[1], axes[3]];
+  const strides = swap(tensor.strides ?? packedStrides(tensor.shape));
+  return readPacked({ ...tensor, shape: swap(tensor.shape), strides });
+}
+
+/** Strides of a tensor without gaps, in elements. */
+export function packedStrides(shape: readonly number[]): number[] {
+  const strides = shape.map(() => 1);
+  for (let axis = shape.length - 2; axis >= 0; axis--) {
+    strides[axis] = strides[axis + 1] * shape[axis + 1];
+  }
+  return strides;
+}
+
+/** Brings tensors and options into canonical form. */
+export function describeProblem(
+  q: TestTensor,
+  k: TestTensor,
+  v: TestTensor,
+  options: ReferenceOptions,
+): Problem {
+  const layout = options.layout ?? "bshd";
+  const [headAxis, rowAxis] = layout === "bshd" ? [2, 1] : [1, 2];
+  const headDim = q.shape[3];
+  return {
+    batch: q.shape[0],
+    queryHeads: q.shape[headAxis],
+    kvHeads: k.shape[headAxis],
+    lengthQ: q.shape[rowAxis],
+    lengthK: k.shape[rowAxis],
+    headDim,
+    valueDim: v.shape[3],
+    q: readOperand(q, layout),
+    k: readOperand(k, layout),
+    v: readOperand(v, layout),
+    scale: options.softmaxScale ?? 1 / Math.sqrt(headDim),
+    softcap: options.softcap,
+    bias: options.bias && { values: readPacked(options.bias), shape: rank4(options.bias.shape) },
+    mask: options.mask && { values: options.mask.data, shape: rank4(options.mask.shape) },
+    options,
+  };
+}
+
+function rank4(shape: readonly number[]): [number, number, number, number] {
+  const [key = 1, query = 1, head = 1, batch = 1] = shape.toReversed();
+  return [batch, head, query, key];
+}

@@ -1,0 +1,138 @@
+/** Runs sections of the grid on configurations: the oracle once for each case, then every configuration on it. */
+
+import assert, { AssertionError } from "node:assert/strict";
+import { assertClose, rerunLine } from "./assert_close.ts";
+import type { BackwardResult, Configuration, ForwardResult, Session } from "./backends.ts";
+import { openAll } from "./backends.ts";
+import { type Case, caseName } from "./case.ts";
+import type { Section } from "./grid.ts";
+import { type Inputs, makeInputs, operandShape } from "./inputs.ts";
+import { dtypeOf, expectBackward, type ExpectedResults, expectForward } from "./oracle.ts";
+import { type Layout, readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
+
+/** The case asked for on the command line, where the environment may be read. */
+export function onlyCase(): string | undefined {
+  const variable = "FLASHTILE_CASE";
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" ? Deno.env.get(variable) : undefined;
+}
+
+/** A pass of the library with what it must give. */
+export interface Pass {
+  readonly name: "attention" | "attentionBackward";
+  expect(inputs: Inputs): ExpectedResults;
+  run(session: Session, inputs: Inputs): Promise<ForwardResult | BackwardResult>;
+}
+
+export const forwardPass: Pass = {
+  name: "attention",
+  expect: expectForward,
+  run: (session, inputs) => session.forward(inputs),
+};
+
+/** Backward on what the library's own forward saved, as a caller would. */
+export const backwardPass: Pass = {
+  name: "attentionBackward",
+  expect: expectBackward,
+  run: async (session, inputs) => await session.backward(inputs, await session.forward(inputs)),
+};
+
+/** Registers one test a section, with one step a case. */
+export function testGrid(
+  pass: Pass,
+  sections: readonly Section[],
+  configurations: readonly Configuration[],
+  how: string,
+  file: string,
+): void {
+  const only = onlyCase();
+  for (const { title, cases } of sections) {
+    const wanted = only === undefined ? cases : cases.filter((c) => caseName(c) === only);
+    if (wanted.length === 0) continue;
+    Deno.test({
+      name: `${pass.name}() agrees with the oracle ${how}: ${title}`,
+      // The engines' workers outlive a step and end with the engines, at the end of the test.
+      sanitizeOps: false,
+      sanitizeResources: false,
+      async fn(t) {
+        await using open = await openAll(configurations);
+        for (const c of wanted) {
+          await t.step(caseName(c), () => checkCase(pass, c, open.sessions, file));
+        }
+      },
+    });
+  }
+}
+
+/** Checks one case on every session; a failure names each session that failed. */
+export async function checkCase(
+  pass: Pass,
+  c: Case,
+  sessions: ReadonlyMap<string, Session>,
+  file: string,
+  rerun: string = rerunLine(caseName(c), file),
+): Promise<void> {
+  const inputs = makeInputs(c);
+  const expected = pass.expect(inputs);
+  const failures: string[] = [];
+  for (const [configuration, session] of sessions) {
+    try {
+      checkResults(c, inputs, configuration, rerun, await pass.run(session, inputs), expected);
+    } catch (error) {
+      failures.push(
+        error instanceof AssertionError
+          ? error.message
+          : `${configuration} threw ${Deno.inspect(error)}\n  rerun: ${rerun}`,
+      );
+    }
+  }
+  if (failures.length > 0) throw new AssertionError({ message: failures.join("\n") });
+}
+
+function checkResults(
+  c: Case,
+  inputs: Inputs,
+  configuration: string,
+  rerun: string,
+  results: ForwardResult | BackwardResult,
+  expected: ExpectedResults,
+): void {
+  const tensors: Readonly<Record<string, TestTensor | undefined>> = { ...results };
+  for (const [result, want] of Object.entries(expected)) {
+    const tensor = tensors[result];
+    assert.ok(tensor, `${configuration} returned no ${result}\n  rerun: ${rerun}`);
+    const about = `${result} of ${configuration}\n  rerun: ${rerun}`;
+    assert.deepEqual([...tensor.shape], resultShape(c, result, inputs), `shape of ${about}`);
+    assert.equal(dtypeOf(tensor), want.dtype, `dtype of ${about}`);
+    const subject = { result, configuration, caseName: inputs.name, seed: inputs.seed, rerun };
+    const values = canonical(tensor, result, c.layout);
+    assertClose(subject, values, want, canonicalShape(c, result, inputs));
+  }
+}
+
+/** The values in the oracle's order: [batch, head, row, dim], or as they are for lse and dBias. */
+export function canonical(tensor: TestTensor, result: string, layout: Layout): Float64Array {
+  const isOperand = result !== "lse" && result !== "dBias";
+  return isOperand ? readOperand(tensor, layout) : readPacked(tensor);
+}
+
+function resultShape(c: Case, result: string, { q, k, v, options }: Inputs): number[] {
+  switch (result) {
+    case "out":
+      return operandShape(c.layout, c.batch, c.queryHeads, c.lengthQ, c.valueDim);
+    case "lse":
+      return [c.batch, c.queryHeads, c.lengthQ];
+    case "dBias":
+      return [...options.bias?.shape ?? []];
+    default:
+      return [...(result === "dq" ? q : result === "dk" ? k : v).shape];
+  }
+}
+
+function canonicalShape(c: Case, result: string, { options }: Inputs): readonly number[] {
+  if (result === "lse") return [c.batch, c.queryHeads, c.lengthQ];
+  if (result === "dBias") return options.bias?.shape ?? [];
+  if (result === "dk") return [c.batch, c.kvHeads, c.lengthK, c.headDim];
+  if (result === "dv") return [c.batch, c.kvHeads, c.lengthK, c.valueDim];
+  return [c.batch, c.queryHeads, c.lengthQ, result === "out" ? c.valueDim : c.headDim];
+}

@@ -1,0 +1,200 @@
+/**
+ * How far from the float64 oracle a result may be.
+ *
+ *   bound = max(factor × largest error of the plain f32 formula, rounding floor) + one ulp of the largest result
+ *
+ * with factor 2 forward and 3 for gradients, and the ulp (the final rounding of both), as FlashAttention's own tests have
+ * it. The floor is there because the plain formula is sometimes exact by luck: with one visible key every ds is exactly 0,
+ * whereas an equally good algorithm that sums in another order is off by a rounding. The floor is the error to be expected
+ * of such a formula: one rounding for each term of a sum, of the size that roundings have in the mean (u/√3, u = 2⁻²⁴),
+ * independent of each other, so that they add as a root of squares.
+ *
+ *   a score          δs = u·(|s| + scale·‖q‖·‖k‖)      its own, and those of the sums on the way to it
+ *   a probability    δp = p·(u + (1 − p)·δs)           its own, and its score's: dp/ds = p·(1 − p)
+ *   a term of out    δp·|v|
+ *   a term of lse    p·(u + δs)
+ *   a sum of n       u·|sum|·√(n/3)                    of its partial sums, which grow towards it
+ *   ds               δp·|dp − delta| + p·(δdp + δdelta), where δdp = u·(|dp| + ‖dOut‖·‖v‖), δdelta likewise
+ *
+ * In backward δp is p·(u + δs + u·|lse|): it makes p from its own score and the stored lse, and does not divide by a sum
+ * in which an error would cancel.
+ */
+
+import { halfUlp, smallestHalfStep, type StorageType } from "./half.ts";
+import { type BackwardF64, forEachRow, type ForwardF64 } from "./reference/attention_f64.ts";
+import { broadcastIndex, scoreSlope } from "./reference/features.ts";
+import type { Problem } from "./reference/problem.ts";
+
+/** A wanted result with the error allowed at each of its elements. */
+export interface Expected {
+  readonly values: Float64Array;
+  readonly bound: number;
+  /** The format the library stores the result in; its rounding comes on top of the bound. */
+  readonly dtype: StorageType;
+}
+
+/** The two factors of a pass. */
+export interface Rule {
+  /** Times the plain formula's error. */
+  readonly plain: number;
+  /** Times the floor, which is a standard deviation: where the plain formula is lucky, the library may be unlucky. */
+  readonly floor: number;
+}
+
+export const forwardRule: Rule = { plain: 2, floor: 2 };
+/** The gradients' floor is the wider one (it takes norms for sums), about three times the plain formula's error. */
+export const gradientRule: Rule = { plain: 3, floor: 1.5 };
+
+/** The bound of the rule at the top of this file. */
+export function errorBound(
+  rule: Rule,
+  plain: Float32Array,
+  exact: Float64Array,
+  floor: number,
+): number {
+  const ulp = 2 * halfUlp.f32 * maxMagnitude(exact);
+  return Math.max(rule.plain * maxError(plain, exact), rule.floor * floor) + ulp;
+}
+
+/** Root mean square of a relative rounding error in f32. */
+const u = halfUlp.f32 / Math.sqrt(3);
+
+/** What one element may be off by. */
+export function allowedError({ bound, dtype }: Expected, want: number): number {
+  if (dtype === "f32") return bound; // its rounding is in the floor
+  return bound + halfUlp[dtype] * (Math.abs(want) + bound) + smallestHalfStep[dtype];
+}
+
+/** Largest difference over the elements that are finite in the oracle. */
+export function maxError(plain: Float32Array, exact: Float64Array): number {
+  let worst = 0;
+  exact.forEach((want, n) => {
+    const error = Math.abs(plain[n] - want);
+    if (error > worst && Number.isFinite(error)) worst = error;
+  });
+  return worst;
+}
+
+/** Rounding floors of the forward results. */
+export function forwardFloors(problem: Problem, forward: ForwardF64): { out: number; lse: number } {
+  const { lengthK, valueDim } = problem;
+  const scoreError = scoreErrors(problem, forward);
+  const out = new Sums(forward.lse.length);
+  let lse = 0;
+  forEachRow(problem, ({ index, kvBase }) => {
+    let squares = 0;
+    for (let j = 0; j < lengthK; j++) {
+      if (!forward.visible[index * lengthK + j]) continue;
+      const p = forward.probabilities[index * lengthK + j];
+      const error = scoreError(index, kvBase, j);
+      out.addTerm(index, p * (u + (1 - p) * error));
+      squares += (p * (u + error)) ** 2; // dlse/ds = p
+    }
+    // Three roundings of the size of lse itself: the maximum, the logarithm, and the change of base between them.
+    lse = maxFinite(lse, 3 * u * Math.abs(forward.lse[index]) + Math.sqrt(squares));
+  });
+  return { out: out.floor(maxMagnitude(problem.v), forward.out, valueDim), lse };
+}
+
+/** Rounding floors of the gradients. `dtype` counts because delta is made from an out stored in that format. */
+export function gradientFloors(
+  problem: Problem,
+  forward: ForwardF64,
+  backward: BackwardF64,
+  dOut: Float64Array,
+  dtype: StorageType,
+): { dq: number; dk: number; dv: number; dBias: number } {
+  const { lengthK, kvHeads, batch, headDim, valueDim, bias } = problem;
+  const columns = batch * kvHeads * lengthK;
+  const [dq, dk, dv] = [forward.lse.length, columns, columns].map((count) => new Sums(count));
+  const dBias = new Sums(bias ? bias.values.length : 0);
+  const scoreError = scoreErrors(problem, forward);
+  const dOutNorms = rowNorms(dOut, valueDim);
+  const outNorms = rowNorms(forward.out, valueDim);
+  const valueNorms = rowNorms(problem.v, valueDim);
+  forEachRow(problem, ({ b, h, i, index, kvBase }) => {
+    // delta is a sum over dOut∘out, and that out is the stored one.
+    const stored = halfUlp[dtype] / Math.sqrt(3);
+    const deltaError = u * Math.abs(backward.delta[index]) +
+      stored * dOutNorms[index] * outNorms[index];
+    for (let j = 0; j < lengthK; j++) {
+      const at = index * lengthK + j;
+      if (!forward.visible[at]) continue;
+      const p = forward.probabilities[at];
+      const pError = p *
+        (u + scoreError(index, kvBase, j) + u * Math.abs(forward.lse[index]));
+      const [dp, delta] = [backward.dp[at], backward.delta[index]];
+      const dpError = u * (Math.abs(dp) + dOutNorms[index] * valueNorms[kvBase + j]);
+      const dsError = pError * Math.abs(dp - delta) + p * (dpError + deltaError);
+      const dotError = dsError * Math.abs(scoreSlope(problem, forward.dots[at]));
+      dq.addTerm(index, dotError);
+      dk.addTerm(kvBase + j, dotError);
+      dv.addTerm(kvBase + j, pError);
+      if (bias) dBias.addTerm(broadcastIndex(bias, b, h, i, j), dsError);
+    }
+  });
+  return {
+    dq: dq.floor(maxMagnitude(problem.k), backward.dq, headDim),
+    dk: dk.floor(maxMagnitude(problem.q), backward.dk, headDim),
+    dv: dv.floor(maxMagnitude(dOut), backward.dv, valueDim),
+    dBias: dBias.floor(1, backward.dBias ?? new Float64Array(), 1),
+  };
+}
+
+/** Errors of many sums, each over terms coefficient × vector. */
+class Sums {
+  readonly #squares: Float64Array;
+  readonly #counts: Float64Array;
+
+  constructor(count: number) {
+    this.#squares = new Float64Array(count);
+    this.#counts = new Float64Array(count);
+  }
+
+  /** One more term of sum `index`, whose coefficient is off by `error`. */
+  addTerm(index: number, error: number): void {
+    this.#squares[index] += error ** 2;
+    this.#counts[index]++;
+  }
+
+  /** The largest expected error: `size` bounds the vectors, `results` holds the sums, `dim` numbers each. */
+  floor(size: number, results: Float64Array, dim: number): number {
+    let worst = 0;
+    this.#squares.forEach((square, index) => {
+      const sum = maxMagnitude(results.subarray(index * dim, (index + 1) * dim));
+      const partialSums = (u * sum) ** 2 * this.#counts[index] / 3;
+      worst = maxFinite(worst, Math.sqrt(square * size ** 2 + partialSums));
+    });
+    return worst;
+  }
+}
+
+/** A function giving δs of a row's key `j`, for keys that are visible. */
+function scoreErrors(
+  problem: Problem,
+  { scores, dots }: ForwardF64,
+): (index: number, kvBase: number, j: number) => number {
+  const { lengthK, headDim } = problem;
+  const queryNorms = rowNorms(problem.q, headDim);
+  const keyNorms = rowNorms(problem.k, headDim);
+  return (index, kvBase, j) => {
+    const at = index * lengthK + j;
+    const slope = Math.abs(scoreSlope(problem, dots[at]));
+    return u * (Math.abs(scores[at]) + slope * queryNorms[index] * keyNorms[kvBase + j]);
+  };
+}
+
+function rowNorms(values: Float64Array, dim: number): Float64Array {
+  return Float64Array.from(
+    { length: values.length / dim },
+    (_, row) => Math.hypot(...values.subarray(row * dim, (row + 1) * dim)),
+  );
+}
+
+function maxFinite(a: number, b: number): number {
+  return b > a && Number.isFinite(b) ? b : a;
+}
+
+function maxMagnitude(values: Float64Array): number {
+  return values.reduce((worst, value) => maxFinite(worst, Math.abs(value)), 0);
+}

@@ -1,0 +1,308 @@
+// Writes asm/tiles.gen.ts: the register tiles, unrolled. They are text because AssemblyScript
+// neither unrolls loops nor keeps an array of v128 in registers (docs/decisions/001).
+//
+// All tiles but the decode ones have one form: C[rows][lanes] (+)= sum over u of A[row][u] * B[u][lanes],
+// with A read as scalars through one pointer per row and B packed. 15 vector registers are ours, so
+// accumulators + vectors of B + 1 must stay at or below 15: 6 rows x 2 vectors is the largest that fits.
+
+/** Bytes from one key to the next in the score tiles of forward (8 queries). */
+export const FORWARD_PITCH: number = 32;
+/** Most queries of a backward block, and the bytes from one key to the next in its P and dS tiles. */
+export const BACKWARD_ROWS: number = 128;
+/** 16 floats of padding keep successive rows out of one another's cache sets. */
+export const BACKWARD_PITCH: number = (BACKWARD_ROWS + 16) * 4;
+
+const range = (n: number): number[] => [...Array(n).keys()];
+
+interface Shape {
+  rows: number;
+  vectors: number;
+}
+
+function accumulators({ rows, vectors }: Shape): { row: number; vector: number; name: string }[] {
+  return range(rows).flatMap((row) =>
+    range(vectors).map((vector) => ({ row, vector, name: `c${row}_${vector}` }))
+  );
+}
+
+/** One step of the product: load B[u], then for each row splat A[row][u] and multiply-add. */
+function step(shape: Shape, u: number, b: string): string {
+  const loads = range(shape.vectors)
+    .map((v) => `b${v} = v128.load(${b}, ${(u * shape.vectors + v) * 16});`).join(" ");
+  const rows = range(shape.rows).map((row) =>
+    `    a = v128.load_splat<f32>(p${row}, ${u * 4}); ` +
+    range(shape.vectors).map((v) => `c${row}_${v} = madd(a, b${v}, c${row}_${v});`).join(" ")
+  );
+  return [`    ${loads}`, ...rows].join("\n");
+}
+
+/** Reduction loop over `count` values of u: eight at a time, then one at a time. */
+function reduction(shape: Shape, count: string, options: { whole: boolean }): string {
+  const advance = (n: number) =>
+    `    bp += ${n * shape.vectors * 16}; ` +
+    range(shape.rows).map((row) => `p${row} += ${n * 4};`).join(" ");
+  const eight = `${range(8).map((u) => step(shape, u, "bp")).join("\n")}\n${advance(8)}`;
+  if (options.whole) {
+    return `  const end = p0 + (<usize>${count} << 2);\n  do {\n${eight}\n  } while (p0 < end);`;
+  }
+  return `  const end = p0 + (<usize>${count} << 2), end8 = p0 + (<usize>(${count} & ~7) << 2);
+  while (p0 < end8) {\n${eight}\n  }
+  while (p0 < end) {\n${step(shape, 0, "bp")}\n${advance(1)}\n  }`;
+}
+
+function pointers(shape: Shape, base: string, stride: string): string {
+  return `  ${
+    range(shape.rows).map((row) => `let p${row} = ${base} + ${stride} * ${row};`).join(" ")
+  }`;
+}
+
+function pairwiseMax(terms: string[]): string {
+  while (terms.length > 1) {
+    const next: string[] = [];
+    for (let i = 0; i < terms.length; i += 2) {
+      next.push(i + 1 < terms.length ? `f32x4.pmax(${terms[i]}, ${terms[i + 1]})` : terms[i]);
+    }
+    terms = next;
+  }
+  return terms[0];
+}
+
+/**
+ * S^T[key][8 queries] = start + K rows . Q panel. Both vectors of `start` are read at ip; with
+ * `maximum`, the largest score of each query is folded into the two vectors at ip + 64.
+ */
+function scoreTile(name: string, rows: number, pitch: number, maximum: boolean): string {
+  const shape = { rows, vectors: 2 };
+  const acc = accumulators(shape);
+  const lines = [
+    `export function ${name}(ap: usize, bp: usize, cp: usize, n: i32, ld: usize, ip: usize): void {`,
+    `  let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128;`,
+    `  ${acc.map((c) => `let ${c.name} = b${c.vector};`).join(" ")}`,
+    pointers(shape, "ap", "ld"),
+    reduction(shape, "n", { whole: false }),
+    `  ${acc.map((c) => `v128.store(cp, ${c.name}, ${c.row * pitch + c.vector * 16});`).join(" ")}`,
+  ];
+  if (maximum) {
+    for (const v of [0, 1]) {
+      const terms = acc.filter((c) => c.vector === v).map((c) => c.name);
+      lines.push(
+        `  v128.store(ip, ${pairwiseMax([...terms, `v128.load(ip, ${64 + v * 16})`])}, ${
+          64 + v * 16
+        });`,
+      );
+    }
+  }
+  return lines.concat("}").join("\n");
+}
+
+/** O^T[column][8 queries] += V^T rows . P^T, both packed; n is a multiple of 8. */
+function outputTile(name: string, rows: number): string {
+  const shape = { rows, vectors: 2 };
+  const acc = accumulators(shape);
+  return [
+    `export function ${name}(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {`,
+    `  ${
+      acc.map((c) => `let ${c.name} = v128.load(cp, ${c.row * 32 + c.vector * 16});`).join(" ")
+    } let a: v128, b0: v128, b1: v128;`,
+    pointers(shape, "ap", "ld"),
+    reduction(shape, "n", { whole: true }),
+    `  ${acc.map((c) => `v128.store(cp, ${c.name}, ${c.row * 32 + c.vector * 16});`).join(" ")}`,
+    "}",
+  ].join("\n");
+}
+
+/** dV or dK[key][columns] += P^T or dS^T rows . (dO or Q columns): n queries, a multiple of 8. */
+function gradientTile(name: string, rows: number, vectors: number): string {
+  const shape = { rows, vectors };
+  const acc = accumulators(shape);
+  const at = (row: number) => row ? `cp + ld * ${row}` : "cp";
+  return [
+    `export function ${name}(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {`,
+    `  ${acc.map((c) => `let ${c.name} = v128.load(${at(c.row)}, ${c.vector * 16});`).join(" ")}`,
+    `  let a: v128, ${range(vectors).map((v) => `b${v}: v128`).join(", ")};`,
+    pointers(shape, "ap", String(BACKWARD_PITCH)),
+    reduction(shape, "n", { whole: true }),
+    `  ${acc.map((c) => `v128.store(${at(c.row)}, ${c.name}, ${c.vector * 16});`).join(" ")}`,
+    "}",
+  ].join("\n");
+}
+
+/** dQ^T[column..][8 queries] += K columns . dS^T. K is read in place: four columns a load, splat by shuffles. */
+function queryTile(name: string, columns: number): string {
+  const acc = accumulators({ rows: columns, vectors: 2 });
+  const one = (u: number) => {
+    const at = u ? `kp + ld${u > 1 ? ` * ${u}` : ""}` : "kp";
+    const lines = [
+      `    b0 = v128.load(bp, ${u * BACKWARD_PITCH}); b1 = v128.load(bp, ${
+        u * BACKWARD_PITCH + 16
+      });`,
+    ];
+    for (let column = 0; column < columns; column += 4) {
+      if (columns - column < 4) {
+        for (let c = column; c < columns; c++) {
+          lines.push(
+            `    a = v128.load_splat<f32>(${at}, ${
+              c * 4
+            }); c${c}_0 = madd(a, b0, c${c}_0); c${c}_1 = madd(a, b1, c${c}_1);`,
+          );
+        }
+        continue;
+      }
+      lines.push(`    x = v128.load(${at}, ${column * 4});`);
+      for (const lane of range(4)) {
+        const c = column + lane;
+        lines.push(
+          `    a = v128.shuffle<f32>(x, x, ${lane}, ${lane}, ${lane}, ${lane}); c${c}_0 = madd(a, b0, c${c}_0); c${c}_1 = madd(a, b1, c${c}_1);`,
+        );
+      }
+    }
+    return lines.join("\n");
+  };
+  return [
+    `export function ${name}(kp: usize, bp: usize, cp: usize, n: i32, ld: usize): void {`,
+    `  ${
+      acc.map((c) => `let ${c.name} = v128.load(cp, ${c.row * 32 + c.vector * 16});`).join(" ")
+    } let a: v128, x: v128, b0: v128, b1: v128;`,
+    `  for (; n >= 2; n -= 2) {\n${one(0)}\n${one(1)}\n    bp += ${
+      2 * BACKWARD_PITCH
+    }; kp += ld * 2;\n  }`,
+    `  if (n > 0) {\n${one(0)}\n  }`,
+    `  ${acc.map((c) => `v128.store(cp, ${c.name}, ${c.row * 32 + c.vector * 16});`).join(" ")}`,
+    "}",
+  ].join("\n");
+}
+
+/**
+ * Decode scores: S[key][4 lanes] for `rows` keys against `heads` query rows that share them, columns
+ * in lanes and `chains` partial sums each. Reads one word of every cache line at t first, in address
+ * order: the hardware prefetcher follows one stream, not several rows at once (7 to 19 GB/s).
+ */
+function decodeScoreTile(name: string, rows: number, heads: number, chains: number): string {
+  const c = (r: number, h: number, k: number) => `c${r}_${h}_${k}`;
+  const all = range(rows).flatMap((r) =>
+    range(heads).flatMap((h) => range(chains).map((k) => c(r, h, k)))
+  );
+  const vector = (u: number) =>
+    [
+      "      " + range(rows).map((r) => `a${r} = v128.load(p${r}, ${u * 16});`).join(" "),
+      ...range(heads).map((h) =>
+        `      b = v128.load(q${h}, ${u * 16}); ` +
+        range(rows).map((r) => {
+          const x = c(r, h, u % chains);
+          return `${x} = madd(a${r}, b, ${x});`;
+        }).join(" ")
+      ),
+    ].join("\n");
+  const single = [
+    "      " + range(rows).map((r) => `a${r} = v128.load_zero<f32>(p${r});`).join(" "),
+    ...range(heads).map((h) =>
+      `      b = v128.load(q${h}); ` +
+      range(rows).map((r) => `${c(r, h, 0)} = madd(a${r}, b, ${c(r, h, 0)});`).join(" ")
+    ),
+  ].join("\n");
+  const advance = (bytes: number) =>
+    `      ${range(rows).map((r) => `p${r} += ${bytes};`).join(" ")} ${
+      range(heads).map((h) => `q${h} += ${bytes};`).join(" ")
+    }`;
+  const sum = (r: number, h: number): string =>
+    range(chains).map((k) => c(r, h, k)).reduce((x, y) => `f32x4.add(${x}, ${y})`);
+  const finish = range(rows).map((r) => {
+    const parts = range(4).map((h) => `const s${h} = ${h < heads ? sum(r, h) : "s0"};`).join(" ");
+    return `    { ${parts} v128.store(sp, sumLanes(s0, s1, s2, s3), ${r * 16}); }`;
+  });
+  return [
+    `export function ${name}(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {`,
+    `  const e = sp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * ${rows} : 0; let x: i32 = 0;`,
+    `  do {`,
+    `    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);`,
+    `    ${range(rows).map((r) => `let p${r} = k + ld * ${r};`).join(" ")} ${
+      range(heads).map((h) => `let q${h} = q + qd * ${h};`).join(" ")
+    }`,
+    `    const end = k + row, end32 = k + (row & ~127), end4 = k + (row & ~15);`,
+    `    ${all.map((name) => `let ${name} = f32x4.splat(0);`).join(" ")}`,
+    `    let b: v128, ${range(rows).map((r) => `a${r}: v128`).join(", ")};`,
+    `    while (p0 < end32) {\n${range(8).map(vector).join("\n")}\n${advance(128)}\n    }`,
+    `    while (p0 < end4) {\n${vector(0)}\n${advance(16)}\n    }`,
+    `    while (p0 < end) {\n${single}\n${advance(4)}\n    }`,
+    ...finish,
+    `    sp += ${rows * 16}; k += ld * ${rows};`,
+    `  } while (sp < e);`,
+    `  return x;`,
+    `}`,
+  ].join("\n");
+}
+
+/** Decode output: O[head][columns] += P[key][head] V[key][columns], `rows` keys at a time, O in L1. */
+function decodeOutputTile(name: string, rows: number, heads: number): string {
+  const vector = (u: number) =>
+    [
+      "        " + range(heads).map((h) => `c${h} = v128.load(o${h}, ${u * 16});`).join(" "),
+      ...range(rows).map((r) =>
+        `        a = v128.load(r${r}, ${u * 16}); ` +
+        range(heads).map((h) => `c${h} = madd(a, p${r}_${h}, c${h});`).join(" ")
+      ),
+      "        " + range(heads).map((h) => `v128.store(o${h}, c${h}, ${u * 16});`).join(" "),
+    ].join("\n");
+  const single = vector(0).replaceAll(/a = v128\.load\((r\d), 0\)/g, "a = v128.load_zero<f32>($1)");
+  const advance = (bytes: number) =>
+    `        ${range(heads).map((h) => `o${h} += ${bytes};`).join(" ")} ${
+      range(rows).map((r) => `r${r} += ${bytes};`).join(" ")
+    }`;
+  return [
+    `export function ${name}(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {`,
+    `  const e = pp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * ${rows} : 0; let x: i32 = 0;`,
+    `  let a: v128, ${range(heads).map((h) => `c${h}: v128`).join(", ")};`,
+    `  do {`,
+    `    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);`,
+    `    for (let h = 0; h < heads; h += ${heads}) {`,
+    `      ${
+      range(heads).map((h) => `let o${h} = o + od * <usize>(h + ${h});`).join(" ")
+    } const p = pp + (<usize>h << 2);`,
+    `      ${range(rows).map((r) => `let r${r} = v + ld * ${r};`).join(" ")}`,
+    `      ${
+      range(rows).map((r) =>
+        range(heads).map((h) => `const p${r}_${h} = v128.load_splat<f32>(p, ${r * 16 + h * 4});`)
+          .join(" ")
+      ).join(" ")
+    }`,
+    `      const end = r0 + row, end16 = r0 + (row & ~63), end4 = r0 + (row & ~15);`,
+    `      while (r0 < end16) {\n${range(4).map(vector).join("\n")}\n${advance(64)}\n      }`,
+    `      while (r0 < end4) {\n${vector(0)}\n${advance(16)}\n      }`,
+    `      while (r0 < end) {\n${single}\n${advance(4)}\n      }`,
+    `    }`,
+    `    v += ld * ${rows}; pp += ${rows * 16};`,
+    `  } while (pp < e);`,
+    `  return x;`,
+    `}`,
+  ].join("\n");
+}
+
+/** The whole generated file. */
+export function tilesSource(): string {
+  return [
+    "// Generated by tools/tiles.ts (deno task build): do not edit.",
+    'import { madd, sumLanes } from "./vmath";',
+    `export const FORWARD_PITCH: i32 = ${FORWARD_PITCH};`,
+    `export const BACKWARD_PITCH: i32 = ${BACKWARD_PITCH};`,
+    scoreTile("scoreTile6", 6, FORWARD_PITCH, true),
+    scoreTile("scoreTile1", 1, FORWARD_PITCH, true),
+    outputTile("outputTile6", 6),
+    outputTile("outputTile4", 4),
+    scoreTile("blockScoreTile6", 6, BACKWARD_PITCH, false),
+    scoreTile("blockScoreTile1", 1, BACKWARD_PITCH, false),
+    gradientTile("gradientTile6x8", 6, 2),
+    gradientTile("gradientTile6x4", 6, 1),
+    gradientTile("gradientTile1x8", 1, 2),
+    gradientTile("gradientTile1x4", 1, 1),
+    queryTile("queryTile5", 5),
+    queryTile("queryTile4", 4),
+    queryTile("queryTile1", 1),
+    decodeScoreTile("decodeScores1", 2, 1, 4),
+    decodeScoreTile("decodeScores2", 2, 2, 2),
+    decodeScoreTile("decodeScores4", 2, 4, 1),
+    decodeScoreTile("decodeScoreRow", 1, 4, 1),
+    decodeOutputTile("decodeOutput1", 4, 1),
+    decodeOutputTile("decodeOutput2", 4, 2),
+    decodeOutputTile("decodeOutputRow", 1, 1),
+  ].join("\n\n") + "\n";
+}
