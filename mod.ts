@@ -20,6 +20,7 @@ export {
   attentionBackwardSync,
   attentionSync,
 } from "./src/attention.ts";
+export type { AbortSignalLike } from "./src/abort.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./src/dtype.ts";
 export {
   type BackendName,

@@ -1,4 +1,5 @@
 // Engines: a backend, chosen once with a reason, and the calls that run on it.
+import type { AbortSignalLike } from "./abort.ts";
 import type { DType, TensorData } from "./dtype.ts";
 import { Complaint, show, UnsupportedError } from "./errors.ts";
 import { checkDType, count, type View } from "./operand.ts";
@@ -32,9 +33,11 @@ export interface EngineOptions {
   /** Threads that share the work, the calling one included. Default: one for each core. */
   readonly threads?: number;
   /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
-  readonly wasmModule?: WebAssembly.Module;
+  readonly wasmModule?: object;
   /** Bytes that engine memory may grow to. Default 4 GiB. */
   readonly memoryBudget?: number;
+  /** Use a software GPU where there is no other. Matters to WebGPU only. */
+  readonly allowFallbackAdapter?: boolean;
   /** Force the plain build even where relaxed SIMD exists: the same rounding on every machine. */
   readonly simd?: "relaxed" | "plain";
 }
@@ -68,7 +71,17 @@ export interface Explanation {
 /** Threads to use when nobody says: one for each core, where they can share memory. */
 function defaultThreads(): number {
   const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
-  return Math.max(1, Math.min(64, navigator?.hardwareConcurrency ?? 1));
+  let cores = navigator?.hardwareConcurrency;
+  if (cores === undefined) { // Node 20
+    const { process } = globalThis as {
+      process?: { getBuiltinModule?: (name: string) => unknown };
+    };
+    const os = process?.getBuiltinModule?.("node:os") as
+      | { availableParallelism(): number }
+      | undefined;
+    cores = os?.availableParallelism() ?? 1;
+  }
+  return Math.max(1, Math.min(64, cores));
 }
 
 function checkEngineOptions(options: EngineOptions): void {
@@ -160,10 +173,13 @@ export class Engine {
     checkEngineOptions(options);
     if (options.backend === "webgpu") {
       throw new UnsupportedError(
-        "WebGPU",
+        "computing",
         "webgpu",
         `it is not in this version, use "wasm" or "auto"`,
       );
+    }
+    if ("device" in options && options.device !== undefined) {
+      throw new UnsupportedError("the option device", "wasm", "leave it out, it is planned");
     }
     const found = detectSimd();
     const level = options.simd === "plain" ? "plain" : found;
@@ -179,12 +195,15 @@ export class Engine {
       threads,
       shared: threads > 1,
       memoryBudget: options.memoryBudget ?? 2 ** 32,
-      module: options.wasmModule,
+      module: options.wasmModule as WebAssembly.Module | undefined,
     });
     this.target = this.#wasm.target;
     const simd = this.target.relaxedSimd ? "relaxed SIMD" : "plain SIMD";
     const why = options.backend === "wasm" ? "asked for" : "WebGPU is not in this version";
-    const alone = threads === 1 && wanted > 1 ? ", this host cannot share memory with workers" : "";
+    const cause = options.wasmModule
+      ? "wasmModule was given"
+      : "this host cannot share memory with workers";
+    const alone = threads === 1 && wanted > 1 ? `, ${cause}` : "";
     this.reason = `WASM with ${simd}, ${threads} thread${
       threads === 1 ? "" : "s"
     }${alone} (${why})`;
@@ -261,13 +280,13 @@ export class Engine {
     problem: AttentionProblem,
     views: Views,
     action: string,
-    signal: AbortSignal | undefined,
+    signal: AbortSignalLike | undefined,
   ): Promise<ResultView[]> {
     signal?.throwIfAborted();
     const plan = this.#prepare(problem, views, action);
     const before = this.#tail;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#tail = promise;
+    let resolve!: () => void; // Promise.withResolvers is not in Node 20
+    this.#tail = new Promise<void>((done) => resolve = done);
     await before;
     try {
       this.#alive(action);
@@ -320,21 +339,21 @@ export class Engine {
   }
 
   /** `attentionBackward` on this engine. */
-  async attentionBackward<T extends AnyTensor>(
+  async attentionBackward<Q extends AnyTensor, K extends AnyTensor, V extends AnyTensor>(
     dOut: AnyTensor,
-    saved: SavedForBackward<T>,
+    saved: SavedForBackward<Q, K, V>,
     options: AttentionBackwardOptions = {},
-  ): Promise<AttentionGradients<ResultOf<T>>> {
+  ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
     const { problem, views } = describeBackward(dOut, saved, options);
     return collect(await this.#runAsync(problem, views, "attentionBackward", options.signal));
   }
 
   /** `attentionBackwardSync` on this engine. */
-  attentionBackwardSync<T extends AnyTensor>(
+  attentionBackwardSync<Q extends AnyTensor, K extends AnyTensor, V extends AnyTensor>(
     dOut: AnyTensor,
-    saved: SavedForBackward<T>,
+    saved: SavedForBackward<Q, K, V>,
     options: AttentionBackwardOptions = {},
-  ): AttentionGradients<ResultOf<T>> {
+  ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
     options.signal?.throwIfAborted();
     const { problem, views } = describeBackward(dOut, saved, options);
     return collect(this.#runSync(problem, views, "attentionBackward"));

@@ -1,4 +1,5 @@
 // Options and results of the public calls.
+import type { AbortSignalLike } from "./abort.ts";
 import type { Engine } from "./engine.ts";
 import type { AnyTensor, HostTensor, MaskTensor } from "./tensor.ts";
 
@@ -57,7 +58,7 @@ export interface AttentionOptions {
   /** An engine other than the default one. */
   readonly engine?: Engine;
   /** Stops the call between pieces of work; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignalLike;
 }
 
 /** Options of `attentionBackward`: those of the forward call, and a gradient of lse. */
@@ -75,27 +76,31 @@ export interface AttentionResult<T = HostTensor> {
 }
 
 /** What `attentionBackward` needs of the forward call: its inputs and its results. */
-export interface SavedForBackward<T extends AnyTensor = AnyTensor> {
+export interface SavedForBackward<
+  Q extends AnyTensor = AnyTensor,
+  K extends AnyTensor = AnyTensor,
+  V extends AnyTensor = AnyTensor,
+> {
   /** Queries. */
-  readonly q: T;
+  readonly q: Q;
   /** Keys. */
-  readonly k: AnyTensor;
+  readonly k: K;
   /** Values. */
-  readonly v: AnyTensor;
+  readonly v: V;
   /** The result `out`. */
   readonly out: AnyTensor;
   /** The result `lse`. */
   readonly lse: AnyTensor;
 }
 
-/** What `attentionBackward` returns: each gradient has the shape and storage type of its operand. */
-export interface AttentionGradients<T = HostTensor> {
+/** What `attentionBackward` returns: each gradient has its operand's shape and type, and lives beside it. */
+export interface AttentionGradients<Q = HostTensor, K = HostTensor, V = HostTensor> {
   /** Gradient of q. */
-  readonly dq: T;
+  readonly dq: Q;
   /** Gradient of k. */
-  readonly dk: T;
+  readonly dk: K;
   /** Gradient of v. */
-  readonly dv: T;
+  readonly dv: V;
   /** Gradient of `bias`, when the call had one: summed over the axes that it broadcasts. */
-  readonly dBias?: T;
+  readonly dBias?: AnyTensor;
 }

@@ -68,6 +68,11 @@ export interface Tensor {
   readonly dtype: DType;
   /** Whether the memory was given back. */
   readonly disposed: boolean;
+  /**
+   * Copies values into the tensor, from element `at` on (row-major). How a KV cache grows: with layout
+   * `"bshd"` and one sequence, token n begins at `n * kvHeads * headDim`.
+   */
+  write(data: TensorData, at?: number): void;
   /** Copies the values to a new host array, row-major. */
   read(): Promise<Float32Array | Uint16Array>;
   /** Gives the memory back; using the tensor afterwards throws. Safe to call twice. */

@@ -150,7 +150,7 @@ async function hostForward({ out, lse }: AttentionResult<AnyTensor>): Promise<Fo
 }
 
 async function hostBackward(
-  result: AttentionGradients<AnyTensor>,
+  result: AttentionGradients<AnyTensor, AnyTensor, AnyTensor>,
 ): Promise<BackwardResult> {
   return {
     dq: await bringHome(result.dq),

@@ -8,6 +8,7 @@
 // The flow is a generator that pauses where its caller may look around: the synchronous calls run it
 // through, the asynchronous ones let the event loop turn.
 import { Control } from "../../asm/abi.ts";
+import type { AbortSignalLike } from "../abort.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AttentionProblem, Views } from "../problem.ts";
 import type { Target } from "../target.ts";
@@ -36,6 +37,9 @@ export interface WasmSettings {
   readonly module?: WebAssembly.Module;
 }
 
+/** Operations from which on workers are started: about 10 ms of one thread. */
+const START_FLOPS = 500e6;
+
 /** The CPU backend. */
 export class WasmBackend {
   readonly target: Target;
@@ -43,6 +47,8 @@ export class WasmBackend {
   readonly #module: WebAssembly.Module;
   readonly #kernels: KernelExports;
   readonly #pool: ThreadPool | undefined;
+  /** Operations of the calls that would have used the pool before it was started. */
+  #wanted = 0;
   /** Scratch of each thread, the calling one first, and its size. */
   readonly #scratch: { pointer: number; bytes: number }[] = [];
 
@@ -82,10 +88,23 @@ export class WasmBackend {
     }
   }
 
+  /**
+   * Starting workers takes 20 to 40 ms, more than a first small call itself: they are started for a call
+   * that is long enough to gain from them, or once calls keep coming. The items are the same either way,
+   * so the bits of the results do not depend on it.
+   */
+  #worthStarting(plan: Plan): boolean {
+    if (this.#pool!.started) return true;
+    this.#wanted += plan.cost.flops;
+    return this.#wanted >= START_FLOPS;
+  }
+
   #runner(plan: Plan, threads: number): Runner {
     // read anew for each item: a synchronous call in between may have needed more
     const scratch = () => this.#scratch[0].pointer, windows = plan.windows.length;
-    if (threads === 1 || !this.#pool) return new LocalRunner(this.#kernels, scratch, windows);
+    if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
+      return new LocalRunner(this.#kernels, scratch, windows);
+    }
     this.#pool.start(this.#module, this.memory.memory, this.target.threads - 1);
     const items = plan.windows.reduce((sum, window) => sum + window.items.length, 0);
     return new PoolRunner(this.#kernels, this.memory, this.#pool, scratch, items);
@@ -96,7 +115,7 @@ export class WasmBackend {
     problem: AttentionProblem,
     plan: Plan,
     views: Views,
-    options: { alone: boolean; signal?: AbortSignal },
+    options: { alone: boolean; signal?: AbortSignalLike },
   ): Generator<Pause, ResultView[], void> {
     options.signal?.throwIfAborted();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.target.threads);
@@ -126,7 +145,7 @@ export class WasmBackend {
     staging: Staging,
     runner: Runner,
     threads: number,
-    signal: AbortSignal | undefined,
+    signal: AbortSignalLike | undefined,
   ): Generator<Pause, void, void> {
     const { windows } = plan, active: { staged: StagedWindow; index: number }[] = [];
     const places = threads === 1 ? 1 : Math.min(threads + 1, MAX_OPEN_WINDOWS);

@@ -1,5 +1,6 @@
 // Resident tensors of the WASM engine: blocks of linear memory, row-major.
-import { BYTES, type DType } from "../dtype.ts";
+import { bits, BYTES, canHold, type DType, type TensorData } from "../dtype.ts";
+import { Complaint, show } from "../errors.ts";
 import { count } from "../operand.ts";
 import type { Tensor } from "../tensor.ts";
 import type { LinearMemory } from "./memory.ts";
@@ -35,6 +36,19 @@ export class WasmTensor implements Tensor {
     return this.dtype === "f32"
       ? this.#memory.f32(this.pointer, n)
       : this.#memory.u16(this.pointer, n);
+  }
+
+  write(data: TensorData, at = 0): void {
+    const complaint = new Complaint("write"), n = count(this.shape), target = this.view();
+    if (!ArrayBuffer.isView(data) || !canHold(data, this.dtype)) {
+      throw complaint.type(`data is ${show(data)} but the tensor has dtype ${show(this.dtype)}`);
+    }
+    if (!(Number.isSafeInteger(at) && at >= 0 && at + data.length <= n)) {
+      throw complaint.range(
+        `at is ${show(at)} with ${data.length} elements but the tensor has ${n}`,
+      );
+    }
+    target.set(bits(data), at);
   }
 
   // deno-lint-ignore require-await -- the contract is a promise; reading a disposed tensor rejects

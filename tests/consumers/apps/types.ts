@@ -1,0 +1,51 @@
+// Never run, only compiled, with no library but es2023 (and Symbol.dispose): neither Deno's types nor the DOM's may be needed
+// to call flashtile. The @ts-expect-error lines fail when a type has silently become `any`.
+import {
+  attention,
+  type AttentionOptions,
+  attentionSync,
+  createEngine,
+  type Engine,
+  type EngineOptions,
+  type HostTensor,
+  type Tensor,
+  UnsupportedError,
+} from "@flashtile/attention";
+import { kernelBytes, type SimdLevel } from "@flashtile/attention/kernels";
+
+const q: HostTensor = { data: new Float32Array(64), shape: [1, 4, 2, 8] };
+const options: AttentionOptions = { causal: "top-left", window: { left: 2 }, softcap: 30 };
+
+export async function host(): Promise<HostTensor> {
+  const { out, lse } = await attention(q, q, q, options);
+  const shape: readonly number[] = lse.shape;
+  // @ts-expect-error: host tensors give host tensors, which have no read()
+  out.read();
+  // @ts-expect-error: a shape is numbers
+  const wrong: readonly string[] = shape;
+  return wrong.length ? lse : out;
+}
+
+export async function resident(settings: EngineOptions): Promise<Float32Array | Uint16Array> {
+  const engine: Engine = await createEngine(settings);
+  const k: Tensor = engine.tensor(new Float32Array(64), [1, 4, 2, 8], "f32");
+  const { out } = engine.attentionSync(k, k, k, { engine });
+  return await out.read();
+}
+
+export function bytes(level: SimdLevel): Uint8Array {
+  return kernelBytes(level);
+}
+
+export function remedy(error: unknown): string {
+  return error instanceof UnsupportedError ? error.remedy : "";
+}
+
+// @ts-expect-error: three tensors are needed
+export const tooFew = (): unknown => attentionSync(q, q);
+// @ts-expect-error: not a name of an option
+export const misspelt: AttentionOptions = { casual: true };
+// @ts-expect-error: not a form of causal
+export const unknownForm: AttentionOptions = { causal: "diagonal" };
+// @ts-expect-error: threads is a number
+export const notANumber: EngineOptions = { threads: "2" };

@@ -1,0 +1,73 @@
+// Checks of what consumers return.
+import { ok } from "node:assert/strict";
+import { availableParallelism } from "node:os";
+import type { Numbers, OnceReport, ScriptReport } from "./apps/messages.ts";
+import { type Reference, reference } from "./reference.ts";
+
+/** Largest error that is accepted, as a share of the largest value of the tensor. */
+const TOLERANCE = 1e-5;
+/** Milliseconds a process may take to end once its work is done. */
+const END_MS = 2000;
+
+let want: Reference | undefined;
+
+/** Compares all five tensors with the float64 reference; returns the largest relative error. */
+export function checkNumbers(got: Numbers): number {
+  want ??= reference();
+  let worst = 0;
+  for (const name of ["out", "lse", "dq", "dk", "dv"] as const) {
+    const expected = want[name], actual = got[name];
+    ok(
+      actual?.length === expected.length,
+      `${name} has ${actual?.length} numbers, wanted ${expected.length}`,
+    );
+    const size = expected.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+    expected.forEach((x, i) => {
+      const error = Math.abs(actual[i] - x) / size;
+      // written so that NaN fails
+      ok(error <= TOLERANCE, `${name}[${i}] is ${actual[i]}, wanted ${x}`);
+      worst = Math.max(worst, error);
+    });
+  }
+  return worst;
+}
+
+/** An engine must give the same bits again, whether or not its threads were up the first time. */
+function checkSameBits(a: Numbers, b: Numbers): void {
+  for (const name of ["out", "lse", "dq", "dk", "dv"] as const) {
+    const at = a[name].findIndex((x, i) => !Object.is(x, b[name][i]));
+    ok(at < 0, `${name}[${at}] is ${a[name][at]}, then ${b[name][at]}`);
+  }
+}
+
+/** A process must end soon after its last line. */
+function checkEnd(at: number, end: number): void {
+  ok(end - at < END_MS, `the process ended ${end - at} ms after its work, wanted < ${END_MS} ms`);
+}
+
+/** Short text for the largest error. */
+export function showError(worst: number): string {
+  return `largest error ${worst.toExponential(1)}`;
+}
+
+/** What a script of `apps/script.ts` printed must be right whatever ran it. */
+export function checkScript(stdout: string, end: number): string {
+  const report = JSON.parse(stdout) as ScriptReport;
+  const { byDefault, one, two, again, threads, at } = report;
+  const worst = Math.max(checkNumbers(byDefault), checkNumbers(one), checkNumbers(two));
+  checkSameBits(two, again);
+  const [chosen, ...asked] = threads, cores = availableParallelism();
+  ok(asked[0] === 1 && asked[1] === 2, `asked for 1 and 2 threads, got ${asked.join(" and ")}`);
+  // hosts count cores differently inside containers, so not the exact number
+  ok(chosen > 1 || cores === 1, `the default engine took ${chosen} thread on ${cores} cores`);
+  checkEnd(at, end);
+  return `${showError(worst)}, default threads ${chosen}, ended after ${end - at} ms`;
+}
+
+/** One call on the default engine must neither hang nor linger. */
+export function checkOnce(stdout: string, end: number): string {
+  const { length, at } = JSON.parse(stdout) as OnceReport;
+  ok(length > 0, "no output");
+  checkEnd(at, end);
+  return `ended after ${end - at} ms`;
+}

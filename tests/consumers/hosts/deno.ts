@@ -1,0 +1,65 @@
+// Deno, from source and from the tarball: types, a script, `deno serve` and a worker.
+import { ok } from "node:assert/strict";
+import type { Numbers, WorkerReport } from "../apps/messages.ts";
+import { checkNumbers, checkOnce, checkScript, showError } from "../check.ts";
+import { deno, withServer } from "../process.ts";
+import type { Consumer } from "./consumer.ts";
+
+/** The library's types as Deno sees them; edge.ts needs a .wasm file, tsc checks it. */
+async function types(cwd: string): Promise<string> {
+  await deno(
+    [
+      "check",
+      "--unstable-worker-options",
+      ...["script", "once", "serve", "worker_main", "build_kernel", "types"].map((n) => `${n}.ts`),
+    ],
+    { cwd },
+  );
+  return "no type error";
+}
+
+async function script(cwd: string): Promise<string> {
+  const { stdout, end } = await deno(["run", "--no-prompt", "script.ts"], { cwd });
+  return checkScript(stdout, end);
+}
+
+async function once(cwd: string): Promise<string> {
+  const { stdout, end } = await deno(["run", "--no-prompt", "once.ts"], { cwd });
+  return checkOnce(stdout, end);
+}
+
+async function serve(cwd: string): Promise<string> {
+  return await withServer(["--no-prompt", "serve.ts"], cwd, async (url) => {
+    let worst = 0;
+    // the second request finds a warm engine, and both may run at a time
+    for (const requests of [1, 2]) {
+      const answers = Array.from({ length: requests }, async () => {
+        const response = await fetch(url, { signal: AbortSignal.timeout(30_000) });
+        ok(response.ok, `status ${response.status}: ${await response.clone().text()}`);
+        return checkNumbers(await response.json() as Numbers);
+      });
+      worst = Math.max(worst, ...await Promise.all(answers));
+    }
+    return `3 requests, ${showError(worst)}`;
+  });
+}
+
+async function worker(cwd: string): Promise<string> {
+  const flags = ["--unstable-worker-options", "--allow-read", "--no-prompt"];
+  const { stdout } = await deno(["run", ...flags, "worker_main.ts"], { cwd });
+  const { numbers, read } = JSON.parse(stdout) as WorkerReport;
+  // otherwise the worker was not the sealed one that this is about
+  ok(read === "NotCapable", `reading a file in the worker: ${read}, wanted NotCapable`);
+  return showError(checkNumbers(numbers));
+}
+
+/** All consumers of one installation. */
+export function denoConsumers(from: string, cwd: string): Consumer[] {
+  return [
+    { name: `deno check, ${from}`, run: () => types(cwd) },
+    { name: `deno run without permissions, threads 1 and 2, ${from}`, run: () => script(cwd) },
+    { name: `deno run, one call and no dispose, ${from}`, run: () => once(cwd) },
+    { name: `deno serve without permissions, ${from}`, run: () => serve(cwd) },
+    { name: `deno worker with permissions "none", ${from}`, run: () => worker(cwd) },
+  ];
+}

@@ -1,0 +1,64 @@
+// The consumers of the library: packs and installs it, lets every host run forward and backward, and
+// compares the numbers with float64. One line for each; the last line is "N passed, N failed".
+//
+//   deno task test:consumers [WORD...]     only consumers whose name holds one of the words
+import type { Consumer } from "./hosts/consumer.ts";
+import { denoConsumers } from "./hosts/deno.ts";
+import { nodeConsumers } from "./hosts/node.ts";
+import { typescriptConsumers } from "./hosts/typescript.ts";
+import { workerdConsumers } from "./hosts/workerd.ts";
+import { install } from "./install.ts";
+
+const count = { passed: 0, failed: 0 };
+
+function say(result: "ok" | "FAILED" | "skipped", name: string, text: string): void {
+  console.log(`${result.padEnd(8)}${name}: ${text.trim().replaceAll("\n", "\n          ")}`);
+}
+
+function fail(name: string, error: unknown): void {
+  count.failed++;
+  say("FAILED", name, error instanceof Error ? error.message : String(error));
+}
+
+async function runOne({ name, run, skip }: Consumer): Promise<void> {
+  if (skip !== undefined) return say("skipped", name, skip);
+  const begin = performance.now();
+  try {
+    const text = await run();
+    count.passed++;
+    say("ok", name, `${text} (${((performance.now() - begin) / 1000).toFixed(1)} s)`);
+  } catch (error) {
+    fail(name, error);
+  }
+}
+
+/** One after the other: these are checks of behaviour in time, and cores are few. */
+async function runAll(folder: string): Promise<void> {
+  const { packed, source, note } = await install(folder);
+  const consumers = [
+    ...typescriptConsumers(packed),
+    ...denoConsumers("source", source),
+    ...denoConsumers("packed", packed),
+    ...await nodeConsumers(packed),
+    ...workerdConsumers(packed),
+  ];
+  const wanted = consumers.filter(({ name }) =>
+    Deno.args.length === 0 || Deno.args.some((word) => name.includes(word))
+  );
+  console.log(`${wanted.length} consumers of a ${note}`);
+  // a misspelt word must not look like success
+  if (wanted.length === 0) fail("consumers", new Error("no name holds the words given"));
+  for (const consumer of wanted) await runOne(consumer);
+}
+
+const folder = await Deno.makeTempDir({ prefix: "flashtile-consumers-" });
+try {
+  await runAll(folder);
+} catch (error) {
+  fail("pack and install", error);
+} finally {
+  await Deno.remove(folder, { recursive: true });
+}
+console.log(`${count.passed} passed, ${count.failed} failed`);
+// not only a code: nothing that a consumer left behind may keep the runner alive
+Deno.exit(count.failed ? 1 : 0);

@@ -1,0 +1,151 @@
+/** The builds of the kernels: valid, where their static data lies, and how much scratch they ask for. */
+
+import assert from "node:assert/strict";
+import * as relaxed from "../../src/wasm/builds/relaxed.gen.ts";
+import * as plain from "../../src/wasm/builds/simd.gen.ts";
+import { Control } from "../../asm/abi.ts";
+import { kernelBytes as publicBytes } from "../../src/kernels.ts";
+import { backwardTile, DECODE_ROWS, decodeTile, forwardTile } from "../../src/plan/tiles_wasm.ts";
+import { CONTROL_BYTE, HEAP_BYTE } from "../../src/wasm/memory.ts";
+import {
+  canShare,
+  detectSimd,
+  instantiateKernels,
+  kernelBytes,
+  type KernelExports,
+  type SimdLevel,
+} from "../../src/wasm/module.ts";
+
+const levels: readonly SimdLevel[] = ["relaxed", "plain"];
+const flagOffsets = { relaxed: relaxed.sharedFlagOffset, plain: plain.sharedFlagOffset };
+
+/** Reads a wasm binary from its front. */
+class Reader {
+  at = 0;
+  constructor(readonly bytes: Uint8Array) {}
+  unsigned(): number {
+    let value = 0;
+    for (let shift = 0;; shift += 7) {
+      const byte = this.bytes[this.at++];
+      value += (byte & 127) * 2 ** shift;
+      if (byte < 128) return value;
+    }
+  }
+  /** The bytes of the section with this id. */
+  section(id: number): Reader | undefined {
+    for (this.at = 8; this.at < this.bytes.length;) {
+      const found = this.bytes[this.at++], length = this.unsigned();
+      if (found === id) return new Reader(this.bytes.subarray(this.at, this.at + length));
+      this.at += length;
+    }
+    return undefined;
+  }
+}
+
+/** Where each data segment begins and ends in memory. */
+function dataSegments(bytes: Uint8Array): [begin: number, end: number][] {
+  const section = new Reader(bytes).section(11);
+  if (!section) return [];
+  return Array.from({ length: section.unsigned() }, (): [number, number] => {
+    assert.equal(section.unsigned(), 0, "an active segment of memory 0");
+    assert.equal(section.bytes[section.at++], 0x41, "its address is an i32.const");
+    const begin = section.unsigned(); // addresses this small have one form, signed or not
+    assert.equal(section.bytes[section.at++], 0x0b, "end of the address");
+    const length = section.unsigned();
+    section.at += length;
+    return [begin, begin + length];
+  });
+}
+
+function open(level: SimdLevel): KernelExports {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+  return instantiateKernels(new WebAssembly.Module(kernelBytes(level, false)), memory);
+}
+
+Deno.test("each build is valid WebAssembly and says which it is", () => {
+  const best = detectSimd();
+  for (const level of levels) {
+    if (level === "relaxed" && best === "plain") continue;
+    assert.ok(WebAssembly.validate(kernelBytes(level, false)), level);
+    assert.ok(WebAssembly.validate(kernelBytes(level, true)), `${level}, shared`);
+    assert.equal(open(level).relaxed(), level === "relaxed" ? 1 : 0);
+  }
+});
+
+Deno.test("shared and unshared builds differ by the flags of the memory import alone", () => {
+  for (const level of levels) {
+    const [shared, unshared] = [kernelBytes(level, true), kernelBytes(level, false)];
+    assert.equal(shared.length, unshared.length);
+    const different = [...shared.keys()].filter((i) => shared[i] !== unshared[i]);
+    assert.deepEqual(different, [flagOffsets[level]], level);
+    assert.deepEqual([unshared[different[0]], shared[different[0]]], [1, 3]);
+  }
+});
+
+Deno.test("a build takes only the kind of memory that it was made for", () => {
+  if (!canShare()) return;
+  for (const isShared of [false, true]) {
+    const module = new WebAssembly.Module(kernelBytes("plain", isShared));
+    const memory = (shared: boolean) =>
+      new WebAssembly.Memory({ initial: 1, maximum: 65536, shared });
+    instantiateKernels(module, memory(isShared));
+    assert.throws(() => instantiateKernels(module, memory(!isShared)), /wasmModule does not fit/);
+  }
+});
+
+Deno.test("the kernels import a memory and nothing else", () => {
+  for (const level of levels) {
+    const module = new WebAssembly.Module(kernelBytes(level, false));
+    const imports = WebAssembly.Module.imports(module)
+      .map(({ module, name, kind }) => `${kind} ${module}.${name}`);
+    assert.deepEqual(imports, ["memory env.memory"]);
+  }
+});
+
+Deno.test("static data of the kernels ends below the control block, which ends below the heap", () => {
+  for (const level of levels) {
+    const segments = dataSegments(kernelBytes(level, false));
+    assert.ok(segments.length > 0, "the kernels have constants");
+    for (const [, end] of segments) {
+      assert.ok(end <= CONTROL_BYTE, `${level} has data up to ${end}`);
+    }
+  }
+  assert.equal(CONTROL_BYTE % 4, 0);
+  assert.ok(CONTROL_BYTE + Control.Words * 4 <= HEAP_BYTE);
+  assert.ok(Control.Left + Control.LeftCount <= Control.Words);
+  // 256 threads is the most that createEngine takes
+  assert.ok(Control.Scratch + 256 <= Control.Left, "a scratch word for every thread");
+});
+
+Deno.test("scratch of a thread stays below 1 MiB for head dimensions up to 256", () => {
+  const kernels = open("plain"), dims = [1, 3, 8, 40, 64, 65, 96, 128, 129, 160, 192, 255, 256];
+  const check = (bytes: number, about: string) => {
+    assert.ok(bytes > 0 && bytes < 2 ** 20, `${about} needs ${bytes} bytes`);
+  };
+  for (const headDim of dims) {
+    for (const valueDim of dims) {
+      const about = `headDim ${headDim}, valueDim ${valueDim}`;
+      const problem = { lengthQ: 65536, lengthK: 65536, headDim, valueDim };
+      const { rows, keys } = forwardTile(problem);
+      check(kernels.forwardScratch(headDim, valueDim, rows, keys), `forward, ${about}`);
+      const backward = backwardTile(problem);
+      check(kernels.backwardScratch(headDim, valueDim, backward.rows), `backward, ${about}`);
+      for (const rows of [1, 4, 5, DECODE_ROWS]) {
+        const tile = decodeTile({ rows, headDim });
+        check(
+          kernels.decodeScratch(headDim, valueDim, rows, tile.keys),
+          `decode ${rows}, ${about}`,
+        );
+      }
+    }
+  }
+});
+
+Deno.test("./kernels gives the unshared bytes, a new array each time", () => {
+  for (const level of levels) {
+    const bytes = publicBytes(level);
+    assert.deepEqual(bytes, kernelBytes(level, false));
+    bytes.fill(0);
+    assert.equal(publicBytes(level)[1], 97);
+  }
+});

@@ -1,0 +1,89 @@
+/** The feature table is complete: each feature has its option, reference, cases and row in the documentation. */
+
+import assert from "node:assert/strict";
+import { FEATURES, parseFeatures } from "../../src/features/table.ts";
+import { Complaint } from "../../src/errors.ts";
+import type { AttentionOptions } from "../../src/options.ts";
+import type { FeatureName } from "../../src/features/feature.ts";
+
+const root = new URL("../../", import.meta.url);
+const read = (path: string) => Deno.readTextFileSync(new URL(path, root));
+const names = FEATURES.map(({ name }) => name);
+
+/** The files of a folder of tests whose names begin so, as one text. */
+function testFiles(prefix: string): string {
+  return [...Deno.readDirSync(new URL("tests/", root))]
+    .filter(({ name }) => name.startsWith(prefix) && name.endsWith(".ts"))
+    .map(({ name }) => read(`tests/${name}`)).join("\n");
+}
+
+/** One way to turn each feature on. */
+const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
+  softcap: { softcap: 5 },
+  bias: { bias: { data: new Float32Array(1), shape: [1] } },
+  mask: { mask: { data: new Uint8Array(1), shape: [1] } },
+  keyLengths: { keyLengths: Int32Array.of(3) },
+  causal: { causal: true },
+  window: { window: { left: 1 } },
+};
+
+const dims = {
+  batch: 1,
+  queryHeads: 2,
+  kvHeads: 1,
+  lengthQ: 4,
+  lengthK: 5,
+  headDim: 8,
+  valueDim: 8,
+};
+
+Deno.test("features apply in the documented order, each once", () => {
+  assert.deepEqual(names, ["softcap", "bias", "mask", "keyLengths", "causal", "window"]);
+  const stages = FEATURES.map(({ stage }) => stage);
+  assert.deepEqual(stages.toSorted().toReversed(), stages, "scores change before they are masked");
+});
+
+Deno.test("each feature is on when its option is given, alone, and off by default", () => {
+  const parse = (options: AttentionOptions) =>
+    parseFeatures(options, dims, new Complaint("attention")).map(({ name }) => name);
+  assert.deepEqual(parse({}), []);
+  for (const name of names) assert.deepEqual(parse(samples[name]), [name]);
+  assert.deepEqual(parse(Object.assign({}, ...Object.values(samples))), names);
+});
+
+Deno.test("each feature has a documented entry in AttentionOptions", () => {
+  const options = read("src/options.ts").match(/interface AttentionOptions \{([\s\S]*?)\n\}/)![1];
+  for (const name of names) {
+    assert.match(options, new RegExp(`\\*/\\s+readonly ${name}\\?:`), `${name} in options.ts`);
+  }
+});
+
+Deno.test("each feature has its meaning in tests/reference", () => {
+  const reference = read("tests/reference/features.ts");
+  for (const name of names) assert.match(reference, new RegExp(`\\b${name}\\b`), name);
+});
+
+Deno.test("each feature has cases in the grid", () => {
+  const grid = testFiles("grid");
+  for (const name of names) {
+    const given = grid.match(new RegExp(`\\b${name}\\b\\s*[:,}]`, "g")) ?? [];
+    assert.ok(given.length > 0, `${name} has no case in tests/grid*.ts`);
+  }
+});
+
+Deno.test("each feature has bad calls that are tested, but for those that accept any tensor", () => {
+  const bad = testFiles("bad_calls");
+  for (const name of names) assert.match(bad, new RegExp(`\\b${name}\\b`), name);
+});
+
+Deno.test("each feature says where it comes from", () => {
+  for (const { name, source } of FEATURES) assert.ok(source.length > 10, name);
+});
+
+Deno.test("docs/features.md has a row for each feature, in the order of the table", () => {
+  const rows = read("docs/features.md").split("\n")
+    .filter((line) => line.startsWith("|"))
+    .map((line) => line.split("|")[1].match(/`(\w+)/)?.[1])
+    .filter((name): name is FeatureName => names.some((known) => known === name));
+  assert.deepEqual([...new Set(rows)], names);
+});

@@ -1,0 +1,361 @@
+/** Threads: the same bits whoever computes, calls inside calls, aborting, and processes that end by themselves. */
+
+import assert from "node:assert/strict";
+import {
+  type AttentionOptions,
+  type AttentionResult,
+  createEngine,
+  type Engine,
+  type HostTensor,
+} from "../../mod.ts";
+import { plainTensor } from "../inputs.ts";
+
+function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
+  Deno.test({ name, sanitizeOps: false, sanitizeResources: false, fn });
+}
+
+/** A call and its options. */
+interface Call {
+  readonly about: string;
+  readonly q: HostTensor;
+  readonly k: HostTensor;
+  readonly v: HostTensor;
+  readonly options: AttentionOptions;
+}
+
+function makeCall(about: string, q: number[], k: number[], options: AttentionOptions = {}): Call {
+  return { about, q: plainTensor(1, q), k: plainTensor(2, k), v: plainTensor(3, k), options };
+}
+
+/** Large enough for all threads, each by another path; then small ones that stay on one. */
+const calls: readonly Call[] = [
+  makeCall("many heads", [2, 150, 6, 64], [2, 200, 2, 64], { causal: true }),
+  makeCall("one head", [1, 500, 1, 64], [1, 500, 1, 64]),
+  makeCall("decode in parts", [1, 1, 8, 128], [1, 6000, 1, 128]),
+  makeCall("decode of many heads", [1, 2, 24, 64], [1, 2000, 12, 64]),
+  makeCall("rows by windows", [1, 700, 1, 2048], [1, 40, 1, 2048]),
+  makeCall("tiny", [1, 3, 2, 8], [1, 5, 2, 8], { softcap: 3 }),
+  makeCall("empty", [1, 0, 2, 8], [1, 5, 2, 8]),
+];
+
+function words({ data }: HostTensor): Uint32Array {
+  return new Uint32Array(data.buffer, data.byteOffset, data.length);
+}
+
+/** Fails with the first place where two sets of results differ. */
+function assertSameBits<R extends object>(got: R, want: R, about: string): void {
+  const wanted = new Map<string, HostTensor>(Object.entries(want));
+  for (const [name, tensor] of Object.entries(got) as [string, HostTensor][]) {
+    const a = words(tensor), b = words(wanted.get(name)!);
+    assert.equal(a.length, b.length);
+    const place = a.findIndex((bits, n) => bits !== b[n]);
+    assert.equal(place, -1, `${name} differs at element ${place}: ${about}`);
+  }
+}
+
+function forward(engine: Engine, { q, k, v, options }: Call): Promise<AttentionResult<HostTensor>> {
+  return engine.attention(q, k, v, options);
+}
+
+function backward(engine: Engine, { q, k, v, options }: Call, saved: AttentionResult<HostTensor>) {
+  return engine.attentionBackward(saved.out, { q, k, v, ...saved }, options);
+}
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+test("2, 3 and 4 threads give the same bits every time, also on a new engine", async (t) => {
+  for (const threads of [2, 3, 4]) {
+    await t.step(`${threads} threads`, async () => {
+      using engine = await createEngine({ backend: "wasm", threads });
+      using other = await createEngine({ backend: "wasm", threads });
+      for (const call of calls) {
+        const want = await forward(engine, call), wantBack = await backward(engine, call, want);
+        for (let repeat = 0; repeat < 4; repeat++) {
+          for (const one of [engine, other]) {
+            assertSameBits(await forward(one, call), want, call.about);
+            assertSameBits(await backward(one, call, want), wantBack, call.about);
+          }
+        }
+      }
+    });
+  }
+});
+
+test("a call does not wait for workers that are still starting, and its bits are the same", async () => {
+  for (const call of calls.slice(0, 4)) {
+    using warm = await createEngine({ backend: "wasm", threads: 3 });
+    await forward(warm, call);
+    await sleep(150); // the workers are up
+    const want = await forward(warm, call);
+    for (let repeat = 0; repeat < 3; repeat++) {
+      using cold = await createEngine({ backend: "wasm", threads: 3 });
+      const first = performance.now();
+      assertSameBits(await forward(cold, call), want, `${call.about}, the first of its engine`);
+      assert.ok(performance.now() - first < 2000);
+      await sleep(repeat * 15); // workers join in the middle of this one
+      assertSameBits(await forward(cold, call), want, `${call.about}, the second`);
+    }
+  }
+});
+
+test("small and large calls in turn give the bits that each has alone", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 3 });
+  const want: AttentionResult<HostTensor>[] = [];
+  for (const call of calls) want.push(await forward(engine, call));
+  for (let round = 0; round < 8; round++) {
+    for (const n of calls.keys()) {
+      const at = (n * (round + 1) + round) % calls.length;
+      assertSameBits(await forward(engine, calls[at]), want[at], calls[at].about);
+    }
+  }
+});
+
+test("asynchronous calls at a time, and synchronous ones in between, do not disturb each other", async () => {
+  for (const threads of [1, 2, 4]) {
+    using engine = await createEngine({ backend: "wasm", threads });
+    const long = makeCall("long", [1, 2500, 4, 64], [1, 2500, 4, 64], { causal: true });
+    const all = [...calls, long];
+    const want: AttentionResult<HostTensor>[] = [];
+    for (const call of all) want.push(await forward(engine, call));
+    const wantLong = await backward(engine, long, want[all.length - 1]);
+    const atOnce = (call: Call) => engine.attentionSync(call.q, call.k, call.v, call.options);
+    const wantSync = all.map(atOnce);
+
+    let inside = 0, running = true;
+    const failures: unknown[] = [];
+    const timer = setInterval(() => {
+      if (!running) return;
+      const n = inside++ % calls.length;
+      try {
+        assertSameBits(atOnce(calls[n]), wantSync[n], `${calls[n].about}, at once`);
+      } catch (error) {
+        failures.push(error);
+      }
+    }, 1);
+    const gotLong = backward(engine, long, want[all.length - 1]);
+    const got = await Promise.all(all.map((call) => forward(engine, call)));
+    assertSameBits(await gotLong, wantLong, `long backward, ${threads} threads`);
+    running = false;
+    clearInterval(timer);
+    got.forEach((result, n) =>
+      assertSameBits(result, want[n], `${all[n].about}, ${threads} threads`)
+    );
+    assert.deepEqual(failures, []);
+    assert.ok(inside > 0, "a synchronous call ran while the others were running");
+  }
+});
+
+test("a signal aborted before the call: rejects with its reason and does no work", async () => {
+  for (const threads of [1, 2]) {
+    using engine = await createEngine({ backend: "wasm", threads });
+    const [call] = calls, reason = new Error("not today"), signal = AbortSignal.abort(reason);
+    const before = engine.memory;
+    const aborted = { ...call, options: { signal } };
+    await assert.rejects(() => forward(engine, aborted), (error) => error === reason);
+    assert.throws(
+      () => engine.attentionSync(call.q, call.k, call.v, { signal }),
+      (e) => e === reason,
+    );
+    assert.deepEqual(engine.memory, before);
+  }
+});
+
+test("a signal aborted in the middle: rejects early with its reason, memory returned, engine usable", async () => {
+  for (const threads of [1, 2, 4]) {
+    using engine = await createEngine({ backend: "wasm", threads });
+    const long = makeCall("long", [1, 4000, 8, 64], [1, 4000, 8, 64]);
+    const [call] = calls;
+    const start = performance.now();
+    const saved = await forward(engine, long);
+    const whole = performance.now() - start;
+    await backward(engine, call, await forward(engine, call));
+    const want = await forward(engine, call);
+    // scratch for the larger of the two passes is there from now on
+    const controller = new AbortController(), reason = new Error("enough");
+    const first = { ...long, options: { signal: controller.signal } };
+    const { used } = engine.memory;
+    const begun = performance.now();
+    const running = forward(engine, first);
+    setTimeout(() => controller.abort(reason), whole / 10);
+    await assert.rejects(running, (error) => error === reason);
+    const took = performance.now() - begun;
+    assert.ok(took < whole, `took ${took} ms of ${whole} ms`);
+    assert.equal(engine.memory.used, used, `${threads} threads`);
+    const signal = AbortSignal.timeout(20);
+    await assert.rejects(
+      () => backward(engine, { ...long, options: { signal } }, saved),
+      { name: "TimeoutError" },
+    );
+    const afterBackward = engine.memory.used; // its scratch may have been larger
+    assert.ok(afterBackward <= used + threads * 2 ** 19);
+    assertSameBits(await forward(engine, call), want, call.about);
+    assert.equal(engine.memory.used, afterBackward);
+  }
+});
+
+test("an aborted call that waits for others rejects, and the others go on", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 2 });
+  const [call] = calls, want = await forward(engine, call);
+  const controller = new AbortController();
+  const first = forward(engine, call);
+  const second = forward(engine, {
+    ...call,
+    options: { ...call.options, signal: controller.signal },
+  });
+  const third = forward(engine, call);
+  controller.abort();
+  await assert.rejects(second, { name: "AbortError" });
+  for (const result of await Promise.all([first, third])) assertSameBits(result, want, call.about);
+});
+
+test("a call whose tensors are disposed of while it waits rejects", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 2 });
+  const [call] = calls, { data, shape } = call.q;
+  const resident = engine.tensor(data, shape);
+  const first = forward(engine, call);
+  const second = engine.attention(resident, resident, resident);
+  resident.dispose();
+  await assert.rejects(second, /was disposed while the call waited/);
+  await first;
+});
+
+test("disposing of an idle engine stops its threads; calls that wait are refused", async () => {
+  const engine = await createEngine({ backend: "wasm", threads: 3 });
+  for (const call of calls) await forward(engine, call);
+  engine.dispose();
+  engine.dispose();
+  assert.equal(engine.disposed, true);
+  await assert.rejects(() => forward(engine, calls[0]), /engine was disposed/);
+  assert.throws(
+    () => engine.attentionSync(calls[0].q, calls[0].k, calls[0].v),
+    /engine was disposed/,
+  );
+  await engine.synchronize();
+});
+
+test("synchronize resolves after all calls given before", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 2 });
+  let done = 0;
+  for (const call of calls) forward(engine, call).then(() => done++);
+  await engine.synchronize();
+  await Promise.resolve();
+  assert.equal(done, calls.length);
+});
+
+test("workers read memory that grew by much after they had started", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 3 });
+  const small = calls[0];
+  for (let repeat = 0; repeat < 4; repeat++) await forward(engine, small);
+  await sleep(200); // all workers are up and asleep
+  const { total } = engine.memory;
+  const far = engine.tensor(new Float32Array(40e6), [40e6]); // 160 MB that push the rest far up
+  const large = makeCall("far up", [1, 1, 8, 128], [1, 40000, 1, 128]);
+  const got = await forward(engine, large);
+  assert.ok(engine.memory.total > total + 180e6);
+  using fresh = await createEngine({ backend: "wasm", threads: 3 });
+  assertSameBits(got, await forward(fresh, large), large.about);
+  const many = makeCall("many heads", [1, 900, 12, 64], [1, 900, 12, 64]);
+  assertSameBits(await forward(engine, many), await forward(fresh, many), many.about);
+  far.dispose();
+});
+
+// --- whole processes -------------------------------------------------------------------------------
+
+const { state } = await Deno.permissions.query({ name: "run", command: Deno.execPath() });
+const root = new URL("../../", import.meta.url);
+
+/** Runs a script with no permission at all; one that does not end within `seconds` is killed. */
+async function runScript(source: string, seconds: number): Promise<string> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", "-"],
+    cwd: root.pathname,
+    ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(source));
+  await writer.close();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, seconds * 1000);
+  const { code, stdout, stderr } = await child.output();
+  clearTimeout(timer);
+  assert.ok(!late, `the script did not end within ${seconds} seconds`);
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim();
+  assert.equal(code, 0, text(stderr));
+  return text(stdout);
+}
+
+/** A test of a whole process, visibly left out where Deno may not be run. */
+function testProcess(name: string, fn: () => Promise<void>): void {
+  const ignore = state !== "granted";
+  const why = ignore ? " (left out: needs --allow-run)" : "";
+  Deno.test({ name: `${name}${why}`, ignore, sanitizeOps: false, sanitizeResources: false, fn });
+}
+
+const prelude = `
+import { attention, attentionSync, createEngine } from "./mod.ts";
+const tensor = (...shape) => ({
+  data: new Float32Array(shape.reduce((a, b) => a * b)).map((_, i) => Math.sin(i)),
+  shape,
+});
+`;
+
+testProcess("a script that calls attention() once ends by itself, with no permission", async () => {
+  const source = `${prelude}
+const x = tensor(1, 1000, 4, 64);
+const { out } = await attention(x, x, x, { causal: true });
+console.log(out.shape.join());
+`;
+  assert.equal(await runScript(source, 20), "1,1000,4,64");
+});
+
+testProcess("a script whose last call was aborted ends by itself", async () => {
+  const source = `${prelude}
+const engine = await createEngine({ threads: 4 }), x = tensor(1, 3000, 4, 64);
+await engine.attention(x, x, x, { signal: AbortSignal.timeout(5) }).catch((e) => console.log(e.name));
+`;
+  assert.equal(await runScript(source, 20), "TimeoutError");
+});
+
+testProcess("disposing of an engine in the middle of a call settles the call", async () => {
+  for (const threads of [1, 2, 4]) {
+    const source = `${prelude}
+const engine = await createEngine({ backend: "wasm", threads: ${threads} }), x = tensor(1, 4000, 4, 64);
+await engine.attention(x, x, x);
+const call = engine.attention(x, x, x).then(() => "settled", (e) => /dispose/.test(e) ? "settled" : e);
+setTimeout(() => engine.dispose(), 15);
+console.log(await call);
+`;
+    assert.equal(await runScript(source, 15), "settled", `${threads} threads`);
+  }
+});
+
+testProcess(
+  "a synchronous call that runs out of memory inside another call does not disturb it",
+  async () => {
+    for (const threads of [1, 2]) {
+      const source = `${prelude}
+const x = tensor(1, 3000, 4, 64), wide = tensor(1, 3000, 1, 250), options = { causal: true };
+const settings = { backend: "wasm", threads: ${threads} };
+const first = await createEngine(settings);
+const want = await first.attention(x, x, x, options);
+const engine = await createEngine({ ...settings, memoryBudget: first.memory.total + 2 ** 18 });
+let failed = 0, running = true;
+setTimeout(() => {
+  try {
+    engine.attentionSync(wide, wide, wide); // needs more scratch than there is
+  } catch (error) {
+    if (running && error instanceof RangeError) failed++;
+  }
+}, 8);
+const got = await engine.attention(x, x, x, options);
+running = false;
+const place = got.out.data.findIndex((value, n) => value !== want.out.data[n]);
+console.log(failed, place, got.lse.data.findIndex((value, n) => value !== want.lse.data[n]));
+`;
+      assert.equal(await runScript(source, 15), "1 -1 -1", `${threads} threads`);
+    }
+  },
+);
