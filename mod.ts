@@ -19,18 +19,15 @@ export {
   attentionBackward,
   attentionBackwardSync,
   attentionSync,
+  mergeAttention,
 } from "./src/attention.ts";
 export type { AbortSignalLike } from "./src/abort.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./src/dtype.ts";
-export {
-  type BackendName,
-  createEngine,
-  Engine,
-  type EngineOptions,
-  type Explanation,
-} from "./src/engine.ts";
+export { createEngine, Engine } from "./src/engine.ts";
+export type { BackendName, EngineOptions } from "./src/engine_options.ts";
+export type { Explanation } from "./src/explain.ts";
 export { UnsupportedError } from "./src/errors.ts";
-export { mergeAttention, type MergeOptions } from "./src/merge.ts";
+export type { MergeOptions } from "./src/merge.ts";
 export type {
   AttentionBackwardOptions,
   AttentionGradients,
@@ -41,7 +38,10 @@ export type {
   SavedForBackward,
   Window,
 } from "./src/options.ts";
+export type { KernelName } from "./src/plan/plan.ts";
+export type { Tile } from "./src/plan/tiles_wasm.ts";
 export type { Cost } from "./src/plan/cost.ts";
 export type { Target } from "./src/target.ts";
 export type { AnyTensor, HostTensor, MaskTensor, ResultOf, Tensor } from "./src/tensor.ts";
 export type { MemoryUse } from "./src/wasm/memory.ts";
+export type { SimdLevel } from "./src/wasm/module.ts";

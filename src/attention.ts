@@ -1,6 +1,7 @@
 // The public calls: check, plan, run on an engine.
 import { defaultEngine, Engine } from "./engine.ts";
 import { Complaint, show } from "./errors.ts";
+import type { MergeOptions } from "./merge.ts";
 import type {
   AttentionBackwardOptions,
   AttentionGradients,
@@ -11,7 +12,7 @@ import type {
 import type { AnyTensor, ResultOf } from "./tensor.ts";
 
 /** The engine of a call. */
-function engineOf(options: AttentionOptions | undefined, action: string): Engine {
+function engineOf(options: { engine?: Engine } | undefined, action: string): Engine {
   const engine = options?.engine;
   if (engine === undefined) return defaultEngine();
   if (!(engine instanceof Engine)) {
@@ -142,4 +143,35 @@ export function attentionBackwardSync<
   options: AttentionBackwardOptions = {},
 ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
   return engineOf(options, "attentionBackward").attentionBackwardSync(dOut, saved, options);
+}
+
+/**
+ * Merges results of the same queries over disjoint keys into the result over all of them, exactly: the
+ * softmax state (out, lse) is associative. This is the combine step of flash-decoding, ring attention
+ * and shared prefixes (FlashInfer `merge_state`).
+ *
+ * `out` of each part is `[batch, lengthQ, queryHeads, valueDim]` (or `"bhsd"`), `lse` is
+ * `[batch, queryHeads, lengthQ]`. A part with lse −∞ saw no key and weighs nothing.
+ *
+ * @throws {RangeError} no parts, or parts of different shapes.
+ *
+ * @example
+ * ```ts
+ * import { attentionSync, mergeAttention } from "@flashtile/attention";
+ * import assert from "node:assert/strict";
+ *
+ * const part = (...x: number[]) => ({ data: new Float32Array(x), shape: [1, x.length, 1, 1] });
+ * const q = part(1);
+ * const left = attentionSync(q, part(0.5, 1), part(1, 2));
+ * const right = attentionSync(q, part(2), part(3));
+ * const whole = attentionSync(q, part(0.5, 1, 2), part(1, 2, 3));
+ * const { out } = mergeAttention([left, right]);
+ * assert.ok(Math.abs(out.data[0] - whole.out.data[0]) < 1e-6);
+ * ```
+ */
+export function mergeAttention<T extends AnyTensor>(
+  parts: readonly { readonly out: T; readonly lse: AnyTensor }[],
+  options: MergeOptions = {},
+): AttentionResult<ResultOf<T>> {
+  return engineOf(options, "mergeAttention").mergeAttention(parts, options);
 }

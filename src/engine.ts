@@ -1,7 +1,10 @@
 // Engines: a backend, chosen once with a reason, and the calls that run on it.
 import type { AbortSignalLike } from "./abort.ts";
 import type { DType, TensorData } from "./dtype.ts";
+import { checkEngineOptions, defaultThreads, type EngineOptions } from "./engine_options.ts";
 import { Complaint, show, UnsupportedError } from "./errors.ts";
+import { explainPlan, type Explanation } from "./explain.ts";
+import { describeMerge, type MergeOptions } from "./merge.ts";
 import { checkDType, count, type View } from "./operand.ts";
 import type {
   AttentionBackwardOptions,
@@ -10,123 +13,16 @@ import type {
   AttentionResult,
   SavedForBackward,
 } from "./options.ts";
-import type { Cost } from "./plan/cost.ts";
 import { type Plan, planAttention } from "./plan/plan.ts";
 import { type AttentionProblem, describeBackward, describeForward, type Views } from "./problem.ts";
 import type { Target } from "./target.ts";
 import type { AnyTensor, ResultOf, Tensor } from "./tensor.ts";
 import { type Pause, WasmBackend } from "./wasm/backend.ts";
 import type { MemoryUse } from "./wasm/memory.ts";
-import type { MergePart, MergeShape } from "./wasm/merge.ts";
 import { canShare, detectSimd } from "./wasm/module.ts";
 import { elements, type ResultView } from "./wasm/results.ts";
 import { WasmTensor } from "./wasm/tensors.ts";
 import { canThread } from "./wasm/threads.ts";
-
-/** Which backends an engine may use. */
-export type BackendName = "auto" | "webgpu" | "wasm";
-
-/** Options of `createEngine`. */
-export interface EngineOptions {
-  /** Default `"auto"`: the best backend of this machine. */
-  readonly backend?: BackendName;
-  /** Threads that share the work, the calling one included. Default: one for each core. */
-  readonly threads?: number;
-  /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
-  readonly wasmModule?: object;
-  /** Bytes that engine memory may grow to. Default 4 GiB. */
-  readonly memoryBudget?: number;
-  /** Use a software GPU where there is no other. Matters to WebGPU only. */
-  readonly allowFallbackAdapter?: boolean;
-  /** Force the plain build even where relaxed SIMD exists: the same rounding on every machine. */
-  readonly simd?: "relaxed" | "plain";
-}
-
-/** What `engine.explain` returns: how a call would run. */
-export interface Explanation {
-  /** The backend that would compute. */
-  readonly backend: "wasm";
-  /** Why this backend. */
-  readonly reason: string;
-  /** The kernel family. */
-  readonly kernel: Plan["kernel"];
-  /** Query rows of a block and keys of a tile. */
-  readonly tile: Plan["tile"];
-  /** Threads that would share the work. */
-  readonly threads: number;
-  /** Key ranges computed apart and merged. */
-  readonly parts: number;
-  /** Pieces of work. */
-  readonly items: number;
-  /** Pieces in which host tensors are brought in. */
-  readonly windows: number;
-  /** Operations, bytes, visible pairs. */
-  readonly cost: Cost;
-  /** Scratch of one thread, in bytes. */
-  readonly scratchBytes: number;
-  /** What an N x N score matrix would take, in bytes. */
-  readonly matrixBytes: number;
-}
-
-/** Threads to use when nobody says: one for each core, where they can share memory. */
-function defaultThreads(): number {
-  const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
-  let cores = navigator?.hardwareConcurrency;
-  if (cores === undefined) { // Node 20
-    const { process } = globalThis as {
-      process?: { getBuiltinModule?: (name: string) => unknown };
-    };
-    const os = process?.getBuiltinModule?.("node:os") as
-      | { availableParallelism(): number }
-      | undefined;
-    cores = os?.availableParallelism() ?? 1;
-  }
-  return Math.max(1, Math.min(64, cores));
-}
-
-function checkEngineOptions(options: EngineOptions): void {
-  const complaint = new Complaint("createEngine");
-  if (typeof options !== "object" || options === null) {
-    throw complaint.type(`options is ${show(options)} but must be an object`);
-  }
-  const known = [
-    "backend",
-    "threads",
-    "wasmModule",
-    "memoryBudget",
-    "simd",
-    "device",
-    "allowFallbackAdapter",
-  ];
-  const unknown = Object.keys(options).find((key) => !known.includes(key));
-  if (unknown !== undefined) {
-    throw complaint.type(
-      `options has the unknown name ${show(unknown)}, wanted one of ${known.join(", ")}`,
-    );
-  }
-  const { backend = "auto", threads, memoryBudget, simd, wasmModule } = options;
-  if (!["auto", "webgpu", "wasm"].includes(backend)) {
-    throw complaint.type(`backend is ${show(backend)} but must be "auto", "webgpu" or "wasm"`);
-  }
-  if (threads !== undefined && typeof threads !== "number") {
-    throw complaint.type(`threads is ${show(threads)} but must be an integer from 1 to 256`);
-  }
-  if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= 256)) {
-    throw complaint.range(`threads is ${show(threads)} but must be an integer from 1 to 256`);
-  }
-  if (memoryBudget !== undefined && typeof memoryBudget !== "number") {
-    throw complaint.type(`memoryBudget is ${show(memoryBudget)} but must be a number of bytes`);
-  }
-  if (memoryBudget !== undefined && !(memoryBudget >= 65536)) {
-    throw complaint.range(`memoryBudget is ${show(memoryBudget)} but must be at least 65536 bytes`);
-  }
-  if (simd !== undefined && simd !== "relaxed" && simd !== "plain") {
-    throw complaint.type(`simd is ${show(simd)} but must be "relaxed" or "plain"`);
-  }
-  if (wasmModule !== undefined && !(wasmModule instanceof WebAssembly.Module)) {
-    throw complaint.type(`wasmModule is ${show(wasmModule)} but must be a WebAssembly.Module`);
-  }
-}
 
 /** A turn of the event loop, without the 1 to 4 ms of setTimeout where there is something better. */
 function turn(): Promise<void> {
@@ -171,16 +67,6 @@ export class Engine {
   /** Use `createEngine`. */
   constructor(options: EngineOptions = {}) {
     checkEngineOptions(options);
-    if (options.backend === "webgpu") {
-      throw new UnsupportedError(
-        "computing",
-        "webgpu",
-        `it is not in this version, use "wasm" or "auto"`,
-      );
-    }
-    if ("device" in options && options.device !== undefined) {
-      throw new UnsupportedError("the option device", "wasm", "leave it out, it is planned");
-    }
     const found = detectSimd();
     const level = options.simd === "plain" ? "plain" : found;
     if (options.simd === "relaxed" && found === "plain") {
@@ -359,32 +245,22 @@ export class Engine {
     return collect(this.#runSync(problem, views, "attentionBackward"));
   }
 
-  /** Merges checked parts; `mergeAttention` is the public call. */
-  mergeParts<T>(parts: readonly MergePart[], shape: MergeShape): AttentionResult<T> {
+  /** `mergeAttention` on this engine. */
+  mergeAttention<T extends AnyTensor>(
+    parts: readonly { readonly out: T; readonly lse: AnyTensor }[],
+    options: MergeOptions = {},
+  ): AttentionResult<ResultOf<T>> {
     this.#alive("mergeAttention");
-    for (const part of parts) {
-      this.#checkResident({ out: part.out, lse: part.lse }, "mergeAttention");
-    }
-    return collect(this.#wasm.merge(parts, shape));
+    const merge = describeMerge(parts, options);
+    for (const part of merge.parts) this.#checkResident({ ...part }, "mergeAttention");
+    return collect(this.#wasm.merge(merge.parts, merge.shape));
   }
 
   /** How `attention` with these arguments would run, as data; nothing is computed. */
   explain(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: AttentionOptions = {}): Explanation {
     const { problem, views } = describeForward(q, k, v, options);
     const plan = this.#prepare(problem, views, "attention");
-    return {
-      backend: this.backend,
-      reason: this.reason,
-      kernel: plan.kernel,
-      tile: plan.tile,
-      threads: plan.threads,
-      parts: plan.parts,
-      items: plan.windows.reduce((sum, { items }) => sum + items.length, 0),
-      windows: plan.windows.length,
-      cost: plan.cost,
-      scratchBytes: this.#wasm.scratchBytes(problem, plan),
-      matrixBytes: plan.cost.pairs * 4,
-    };
+    return explainPlan(plan, this.reason, this.#wasm.scratchBytes(problem, plan));
   }
 
   /** Resolves when all work given to the engine so far has ended. */

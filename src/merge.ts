@@ -1,9 +1,9 @@
-// mergeAttention: partial results over disjoint keys become one.
-import { defaultEngine, type Engine } from "./engine.ts";
+// Merging: partial results over disjoint keys, checked.
+import type { Engine } from "./engine.ts";
 import { Complaint, show } from "./errors.ts";
-import { viewHeads, viewRows } from "./operand.ts";
-import type { AttentionResult, Layout } from "./options.ts";
-import type { AnyTensor, ResultOf } from "./tensor.ts";
+import { type View, viewHeads, viewRows } from "./operand.ts";
+import type { Layout } from "./options.ts";
+import type { AnyTensor } from "./tensor.ts";
 
 /** Options of `mergeAttention`. */
 export interface MergeOptions {
@@ -13,40 +13,32 @@ export interface MergeOptions {
   readonly engine?: Engine;
 }
 
-/**
- * Merges results of the same queries over disjoint keys into the result over all of them, exactly: the
- * softmax state (out, lse) is associative. This is the combine step of flash-decoding, ring attention
- * and shared prefixes (FlashInfer `merge_state`).
- *
- * `out` of each part is `[batch, lengthQ, queryHeads, valueDim]` (or `"bhsd"`), `lse` is
- * `[batch, queryHeads, lengthQ]`. A part with lse −∞ saw no key and weighs nothing.
- *
- * @throws {RangeError} no parts, or parts of different shapes.
- *
- * @example
- * ```ts
- * import { attentionSync, mergeAttention } from "@flashtile/attention";
- * import assert from "node:assert/strict";
- *
- * const part = (...x: number[]) => ({ data: new Float32Array(x), shape: [1, x.length, 1, 1] });
- * const q = part(1);
- * const left = attentionSync(q, part(0.5, 1), part(1, 2));
- * const right = attentionSync(q, part(2), part(3));
- * const whole = attentionSync(q, part(0.5, 1, 2), part(1, 2, 3));
- * const { out } = mergeAttention([left, right]);
- * assert.ok(Math.abs(out.data[0] - whole.out.data[0]) < 1e-6);
- * ```
- */
-export function mergeAttention<T extends AnyTensor>(
-  parts: readonly { readonly out: T; readonly lse: AnyTensor }[],
-  options: MergeOptions = {},
-): AttentionResult<ResultOf<T>> {
+/** One partial result. */
+export interface MergePart {
+  readonly out: View;
+  readonly lse: View;
+}
+
+/** What all parts agree on. */
+export interface MergeShape {
+  readonly layout: Layout;
+  readonly batch: number;
+  readonly heads: number;
+  readonly length: number;
+  readonly valueDim: number;
+}
+
+/** Checks a merge. */
+export function describeMerge(
+  parts: readonly { readonly out: AnyTensor; readonly lse: AnyTensor }[],
+  options: MergeOptions,
+): { parts: MergePart[]; shape: MergeShape } {
   const complaint = new Complaint("mergeAttention");
   if (!Array.isArray(parts)) {
     throw complaint.type(`parts is ${show(parts)} but must be an array of { out, lse }`);
   }
   if (parts.length === 0) throw complaint.range("parts has 0 entries but at least 1 was wanted");
-  const { layout = "bshd", engine = defaultEngine() } = options;
+  const { layout = "bshd" } = options;
   if (layout !== "bshd" && layout !== "bhsd") {
     throw complaint.type(`layout is ${show(layout)} but must be "bshd" or "bhsd"`);
   }
@@ -74,5 +66,5 @@ export function mergeAttention<T extends AnyTensor>(
       );
     }
   });
-  return engine.mergeParts(views, { layout, batch, heads, length, valueDim });
+  return { parts: views, shape: { layout, batch, heads, length, valueDim } };
 }

@@ -84,7 +84,8 @@ law("values of 1 give an out of 1 wherever something is visible", async (session
     const inputs = makeInputs(defineCase({ ...grouped, ...options, keyLengths: undefined }));
     const ones = inputs.v.data.slice().fill(inputs.v.data instanceof Uint16Array ? 0x3c00 : 1);
     const { out } = await session.forward({ ...inputs, v: { ...inputs.v, data: ones } });
-    readPacked(out).forEach((x) => assert.ok(Math.abs(x - 1) < 4e-7, `${x}: ${inputs.name}`));
+    // numerator and denominator sum the same 70 terms in different orders: a few roundings apart
+    readPacked(out).forEach((x) => assert.ok(Math.abs(x - 1) < 1e-6, `${x}: ${inputs.name}`));
   }
 });
 

@@ -3,7 +3,11 @@ const WANTED = 90;
 const folder = Deno.args[0] ?? "cov";
 const root = new URL("..", import.meta.url).pathname;
 
-const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+// under npx the name on the PATH is not the path of the executable
+const deno = [Deno.execPath(), "deno"]
+  .find((command) => Deno.permissions.querySync({ name: "run", command }).state === "granted");
+
+const { success, stdout, stderr } = await new Deno.Command(deno ?? "deno", {
   args: ["coverage", "--lcov", folder],
   stderr: "piped",
 }).output();

@@ -3,7 +3,9 @@
 
 /** Query rows of a block and keys of a tile. */
 export interface Tile {
+  /** Query rows of a block. */
   readonly rows: number;
+  /** Keys of a tile. */
   readonly keys: number;
 }
 

@@ -9,6 +9,7 @@
 // through, the asynchronous ones let the event loop turn.
 import { Control } from "../../asm/abi.ts";
 import type { AbortSignalLike } from "../abort.ts";
+import type { MergePart, MergeShape } from "../merge.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AttentionProblem, Views } from "../problem.ts";
 import type { Target } from "../target.ts";
@@ -19,7 +20,7 @@ import {
   type KernelExports,
   type SimdLevel,
 } from "./module.ts";
-import { type MergePart, mergeParts, type MergeShape } from "./merge.ts";
+import { mergeParts } from "./merge.ts";
 import { disposeResults, makeResults, type ResultView } from "./results.ts";
 import { LocalRunner, MAX_OPEN_WINDOWS, PoolRunner, type Runner } from "./runner.ts";
 import { type StagedWindow, Staging } from "./staging.ts";

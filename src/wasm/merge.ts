@@ -1,27 +1,14 @@
 // mergeAttention on the CPU: one head of one batch element at a time, so memory stays small.
-import { DTypeCode, Item, Kernel, Operand, OperandWord, Task } from "../../asm/abi.ts";
+import { Item, Kernel, Operand, OperandWord, Task } from "../../asm/abi.ts";
 import type { DType } from "../dtype.ts";
+import type { MergePart, MergeShape } from "../merge.ts";
 import type { View } from "../operand.ts";
 import { type HostTensor, isResident } from "../tensor.ts";
 import { copyBox, type Elements } from "./copy.ts";
+import { DTYPE_CODES } from "./dtype_codes.ts";
 import type { LinearMemory } from "./memory.ts";
 import type { KernelExports } from "./module.ts";
 import { elements, makeMergeResults, type ResultView } from "./results.ts";
-
-/** One partial result. */
-export interface MergePart {
-  readonly out: View;
-  readonly lse: View;
-}
-
-/** What all parts agree on. */
-export interface MergeShape {
-  readonly layout: "bshd" | "bhsd";
-  readonly batch: number;
-  readonly heads: number;
-  readonly length: number;
-  readonly valueDim: number;
-}
 
 /** A head of a 16-bit or f32 tensor as f32 rows at `pointer`. */
 function bringHead(
@@ -39,7 +26,7 @@ function bringHead(
     array: Elements = wide ? memory.f32(pointer, n) : memory.u16(temporary, n);
   copyBox({ array, offset: 0, strides: [0, 0, columns, 1] }, source, [1, 1, length, columns]);
   if (!wide) {
-    kernels.widen(temporary, pointer, n, view.dtype === "f16" ? DTypeCode.F16 : DTypeCode.BF16);
+    kernels.widen(temporary, pointer, n, DTYPE_CODES[view.dtype as DType]!);
   }
 }
 
@@ -59,7 +46,7 @@ function takeHead(
       pointer,
       temporary,
       n,
-      (result.dtype as DType) === "f16" ? DTypeCode.F16 : DTypeCode.BF16,
+      DTYPE_CODES[result.dtype as DType]!,
     );
     array = memory.u16(temporary, n);
   }

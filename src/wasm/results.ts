@@ -1,10 +1,10 @@
 // What a call returns: tensors made before any work, where the inputs live.
 import { bits, type DType, isFloat16Array, type TensorData } from "../dtype.ts";
+import type { MergePart, MergeShape } from "../merge.ts";
 import { count, type OperandName, type OperandSpec, rowMajor, type View } from "../operand.ts";
 import type { AttentionProblem, Views } from "../problem.ts";
 import { type AnyTensor, type HostTensor, isResident, type Tensor } from "../tensor.ts";
 import type { LinearMemory } from "./memory.ts";
-import type { MergePart, MergeShape } from "./merge.ts";
 import { WasmTensor } from "./tensors.ts";
 
 /** A result with its tensor. */

@@ -1,19 +1,19 @@
 // Staging: bringing one window of a call's operands into linear memory, telling the kernels where they
 // lie, and taking results out again. Resident f32 tensors are used in place; everything else is copied
 // (16-bit values are widened on the way, so that kernels see f32).
-import { DTypeCode, Flag, Item, Operand, OperandWord, Sequence, Task } from "../../asm/abi.ts";
+import { Operand } from "../../asm/abi.ts";
 import type { DType } from "../dtype.ts";
-import { feature } from "../features/table.ts";
 import type { OperandName, OperandSpec, View } from "../operand.ts";
 import type { Plan, StageWindow } from "../plan/plan.ts";
-import type { WorkItem } from "../plan/schedule.ts";
 import type { AttentionProblem, Views } from "../problem.ts";
 import type { MaskTensor } from "../tensor.ts";
 import { copyBox, type Side } from "./copy.ts";
+import { DTYPE_CODES } from "./dtype_codes.ts";
 import type { LinearMemory } from "./memory.ts";
 import type { KernelExports } from "./module.ts";
 import { elements, type ResultView } from "./results.ts";
-import { WasmTensor } from "./tensors.ts";
+import { type OperandWords, writeItems, writeTask } from "./task_record.ts";
+import type { WasmTensor } from "./tensors.ts";
 
 const OPERANDS: { readonly [name in OperandName]: Operand } = {
   q: Operand.Q,
@@ -29,12 +29,6 @@ const OPERANDS: { readonly [name in OperandName]: Operand } = {
   dk: Operand.DK,
   dv: Operand.DV,
   dBias: Operand.DBias,
-};
-
-const CODES: { readonly [T in DType]?: DTypeCode } = {
-  f32: DTypeCode.F32,
-  f16: DTypeCode.F16,
-  bf16: DTypeCode.BF16,
 };
 
 type Four = [number, number, number, number];
@@ -180,7 +174,7 @@ export class Staging {
   /** The same box in f32. */
   #widen(staged: Staged, dtype: DType): Staged {
     const n = extent(staged), pointer = this.#allocate(n * 4 + 16);
-    if (n > 0) this.#kernels.widen(staged.pointer, pointer, n, CODES[dtype]!);
+    if (n > 0) this.#kernels.widen(staged.pointer, pointer, n, DTYPE_CODES[dtype]!);
     this.#free(staged.pointer);
     return { ...staged, pointer, elementBytes: 4 };
   }
@@ -209,7 +203,7 @@ export class Staging {
 
   /** Brings a window in. */
   stage(window: StageWindow, index: number): StagedWindow {
-    const { kernel } = this.#plan, staged: Staged[] = [], words: [Operand, number[]][] = [];
+    const { kernel } = this.#plan, staged: Staged[] = [], words: OperandWords[] = [];
     const inPlace = (spec: OperandSpec, name: OperandName, tensor: WasmTensor) => {
       const bytes = spec.dtype === "f32" ? 4 : 2;
       words.push([OPERANDS[name], [
@@ -238,108 +232,17 @@ export class Staging {
       } else add(this.#placeResult(result, window), result);
     }
     const blocks = staged.map((box) => box.pointer);
-    const task = this.#writeTask(window, words, blocks);
-    const items = this.#writeItems(window.items, task, index, blocks);
-    const joins = this.#writeItems(window.joins, task, index, blocks);
+    const room = {
+      memory: this.#memory,
+      allocate: (bytes: number) => {
+        blocks.push(this.#allocate(bytes));
+        return blocks[blocks.length - 1];
+      },
+    };
+    const task = writeTask(room, this.#problem, this.#plan, window, words);
+    const items = writeItems(room, window.items, task, index);
+    const joins = writeItems(room, window.joins, task, index);
     return { window, items, joins, staged, blocks };
-  }
-
-  #writeTask(window: StageWindow, words: readonly [Operand, number[]][], blocks: number[]): number {
-    const { headDim, valueDim, queryHeads, kvHeads, lengthQ, features, spans } = this.#problem;
-    const task = this.#allocate(Task.Bytes),
-      sequences = this.#allocate(spans.length * Sequence.Bytes);
-    blocks.push(task, sequences);
-    const parts = this.#placeParts(window, blocks), u32 = this.#memory.u32(task, Task.Bytes / 4);
-    u32.fill(0);
-    for (const [operand, record] of [...words, ...parts.words]) {
-      record.forEach((word, i) => u32[(operand * OperandWord.Bytes) / 4 + i] = word);
-    }
-    u32[Task.PartOutBytes / 4] = parts.outBytes;
-    u32[Task.PartLseBytes / 4] = parts.lseBytes;
-    u32[Task.Parts / 4] = parts.count;
-    u32[Task.Sequences / 4] = sequences;
-    u32[Task.HeadDim / 4] = headDim;
-    u32[Task.ValueDim / 4] = valueDim;
-    u32[Task.QueryHeads / 4] = queryHeads;
-    u32[Task.GroupSize / 4] = queryHeads / kvHeads;
-    u32[Task.LengthQ / 4] = lengthQ;
-    u32[Task.Tile / 4] = this.#plan.kernel === "backward"
-      ? this.#plan.tile.rows
-      : this.#plan.tile.keys;
-    if (this.#plan.kernel === "decode") {
-      u32[Task.KvDtype / 4] = CODES[this.#problem.operands.k!.dtype as DType]!;
-    }
-    const f32 = this.#memory.f32(task, Task.Bytes / 4);
-    f32[Task.Scale / 4] = this.#problem.softmaxScale;
-    let flags = window.accumulate ? Flag.Accumulate : 0;
-    for (const { name, params } of features) {
-      const scalars = feature(name).scalars?.(params);
-      if (scalars?.softcap !== undefined) f32[Task.Softcap / 4] = scalars.softcap;
-      if (name === "softcap") flags |= Flag.Softcap;
-      if (name === "mask") flags |= Flag.Mask;
-      if (name === "bias") flags |= Flag.Bias | (this.#dBias ? Flag.BiasGradient : 0);
-    }
-    u32[Task.Flags / 4] = flags;
-    const table = new Int32Array(this.#memory.memory.buffer, sequences, spans.length * 4);
-    spans.forEach(({ lengthQ, lengthK, low, high }, b) =>
-      table.set([lengthQ, lengthK, low, high], b * 4)
-    );
-    return task;
-  }
-
-  /** Room for partial results: [part][batch][head][row][column] and the same without columns. */
-  #placeParts(
-    window: StageWindow,
-    blocks: number[],
-  ): { words: [Operand, number[]][]; outBytes: number; lseBytes: number; count: number } {
-    const count = 1 + Math.max(-1, ...window.items.map((item) => item.slot));
-    if (count === 0) return { words: [], outBytes: 0, lseBytes: 0, count };
-    const { queryHeads, kvHeads, headDim, valueDim } = this.#problem, group = queryHeads / kvHeads;
-    const columns = this.#plan.kernel === "backward" ? headDim : valueDim;
-    const heads = (window.kvHeadEnd - window.kvHeadBegin) * group,
-      rows = window.rowEnd - window.rowBegin;
-    const all = (window.batchEnd - window.batchBegin) * heads * rows;
-    const out = this.#allocate(count * all * columns * 4), lse = this.#allocate(count * all * 4);
-    blocks.push(out, lse);
-    const record = (pointer: number, bytes: number): number[] => {
-      const [row, head, batch] = [bytes, bytes * rows, bytes * rows * heads];
-      const back = window.batchBegin * batch + window.kvHeadBegin * group * head +
-        window.rowBegin * row;
-      return [pointer - back, batch, head, row];
-    };
-    return {
-      words: [[Operand.PartOut, record(out, columns * 4)], [Operand.PartLse, record(lse, 4)]],
-      outBytes: all * columns * 4,
-      lseBytes: all * 4,
-      count,
-    };
-  }
-
-  #writeItems(
-    items: readonly WorkItem[],
-    task: number,
-    window: number,
-    blocks: number[],
-  ): number[] {
-    if (items.length === 0) return [];
-    const base = this.#allocate(items.length * Item.Bytes);
-    blocks.push(base);
-    const words = new Int32Array(this.#memory.memory.buffer, base, items.length * Item.Bytes / 4);
-    items.forEach((item, i) => {
-      words.set([
-        item.kernel,
-        task,
-        item.batch,
-        item.head,
-        item.rowBegin,
-        item.rowEnd,
-        item.keyBegin,
-        item.keyEnd,
-        item.slot,
-        window,
-      ], i * Item.Bytes / 4);
-    });
-    return items.map((_, i) => base + i * Item.Bytes);
   }
 
   /** Takes the results of a finished window out and gives its memory back. */
@@ -361,7 +264,7 @@ export class Staging {
     let source = box;
     if (result.dtype !== "f32") {
       const n = extent(box), pointer = this.#allocate(n * 2 + 16);
-      if (n > 0) this.#kernels.narrow(box.pointer, pointer, n, CODES[result.dtype as DType]!);
+      if (n > 0) this.#kernels.narrow(box.pointer, pointer, n, DTYPE_CODES[result.dtype as DType]!);
       source = { ...box, pointer, elementBytes: 2 };
     }
     const offset = box.begin.reduce((sum, index, axis) => sum + index * result.strides[axis], 0);
@@ -397,7 +300,7 @@ export class Staging {
     if (result.dtype === "f32") return target.set(this.#dBias);
     const wide = this.#allocate(n * 4 + 16), narrow = this.#allocate(n * 2 + 16);
     this.#memory.f32(wide, n).set(this.#dBias);
-    this.#kernels.narrow(wide, narrow, n, CODES[result.dtype as DType]!);
+    this.#kernels.narrow(wide, narrow, n, DTYPE_CODES[result.dtype as DType]!);
     target.set(this.#memory.u16(narrow, n));
     this.#free(wide);
     this.#free(narrow);

@@ -94,6 +94,21 @@ Deno.test("dBias is summed window by window, so that a window of it holds one he
 });
 
 Deno.test({
+  // today the cuts of the whole problem serve every window: 1.5 times one thread instead of 2
+  name: "the key parts of each row window of a causal backward pass share its work (not yet)",
+  ignore: true,
+  fn() {
+    const { windows } = windowsOf("backward q=1x16384x1x64 k=1x16384x1x64 causal");
+    let longest = 0, all = 0;
+    for (const { items } of windows) {
+      longest += Math.max(...items.map(({ pairs }) => pairs));
+      all += items.reduce((sum, { pairs }) => sum + pairs, 0);
+    }
+    assert.ok(all / longest > 1.9, `two threads are ${all / longest} times as fast as one`);
+  },
+});
+
+Deno.test({
   name: "64K tokens, forward and backward, stay within 128 MiB of engine memory",
   sanitizeOps: false,
   sanitizeResources: false,
