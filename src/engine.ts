@@ -63,6 +63,8 @@ export class Engine {
   readonly #wasm: WasmBackend;
   #tail: Promise<unknown> = Promise.resolve();
   #disposed = false;
+  /** Whether an asynchronous call is under way: its threads must not be stopped under it. */
+  #running = false;
 
   /** Use `createEngine`. */
   constructor(options: EngineOptions = {}) {
@@ -106,7 +108,11 @@ export class Engine {
   }
 
   #alive(action: string): void {
-    if (this.#disposed) throw new TypeError(`Cannot run ${action}: the engine was disposed`);
+    if (this.#disposed) throw this.#gone(action);
+  }
+
+  #gone(action: string): TypeError {
+    return new TypeError(`Cannot run ${action}: the engine was disposed`);
   }
 
   /**
@@ -177,10 +183,13 @@ export class Engine {
     try {
       this.#alive(action);
       this.#checkLive(views, action);
+      this.#running = true;
       const steps = this.#wasm.run(problem, plan, views, { alone: false, signal });
-      let last = performance.now();
+      let last = performance.now(), told = false;
       for (;;) {
-        const { done, value } = steps.next();
+        const stop: boolean = this.#disposed && !told;
+        told ||= stop;
+        const { done, value } = stop ? steps.throw(this.#gone(action)) : steps.next();
         if (done) return value;
         const now = performance.now();
         if ((value as Pause) === "work" && now - last < TURN_MS) continue;
@@ -188,6 +197,8 @@ export class Engine {
         last = performance.now();
       }
     } finally {
+      this.#running = false;
+      if (this.#disposed) this.#wasm.dispose();
       resolve();
     }
   }
@@ -268,11 +279,14 @@ export class Engine {
     await this.#tail;
   }
 
-  /** Stops the threads; later calls throw. Tensors of the engine must not be used any more. */
+  /**
+   * Stops the threads. A call that is under way rejects, and so do later ones; tensors of the engine
+   * must not be used any more.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#wasm.dispose();
+    if (!this.#running) this.#wasm.dispose();
   }
 
   /** Same as `dispose`, for `using`. */

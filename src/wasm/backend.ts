@@ -78,11 +78,9 @@ export class WasmBackend {
     for (let i = 0; i < threads; i++) {
       const have = this.#scratch[i];
       if (have && have.bytes >= bytes) continue;
-      if (have) {
-        this.memory.free(have.pointer);
-        this.#scratch[i] = { pointer: 0, bytes: 0 };
-      }
+      // the new one first: should memory be out, a call that is under way still has the old one
       const pointer = this.memory.allocate(bytes);
+      if (have) this.memory.free(have.pointer);
       this.#scratch[i] = { pointer, bytes };
       // a view of now: the allocation may have grown the memory
       this.memory.u32(CONTROL_BYTE, Control.Words)[Control.Scratch + i] = pointer;
