@@ -18,7 +18,7 @@ import { finite } from "./rows";
 import { endKey, firstKey, rowsOf, rowStride, sequenceOf, taskOf } from "./task";
 import { maskScores, SCORE_FLAGS, transformScores } from "./tile_scores";
 import {
-  decodeOutput1, decodeOutput2, decodeOutputRow, decodeScoreRow, decodeScores1, decodeScores2, decodeScores4,
+  decodeOutput2, decodeOutputRow, decodeScoreRow, decodeScores1, decodeScores2, decodeScores4,
 } from "./tiles.gen";
 import { exp2Constant, exp2v, keep, LN2, LOG2E } from "./vmath";
 
@@ -81,26 +81,25 @@ function packRows(sequence: usize): void {
 
 /** S of n keys whose rows begin at k. `t`: where to touch ahead. */
 function scoreRows(k: usize, ld: usize, q: usize, sp: usize, n: i32, lanes: i32, t: usize): void {
-  const even = n & ~1;
+  if (lanes == 1) return keep(decodeScores1(k, q, sp, n, D, ld, qPitch, t));
+  const whole = n & ~1;
   let x = 0;
-  if (even) {
-    if (lanes == 1) x = decodeScores1(k, q, sp, even, D, ld, qPitch, t);
-    else if (lanes == 2) x = decodeScores2(k, q, sp, even, D, ld, qPitch, t);
-    else x = decodeScores4(k, q, sp, even, D, ld, qPitch, t);
+  if (whole) {
+    if (lanes == 2) x = decodeScores2(k, q, sp, whole, D, ld, qPitch, t);
+    else x = decodeScores4(k, q, sp, whole, D, ld, qPitch, t);
   }
-  if (n & 1) x += decodeScoreRow(k + <usize>even * ld, q, sp + (<usize>even << 4), 1, D, ld, qPitch, k);
+  if (whole < n) x += decodeScoreRow(k + <usize>whole * ld, q, sp + (<usize>whole << 4), n - whole, D, ld, qPitch, k);
   keep(x);
 }
 
-/** O += P . V of n keys. */
+/** O += P . V of n keys. A single row of P walks V strictly in order; more rows take four keys at once. */
 function outputRows(v: usize, ld: usize, p: usize, o: usize, n: i32, lanes: i32, t: usize): void {
-  const fours = n & ~3;
+  const whole = lanes == 1 ? 0 : n & ~3, heads = lanes > 2 ? 4 : lanes;
   let x = 0;
-  if (fours) {
-    if (lanes == 1) x = decodeOutput1(v, p, o, fours, Dv, ld, oPitch, 1, t);
-    else x = decodeOutput2(v, p, o, fours, Dv, ld, oPitch, lanes > 2 ? 4 : 2, t);
+  if (whole) x = decodeOutput2(v, p, o, whole, Dv, ld, oPitch, heads, t);
+  if (whole < n) {
+    x += decodeOutputRow(v + <usize>whole * ld, p + (<usize>whole << 4), o, n - whole, Dv, ld, oPitch, heads, v);
   }
-  if (n & 3) x += decodeOutputRow(v + <usize>fours * ld, p + (<usize>fours << 4), o, n & 3, Dv, ld, oPitch, lanes > 2 ? 4 : lanes, v);
   keep(x);
 }
 

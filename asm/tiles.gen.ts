@@ -610,45 +610,43 @@ export function queryTile1(kp: usize, bp: usize, cp: usize, n: i32, ld: usize): 
 }
 
 export function decodeScores1(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
-  const e = sp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 2 : 0; let x: i32 = 0;
+  const e = sp + (<usize>n << 4), row = <usize>D << 2; let x: i32 = 0;
   do {
-    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);
-    let p0 = k + ld * 0; let p1 = k + ld * 1; let q0 = q + qd * 0;
+    let p0 = k + ld * 0; let q0 = q + qd * 0;
     const end = k + row, end32 = k + (row & ~127), end4 = k + (row & ~15);
-    let c0_0_0 = f32x4.splat(0); let c0_0_1 = f32x4.splat(0); let c0_0_2 = f32x4.splat(0); let c0_0_3 = f32x4.splat(0); let c1_0_0 = f32x4.splat(0); let c1_0_1 = f32x4.splat(0); let c1_0_2 = f32x4.splat(0); let c1_0_3 = f32x4.splat(0);
-    let b: v128, a0: v128, a1: v128;
+    let c0_0_0 = f32x4.splat(0); let c0_0_1 = f32x4.splat(0); let c0_0_2 = f32x4.splat(0); let c0_0_3 = f32x4.splat(0);
+    let b: v128, a0: v128;
     while (p0 < end32) {
-      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0);
-      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
-      a0 = v128.load(p0, 16); a1 = v128.load(p1, 16);
-      b = v128.load(q0, 16); c0_0_1 = madd(a0, b, c0_0_1); c1_0_1 = madd(a1, b, c1_0_1);
-      a0 = v128.load(p0, 32); a1 = v128.load(p1, 32);
-      b = v128.load(q0, 32); c0_0_2 = madd(a0, b, c0_0_2); c1_0_2 = madd(a1, b, c1_0_2);
-      a0 = v128.load(p0, 48); a1 = v128.load(p1, 48);
-      b = v128.load(q0, 48); c0_0_3 = madd(a0, b, c0_0_3); c1_0_3 = madd(a1, b, c1_0_3);
-      a0 = v128.load(p0, 64); a1 = v128.load(p1, 64);
-      b = v128.load(q0, 64); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
-      a0 = v128.load(p0, 80); a1 = v128.load(p1, 80);
-      b = v128.load(q0, 80); c0_0_1 = madd(a0, b, c0_0_1); c1_0_1 = madd(a1, b, c1_0_1);
-      a0 = v128.load(p0, 96); a1 = v128.load(p1, 96);
-      b = v128.load(q0, 96); c0_0_2 = madd(a0, b, c0_0_2); c1_0_2 = madd(a1, b, c1_0_2);
-      a0 = v128.load(p0, 112); a1 = v128.load(p1, 112);
-      b = v128.load(q0, 112); c0_0_3 = madd(a0, b, c0_0_3); c1_0_3 = madd(a1, b, c1_0_3);
-      p0 += 128; p1 += 128; q0 += 128;
+      a0 = v128.load(p0, 0);
+      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0);
+      a0 = v128.load(p0, 16);
+      b = v128.load(q0, 16); c0_0_1 = madd(a0, b, c0_0_1);
+      a0 = v128.load(p0, 32);
+      b = v128.load(q0, 32); c0_0_2 = madd(a0, b, c0_0_2);
+      a0 = v128.load(p0, 48);
+      b = v128.load(q0, 48); c0_0_3 = madd(a0, b, c0_0_3);
+      a0 = v128.load(p0, 64);
+      b = v128.load(q0, 64); c0_0_0 = madd(a0, b, c0_0_0);
+      a0 = v128.load(p0, 80);
+      b = v128.load(q0, 80); c0_0_1 = madd(a0, b, c0_0_1);
+      a0 = v128.load(p0, 96);
+      b = v128.load(q0, 96); c0_0_2 = madd(a0, b, c0_0_2);
+      a0 = v128.load(p0, 112);
+      b = v128.load(q0, 112); c0_0_3 = madd(a0, b, c0_0_3);
+      p0 += 128; q0 += 128;
     }
     while (p0 < end4) {
-      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0);
-      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
-      p0 += 16; p1 += 16; q0 += 16;
+      a0 = v128.load(p0, 0);
+      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0);
+      p0 += 16; q0 += 16;
     }
     while (p0 < end) {
-      a0 = v128.load_zero<f32>(p0); a1 = v128.load_zero<f32>(p1);
-      b = v128.load(q0); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
-      p0 += 4; p1 += 4; q0 += 4;
+      a0 = v128.load_zero<f32>(p0);
+      b = v128.load(q0); c0_0_0 = madd(a0, b, c0_0_0);
+      p0 += 4; q0 += 4;
     }
     { const s0 = f32x4.add(f32x4.add(f32x4.add(c0_0_0, c0_0_1), c0_0_2), c0_0_3); const s1 = s0; const s2 = s0; const s3 = s0; v128.store(sp, sumLanes(s0, s1, s2, s3), 0); }
-    { const s0 = f32x4.add(f32x4.add(f32x4.add(c1_0_0, c1_0_1), c1_0_2), c1_0_3); const s1 = s0; const s2 = s0; const s3 = s0; v128.store(sp, sumLanes(s0, s1, s2, s3), 16); }
-    sp += 32; k += ld * 2;
+    sp += 16; k += ld * 1;
   } while (sp < e);
   return x;
 }
@@ -782,9 +780,8 @@ export function decodeScores4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld:
 }
 
 export function decodeScoreRow(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
-  const e = sp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 1 : 0; let x: i32 = 0;
+  const e = sp + (<usize>n << 4), row = <usize>D << 2; let x: i32 = 0;
   do {
-    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);
     let p0 = k + ld * 0; let q0 = q + qd * 0; let q1 = q + qd * 1; let q2 = q + qd * 2; let q3 = q + qd * 3;
     const end = k + row, end32 = k + (row & ~127), end4 = k + (row & ~15);
     let c0_0_0 = f32x4.splat(0); let c0_1_0 = f32x4.splat(0); let c0_2_0 = f32x4.splat(0); let c0_3_0 = f32x4.splat(0);
@@ -854,67 +851,6 @@ export function decodeScoreRow(k: usize, q: usize, sp: usize, n: i32, D: i32, ld
   return x;
 }
 
-export function decodeOutput1(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {
-  const e = pp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 4 : 0; let x: i32 = 0;
-  let a: v128, c0: v128;
-  do {
-    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);
-    for (let h = 0; h < heads; h += 1) {
-      let o0 = o + od * <usize>(h + 0); const p = pp + (<usize>h << 2);
-      let r0 = v + ld * 0; let r1 = v + ld * 1; let r2 = v + ld * 2; let r3 = v + ld * 3;
-      const p0_0 = v128.load_splat<f32>(p, 0); const p1_0 = v128.load_splat<f32>(p, 16); const p2_0 = v128.load_splat<f32>(p, 32); const p3_0 = v128.load_splat<f32>(p, 48);
-      const end = r0 + row, end16 = r0 + (row & ~63), end4 = r0 + (row & ~15);
-      while (r0 < end16) {
-        c0 = v128.load(o0, 0);
-        a = v128.load(r0, 0); c0 = madd(a, p0_0, c0);
-        a = v128.load(r1, 0); c0 = madd(a, p1_0, c0);
-        a = v128.load(r2, 0); c0 = madd(a, p2_0, c0);
-        a = v128.load(r3, 0); c0 = madd(a, p3_0, c0);
-        v128.store(o0, c0, 0);
-        c0 = v128.load(o0, 16);
-        a = v128.load(r0, 16); c0 = madd(a, p0_0, c0);
-        a = v128.load(r1, 16); c0 = madd(a, p1_0, c0);
-        a = v128.load(r2, 16); c0 = madd(a, p2_0, c0);
-        a = v128.load(r3, 16); c0 = madd(a, p3_0, c0);
-        v128.store(o0, c0, 16);
-        c0 = v128.load(o0, 32);
-        a = v128.load(r0, 32); c0 = madd(a, p0_0, c0);
-        a = v128.load(r1, 32); c0 = madd(a, p1_0, c0);
-        a = v128.load(r2, 32); c0 = madd(a, p2_0, c0);
-        a = v128.load(r3, 32); c0 = madd(a, p3_0, c0);
-        v128.store(o0, c0, 32);
-        c0 = v128.load(o0, 48);
-        a = v128.load(r0, 48); c0 = madd(a, p0_0, c0);
-        a = v128.load(r1, 48); c0 = madd(a, p1_0, c0);
-        a = v128.load(r2, 48); c0 = madd(a, p2_0, c0);
-        a = v128.load(r3, 48); c0 = madd(a, p3_0, c0);
-        v128.store(o0, c0, 48);
-        o0 += 64; r0 += 64; r1 += 64; r2 += 64; r3 += 64;
-      }
-      while (r0 < end4) {
-        c0 = v128.load(o0, 0);
-        a = v128.load(r0, 0); c0 = madd(a, p0_0, c0);
-        a = v128.load(r1, 0); c0 = madd(a, p1_0, c0);
-        a = v128.load(r2, 0); c0 = madd(a, p2_0, c0);
-        a = v128.load(r3, 0); c0 = madd(a, p3_0, c0);
-        v128.store(o0, c0, 0);
-        o0 += 16; r0 += 16; r1 += 16; r2 += 16; r3 += 16;
-      }
-      while (r0 < end) {
-        c0 = v128.load(o0, 0);
-        a = v128.load_zero<f32>(r0); c0 = madd(a, p0_0, c0);
-        a = v128.load_zero<f32>(r1); c0 = madd(a, p1_0, c0);
-        a = v128.load_zero<f32>(r2); c0 = madd(a, p2_0, c0);
-        a = v128.load_zero<f32>(r3); c0 = madd(a, p3_0, c0);
-        v128.store(o0, c0, 0);
-        o0 += 4; r0 += 4; r1 += 4; r2 += 4; r3 += 4;
-      }
-    }
-    v += ld * 4; pp += 64;
-  } while (pp < e);
-  return x;
-}
-
 export function decodeOutput2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {
   const e = pp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 4 : 0; let x: i32 = 0;
   let a: v128, c0: v128, c1: v128;
@@ -977,10 +913,9 @@ export function decodeOutput2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld:
 }
 
 export function decodeOutputRow(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {
-  const e = pp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 1 : 0; let x: i32 = 0;
+  const e = pp + (<usize>n << 4), row = <usize>D << 2; let x: i32 = 0;
   let a: v128, c0: v128;
   do {
-    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);
     for (let h = 0; h < heads; h += 1) {
       let o0 = o + od * <usize>(h + 0); const p = pp + (<usize>h << 2);
       let r0 = v + ld * 0;

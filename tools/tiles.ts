@@ -180,10 +180,17 @@ function queryTile(name: string, columns: number): string {
 
 /**
  * Decode scores: S[key][4 lanes] for `rows` keys against `heads` query rows that share them, columns
- * in lanes and `chains` partial sums each. Reads one word of every cache line at t first, in address
- * order: the hardware prefetcher follows one stream, not several rows at once (7 to 19 GB/s).
+ * in lanes and `chains` partial sums each. With `ahead` it first reads one word of every cache line at
+ * t, in address order: the hardware prefetcher follows one stream, not several rows at once (7 to 19
+ * GB/s). A tile of one row is such a stream by itself, and touching costs it (24.5 to 18 GB/s).
  */
-function decodeScoreTile(name: string, rows: number, heads: number, chains: number): string {
+function decodeScoreTile(
+  name: string,
+  rows: number,
+  heads: number,
+  chains: number,
+  ahead: boolean,
+): string {
   const c = (r: number, h: number, k: number) => `c${r}_${h}_${k}`;
   const all = range(rows).flatMap((r) =>
     range(heads).flatMap((h) => range(chains).map((k) => c(r, h, k)))
@@ -218,9 +225,11 @@ function decodeScoreTile(name: string, rows: number, heads: number, chains: numb
   });
   return [
     `export function ${name}(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {`,
-    `  const e = sp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * ${rows} : 0; let x: i32 = 0;`,
+    `  const e = sp + (<usize>n << 4), row = <usize>D << 2${
+      ahead ? `, ahead = ld == row ? row * ${rows} : 0` : ""
+    }; let x: i32 = 0;`,
     `  do {`,
-    `    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);`,
+    ...(ahead ? [`    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);`] : []),
     `    ${range(rows).map((r) => `let p${r} = k + ld * ${r};`).join(" ")} ${
       range(heads).map((h) => `let q${h} = q + qd * ${h};`).join(" ")
     }`,
@@ -239,7 +248,7 @@ function decodeScoreTile(name: string, rows: number, heads: number, chains: numb
 }
 
 /** Decode output: O[head][columns] += P[key][head] V[key][columns], `rows` keys at a time, O in L1. */
-function decodeOutputTile(name: string, rows: number, heads: number): string {
+function decodeOutputTile(name: string, rows: number, heads: number, ahead: boolean): string {
   const vector = (u: number) =>
     [
       "        " + range(heads).map((h) => `c${h} = v128.load(o${h}, ${u * 16});`).join(" "),
@@ -256,10 +265,12 @@ function decodeOutputTile(name: string, rows: number, heads: number): string {
     }`;
   return [
     `export function ${name}(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {`,
-    `  const e = pp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * ${rows} : 0; let x: i32 = 0;`,
+    `  const e = pp + (<usize>n << 4), row = <usize>D << 2${
+      ahead ? `, ahead = ld == row ? row * ${rows} : 0` : ""
+    }; let x: i32 = 0;`,
     `  let a: v128, ${range(heads).map((h) => `c${h}: v128`).join(", ")};`,
     `  do {`,
-    `    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);`,
+    ...(ahead ? [`    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);`] : []),
     `    for (let h = 0; h < heads; h += ${heads}) {`,
     `      ${
       range(heads).map((h) => `let o${h} = o + od * <usize>(h + ${h});`).join(" ")
@@ -303,12 +314,11 @@ export function tilesSource(): string {
     queryTile("queryTile5", 5),
     queryTile("queryTile4", 4),
     queryTile("queryTile1", 1),
-    decodeScoreTile("decodeScores1", 2, 1, 4),
-    decodeScoreTile("decodeScores2", 2, 2, 2),
-    decodeScoreTile("decodeScores4", 2, 4, 1),
-    decodeScoreTile("decodeScoreRow", 1, 4, 1),
-    decodeOutputTile("decodeOutput1", 4, 1),
-    decodeOutputTile("decodeOutput2", 4, 2),
-    decodeOutputTile("decodeOutputRow", 1, 1),
+    decodeScoreTile("decodeScores1", 1, 1, 4, false),
+    decodeScoreTile("decodeScores2", 2, 2, 2, true),
+    decodeScoreTile("decodeScores4", 2, 4, 1, true),
+    decodeScoreTile("decodeScoreRow", 1, 4, 1, false),
+    decodeOutputTile("decodeOutput2", 4, 2, true),
+    decodeOutputTile("decodeOutputRow", 1, 1, false),
   ].join("\n\n") + "\n";
 }

@@ -63,21 +63,37 @@ function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: numb
   return { rows, keys: tile.keys };
 }
 
+/** Kv groups whose items may run at the same time. */
+function groupsAtOnce(problem: AttentionProblem, kernel: KernelName, spans: Span3[]): number {
+  // row windows of backward run one after the other: each needs work for every thread
+  const first = kernel === "backward" && spans.some(({ rowBegin }) => rowBegin > 0) && spans[0];
+  if (!first) return problem.batch * problem.kvHeads;
+  return (first.batchEnd - first.batchBegin) * (first.kvHeadEnd - first.kvHeadBegin);
+}
+
 /** Plans a problem for a target. */
 export function planAttention(problem: AttentionProblem, target: Target): Plan {
   const cost = problemCost(problem);
   const threads = cost.flops < THREAD_FLOPS ? 1 : target.threads;
   const kernel = chooseKernel(problem);
   const tile = chooseTile(kernel, problem, threads);
-  const parts = keyParts(kernel, problem, threads);
-  const step = kernel === "backward" ? tile.keys : 16;
-  const cuts: KeyCuts = problem.spans.map((span) => cutKeys(span, problem.lengthK, parts, step));
   const spans = stageWindows(problem, kernel);
+  const parts = keyParts(kernel, problem, threads, groupsAtOnce(problem, kernel, spans));
+  const cuts = new Map<number, KeyCuts>();
+  const cutsOf = ({ rowBegin, rowEnd }: Span3): KeyCuts => {
+    let found = cuts.get(rowBegin);
+    if (!found) {
+      const step = kernel === "backward" ? tile.keys : 16, { lengthK } = problem;
+      found = problem.spans.map((span) => cutKeys(span, [rowBegin, rowEnd], lengthK, parts, step));
+      cuts.set(rowBegin, found);
+    }
+    return found;
+  };
   const windows = spans.map((span): StageWindow => ({
     ...span,
     accumulate: kernel === "backward" && span.rowBegin > 0,
     last: span.rowEnd === problem.lengthQ,
-    ...windowItems(problem, kernel, tile, cuts, span),
+    ...windowItems(problem, kernel, tile, cutsOf(span), span),
   }));
   return { kernel, tile, parts, threads, windows, cost };
 }

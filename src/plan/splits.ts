@@ -8,10 +8,14 @@ const DECODE_PART = 512;
 /** Keys below which a backward part is not worth its partial dQ. */
 const BACKWARD_PART = 192;
 
-/** Key ranges that are computed apart and then joined. */
-export function keyParts(kernel: KernelName, problem: AttentionProblem, threads: number): number {
+/** Key ranges that are computed apart and then joined. `groups`: kv groups that run at the same time. */
+export function keyParts(
+  kernel: KernelName,
+  problem: AttentionProblem,
+  threads: number,
+  groups: number,
+): number {
   if (threads === 1 || kernel === "forward") return 1;
-  const groups = problem.batch * problem.kvHeads;
   if (groups === 0) return 1;
   // whole groups balance by themselves when they divide evenly, or when there are many
   if (groups % threads === 0 || groups >= 8 * threads) return 1;

@@ -23,18 +23,20 @@ export function visiblePairs(
 }
 
 /**
- * Cuts the keys of a sequence into `parts` ranges of about equal cost at multiples of `step`. Parts
- * may be empty; together they cover [0, lengthK).
+ * Cuts the keys of a sequence into `parts` ranges of about equal cost to the given rows, at multiples of
+ * `step`. Parts may be empty; together they cover [0, lengthK).
  */
 export function cutKeys(
   span: SequenceSpan,
+  [rowBegin, rowEnd]: readonly [number, number],
   lengthK: number,
   parts: number,
   step: number,
 ): [begin: number, end: number][] {
+  if (parts === 1) return [[0, lengthK]];
   // seen[j]: how many queries see key j, as a running sum of +1 and -1
   const change = new Int32Array(lengthK + 1);
-  for (let i = 0; i < span.lengthQ; i++) {
+  for (let i = rowBegin; i < rowEnd; i++) {
     const [begin, end] = visibleKeys(span, i);
     if (begin >= end) continue;
     change[begin]++;

@@ -24,6 +24,12 @@ const SLAB_BYTES = 16 * MiB;
 /** Rows are windowed when the row operands of one group exceed this. */
 const ROW_BYTES = 4 * MiB;
 
+/**
+ * A backward item is all the rows of its window, and between items a call looks at its signal and lets
+ * the event loop turn: about 0.2 s of one thread.
+ */
+const ITEM_FLOPS = 12e9;
+
 /** Whether an operand is used where it lies: resident f32 needs no staging. */
 export function inPlace(spec: OperandSpec | undefined): boolean {
   return spec !== undefined && spec.resident && spec.dtype === "f32";
@@ -51,10 +57,20 @@ function headsApart(problem: AttentionProblem): boolean {
   return [q, k].every((spec) => spec === undefined || spec.strides[2] <= spec.size[3]);
 }
 
-/** Rows of a window: all of them unless they would take too much memory. */
+/** Rows of a window: all of them unless they would take too much memory, or too long in one piece. */
 function rowsOfWindow(problem: AttentionProblem, kernel: KernelName, rowBytes: number): number {
-  if (kernel === "decode" || rowBytes * problem.lengthQ <= ROW_BYTES) return problem.lengthQ;
-  return Math.max(256, Math.floor(ROW_BYTES / rowBytes / 256) * 256);
+  const { lengthQ, lengthK, headDim, valueDim, queryHeads, kvHeads } = problem;
+  if (kernel === "decode" || lengthQ === 0) return lengthQ;
+  const multiple = (rows: number) => Math.max(256, Math.floor(rows / 256) * 256);
+  let rows = lengthQ;
+  if (rowBytes * lengthQ > ROW_BYTES) rows = Math.min(rows, multiple(ROW_BYTES / rowBytes));
+  if (kernel === "backward") {
+    // windows that run in turn cost a barrier each, so they are not made smaller than that
+    const perRow = 2 * (queryHeads / kvHeads) * lengthK * (3 * headDim + 2 * valueDim);
+    rows = Math.min(rows, multiple(ITEM_FLOPS / Math.max(1, perRow)));
+  }
+  // windows of about the same size
+  return Math.min(rows, Math.ceil(lengthQ / Math.ceil(lengthQ / rows) / 256) * 256);
 }
 
 /** The windows of a problem, in the order in which they are staged. */
@@ -70,8 +86,10 @@ export function stageWindows(problem: AttentionProblem, kernel: KernelName): Spa
   if (one === 0 || (!headsApart(problem) && slab <= SLAB_BYTES)) heads = kvHeads;
   if (alone) heads = 1;
   heads = Math.min(heads, kvHeads);
-  const batches = heads === kvHeads && !alone && rows >= lengthQ
-    ? Math.max(1, Math.floor(one === 0 ? batch : WINDOW_BYTES / Math.max(1, slab)))
+  const batches = one === 0 && !alone
+    ? batch
+    : heads === kvHeads && !alone && rows >= lengthQ
+    ? Math.max(1, Math.floor(WINDOW_BYTES / Math.max(1, slab)))
     : 1;
   for (let b = 0; b < batch; b += batches) {
     for (let h = 0; h < kvHeads; h += heads) {

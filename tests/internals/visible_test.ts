@@ -64,7 +64,7 @@ Deno.test("cutKeys covers all keys once, in order, at multiples of the step", ()
   fc.assert(
     fc.property(cut, ([span, padding, parts, step]) => {
       const lengthK = span.lengthK + padding; // keys beyond the length of the sequence
-      const cuts = cutKeys(span, lengthK, parts, step);
+      const cuts = cutKeys(span, [0, span.lengthQ], lengthK, parts, step);
       assert.equal(cuts.length, parts);
       assert.equal(cuts[0][0], 0);
       assert.equal(cuts[parts - 1][1], lengthK);
@@ -87,7 +87,7 @@ Deno.test("cutKeys makes shares that differ by no more than one step of keys cos
       let largest = 0;
       for (let j = 0; j < lengthK; j += step) largest = Math.max(largest, cost(j, j + step));
       const fair = cost(0, lengthK) / parts;
-      for (const [begin, end] of cutKeys(span, lengthK, parts, step)) {
+      for (const [begin, end] of cutKeys(span, [0, span.lengthQ], lengthK, parts, step)) {
         assert.ok(cost(begin, end) <= fair + largest, `${begin}..${end} costs too much`);
       }
     }),
@@ -98,7 +98,7 @@ Deno.test("cutKeys makes shares that differ by no more than one step of keys cos
 Deno.test("cutKeys balances a long causal sequence within a few percent", () => {
   const span = { lengthQ: 4096, lengthK: 4096, offset: 0, low: -UNBOUNDED, high: 0 };
   const fair = visiblePairs(span, 0, 4096, 0, 4096) / 4;
-  for (const [begin, end] of cutKeys(span, 4096, 4, 48)) {
+  for (const [begin, end] of cutKeys(span, [0, span.lengthQ], 4096, 4, 48)) {
     const share = visiblePairs(span, 0, 4096, begin, end) / fair;
     assert.ok(Math.abs(share - 1) < 0.05, `${begin}..${end} has ${share} of a fair share`);
   }
