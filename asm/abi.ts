@@ -87,12 +87,14 @@ export enum Kernel {
 
 /** Features that act on single scores; a tile tests each once. */
 export enum Flag {
-  Softcap = 1,
-  Bias = 2,
-  Mask = 4,
-  BiasGradient = 8,
   /** dK and dV continue from what an earlier row window left instead of from zero. */
-  Accumulate = 16,
+  Accumulate = 1,
+  BiasGradient = 2,
+  Softcap = 4,
+  Bias = 8,
+  Mask = 16,
+  /** The flags of a forward pass: all features that change or remove single scores. */
+  Scores = 28,
 }
 
 export enum DTypeCode {

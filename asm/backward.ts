@@ -253,8 +253,8 @@ function visitPanel(p: i32): void {
   if (flags & SCORE_FLAGS) {
     transformScores(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, flags & Flag.Softcap ? f : 0);
   }
-  if (masked) maskScores(flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, crossed);
-  if (masked || flags & Flag.Bias) {
+  const hidden = masked && maskScores(flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, crossed);
+  if (hidden || flags & Flag.Bias) {
     silenceMasked(s, w, n);
     if (flags & Flag.Softcap) silenceMasked(s, f, n);
   }

@@ -123,10 +123,7 @@ function visitRun(p: usize, from: i32, to: i32, crossed: bool): void {
     rebase(sp, n, state);
   } else {
     scoreRun(q, from, to, state);
-    if (masked) {
-      maskScores(flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, crossed);
-      rescan(sp, n, state);
-    }
+    if (masked && maskScores(flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, crossed)) rescan(sp, n, state);
   }
   softmaxTile(sp, n, state, o, columns);
   outputRun(o, from, to);
@@ -171,7 +168,7 @@ function writeRows(panels: usize): void {
 
 export function forwardItem(item: usize, ws: usize): void {
   task = taskOf(item);
-  flags = load<i32>(task, Task.Flags) & (Flag.Softcap | Flag.Bias | Flag.Mask);
+  flags = load<i32>(task, Task.Flags) & Flag.Scores;
   batch = load<i32>(item, Item.Batch);
   head = load<i32>(item, Item.Head);
   sequence = sequenceOf(task, batch);

@@ -19,10 +19,12 @@ export function transformScores(task: usize, flags: i32, sp: usize, pitch: usize
   }
 }
 
-/** Masks on the same tile. `crossed`: the edge of the band runs through it. */
-export function maskScores(flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, crossed: bool): void {
+/** Masks on the same tile; returns whether any score was masked. `crossed`: the band's edge runs through it. */
+export function maskScores(flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, crossed: bool): bool {
+  let any = crossed;
   for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {
-    if (flags & Flag.Mask) maskTile(sp + v, pitch, n, key, panel + 96 + v);
+    if (flags & Flag.Mask && maskTile(sp + v, pitch, n, key, panel + 96 + v)) any = true;
     if (crossed) bandTile(sp + v, pitch, n, key, v128.load(panel + v), v128.load(panel + 32 + v));
   }
+  return any;
 }

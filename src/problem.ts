@@ -2,7 +2,7 @@
 // options again. A problem holds no tensors and knows no device, so it can be planned, printed, compared.
 import { Complaint, show, UnsupportedError } from "./errors.ts";
 import type { Dims, FeatureUse, SequenceSpan } from "./features/feature.ts";
-import { feature, parseFeatures, sequenceSpans } from "./features/table.ts";
+import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
 import {
   type OperandName,
   type OperandSpec,
@@ -32,15 +32,11 @@ export interface AttentionProblem extends Dims {
 /** The inputs of a call, by name. */
 export type Views = { readonly [name in OperandName]?: View };
 
+/** Options of a call: each feature is one, by its name. */
 const KNOWN: ReadonlySet<string> = new Set([
   "layout",
   "softmaxScale",
-  "softcap",
-  "bias",
-  "mask",
-  "causal",
-  "window",
-  "keyLengths",
+  ...FEATURES.map(({ name }) => name),
   "engine",
   "signal",
 ]);

@@ -1,3 +1,4 @@
+import { Flag } from "../../asm/abi.ts";
 import { checkBroadcast } from "./broadcast.ts";
 import type { Feature } from "./feature.ts";
 
@@ -8,6 +9,8 @@ export const bias: Feature<true> = {
   source: "PyTorch SDPA attn_mask (float), ONNX Attention attn_mask (float), T5, Swin",
   gradient: "identity",
   operand: "bias",
+  flag: Flag.Bias,
+  gradientFlag: Flag.BiasGradient,
   parse({ bias }, dims, complaint) {
     if (bias === undefined) return undefined;
     checkBroadcast("bias", bias, dims, complaint);

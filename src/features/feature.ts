@@ -1,4 +1,5 @@
 // What a feature is: one record that validation, planning, kernels, tests and docs all read.
+import type { Flag, Task } from "../../asm/abi.ts";
 import type { Complaint } from "../errors.ts";
 import type { AttentionOptions } from "../options.ts";
 
@@ -44,8 +45,12 @@ export interface Feature<P = unknown> {
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
   /** The tensor it brings along, broadcast to [batch, queryHeads, lengthQ, lengthK]. */
   readonly operand?: "bias" | "mask";
-  /** Scalars for the kernels. */
-  scalars?(params: P): { readonly softcap?: number };
+  /** How the WASM kernels know it, when it acts on single scores; structural masks are in the spans. */
+  readonly flag?: Flag;
+  /** What it adds to the flags of a backward pass. */
+  readonly gradientFlag?: Flag;
+  /** The one scalar it brings, and the word of the task where kernels look for it. */
+  readonly scalar?: { readonly word: Task; value(params: P): number };
   /** Does it change d(score)? Additive features do not. */
   readonly gradient: "identity" | "function" | "none";
 }

@@ -1,3 +1,4 @@
+import { Flag } from "../../asm/abi.ts";
 import { show } from "../errors.ts";
 import { checkBroadcast } from "./broadcast.ts";
 import type { Feature } from "./feature.ts";
@@ -9,6 +10,7 @@ export const mask: Feature<true> = {
   source: "PyTorch SDPA attn_mask (bool), ONNX Attention attn_mask (bool)",
   gradient: "none",
   operand: "mask",
+  flag: Flag.Mask,
   parse({ mask }, dims, complaint) {
     if (mask === undefined) return undefined;
     checkBroadcast("mask", mask, dims, complaint);

@@ -1,3 +1,4 @@
+import { Flag, Task } from "../../asm/abi.ts";
 import { show } from "../errors.ts";
 import type { Feature } from "./feature.ts";
 
@@ -17,5 +18,6 @@ export const softcap: Feature<number> = {
     }
     return softcap === 0 ? undefined : softcap; // 0 means off, as in FlashAttention and ONNX
   },
-  scalars: (softcap) => ({ softcap }),
+  flag: Flag.Softcap,
+  scalar: { word: Task.Softcap, value: (softcap) => softcap },
 };

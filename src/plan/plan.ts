@@ -6,7 +6,14 @@ import type { Target } from "../target.ts";
 import { type Cost, problemCost } from "./cost.ts";
 import { type KeyCuts, windowItems, type WorkItem } from "./schedule.ts";
 import { keyParts } from "./splits.ts";
-import { backwardTile, DECODE_ROWS, decodeTile, forwardTile, type Tile } from "./tiles_wasm.ts";
+import {
+  backwardTile,
+  DECODE_QUERIES,
+  DECODE_ROWS,
+  decodeTile,
+  forwardTile,
+  type Tile,
+} from "./tiles_wasm.ts";
 import { cutKeys } from "./visible.ts";
 import { type Span3, stageWindows } from "./windows.ts";
 
@@ -44,7 +51,8 @@ function chooseKernel(problem: AttentionProblem): KernelName {
   if (problem.pass === "backward") return "backward";
   const rows = problem.lengthQ * (problem.queryHeads / Math.max(1, problem.kvHeads));
   const mixed = problem.operands.k?.dtype !== problem.operands.v?.dtype;
-  return rows >= 1 && rows <= DECODE_ROWS && !mixed ? "decode" : "forward";
+  const few = problem.lengthQ <= DECODE_QUERIES && rows >= 1 && rows <= DECODE_ROWS;
+  return few && !mixed ? "decode" : "forward";
 }
 
 function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: number): Tile {

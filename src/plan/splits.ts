@@ -17,8 +17,8 @@ export function keyParts(
 ): number {
   if (threads === 1 || kernel === "forward") return 1;
   if (groups === 0) return 1;
-  // whole groups balance by themselves when they divide evenly, or when there are many
-  if (groups % threads === 0 || groups >= 8 * threads) return 1;
+  // many groups balance by themselves; decode items are alike, so they also do when they divide evenly
+  if (groups >= 8 * threads || (kernel === "decode" && groups % threads === 0)) return 1;
   const least = kernel === "decode" ? DECODE_PART : BACKWARD_PART;
   return Math.max(1, Math.min(threads, Math.floor(problem.lengthK / least)));
 }

@@ -2,7 +2,7 @@
 // some kv heads with their query heads, and some query rows; keys are always whole. Small windows keep
 // memory near the size of one head; they must stay large enough that their fixed cost (about 10 us) and,
 // where heads are interleaved in memory, the copying of single rows does not show.
-import type { OperandSpec } from "../operand.ts";
+import { count, type OperandSpec } from "../operand.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { KernelName } from "./plan.ts";
 
@@ -35,6 +35,14 @@ export function inPlace(spec: OperandSpec | undefined): boolean {
   return spec !== undefined && spec.resident && spec.dtype === "f32";
 }
 
+/** A mask or bias that all heads share is staged once for the whole call up to this size. */
+const WHOLE_BYTES = 64 * MiB;
+
+/** Whether a mask or bias is staged whole. */
+export function stagedWhole(spec: OperandSpec): boolean {
+  return spec.size[1] === 1 && count(spec.size) * (spec.dtype === "bool" ? 1 : 4) <= WHOLE_BYTES;
+}
+
 /** Staged bytes of one query row of one kv group (with its query heads), and of the group's keys. */
 function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
   const { operands, headDim, valueDim, kvHeads, queryHeads, lengthK } = problem;
@@ -42,9 +50,10 @@ function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
   let row = 0, keys = 0;
   if (!inPlace(operands.q)) row += group * (headDim + valueDim + 1) * 4;
   if (problem.pass === "backward" && !inPlace(operands.q)) row += group * (headDim + valueDim) * 4;
-  if (operands.bias && !inPlace(operands.bias)) row += lengthK * 4;
-  if (operands.bias && problem.pass === "backward") row += group * lengthK * 4;
-  if (operands.mask) row += lengthK;
+  const { bias, mask } = operands;
+  if (bias && !stagedWhole(bias)) row += (bias.size[1] > 1 ? group : 1) * lengthK * 4;
+  if (bias && problem.pass === "backward") row += group * lengthK * 4;
+  if (mask && !stagedWhole(mask)) row += (mask.size[1] > 1 ? group : 1) * lengthK;
   const copies = problem.pass === "backward" ? 2 : 1;
   if (!inPlace(operands.k)) keys += lengthK * headDim * 4 * copies;
   if (!inPlace(operands.v)) keys += lengthK * valueDim * 4 * copies;

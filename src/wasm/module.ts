@@ -64,10 +64,16 @@ export function canShare(): boolean {
 /** The bytes of a build. */
 export function kernelBytes(level: SimdLevel, shared: boolean): Uint8Array<ArrayBuffer> {
   const { wasmBase64, sharedFlagOffset } = level === "relaxed" ? relaxed : simd;
-  // atob, not Uint8Array.fromBase64: Node 20 has only the first
-  const text = atob(wasmBase64), bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const { fromBase64 } = Uint8Array as { fromBase64?: (text: string) => Uint8Array<ArrayBuffer> };
+  const bytes = fromBase64 ? fromBase64.call(Uint8Array, wasmBase64) : decode(wasmBase64);
   if (shared) bytes[sharedFlagOffset] = 3;
+  return bytes;
+}
+
+/** Base64 for Node 20, which has no Uint8Array.fromBase64. */
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  const text = atob(base64), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
   return bytes;
 }
 

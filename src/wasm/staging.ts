@@ -5,6 +5,7 @@ import { Operand } from "../../asm/abi.ts";
 import type { DType } from "../dtype.ts";
 import type { OperandName, OperandSpec, View } from "../operand.ts";
 import type { Plan, StageWindow } from "../plan/plan.ts";
+import { stagedWhole } from "../plan/windows.ts";
 import type { AttentionProblem, Views } from "../problem.ts";
 import type { MaskTensor } from "../tensor.ts";
 import { copyBox, type Side } from "./copy.ts";
@@ -129,6 +130,8 @@ export class Staging {
     const size: Four = [w.batchEnd - w.batchBegin, h1 - h0, r1 - r0, spec.size[3]];
     if (name === "bias" || name === "mask" || name === "dBias") {
       for (const axis of [0, 1, 2]) if (spec.size[axis] === 1) [begin[axis], size[axis]] = [0, 1];
+      // what all heads share is staged whole, once, if it is not too large
+      if (name !== "dBias" && stagedWhole(spec)) [begin[2], size[2]] = [0, spec.size[2]];
       size[3] = this.#problem.lengthK;
     }
     return { begin, size };
@@ -154,7 +157,11 @@ export class Staging {
   }
 
   #stageInput(view: View, w: StageWindow): Staged {
-    const key = `${view.name} ${w.batchBegin} ${w.kvHeadBegin}`, kept = this.#kept.get(key);
+    const shared = (view.name === "mask" || view.name === "bias") && stagedWhole(view);
+    const key = shared && view.size[0] === 1
+      ? view.name
+      : `${view.name} ${w.batchBegin} ${shared ? "" : w.kvHeadBegin}`;
+    const kept = this.#kept.get(key);
     if (kept) return kept;
     const raw = this.#plan.kernel === "decode" && (view.name === "k" || view.name === "v");
     const narrow = view.dtype === "f16" || view.dtype === "bf16";
@@ -167,7 +174,7 @@ export class Staging {
     const offset = staged.begin.reduce((sum, index, axis) => sum + index * strides[axis], 0);
     copyBox(this.#side(staged), { array, offset, strides }, staged.size);
     const result = narrow && !raw ? this.#widen(staged, view.dtype as DType) : staged;
-    if (view.name === "k" || view.name === "v") this.#kept.set(key, result);
+    if (shared || view.name === "k" || view.name === "v") this.#kept.set(key, result);
     return result;
   }
 
@@ -250,7 +257,10 @@ export class Staging {
     const keep = new Set<number>();
     for (const box of staged) {
       const keyed = box.name === "k" || box.name === "v" || box.name === "dk" || box.name === "dv";
-      if (keyed && !window.last) keep.add(box.pointer);
+      const whole = (box.name === "mask" || box.name === "bias") &&
+        stagedWhole(this.#problem.operands[box.name]!);
+      if (whole) keep.add(box.pointer); // until the call ends
+      else if (keyed && !window.last) keep.add(box.pointer);
       else if (keyed) this.#kept.delete(`${box.name} ${window.batchBegin} ${window.kvHeadBegin}`);
       const result = this.#results.find(({ name }) => name === box.name);
       if (!result || keep.has(box.pointer)) continue;

@@ -27,11 +27,9 @@ function writeFeatures(
 ): void {
   let flags = window.accumulate ? Flag.Accumulate : 0;
   for (const { name, params } of problem.features) {
-    const scalars = feature(name).scalars?.(params);
-    if (scalars?.softcap !== undefined) f32[Task.Softcap / 4] = scalars.softcap;
-    if (name === "softcap") flags |= Flag.Softcap;
-    if (name === "mask") flags |= Flag.Mask;
-    if (name === "bias") flags |= Flag.Bias | (problem.pass === "backward" ? Flag.BiasGradient : 0);
+    const { flag = 0, gradientFlag = 0, scalar } = feature(name);
+    flags |= problem.pass === "backward" ? flag | gradientFlag : flag;
+    if (scalar) f32[scalar.word / 4] = scalar.value(params);
   }
   u32[Task.Flags / 4] = flags;
 }
