@@ -25,7 +25,7 @@ export type { AbortSignalLike } from "./src/abort.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./src/dtype.ts";
 export { createEngine, Engine } from "./src/engine.ts";
 export type { BackendName, EngineOptions } from "./src/engine_options.ts";
-export type { Explanation } from "./src/explain.ts";
+export type { ExplainedStep, Explanation } from "./src/explain.ts";
 export { UnsupportedError } from "./src/errors.ts";
 export type { MergeOptions } from "./src/merge.ts";
 export type {

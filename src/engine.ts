@@ -271,7 +271,7 @@ export class Engine {
   explain(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: AttentionOptions = {}): Explanation {
     const { problem, views } = describeForward(q, k, v, options);
     const plan = this.#prepare(problem, views, "attention");
-    return explainPlan(plan, this.reason, this.#wasm.scratchBytes(problem, plan));
+    return explainPlan(plan, problem, this.reason, this.#wasm.scratchBytes(problem, plan));
   }
 
   /** Resolves when all work given to the engine so far has ended. */
