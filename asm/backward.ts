@@ -51,7 +51,9 @@ let deadPanels: u32 = 0;
 let qT: usize = 0, gT: usize = 0, qC: usize = 0, gC: usize = 0, dqT: usize = 0, P: usize = 0, dS: usize = 0, factor: usize = 0;
 let stats: usize = 0, scales: usize = 0, spans: usize = 0, runs: usize = 0, panel: usize = 0, constants: usize = 0;
 // The tile of keys.
-let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, vTile: usize = 0;
+let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, vTile: usize = 0, dkTile: usize = 0, dvTile: usize = 0;
+// Whether any panel of the block saw a key of the tile so far.
+let entered: bool = false;
 
 /** Bytes of scratch that a backward item with blocks of `rows` rows needs. */
 export function backwardScratch(headDim: i32, valueDim: i32, rows: i32): usize {
@@ -228,21 +230,55 @@ function queryProduct(k: usize, ds: usize, dq: usize, n: i32): void {
   for (; d < D; ++d) queryTile1(k + (<usize>d << 2), ds, dq + (<usize>d << 5), n, kStride);
 }
 
+/** Brings the rows of the tile near, once a panel needs them; rows of other heads in between are left. */
+function enterTile(): void {
+  const dkStride = rowStride(task, Operand.DK), dvStride = rowStride(task, Operand.DV);
+  entered = true;
+  if (kStride == <usize>D << 2) touch(kTile, <usize>tileKeys * kStride);
+  if (vStride == <usize>Dv << 2) touch(vTile, <usize>tileKeys * vStride);
+  if (dkStride == <usize>D << 2) touch(dkTile, <usize>tileKeys * dkStride);
+  if (dvStride == <usize>Dv << 2) touch(dvTile, <usize>tileKeys * dvStride);
+}
+
+/** Whether the mask lets any query of the panel see one of the sixteen keys at `c` of the tile. */
+// @ts-ignore: decorator
+@inline
+function chunkVisible(c: i32): bool {
+  return maskAny(panel + 96, 8, tileKey + c, tileKey + c + 16);
+}
+
+/** The first key in [from, to) that the mask may show, by sixteens. */
+function firstVisible(from: i32, to: i32): i32 {
+  while (from < to && !chunkVisible(from & ~15)) from = (from & ~15) + 16;
+  return from;
+}
+
+/** One past the last key in [from, to) that the mask may show, by sixteens. */
+function endVisible(from: i32, to: i32): i32 {
+  while (from < to && !chunkVisible((to - 1) & ~15)) to = (to - 1) & ~15;
+  return to;
+}
+
 /** One panel against the tile: P, dS and dQ. Notes the span of keys it computed. */
 function visitPanel(p: i32): void {
   const first = rowBegin + (p << 3), last = min(first + 7, rowEnd - 1), span = spans + (<usize>p << 3);
   let from = max(0, firstKey(sequence, first) - tileKey), to = min(tileKeys, endKey(sequence, last) - tileKey);
   store<i32>(span, 0);
   store<i32>(span, 0, 4);
+  const masks = (flags & Flag.Mask) != 0, start = stats + (<usize>p << 6), dead = (deadPanels >> p & 1) != 0;
+  if (masks) {
+    setPanel(panel, task, flags, sequence, batch, head, first, rowEnd);
+    from = firstVisible(from, to);
+    to = endVisible(from, to);
+  }
   if (from >= to) return;
   from = from / 6 * 6; // whole groups of six keys; the mask takes out what is too much
   to = min(tileKeys, (to + 5) / 6 * 6);
-  const start = stats + (<usize>p << 6), dead = (deadPanels >> p & 1) != 0;
   const crossed = dead || from < firstKey(sequence, last) - tileKey || to > endKey(sequence, first) - tileKey;
-  if (flags != 0 || crossed) setPanel(panel, task, flags, sequence, batch, head, first, rowEnd);
+  if (!masks && (flags != 0 || crossed)) setPanel(panel, task, flags, sequence, batch, head, first, rowEnd);
   if (dead) hideDeadLanes(start);
-  const masked = crossed || (flags & Flag.Mask) != 0;
-  if (flags & Flag.Mask && !maskAny(panel + 96, 8, tileKey, tileKey + to)) return;
+  const masked = crossed || masks;
+  if (!entered) enterTile();
   store<i32>(span, from);
   store<i32>(span, to, 4);
 
@@ -330,12 +366,11 @@ function visitTiles(kv: i32): void {
     tileKeys = min(TILE, end - tileKey);
     kTile = k + <usize>tileKey * kStride;
     vTile = v + <usize>tileKey * vStride;
-    const dkTile = dk + <usize>tileKey * dkStride, dvTile = dv + <usize>tileKey * dvStride;
-    if (kStride == <usize>D << 2) touch(kTile, <usize>tileKeys * kStride);
-    if (vStride == <usize>Dv << 2) touch(vTile, <usize>tileKeys * vStride);
-    if (dkStride == <usize>D << 2) touch(dkTile, <usize>tileKeys * dkStride);
-    if (dvStride == <usize>Dv << 2) touch(dvTile, <usize>tileKeys * dvStride);
+    dkTile = dk + <usize>tileKey * dkStride;
+    dvTile = dv + <usize>tileKey * dvStride;
+    entered = false;
     for (let p = 0; p < panels; ++p) visitPanel(p);
+    if (!entered) continue;
     listRuns();
     keyProduct(P, gC, dvTile, dvStride, Dv);
     keyProduct(dS, qC, dkTile, dkStride, D);
