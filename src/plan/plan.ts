@@ -1,6 +1,5 @@
 // How a problem is computed: kernel, tiles, threads, windows and their work items. A pure function of
 // problem and target, so it can be tested and explained without a device.
-import { Kernel } from "../../asm/abi.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { Target } from "../target.ts";
 import { type Cost, problemCost } from "./cost.ts";
@@ -104,9 +103,4 @@ export function planAttention(problem: AttentionProblem, target: Target): Plan {
     ...windowItems(problem, kernel, tile, cutsOf(span), span),
   }));
   return { kernel, tile, parts, threads, windows, cost };
-}
-
-/** The number that the kernels know a kernel by. */
-export function kernelCode(name: KernelName): Kernel {
-  return { forward: Kernel.Forward, decode: Kernel.Decode, backward: Kernel.Backward }[name];
 }

@@ -1,6 +1,5 @@
 // The schedule: which rows meet which keys, as data. Made once, read by every thread.
 import { Kernel } from "../../asm/abi.ts";
-import type { SequenceSpan } from "../features/feature.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { KernelName } from "./plan.ts";
 import type { Tile } from "./tiles_wasm.ts";
@@ -123,5 +122,3 @@ export function windowItems(
   const joins = parts > 1 ? joinItems(problem, Kernel.SumQueryGradient, span) : [];
   return { items: longestFirst(items), joins };
 }
-
-export type { SequenceSpan };

@@ -14,8 +14,8 @@ export interface MemoryUse {
 
 const PAGE = 65536;
 const ALIGN = 64;
-/** The first page holds the kernels' constants and the control block of the threads. */
-const HEAP_BEGIN = PAGE;
+/** Where the heap begins: the first page holds the kernels' constants and the control block. */
+export const HEAP_BYTE: number = PAGE;
 /** Where the control block begins; asm's static data ends far below. */
 export const CONTROL_BYTE: number = 49152;
 
@@ -129,6 +129,3 @@ export class LinearMemory {
     return new Uint8Array(this.memory.buffer, pointer, length);
   }
 }
-
-/** Where the heap begins. */
-export const HEAP_BYTE: number = HEAP_BEGIN;

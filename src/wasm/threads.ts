@@ -80,7 +80,6 @@ export class ThreadPool {
   readonly control: Int32Array;
   readonly #threads: Thread[] = [];
   #message = "";
-  #ready = 0;
 
   constructor(memory: LinearMemory) {
     this.control = new Int32Array(memory.memory.buffer, CONTROL_BYTE, Control.Words);
@@ -109,8 +108,7 @@ export class ThreadPool {
         },
       };
       const hear = (message: string) => {
-        if (message === "ready") this.#ready++;
-        else this.#message = message;
+        if (message !== "ready") this.#message = message;
       };
       this.#threads.push(node ? startNode(node, start, hear) : startWeb(start, hear));
     }
@@ -119,11 +117,6 @@ export class ThreadPool {
   /** Whether workers were started. */
   get started(): boolean {
     return this.#threads.length > 0;
-  }
-
-  /** Workers that are up. */
-  get ready(): number {
-    return this.#ready;
   }
 
   /** What the last failing worker said. */
