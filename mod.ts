@@ -22,6 +22,7 @@ export {
   mergeAttention,
 } from "./src/attention.ts";
 export type { AbortSignalLike } from "./src/abort.ts";
+export type { MemoryUse } from "./src/backend.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./src/dtype.ts";
 export { createEngine, Engine } from "./src/engine.ts";
 export type { BackendName, EngineOptions } from "./src/engine_options.ts";
@@ -41,7 +42,6 @@ export type {
 export type { KernelName } from "./src/plan/plan.ts";
 export type { Tile } from "./src/plan/tiles_wasm.ts";
 export type { Cost } from "./src/plan/cost.ts";
-export type { Target } from "./src/target.ts";
+export type { Target, WasmTarget, WebGpuTarget } from "./src/target.ts";
 export type { AnyTensor, HostTensor, MaskTensor, ResultOf, Tensor } from "./src/tensor.ts";
-export type { MemoryUse } from "./src/wasm/memory.ts";
 export type { SimdLevel } from "./src/wasm/module.ts";

@@ -1,9 +1,21 @@
 // Engines: a backend, chosen once with a reason, and the calls that run on it.
 import type { AbortSignalLike } from "./abort.ts";
+import {
+  type Backend,
+  type BackendResult,
+  callName,
+  disposedError,
+  type MemoryUse,
+} from "./backend.ts";
 import type { DType, TensorData } from "./dtype.ts";
-import { checkEngineOptions, defaultThreads, type EngineOptions } from "./engine_options.ts";
+import {
+  checkEngineOptions,
+  type EngineOptions,
+  wasmReason,
+  wasmSettings,
+} from "./engine_options.ts";
 import { Complaint, show, UnsupportedError } from "./errors.ts";
-import { explainPlan, type Explanation } from "./explain.ts";
+import type { Explanation } from "./explain.ts";
 import { describeMerge, type MergeOptions } from "./merge.ts";
 import { checkDType, count, type View } from "./operand.ts";
 import type {
@@ -13,28 +25,10 @@ import type {
   AttentionResult,
   SavedForBackward,
 } from "./options.ts";
-import { type Plan, planAttention } from "./plan/plan.ts";
 import { type AttentionProblem, describeBackward, describeForward, type Views } from "./problem.ts";
 import type { Target } from "./target.ts";
 import type { AnyTensor, ResultOf, Tensor } from "./tensor.ts";
-import { type Pause, WasmBackend } from "./wasm/backend.ts";
-import type { MemoryUse } from "./wasm/memory.ts";
-import { canShare, detectSimd } from "./wasm/module.ts";
-import { elements, type ResultView } from "./wasm/results.ts";
-import { WasmTensor } from "./wasm/tensors.ts";
-import { canThread } from "./wasm/threads.ts";
-
-/** A turn of the event loop, without the 1 to 4 ms of setTimeout where there is something better. */
-function turn(): Promise<void> {
-  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => unknown };
-  return new Promise((resolve) => {
-    if (setImmediate) setImmediate(resolve);
-    else setTimeout(resolve, 0);
-  });
-}
-
-/** Milliseconds of computing after which an asynchronous call lets the event loop turn. */
-const TURN_MS = 24;
+import { WasmBackend, type WasmSettings } from "./wasm/backend.ts";
 
 /**
  * A backend with its memory and threads. Most programs never make one: the calls use a default
@@ -54,52 +48,42 @@ const TURN_MS = 24;
  * ```
  */
 export class Engine {
-  /** The backend that computes. */
-  readonly backend: "wasm" = "wasm";
+  /** The backend that computes; on an engine with a GPU, synchronous calls use WASM. */
+  readonly backend: "wasm" | "webgpu";
   /** Why this backend, in words. */
   readonly reason: string;
   /** What the backend can do. */
   readonly target: Target;
-  readonly #wasm: WasmBackend;
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #settings: WasmSettings;
+  readonly #gpu: Backend | undefined;
+  /** Made when it is first needed: an engine with a GPU may never compile the kernels. */
+  #cpu: WasmBackend | undefined;
   #disposed = false;
-  /** Whether an asynchronous call is under way: its threads must not be stopped under it. */
-  #running = false;
 
-  /** Use `createEngine`. */
-  constructor(options: EngineOptions = {}) {
+  /** Use `createEngine`, which finds the GPU. `reason`: why there is one, or why not. */
+  constructor(options: EngineOptions = {}, gpu?: Backend, reason?: string) {
     checkEngineOptions(options);
-    const found = detectSimd();
-    const level = options.simd === "plain" ? "plain" : found;
-    if (options.simd === "relaxed" && found === "plain") {
-      throw new UnsupportedError("relaxed SIMD", "wasm", `leave simd out or pass "plain"`);
-    }
-    const wanted = options.threads ?? defaultThreads();
-    // a module that was compiled elsewhere imports unshared memory
-    const possible = options.wasmModule === undefined && canShare() && canThread();
-    const threads = possible ? wanted : 1;
-    this.#wasm = new WasmBackend({
-      level,
-      threads,
-      shared: threads > 1,
-      memoryBudget: options.memoryBudget ?? 2 ** 32,
-      module: options.wasmModule as WebAssembly.Module | undefined,
-    });
-    this.target = this.#wasm.target;
-    const simd = this.target.relaxedSimd ? "relaxed SIMD" : "plain SIMD";
-    const why = options.backend === "wasm" ? "asked for" : "WebGPU is not in this version";
-    const cause = options.wasmModule
-      ? "wasmModule was given"
-      : "this host cannot share memory with workers";
-    const alone = threads === 1 && wanted > 1 ? `, ${cause}` : "";
-    this.reason = `WASM with ${simd}, ${threads} thread${
-      threads === 1 ? "" : "s"
-    }${alone} (${why})`;
+    this.#settings = wasmSettings(options);
+    this.#gpu = gpu;
+    this.backend = gpu?.name ?? "wasm";
+    this.target = gpu?.target ?? this.#wasm.target;
+    this.reason = gpu ? reason ?? "WebGPU" : wasmReason(options, this.#wasm.target, reason);
   }
 
-  /** Bytes of engine memory: in total, in use, and the peak. */
+  get #wasm(): WasmBackend {
+    return this.#cpu ??= new WasmBackend(this.#settings);
+  }
+
+  /** The backends that there are so far. */
+  get #backends(): Backend[] {
+    return [this.#gpu, this.#cpu].filter((backend) => backend !== undefined);
+  }
+
+  /** Bytes of engine memory: in total, in use, and the peak; sums where there are two backends. */
   get memory(): MemoryUse {
-    return this.#wasm.memory.use;
+    const uses = this.#backends.map(({ memory }) => memory);
+    const sum = (key: keyof MemoryUse) => uses.reduce((bytes, use) => bytes + use[key], 0);
+    return { total: sum("total"), used: sum("used"), peak: sum("peak") };
   }
 
   /** Whether `dispose` was called. */
@@ -108,11 +92,7 @@ export class Engine {
   }
 
   #alive(action: string): void {
-    if (this.#disposed) throw this.#gone(action);
-  }
-
-  #gone(action: string): TypeError {
-    return new TypeError(`Cannot run ${action}: the engine was disposed`);
+    if (this.#disposed) throw disposedError(action);
   }
 
   /**
@@ -124,7 +104,7 @@ export class Engine {
     const complaint = new Complaint("tensor");
     const type = checkDType("tensor", { data, dtype }, complaint);
     if (type === "i8") {
-      throw new UnsupportedError(`a tensor of dtype "i8"`, "wasm", "use f32, f16 or bf16");
+      throw new UnsupportedError(`a tensor of dtype "i8"`, this.backend, "use f32, f16 or bf16");
     }
     if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
       throw complaint.range(`shape is ${show(shape)} but must be an array of integers >= 0`);
@@ -134,82 +114,52 @@ export class Engine {
         `data has ${data.length} elements but shape ${show(shape)} needs ${count(shape)}`,
       );
     }
-    const tensor = new WasmTensor(this.#wasm.memory, shape, type);
-    tensor.view().set(elements({ data, shape, dtype: type }));
-    return tensor;
+    return (this.#gpu ?? this.#wasm).tensor(data, shape, type);
   }
 
-  #checkResident(views: Views, action: string): void {
-    for (const view of Object.values(views) as View[]) {
-      if (!view.resident) continue;
-      const { tensor } = view;
-      if (!(tensor instanceof WasmTensor && tensor.livesIn(this.#wasm.memory))) {
-        throw new TypeError(`Cannot run ${action}: ${view.name} belongs to another engine`);
+  /** The backend in which the resident tensors of a call live; undefined when all are host tensors. */
+  #owner(views: readonly View[], action: string): Backend | undefined {
+    let owner: Backend | undefined;
+    for (const { name, tensor, resident } of views) {
+      if (!resident) continue;
+      const found = this.#backends.find((backend) => backend.owns(tensor as Tensor));
+      if (!found || (owner && found !== owner)) {
+        throw new TypeError(`Cannot run ${action}: ${name} belongs to another engine`);
       }
+      owner = found;
     }
+    return owner;
   }
 
-  #prepare(problem: AttentionProblem, views: Views, action: string): Plan {
-    this.#alive(action);
-    this.#checkResident(views, action);
-    return planAttention(problem, this.target);
+  /** Which backend runs a call: tensors stay where they are. */
+  #route(problem: AttentionProblem, views: Views): Backend {
+    return this.#owner(Object.values(views), callName(problem)) ?? this.#gpu ?? this.#wasm;
   }
 
-  /** Runs a call to its end on the calling thread. */
-  #runSync(problem: AttentionProblem, views: Views, action: string): ResultView[] {
-    this.#alive(action);
-    this.#checkResident(views, action);
-    const plan = planAttention(problem, { ...this.target, threads: 1 });
-    const steps = this.#wasm.run(problem, plan, views, { alone: true });
-    for (;;) {
-      const { done, value } = steps.next();
-      if (done) return value;
-    }
-  }
-
-  /** Runs a call after those before it, letting the event loop turn now and then. */
-  async #runAsync(
+  /** Throws at once what needs no waiting: its callers are async. */
+  #run(
     problem: AttentionProblem,
     views: Views,
-    action: string,
     signal: AbortSignalLike | undefined,
-  ): Promise<ResultView[]> {
+  ): Promise<readonly BackendResult[]> {
     signal?.throwIfAborted();
-    const plan = this.#prepare(problem, views, action);
-    const before = this.#tail;
-    let resolve!: () => void; // Promise.withResolvers is not in Node 20
-    this.#tail = new Promise<void>((done) => resolve = done);
-    await before;
-    try {
-      this.#alive(action);
-      this.#checkLive(views, action);
-      this.#running = true;
-      const steps = this.#wasm.run(problem, plan, views, { alone: false, signal });
-      let last = performance.now(), told = false;
-      for (;;) {
-        const stop: boolean = this.#disposed && !told;
-        told ||= stop;
-        const { done, value } = stop ? steps.throw(this.#gone(action)) : steps.next();
-        if (done) return value;
-        const now = performance.now();
-        if ((value as Pause) === "work" && now - last < TURN_MS) continue;
-        await turn();
-        last = performance.now();
-      }
-    } finally {
-      this.#running = false;
-      if (this.#disposed) this.#wasm.dispose();
-      resolve();
-    }
+    this.#alive(callName(problem));
+    return this.#route(problem, views).run(problem, views, { signal });
   }
 
-  /** A tensor may have been disposed while its call waited. */
-  #checkLive(views: Views, action: string): void {
-    for (const { name, tensor } of Object.values(views) as View[]) {
-      if ("disposed" in tensor && tensor.disposed) {
-        throw new TypeError(`Cannot run ${action}: ${name} was disposed while the call waited`);
-      }
+  /** On the CPU whatever the engine has: nothing on a GPU can be awaited at once. */
+  #runSync(problem: AttentionProblem, views: Views): readonly BackendResult[] {
+    const action = callName(problem);
+    this.#alive(action);
+    const owner = this.#owner(Object.values(views), action);
+    if (owner && owner === this.#gpu) {
+      throw new UnsupportedError(
+        `${action}Sync of tensors in GPU memory`,
+        "webgpu",
+        `use ${action}, or pass host tensors`,
+      );
     }
+    return this.#wasm.runSync(problem, views);
   }
 
   /** `attention` on this engine. */
@@ -220,7 +170,7 @@ export class Engine {
     options: AttentionOptions = {},
   ): Promise<AttentionResult<ResultOf<T>>> {
     const { problem, views } = describeForward(q, k, v, options);
-    return collect(await this.#runAsync(problem, views, "attention", options.signal));
+    return collect(await this.#run(problem, views, options.signal));
   }
 
   /** `attentionSync` on this engine. */
@@ -232,7 +182,7 @@ export class Engine {
   ): AttentionResult<ResultOf<T>> {
     options.signal?.throwIfAborted();
     const { problem, views } = describeForward(q, k, v, options);
-    return collect(this.#runSync(problem, views, "attention"));
+    return collect(this.#runSync(problem, views));
   }
 
   /** `attentionBackward` on this engine. */
@@ -242,7 +192,7 @@ export class Engine {
     options: AttentionBackwardOptions = {},
   ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
     const { problem, views } = describeBackward(dOut, saved, options);
-    return collect(await this.#runAsync(problem, views, "attentionBackward", options.signal));
+    return collect(await this.#run(problem, views, options.signal));
   }
 
   /** `attentionBackwardSync` on this engine. */
@@ -253,7 +203,7 @@ export class Engine {
   ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
     options.signal?.throwIfAborted();
     const { problem, views } = describeBackward(dOut, saved, options);
-    return collect(this.#runSync(problem, views, "attentionBackward"));
+    return collect(this.#runSync(problem, views));
   }
 
   /** `mergeAttention` on this engine. */
@@ -263,30 +213,31 @@ export class Engine {
   ): AttentionResult<ResultOf<T>> {
     this.#alive("mergeAttention");
     const merge = describeMerge(parts, options);
-    for (const part of merge.parts) this.#checkResident({ ...part }, "mergeAttention");
-    return collect(this.#wasm.merge(merge.parts, merge.shape));
+    const views = merge.parts.flatMap(({ out, lse }) => [out, lse]);
+    const backend = this.#owner(views, "mergeAttention") ?? this.#wasm;
+    return collect(backend.merge(merge.parts, merge.shape));
   }
 
   /** How `attention` with these arguments would run, as data; nothing is computed. */
   explain(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: AttentionOptions = {}): Explanation {
     const { problem, views } = describeForward(q, k, v, options);
-    const plan = this.#prepare(problem, views, "attention");
-    return explainPlan(plan, problem, this.reason, this.#wasm.scratchBytes(problem, plan));
+    this.#alive("attention");
+    return this.#route(problem, views).explain(problem, this.reason);
   }
 
   /** Resolves when all work given to the engine so far has ended. */
   async synchronize(): Promise<void> {
-    await this.#tail;
+    await Promise.all(this.#backends.map((backend) => backend.synchronize()));
   }
 
   /**
-   * Stops the threads. A call that is under way rejects, and so do later ones; tensors of the engine
-   * must not be used any more.
+   * Stops the threads and lets the GPU go. A call that is under way rejects, and so do later ones;
+   * tensors of the engine must not be used any more.
    */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (!this.#running) this.#wasm.dispose();
+    for (const backend of this.#backends) backend.dispose();
   }
 
   /** Same as `dispose`, for `using`. */
@@ -296,7 +247,7 @@ export class Engine {
 }
 
 /** The results of a call by name. */
-function collect<R>(results: readonly ResultView[]): R {
+function collect<R>(results: readonly BackendResult[]): R {
   return Object.fromEntries(results.map(({ name, tensor }) => [name, tensor])) as R;
 }
 

@@ -1,6 +1,9 @@
-// Options of engines: what they are, and checking them.
+// Options of engines: what they are, checking them, and what they mean for the CPU.
 import { Complaint, show, UnsupportedError } from "./errors.ts";
-import type { SimdLevel } from "./wasm/module.ts";
+import type { WasmTarget } from "./target.ts";
+import type { WasmSettings } from "./wasm/backend.ts";
+import { canShare, detectSimd, type SimdLevel } from "./wasm/module.ts";
+import { canThread } from "./wasm/threads.ts";
 
 /** Which backends an engine may use. */
 export type BackendName = "auto" | "webgpu" | "wasm";
@@ -22,7 +25,7 @@ export interface EngineOptions {
 }
 
 /** Threads to use when nobody says: one for each core, where they can share memory. */
-export function defaultThreads(): number {
+function defaultThreads(): number {
   const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
   let cores = navigator?.hardwareConcurrency;
   if (cores === undefined) { // Node 20
@@ -90,4 +93,34 @@ export function checkEngineOptions(options: EngineOptions): void {
   if ("device" in options && options.device !== undefined) {
     throw new UnsupportedError("the option device", "wasm", "leave it out, it is planned");
   }
+}
+
+/** How the WASM backend is made on this host. Throws where the options need what it lacks. */
+export function wasmSettings(options: EngineOptions): WasmSettings {
+  const found = detectSimd();
+  if (options.simd === "relaxed" && found === "plain") {
+    throw new UnsupportedError("relaxed SIMD", "wasm", `leave simd out or pass "plain"`);
+  }
+  // a module that was compiled elsewhere imports unshared memory
+  const possible = options.wasmModule === undefined && canShare() && canThread();
+  const threads = possible ? options.threads ?? defaultThreads() : 1;
+  return {
+    level: options.simd === "plain" ? "plain" : found,
+    threads,
+    shared: threads > 1,
+    memoryBudget: options.memoryBudget ?? 2 ** 32,
+    module: options.wasmModule as WebAssembly.Module | undefined,
+  };
+}
+
+/** What an engine says of its WASM backend: what it is, and `why` it computes. */
+export function wasmReason(options: EngineOptions, target: WasmTarget, why?: string): string {
+  const { threads, relaxedSimd } = target;
+  const alone = threads === 1 && (options.threads ?? defaultThreads()) > 1;
+  const cause = options.wasmModule
+    ? "wasmModule was given"
+    : "this host cannot share memory with workers";
+  return `WASM with ${relaxedSimd ? "relaxed" : "plain"} SIMD, ` +
+    `${threads} thread${threads === 1 ? "" : "s"}${alone ? `, ${cause}` : ""} ` +
+    `(${why ?? (options.backend === "wasm" ? "asked for" : "WebGPU is not in this version")})`;
 }

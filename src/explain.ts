@@ -15,7 +15,7 @@ export interface ExplainedStep {
 /** What `engine.explain` returns: how a call would run. */
 export interface Explanation {
   /** The backend that would compute. */
-  readonly backend: "wasm";
+  readonly backend: "wasm" | "webgpu";
   /** Why this backend. */
   readonly reason: string;
   /** The kernel family. */

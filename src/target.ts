@@ -1,7 +1,7 @@
 // What the machine can do: a snapshot that makes planning a pure function.
 
-/** Capabilities that a plan may use. */
-export interface Target {
+/** Capabilities of the CPU that a plan may use. */
+export interface WasmTarget {
   /** Which backend computes. */
   readonly backend: "wasm";
   /** Threads that share the work, the calling one included. */
@@ -11,3 +11,41 @@ export interface Target {
   /** Whether the memory can be shared with workers. */
   readonly shared: boolean;
 }
+
+/** Capabilities of a GPU that a plan may use. */
+export interface WebGpuTarget {
+  /** Which backend computes. */
+  readonly backend: "webgpu";
+  /** Name of the adapter. */
+  readonly adapter: string;
+  /** A software adapter: correct, not fast. */
+  readonly software: boolean;
+  /** Which WGSL compiler: names what may be written. */
+  readonly dialect: "naga" | "tint";
+  /** Least and most invocations of a subgroup; undefined where shaders have no subgroups. */
+  readonly subgroups: { readonly min: number; readonly max: number } | undefined;
+  /** Whether shaders may use f16. */
+  readonly shaderF16: boolean;
+  /** Whether passes can be timed. */
+  readonly timestamps: boolean;
+  /** What a device may be asked for. */
+  readonly limits: {
+    /** Bytes of a buffer that a shader sees in one binding. */
+    readonly storageBinding: number;
+    /** Bytes of a buffer. */
+    readonly buffer: number;
+    /** Bytes that the invocations of a workgroup share. */
+    readonly workgroupBytes: number;
+    /** Invocations of a workgroup. */
+    readonly workgroupThreads: number;
+    /** Storage buffers that a shader may bind. */
+    readonly storageBuffers: number;
+    /** Workgroups along one axis of a dispatch. */
+    readonly workgroups: number;
+    /** Bytes of which the offset of a storage binding is a multiple. */
+    readonly offsetAlignment: number;
+  };
+}
+
+/** Capabilities that a plan may use. */
+export type Target = WasmTarget | WebGpuTarget;

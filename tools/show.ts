@@ -7,7 +7,7 @@ import type { OperandName, OperandSpec } from "../src/operand.ts";
 import { type Plan, planAttention, type StageWindow } from "../src/plan/plan.ts";
 import type { WorkItem } from "../src/plan/schedule.ts";
 import { type AttentionProblem, describeBackward, describeForward } from "../src/problem.ts";
-import type { Target } from "../src/target.ts";
+import type { WasmTarget } from "../src/target.ts";
 import type { Tensor } from "../src/tensor.ts";
 import { WasmBackend } from "../src/wasm/backend.ts";
 import { detectSimd } from "../src/wasm/module.ts";
@@ -140,7 +140,7 @@ export function parseProblem(words: readonly string[]): {
 }
 
 /** A CPU target, as planning sees one. */
-export function wasmTarget(threads: number): Target {
+export function wasmTarget(threads: number): WasmTarget {
   return { backend: "wasm", threads, relaxedSimd: true, shared: threads > 1 };
 }
 

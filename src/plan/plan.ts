@@ -1,7 +1,7 @@
 // How a problem is computed: kernel, tiles, threads, windows and their work items. A pure function of
 // problem and target, so it can be tested and explained without a device.
 import type { AttentionProblem } from "../problem.ts";
-import type { Target } from "../target.ts";
+import type { WasmTarget } from "../target.ts";
 import { type Cost, problemCost } from "./cost.ts";
 import { type KeyCuts, windowItems, type WorkItem } from "./schedule.ts";
 import { keyParts } from "./splits.ts";
@@ -79,7 +79,7 @@ function groupsAtOnce(problem: AttentionProblem, kernel: KernelName, spans: Span
 }
 
 /** Plans a problem for a target. */
-export function planAttention(problem: AttentionProblem, target: Target): Plan {
+export function planAttention(problem: AttentionProblem, target: WasmTarget): Plan {
   const cost = problemCost(problem);
   const threads = cost.flops < THREAD_FLOPS ? 1 : target.threads;
   const kernel = chooseKernel(problem);

@@ -1,18 +1,29 @@
-// The WASM backend: owns memory, kernels and threads, and runs plans.
+// The WASM backend: owns memory, kernels and threads, plans problems and runs the plans.
 //
 //   while windows are left
 //     stage the next window while there is a free place, publish its items
 //     when the oldest window is done: join partial results, take its results out
 //     otherwise do an item, or wait for the other threads
 //
-// The flow is a generator that pauses where its caller may look around: the synchronous calls run it
-// through, the asynchronous ones let the event loop turn.
+// The flow is a generator that pauses where its caller may look around; see queue.ts.
 import { Control } from "../../asm/abi.ts";
 import type { AbortSignalLike } from "../abort.ts";
+import {
+  type Backend,
+  callName,
+  checkLive,
+  disposedError,
+  type MemoryUse,
+  type RunOptions,
+} from "../backend.ts";
+import { bits, type DType, type TensorData } from "../dtype.ts";
+import { explainPlan, type Explanation } from "../explain.ts";
 import type { MergePart, MergeShape } from "../merge.ts";
-import type { Plan } from "../plan/plan.ts";
+import { type Plan, planAttention } from "../plan/plan.ts";
 import type { AttentionProblem, Views } from "../problem.ts";
-import type { Target } from "../target.ts";
+import { resultSpecs } from "../results.ts";
+import type { WasmTarget } from "../target.ts";
+import type { Tensor } from "../tensor.ts";
 import { CONTROL_BYTE, LinearMemory } from "./memory.ts";
 import {
   compileKernels,
@@ -21,13 +32,12 @@ import {
   type SimdLevel,
 } from "./module.ts";
 import { mergeParts } from "./merge.ts";
+import { CallQueue, runThrough, type Steps } from "./queue.ts";
 import { disposeResults, makeResults, type ResultView } from "./results.ts";
 import { LocalRunner, MAX_OPEN_WINDOWS, PoolRunner, type Runner } from "./runner.ts";
 import { type StagedWindow, Staging } from "./staging.ts";
+import { WasmTensor } from "./tensors.ts";
 import { ThreadPool } from "./threads.ts";
-
-/** Where a running call may be left for a while: `work` is waiting, or other threads must finish. */
-export type Pause = "work" | "threads";
 
 /** How a backend is made. */
 export interface WasmSettings {
@@ -42,9 +52,10 @@ export interface WasmSettings {
 const START_FLOPS = 500e6;
 
 /** The CPU backend. */
-export class WasmBackend {
-  readonly target: Target;
-  readonly memory: LinearMemory;
+export class WasmBackend implements Backend {
+  readonly name = "wasm";
+  readonly target: WasmTarget;
+  readonly #memory: LinearMemory;
   readonly #module: WebAssembly.Module;
   readonly #kernels: KernelExports;
   readonly #pool: ThreadPool | undefined;
@@ -52,14 +63,66 @@ export class WasmBackend {
   #wanted = 0;
   /** Scratch of each thread, the calling one first, and its size. */
   readonly #scratch: { pointer: number; bytes: number }[] = [];
+  readonly #calls = new CallQueue(() => this.#pool?.stop());
 
   constructor(settings: WasmSettings) {
     const { level, shared, threads } = settings;
     this.#module = settings.module ?? compileKernels(level, shared);
-    this.memory = new LinearMemory(shared, settings.memoryBudget);
-    this.#kernels = instantiateKernels(this.#module, this.memory.memory);
+    this.#memory = new LinearMemory(shared, settings.memoryBudget);
+    this.#kernels = instantiateKernels(this.#module, this.#memory.memory);
     this.target = { backend: "wasm", threads, relaxedSimd: this.#kernels.relaxed() === 1, shared };
-    if (threads > 1) this.#pool = new ThreadPool(this.memory);
+    if (threads > 1) this.#pool = new ThreadPool(this.#memory);
+  }
+
+  get memory(): MemoryUse {
+    return this.#memory.use;
+  }
+
+  tensor(data: TensorData, shape: readonly number[], dtype: DType): Tensor {
+    const tensor = new WasmTensor(this.#memory, shape, dtype);
+    tensor.view().set(bits(data));
+    return tensor;
+  }
+
+  owns(tensor: Tensor): boolean {
+    return tensor instanceof WasmTensor && tensor.livesIn(this.#memory);
+  }
+
+  /** Runs a call to its end on the calling thread. */
+  runSync(problem: AttentionProblem, views: Views): ResultView[] {
+    const plan = planAttention(problem, { ...this.target, threads: 1 });
+    return runThrough(this.#steps(problem, plan, views, { alone: true }));
+  }
+
+  async run(
+    problem: AttentionProblem,
+    views: Views,
+    { signal }: RunOptions,
+  ): Promise<readonly ResultView[]> {
+    const plan = planAttention(problem, this.target), action = callName(problem);
+    const begin = () => {
+      checkLive(views, action);
+      return this.#steps(problem, plan, views, { alone: false, signal });
+    };
+    return await this.#calls.run(begin, () => disposedError(action));
+  }
+
+  merge(parts: readonly MergePart[], shape: MergeShape): ResultView[] {
+    return mergeParts(this.#memory, this.#kernels, parts, shape);
+  }
+
+  explain(problem: AttentionProblem, reason: string): Explanation {
+    const plan = planAttention(problem, this.target);
+    return explainPlan(plan, problem, reason, this.scratchBytes(problem, plan));
+  }
+
+  async synchronize(): Promise<void> {
+    await this.#calls.idle();
+  }
+
+  /** Stops the threads. The memory goes with the last reference to it. */
+  dispose(): void {
+    this.#calls.close();
   }
 
   /** Bytes of scratch that each thread needs for a plan. */
@@ -79,11 +142,11 @@ export class WasmBackend {
       const have = this.#scratch[i];
       if (have && have.bytes >= bytes) continue;
       // the new one first: should memory be out, a call that is under way still has the old one
-      const pointer = this.memory.allocate(bytes);
-      if (have) this.memory.free(have.pointer);
+      const pointer = this.#memory.allocate(bytes);
+      if (have) this.#memory.free(have.pointer);
       this.#scratch[i] = { pointer, bytes };
       // a view of now: the allocation may have grown the memory
-      this.memory.u32(CONTROL_BYTE, Control.Words)[Control.Scratch + i] = pointer;
+      this.#memory.u32(CONTROL_BYTE, Control.Words)[Control.Scratch + i] = pointer;
     }
   }
 
@@ -104,22 +167,22 @@ export class WasmBackend {
     if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
       return new LocalRunner(this.#kernels, scratch, windows);
     }
-    this.#pool.start(this.#module, this.memory.memory, this.target.threads - 1);
+    this.#pool.start(this.#module, this.#memory.memory, this.target.threads - 1);
     const items = plan.windows.reduce((sum, window) => sum + window.items.length, 0);
-    return new PoolRunner(this.#kernels, this.memory, this.#pool, scratch, items);
+    return new PoolRunner(this.#kernels, this.#memory, this.#pool, scratch, items);
   }
 
   /** Runs a plan. `alone`: on the calling thread only. */
-  *run(
+  *#steps(
     problem: AttentionProblem,
     plan: Plan,
     views: Views,
     options: { alone: boolean; signal?: AbortSignalLike },
-  ): Generator<Pause, ResultView[], void> {
+  ): Steps<ResultView[]> {
     options.signal?.throwIfAborted();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.target.threads);
-    const results = makeResults(this.memory, problem, views);
-    const staging = new Staging(this.memory, this.#kernels, problem, plan, views, results);
+    const results = makeResults(this.#memory, resultSpecs(problem, views));
+    const staging = new Staging(this.#memory, this.#kernels, problem, plan, views, results);
     let runner: Runner | undefined;
     try {
       const all = options.alone || !this.#pool ? 1 : threads > 1 ? this.target.threads : 1;
@@ -145,7 +208,7 @@ export class WasmBackend {
     runner: Runner,
     threads: number,
     signal: AbortSignalLike | undefined,
-  ): Generator<Pause, void, void> {
+  ): Steps<void> {
     const { windows } = plan, active: { staged: StagedWindow; index: number }[] = [];
     const places = threads === 1 ? 1 : Math.min(threads + 1, MAX_OPEN_WINDOWS);
     let next = 0;
@@ -171,15 +234,5 @@ export class WasmBackend {
       else if (!runner.wait()) yield "threads";
       signal?.throwIfAborted();
     }
-  }
-
-  /** Merges partial results; see merge.ts. */
-  merge(parts: readonly MergePart[], shape: MergeShape): ResultView[] {
-    return mergeParts(this.memory, this.#kernels, parts, shape);
-  }
-
-  /** Stops the threads. The memory goes with the last reference to it. */
-  dispose(): void {
-    this.#pool?.stop();
   }
 }

@@ -1,16 +1,7 @@
 // The linear memory of an engine: a first-fit allocator over it, and typed views that survive growth.
 // Blocks are aligned to cache lines. Freed blocks are joined and used again, so a steady stream of calls
 // does not grow the memory; it grows by whole wasm pages only when nothing fits.
-
-/** Bytes of memory, as `engine.memory` reports them. */
-export interface MemoryUse {
-  /** Size of the memory; it never shrinks while the engine lives. */
-  readonly total: number;
-  /** In use now: resident tensors, scratch, and staged operands while a call runs. */
-  readonly used: number;
-  /** The most that was ever in use. */
-  readonly peak: number;
-}
+import type { MemoryUse } from "../backend.ts";
 
 const PAGE = 65536;
 const ALIGN = 64;

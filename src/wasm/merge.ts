@@ -3,12 +3,13 @@ import { Item, Kernel, Operand, OperandWord, Task } from "../../asm/abi.ts";
 import type { DType } from "../dtype.ts";
 import type { MergePart, MergeShape } from "../merge.ts";
 import type { View } from "../operand.ts";
-import { type HostTensor, isResident } from "../tensor.ts";
+import { mergeSpecs } from "../results.ts";
+import type { HostTensor } from "../tensor.ts";
 import { copyBox, type Elements } from "./copy.ts";
 import { DTYPE_CODES } from "./dtype_codes.ts";
 import type { LinearMemory } from "./memory.ts";
 import type { KernelExports } from "./module.ts";
-import { elements, makeMergeResults, type ResultView } from "./results.ts";
+import { disposeResults, elements, makeResults, type ResultView } from "./results.ts";
 
 /** A head of a 16-bit or f32 tensor as f32 rows at `pointer`. */
 function bringHead(
@@ -42,12 +43,7 @@ function takeHead(
   const [, , length, columns] = result.size, n = length * columns;
   let array: Elements = memory.f32(pointer, n);
   if (result.dtype !== "f32") {
-    kernels.narrow(
-      pointer,
-      temporary,
-      n,
-      DTYPE_CODES[result.dtype as DType]!,
-    );
+    kernels.narrow(pointer, temporary, n, DTYPE_CODES[result.dtype]!);
     array = memory.u16(temporary, n);
   }
   const offset = batch * result.strides[0] + head * result.strides[1];
@@ -63,7 +59,7 @@ export function mergeParts(
   shape: MergeShape,
 ): ResultView[] {
   const { batch, heads, length, valueDim } = shape, rowBytes = valueDim * 4;
-  const results = makeMergeResults(memory, shape, parts[0]);
+  const results = makeResults(memory, mergeSpecs(shape, parts[0]));
   const headBytes = length * rowBytes, blocks: number[] = [];
   const allocate = (bytes: number) => {
     blocks.push(memory.allocate(bytes + 16));
@@ -101,7 +97,7 @@ export function mergeParts(
     }
     return results;
   } catch (error) {
-    for (const { tensor } of results) if (isResident(tensor)) tensor.dispose();
+    disposeResults(results);
     throw error;
   } finally {
     for (const block of blocks) memory.free(block);

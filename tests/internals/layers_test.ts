@@ -55,19 +55,23 @@ function isIn(path: string, places: readonly string[]): boolean {
   return places.some((place) => path === place || path.startsWith(`${place}/`));
 }
 
+const backends = ["src/wasm", "src/webgpu"];
+const callers = ["src/options.ts", "src/engine.ts", "src/engine_options.ts", "src/attention.ts"];
+
 /** From, what it must not import (types included), what it may all the same. */
 const rules: readonly { from: string[]; never: string[]; but?: string[] }[] = [
-  { from: ["src/problem.ts"], never: ["src/plan", "src/wasm", "asm"] },
+  { from: ["src/problem.ts"], never: ["src/plan", ...backends, "asm"] },
   // a feature's record names the flag by which kernels know it
-  { from: ["src/features"], never: ["src/plan", "src/wasm", "asm"], but: ["asm/abi.ts"] },
+  { from: ["src/features"], never: ["src/plan", ...backends, "asm"], but: ["asm/abi.ts"] },
   {
     from: ["src/operand.ts", "src/tensor.ts", "src/dtype.ts", "src/errors.ts"],
-    never: ["src/plan", "src/wasm"],
+    never: ["src/plan", ...backends],
   },
-  { from: ["src/plan"], never: ["src/wasm", "asm"], but: ["asm/abi.ts"] },
-  { from: ["src/plan"], never: ["src/options.ts", "src/engine.ts", "src/attention.ts"] },
-  { from: ["src/wasm"], never: ["src/options.ts", "src/engine.ts", "src/attention.ts"] },
-  { from: ["src/wasm"], never: ["asm"], but: ["asm/abi.ts"] },
+  { from: ["src/plan"], never: [...backends, "asm"], but: ["asm/abi.ts"] },
+  { from: ["src/plan"], never: callers },
+  // what every backend builds on knows none of them
+  { from: ["src/backend.ts", "src/results.ts"], never: [...backends, "asm"] },
+  { from: ["src/wasm"], never: ["asm", "shaders"], but: ["asm/abi.ts"] },
 ];
 
 for (const { from, never, but = [] } of rules) {
@@ -79,15 +83,28 @@ for (const { from, never, but = [] } of rules) {
   });
 }
 
-Deno.test("nothing that runs in problem or plan reaches the wasm backend, by any path", () => {
+Deno.test("backends do not import each other, nor what calls them", () => {
+  for (const backend of backends) {
+    const others = [...backends, ...callers].filter((place) => place !== backend);
+    const own = imports.filter(({ file }) => isIn(file, [backend]));
+    assertNone(own.filter(({ target }) => isIn(target, others)));
+  }
+});
+
+Deno.test("only engines, their options and the raw kernels know backends", () => {
+  const may = ["src/engine.ts", "src/engine_options.ts", "src/kernels.ts", ...backends];
+  const others = imports.filter(({ file }) => !isIn(file, may));
+  assertNone(others.filter(({ target }) => isIn(target, backends)));
+});
+
+Deno.test("nothing that runs in problem, plan or results reaches a backend, by any path", () => {
   const running = imports.filter(({ typeOnly }) => !typeOnly);
-  const starts = source.filter((file) =>
-    isIn(file, ["src/problem.ts", "src/features", "src/plan"])
-  );
+  const places = ["src/problem.ts", "src/features", "src/plan", "src/backend.ts", "src/results.ts"];
+  const starts = source.filter((file) => isIn(file, places));
   const seen = new Set(starts), queue = [...starts];
   for (const file of queue) {
     for (const { target } of running.filter((one) => one.file === file)) {
-      assert.ok(!isIn(target, ["src/wasm", "src/engine.ts"]), `${file} reaches ${target}`);
+      assert.ok(!isIn(target, [...backends, "src/engine.ts"]), `${file} reaches ${target}`);
       if (!seen.has(target)) queue.push(target);
       seen.add(target);
     }
@@ -107,7 +124,7 @@ Deno.test("no file of src takes part in a cycle of imports that run", () => {
 });
 
 Deno.test("src imports its own files only: the library has no dependency", () => {
-  assertNone(imports.filter(({ target }) => !isIn(target, ["src", "asm/abi.ts"])));
+  assertNone(imports.filter(({ target }) => !isIn(target, ["src", "asm/abi.ts", "shaders"])));
 });
 
 Deno.test("tests/reference imports nothing from src", () => {

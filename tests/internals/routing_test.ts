@@ -1,0 +1,123 @@
+/** Which backend of an engine runs a call, with a GPU that only writes down what it was asked. */
+
+import assert from "node:assert/strict";
+import { Engine, type HostTensor, type Tensor, UnsupportedError } from "../../mod.ts";
+import type { Backend, BackendResult } from "../../src/backend.ts";
+import { explainPlan } from "../../src/explain.ts";
+import { planAttention } from "../../src/plan/plan.ts";
+import { hostResult, mergeSpecs, resultSpecs } from "../../src/results.ts";
+import { wasmTarget } from "../../tools/show.ts";
+import { plainTensor } from "../inputs.ts";
+
+/** A tensor on the stub; nobody reads it. */
+class StubTensor implements Tensor {
+  readonly dtype = "f32";
+  readonly disposed = false;
+  constructor(readonly shape: readonly number[]) {}
+  read(): Promise<Float32Array> {
+    return Promise.resolve(new Float32Array(0));
+  }
+  write(): void {}
+  dispose(): void {}
+  [Symbol.dispose](): void {}
+}
+
+class StubGpu implements Backend {
+  readonly name = "webgpu";
+  readonly target = wasmTarget(1);
+  readonly memory = { total: 1000, used: 100, peak: 10 };
+  readonly asked: string[] = [];
+  readonly #tensors = new Set<Tensor>();
+
+  tensor(_data: unknown, shape: readonly number[]): Tensor {
+    this.asked.push("tensor");
+    const tensor = new StubTensor(shape);
+    this.#tensors.add(tensor);
+    return tensor;
+  }
+  owns(tensor: Tensor): boolean {
+    return this.#tensors.has(tensor);
+  }
+  run(...[problem, views]: Parameters<Backend["run"]>): Promise<BackendResult[]> {
+    this.asked.push(problem.pass);
+    const specs = resultSpecs(problem, views);
+    return Promise.resolve(specs.map((spec) => ({ name: spec.name, tensor: hostResult(spec) })));
+  }
+  merge(...[[part], shape]: Parameters<Backend["merge"]>): BackendResult[] {
+    this.asked.push("merge");
+    const specs = mergeSpecs(shape, part);
+    return specs.map((spec) => ({ name: spec.name, tensor: hostResult(spec) }));
+  }
+  explain(...[problem, reason]: Parameters<Backend["explain"]>) {
+    return explainPlan(planAttention(problem, wasmTarget(1)), problem, `${reason}, told by it`, 0);
+  }
+  synchronize(): Promise<void> {
+    this.asked.push("synchronize");
+    return Promise.resolve();
+  }
+  dispose(): void {
+    this.asked.push("dispose");
+  }
+}
+
+const x: HostTensor = plainTensor(1, [1, 4, 2, 8]);
+
+/** An engine on a stub, and a tensor there. */
+function gpuEngine() {
+  const gpu = new StubGpu();
+  const engine = new Engine({ threads: 1 }, gpu, "a stub was given");
+  const resident = engine.tensor(x.data, x.shape);
+  gpu.asked.length = 0;
+  return { gpu, engine, resident };
+}
+
+Deno.test("an engine with a GPU says so, and runs asynchronous calls there", async () => {
+  const { gpu, engine, resident } = gpuEngine();
+  assert.deepEqual([engine.backend, engine.reason], ["webgpu", "a stub was given"]);
+  assert.equal(engine.target, gpu.target);
+  const { out, lse } = await engine.attention(x, x, x);
+  await engine.attention(x, resident, resident);
+  await engine.attentionBackward(x, { q: x, k: x, v: x, out, lse });
+  assert.deepEqual(gpu.asked, ["forward", "forward", "backward"]);
+  assert.equal(engine.explain(x, x, x).reason, "a stub was given, told by it");
+  assert.deepEqual(engine.memory, gpu.memory, "the CPU backend was not made");
+  engine.dispose();
+});
+
+Deno.test("synchronous calls and merges of host tensors are the CPU's, made when needed", async () => {
+  const { gpu, engine, resident } = gpuEngine();
+  const { out, lse } = engine.attentionSync(x, x, x);
+  using cpu = new Engine({ threads: 1 });
+  assert.deepEqual(out, cpu.attentionSync(x, x, x).out);
+  engine.mergeAttention([{ out, lse }]);
+  assert.deepEqual(gpu.asked, []);
+  assert.ok(engine.memory.total > gpu.memory.total, "the sum of both");
+  const rows = engine.tensor(lse.data, lse.shape);
+  engine.mergeAttention([{ out: resident, lse: rows }]);
+  await engine.synchronize();
+  engine.dispose();
+  assert.deepEqual(gpu.asked, ["tensor", "merge", "synchronize", "dispose"]);
+});
+
+Deno.test("synchronous calls refuse tensors in GPU memory and say what to do", () => {
+  const { engine, resident } = gpuEngine();
+  const refusal = (name: string) => (error: unknown) =>
+    error instanceof UnsupportedError && error.backend === "webgpu" &&
+    error.feature === `${name}Sync of tensors in GPU memory` &&
+    error.remedy === `use ${name}, or pass host tensors`;
+  assert.throws(() => engine.attentionSync(x, resident, x), refusal("attention"));
+  const { out, lse } = engine.attentionSync(x, x, x);
+  const saved = { q: resident, k: x, v: x, out, lse };
+  assert.throws(() => engine.attentionBackwardSync(x, saved), refusal("attentionBackward"));
+  engine.dispose();
+});
+
+Deno.test("tensors of another engine are refused whichever backend they live in", async () => {
+  const { engine, resident } = gpuEngine();
+  using cpu = new Engine({ threads: 1 });
+  const onCpu = cpu.tensor(x.data, x.shape), wanted = /k belongs to another engine/;
+  await assert.rejects(() => engine.attention(resident, onCpu, x), wanted);
+  assert.throws(() => engine.attentionSync(x, onCpu, x), wanted);
+  await assert.rejects(() => cpu.attention(onCpu, resident, x), wanted);
+  engine.dispose();
+});
