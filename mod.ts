@@ -27,7 +27,7 @@ export type { DType, Float16ArrayLike, TensorData } from "./src/dtype.ts";
 export { createEngine, Engine } from "./src/engine.ts";
 export type { BackendName, EngineOptions } from "./src/engine_options.ts";
 export type { ExplainedStep, Explanation } from "./src/explain.ts";
-export { UnsupportedError } from "./src/errors.ts";
+export { DeviceLostError, UnsupportedError } from "./src/errors.ts";
 export type { MergeOptions } from "./src/merge.ts";
 export type {
   AttentionBackwardOptions,
@@ -42,6 +42,8 @@ export type {
 export type { KernelName } from "./src/plan/plan.ts";
 export type { Tile } from "./src/plan/tiles_wasm.ts";
 export type { Cost } from "./src/plan/cost.ts";
+export type { Estimates } from "./src/plan/crossover.ts";
 export type { Target, WasmTarget, WebGpuTarget } from "./src/target.ts";
 export type { AnyTensor, HostTensor, MaskTensor, ResultOf, Tensor } from "./src/tensor.ts";
 export type { SimdLevel } from "./src/wasm/module.ts";
+export type { GpuDeviceLike } from "./src/webgpu/api.ts";

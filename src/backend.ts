@@ -52,6 +52,8 @@ export interface Backend {
   ): Promise<readonly BackendResult[]>;
   /** Merges partial results over disjoint keys. */
   merge(parts: readonly MergePart[], shape: MergeShape): readonly BackendResult[];
+  /** Milliseconds that a call is expected to take, copies of host tensors included. */
+  estimate(problem: AttentionProblem): number;
   /** How a call would run; nothing is computed. `reason`: why this backend. */
   explain(problem: AttentionProblem, reason: string): Explanation;
   /** Resolves when all work given so far has ended. */

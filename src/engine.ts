@@ -14,8 +14,9 @@ import {
   wasmReason,
   wasmSettings,
 } from "./engine_options.ts";
-import { Complaint, show, UnsupportedError } from "./errors.ts";
+import { Complaint, DeviceLostError, show, UnsupportedError } from "./errors.ts";
 import type { Explanation } from "./explain.ts";
+import { GpuHost, type GpuSource } from "./gpu_host.ts";
 import { describeMerge, type MergeOptions } from "./merge.ts";
 import { checkDType, count, type View } from "./operand.ts";
 import type {
@@ -25,10 +26,17 @@ import type {
   AttentionResult,
   SavedForBackward,
 } from "./options.ts";
+import { type Estimates, wasmMs } from "./plan/crossover.ts";
 import { type AttentionProblem, describeBackward, describeForward, type Views } from "./problem.ts";
 import type { Target } from "./target.ts";
 import type { AnyTensor, ResultOf, Tensor } from "./tensor.ts";
 import { WasmBackend, type WasmSettings } from "./wasm/backend.ts";
+import type { GpuComputePass, GpuDeviceLike } from "./webgpu/api.ts";
+import { WebGpuBackend } from "./webgpu/backend.ts";
+import { checkWrap, GpuTensor } from "./webgpu/tensors.ts";
+
+/** Milliseconds of a call on the CPU from which looking for a GPU, 30 to 100 ms once, is worth it. */
+const LOOK_MS = 25;
 
 /**
  * A backend with its memory and threads. Most programs never make one: the calls use a default
@@ -48,35 +56,58 @@ import { WasmBackend, type WasmSettings } from "./wasm/backend.ts";
  * ```
  */
 export class Engine {
-  /** The backend that computes; on an engine with a GPU, synchronous calls use WASM. */
-  readonly backend: "wasm" | "webgpu";
-  /** Why this backend, in words. */
-  readonly reason: string;
-  /** What the backend can do. */
-  readonly target: Target;
+  readonly #options: EngineOptions;
   readonly #settings: WasmSettings;
-  readonly #gpu: Backend | undefined;
+  readonly #gpu: GpuSource | undefined;
   /** Made when it is first needed: an engine with a GPU may never compile the kernels. */
   #cpu: WasmBackend | undefined;
   #disposed = false;
 
-  /** Use `createEngine`, which finds the GPU. `reason`: why there is one, or why not. */
-  constructor(options: EngineOptions = {}, gpu?: Backend, reason?: string) {
+  /** Use `createEngine`. `gpu`: where a GPU comes from. */
+  constructor(options: EngineOptions = {}, gpu?: GpuSource) {
     checkEngineOptions(options);
+    this.#options = options;
     this.#settings = wasmSettings(options);
     this.#gpu = gpu;
-    this.backend = gpu?.name ?? "wasm";
-    this.target = gpu?.target ?? this.#wasm.target;
-    this.reason = gpu ? reason ?? "WebGPU" : wasmReason(options, this.#wasm.target, reason);
+    if (!gpu?.backend) void this.#wasm; // what this host lacks is said now
   }
 
   get #wasm(): WasmBackend {
     return this.#cpu ??= new WasmBackend(this.#settings);
   }
 
+  /** The backend that computes; on an engine with a GPU, synchronous calls use WASM. */
+  get backend(): "wasm" | "webgpu" {
+    return this.#gpu?.backend?.name ?? "wasm";
+  }
+
+  /** What the backend can do. */
+  get target(): Target {
+    return this.#gpu?.backend?.target ?? this.#wasm.target;
+  }
+
+  /** Why this backend, in words. `explain` says which one a call uses and why. */
+  get reason(): string {
+    if (this.#gpu?.backend) return this.#gpu.reason;
+    return wasmReason(this.#options, this.#wasm.target, this.#gpu?.reason);
+  }
+
+  /**
+   * The `GPUDevice` that computes, for programs with kernels of their own; undefined on the CPU. Another one after
+   * a loss.
+   */
+  get device(): GpuDeviceLike | undefined {
+    return this.#webgpu?.open.device;
+  }
+
+  get #webgpu(): WebGpuBackend | undefined {
+    const backend = this.#gpu?.backend;
+    return backend instanceof WebGpuBackend ? backend : undefined;
+  }
+
   /** The backends that there are so far. */
   get #backends(): Backend[] {
-    return [this.#gpu, this.#cpu].filter((backend) => backend !== undefined);
+    return [this.#gpu?.backend, this.#cpu].filter((backend) => backend !== undefined);
   }
 
   /** Bytes of engine memory: in total, in use, and the peak; sums where there are two backends. */
@@ -114,7 +145,30 @@ export class Engine {
         `data has ${data.length} elements but shape ${show(shape)} needs ${count(shape)}`,
       );
     }
-    return (this.#gpu ?? this.#wasm).tensor(data, shape, type);
+    return (this.#gpu?.backend ?? this.#wasm).tensor(data, shape, type);
+  }
+
+  /**
+   * A tensor in a `GPUBuffer` that the caller owns, without a copy; the buffer must have the usage STORAGE
+   * (and COPY_SRC to be read, COPY_DST to be written). Disposing of the tensor leaves it alone.
+   */
+  wrap(
+    buffer: object,
+    shape: readonly number[],
+    { dtype = "f32", byteOffset = 0 }: {
+      readonly dtype?: DType;
+      readonly byteOffset?: number;
+    } = {},
+  ): Tensor {
+    this.#alive("wrap");
+    const gpu = this.#requireGpu("wrapping a GPUBuffer", "use tensor, which copies host values");
+    return gpu.wrap(checkWrap(buffer, shape, dtype, byteOffset), shape, dtype, byteOffset);
+  }
+
+  #requireGpu(what: string, remedy: string): WebGpuBackend {
+    const gpu = this.#webgpu;
+    if (!gpu) throw new UnsupportedError(what, "wasm", remedy);
+    return gpu;
   }
 
   /** The backend in which the resident tensors of a call live; undefined when all are host tensors. */
@@ -123,6 +177,9 @@ export class Engine {
     for (const { name, tensor, resident } of views) {
       if (!resident) continue;
       const found = this.#backends.find((backend) => backend.owns(tensor as Tensor));
+      if (!found && tensor instanceof GpuTensor && tensor.open.lost) {
+        throw new DeviceLostError(`Cannot run ${action}: ${name} is gone`, tensor.open.lost);
+      }
       if (!found || (owner && found !== owner)) {
         throw new TypeError(`Cannot run ${action}: ${name} belongs to another engine`);
       }
@@ -131,20 +188,48 @@ export class Engine {
     return owner;
   }
 
-  /** Which backend runs a call: tensors stay where they are. */
-  #route(problem: AttentionProblem, views: Views): Backend {
-    return this.#owner(Object.values(views), callName(problem)) ?? this.#gpu ?? this.#wasm;
+  /** What a call is expected to take on each backend. */
+  #estimates(problem: AttentionProblem): Estimates {
+    const wasm = wasmMs(problem, this.#settings), gpu = this.#gpu?.backend;
+    return gpu ? { wasm, webgpu: gpu.estimate(problem) } : { wasm };
+  }
+
+  /** Which backend runs a call, and why: tensors stay where they are. */
+  #route(problem: AttentionProblem, views: Views): { backend: Backend; reason: string } {
+    const owner = this.#owner(Object.values(views), callName(problem)), gpu = this.#gpu?.backend;
+    if (owner) return { backend: owner, reason: `${this.reason}; its tensors live there` };
+    if (!gpu) return { backend: this.#wasm, reason: this.reason };
+    if (this.#options.backend === "webgpu") return { backend: gpu, reason: this.reason };
+    const { wasm, webgpu = Infinity } = this.#estimates(problem);
+    const times = `about ${webgpu.toFixed(1)} ms on the GPU and ${wasm.toFixed(1)} ms in WASM`;
+    return webgpu <= wasm
+      ? { backend: gpu, reason: `${this.#gpu!.reason}: ${times}` }
+      : { backend: this.#wasm, reason: `WASM: ${times}` };
   }
 
   /** Throws at once what needs no waiting: its callers are async. */
-  #run(
+  async #run<R>(
     problem: AttentionProblem,
     views: Views,
     signal: AbortSignalLike | undefined,
-  ): Promise<readonly BackendResult[]> {
+  ): Promise<R> {
     signal?.throwIfAborted();
     this.#alive(callName(problem));
-    return this.#route(problem, views).run(problem, views, { signal });
+    const resident = Object.values(views).some((view) => view.resident);
+    if (this.#gpu && !this.#gpu.looked && !resident && this.#estimates(problem).wasm > LOOK_MS) {
+      await this.#gpu.find();
+    }
+    const { backend } = this.#route(problem, views);
+    try {
+      return collect(await backend.run(problem, views, { signal }));
+    } catch (error) {
+      if (!(error instanceof DeviceLostError) || this.#disposed) throw error;
+      await this.#gpu?.renew(backend);
+      if (resident) throw error; // its tensors went with the device
+      signal?.throwIfAborted();
+      const again = this.#gpu?.backend ?? this.#wasm;
+      return { ...collect<R>(await again.run(problem, views, { signal })), recovered: again.name };
+    }
   }
 
   /** On the CPU whatever the engine has: nothing on a GPU can be awaited at once. */
@@ -152,7 +237,7 @@ export class Engine {
     const action = callName(problem);
     this.#alive(action);
     const owner = this.#owner(Object.values(views), action);
-    if (owner && owner === this.#gpu) {
+    if (owner && owner === this.#gpu?.backend) {
       throw new UnsupportedError(
         `${action}Sync of tensors in GPU memory`,
         "webgpu",
@@ -170,7 +255,7 @@ export class Engine {
     options: AttentionOptions = {},
   ): Promise<AttentionResult<ResultOf<T>>> {
     const { problem, views } = describeForward(q, k, v, options);
-    return collect(await this.#run(problem, views, options.signal));
+    return await this.#run(problem, views, options.signal);
   }
 
   /** `attentionSync` on this engine. */
@@ -192,7 +277,7 @@ export class Engine {
     options: AttentionBackwardOptions = {},
   ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
     const { problem, views } = describeBackward(dOut, saved, options);
-    return collect(await this.#run(problem, views, options.signal));
+    return await this.#run(problem, views, options.signal);
   }
 
   /** `attentionBackwardSync` on this engine. */
@@ -218,11 +303,49 @@ export class Engine {
     return collect(backend.merge(merge.parts, merge.shape));
   }
 
+  /**
+   * Records `attention` into a compute pass of the caller's on `engine.device`, so that it joins a larger
+   * pass. Results are resident and hold their values once the caller has submitted the pass. Needs WebGPU.
+   */
+  encode(
+    pass: object,
+    q: AnyTensor,
+    k: AnyTensor,
+    v: AnyTensor,
+    options: AttentionOptions = {},
+  ): AttentionResult<Tensor> {
+    const { problem, views } = describeForward(q, k, v, options);
+    return this.#encode(pass, problem, views);
+  }
+
+  /** Records `attentionBackward`, as `encode` records `attention`. */
+  encodeBackward(
+    pass: object,
+    dOut: AnyTensor,
+    saved: SavedForBackward,
+    options: AttentionBackwardOptions = {},
+  ): AttentionGradients<Tensor, Tensor, Tensor> {
+    const { problem, views } = describeBackward(dOut, saved, options);
+    return this.#encode(pass, problem, views);
+  }
+
+  #encode<R>(pass: object, problem: AttentionProblem, views: Views): R {
+    const action = callName(problem);
+    this.#alive(action);
+    const gpu = this.#requireGpu(`recording ${action} into a pass`, `use ${action}`);
+    if (typeof pass !== "object" || pass === null || !("dispatchWorkgroups" in pass)) {
+      throw new Complaint(action).type(`pass is ${show(pass)} but must be a GPUComputePassEncoder`);
+    }
+    this.#owner(Object.values(views), action);
+    return collect(gpu.encode(pass as GpuComputePass, problem, views));
+  }
+
   /** How `attention` with these arguments would run, as data; nothing is computed. */
   explain(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: AttentionOptions = {}): Explanation {
     const { problem, views } = describeForward(q, k, v, options);
     this.#alive("attention");
-    return this.#route(problem, views).explain(problem, this.reason);
+    const { backend, reason } = this.#route(problem, views);
+    return { ...backend.explain(problem, reason), estimates: this.#estimates(problem) };
   }
 
   /** Resolves when all work given to the engine so far has ended. */
@@ -238,6 +361,7 @@ export class Engine {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const backend of this.#backends) backend.dispose();
+    this.#gpu?.dispose();
   }
 
   /** Same as `dispose`, for `using`. */
@@ -264,15 +388,22 @@ function collect<R>(results: readonly BackendResult[]): R {
  * engine.dispose();
  * ```
  */
-// deno-lint-ignore require-await -- detecting a GPU is asynchronous, so the contract is a promise
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
-  return new Engine(options);
+  checkEngineOptions(options);
+  if (options.backend === "wasm") return new Engine(options);
+  const gpu = new GpuHost(options);
+  await gpu.find();
+  if (options.backend === "webgpu") gpu.require();
+  return new Engine(options, gpu);
 }
 
 let shared: Engine | undefined;
 
-/** The engine of calls that name none; made at the first of them. */
+/**
+ * The engine of calls that name none; made at the first of them. It looks for a GPU when a call is long enough
+ * to gain from one.
+ */
 export function defaultEngine(): Engine {
-  if (!shared || shared.disposed) shared = new Engine();
+  if (!shared || shared.disposed) shared = new Engine({}, new GpuHost({}));
   return shared;
 }

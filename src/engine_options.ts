@@ -1,6 +1,7 @@
 // Options of engines: what they are, checking them, and what they mean for the CPU.
 import { Complaint, show, UnsupportedError } from "./errors.ts";
 import type { WasmTarget } from "./target.ts";
+import type { GpuDeviceLike } from "./webgpu/api.ts";
 import type { WasmSettings } from "./wasm/backend.ts";
 import { canShare, detectSimd, type SimdLevel } from "./wasm/module.ts";
 import { canThread } from "./wasm/threads.ts";
@@ -18,8 +19,12 @@ export interface EngineOptions {
   readonly wasmModule?: object;
   /** Bytes that engine memory may grow to. Default 4 GiB. */
   readonly memoryBudget?: number;
-  /** Use a software GPU where there is no other. Matters to WebGPU only. */
+  /** With `backend: "webgpu"`: take a software GPU where there is no other. */
   readonly allowFallbackAdapter?: boolean;
+  /** A `GPUDevice` to compute on: of the page, or of Dawn (`npm:webgpu`). It stays the caller's. */
+  readonly device?: GpuDeviceLike;
+  /** Check every submission to the GPU for validation errors; costs a wait a call. */
+  readonly debug?: boolean;
   /** Force the plain build even where relaxed SIMD exists: the same rounding on every machine. */
   readonly simd?: SimdLevel;
 }
@@ -54,6 +59,7 @@ export function checkEngineOptions(options: EngineOptions): void {
     "simd",
     "device",
     "allowFallbackAdapter",
+    "debug",
   ];
   const unknown = Object.keys(options).find((key) => !known.includes(key));
   if (unknown !== undefined) {
@@ -83,15 +89,24 @@ export function checkEngineOptions(options: EngineOptions): void {
   if (wasmModule !== undefined && !(wasmModule instanceof WebAssembly.Module)) {
     throw complaint.type(`wasmModule is ${show(wasmModule)} but must be a WebAssembly.Module`);
   }
-  if (backend === "webgpu") {
-    throw new UnsupportedError(
-      "computing",
-      "webgpu",
-      `it is not in this version, use "wasm" or "auto"`,
-    );
+  checkDevice(options, complaint);
+}
+
+/** The options about the GPU. */
+function checkDevice(
+  { backend, device, debug, allowFallbackAdapter }: EngineOptions,
+  complaint: Complaint,
+): void {
+  for (const [name, value] of Object.entries({ debug, allowFallbackAdapter })) {
+    if (value !== undefined && typeof value !== "boolean") {
+      throw complaint.type(`${name} is ${show(value)} but must be true or false`);
+    }
   }
-  if ("device" in options && options.device !== undefined) {
-    throw new UnsupportedError("the option device", "wasm", "leave it out, it is planned");
+  if (device === undefined) return;
+  const looks = typeof device === "object" && device !== null && "createComputePipeline" in device;
+  if (!looks) throw complaint.type(`device is ${show(device)} but must be a GPUDevice`);
+  if (backend === "wasm") {
+    throw complaint.type(`device was given but backend is "wasm": use "webgpu" or "auto"`);
   }
 }
 
@@ -122,5 +137,5 @@ export function wasmReason(options: EngineOptions, target: WasmTarget, why?: str
     : "this host cannot share memory with workers";
   return `WASM with ${relaxedSimd ? "relaxed" : "plain"} SIMD, ` +
     `${threads} thread${threads === 1 ? "" : "s"}${alone ? `, ${cause}` : ""} ` +
-    `(${why ?? (options.backend === "wasm" ? "asked for" : "WebGPU is not in this version")})`;
+    `(${why ?? (options.backend === "wasm" ? "asked for" : "no GPU was looked for")})`;
 }

@@ -30,6 +30,31 @@ export class UnsupportedError extends Error {
   }
 }
 
+/**
+ * The GPU went away (driver reset, `device.destroy()`) and the call could not be computed again, because
+ * its tensors lived there. The engine takes new calls and tensors; those of the lost device are gone.
+ *
+ * @example
+ * ```ts
+ * import { DeviceLostError } from "@flashtile/attention";
+ * import assert from "node:assert/strict";
+ *
+ * const error = new DeviceLostError("Cannot run attention", "driver reset");
+ * assert.equal(error.message, "Cannot run attention: the GPU was lost (driver reset)");
+ * ```
+ */
+export class DeviceLostError extends Error {
+  /** What the device said. */
+  readonly reason: string;
+
+  /** Builds the message from what could not be done and why. */
+  constructor(action: string, reason: string) {
+    super(`${action}: the GPU was lost (${reason})`);
+    this.name = "DeviceLostError";
+    this.reason = reason;
+  }
+}
+
 /** Short text for a value in an error message. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);

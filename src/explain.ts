@@ -1,5 +1,6 @@
 // explain(): a plan, told as data.
 import type { Cost } from "./plan/cost.ts";
+import type { Estimates } from "./plan/crossover.ts";
 import type { KernelName, Plan } from "./plan/plan.ts";
 import type { AttentionProblem } from "./problem.ts";
 import type { Tile } from "./plan/tiles_wasm.ts";
@@ -7,7 +8,7 @@ import type { Tile } from "./plan/tiles_wasm.ts";
 /** One step of a plan: a kernel and its pieces of work. */
 export interface ExplainedStep {
   /** The kernel: that of the plan, or one that joins partial results. */
-  readonly kernel: KernelName | "merge" | "sum of dq";
+  readonly kernel: KernelName | "merge" | "sum of dq" | "delta" | "dq" | "dkv";
   /** Pieces of work. */
   readonly items: number;
 }
@@ -16,13 +17,17 @@ export interface ExplainedStep {
 export interface Explanation {
   /** The backend that would compute. */
   readonly backend: "wasm" | "webgpu";
-  /** Why this backend. */
+  /** Why this backend, for this call. */
   readonly reason: string;
+  /** Name of the GPU, where it computes. */
+  readonly adapter?: string;
+  /** Milliseconds that the call is expected to take on each backend that the engine has. */
+  readonly estimates?: Estimates;
   /** The kernel family. */
   readonly kernel: KernelName;
   /** Query rows of a block and keys of a tile. */
   readonly tile: Tile;
-  /** Threads that would share the work. */
+  /** Threads that would share the work; on a GPU, those of a workgroup. */
   readonly threads: number;
   /** Key ranges computed apart and merged. */
   readonly parts: number;
@@ -34,7 +39,7 @@ export interface Explanation {
   readonly windows: number;
   /** Operations, bytes, visible pairs. */
   readonly cost: Cost;
-  /** Scratch of one thread, in bytes. */
+  /** Scratch of one thread, or memory of a workgroup, in bytes. */
   readonly scratchBytes: number;
   /** Memory beyond the tensors, in bytes: scratch of all threads and partial results of one window. */
   readonly memoryBytes: number;

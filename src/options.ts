@@ -73,6 +73,8 @@ export interface AttentionResult<T = HostTensor> {
   readonly out: T;
   /** Natural logarithm of the softmax denominator, f32 [batch, queryHeads, lengthQ]. */
   readonly lse: T;
+  /** Set when the GPU was lost during the call: where it was computed again. */
+  readonly recovered?: "webgpu" | "wasm";
 }
 
 /** What `attentionBackward` needs of the forward call: its inputs and its results. */
@@ -103,4 +105,6 @@ export interface AttentionGradients<Q = HostTensor, K = HostTensor, V = HostTens
   readonly dv: V;
   /** Gradient of `bias`, when the call had one: summed over the axes that it broadcasts. */
   readonly dBias?: AnyTensor;
+  /** Set when the GPU was lost during the call: where it was computed again. */
+  readonly recovered?: "webgpu" | "wasm";
 }

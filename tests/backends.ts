@@ -11,7 +11,9 @@ import {
   attentionSync,
   createEngine,
   type Engine,
+  type EngineOptions,
   type HostTensor,
+  UnsupportedError,
 } from "../mod.ts";
 import type { Inputs } from "./inputs.ts";
 import type { ReferenceOptions, TestTensor } from "./reference/problem.ts";
@@ -47,13 +49,52 @@ export interface Configuration {
   open(): Promise<Session | { readonly absent: string }>;
 }
 
-/** Asynchronous calls on host tensors, one entry for each backend and each way it can be set up. */
-export const engineConfigurations: readonly Configuration[] = [1, 2].flatMap((threads) =>
+/** The CPU engine: threads and builds. */
+export const wasmConfigurations: readonly Configuration[] = [1, 2].flatMap((threads) =>
   (["relaxed", "plain"] as const).map((simd) => ({
     name: `wasm, ${threads} thread${threads > 1 ? "s" : ""}, ${simd} SIMD`,
     open: async () => hostSession(await createEngine({ backend: "wasm", threads, simd })),
   }))
 );
+
+/** The GPU engine on whatever adapter there is, software adapters too. */
+export const gpuConfiguration: Configuration = {
+  name: "webgpu",
+  open: async () => {
+    const engine = await openGpu();
+    return "absent" in engine ? engine : hostSession(engine);
+  },
+};
+
+/**
+ * An engine on the GPU, or why this machine has none. Where FLASHTILE_GPU is "required", as in CI, having none fails:
+ * a suite that is skipped must not look like one that passed.
+ */
+export async function openGpu(
+  options: EngineOptions = {},
+): Promise<Engine | { readonly absent: string }> {
+  try {
+    const engine = await createEngine({
+      backend: "webgpu",
+      allowFallbackAdapter: true,
+      debug: true,
+      ...options,
+    });
+    if (engine.backend !== "webgpu") throw new Error(`got ${engine.backend}`);
+    return engine;
+  } catch (error) {
+    if (!(error instanceof UnsupportedError) || variable("FLASHTILE_GPU") === "required") {
+      throw error;
+    }
+    return { absent: error.message };
+  }
+}
+
+/** Asynchronous calls on host tensors, one entry for each backend and each way it can be set up. */
+export const engineConfigurations: readonly Configuration[] = [
+  ...wasmConfigurations,
+  gpuConfiguration,
+];
 
 /** The synchronous calls. */
 export const syncConfiguration: Configuration = {
@@ -71,10 +112,25 @@ export const syncConfiguration: Configuration = {
 };
 
 /** Operands put into the engine's memory first, results read back. Takes packed operands only. */
-export const residentConfiguration: Configuration = {
-  name: "resident tensors",
-  open: async () => residentSession(await createEngine({ backend: "wasm", threads: 2 })),
-};
+export const residentConfigurations: readonly Configuration[] = [
+  {
+    name: "resident tensors, wasm",
+    open: async () => residentSession(await createEngine({ backend: "wasm", threads: 2 })),
+  },
+  {
+    name: "resident tensors, webgpu",
+    open: async () => {
+      const engine = await openGpu();
+      return "absent" in engine ? engine : residentSession(engine);
+    },
+  },
+];
+
+/** An environment variable, where it may be read. */
+export function variable(name: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  return state === "granted" ? Deno.env.get(name) : undefined;
+}
 
 /** Opens what this machine has; the others are said and left out. */
 export async function openAll(configurations: readonly Configuration[]): Promise<OpenSessions> {

@@ -1,4 +1,4 @@
-import { engineConfigurations, residentConfiguration, syncConfiguration } from "./backends.ts";
+import { engineConfigurations, residentConfigurations, syncConfiguration } from "./backends.ts";
 import { grid, residentCases, smallCases } from "./grid.ts";
 import { backwardPass, testGrid } from "./run_grid.ts";
 
@@ -6,4 +6,4 @@ const file = "tests/backward_test.ts";
 
 testGrid(backwardPass, grid, engineConfigurations, "on every build", file);
 testGrid(backwardPass, smallCases(grid), [syncConfiguration], "without await", file);
-testGrid(backwardPass, residentCases(grid), [residentConfiguration], "on resident tensors", file);
+testGrid(backwardPass, residentCases(grid), residentConfigurations, "on resident tensors", file);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { engineConfigurations, residentConfiguration, syncConfiguration } from "./backends.ts";
+import { engineConfigurations, residentConfigurations, syncConfiguration } from "./backends.ts";
 import { grid, gridNames, residentCases, smallCases } from "./grid.ts";
 import { forwardPass, testGrid } from "./run_grid.ts";
 
@@ -11,4 +11,4 @@ Deno.test("every case of the grid has a name of its own", () => {
 
 testGrid(forwardPass, grid, engineConfigurations, "on every build", file);
 testGrid(forwardPass, smallCases(grid), [syncConfiguration], "without await", file);
-testGrid(forwardPass, residentCases(grid), [residentConfiguration], "on resident tensors", file);
+testGrid(forwardPass, residentCases(grid), residentConfigurations, "on resident tensors", file);

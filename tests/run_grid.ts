@@ -3,7 +3,7 @@
 import assert, { AssertionError } from "node:assert/strict";
 import { assertClose, rerunLine } from "./assert_close.ts";
 import type { BackwardResult, Configuration, ForwardResult, Session } from "./backends.ts";
-import { openAll } from "./backends.ts";
+import { openAll, variable } from "./backends.ts";
 import { type Case, caseName } from "./case.ts";
 import type { Section } from "./grid.ts";
 import { type Inputs, makeInputs, operandShape } from "./inputs.ts";
@@ -12,9 +12,7 @@ import { type Layout, readOperand, readPacked, type TestTensor } from "./referen
 
 /** The case asked for on the command line, where the environment may be read. */
 export function onlyCase(): string | undefined {
-  const variable = "FLASHTILE_CASE";
-  const { state } = Deno.permissions.querySync({ name: "env", variable });
-  return state === "granted" ? Deno.env.get(variable) : undefined;
+  return variable("FLASHTILE_CASE");
 }
 
 /** A pass of the library with what it must give. */

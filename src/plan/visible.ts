@@ -6,6 +6,20 @@ export function visibleKeys(span: SequenceSpan, i: number): [begin: number, end:
   return [Math.max(0, i + span.low), Math.min(span.lengthK, i + span.high + 1)];
 }
 
+/** Σ of `i + shift`, held between `least` and `most`, over the rows. */
+function clampedSum(
+  shift: number,
+  rowBegin: number,
+  rowEnd: number,
+  least: number,
+  most: number,
+): number {
+  const within = (n: number) => Math.max(0, Math.min(rowEnd - rowBegin, n));
+  const below = within(least - shift - rowBegin), above = within(rowEnd - (most - shift));
+  const from = rowBegin + below, to = rowEnd - above; // rows where neither bound holds
+  return below * least + above * most + (to - from) * ((from + to - 1) / 2 + shift);
+}
+
 /** Number of visible (query, key) pairs in a rectangle. */
 export function visiblePairs(
   span: SequenceSpan,
@@ -14,12 +28,10 @@ export function visiblePairs(
   keyBegin: number,
   keyEnd: number,
 ): number {
-  let pairs = 0;
-  for (let i = rowBegin; i < rowEnd; i++) {
-    const [begin, end] = visibleKeys(span, i);
-    pairs += Math.max(0, Math.min(end, keyEnd) - Math.max(begin, keyBegin));
-  }
-  return pairs;
+  const least = Math.max(0, keyBegin), most = Math.min(keyEnd, span.lengthK);
+  if (rowEnd <= rowBegin || most <= least || span.high < span.low) return 0;
+  return clampedSum(span.high + 1, rowBegin, rowEnd, least, most) -
+    clampedSum(span.low, rowBegin, rowEnd, least, most);
 }
 
 /**

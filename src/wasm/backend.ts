@@ -20,6 +20,7 @@ import { bits, type DType, type TensorData } from "../dtype.ts";
 import { explainPlan, type Explanation } from "../explain.ts";
 import type { MergePart, MergeShape } from "../merge.ts";
 import { type Plan, planAttention } from "../plan/plan.ts";
+import { wasmMs } from "../plan/crossover.ts";
 import type { AttentionProblem, Views } from "../problem.ts";
 import { resultSpecs } from "../results.ts";
 import type { WasmTarget } from "../target.ts";
@@ -109,6 +110,10 @@ export class WasmBackend implements Backend {
 
   merge(parts: readonly MergePart[], shape: MergeShape): ResultView[] {
     return mergeParts(this.#memory, this.#kernels, parts, shape);
+  }
+
+  estimate(problem: AttentionProblem): number {
+    return wasmMs(problem, this.target);
   }
 
   explain(problem: AttentionProblem, reason: string): Explanation {

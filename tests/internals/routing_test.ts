@@ -51,6 +51,9 @@ class StubGpu implements Backend {
   explain(...[problem, reason]: Parameters<Backend["explain"]>) {
     return explainPlan(planAttention(problem, wasmTarget(1)), problem, `${reason}, told by it`, 0);
   }
+  estimate(): number {
+    return 1;
+  }
   synchronize(): Promise<void> {
     this.asked.push("synchronize");
     return Promise.resolve();
@@ -65,7 +68,15 @@ const x: HostTensor = plainTensor(1, [1, 4, 2, 8]);
 /** An engine on a stub, and a tensor there. */
 function gpuEngine() {
   const gpu = new StubGpu();
-  const engine = new Engine({ threads: 1 }, gpu, "a stub was given");
+  const source = {
+    backend: gpu,
+    reason: "a stub was given",
+    looked: true,
+    find: () => Promise.resolve(),
+    renew: () => Promise.resolve(),
+    dispose: () => {},
+  };
+  const engine = new Engine({ threads: 1, backend: "webgpu" }, source);
   const resident = engine.tensor(x.data, x.shape);
   gpu.asked.length = 0;
   return { gpu, engine, resident };

@@ -1,0 +1,113 @@
+// From products to scores: what each feature does to the pairs of a tile, in the order of the feature table.
+// The same text serves forward and dQ, whose rows are queries, and dK/dV, whose rows are keys.
+import { biasReader } from "./features/bias.ts";
+import { ifAnySees, MASK, VOTE } from "./features/mask.ts";
+import { SOFTCAP } from "./features/softcap.ts";
+import { declare } from "./storage.ts";
+import { each, LOG2E, SENTINELS } from "./text.ts";
+import type { Geometry } from "./tile.ts";
+import type { Variant } from "./variant.ts";
+
+/** What the score features of a variant need outside of `main`. `bias`: the binding that is free for it. */
+export function scoreDeclarations(v: Variant, bindings: { tables: number; bias: number }): string {
+  return [
+    SENTINELS,
+    declare(bindings.tables, "tables", "u32"),
+    v.softcap ? SOFTCAP : "",
+    v.bias ? biasReader(bindings.bias, v.bias) : "",
+    v.mask ? MASK : "",
+    v.mask ? VOTE : "",
+  ].join("\n");
+}
+
+/** Factor of q as it is staged: scores come out in log2 units, or as what softcap takes. */
+export function stagedScale({ softcap }: Variant): string {
+  return softcap ? "(U.scale / U.softcap)" : `(U.scale * ${LOG2E})`;
+}
+
+/** Which axis of the tile the queries are on. */
+export type Side = "rows are queries" | "rows are keys";
+
+const BROADCAST = (v: Variant) =>
+  [v.bias && "bias", v.mask && "mask"].filter((name) => name !== undefined && name !== false) as (
+    | "bias"
+    | "mask"
+  )[];
+
+/** Element of bias or mask: the share of row i of the tile, once a workgroup. Batch b is in `batch`. */
+export function rowShares(g: Geometry, v: Variant, side: Side): string {
+  return BROADCAST(v).map((name) =>
+    each(
+      g.tm,
+      (i) =>
+        side === "rows are queries"
+          ? `  let ${name}_r${i} = ${name}_row(batch, head${i}, query${i});`
+          : `  let ${name}_r${i} = ${name}_row(batch, 0u, 0u) + key${i} * U.${name}_column;`,
+    )
+  ).join("\n");
+}
+
+/** ... and the share of the columns, once a tile. */
+export function columnShares(g: Geometry, v: Variant, side: Side): string {
+  return BROADCAST(v).map((name) =>
+    each(
+      g.jv,
+      (n) =>
+        side === "rows are queries"
+          ? `  let ${name}_c${n} = key_${n} * U.${name}_column;`
+          : `  let ${name}_c${n} = head_${n} * U.${name}_head + query_${n} * U.${name}_row;`,
+    )
+  ).join("\n");
+}
+
+/** Runs `body` where the mask lets some pair of the tile through; `exists`: pairs that are there at all. */
+export function maskTile(
+  g: Geometry,
+  v: Variant,
+  exists: (i: number, n: number) => string,
+  body: string,
+): string {
+  if (!v.mask) return body;
+  const seen = each(
+    g.tm,
+    (i) =>
+      each(
+        g.jv,
+        (n) => `  let seen${i}_${n} = mask4(vec4<u32>(mask_r${i}) + mask_c${n}) & ${exists(i, n)};`,
+      ),
+  );
+  const names = Array.from(
+    { length: g.tm * g.jv },
+    (_, n) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`,
+  );
+  return `${seen}\n${ifAnySees(names.join(" || "), body)}`;
+}
+
+/**
+ * Turns the product in `s` into the score of pairs (row i, column vector n); declares `hide`, and with
+ * `gradient` also `slope` = d(score) / d(product). `absent`: columns that are not there.
+ */
+export function scoreOfPairs(
+  v: Variant,
+  s: string,
+  i: number,
+  n: number,
+  gradient: boolean,
+  absent?: string,
+): string {
+  // what bias holds for rows that are not there could be anything
+  const hides = [v.bias && "is_hole(b)", v.bias && absent, v.mask && `!seen${i}_${n}`]
+    .filter(Boolean);
+  return [
+    v.softcap && gradient ? `    let slope = tanh_slope4(${s});` : "",
+    v.softcap ? `    ${s} = tanh4(${s}) * (U.softcap * ${LOG2E});` : "",
+    v.bias ? `    let b = bias4(vec4<u32>(bias_r${i}) + bias_c${n});` : "",
+    v.bias ? `    ${s} += b * ${LOG2E};` : "",
+    hides.length ? `    let hide = ${hides.map((h) => `(${h})`).join(" | ")};` : "",
+  ].filter(Boolean).join("\n");
+}
+
+/** Whether `scoreOfPairs` declares `hide`. */
+export function hidesPairs(v: Variant): boolean {
+  return v.bias !== undefined || v.mask;
+}

@@ -1,0 +1,100 @@
+// Storage buffers: how operands are declared, read and written. Arithmetic is f32; 16-bit values are
+// widened as they are read. A kind that is `scalar` takes any column count and any alignment; the others
+// read four columns at once and need both to be multiples of four elements.
+import { each } from "./text.ts";
+
+/** How an operand is stored. */
+export interface StorageKind {
+  readonly dtype: "f32" | "f16" | "bf16";
+  readonly scalar: boolean;
+}
+
+/** f32 in vec4: what kernels write and scratch holds, when columns come in fours. */
+export const VECTORS: StorageKind = { dtype: "f32", scalar: false };
+
+/** A short name, part of a variant's key. */
+export function kindName({ dtype, scalar }: StorageKind): string {
+  return scalar ? `${dtype}s` : dtype;
+}
+
+function elementType({ dtype, scalar }: StorageKind): string {
+  if (dtype === "f32") return scalar ? "f32" : "vec4<f32>";
+  return scalar ? "u32" : "vec2<u32>";
+}
+
+/** Binds a buffer. */
+export function declare(
+  binding: number,
+  name: string,
+  type: string,
+  access: "read" | "read_write" = "read",
+): string {
+  return `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${type}>;`;
+}
+
+const WIDEN = {
+  // unpack2x16float keeps subnormals where a decoder made by hand would lose them (SwiftShader)
+  f16: (word: string) => `unpack2x16float(${word})`,
+  bf16: (word: string) => `bitcast<vec2<f32>>(vec2<u32>(${word} << 16u, ${word} & 0xffff0000u))`,
+};
+
+/** `fn <name>_at(i)`: one element. The buffer must be of a scalar kind. */
+export function elementReader(name: string, { dtype }: StorageKind): string {
+  const body = dtype === "f32"
+    ? `return ${name}[i];`
+    : `let w = ${WIDEN[dtype](`${name}[i >> 1u]`)}; return select(w.x, w.y, (i & 1u) == 1u);`;
+  return `fn ${name}_at(i: u32) -> f32 { ${body} }`;
+}
+
+/**
+ * Binds an operand of rows and defines `fn load_<name>(at, c)`: columns 4c .. 4c+3 of the row that begins
+ * at element `at`. Scalar kinds give 0 past `columns`, the others must not be asked for those.
+ */
+export function rowsReader(
+  binding: number,
+  name: string,
+  kind: StorageKind,
+  columns: string,
+): string {
+  const text = [declare(binding, name, elementType(kind))];
+  if (kind.scalar) {
+    text.push(
+      elementReader(name, kind),
+      `fn load_${name}(at: u32, c: u32) -> vec4<f32> {
+  var x = vec4<f32>(0.0); let i = at + 4u * c;
+${each(4, (e) => `  if (4u * c + ${e}u < ${columns}) { x[${e}] = ${name}_at(i + ${e}u); }`)}
+  return x;
+}`,
+    );
+  } else if (kind.dtype === "f32") {
+    text.push(
+      `fn load_${name}(at: u32, c: u32) -> vec4<f32> { return ${name}[(at >> 2u) + c]; }`,
+    );
+  } else {
+    text.push(`fn load_${name}(at: u32, c: u32) -> vec4<f32> {
+  let w = ${name}[(at >> 2u) + c];
+  return vec4<f32>(${WIDEN[kind.dtype]("w.x")}, ${WIDEN[kind.dtype]("w.y")});
+}`);
+  }
+  return text.join("\n");
+}
+
+/** Binds a result in f32 and defines `fn store_<name>(at, c, x)`; columns past `columns` are dropped. */
+export function rowsWriter(
+  binding: number,
+  name: string,
+  scalar: boolean,
+  columns: string,
+): string {
+  const kind: StorageKind = { dtype: "f32", scalar };
+  const body = scalar
+    ? each(
+      4,
+      (e) => `  if (4u * c + ${e}u < ${columns}) { ${name}[at + 4u * c + ${e}u] = x[${e}]; }`,
+    )
+    : `  if (4u * c < ${columns}) { ${name}[(at >> 2u) + c] = x; }`;
+  return `${declare(binding, name, elementType(kind), "read_write")}
+fn store_${name}(at: u32, c: u32, x: vec4<f32>) {
+${body}
+}`;
+}

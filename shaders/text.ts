@@ -1,0 +1,24 @@
+// Writing WGSL: repetition, and what every kernel says in the same words.
+
+/** `each(n, line)`: the lines line(0) .. line(n - 1). */
+export function each(n: number, line: (index: number) => string): string {
+  return Array.from({ length: n }, (_, index) => line(index)).join("\n");
+}
+
+/** Components of a vec4. */
+export const XYZW = ["x", "y", "z", "w"] as const;
+
+/** Numbers as WGSL writes them; scores are kept in log2 units, so that softmax is exp2. */
+export const LOG2E = "1.4426950408889634";
+/** Back from log2 units. */
+export const LN2 = "0.6931471805599453";
+
+/** Score of a hidden pair, and the first row maximum: exp2(HIDDEN - FLOOR) is 0 without a select. */
+export const SENTINELS = `const HIDDEN: f32 = -1e30;
+const FLOOR: f32 = -5e29;`;
+
+/** Drops empty lines and trailing blanks. */
+export function tidy(text: string): string {
+  return text.split("\n").map((line) => line.trimEnd()).filter((line) => line !== "").join("\n") +
+    "\n";
+}

@@ -1,0 +1,319 @@
+// The WebGPU backend: tensors in GPU buffers, plans as dispatches, one read-back a call.
+import type { AbortSignalLike } from "../abort.ts";
+import {
+  type Backend,
+  type BackendResult,
+  callName,
+  checkLive,
+  disposedError,
+  type MemoryUse,
+  type RunOptions,
+} from "../backend.ts";
+import { bits, BYTES, type DType, type TensorData } from "../dtype.ts";
+import { DeviceLostError } from "../errors.ts";
+import type { Explanation } from "../explain.ts";
+import type { MergePart, MergeShape } from "../merge.ts";
+import { count } from "../operand.ts";
+import { webGpuMs } from "../plan/crossover.ts";
+import { planWebGpu } from "../plan/plan_webgpu.ts";
+import type { AttentionProblem, Views } from "../problem.ts";
+import { hostResult, mergeSpecs, type ResultSpec, resultSpecs } from "../results.ts";
+import type { WebGpuTarget } from "../target.ts";
+import type { HostTensor, Tensor } from "../tensor.ts";
+import { type GpuBuffer, type GpuComputePass, MAP_READ } from "./api.ts";
+import { GpuCall } from "./call.ts";
+import type { OpenDevice } from "./device.ts";
+import { explainGpu } from "./explain.ts";
+import { GpuMemory } from "./memory.ts";
+import { mergeSteps } from "./merge.ts";
+import { Pipelines } from "./pipelines.ts";
+import { Recording } from "./submit.ts";
+import type { Step } from "./steps.ts";
+import { GpuTensor, type Home, upload } from "./tensors.ts";
+
+/** How a GPU backend is made. */
+export interface GpuSettings {
+  readonly memoryBudget: number;
+  /** Check every submission for validation errors, which costs a wait. */
+  readonly debug: boolean;
+}
+
+/** A result with its buffer and, when the caller wants it in host memory, with that. */
+interface Made {
+  readonly spec: ResultSpec;
+  readonly buffer: GpuBuffer;
+  readonly tensor: GpuTensor | undefined;
+}
+
+/** The GPU backend. */
+export class WebGpuBackend implements Backend {
+  readonly name = "webgpu";
+  readonly open: OpenDevice;
+  readonly #settings: GpuSettings;
+  readonly #home: Home;
+  readonly #memory: GpuMemory;
+  readonly #pipelines: Pipelines;
+  #tail: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  constructor(open: OpenDevice, settings: GpuSettings) {
+    this.open = open;
+    this.#settings = settings;
+    this.#memory = new GpuMemory(open.device, open.target.limits.buffer, settings.memoryBudget);
+    this.#home = { open, memory: this.#memory };
+    this.#pipelines = new Pipelines(open.device);
+  }
+
+  /** What the device can do. */
+  get target(): WebGpuTarget {
+    return this.open.target;
+  }
+
+  get memory(): MemoryUse {
+    return this.#memory.use;
+  }
+
+  /** Why the device went away; undefined while it is there. */
+  get lost(): string | undefined {
+    return this.open.lost;
+  }
+
+  tensor(data: TensorData, shape: readonly number[], dtype: DType): Tensor {
+    const tensor = new GpuTensor(this.#home, shape, dtype);
+    upload(this.#home, tensor.buffer, 0, bits(data));
+    return tensor;
+  }
+
+  /** A tensor in a buffer that the caller owns. */
+  wrap(buffer: GpuBuffer, shape: readonly number[], dtype: DType, byteOffset: number): Tensor {
+    return new GpuTensor(this.#home, shape, dtype, { buffer, byteOffset });
+  }
+
+  owns(tensor: Tensor): boolean {
+    return tensor instanceof GpuTensor && tensor.livesOn(this.open);
+  }
+
+  estimate(problem: AttentionProblem): number {
+    return webGpuMs(problem, this.target, this.open.readBackMs);
+  }
+
+  explain(problem: AttentionProblem, reason: string): Explanation {
+    return explainGpu(planWebGpu(problem, this.target), problem, this.target, reason);
+  }
+
+  #make(specs: readonly ResultSpec[]): Made[] {
+    const made: Made[] = [];
+    try {
+      for (const spec of specs) {
+        const bytes = count(spec.shape) * BYTES[spec.dtype];
+        const tensor = spec.resident
+          ? new GpuTensor(this.#home, spec.shape, spec.dtype)
+          : undefined;
+        made.push({ spec, buffer: tensor?.buffer ?? this.#memory.take(bytes), tensor });
+      }
+    } catch (error) {
+      this.#release(made, true);
+      throw error;
+    }
+    return made;
+  }
+
+  /** Gives back the buffers of host results, and of all results when the call failed. */
+  #release(made: readonly Made[], failed: boolean): void {
+    for (const { buffer, tensor } of made) {
+      if (!tensor) this.#memory.give(buffer);
+      else if (failed) tensor.dispose();
+    }
+  }
+
+  /** Calls begin in their order; what they wait for is the device. */
+  async run(
+    problem: AttentionProblem,
+    views: Views,
+    { signal }: RunOptions,
+  ): Promise<readonly BackendResult[]> {
+    const before = this.#tail;
+    let resolve!: () => void;
+    this.#tail = new Promise<void>((done) => resolve = done);
+    await before;
+    try {
+      const action = callName(problem);
+      if (this.#disposed) throw disposedError(action);
+      checkLive(views, action);
+      return await this.#run(problem, views, `Cannot run ${action}`, signal);
+    } finally {
+      if (this.#disposed) this.#memory.dispose();
+      resolve();
+    }
+  }
+
+  async #run(
+    problem: AttentionProblem,
+    views: Views,
+    action: string,
+    signal: AbortSignalLike | undefined,
+  ): Promise<BackendResult[]> {
+    if (this.lost) throw new DeviceLostError(action, this.lost);
+    const plan = planWebGpu(problem, this.target);
+    const made = this.#make(resultSpecs(problem, views));
+    let call: GpuCall | undefined;
+    try {
+      if (plan.windows.length === 0) this.#fillEmpty(problem, made);
+      else {
+        call = new GpuCall(this.#home, problem, plan, views, made);
+        await this.#submit(call, call.steps(), action, signal);
+      }
+      const results = await this.#collect(made, action);
+      await this.#memory.settle();
+      if (this.#disposed) throw disposedError(callName(problem));
+      this.#release(made, false);
+      return results;
+    } catch (error) {
+      this.#release(made, true);
+      if (this.lost && !(error instanceof DeviceLostError)) {
+        throw new DeviceLostError(action, this.lost);
+      }
+      throw error;
+    } finally {
+      call?.dispose();
+    }
+  }
+
+  async #submit(
+    call: GpuCall,
+    steps: readonly Step[],
+    action: string,
+    signal: AbortSignalLike | undefined,
+  ): Promise<void> {
+    const { device } = this.open;
+    await this.open.whileAlive(
+      this.#pipelines.prepare(steps.map(({ kernel }) => kernel)),
+      action,
+    );
+    signal?.throwIfAborted();
+    if (this.#settings.debug) device.pushErrorScope("validation");
+    const recording = new Recording(
+      this.open,
+      this.#pipelines,
+      steps,
+      (bytes) => call.scratch(bytes),
+    );
+    const clearing = call.clear(() => device.createCommandEncoder());
+    if (clearing) device.queue.submit([clearing.finish()]);
+    const submitted = recording.submit(action, signal);
+    if (this.#settings.debug) {
+      // what is submitted later, after a wait, is seen by the uncaptured handler only
+      const error = await device.popErrorScope();
+      if (error) throw new Error(`${action}: the GPU rejected it: ${error.message}`);
+    }
+    await submitted;
+  }
+
+  /** Results where no key meets a query: zeros, and lse of minus infinity. */
+  #fillEmpty({ pass }: AttentionProblem, made: readonly Made[]): void {
+    for (const { spec, buffer } of made) {
+      const n = Math.ceil(count(spec.shape) * BYTES[spec.dtype] / 4);
+      const values = new Float32Array(n);
+      if (pass === "forward" && spec.name === "lse") values.fill(-Infinity);
+      if (n > 0) this.open.device.queue.writeBuffer(buffer, 0, values);
+    }
+  }
+
+  /** Brings host results home, all in one read-back. */
+  async #collect(made: readonly Made[], action: string): Promise<BackendResult[]> {
+    const home = made.filter(({ tensor }) => !tensor);
+    const hosts = new Map<Made, HostTensor>();
+    if (home.length > 0) {
+      const sizes = home.map(({ spec }) => {
+        return Math.ceil(count(spec.shape) * BYTES[spec.dtype] / 16) * 16;
+      });
+      const staging = this.#memory.take(Math.max(16, sizes.reduce((a, b) => a + b, 0)), true);
+      try {
+        const encoder = this.open.device.createCommandEncoder();
+        let at = 0;
+        home.forEach(({ buffer }, n) => {
+          if (sizes[n] > 0) encoder.copyBufferToBuffer(buffer, 0, staging, at, sizes[n]);
+          at += sizes[n];
+        });
+        this.open.device.queue.submit([encoder.finish()]);
+        await this.open.whileAlive(staging.mapAsync(MAP_READ), action);
+        const range = staging.getMappedRange();
+        at = 0;
+        home.forEach((result, n) => {
+          const host = hostResult(result.spec), target = bits(host.data);
+          const Values = target.constructor as Float32ArrayConstructor;
+          target.set(new Values(range, at, target.length));
+          hosts.set(result, host);
+          at += sizes[n];
+        });
+        staging.unmap();
+      } finally {
+        this.#memory.give(staging);
+      }
+    }
+    return made.map((result) => ({
+      name: result.spec.name,
+      tensor: result.tensor ?? hosts.get(result)!,
+    }));
+  }
+
+  /**
+   * Records a call into a pass of the caller's; results are resident. Its scratch is not used again: nobody
+   * knows when the pass is submitted.
+   */
+  encode(pass: GpuComputePass, problem: AttentionProblem, views: Views): BackendResult[] {
+    const action = `Cannot run ${callName(problem)}`;
+    if (this.#disposed) throw disposedError(callName(problem));
+    if (this.lost) throw new DeviceLostError(action, this.lost);
+    const plan = planWebGpu(problem, this.target);
+    const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
+    const made = this.#make(specs);
+    if (plan.windows.length === 0) this.#fillEmpty(problem, made);
+    else {
+      const call = new GpuCall(this.#home, problem, plan, views, made);
+      const steps = call.steps();
+      call.requireOnePass();
+      new Recording(this.open, this.#pipelines, steps, (bytes) => call.scratch(bytes))
+        .recordInto(pass);
+    }
+    return made.map(({ spec, tensor }) => ({ name: spec.name, tensor: tensor! }));
+  }
+
+  merge(parts: readonly MergePart[], shape: MergeShape): BackendResult[] {
+    if (this.lost) throw new DeviceLostError("Cannot run mergeAttention", this.lost);
+    const specs = mergeSpecs(shape, parts[0]).map((spec) => ({ ...spec, resident: true }));
+    const made = this.#make(specs), scratch: GpuBuffer[] = [];
+    const take = (bytes: number) => {
+      scratch.push(this.#memory.take(bytes));
+      return scratch[scratch.length - 1];
+    };
+    try {
+      const steps = mergeSteps(this.#home, parts, shape, made, take);
+      const recording = new Recording(this.open, this.#pipelines, steps, take);
+      const encoder = this.open.device.createCommandEncoder(), pass = encoder.beginComputePass();
+      recording.recordInto(pass);
+      pass.end();
+      this.open.device.queue.submit([encoder.finish()]);
+    } catch (error) {
+      this.#release(made, true);
+      throw error;
+    } finally {
+      for (const buffer of scratch) this.#memory.give(buffer);
+    }
+    return made.map(({ spec, tensor }) => ({ name: spec.name, tensor: tensor! }));
+  }
+
+  async synchronize(): Promise<void> {
+    await this.#tail;
+    const { queue } = this.open.device;
+    if (!this.lost) {
+      await this.open.whileAlive(queue.onSubmittedWorkDone(), "Cannot synchronize");
+    }
+  }
+
+  /** Gives scratch back. A device of the engine's own goes with it; see engine.ts. */
+  dispose(): void {
+    this.#disposed = true;
+    this.#memory.dispose();
+  }
+}

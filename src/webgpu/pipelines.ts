@@ -1,0 +1,112 @@
+// Pipelines by variant. Bind group layouts are explicit and read off the shader text, so that two variants with
+// the same bindings share one, and groups can be made without asking the pipeline.
+import { COMPUTE_STAGE, type GpuDevice } from "./api.ts";
+
+/** A kernel that a step runs: its key, and its text when it has to be made. */
+export interface Kernel {
+  readonly key: string;
+  code(): string;
+}
+
+/** A pipeline with what binding needs. */
+export interface Pipeline {
+  readonly pipeline: object;
+  readonly layout: object;
+  /** Binding numbers of its storage buffers. */
+  readonly storage: readonly number[];
+}
+
+const BINDING =
+  /@binding\((\d+)\) var<(uniform|storage), ?(read_write|read)?>|@binding\((\d+)\) var<uniform>/g;
+
+/** Bindings of a shader, as a layout wants them. */
+function entriesOf(code: string): { binding: number; type: string }[] {
+  return [...code.matchAll(BINDING)].map(([, storage, , access, uniform]) => ({
+    binding: Number(storage ?? uniform),
+    type: uniform !== undefined
+      ? "uniform"
+      : access === "read_write"
+      ? "storage"
+      : "read-only-storage",
+  }));
+}
+
+/** The pipelines of a device. */
+export class Pipelines {
+  readonly #device: GpuDevice;
+  readonly #made = new Map<string, Pipeline>();
+  readonly #coming = new Map<string, Promise<Pipeline>>();
+  readonly #layouts = new Map<string, { group: object; pipeline: object }>();
+
+  constructor(device: GpuDevice) {
+    this.#device = device;
+  }
+
+  /** Number of pipelines made so far. */
+  get count(): number {
+    return this.#made.size;
+  }
+
+  #layout(entries: { binding: number; type: string }[]): { group: object; pipeline: object } {
+    const key = entries.map(({ binding, type }) => `${binding} ${type}`).join();
+    let layout = this.#layouts.get(key);
+    if (!layout) {
+      const group = this.#device.createBindGroupLayout({
+        entries: entries.map(({ binding, type }) => ({
+          binding,
+          visibility: COMPUTE_STAGE,
+          buffer: { type, hasDynamicOffset: type === "uniform" },
+        })),
+      });
+      const pipeline = this.#device.createPipelineLayout({ bindGroupLayouts: [group] });
+      this.#layouts.set(key, layout = { group, pipeline });
+    }
+    return layout;
+  }
+
+  #descriptor({ key, code }: Kernel): { descriptor: object; rest: Omit<Pipeline, "pipeline"> } {
+    const text = code(), entries = entriesOf(text), layout = this.#layout(entries);
+    const module = this.#device.createShaderModule({ code: text, label: key });
+    return {
+      descriptor: { label: key, layout: layout.pipeline, compute: { module, entryPoint: "main" } },
+      rest: {
+        layout: layout.group,
+        storage: entries.filter(({ type }) => type !== "uniform").map(({ binding }) => binding),
+      },
+    };
+  }
+
+  /** A pipeline, made now if it has to be: for calls that may not wait. */
+  get(kernel: Kernel): Pipeline {
+    let made = this.#made.get(kernel.key);
+    if (!made) {
+      const { descriptor, rest } = this.#descriptor(kernel);
+      made = { pipeline: this.#device.createComputePipeline(descriptor), ...rest };
+      this.#made.set(kernel.key, made);
+    }
+    return made;
+  }
+
+  /** Makes the pipelines that are missing, all at the same time. */
+  async prepare(kernels: readonly Kernel[]): Promise<void> {
+    const missing = kernels.filter(({ key }) => !this.#made.has(key));
+    if (missing.length > 0) await Promise.all(missing.map((kernel) => this.#make(kernel)));
+  }
+
+  #make(kernel: Kernel): Promise<Pipeline> {
+    const { key } = kernel;
+    let coming = this.#coming.get(key);
+    if (!coming) {
+      const { descriptor, rest } = this.#descriptor(kernel);
+      coming = this.#device.createComputePipelineAsync(descriptor).then((pipeline) => {
+        const made = { pipeline, ...rest };
+        this.#made.set(key, made);
+        return made;
+      }, (error) => {
+        throw new Error(`The GPU did not take the kernel "${key}": ${(error as Error).message}`);
+      }).finally(() => this.#coming.delete(key));
+      this.#coming.set(key, coming);
+    }
+    return coming;
+  }
+}
