@@ -150,7 +150,7 @@ ${each(groups - 1, (x) => `      x += sums[${x + 1}][li];`)}
       let head = ${headOf(`${r}u`, v.grouped)}; let query = ${queryOf(`${r}u`, v.grouped)};
       store_out(out_row(batch, head, query) + slot * U.part_rows * U.value_dim, li, x * select(1.0 / l, 0.0, l == 0.0));
       if (li == 0u) {
-        lse[lse_row(batch, head, query) + slot * U.part_rows] = select((m + log2(l)) * ${LN2}, U.neg_inf, l == 0.0);
+        lse[lse_row(batch, head, query) + slot * U.part_rows] = select(fma(m, ${LN2}, log2(l) * ${LN2}), U.neg_inf, l == 0.0);
       }
     }
   }`)
@@ -186,7 +186,7 @@ ${READ_ITEM}
   for (var t = li; t < ${rows * head4}u; t += ${threads}u) {
     let r = t / ${head4}u; let c = t % ${head4}u;
     qs[r][c] = load_q(q_row(batch, ${headOf("r", v.grouped)}, ${queryOf("r", v.grouped)}), c) * ${
-    stagedScale(v)
+    stagedScale(v, "log2")
   };
   }
 ${each(rows, (r) => `  var m${r} = FLOOR; var l${r} = 0.0; var o${r} = vec4<f32>(0.0);`)}

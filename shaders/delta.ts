@@ -1,12 +1,12 @@
 // delta: what the gradient kernels need of each row, once (FlashAttention-2, algorithm 2, line 4).
 //
-//   stats[row] = (lse in log2 units, or 1e30 where the row saw no key, so that P is 0;
+//   stats[row] = (lse, or 1e30 where the row saw no key, so that P is 0;
 //                 rowsum(dOut * out) - dLse)
 //
 // Eight lanes for a row; their partial sums are added in the order of the lanes.
 import { PARAMS, rowFunction } from "./params.ts";
 import { declare, rowsReader, type StorageKind } from "./storage.ts";
-import { each, LOG2E, tidy } from "./text.ts";
+import { each, tidy } from "./text.ts";
 
 const ROWS = 8;
 const LANES = 8;
@@ -51,7 +51,7 @@ ${each(LANES, (x) => `    total += part[slot][${x}];`)}
     let x = lse[lse_row(batch, head, query)];
     let rows = U.length_q * U.group;
     let at = (batch * U.kv_heads + head / U.group) * rows + query * U.group + head % U.group;
-    stats[at] = vec2<f32>(select(x * ${LOG2E}, 1e30, x < -1e29), total);
+    stats[at] = vec2<f32>(select(x, 1e30, x < -1e29), total);
   }
 }`);
 }

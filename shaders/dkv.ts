@@ -4,7 +4,7 @@
 //   dK = 0, dV = 0                                             rows (keys) x block
 //   for each tile of query rows in begin .. end
 //     dPᵀ = V dOutᵀ, Sᵀ = K Qᵀ                                 rows x columns
-//     Pᵀ = exp2(features(Sᵀ) - lse), dSᵀ = Pᵀ (dPᵀ - delta) slope
+//     Pᵀ = exp(features(Sᵀ) - lse), dSᵀ = Pᵀ (dPᵀ - delta) slope
 //     dK += dSᵀ Q, dV += Pᵀ dOut
 //   dk = scale dK, dv = dV
 //
@@ -22,7 +22,7 @@ import {
   stagedScale,
 } from "./score.ts";
 import { declare, rowsReader, rowsWriter } from "./storage.ts";
-import { each, tidy } from "./text.ts";
+import { each, LOG2E, tidy } from "./text.ts";
 import {
   columnIndices,
   dotProducts,
@@ -73,8 +73,13 @@ function probabilities(v: Variant, g: Geometry, withK: boolean): string {
   return each(g.tm, (i) =>
     each(g.jv, (n) =>
       `  {
-${scoreOfPairs(v, `s${i}_${n}`, i, n, withK, `row_${n} >= vec4<u32>(end)`)}
-    let p = exp2(s${i}_${n} - lse_${n});
+${
+        scoreOfPairs(v, `s${i}_${n}`, i, n, "natural", {
+          slope: withK,
+          absent: `row_${n} >= vec4<u32>(end)`,
+        })
+      }
+    let p = exp2((s${i}_${n} - lse_${n}) * ${LOG2E});
 ${keep(`s${i}_${n}`, "p")}
 ${withK ? keep(`dp${i}_${n}`, `p * (dp${i}_${n} - delta_${n})${v.softcap ? " * slope" : ""}`) : ""}
   }`));
@@ -171,8 +176,10 @@ ${tileMemory(g)}
 fn main(${INPUTS}) {
 ${threadPlace(g)}
 ${setUp(v, g, parts, { k: ofK, v: ofV })}
-  let staged_scale = ${stagedScale(v)};
-  for (var r0 = begin; r0 < end; r0 += ${g.columns}u) {
+  let staged_scale = ${stagedScale(v, "natural")};
+  // last rows first: with a causal mask they have the smallest P, and sums that begin small round less
+  for (var left = (end - begin + ${g.columns - 1}u) / ${g.columns}u; left > 0u; left--) {
+  let r0 = begin + (left - 1u) * ${g.columns}u;
 ${statistics(v, g, withK)}
 ${columnShares(g, v, "rows are keys")}
 ${maskTile(g, v, exists, body)}

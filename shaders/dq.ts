@@ -4,7 +4,7 @@
 //   dQ = 0                                                     rows x block
 //   for each tile of keys in begin .. end
 //     dP = dOut Vᵀ, S = Q Kᵀ                                   rows x columns
-//     P = exp2(features(S) - lse), dS = P (dP - delta) slope
+//     P = exp(features(S) - lse), dS = P (dP - delta) slope
 //     dQ += dS K             its last chunk of K is still staged
 //   dq = scale dQ
 import { headOf, INPUTS, queryOf, READ_ITEM, rowAddress } from "./item.ts";
@@ -19,7 +19,7 @@ import {
   stagedScale,
 } from "./score.ts";
 import { declare, rowsReader, rowsWriter } from "./storage.ts";
-import { each, tidy } from "./text.ts";
+import { each, LOG2E, tidy } from "./text.ts";
 import {
   columnIndices,
   dotProducts,
@@ -39,8 +39,8 @@ function scoreGradient(v: Variant, g: Geometry): string {
   return each(g.tm, (i) =>
     each(g.jv, (n) =>
       `  {
-${scoreOfPairs(v, `s${i}_${n}`, i, n, true)}
-    let p = exp2(s${i}_${n} - vec4<f32>(lse${i}));
+${scoreOfPairs(v, `s${i}_${n}`, i, n, "natural", { slope: true })}
+    let p = exp2((s${i}_${n} - vec4<f32>(lse${i})) * ${LOG2E});
     let ds = p * (dp${i}_${n} - vec4<f32>(delta${i}))${v.softcap ? " * slope" : ""};
     dp${i}_${n} = ${hidesPairs(v) ? "select(ds, vec4<f32>(0.0), hide)" : "ds"};
   }`));
@@ -131,7 +131,7 @@ ${tileMemory(g)}
 fn main(${INPUTS}) {
 ${threadPlace(g)}
 ${setUp(v, g)}
-  let staged_scale = ${stagedScale(v)};
+  let staged_scale = ${stagedScale(v, "natural")};
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, "rows are queries")}

@@ -11,7 +11,7 @@ export const ELEMENTWISE_ROW = 16384;
 
 const INPUTS = "@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>";
 const INDEX =
-  `let i = ((U.item_base + wid.y) * ${ELEMENTWISE_ROW}u + wid.x) * ${ELEMENTWISE_THREADS}u + li;`;
+  `let i = (wid.y * ${ELEMENTWISE_ROW}u + U.item_base + wid.x) * ${ELEMENTWISE_THREADS}u + li;`;
 
 /** To the nearest, ties to even; by integers, because pack2x16float may truncate. */
 const ROUND = {

@@ -1,7 +1,8 @@
 // Exact rows: computes rows again whose result is not finite. 0 times NaN is NaN in a matrix product, so a NaN
 // or infinity behind a mask spoils rows of its tile that may not see it; here hidden pairs are skipped, not
 // multiplied by zero, and infinite scores get their limit. Also rows where bias put every score below the
-// range of the fast path. Sixteen rows for a workgroup, most of which find nothing to do and end.
+// range of the fast path. A workgroup goes through many rows, sixteen at a time, and
+// mostly finds nothing to do.
 //
 //   forward  w = softmax of the row                 out = Σ w v      partners are keys
 //   dq       w = dS scale                           dq  = Σ w k      partners are keys
@@ -73,7 +74,7 @@ fn pair_score(batch: u32, kv_head: u32, head: u32, query: u32, key: u32) -> Pair
 function gradientWeight(kind: ExactKind): string {
   return `fn weight(batch: u32, kv_head: u32, row: u32, head: u32, query: u32, key: u32, pair: Pair) -> f32 {
   let x = stats[(batch * U.kv_heads + kv_head) * U.length_q * U.group + row];
-  var p = exp2(pair.score * ${LOG2E} - x.x);
+  var p = exp2((pair.score - x.x) * ${LOG2E});
   // one infinite score: the limit of one that grows without end
   if (is_plus_infinity(pair.score) && is_plus_infinity(x.x)) { p = 1.0; }
   ${
@@ -140,7 +141,7 @@ export function exactVariant(v: Variant): Variant {
   };
 }
 
-/** WGSL of a variant. Dispatch (sixteens of rows or keys, kv heads, batch). */
+/** WGSL of a variant. Dispatch (any number, kv heads, batch). */
 export function exactShader(kind: ExactKind, v: Variant): string {
   const { result, columns, summand } = SUBJECT[kind];
   const forward = kind === "forward", byKey = kind === "dk" || kind === "dv";
@@ -159,6 +160,25 @@ export function exactShader(kind: ExactKind, v: Variant): string {
     : `weight(batch, kv_head, ${partnerRow}, ${headOf(partnerRow, v.grouped)}, ${
       queryOf(partnerRow, v.grouped)
     }, ${byKey ? "row" : "p"}, pair)`;
+  const perRow = THREADS / EXACT_ROWS;
+  const blocks =
+    `var first = wid.x * ${EXACT_ROWS}u; first < count; first += groups.x * ${EXACT_ROWS}u`;
+  // four threads look through a row; where bias may hide all, minus infinity is looked at too
+  const look = (bit: string) =>
+    `    { let n = li / ${perRow}u; let item = first + n;
+    if (item < count) {
+      let at = ${address}; var finite = true;
+      for (var c = li % ${perRow}u; c < columns; c += ${perRow}u) {
+        finite = finite && is_finite(${result}[at + c]);
+      }
+      ${
+      forward
+        ? `let x = lse[lse_row(batch, ${headOf("item", v.grouped)}, ${queryOf("item", v.grouped)})];
+      finite = finite && (is_finite(x)${v.bias ? "" : " || is_minus_infinity(x)"});`
+        : ""
+    }
+      if (!finite) { atomicOr(&found, ${bit}); }
+    } }`;
   return tidy(`${PARAMS}
 ${scoreDeclarations(v, { tables: 1, bias: 8 })}
 ${rowsReader(2, "q", v.kinds.q, "U.head_dim")}
@@ -180,26 +200,24 @@ var<workgroup> bad: u32;
 var<workgroup> shares: array<vec4<f32>, ${THREADS}>;
 var<workgroup> weights: array<vec2<f32>, ${THREADS}>;
 @compute @workgroup_size(${THREADS})
-fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
-  let first = (U.item_base + wid.x) * ${EXACT_ROWS}u; let kv_head = wid.y; let batch = wid.z;
+fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>,
+        @builtin(num_workgroups) groups: vec3<u32>) {
+  let kv_head = wid.y; let batch = wid.z;
   let rows = U.length_q * U.group;
   let count = ${byKey ? "U.length_k" : "rows"}; let partners = ${byKey ? "rows" : "U.length_k"};
   let not_a_number = bitcast<u32>(U.neg_inf) | 0x400000u;
   let columns = U.${columns};
-  for (var t = li; t < ${EXACT_ROWS}u * columns; t += ${THREADS}u) {
-    let item = first + t / columns;
-    if (item < count && !is_finite(${result}[${address} + t % columns])) { atomicOr(&found, 1u << (t / columns)); }
+  // one look at all rows without a barrier: mostly that is all
+  for (${blocks}) {
+${look("1u")}
   }
-  ${
-    forward
-      ? `if (li < ${EXACT_ROWS}u && first + li < count) {
-    let item = first + li; let x = lse[lse_row(batch, ${headOf("item", v.grouped)}, ${
-        queryOf("item", v.grouped)
-      })];
-    if (!is_finite(x)${v.bias ? "" : " && !is_minus_infinity(x)"}) { atomicOr(&found, 1u << li); }
-  }`
-      : ""
-  }
+  workgroupBarrier();
+  if (li == 0u) { bad = atomicLoad(&found); }
+  if (workgroupUniformLoad(&bad) == 0u) { return; }
+  for (${blocks}) {
+  if (li == 0u) { atomicStore(&found, 0u); }
+  workgroupBarrier();
+${look("1u << n")}
   workgroupBarrier();
   if (li == 0u) { bad = atomicLoad(&found); }
   var left = workgroupUniformLoad(&bad);
@@ -233,6 +251,8 @@ ${
       }
       if (c < columns) { ${result}[at + c] = acc; }
     }
+  }
+  workgroupBarrier(); // bad and found are read
   }
 }`);
 }

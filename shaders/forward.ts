@@ -30,6 +30,7 @@ import {
   products,
   scoreRegisters,
   type Source,
+  stageResident,
   sumRegisters,
   threadPlace,
   tileBytes,
@@ -38,9 +39,9 @@ import {
 import { columns4, type Variant } from "./variant.ts";
 
 /** Workgroup bytes of a variant: both tiles, and a maximum for each row and thread column. */
-export function forwardBytes({ tile, mask }: Variant): number {
+export function forwardBytes({ tile, mask, headChunks }: Variant): number {
   const g = geometry(tile);
-  return tileBytes(g) + 4 * g.rows * (g.nx + 1) + (mask ? 8 : 0);
+  return tileBytes(g, headChunks) + 4 * g.rows * (g.nx + 1) + (mask ? 8 : 0);
 }
 
 /** Results of a workgroup. `split`: into slot after slot of partial results. */
@@ -60,7 +61,7 @@ function declarations(v: Variant, g: Geometry, { scalarOut }: ForwardOptions): s
     ...["q", "k", "v", "out", "lse"].map((name) => rowFunction(name as "q")),
     v.bias ? rowFunction("bias") : "",
     v.mask ? rowFunction("mask") : "",
-    tileMemory(g),
+    tileMemory(g, v.headChunks),
     `var<workgroup> rm: array<array<array<f32, ${g.nx + 1}>, ${g.tm}>, ${g.ny}>;`,
   ].join("\n");
 }
@@ -144,7 +145,7 @@ ${
           `    store_out(at, block + tx + ${g.nx * c}u, o${i}_${c} * inverse);`)
       }
     if (tx == 0u && wid.z == 0u) {
-      lse[lse_row(batch, head${i}, query${i}) + slot * U.part_rows] = select((m${i} + log2(l)) * ${LN2}, U.neg_inf, l == 0.0);
+      lse[lse_row(batch, head${i}, query${i}) + slot * U.part_rows] = select(fma(m${i}, ${LN2}, log2(l) * ${LN2}), U.neg_inf, l == 0.0);
     }
   }`)
   }`;
@@ -175,7 +176,7 @@ ${
     each(g.tm, (i) =>
       each(g.jv, (n) =>
         v.softcap || hidesPairs(v)
-          ? `  {\n${scoreOfPairs(v, `s${i}_${n}`, i, n, false)}
+          ? `  {\n${scoreOfPairs(v, `s${i}_${n}`, i, n, "log2")}
 ${hidesPairs(v) ? `    s${i}_${n} = select(s${i}_${n}, vec4<f32>(HIDDEN), hide);` : ""}\n  }`
           : ""))
   }
@@ -187,7 +188,8 @@ ${products(g, "o", "s", keys("v"), { chunks: v.blockChunks, first: "block" })}`;
 fn main(${INPUTS}) {
 ${threadPlace(g)}
 ${setUp(v, g)}
-  let staged_scale = ${stagedScale(v)};
+  let staged_scale = ${stagedScale(v, "log2")};
+${stageResident(g, rows, v.headChunks)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, "rows are queries")}

@@ -57,11 +57,11 @@ export function mergeIntoShader(part: StorageKind, scalarOut: boolean): string {
   const loop = scalarOut
     ? `for (var c = li; c < U.value_dim; c += ${THREADS}u) {
     var old = 0.0; if (U.parts > 0u) { old = out[at + c]; }
-    out[at + c] = a * old + b * load_part(from, c / 4u)[c % 4u];
+    out[at + c] = a * old + b * load_part(source, c / 4u)[c % 4u];
   }`
     : `for (var c = li; c < U.value_dim / 4u; c += ${THREADS}u) {
     var old = vec4<f32>(0.0); if (U.parts > 0u) { old = out[(at >> 2u) + c]; }
-    out[(at >> 2u) + c] = a * old + b * load_part(from, c);
+    out[(at >> 2u) + c] = a * old + b * load_part(source, c);
   }`;
   return tidy(`${PARAMS}
 ${SENTINELS}
@@ -74,7 +74,7 @@ var<workgroup> old_lse: f32;
 @compute @workgroup_size(${THREADS})
 fn main(${INPUTS}) {
   let query = U.item_base + wid.x; let head = wid.y; let batch = wid.z;
-  let at = out_row(batch, head, query); let from = q_row(batch, head, query);
+  let at = out_row(batch, head, query); let source = q_row(batch, head, query);
   let x = part_lse[k_row(batch, head, query)]; let place = lse_row(batch, head, query);
   if (li == 0u) { if (U.parts > 0u) { old_lse = lse[place]; } else { old_lse = U.neg_inf; } }
   let y = workgroupUniformLoad(&old_lse);

@@ -20,9 +20,16 @@ export function scoreDeclarations(v: Variant, bindings: { tables: number; bias: 
   ].join("\n");
 }
 
-/** Factor of q as it is staged: scores come out in log2 units, or as what softcap takes. */
-export function stagedScale({ softcap }: Variant): string {
-  return softcap ? "(U.scale / U.softcap)" : `(U.scale * ${LOG2E})`;
+/**
+ * Units of scores. Forward takes log2 units, so that softmax is exp2. Backward takes natural ones: P = exp(S - lse)
+ * is then a small difference times log2 e, and the rounding of large scores stays out of it.
+ */
+export type Units = "log2" | "natural";
+
+/** Factor of q as it is staged: products are scores, or what softcap takes. */
+export function stagedScale({ softcap }: Variant, units: Units): string {
+  if (softcap) return "(U.scale / U.softcap)";
+  return units === "log2" ? `(U.scale * ${LOG2E})` : "U.scale";
 }
 
 /** Which axis of the tile the queries are on. */
@@ -85,24 +92,25 @@ export function maskTile(
 
 /**
  * Turns the product in `s` into the score of pairs (row i, column vector n); declares `hide`, and with
- * `gradient` also `slope` = d(score) / d(product). `absent`: columns that are not there.
+ * `slope` also that, d(score) / d(product). `absent`: columns that are not there.
  */
 export function scoreOfPairs(
   v: Variant,
   s: string,
   i: number,
   n: number,
-  gradient: boolean,
-  absent?: string,
+  units: Units,
+  { slope = false, absent }: { readonly slope?: boolean; readonly absent?: string } = {},
 ): string {
+  const factor = units === "log2" ? ` * ${LOG2E}` : "";
   // what bias holds for rows that are not there could be anything
   const hides = [v.bias && "is_hole(b)", v.bias && absent, v.mask && `!seen${i}_${n}`]
     .filter(Boolean);
   return [
-    v.softcap && gradient ? `    let slope = tanh_slope4(${s});` : "",
-    v.softcap ? `    ${s} = tanh4(${s}) * (U.softcap * ${LOG2E});` : "",
+    v.softcap && slope ? `    let slope = tanh_slope4(${s});` : "",
+    v.softcap ? `    ${s} = tanh4(${s}) * (U.softcap${factor});` : "",
     v.bias ? `    let b = bias4(vec4<u32>(bias_r${i}) + bias_c${n});` : "",
-    v.bias ? `    ${s} += b * ${LOG2E};` : "",
+    v.bias ? `    ${s} += b${factor};` : "",
     hides.length ? `    let hide = ${hides.map((h) => `(${h})`).join(" | ")};` : "",
   ].filter(Boolean).join("\n");
 }

@@ -22,6 +22,8 @@ export interface TileShape {
   readonly chunk: number;
   /** Steps of a product in one turn of its loop. */
   readonly unroll: number;
+  /** Forward: all of Q is staged once, and P has a tile of its own. */
+  readonly resident?: boolean;
 }
 
 /** What follows from a shape. */
@@ -44,19 +46,23 @@ export function geometry(shape: TileShape): Geometry {
   if (![jv, cc].every((n) => Number.isInteger(n) && n > 0) || (nx * ny) % c4 !== 0) {
     throw new RangeError(`no tile of nx ${nx}, ny ${ny}, tn ${tn} and chunk ${chunk}`);
   }
-  const passes = c4 < jv * nx ? jv : 1;
+  const passes = !shape.resident && c4 < jv * nx ? jv : 1;
   return { ...shape, threads: nx * ny, rows: ny * tm, columns: nx * tn, c4, jv, cc, passes };
 }
 
-/** Declares both tiles. */
-export function tileMemory({ c4, tm, ny, nx, tn }: Geometry): string {
-  return `var<workgroup> rt: array<array<array<vec4<f32>, ${c4 + 1}>, ${tm}>, ${ny}>;
+/** Declares the tiles; `chunks` of Q where it is resident. */
+export function tileMemory({ c4, tm, ny, nx, tn, jv, resident }: Geometry, chunks = 1): string {
+  const rows = (name: string, width: number) =>
+    `var<workgroup> ${name}: array<array<array<vec4<f32>, ${width + 1}>, ${tm}>, ${ny}>;`;
+  return `${rows("rt", resident ? chunks * c4 : c4)}
+${resident ? rows("pt", jv * nx) : ""}
 var<workgroup> ct: array<array<array<vec4<f32>, ${c4 + 1}>, ${nx}>, ${tn}>;`;
 }
 
-/** Bytes of both tiles. */
-export function tileBytes({ rows, columns, c4 }: Geometry): number {
-  return 16 * (rows + columns) * (c4 + 1);
+/** Bytes of the tiles. */
+export function tileBytes({ rows, columns, c4, jv, nx, resident }: Geometry, chunks = 1): number {
+  const own = resident ? rows * (chunks * c4 + 1 + jv * nx + 1) : rows * (c4 + 1);
+  return 16 * (own + columns * (c4 + 1));
 }
 
 /** Where this thread stands; kernels begin with it. */
@@ -88,12 +94,17 @@ export function stage(
   tile: "rt" | "ct",
   source: Source,
   c0: string,
-  { skip = 0, count = tile === "rt" ? g.rows : g.columns }: { skip?: number; count?: number } = {},
+  { skip = 0, count = tile === "rt" ? g.rows : g.columns, into = "" }: {
+    skip?: number;
+    count?: number;
+    /** Column of the tile where the chunk goes. */
+    into?: string;
+  } = {},
 ): string {
   const step = g.threads / g.c4, loads = Math.ceil(count / step);
   const cell = (row: string) =>
     tile === "rt"
-      ? `rt[(${row}) / ${g.tm}u][(${row}) % ${g.tm}u][stage_column]`
+      ? `rt[(${row}) / ${g.tm}u][(${row}) % ${g.tm}u][${into}stage_column]`
       : `ct[(${row}) / ${g.nx}u][(${row}) % ${g.nx}u][stage_column]`;
   const row = (n: number) => n ? `stage_row + ${n * step}u` : "stage_row";
   const factor = source.factor ? ` * ${source.factor}` : "";
@@ -136,13 +147,13 @@ ${each(turn, (u) => scope(u ? `${name} + ${u}u` : name))}
 }
 
 /** acc[i][j] += row i . column j over one staged chunk: tm*tn*4 fma for tm+tn vec4 loads. */
-function rowsDotColumns(g: Geometry, acc: string): string {
+function rowsDotColumns(g: Geometry, acc: string, rowColumn = ""): string {
   const vector = (v: number, x: string) =>
     `vec4<f32>(${[0, 1, 2, 3].map((j) => `b${4 * v + j}.${x}`).join(", ")})`;
   return unrolled(g, g.c4, "d", (d) =>
     [
       each(g.tn, (j) => `      let b${j} = ct[${j}][tx][${d}];`),
-      each(g.tm, (i) => `      let a${i} = rt[ty][${i}][${d}];`),
+      each(g.tm, (i) => `      let a${i} = rt[ty][${i}][${rowColumn}${d}];`),
       ...XYZW.map((x) =>
         [
           each(g.jv, (v) => `      let b_${x}${v} = ${vector(v, x)};`),
@@ -168,15 +179,21 @@ export function dotProducts(
   const zero = each(g.tm, (i) => each(g.jv, (v) => `  ${acc}${i}_${v} = vec4<f32>(0.0);`));
   const body = (c0: string) =>
     `  workgroupBarrier();
-${stage(g, "rt", rows, c0)}
+${g.resident ? "" : stage(g, "rt", rows, c0)}
 ${stage(g, "ct", columns, c0)}
   workgroupBarrier();
-${rowsDotColumns(g, acc)}`;
+${rowsDotColumns(g, acc, g.resident && chunks > 1 ? `${c0} + ` : "")}`;
   if (chunks === 1) return `${zero}\n${body("0u")}`;
   return `${zero}
   for (var c0 = 0u; c0 < ${chunks * g.c4}u; c0 += ${g.c4}u) {
 ${body("c0")}
   }`;
+}
+
+/** Stages all chunks of the rows once, where they stay. */
+export function stageResident(g: Geometry, rows: Source, chunks: number): string {
+  if (!g.resident) return "";
+  return each(chunks, (n) => stage(g, "rt", rows, `${n * g.c4}u`, { into: `${n * g.c4}u + ` }));
 }
 
 /** Declares the accumulators of `dotProducts`. */
@@ -193,7 +210,7 @@ function probabilitiesTimesColumns(g: Geometry, out: string, chunk: number): str
         each(g.cc, (c) => `      let b${j}_${c} = ct[${j}][${x}][tx + ${g.nx * c}u];`)),
       each(g.tm, (i) =>
         each(columns / 4, (v) =>
-          `      let p${i}_${v} = rt[ty][${i}][${x} + ${g.nx * v}u];`)),
+          `      let p${i}_${v} = ${g.resident ? "pt" : "rt"}[ty][${i}][${x} + ${g.nx * v}u];`)),
       each(columns, (j) =>
         each(g.tm, (i) =>
           each(g.cc, (c) => {
@@ -227,7 +244,10 @@ export function products(
             (i) =>
               each(
                 g.jv / g.passes,
-                (v) => `  rt[ty][${i}][tx + ${g.nx * v}u] = ${p}${i}_${pass + v};`,
+                (v) =>
+                  `  ${g.resident ? "pt" : "rt"}[ty][${i}][tx + ${g.nx * v}u] = ${p}${i}_${
+                    pass + v
+                  };`,
               ),
           ),
         );

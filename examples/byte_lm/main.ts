@@ -31,7 +31,11 @@ async function runDemo(options: Options): Promise<void> {
   const text = await loadText(options.file, options.context);
   await Deno.mkdir(options.out, { recursive: true }); // now, rather than failing after the training
   const { backend, threads } = options;
-  const engine = await createEngine({ backend, ...(threads === undefined ? {} : { threads }) });
+  const engine = await createEngine({
+    backend,
+    allowFallbackAdapter: backend === "webgpu", // asked for by name: a software GPU will do
+    ...(threads === undefined ? {} : { threads }),
+  });
   try {
     const random = new Random(options.seed);
     const { layers, heads, kvHeads, dim, context } = options;

@@ -3,12 +3,15 @@
 import { elementBytes, type OperandSpec, rowMajor } from "../operand.ts";
 import type { AttentionProblem } from "../problem.ts";
 
-/** Ranges of sequences, kv heads, queries and keys. */
+/** Ranges of sequences, kv heads, heads of a group, queries and keys. */
 export interface Box {
   readonly batchBegin: number;
   readonly batchEnd: number;
   readonly kvHeadBegin: number;
   readonly kvHeadEnd: number;
+  /** Query heads that share a kv head; fewer than all only where the box has one kv head. */
+  readonly groupBegin: number;
+  readonly groupEnd: number;
   readonly rowBegin: number;
   readonly rowEnd: number;
   readonly keyBegin: number;
@@ -22,92 +25,128 @@ export interface BoxLimits {
   readonly workgroups: number;
 }
 
-type Axis = "batch" | "head" | "row" | "key";
+type Axis = "batch" | "head" | "group" | "row" | "key";
+type Steps = { -readonly [axis in Axis]: number };
 
-/** An operand as boxes see it: the axis of the problem that each of its axes follows. */
+/** Which axes of an operand follow queries, and which keys. */
+type Kind = "query" | "key" | "score";
+
+/** An operand as boxes see it. */
 interface Extent {
   readonly bytes: number;
   readonly strides: readonly number[];
   readonly sizes: readonly number[];
-  readonly axes: readonly (Axis | undefined)[];
+  readonly kind: Kind;
 }
 
-const QUERY: readonly (Axis | undefined)[] = ["batch", "head", "row", undefined];
-const KEY: readonly (Axis | undefined)[] = ["batch", "head", "key", undefined];
-const SCORE: readonly (Axis | undefined)[] = ["batch", "head", "row", "key"];
-
 function extents(problem: AttentionProblem): Extent[] {
-  const { q, k, v, out, dOut, bias, mask } = problem.operands;
+  const { layout, batch, queryHeads, lengthQ, operands, pass } = problem;
+  const { q, k, v, out, lse, dOut, dLse, bias, mask } = operands;
+  const order = layout === "bshd" ? [0, 2, 1, 3] : [0, 1, 2, 3];
   const found: Extent[] = [];
-  const add = (spec: OperandSpec | undefined, axes: readonly (Axis | undefined)[]) => {
+  const add = (spec: OperandSpec | undefined, kind: Kind) => {
     if (!spec) return;
     const { size: sizes, strides } = spec;
-    found.push({ bytes: elementBytes(spec), strides, sizes, axes });
-    // its result or gradient is row-major, and f32 while it is made
-    const order = problem.layout === "bshd" ? [0, 2, 1, 3] : [0, 1, 2, 3];
-    if (axes === SCORE) return;
-    const dense = rowMajor(order.map((axis) => sizes[axis]));
-    const back = order.map((_, axis) => dense[order.indexOf(axis)]);
-    found.push({ bytes: 4, strides: back, sizes, axes });
+    found.push({ bytes: elementBytes(spec), strides, sizes, kind });
   };
-  add(q, QUERY);
-  add(k, KEY);
-  add(v, KEY);
-  add(out, QUERY);
-  add(dOut, QUERY);
-  add(bias, SCORE);
-  add(mask, SCORE);
+  // results and gradients are row-major, and f32 while they are made
+  const addResult = (sizes: readonly number[], kind: Kind, axes: readonly number[] = order) => {
+    const dense = rowMajor(axes.map((axis) => sizes[axis]));
+    const strides = [0, 1, 2, 3].map((axis) => dense[axes.indexOf(axis)]);
+    found.push({ bytes: 4, strides, sizes, kind });
+  };
+  for (const spec of [q, out, dOut, lse, dLse]) add(spec, "query");
+  for (const spec of [k, v]) add(spec, "key");
+  for (const spec of [bias, mask]) add(spec, "score");
+  if (pass === "forward") {
+    addResult([batch, queryHeads, lengthQ, problem.valueDim], "query");
+    addResult([batch, queryHeads, lengthQ, 1], "query", [0, 1, 2, 3]);
+  } else {
+    addResult(q!.size, "query");
+    for (const spec of [k!, v!]) addResult(spec.size, "key");
+    if (bias) addResult(bias.size, "score", [0, 1, 2, 3]);
+  }
   return found;
+}
+
+/** Elements of an axis that a box of these steps holds. */
+function width({ sizes, kind }: Extent, axis: number, step: Steps, group: number): number {
+  if (sizes[axis] === 1) return 1;
+  if (axis === 0) return step.batch;
+  if (axis === 1) return kind === "key" ? step.head : (step.head - 1) * group + step.group;
+  if (axis === 2) return kind === "key" ? step.key : step.row;
+  return kind === "score" ? step.key : sizes[3];
+}
+
+/** The axis to cut: of those that still can be, the one whose steps lie farthest apart. */
+function farthest({ sizes, strides, kind }: Extent, step: Steps): Axis | undefined {
+  const axisOf = (n: number): Axis | undefined =>
+    n === 0
+      ? "batch"
+      : n === 1
+      ? step.head > 1 || kind === "key" ? "head" : "group"
+      : n === 2
+      ? kind === "key" ? "key" : "row"
+      : kind === "score"
+      ? "key"
+      : undefined;
+  return [0, 1, 2, 3].filter((n) => {
+    const axis = axisOf(n);
+    return axis !== undefined && sizes[n] > 1 && step[axis] > 1;
+  }).sort((a, b) => strides[b] - strides[a]).map(axisOf)[0];
+}
+
+/** Sizes of the boxes along each axis. */
+function steps(problem: AttentionProblem, total: Steps, limits: BoxLimits): Steps {
+  const step = { ...total }, group = total.group;
+  const room = limits.storageBinding - limits.offsetAlignment;
+  const cut = (axis: Axis) => step[axis] = Math.ceil(step[axis] / 2);
+  while (step.batch > limits.workgroups) cut("batch");
+  while (step.head * step.group > limits.workgroups) cut(step.head > 1 ? "head" : "group");
+  for (const extent of extents(problem)) {
+    const bytes = () =>
+      extent.bytes * [0, 1, 2, 3].reduce(
+        (sum, n) => sum + (width(extent, n, step, group) - 1) * extent.strides[n],
+        1,
+      );
+    while (bytes() > room) {
+      const axis = farthest(extent, step);
+      if (!axis) {
+        throw new RangeError(
+          `Cannot run attention: a row of ${bytes()} bytes is more than the ${room} bytes that the GPU binds`,
+        );
+      }
+      cut(axis);
+    }
+  }
+  return step;
 }
 
 /** The boxes of a problem: first all keys of a range of queries, then the next queries. */
 export function boxWindows(problem: AttentionProblem, limits: BoxLimits): Box[] {
-  const { batch, kvHeads, lengthQ, lengthK } = problem;
-  const total = { batch, head: kvHeads, row: lengthQ, key: lengthK };
-  const step = { ...total };
+  const { batch, kvHeads, queryHeads, lengthQ, lengthK } = problem;
+  const group = queryHeads / Math.max(1, kvHeads);
+  const total = { batch, head: kvHeads, group, row: lengthQ, key: lengthK };
   if (Object.values(total).some((n) => n === 0)) return [];
-  const all = extents(problem), room = limits.storageBinding - limits.offsetAlignment;
-  const group = problem.queryHeads / kvHeads;
-  const sizeOf = ({ sizes, axes }: Extent, n: number) => {
-    const axis = axes[n];
-    if (!axis || sizes[n] === 1) return sizes[n];
-    return axis === "head" && sizes[n] !== kvHeads ? step.head * group : step[axis];
-  };
-  const cut = (axis: Axis) => step[axis] = Math.ceil(step[axis] / 2);
-  while (step.head > limits.workgroups) cut("head");
-  while (step.batch > limits.workgroups) cut("batch");
-  for (const extent of all) {
-    const size = () =>
-      extent.bytes *
-      [0, 1, 2, 3].reduce((sum, n) => sum + (sizeOf(extent, n) - 1) * extent.strides[n], 1);
-    while (size() > room) {
-      const cuttable = [0, 1, 2, 3].filter((n) => {
-        const axis = extent.axes[n];
-        return axis && extent.sizes[n] > 1 && step[axis] > 1;
-      }).sort((a, b) => extent.strides[b] - extent.strides[a]);
-      if (cuttable.length === 0) {
-        throw new RangeError(
-          `Cannot run attention: a row of ${size()} bytes is more than the ${room} bytes that the GPU binds`,
-        );
-      }
-      cut(extent.axes[cuttable[0]]!);
-    }
-  }
-  const boxes: Box[] = [];
+  const step = steps(problem, total, limits), boxes: Box[] = [];
   for (let b = 0; b < batch; b += step.batch) {
     for (let h = 0; h < kvHeads; h += step.head) {
-      for (let r = 0; r < lengthQ; r += step.row) {
-        for (let k = 0; k < lengthK; k += step.key) {
-          boxes.push({
-            batchBegin: b,
-            batchEnd: Math.min(batch, b + step.batch),
-            kvHeadBegin: h,
-            kvHeadEnd: Math.min(kvHeads, h + step.head),
-            rowBegin: r,
-            rowEnd: Math.min(lengthQ, r + step.row),
-            keyBegin: k,
-            keyEnd: Math.min(lengthK, k + step.key),
-          });
+      for (let g = 0; g < group; g += step.group) {
+        for (let r = 0; r < lengthQ; r += step.row) {
+          for (let k = 0; k < lengthK; k += step.key) {
+            boxes.push({
+              batchBegin: b,
+              batchEnd: Math.min(batch, b + step.batch),
+              kvHeadBegin: h,
+              kvHeadEnd: Math.min(kvHeads, h + step.head),
+              groupBegin: g,
+              groupEnd: Math.min(group, g + step.group),
+              rowBegin: r,
+              rowEnd: Math.min(lengthQ, r + step.row),
+              keyBegin: k,
+              keyEnd: Math.min(lengthK, k + step.key),
+            });
+          }
         }
       }
     }

@@ -58,6 +58,11 @@ export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): Gpu
   const group = problem.queryHeads / Math.max(1, kvHeads);
   const needs = { headDim, valueDim, flops: cost.flops };
   const boxes = boxWindows(problem, target.limits);
+  // dK and dV of a box continue those of boxes before it with other queries or other heads
+  const more = (box: Box) => ({
+    moreKeys: box.keyBegin > 0,
+    moreRows: box.rowBegin > 0 || box.groupBegin > 0,
+  });
   const bias = problem.operands.bias !== undefined;
   if (pass === "backward") {
     const dq = chooseTile("dq", needs, target);
@@ -65,11 +70,10 @@ export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): Gpu
     const dkv = chooseTile("dkv", { ...needs, apart }, target);
     const dbias = bias ? chooseTile("dbias", needs, target) : undefined;
     const windows = boxes.map((box): GpuWindow => {
-      const spans = localSpans(problem, box);
+      const spans = localSpans(problem, box), group = box.groupEnd - box.groupBegin;
       return {
         ...box,
-        moreKeys: box.keyBegin > 0,
-        moreRows: box.rowBegin > 0,
+        ...more(box),
         parts: 1,
         rowItems: forwardItems(box, spans, group, geometry(dq.tile).rows, 1),
         keyItems: keyTileItems(box, spans, group, geometry(dkv.tile).rows),
@@ -77,10 +81,14 @@ export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): Gpu
     });
     return { kernel: "backward", dq, dkv, dbias, windows, cost };
   }
-  const decode = decodeShape({ lengthQ, group, headDim, valueDim }, target);
+  // a decode kernel is made for all rows of a group
+  const whole = boxes.every((box) =>
+    box.rowEnd - box.rowBegin === lengthQ && box.groupEnd - box.groupBegin === group
+  );
+  const decode = whole ? decodeShape({ lengthQ, group, headDim, valueDim }, target) : undefined;
   const forward = decode ? undefined : chooseTile("forward", needs, target);
   const windows = boxes.map((box): GpuWindow => {
-    const spans = localSpans(problem, box);
+    const spans = localSpans(problem, box), group = box.groupEnd - box.groupBegin;
     const heads = (box.batchEnd - box.batchBegin) * (box.kvHeadEnd - box.kvHeadBegin);
     const keys = box.keyEnd - box.keyBegin, rows = (box.rowEnd - box.rowBegin) * group;
     const tile = forward ? geometry(forward.tile).rows : rows;
@@ -88,8 +96,7 @@ export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): Gpu
     const parts = keyParts(tiles, keys, decode ? DECODE_PART : FORWARD_PART, target);
     return {
       ...box,
-      moreKeys: box.keyBegin > 0,
-      moreRows: box.rowBegin > 0,
+      ...more(box),
       parts,
       rowItems: decode
         ? decodeItems(box, spans, parts, decodeBlock(decode))

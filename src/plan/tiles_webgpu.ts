@@ -22,8 +22,11 @@ export interface ChosenTile {
   readonly registers: number;
 }
 
-/** Registers that a thread may use before drivers spill; 255 is the most of NVIDIA's. */
-const REGISTERS = 216;
+/**
+ * Registers that a thread may use before drivers spill; 255 is the most of NVIDIA's. On a software adapter they are
+ * memory anyway; what counts there is how long the text takes to compile.
+ */
+const REGISTERS = { hardware: 216, software: 300 };
 
 const SMALL: TileShape = { nx: 8, ny: 8, tm: 4, tn: 4, chunk: 32, unroll: 1 };
 
@@ -40,7 +43,7 @@ const HARDWARE: readonly TileShape[] = [
  * on lavapipe, forward (1, 8, 1024, 1024, 64): 4x4 6.0 GFLOP/s, 8x4 8.0, 8x8 with nx 4 10.5. Its first launch
  * is compiled for 3 s (SMALL: 0.5 to 1 s), so it is for work that is worth it.
  */
-const SOFTWARE: TileShape = { nx: 4, ny: 8, tm: 8, tn: 8, chunk: 32, unroll: 1 };
+const SOFTWARE: TileShape = { nx: 4, ny: 8, tm: 8, tn: 8, chunk: 32, unroll: 1, resident: true };
 /** Operations of a call from which a software adapter takes the large tile. */
 const SOFTWARE_FLOPS = 1e9;
 
@@ -68,7 +71,7 @@ export interface TileNeeds {
 function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
   if (!target.software) return HARDWARE;
   const worth = kernel === "forward" && needs.flops >= SOFTWARE_FLOPS;
-  return worth ? [SOFTWARE, SMALL] : [SMALL];
+  return worth ? [SOFTWARE, { ...SOFTWARE, resident: false }, SMALL] : [SMALL];
 }
 
 const chunksOf = (dim: number, { chunk }: TileShape): number => Math.ceil(dim / chunk);
@@ -86,10 +89,12 @@ export function chooseTile(
 ): ChosenTile {
   const { headDim, valueDim } = needs, { scores, sums } = SHAPE[kernel];
   const { workgroupBytes, workgroupThreads } = target.limits;
+  const most = REGISTERS[target.software ? "software" : "hardware"];
   let fallback: ChosenTile | undefined;
   for (const tile of candidates(kernel, needs, target)) {
     const g = geometry(tile);
-    const bytes = tileBytes(g) + (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
+    const bytes = tileBytes(g, chunksOf(headDim, tile)) +
+      (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
       (kernel === "dbias" ? 4 * g.threads : 0) + 8; // 8: the vote of masked tiles
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
@@ -100,11 +105,11 @@ export function chooseTile(
       { tile, blockChunks, together, bytes, registers: count }
     );
     if (wastes(headDim, tile) || wastes(valueDim, tile)) continue;
-    if (all <= REGISTERS && !needs.apart) return fits(result, true, all);
+    if (all <= most && !needs.apart) return fits(result, true, all);
     const single = registers(g, scores, sums === 0 ? 0 : result);
-    if (single <= REGISTERS) fallback ??= fits(result, sums < 2, single);
+    if (single <= most) fallback ??= fits(result, sums < 2, single);
     // one block of columns after the other: scores are made again for each
-    const room = REGISTERS - registers(g, scores, 0);
+    const room = most - registers(g, scores, 0);
     const block = Math.max(1, Math.min(result, Math.floor(room / (4 * g.tm * g.cc))));
     fallback ??= fits(block, false, registers(g, scores, block));
   }

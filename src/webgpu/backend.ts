@@ -258,8 +258,8 @@ export class WebGpuBackend implements Backend {
   }
 
   /**
-   * Records a call into a pass of the caller's; results are resident. Its scratch is not used again: nobody
-   * knows when the pass is submitted.
+   * Records a call into a pass of the caller's; results are resident. Nobody knows when the pass is submitted,
+   * so its scratch is kept until the last of its results is disposed of.
    */
   encode(pass: GpuComputePass, problem: AttentionProblem, views: Views): BackendResult[] {
     const action = `Cannot run ${callName(problem)}`;
@@ -271,10 +271,22 @@ export class WebGpuBackend implements Backend {
     if (plan.windows.length === 0) this.#fillEmpty(problem, made);
     else {
       const call = new GpuCall(this.#home, problem, plan, views, made);
-      const steps = call.steps();
-      call.requireOnePass();
-      new Recording(this.open, this.#pipelines, steps, (bytes) => call.scratch(bytes))
-        .recordInto(pass);
+      try {
+        const steps = call.steps();
+        call.requireOnePass();
+        new Recording(this.open, this.#pipelines, steps, (bytes) => call.scratch(bytes))
+          .recordInto(pass);
+      } catch (error) {
+        call.dispose();
+        this.#release(made, true);
+        throw error;
+      }
+      let results = made.length;
+      for (const { tensor } of made) {
+        tensor!.onDispose = () => {
+          if (--results === 0) call.dispose();
+        };
+      }
     }
     return made.map(({ spec, tensor }) => ({ name: spec.name, tensor: tensor! }));
   }

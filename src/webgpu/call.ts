@@ -6,6 +6,7 @@ import { feature } from "../features/table.ts";
 import { count, type View } from "../operand.ts";
 import { type GpuItem, localSpans } from "../plan/items_webgpu.ts";
 import type { GpuPlan, GpuWindow } from "../plan/plan_webgpu.ts";
+import { wantedWorkgroups } from "../plan/tiles_webgpu.ts";
 import type { AttentionProblem, Views } from "../problem.ts";
 import type { ResultSpec } from "../results.ts";
 import type { MaskTensor } from "../tensor.ts";
@@ -18,7 +19,7 @@ import {
   type CallVariant,
   forwardSteps,
   mergeIntoStep,
-  narrowStep,
+  narrowSteps,
   type Step,
   wholeBuffer,
   type WindowPlaces,
@@ -129,7 +130,7 @@ export class GpuCall {
   /** Slots of partial rows, [slot][batch][head][query][column]. */
   #slots(window: GpuWindow, parts: number, columns: number): Slice {
     const rows = window.rowEnd - window.rowBegin;
-    const heads = (window.kvHeadEnd - window.kvHeadBegin) * this.#group;
+    const heads = (window.kvHeadEnd - window.kvHeadBegin) * groupOf(window);
     const batch = window.batchEnd - window.batchBegin;
     const size = parts * batch * heads * rows * columns * 4;
     const strides = [heads * rows * columns, rows * columns, columns, 1] as const;
@@ -175,7 +176,7 @@ export class GpuCall {
     const { offset, strides } = sliceBuffer(undefined as never, 0, mask, where);
     const sizes = [
       window.batchEnd - window.batchBegin,
-      (window.kvHeadEnd - window.kvHeadBegin) * this.#group,
+      (window.kvHeadEnd - window.kvHeadBegin) * groupOf(window),
       window.rowEnd - window.rowBegin,
       window.keyEnd - window.keyBegin,
     ].map((n, axis) => mask.size[axis] === 1 ? 1 : n);
@@ -196,9 +197,10 @@ export class GpuCall {
     const softcap = features.find(({ name }) => name === "softcap");
     const places: WindowPlaces = {
       ...sizes,
-      group: this.#group,
+      group: groupOf(window),
       headDim,
       valueDim,
+      wantedWorkgroups: wantedWorkgroups(this.#home.open.target),
       tables: bound,
       q: this.#slices.of(q!, window, "queries"),
       k: this.#slices.of(k!, window, "keys"),
@@ -209,7 +211,7 @@ export class GpuCall {
         length_q: sizes.lengthQ,
         length_k: sizes.lengthK,
         batch: sizes.batch,
-        group: this.#group,
+        group: groupOf(window),
         kv_heads: sizes.kvHeads,
         head_dim: headDim,
         value_dim: valueDim,
@@ -254,7 +256,7 @@ export class GpuCall {
   #backward(window: GpuWindow): Step[] {
     const { places, rowBase, keyBase } = this.#window(window), { dq, dkv, dbias } = this.#plan;
     const { out, dOut, lse, dLse, bias } = this.#views;
-    const rows = places.batch * places.kvHeads * this.#group * places.lengthQ;
+    const rows = places.batch * places.kvHeads * places.group * places.lengthQ;
     const results = {
       dq: this.#resultSlice("dq", window, "queries"),
       dk: this.#resultSlice("dk", window, "keys"),
@@ -303,9 +305,8 @@ export class GpuCall {
     for (const { spec, buffer, work } of this.#results.values()) {
       if (work === buffer) continue;
       const n = count(spec.shape), dtype = spec.dtype as "f16" | "bf16";
-      steps.push(
-        narrowStep(wholeBuffer(work, n * 4), wholeBuffer(buffer, Math.ceil(n / 2) * 4), n, dtype),
-      );
+      const { limits } = this.#home.open.target;
+      steps.push(...narrowSteps(work, buffer, n, dtype, limits));
     }
     return steps;
   }
@@ -320,5 +321,7 @@ export class GpuCall {
     );
   }
 }
+
+const groupOf = (window: GpuWindow): number => window.groupEnd - window.groupBegin;
 
 const bound = ({ buffer, offset, size }: Slice): Bound => ({ buffer, offset, size });

@@ -6,10 +6,10 @@ import type { AttentionProblem } from "../problem.ts";
 import type { WebGpuTarget } from "../target.ts";
 
 /** Bytes beyond the tensors: partial results, row statistics, work items. */
-function scratchBytes(plan: GpuPlan, { valueDim, queryHeads, kvHeads }: AttentionProblem): number {
-  const group = queryHeads / Math.max(1, kvHeads);
+function scratchBytes(plan: GpuPlan, { valueDim }: AttentionProblem): number {
   return plan.windows.reduce((most, w) => {
-    const rows = (w.batchEnd - w.batchBegin) * (w.kvHeadEnd - w.kvHeadBegin) * group *
+    const rows = (w.batchEnd - w.batchBegin) * (w.kvHeadEnd - w.kvHeadBegin) *
+      (w.groupEnd - w.groupBegin) *
       (w.rowEnd - w.rowBegin);
     const parts = w.parts > 1 ? w.parts * rows * (valueDim + 1) * 4 : 0;
     const stats = plan.kernel === "backward" ? rows * 8 : 0;

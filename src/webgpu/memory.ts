@@ -89,7 +89,10 @@ export class GpuMemory {
 
   /** Scratch of at least `bytes`; what it holds is undefined. */
   take(bytes: number, staging = false): GpuBuffer {
-    const size = roundUp(bytes), usage = staging ? STAGING : STORAGE | USAGE.uniform;
+    const rounded = roundUp(bytes), room = Math.min(this.#largest, this.#budget - this.#used);
+    // near a limit exactly what is needed
+    const size = rounded <= room ? rounded : Math.ceil(Math.max(16, bytes) / 16) * 16,
+      usage = staging ? STAGING : STORAGE | USAGE.uniform;
     const buffer = this.#free.get(`${size} ${usage}`)?.pop();
     if (!buffer) return this.create(size, usage);
     this.#kept -= buffer.size;

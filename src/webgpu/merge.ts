@@ -1,63 +1,81 @@
 // mergeAttention on the GPU: parts are merged into the result one after the other, in their order.
-import type { StorageKind } from "../../shaders/storage.ts";
 import type { MergePart, MergeShape } from "../merge.ts";
 import { count } from "../operand.ts";
 import type { Box } from "../plan/boxes.ts";
 import type { ResultSpec } from "../results.ts";
 import type { GpuBuffer } from "./api.ts";
 import { type Slice, sliceBuffer, Slices, storageKind } from "./slices.ts";
-import { mergeIntoStep, narrowStep, type Step, wholeBuffer } from "./steps.ts";
+import { mergeIntoStep, narrowSteps, type Step } from "./steps.ts";
 import type { Home } from "./tensors.ts";
+
+/** Ranges of the result that can be bound: all of it, or rows of one head at a time. */
+function ranges({ batch, heads, length }: MergeShape, rowStride: number, home: Home): Box[] {
+  const { storageBinding, offsetAlignment } = home.open.target.limits;
+  const room = (storageBinding - offsetAlignment) / 4, all = batch * heads * length;
+  const fits = all * rowStride <= room; // rows of other heads may lie in between
+  const step = fits
+    ? { batch, head: heads, row: length }
+    : { batch: 1, head: 1, row: Math.max(1, Math.floor(room / rowStride)) };
+  const boxes: Box[] = [], group = { groupBegin: 0, groupEnd: 1, keyBegin: 0, keyEnd: 0 };
+  for (let b = 0; b < batch; b += step.batch) {
+    for (let h = 0; h < heads; h += step.head) {
+      for (let r = 0; r < length; r += step.row) {
+        boxes.push({
+          ...group,
+          batchBegin: b,
+          batchEnd: Math.min(batch, b + step.batch),
+          kvHeadBegin: h,
+          kvHeadEnd: Math.min(heads, h + step.head),
+          rowBegin: r,
+          rowEnd: Math.min(length, r + step.row),
+        });
+      }
+    }
+  }
+  return boxes;
+}
 
 /** The steps of a merge. `made`: out and lse. */
 export function mergeSteps(
   home: Home,
   parts: readonly MergePart[],
-  { batch, heads, length, valueDim }: MergeShape,
+  shape: MergeShape,
   made: readonly { readonly spec: ResultSpec; readonly buffer: GpuBuffer }[],
   take: (bytes: number) => GpuBuffer,
 ): Step[] {
-  if (batch * heads * length * valueDim === 0) return [];
-  const box: Box = {
-    batchBegin: 0,
-    batchEnd: batch,
-    kvHeadBegin: 0,
-    kvHeadEnd: heads,
-    rowBegin: 0,
-    rowEnd: length,
-    keyBegin: 0,
-    keyEnd: 0,
-  };
-  const [out, lse] = made, wide = out.spec.dtype === "f32";
+  const { valueDim } = shape, [out, lse] = made, wide = out.spec.dtype === "f32";
   const n = count(out.spec.shape), work = wide ? out.buffer : take(n * 4);
-  const alignment = home.open.target.limits.offsetAlignment;
-  const slice = (buffer: GpuBuffer, spec: ResultSpec): Slice =>
-    sliceBuffer(buffer, 0, { ...spec, dtype: "f32" }, {
-      box,
-      follows: "queries",
+  if (n === 0) return [];
+  const { limits } = home.open.target, alignment = limits.offsetAlignment;
+  const slices = parts.map(() => new Slices(home, 1, take)); // parts have the same names
+  const steps = ranges(shape, out.spec.strides[2], home).flatMap((box) => {
+    const where = { box, follows: "queries", group: 1, alignment } as const;
+    const slice = (buffer: GpuBuffer, spec: ResultSpec): Slice =>
+      sliceBuffer(buffer, 0, { ...spec, dtype: "f32" }, where);
+    const result = { out: slice(work, out.spec), lse: slice(lse.buffer, lse.spec) };
+    const w = {
+      batch: box.batchEnd - box.batchBegin,
+      kvHeads: box.kvHeadEnd - box.kvHeadBegin,
       group: 1,
-      alignment,
-    });
-  const result = { out: slice(work, out.spec), lse: slice(lse.buffer, lse.spec) };
-  const w = {
-    batch,
-    kvHeads: heads,
-    group: 1,
-    lengthQ: length,
-    valueDim,
-    params: { length_q: length, group: 1, kv_heads: heads, batch, value_dim: valueDim },
-  };
-  const steps = parts.map((part, index) => {
-    const slices = new Slices(home, 1, take); // parts have the same names
-    const kind: StorageKind = storageKind(part.out);
-    const source = {
-      out: slices.of(part.out, box, "queries"),
-      lse: slices.of(part.lse, box, "queries"),
-      kind,
+      lengthQ: box.rowEnd - box.rowBegin,
+      valueDim,
     };
-    return mergeIntoStep(w, source, result, index === 0);
+    const params = {
+      length_q: w.lengthQ,
+      group: 1,
+      kv_heads: w.kvHeads,
+      batch: w.batch,
+      value_dim: valueDim,
+    };
+    return parts.map((part, index) => {
+      const source = {
+        out: slices[index].of(part.out, box, "queries"),
+        lse: slices[index].of(part.lse, box, "queries"),
+        kind: storageKind(part.out),
+      };
+      return mergeIntoStep({ ...w, params }, source, result, index === 0);
+    });
   });
   if (wide) return steps;
-  const words = wholeBuffer(out.buffer, Math.ceil(n / 2) * 4);
-  return [...steps, narrowStep(wholeBuffer(work, n * 4), words, n, out.spec.dtype as "f16")];
+  return [...steps, ...narrowSteps(work, out.buffer, n, out.spec.dtype as "f16", limits)];
 }

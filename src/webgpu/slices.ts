@@ -28,12 +28,13 @@ function range(
   follows: Follows,
   group: number,
 ): { first: number; count: number } {
-  const heads = follows === "keys" ? 1 : group;
   const rows = follows === "keys" ? [box.keyBegin, box.keyEnd] : [box.rowBegin, box.rowEnd];
   const columns = follows === "scores" ? [box.keyBegin, box.keyEnd] : [0, size[3]];
   const ranges = [
     [box.batchBegin, box.batchEnd],
-    [box.kvHeadBegin * heads, box.kvHeadEnd * heads],
+    follows === "keys"
+      ? [box.kvHeadBegin, box.kvHeadEnd]
+      : [box.kvHeadBegin * group + box.groupBegin, (box.kvHeadEnd - 1) * group + box.groupEnd],
     rows,
     columns,
   ].map(([begin, end], axis) => size[axis] === 1 ? [0, 1] : [begin, end]);

@@ -66,6 +66,8 @@ export interface WindowPlaces {
   readonly lengthK: number;
   readonly headDim: number;
   readonly valueDim: number;
+  /** Workgroups that fill the device. */
+  readonly wantedWorkgroups: number;
 }
 
 /** What a variant takes from the call. */
@@ -219,7 +221,11 @@ function exactStep(
   return {
     kernel: { key: variantKey(`exact ${kind}`, v), code: () => exactShader(kind, v) },
     ...step,
-    x: Math.ceil(rows / EXACT_ROWS),
+    // starting a workgroup costs more than looking through rows: some for each core, no more
+    x: Math.min(
+      Math.ceil(rows / EXACT_ROWS),
+      Math.ceil(2 * w.wantedWorkgroups / (w.kvHeads * w.batch)),
+    ),
     y: w.kvHeads,
     z: w.batch,
     flops: rows * w.kvHeads * w.batch * w.valueDim,
@@ -436,15 +442,30 @@ function elementwise(words: number): { x: number; y: number; z: number } {
   return { x: Math.min(groups, ELEMENTWISE_ROW), y: Math.ceil(groups / ELEMENTWISE_ROW), z: 1 };
 }
 
-/** f32 results to 16 bits. */
-export function narrowStep(wide: Bound, words: Bound, n: number, dtype: "f16" | "bf16"): Step {
-  return {
-    kernel: { key: `narrow ${dtype}`, code: () => narrowShader(dtype) },
-    bindings: { 1: wide, 2: words },
-    params: { part_rows: n },
-    ...elementwise(Math.ceil(n / 2)),
-    flops: n,
-  };
+/** f32 results to 16 bits, in ranges that can be bound. */
+export function narrowSteps(
+  wide: GpuBuffer,
+  words: GpuBuffer,
+  n: number,
+  dtype: "f16" | "bf16",
+  limits: { readonly storageBinding: number; readonly offsetAlignment: number },
+): Step[] {
+  const unit = limits.offsetAlignment, range = Math.floor(limits.storageBinding / 4 / unit) * unit;
+  const steps: Step[] = [];
+  for (let begin = 0; begin < n; begin += range) {
+    const count = Math.min(range, n - begin);
+    steps.push({
+      kernel: { key: `narrow ${dtype}`, code: () => narrowShader(dtype) },
+      bindings: {
+        1: { buffer: wide, offset: begin * 4, size: count * 4 },
+        2: { buffer: words, offset: begin * 2, size: Math.ceil(count / 2) * 4 },
+      },
+      params: { part_rows: count },
+      ...elementwise(Math.ceil(count / 2)),
+      flops: count,
+    });
+  }
+  return steps;
 }
 
 /** sum += part, over all elements of both. */

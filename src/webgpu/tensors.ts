@@ -72,6 +72,8 @@ export class GpuTensor implements Tensor {
   /** The buffer is the caller's. */
   readonly #borrowed: boolean;
   #disposed = false;
+  /** Called once, when the tensor is disposed. */
+  onDispose: (() => void) | undefined;
 
   constructor(
     home: Home,
@@ -157,6 +159,7 @@ export class GpuTensor implements Tensor {
     if (this.#disposed) return;
     this.#disposed = true;
     if (!this.#borrowed) this.#home.memory.destroy(this.buffer);
+    this.onDispose?.();
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,182 @@
+// Every kernel text that calls need, found by planning them: the steps of a call are made on a device that
+// computes nothing.
+import { decodeBytes } from "../../shaders/decode.ts";
+import { probeShader } from "../../shaders/probe.ts";
+import { describeMerge } from "../../src/merge.ts";
+import { type GpuPlan, planWebGpu } from "../../src/plan/plan_webgpu.ts";
+import { type AttentionProblem, describeBackward, describeForward } from "../../src/problem.ts";
+import type { Views } from "../../src/problem.ts";
+import { hostResult, mergeSpecs, resultSpecs } from "../../src/results.ts";
+import type { WebGpuTarget } from "../../src/target.ts";
+import type { GpuBuffer } from "../../src/webgpu/api.ts";
+import { GpuCall } from "../../src/webgpu/call.ts";
+import { mergeSteps } from "../../src/webgpu/merge.ts";
+import type { Step } from "../../src/webgpu/steps.ts";
+import type { Home } from "../../src/webgpu/tensors.ts";
+import { type Case, defineCase } from "../case.ts";
+import { grid } from "../grid.ts";
+import { type Inputs, makeInputs } from "../inputs.ts";
+import { smallBindings, targetsOf } from "./targets.ts";
+
+type Dialect = WebGpuTarget["dialect"];
+
+/** A text to compile. */
+export interface KernelText {
+  readonly key: string;
+  readonly code: string;
+  /** The first call that needs it. */
+  readonly neededBy: string;
+  /** Workgroup memory as the plan counts it; undefined where no plan looks at it. */
+  readonly bytes?: number;
+}
+
+/** The texts of one compiler, and what is wrong with them before any compiler sees them. */
+export interface Found {
+  readonly texts: readonly KernelText[];
+  readonly faults: readonly string[];
+}
+
+/** Large enough for the tile that a software adapter takes for long work; the grid has no case that long. */
+const longFields: readonly Partial<Case>[] = [
+  {},
+  { causal: true, kvHeads: 1 },
+  { headDim: 40, mask: { axes: "k", pattern: "random" } },
+  { headDim: 128, bias: "k" },
+  { headDim: 35, softcap: 20 },
+  { dtype: "f16" },
+];
+const longCases: readonly Case[] = longFields.map((fields) =>
+  defineCase({ queryHeads: 2, lengthQ: 2500, headDim: 64, ...fields })
+);
+
+/** Cut into windows on a machine of small bindings: joined over keys, over queries, in dBias. */
+const windowCases: readonly Case[] = [
+  defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 200, lengthK: 230, headDim: 32 }),
+  defineCase({ queryHeads: 2, lengthQ: 90, lengthK: 130, headDim: 35, bias: "hqk", dLse: true }),
+  defineCase({ queryHeads: 2, lengthQ: 1, lengthK: 700, headDim: 32, dtype: "f16" }),
+  defineCase({ lengthQ: 3, lengthK: 300, headDim: 16, mask: { axes: "qk", pattern: "random" } }),
+];
+
+/** Parts of merges: every format, in fours and element by element, with columns in fours and not. */
+const mergeCases: readonly Case[] = (["f32", "f16", "bf16"] as const).flatMap((dtype) => [
+  defineCase({ queryHeads: 2, headDim: 16, dtype }),
+  defineCase({ queryHeads: 2, headDim: 16, dtype, arrangement: "padded rows" }),
+  defineCase({ queryHeads: 2, headDim: 5, dtype }),
+]);
+
+const buffer = { size: 2 ** 30, usage: 0, destroy() {} } as unknown as GpuBuffer;
+
+/** Memory and queue of a device that takes everything and does nothing. */
+function homeOf(target: WebGpuTarget): Home {
+  return {
+    open: { target, device: { queue: { writeBuffer() {} } } },
+    memory: { take: () => buffer, give() {}, create: () => buffer },
+  } as unknown as Home;
+}
+
+/** The steps of a call with its plan. */
+function stepsOf(
+  { problem, views }: { problem: AttentionProblem; views: Views },
+  target: WebGpuTarget,
+): { plan: GpuPlan; steps: Step[] } {
+  const plan = planWebGpu(problem, target);
+  if (plan.windows.length === 0) return { plan, steps: [] };
+  const made = resultSpecs(problem, views).map((spec) => ({ spec, buffer }));
+  return { plan, steps: new GpuCall(homeOf(target), problem, plan, views, made).steps() };
+}
+
+/** Forward and backward of a case, described; backward on results in the form that forward gives them. */
+function callsOf(
+  { q, k, v, dOut, dLse, options }: Inputs,
+): { problem: AttentionProblem; views: Views }[] {
+  const forward = describeForward(q, k, v, options);
+  const [out, lse] = resultSpecs(forward.problem, forward.views).map(hostResult);
+  const backwardOptions = dLse ? { ...options, dLse } : options;
+  return [forward, describeBackward(dOut, { q, k, v, out, lse }, backwardOptions)];
+}
+
+/** Inputs whose operands are stored in four different formats and arrangements. */
+function mixedInputs(): Inputs {
+  const c = defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 50, headDim: 24 });
+  const plain = makeInputs(c), padded = makeInputs({ ...c, arrangement: "padded rows" });
+  const [f16, bf16] = (["f16", "bf16"] as const).map((dtype) => makeInputs({ ...c, dtype }));
+  return { ...plain, name: "operands in mixed formats", k: bf16.k, v: f16.v, dOut: padded.dOut };
+}
+
+/** How many workgroup bytes a plan expects a kernel to take. */
+function plannedBytes(key: string, plan: GpuPlan): number | undefined {
+  const [kernel] = key.split(/[ ,]/), { decode, forward, dq, dkv, dbias } = plan;
+  if (kernel === "decode") return decodeBytes(decode!);
+  const tiles: Record<string, { bytes: number } | undefined> = { forward, dq, dkv, dbias };
+  return tiles[kernel]?.bytes;
+}
+
+/** Collects texts by key. */
+class Collection {
+  readonly #texts = new Map<string, KernelText>();
+  readonly faults = new Set<string>();
+
+  get texts(): KernelText[] {
+    return [...this.#texts.values()];
+  }
+
+  /** Adds a text; returns it. */
+  add({ key, code: write }: Step["kernel"], neededBy: string, plan?: GpuPlan): string {
+    const code = write(), known = this.#texts.get(key), bytes = plan && plannedBytes(key, plan);
+    // pipelines are kept by their key alone
+    if (known && known.code !== code) {
+      this.faults.add(`${key}\n  is two texts, of ${known.neededBy} and of ${neededBy}`);
+    }
+    const least = bytes === undefined || known?.bytes === undefined
+      ? bytes ?? known?.bytes
+      : Math.min(bytes, known.bytes);
+    this.#texts.set(key, { key, code, neededBy: known?.neededBy ?? neededBy, bytes: least });
+    return code;
+  }
+
+  /** The steps of a case on a machine, which must have what they bind. */
+  addCalls(inputs: Inputs, target: WebGpuTarget): void {
+    const { storageBuffers } = target.limits;
+    for (const call of callsOf(inputs)) {
+      const { plan, steps } = stepsOf(call, target);
+      const neededBy = `${call.problem.pass} of "${inputs.name}" on ${target.adapter}`;
+      for (const { kernel } of steps) {
+        const buffers = countBuffers(this.add(kernel, neededBy, plan));
+        if (buffers <= storageBuffers) continue;
+        this.faults.add(
+          `${kernel.key}\n  binds ${buffers} storage buffers of ${storageBuffers}: ${neededBy}`,
+        );
+      }
+    }
+  }
+
+  addMerge(c: Case, target: WebGpuTarget): void {
+    const { dOut: out, name } = makeInputs(c), { batch, queryHeads, lengthQ } = c;
+    const shape = [batch, queryHeads, lengthQ];
+    const lse = { data: new Float32Array(batch * queryHeads * lengthQ), shape };
+    const merge = describeMerge([{ out, lse }, { out, lse }], {});
+    const made = mergeSpecs(merge.shape, merge.parts[0]).map((spec) => ({ spec, buffer }));
+    const steps = mergeSteps(homeOf(target), merge.parts, merge.shape, made, () => buffer);
+    for (const { kernel } of steps) this.add(kernel, `merge of "${name}"`);
+  }
+}
+
+/** Storage buffers that a text binds. */
+export function countBuffers(code: string): number {
+  return code.split("var<storage").length - 1;
+}
+
+/** Everything that is compiled by one compiler. */
+export function findKernels(dialect: Dialect): Found {
+  const collection = new Collection(), targets = targetsOf(dialect);
+  const cases = [...grid.flatMap((section) => section.cases), ...longCases];
+  for (const inputs of [...cases.map(makeInputs), mixedInputs()]) {
+    for (const target of targets) collection.addCalls(inputs, target);
+  }
+  for (const c of windowCases) {
+    for (const target of targets) collection.addCalls(makeInputs(c), smallBindings(target));
+  }
+  for (const c of mergeCases) collection.addMerge(c, targets[0]);
+  collection.add({ key: "probe", code: () => probeShader(64) }, "every device");
+  return { texts: collection.texts, faults: [...collection.faults] };
+}

@@ -1,0 +1,47 @@
+// Every kernel text through Tint: the compiler of Chromium, Edge and Dawn. Dawn's null backend checks texts and
+// pipelines without a driver, on the limits that every device has. Texts that need more are refused with the
+// number that they need, which is how workgroup memory is counted.
+import { create } from "webgpu";
+import { countBuffers, type KernelText } from "./kernels.ts";
+import type { Gpu, GpuDevice } from "../../src/webgpu/api.ts";
+import { checkAll, compile, errorOf, type Verdict } from "./compile.ts";
+
+const TOO_MUCH_MEMORY = /^The total use of workgroup storage \((\d+) bytes\) is larger/;
+const TOO_MANY_BUFFERS = /^The number of storage buffers \((\d+)\) in the Compute stage exceeds/;
+
+const gpu = create(["backend=null"]) as unknown as Gpu;
+const device: GpuDevice = await (await gpu.requestAdapter())!.requestDevice({
+  requiredFeatures: ["subgroups", "shader-f16"],
+});
+const { maxComputeWorkgroupStorageSize: room, maxStorageBuffersPerShaderStage: buffers } =
+  device.limits;
+/** More than there is room for. */
+const PADDING = room + 16;
+
+/** The text with so much workgroup memory more that no device can have it. */
+function padded(text: KernelText): KernelText {
+  const main = /fn main\([^{]*\) \{/;
+  if (!main.test(text.code)) throw new Error(`no main in ${text.key}`);
+  const code = text.code.replace(main, (head) => `${head} padding[0] = 0u;`) +
+    `var<workgroup> padding: array<u32, ${PADDING / 4}>;\n`;
+  return { ...text, code };
+}
+
+async function check(text: KernelText): Promise<Verdict> {
+  const { code } = text;
+  const mistake = await errorOf(device, () => void device.createShaderModule({ code }));
+  if (mistake) return { error: mistake };
+  const refusal = await compile(device, text) ?? "";
+  // the text is right, and pipelines of more buffers cannot be made here
+  if (TOO_MANY_BUFFERS.test(refusal) && countBuffers(code) > buffers) return {};
+  const all = Number(TOO_MUCH_MEMORY.exec(refusal)?.[1]);
+  if (all > room) return { bytes: all };
+  if (refusal) return { error: refusal };
+  const counted = await compile(device, padded(text)) ?? "";
+  const bytes = Number(TOO_MUCH_MEMORY.exec(counted)?.[1]) - PADDING;
+  return bytes >= 0 ? { bytes } : { error: `cannot tell its workgroup memory: ${counted}` };
+}
+
+console.log(JSON.stringify(await checkAll("tint", check)));
+// Dawn's threads would keep the process
+Deno.exit(0);

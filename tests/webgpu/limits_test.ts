@@ -1,0 +1,198 @@
+/** Devices that can do less, and targets that ask for more: the same results whatever the tiles and windows are. */
+
+import assert from "node:assert/strict";
+import type { Engine } from "../../mod.ts";
+import { planWebGpu } from "../../src/plan/plan_webgpu.ts";
+import { describeBackward, describeForward } from "../../src/problem.ts";
+import type { WebGpuTarget } from "../../src/target.ts";
+import { hostSession } from "../backends.ts";
+import { type Case, caseName, defineCase } from "../case.ts";
+import { makeInputs } from "../inputs.ts";
+import { backwardPass, checkCase, forwardPass } from "../run_grid.ts";
+import { type Forced, forcedEngine, gpuTest, type Watch } from "./support.ts";
+
+const file = "tests/webgpu/limits_test.ts";
+
+/** Variants of shaders are compiled once for each device, so cases differ in sizes and share their dims. */
+const dims = { headDim: 32 };
+const grouped = { queryHeads: 4, kvHeads: 2, ...dims };
+
+/** Windows of every axis at a binding of 12 KiB, and features across their borders. */
+const cases: readonly Case[] = [
+  defineCase({ ...dims, batch: 5, queryHeads: 1, lengthQ: 40, lengthK: 45 }),
+  defineCase({ ...grouped, lengthQ: 60, lengthK: 130 }),
+  defineCase({ ...grouped, batch: 2, lengthQ: 60, lengthK: 70, causal: true, dLse: true }),
+  defineCase({ ...dims, queryHeads: 5, lengthQ: 64, lengthK: 80, layout: "bhsd", causal: true }),
+  defineCase({ ...grouped, lengthQ: 30, lengthK: 61, layout: "bhsd", window: { left: 20 } }),
+  defineCase({ ...dims, queryHeads: 6, kvHeads: 1, lengthQ: 41, lengthK: 50, layout: "bhsd" }),
+  defineCase({ ...dims, queryHeads: 3, kvHeads: 1, lengthQ: 60, lengthK: 70, bias: "bhqk" }),
+  defineCase({ ...grouped, batch: 3, lengthQ: 50, lengthK: 130, keyLengths: [0, 97, 130] }),
+  defineCase({ ...grouped, lengthQ: 1, lengthK: 700, causal: true }),
+  defineCase({ ...grouped, batch: 2, lengthQ: 2, lengthK: 300, layout: "bhsd", keyLengths: [9, 222] }),
+  defineCase({ ...grouped, lengthQ: 45, lengthK: 50, dtype: "f16", arrangement: "padded rows" }),
+  defineCase({ ...dims, queryHeads: 3, lengthQ: 150, lengthK: 90, valueDim: 20, softcap: 5 }),
+  // bias and mask: cut by query rows and keys, whole for all heads, alone, with axes of 1 and axes that are missing
+  ...["bhqk", "b1qk", "11qk", "qk", "1h1k", "bhq1", "k"].map((bias, n) =>
+    defineCase({
+      ...{ ...dims, batch: 2, queryHeads: 3, lengthQ: 66, lengthK: 71, bias },
+      ...{ biasHoles: n % 2 === 0, layout: n % 2 ? "bhsd" : "bshd" },
+    })
+  ),
+  defineCase({
+    ...{ ...dims, batch: 2, queryHeads: 2, lengthQ: 130, lengthK: 140, causal: true },
+    mask: { axes: "b1qk", pattern: "blocks" },
+  }),
+  defineCase({
+    ...{ ...grouped, batch: 2, lengthQ: 40, lengthK: 44, bias: "11qk" },
+    mask: { axes: "1hqk", pattern: "random" },
+  }),
+];
+
+/** Runs cases forward and backward against the oracle. */
+async function checkCases(
+  t: Deno.TestContext,
+  cases: readonly Case[],
+  forced: Forced,
+  after: (engine: Engine, watch: Watch) => void = () => {},
+): Promise<void> {
+  const { engine, watch } = await forcedEngine(forced);
+  const sessions = new Map([["webgpu, forced", hostSession(engine)]]);
+  for (const c of cases) {
+    for (const pass of [forwardPass, backwardPass]) {
+      await t.step(`${pass.name}: ${caseName(c)}`, () => checkCase(pass, c, sessions, file));
+    }
+  }
+  await t.step("nothing is left behind", () => assert.equal(engine.memory.used, 0));
+  await t.step("what was asked of the device", () => after(engine, watch));
+  engine.dispose();
+}
+
+gpuTest("the limits that every device has are enough", async (t) => {
+  await checkCases(t, cases.slice(-6), { defaultLimits: true }, ({ target }, watch) => {
+    const { workgroupBytes, storageBuffers, workgroupThreads } = (target as WebGpuTarget).limits;
+    assert.deepEqual([workgroupBytes, storageBuffers, workgroupThreads], [16384, 8, 256]);
+    assert.equal(watch.mostBindings, 8, "backward with bias takes all there are");
+  });
+});
+
+gpuTest("bindings of 12 KiB: windows of every axis agree with the oracle", async (t) => {
+  const limits = { storageBinding: 12288 };
+  await checkCases(t, cases, { defaultLimits: true, limits }, (engine) => {
+    const seen = new Set<string>();
+    for (const c of cases) {
+      const { q, k, v, dOut, options } = makeInputs(c), saved = { q, k, v, out: dOut };
+      const lse = { data: new Float32Array(c.batch * c.queryHeads * c.lengthQ) };
+      const rows = { ...lse, shape: [c.batch, c.queryHeads, c.lengthQ] };
+      for (
+        const { problem } of [
+          describeForward(q, k, v, options),
+          describeBackward(dOut, { ...saved, lse: rows }, options),
+        ]
+      ) {
+        const { kernel, windows } = planWebGpu(problem, engine.target as WebGpuTarget);
+        for (const w of windows) {
+          if (w.batchBegin > 0) seen.add(`${kernel} by batch`);
+          if (w.kvHeadBegin > 0) seen.add(`${kernel} by head`);
+          if (w.groupBegin > 0) seen.add(`${kernel} by group`);
+          if (w.rowBegin > 0) seen.add(`${kernel} by rows`);
+          if (w.keyBegin > 0) seen.add(`${kernel} by keys`);
+        }
+      }
+    }
+    const wanted = ["forward", "backward"].flatMap((kernel) =>
+      ["batch", "head", "group", "rows", "keys"].map((axis) => `${kernel} by ${axis}`)
+    );
+    for (const path of [...wanted, "decode by keys"]) assert.ok(seen.has(path), `none ${path}`);
+  });
+});
+
+gpuTest("no binding is larger than the device allows", async (t) => {
+  const limits = { storageBinding: 16384 };
+  const { engine, watch } = await forcedEngine({ defaultLimits: true, limits });
+  const session = hostSession(engine);
+  for (
+    const c of [
+      defineCase({ ...grouped, lengthQ: 60, lengthK: 130 }),
+      defineCase({ ...dims, queryHeads: 3, lengthQ: 66, lengthK: 71, bias: "1hqk" }),
+      defineCase({ ...grouped, lengthQ: 120, lengthK: 50, dtype: "f16" }), // narrowed at the end
+      defineCase({ ...dims, lengthQ: 60, lengthK: 240, mask: { axes: "qk", pattern: "random" } }),
+      defineCase({ ...grouped, lengthQ: 2, lengthK: 1000 }), // slots of partial results
+    ]
+  ) {
+    await t.step(caseName(c), async () => {
+      watch.largestBinding = 0;
+      const inputs = makeInputs(c), forward = await session.forward(inputs);
+      assert.ok(watch.largestBinding <= 16384, `forward binds ${watch.largestBinding} bytes`);
+      await session.backward(inputs, forward);
+      assert.ok(watch.largestBinding <= 16384, `backward binds ${watch.largestBinding} bytes`);
+    });
+  }
+  engine.dispose();
+});
+
+gpuTest("no dispatch is wider than the device allows", async (t) => {
+  // 16 workgroups an axis; heads and sequences are cut into windows, tiles and rows into dispatches
+  const limits = { workgroups: 16 }, short = { lengthQ: 20, lengthK: 24, ...dims };
+  await checkCases(t, [
+    defineCase({ ...dims, queryHeads: 2, kvHeads: 1, lengthQ: 600, lengthK: 50, causal: true }),
+    defineCase({ ...short, queryHeads: 18 }),
+    defineCase({ ...short, queryHeads: 24, kvHeads: 12 }),
+    defineCase({ ...short, batch: 17, queryHeads: 1 }),
+    defineCase({ ...grouped, lengthQ: 2, lengthK: 1000 }),
+    defineCase({ ...grouped, lengthQ: 90, lengthK: 40, dtype: "f16" }),
+  ], { limits }, (_, watch) => {
+    assert.ok(watch.mostWorkgroups <= 16, `${watch.mostWorkgroups} workgroups`);
+  });
+});
+
+gpuTest("a buffer nearly as large as the device allows can be had", async () => {
+  // 983040 bytes of out: rounded up for the pool they would be more than the limit
+  const { engine } = await forcedEngine({ limits: { buffer: 1_000_000 } });
+  const x = { data: new Float32Array(245760).fill(1), shape: [1, 7680, 1, 32] };
+  const one = { data: new Float32Array(32).fill(3), shape: [1, 1, 1, 32] };
+  const { out } = await engine.attention(x, one, one);
+  assert.ok((out.data as Float32Array).every((value) => value === 3));
+  engine.dispose();
+});
+
+/** Tiles for hardware, on whatever adapter there is: 48 KiB are more than lavapipe says, and it does not check. */
+const hardware: Forced = { target: { software: false }, limits: { workgroupBytes: 49152 } };
+
+gpuTest("the tiles for hardware agree with the oracle", async (t) => {
+  const sizes = [[100, 150, true], [70, 67, undefined]] as const;
+  const wide = [32, 64, 128].flatMap((headDim) =>
+    sizes.flatMap(([lengthQ, lengthK, causal]) => [
+      defineCase({ queryHeads: 2, lengthQ, lengthK, headDim, causal }),
+      defineCase({ queryHeads: 6, kvHeads: 2, lengthQ, lengthK, headDim, causal }),
+    ])
+  );
+  const tiles = new Set<string>();
+  await checkCases(t, wide, hardware, (engine) => {
+    for (const c of wide) {
+      const { q, k, v, dOut } = makeInputs(c), target = engine.target as WebGpuTarget;
+      const { problem } = describeForward(q, k, v, {});
+      const backward = describeBackward(dOut, {
+        ...{ q, k, v, out: dOut },
+        lse: { data: new Float32Array(c.queryHeads * c.lengthQ), shape: [1, c.queryHeads, c.lengthQ] },
+      }, {});
+      const { dq, dkv } = planWebGpu(backward.problem, target);
+      for (const chosen of [planWebGpu(problem, target).forward, dq, dkv]) {
+        tiles.add(JSON.stringify(chosen!.tile));
+      }
+    }
+    assert.ok(tiles.size >= 3, `only ${[...tiles].join(" ")}`);
+    assert.ok(![...tiles].every((tile) => tile.includes('"tm":4')), "none is larger than SMALL");
+  });
+});
+
+gpuTest("the tiles for hardware agree with the oracle, with features", async (t) => {
+  const plain = { queryHeads: 2, lengthQ: 70, lengthK: 90, headDim: 64 };
+  await checkCases(t, [
+    defineCase({ ...plain, bias: "1hqk", biasHoles: true }),
+    defineCase({ ...plain, mask: { axes: "11qk", pattern: "random" }, softcap: 4 }),
+    defineCase({ ...plain, headDim: 40, valueDim: 24, keyLengths: [61], window: { left: 9 } }),
+    defineCase({ ...plain, headDim: 192, valueDim: 128, dtype: "f16" }),
+    defineCase({ queryHeads: 8, kvHeads: 1, lengthQ: 1, lengthK: 2000, headDim: 64 }),
+    defineCase({ queryHeads: 1, lengthQ: 60, lengthK: 1600, headDim: 32, causal: true }),
+  ], hardware);
+});

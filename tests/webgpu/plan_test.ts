@@ -1,0 +1,290 @@
+/** GPU plans against a boolean mask of all pairs: each visible pair once in every kernel, boxes that tile and fit. */
+
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { Causal, Window } from "../../src/options.ts";
+import type { GpuItem } from "../../src/plan/items_webgpu.ts";
+import { type GpuPlan, type GpuWindow, planWebGpu } from "../../src/plan/plan_webgpu.ts";
+import { wantedWorkgroups } from "../../src/plan/tiles_webgpu.ts";
+import type { AttentionProblem } from "../../src/problem.ts";
+import type { WebGpuTarget } from "../../src/target.ts";
+import { geometry } from "../../shaders/tile.ts";
+import { parseProblem } from "../../tools/show.ts";
+import { causalAllows, windowAllows } from "../reference/features.ts";
+import { gpuTarget } from "./targets.ts";
+
+const targets: readonly WebGpuTarget[] = [
+  gpuTarget(),
+  gpuTarget({ storageBinding: 4096 }),
+  gpuTarget({ storageBinding: 20000 }),
+  gpuTarget({ storageBinding: 20000, workgroups: 3 }, { software: false }),
+  gpuTarget({ workgroupBytes: 49152 }, { software: false }),
+];
+
+/** Problems in the words of `deno task show`: each path of the plan, by name. */
+const problems: readonly string[] = [
+  "forward q=1x17x1x8 k=1x17x1x8",
+  "forward q=2x70x4x20 k=2x131x2x20",
+  "forward q=2x4x70x20 k=2x2x131x20 bhsd causal=top-left",
+  "forward q=2x131x4x32 k=2x70x2x32 causal",
+  "forward q=2x70x3x8 k=2x131x1x8 causal=-3,40",
+  "forward q=1x97x2x16 k=1x97x2x16 causal=-5000",
+  "forward q=3x70x2x8 k=3x90x1x8 keyLengths=0,1,90 causal window=9,20",
+  "forward q=1x2x300x8 k=1x2x300x8 window=16,3 bhsd",
+  "forward q=1x100x1x8 k=1x2100x1x8 causal",
+  "forward q=1x100x1x8 k=1x2100x1x8 window=700,",
+  "forward q=1x30x5x8 k=1x1500x1x8 keyLengths=1100",
+  "forward q=2x20x4x8 k=2x30x4x8 bias=2x4x20x30 mask=20x30",
+  "forward q=1x1x8x64 k=1x300x8x64",
+  "forward q=1x1x8x40 k=1x2500x1x40",
+  "forward q=1x2x8x40 k=1x2500x1x40 causal window=2000,",
+  "forward q=3x1x4x32 k=3x2600x1x32 keyLengths=0,2600,700",
+  "forward q=1x0x2x8 k=1x20x2x8",
+  "forward q=1x20x2x8 k=1x0x2x8",
+  "forward q=0x20x2x8 k=0x20x2x8",
+  "backward q=1x17x1x8 k=1x17x1x8",
+  "backward q=2x70x4x20 k=2x131x2x20 causal",
+  "backward q=1x2x200x32 k=1x1x300x32 bhsd window=40,10",
+  "backward q=3x60x1x8 k=3x200x1x8 keyLengths=0,200,97 causal",
+  "backward q=1x90x3x8 k=1x80x1x8 causal=-10000",
+  "backward q=2x50x4x16 k=2x50x4x16 bias=2x4x50x50",
+  "backward q=1x0x2x8 k=1x20x2x8",
+];
+
+/** Whether structural masks let a query see a key: written from the contract, not from src/. */
+function isVisible(problem: AttentionProblem, batch: number, i: number, j: number): boolean {
+  const params = <T>(name: string) =>
+    problem.features.find((use) => use.name === name)?.params as T | undefined;
+  const keys = params<Int32Array>("keyLengths")?.[batch] ?? problem.lengthK;
+  const causal = params<Causal>("causal"), window = params<Window>("window");
+  if (j >= keys) return false;
+  let offset = keys - problem.lengthQ;
+  if (causal === "top-left") offset = 0;
+  else if (typeof causal === "object") {
+    offset = typeof causal.offset === "number" ? causal.offset : causal.offset[batch];
+  }
+  if (causal && !causalAllows(i, j, offset)) return false;
+  return !window || windowAllows(i, j, offset, window);
+}
+
+/** Query heads of a kv head that a window has, and its (query, head) rows. */
+const groupOf = (window: GpuWindow): number => window.groupEnd - window.groupBegin;
+const rowsOf = (window: GpuWindow): number => (window.rowEnd - window.rowBegin) * groupOf(window);
+
+/** Visits the pairs of an item as its kernel would: (row of the kv head, key), in the window's coordinates. */
+type Visit = (item: GpuItem, row: number, key: number) => void;
+
+function rowTile(window: GpuWindow, item: GpuItem, rows: number, visit: Visit) {
+  const end = Math.min(item.first + rows, rowsOf(window));
+  for (let row = item.first; row < end; row++) {
+    for (let key = item.begin; key < item.end; key++) visit(item, row, key);
+  }
+}
+
+function keyTile(window: GpuWindow, item: GpuItem, keys: number, visit: Visit) {
+  const end = Math.min(item.first + keys, window.keyEnd - window.keyBegin);
+  for (let key = item.first; key < end; key++) {
+    for (let row = item.begin; row < item.end; row++) visit(item, row, key);
+  }
+}
+
+/** Each visible pair is met by one item of the kernel, hidden ones by none. */
+function checkCoverage(
+  problem: AttentionProblem,
+  plan: GpuPlan,
+  about: string,
+  walk: (window: GpuWindow, visit: Visit) => void,
+): void {
+  const { batch, kvHeads, lengthQ, lengthK } = problem, group = problem.queryHeads / kvHeads;
+  const met = new Uint8Array(batch * problem.queryHeads * lengthQ * lengthK);
+  const index = (b: number, head: number, i: number, key: number) =>
+    ((b * problem.queryHeads + head) * lengthQ + i) * lengthK + key;
+  for (const window of plan.windows) {
+    const { batchBegin, kvHeadBegin, kvHeadEnd, rowBegin, keyBegin } = window;
+    walk(window, ({ batch, low, high, limit }, row, key) => {
+      const query = Math.floor(row / groupOf(window)), distance = key - query;
+      if (distance < low || distance > high || key >= limit) return;
+      const head = window.groupBegin + row % groupOf(window);
+      for (let h = kvHeadBegin; h < kvHeadEnd; h++) {
+        met[index(batchBegin + batch, h * group + head, query + rowBegin, key + keyBegin)]++;
+      }
+    });
+  }
+  for (let b = 0; b < batch; b++) {
+    for (let i = 0; i < lengthQ; i++) {
+      for (let j = 0; j < lengthK; j++) {
+        const want = isVisible(problem, b, i, j) ? 1 : 0;
+        for (let h = 0; h < kvHeads * group; h++) {
+          const got = met[index(b, h, i, j)];
+          if (got !== want) {
+            const place = `sequence ${b}, query ${i}, head ${h}, key ${j}`;
+            assert.fail(`${about}: ${place} is met ${got} times instead of ${want}`);
+          }
+        }
+      }
+    }
+  }
+}
+
+/** Somebody writes every row of every slot, also where nothing is visible, and nobody writes it twice. */
+function checkWritten(
+  window: GpuWindow,
+  items: readonly GpuItem[],
+  length: number,
+  size: number,
+  slots: number,
+): void {
+  const wanted: string[] = [];
+  for (let batch = 0; batch < window.batchEnd - window.batchBegin; batch++) {
+    for (let first = 0; first < length; first += size) {
+      for (let slot = 0; slot < slots; slot++) wanted.push(`${batch} ${first} ${slot}`);
+    }
+  }
+  const got = items.map(({ batch, first, slot }) => `${batch} ${first} ${slot}`);
+  assert.deepEqual(got.sort(), wanted.sort(), "tiles and slots");
+}
+
+/** What an item is said to cost is what one query head of it can see. */
+function checkCost(item: GpuItem, queries: [number, number], keys: [number, number]): void {
+  let seen = 0;
+  for (let i = queries[0]; i < queries[1]; i++) {
+    for (let j = keys[0]; j < Math.min(keys[1], item.limit); j++) {
+      if (j - i >= item.low && j - i <= item.high) seen++;
+    }
+  }
+  assert.equal(item.pairs, seen, "the pairs of an item");
+}
+
+function checkItems(problem: AttentionProblem, plan: GpuPlan): void {
+  const chosen = plan.forward ?? plan.dq, tile = chosen && geometry(chosen.tile).rows;
+  const keys = plan.dkv ? geometry(plan.dkv.tile).rows : 0;
+  for (const window of plan.windows) {
+    const { rowItems, keyItems, parts } = window, rows = rowsOf(window), group = groupOf(window);
+    const size = tile ?? rows, lengthK = window.keyEnd - window.keyBegin;
+    checkWritten(window, rowItems, rows, size, parts);
+    checkWritten(window, keyItems, plan.dkv ? lengthK : 0, keys, 1);
+    for (const item of rowItems) {
+      const { first, begin, end } = item, last = Math.min(rows, first + size) - 1;
+      assert.ok(0 <= begin && begin <= end && end <= lengthK, "keys of the window");
+      checkCost(item, [Math.floor(first / group), Math.floor(last / group) + 1], [begin, end]);
+    }
+    for (const item of keyItems) {
+      assert.ok(0 <= item.begin && item.begin <= item.end && item.end <= rows, "its rows");
+      checkCost(item, [0, rows / group], [item.first, Math.min(lengthK, item.first + keys)]);
+    }
+    for (const items of [rowItems, keyItems]) {
+      items.forEach((item, n) => {
+        if (n > 0) assert.ok(items[n - 1].pairs >= item.pairs, "items come longest first");
+      });
+    }
+  }
+  checkCoverage(problem, plan, `${plan.kernel}, rows`, (window, visit) => {
+    for (const item of window.rowItems) rowTile(window, item, tile ?? rowsOf(window), visit);
+  });
+  if (plan.kernel !== "backward") return;
+  checkCoverage(problem, plan, "dK and dV", (window, visit) => {
+    for (const item of window.keyItems) keyTile(window, item, keys, visit);
+  });
+}
+
+/** Flags say which windows meet results of earlier ones, and parts are worth their merge. */
+function checkWindows(problem: AttentionProblem, plan: GpuPlan, target: WebGpuTarget): void {
+  const done = new Set<string>();
+  for (const window of plan.windows) {
+    const { batchBegin, kvHeadBegin, keyBegin, parts, moreKeys, moreRows } = window;
+    const rows = `rows ${batchBegin} ${kvHeadBegin} ${window.groupBegin} ${window.rowBegin}`;
+    const keys = `keys ${batchBegin} ${kvHeadBegin} ${keyBegin}`;
+    assert.deepEqual([moreKeys, moreRows], [done.has(rows), done.has(keys)], `${rows}, ${keys}`);
+    done.add(rows).add(keys);
+    const least = plan.kernel === "decode" ? 256 : 512;
+    assert.ok(parts === 1 || parts * least <= window.keyEnd - keyBegin, `${parts} parts`);
+    assert.ok(parts === 1 || plan.kernel !== "backward");
+    const wanted = wantedWorkgroups(target);
+    assert.ok(parts === 1 || window.rowItems.length < 2 * wanted, "parts only to fill the device");
+  }
+  if (problem.batch * problem.lengthQ * problem.lengthK === 0) assert.deepEqual(plan.windows, []);
+}
+
+function checkPlan(problem: AttentionProblem, target: WebGpuTarget): GpuPlan {
+  const plan = planWebGpu(problem, target);
+  checkWindows(problem, plan, target);
+  checkItems(problem, plan);
+  return plan;
+}
+
+for (const words of problems) {
+  Deno.test(`a GPU plan meets every visible pair once: ${words}`, () => {
+    const { problem } = parseProblem(words.split(" "));
+    for (const target of targets) checkPlan(problem, target);
+  });
+}
+
+Deno.test("the problems above reach every kernel, parts, and windows of every axis", () => {
+  const seen = new Set<string>();
+  for (const words of problems) {
+    for (const target of targets) {
+      const { kernel, windows } = planWebGpu(parseProblem(words.split(" ")).problem, target);
+      for (const w of windows) {
+        if (w.parts > 1) seen.add(`${kernel} in parts`);
+        if (w.batchBegin > 0) seen.add(`${kernel} by batch`);
+        if (w.kvHeadBegin > 0) seen.add(`${kernel} by head`);
+        if (w.groupBegin > 0) seen.add(`${kernel} by heads of a group`);
+        if (w.rowBegin > 0) seen.add(`${kernel} by rows`);
+        if (w.keyBegin > 0) seen.add(`${kernel} by keys`);
+        if (w.keyBegin > 0 && w.parts > 1) seen.add(`${kernel} by keys in parts`);
+      }
+    }
+  }
+  const axes = (kernel: string) => ["batch", "head", "keys"].map((axis) => `${kernel} by ${axis}`);
+  const wanted = ["forward", "decode", "backward"].flatMap(axes);
+  wanted.push("forward by heads of a group", "backward by heads of a group");
+  wanted.push("forward by rows", "backward by rows", "forward in parts", "decode in parts");
+  for (const path of wanted) assert.ok(seen.has(path), `no problem is computed ${path}`);
+});
+
+Deno.test("GPU plans of random problems meet every visible pair once", () => {
+  const length = fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 120 }));
+  const side = fc.option(fc.integer({ min: 0, max: 120 }), { nil: "" });
+  const random = fc.record({
+    pass: fc.constantFrom("forward", "backward"),
+    batch: fc.integer({ min: 1, max: 3 }),
+    kvHeads: fc.integer({ min: 1, max: 3 }),
+    group: fc.integer({ min: 1, max: 4 }),
+    lengthQ: length,
+    lengthK: fc.oneof(length, length, fc.integer({ min: 500, max: 1300 })),
+    dim: fc.constantFrom(4, 20, 33),
+    layout: fc.constantFrom("", "bhsd"),
+    causal: fc.constantFrom("", "causal", "causal=top-left", "causal=7", "causal=-30"),
+    window: fc.option(fc.tuple(side, side), { nil: undefined }),
+    percent: fc.option(fc.array(fc.integer({ min: 0, max: 100 }), { minLength: 3, maxLength: 3 }), {
+      nil: undefined,
+    }),
+    target: fc.constantFrom(...targets),
+  });
+  fc.assert(
+    fc.property(random, (r) => {
+      const { batch, kvHeads, lengthQ, lengthK, dim } = r, heads = kvHeads * r.group;
+      const shape = (length: number, heads: number) =>
+        (r.layout ? [batch, heads, length, dim] : [batch, length, heads, dim]).join("x");
+      const real = r.percent?.slice(0, batch).map((n) => Math.floor(lengthK * n / 100));
+      const words = [
+        ...[r.pass, `q=${shape(lengthQ, heads)}`, `k=${shape(lengthK, kvHeads)}`, r.layout],
+        ...[r.causal, r.window && `window=${r.window}`, real && `keyLengths=${real}`],
+      ].filter((word): word is string => Boolean(word));
+      checkPlan(parseProblem(words).problem, r.target);
+    }),
+    { seed: 20261121, numRuns: 80 },
+  );
+});
+
+Deno.test("GPU planning is pure, and a plan is plain data", () => {
+  for (const words of problems) {
+    const { problem } = parseProblem(words.split(" ")), before = structuredClone(problem);
+    for (const target of targets) {
+      const plan = planWebGpu(problem, target);
+      assert.deepEqual(planWebGpu(structuredClone(problem), structuredClone(target)), plan);
+      assert.deepEqual(structuredClone(plan), plan);
+    }
+    assert.deepEqual(problem, before);
+  }
+});

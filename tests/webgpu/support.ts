@@ -1,0 +1,140 @@
+/**
+ * What the tests of the GPU engine share: tests that are left out visibly where there is no GPU, devices of their own,
+ * engines with forced limits, and a device that writes down what it is asked.
+ */
+
+import { Engine } from "../../mod.ts";
+import type { GpuSource } from "../../src/gpu_host.ts";
+import type { WebGpuTarget } from "../../src/target.ts";
+import type { GpuAdapter, GpuBuffer, GpuDevice } from "../../src/webgpu/api.ts";
+import { WebGpuBackend } from "../../src/webgpu/backend.ts";
+import { detect, type DetectOptions, OpenDevice } from "../../src/webgpu/device.ts";
+import { openGpu } from "../backends.ts";
+import type { TestTensor } from "../reference/problem.ts";
+
+/** Why this machine has no GPU; undefined where it has one. Fails here where FLASHTILE_GPU is "required". */
+export const absent: string | undefined = await (async () => {
+  const engine = await openGpu();
+  if ("absent" in engine) return engine.absent;
+  engine.dispose();
+})();
+
+/** A test that needs a GPU. */
+export function gpuTest(name: string, fn: (t: Deno.TestContext) => Promise<void> | void): void {
+  const why = absent === undefined ? "" : ` (left out: ${absent})`;
+  Deno.test({
+    name: `${name}${why}`,
+    ignore: absent !== undefined,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn,
+  });
+}
+
+/** An engine of `openGpu` where there must be one. */
+export async function gpuEngine(options: Parameters<typeof openGpu>[0] = {}): Promise<Engine> {
+  const engine = await openGpu(options);
+  if ("absent" in engine) throw new Error(engine.absent);
+  return engine;
+}
+
+/** A device as a page would have it: default limits unless `limits` asks for more. */
+export async function callersDevice(limits: Record<string, number> = {}): Promise<GpuDevice> {
+  const { gpu } = navigator as unknown as {
+    gpu: { requestAdapter(): Promise<GpuAdapter> };
+  };
+  return await (await gpu.requestAdapter()).requestDevice({ requiredLimits: limits });
+}
+
+/** The device of an engine. */
+export function deviceOf(engine: Engine): GpuDevice {
+  if (!engine.device) throw new Error("the engine has no device");
+  return engine.device as GpuDevice;
+}
+
+/** What to force: limits of the device, limits of the plan below those, and other facts of the target. */
+export interface Forced extends Partial<DetectOptions> {
+  readonly target?: Partial<WebGpuTarget>;
+  readonly memoryBudget?: number;
+}
+
+/** An engine on a device of its own whose target is not what the device says. */
+export async function forcedEngine(
+  { target, memoryBudget = 2 ** 30, ...options }: Forced,
+): Promise<{ engine: Engine; watch: Watch }> {
+  const found = await detect({ allowFallbackAdapter: true, ...options });
+  if ("absent" in found) throw new Error(found.absent);
+  const { device, readBackMs } = found.open, watch = watchDevice(device);
+  const open = new OpenDevice(device, { ...found.open.target, ...target }, readBackMs);
+  const source: GpuSource = {
+    backend: new WebGpuBackend(open, { memoryBudget, debug: true }),
+    reason: "forced",
+    looked: true,
+    find: () => Promise.resolve(),
+    renew: () => Promise.resolve(),
+    dispose: () => device.destroy(),
+  };
+  return { engine: new Engine({ backend: "webgpu", threads: 1 }, source), watch };
+}
+
+/** What a device was asked for. */
+export interface Watch {
+  /** Buffers that were made and not destroyed. */
+  readonly live: Set<GpuBuffer>;
+  /** Bytes of the largest storage binding, and storage bindings of the fullest group. */
+  largestBinding: number;
+  mostBindings: number;
+  /** Workgroups of the longest axis of a dispatch. */
+  mostWorkgroups: number;
+}
+
+/** Writes down what a device is asked from now on. */
+export function watchDevice(device: GpuDevice): Watch {
+  const watch: Watch = { live: new Set(), largestBinding: 0, mostBindings: 0, mostWorkgroups: 0 };
+  const createBuffer = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) => {
+    const buffer = createBuffer(descriptor), destroy = buffer.destroy.bind(buffer);
+    watch.live.add(buffer);
+    buffer.destroy = () => {
+      watch.live.delete(buffer);
+      destroy();
+    };
+    return buffer;
+  };
+  const createBindGroup = device.createBindGroup.bind(device);
+  device.createBindGroup = (descriptor) => {
+    const { entries } = descriptor as {
+      entries: { binding: number; resource: { size?: number; buffer: GpuBuffer } }[];
+    };
+    const storage = entries.filter(({ binding }) => binding > 0); // 0 is the uniform block
+    watch.mostBindings = Math.max(watch.mostBindings, storage.length);
+    for (const { resource: { size, buffer } } of storage) {
+      watch.largestBinding = Math.max(watch.largestBinding, size ?? buffer.size);
+    }
+    return createBindGroup(descriptor);
+  };
+  const createCommandEncoder = device.createCommandEncoder.bind(device);
+  device.createCommandEncoder = () => {
+    const encoder = createCommandEncoder(), begin = encoder.beginComputePass.bind(encoder);
+    encoder.beginComputePass = () => {
+      const pass = begin(), dispatch = pass.dispatchWorkgroups.bind(pass);
+      pass.dispatchWorkgroups = (x, y = 1, z = 1) => {
+        watch.mostWorkgroups = Math.max(watch.mostWorkgroups, x, y, z);
+        dispatch(x, y, z);
+      };
+      return pass;
+    };
+    return encoder;
+  };
+  return watch;
+}
+
+/** The bits of a tensor's values. */
+export function bitsOf({ data }: Pick<TestTensor, "data">): Uint16Array | Uint32Array {
+  return data.BYTES_PER_ELEMENT === 4
+    ? new Uint32Array(data.buffer, data.byteOffset, data.length)
+    : new Uint16Array(data.buffer, data.byteOffset, data.length);
+}
+
+export const sleep = (ms: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, ms));
