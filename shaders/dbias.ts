@@ -96,7 +96,7 @@ export function dbiasShader(v: Variant, broadcast: Broadcast): string {
     let hi = vec4<i32>(min(i32(end) - 1, i32(query${i}) + high)); let lo = vec4<i32>(i32(query${i}) + low);
     let outside = (vec4<i32>(key_${n}) > hi) | (vec4<i32>(key_${n}) < lo);
     ${v.mask ? `let seen${i}_${n} = mask4(vec4<u32>(mask_r${i}) + mask_c${n});` : ""}
-${scoreOfPairs(v, `s${i}_${n}`, i, n, "natural")}
+${scoreOfPairs(v, `s${i}_${n}`, i, n)}
     var p = exp2((s${i}_${n} - vec4<f32>(lse${i})) * ${LOG2E});
     // one infinite score: the limit of one that grows without end
     p = select(p, vec4<f32>(1.0), is_top(s${i}_${n}) & vec4<bool>(is_top(vec4<f32>(lse${i})).x));
@@ -122,7 +122,7 @@ ${threadPlace(g)}
   let bias_h = wid.y; let bias_b = wid.z; let tile = U.item_base + wid.x;
   let j_tiles = ${broadcast.column ? "1u" : `(U.length_k + ${g.columns - 1}u) / ${g.columns}u`};
   let i_tile = (tile / j_tiles) * ${g.rows}u; let j_tile = (tile % j_tiles) * ${g.columns}u;
-  let staged_scale = ${stagedScale(v, "natural")};
+  let staged_scale = ${stagedScale(v)};
 ${scoreRegisters(g, "s")}
 ${scoreRegisters(g, "dp")}
 ${scoreRegisters(g, "acc")}

@@ -94,12 +94,12 @@ function scores(v: Variant, { rows, threads }: DecodeShape, { lanes, block }: La
     let query = ${queryOf("r", v.grouped)};
     var s = 0.0;
 ${each(lanes, (x) => `    s += part[r][j][${x}];`)}
-    ${v.softcap ? `s = tanh4(vec4<f32>(s)).x * (U.softcap * ${LOG2E});` : ""}
+    ${v.softcap ? `s = tanh4(vec4<f32>(s)).x * U.softcap;` : ""}
     var hide = key >= end || i32(key) > i32(query) + high || i32(key) < i32(query) + low;
     ${
     v.bias
       ? `let head = ${headOf("r", v.grouped)};
-    if (!hide) { let b = vec4<f32>(bias_at(bias_row(batch, head, query) + key * U.bias_column)); s += b.x * ${LOG2E}; hide = is_hole(b).x; }`
+    if (!hide) { let b = vec4<f32>(bias_at(bias_row(batch, head, query) + key * U.bias_column)); s += b.x; hide = is_hole(b).x; }`
       : ""
   }
     ${
@@ -119,12 +119,15 @@ ${each(rows, (r) => `    var n${r} = m${r};`)}
     for (var j = group; j < ${block}u; j += ${groups}u) {
 ${each(rows, (r) => `      n${r} = max(n${r}, score[${r}][j]);`)}
     }
-${each(rows, (r) => `    { let a = exp2(m${r} - n${r}); m${r} = n${r}; l${r} *= a; o${r} *= a; }`)}
+${
+    each(rows, (r) =>
+      `    { let a = exp2((m${r} - n${r}) * ${LOG2E}); m${r} = n${r}; l${r} *= a; o${r} *= a; }`)
+  }
     for (var j = group; j < ${block}u && k0 + j < end; j += ${groups}u) {
       let x = load_v(v_row(batch, kv_head, k0 + j), column);
 ${
     each(rows, (r) =>
-      `      { let p = exp2(score[${r}][j] - m${r}); l${r} += p; o${r} = fma(vec4<f32>(p), x, o${r}); }`)
+      `      { let p = exp2((score[${r}][j] - m${r}) * ${LOG2E}); l${r} += p; o${r} = fma(vec4<f32>(p), x, o${r}); }`)
   }
     }
   }`;
@@ -141,8 +144,8 @@ ${
     var m = FLOOR;
 ${each(groups, (x) => `    m = max(m, state[${r}][${x}].x);`)}
     var l = 0.0;
-${each(groups, (x) => `    l += state[${r}][${x}].y * exp2(state[${r}][${x}].x - m);`)}
-    if (group < ${groups}u) { sums[group][column] = o${r} * exp2(m${r} - m); }
+${each(groups, (x) => `    l += state[${r}][${x}].y * exp2((state[${r}][${x}].x - m) * ${LOG2E});`)}
+    if (group < ${groups}u) { sums[group][column] = o${r} * exp2((m${r} - m) * ${LOG2E}); }
     workgroupBarrier();
     if (li < ${value4}u) {
       var x = sums[0][li];
@@ -150,7 +153,7 @@ ${each(groups - 1, (x) => `      x += sums[${x + 1}][li];`)}
       let head = ${headOf(`${r}u`, v.grouped)}; let query = ${queryOf(`${r}u`, v.grouped)};
       store_out(out_row(batch, head, query) + slot * U.part_rows * U.value_dim, li, x * select(1.0 / l, 0.0, l == 0.0));
       if (li == 0u) {
-        lse[lse_row(batch, head, query) + slot * U.part_rows] = select(fma(m, ${LN2}, log2(l) * ${LN2}), U.neg_inf, l == 0.0);
+        lse[lse_row(batch, head, query) + slot * U.part_rows] = select(m + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
       }
     }
   }`)
@@ -186,7 +189,7 @@ ${READ_ITEM}
   for (var t = li; t < ${rows * head4}u; t += ${threads}u) {
     let r = t / ${head4}u; let c = t % ${head4}u;
     qs[r][c] = load_q(q_row(batch, ${headOf("r", v.grouped)}, ${queryOf("r", v.grouped)}), c) * ${
-    stagedScale(v, "log2")
+    stagedScale(v)
   };
   }
 ${each(rows, (r) => `  var m${r} = FLOOR; var l${r} = 0.0; var o${r} = vec4<f32>(0.0);`)}

@@ -6,7 +6,7 @@
 //     dPᵀ = V dOutᵀ, Sᵀ = K Qᵀ                                 rows x columns
 //     Pᵀ = exp(features(Sᵀ) - lse), dSᵀ = Pᵀ (dPᵀ - delta) slope
 //     dK += dSᵀ Q, dV += Pᵀ dOut
-//   dk = scale dK, dv = dV
+//   dk = dK (Q is staged with the scale), dv = dV
 //
 // `parts` makes only one of the two: where a row is too wide for the registers of both, and where bias would
 // be the ninth storage buffer.
@@ -74,7 +74,7 @@ function probabilities(v: Variant, g: Geometry, withK: boolean): string {
     each(g.jv, (n) =>
       `  {
 ${
-        scoreOfPairs(v, `s${i}_${n}`, i, n, "natural", {
+        scoreOfPairs(v, `s${i}_${n}`, i, n, {
           slope: withK,
           absent: `row_${n} >= vec4<u32>(end)`,
         })
@@ -134,7 +134,6 @@ export function dkvShader(v: Variant, parts: Parts, { scalarOut }: { scalarOut: 
     limit: "limit",
     row: (r) => `${name}_row(batch, kv_head, ${r})`,
     columns4: name === "k" ? head : value,
-    factor: name === "k" ? "staged_scale" : undefined,
   });
   const queries = (name: "q" | "dout"): Source => ({
     name,
@@ -142,6 +141,7 @@ export function dkvShader(v: Variant, parts: Parts, { scalarOut }: { scalarOut: 
     limit: "end",
     row: (r) => rowAddress(name, r, v.grouped),
     columns4: name === "q" ? head : value,
+    factor: name === "q" ? "staged_scale" : undefined,
   });
   const sums = (name: "dk" | "dv", p: string, source: Source, chunks: number, whole: boolean) =>
     products(g, name, p, source, {
@@ -176,7 +176,7 @@ ${tileMemory(g)}
 fn main(${INPUTS}) {
 ${threadPlace(g)}
 ${setUp(v, g, parts, { k: ofK, v: ofV })}
-  let staged_scale = ${stagedScale(v, "natural")};
+  let staged_scale = ${stagedScale(v)};
   // last rows first: with a causal mask they have the smallest P, and sums that begin small round less
   for (var left = (end - begin + ${g.columns - 1}u) / ${g.columns}u; left > 0u; left--) {
   let r0 = begin + (left - 1u) * ${g.columns}u;
@@ -193,9 +193,9 @@ ${
 ${
         withK
           ? each(ofK * g.cc, (c) =>
-            `    store_dk(at_k, block + tx + ${
-              g.nx * c
-            }u, select(vec4<f32>(0.0), dk${i}_${c} * U.scale, real));`)
+            `    store_dk(at_k, block + tx + ${g.nx * c}u, select(vec4<f32>(0.0), dk${i}_${c}${
+              v.softcap ? " * U.softcap" : ""
+            }, real));`)
           : ""
       }
 ${

@@ -39,7 +39,7 @@ function scoreGradient(v: Variant, g: Geometry): string {
   return each(g.tm, (i) =>
     each(g.jv, (n) =>
       `  {
-${scoreOfPairs(v, `s${i}_${n}`, i, n, "natural", { slope: true })}
+${scoreOfPairs(v, `s${i}_${n}`, i, n, { slope: true })}
     let p = exp2((s${i}_${n} - vec4<f32>(lse${i})) * ${LOG2E});
     let ds = p * (dp${i}_${n} - vec4<f32>(delta${i}))${v.softcap ? " * slope" : ""};
     dp${i}_${n} = ${hidesPairs(v) ? "select(ds, vec4<f32>(0.0), hide)" : "ds"};
@@ -131,7 +131,7 @@ ${tileMemory(g)}
 fn main(${INPUTS}) {
 ${threadPlace(g)}
 ${setUp(v, g)}
-  let staged_scale = ${stagedScale(v, "natural")};
+  let staged_scale = ${stagedScale(v)};
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, "rows are queries")}

@@ -4,9 +4,9 @@
 //   for each tile of keys in begin .. end
 //     S = Q Kᵀ                      chunk by chunk             rows x columns, in registers
 //     S = features(S), hidden pairs at HIDDEN
-//     m' = max(m, rowmax S), P = exp2(S - m'), l = l exp2(m - m') + rowsum P, O = O exp2(m - m')
+//     m' = max(m, rowmax S), P = exp(S - m'), l = l exp(m - m') + rowsum P, O = O exp(m - m')
 //     O += P V                      chunk by chunk
-//   out = O / l, lse = ln 2 (m + log2 l)
+//   out = O / l, lse = m + ln l
 //
 // Row sums stay with their threads and are added up once at the end.
 import { headOf, INPUTS, queryOf, READ_ITEM, rowAddress } from "./item.ts";
@@ -21,7 +21,7 @@ import {
   stagedScale,
 } from "./score.ts";
 import { declare, rowsReader, rowsWriter } from "./storage.ts";
-import { each, LN2, tidy } from "./text.ts";
+import { each, LN2, LOG2E, tidy } from "./text.ts";
 import {
   columnIndices,
   dotProducts,
@@ -117,10 +117,10 @@ ${each(g.tm, (i) => `  var n${i} = m${i};`)}
 ${each(g.nx, (x) => each(g.tm, (i) => `  n${i} = max(n${i}, rm[ty][${i}][${x}]);`))}
 ${
     each(g.tm, (i) =>
-      `  { let a = exp2(m${i} - n${i}); m${i} = n${i}; l${i} *= a;
+      `  { let a = exp2((m${i} - n${i}) * ${LOG2E}); m${i} = n${i}; l${i} *= a;
 ${
         each(g.jv, (n) =>
-          `    s${i}_${n} = exp2(s${i}_${n} - vec4<f32>(n${i})); l${i} += (s${i}_${n}.x + s${i}_${n}.y) + (s${i}_${n}.z + s${i}_${n}.w);`)
+          `    s${i}_${n} = exp2((s${i}_${n} - vec4<f32>(n${i})) * ${LOG2E}); l${i} += (s${i}_${n}.x + s${i}_${n}.y) + (s${i}_${n}.z + s${i}_${n}.w);`)
       }
 ${
         each(v.blockChunks * g.cc, (c) => `    o${i}_${c} *= a;`)
@@ -145,7 +145,7 @@ ${
           `    store_out(at, block + tx + ${g.nx * c}u, o${i}_${c} * inverse);`)
       }
     if (tx == 0u && wid.z == 0u) {
-      lse[lse_row(batch, head${i}, query${i}) + slot * U.part_rows] = select(fma(m${i}, ${LN2}, log2(l) * ${LN2}), U.neg_inf, l == 0.0);
+      lse[lse_row(batch, head${i}, query${i}) + slot * U.part_rows] = select(m${i} + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
     }
   }`)
   }`;
@@ -176,7 +176,7 @@ ${
     each(g.tm, (i) =>
       each(g.jv, (n) =>
         v.softcap || hidesPairs(v)
-          ? `  {\n${scoreOfPairs(v, `s${i}_${n}`, i, n, "log2")}
+          ? `  {\n${scoreOfPairs(v, `s${i}_${n}`, i, n)}
 ${hidesPairs(v) ? `    s${i}_${n} = select(s${i}_${n}, vec4<f32>(HIDDEN), hide);` : ""}\n  }`
           : ""))
   }
@@ -188,7 +188,7 @@ ${products(g, "o", "s", keys("v"), { chunks: v.blockChunks, first: "block" })}`;
 fn main(${INPUTS}) {
 ${threadPlace(g)}
 ${setUp(v, g)}
-  let staged_scale = ${stagedScale(v, "log2")};
+  let staged_scale = ${stagedScale(v)};
 ${stageResident(g, rows, v.headChunks)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}

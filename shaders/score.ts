@@ -4,7 +4,7 @@ import { biasReader } from "./features/bias.ts";
 import { ifAnySees, MASK, VOTE } from "./features/mask.ts";
 import { SOFTCAP } from "./features/softcap.ts";
 import { declare } from "./storage.ts";
-import { each, LOG2E, SENTINELS } from "./text.ts";
+import { each, SENTINELS } from "./text.ts";
 import type { Geometry } from "./tile.ts";
 import type { Variant } from "./variant.ts";
 
@@ -21,15 +21,12 @@ export function scoreDeclarations(v: Variant, bindings: { tables: number; bias: 
 }
 
 /**
- * Units of scores. Forward takes log2 units, so that softmax is exp2. Backward takes natural ones: P = exp(S - lse)
- * is then a small difference times log2 e, and the rounding of large scores stays out of it.
+ * Factor of q as it is staged, always of q and never of k: backward then computes a score from the same roundings as
+ * forward did, and what they have in common drops out of S - lse. Scores are in natural units for the same reason:
+ * P = exp2((S - lse) log2 e) takes the difference before anything is rounded.
  */
-export type Units = "log2" | "natural";
-
-/** Factor of q as it is staged: products are scores, or what softcap takes. */
-export function stagedScale({ softcap }: Variant, units: Units): string {
-  if (softcap) return "(U.scale / U.softcap)";
-  return units === "log2" ? `(U.scale * ${LOG2E})` : "U.scale";
+export function stagedScale({ softcap }: Variant): string {
+  return softcap ? "(U.scale / U.softcap)" : "U.scale";
 }
 
 /** Which axis of the tile the queries are on. */
@@ -99,18 +96,16 @@ export function scoreOfPairs(
   s: string,
   i: number,
   n: number,
-  units: Units,
   { slope = false, absent }: { readonly slope?: boolean; readonly absent?: string } = {},
 ): string {
-  const factor = units === "log2" ? ` * ${LOG2E}` : "";
   // what bias holds for rows that are not there could be anything
   const hides = [v.bias && "is_hole(b)", v.bias && absent, v.mask && `!seen${i}_${n}`]
     .filter(Boolean);
   return [
     v.softcap && slope ? `    let slope = tanh_slope4(${s});` : "",
-    v.softcap ? `    ${s} = tanh4(${s}) * (U.softcap${factor});` : "",
+    v.softcap ? `    ${s} = tanh4(${s}) * U.softcap;` : "",
     v.bias ? `    let b = bias4(vec4<u32>(bias_r${i}) + bias_c${n});` : "",
-    v.bias ? `    ${s} += b${factor};` : "",
+    v.bias ? `    ${s} += b;` : "",
     hides.length ? `    let hide = ${hides.map((h) => `(${h})`).join(" | ")};` : "",
   ].filter(Boolean).join("\n");
 }

@@ -8,9 +8,9 @@ export function each(n: number, line: (index: number) => string): string {
 /** Components of a vec4. */
 export const XYZW = ["x", "y", "z", "w"] as const;
 
-/** Numbers as WGSL writes them; scores are kept in log2 units, so that softmax is exp2. */
+/** Numbers as WGSL writes them: exp2 and log2 are what GPUs have. */
 export const LOG2E = "1.4426950408889634";
-/** Back from log2 units. */
+/** ln 2. */
 export const LN2 = "0.6931471805599453";
 
 /** Score of a hidden pair, and the first row maximum: exp2(HIDDEN - FLOOR) is 0 without a select. */

@@ -28,7 +28,7 @@ import { GpuMemory } from "./memory.ts";
 import { mergeSteps } from "./merge.ts";
 import { Pipelines } from "./pipelines.ts";
 import { Recording } from "./submit.ts";
-import type { Step } from "./steps.ts";
+import type { Step } from "./step.ts";
 import { GpuTensor, type Home, upload } from "./tensors.ts";
 
 /** How a GPU backend is made. */

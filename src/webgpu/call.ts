@@ -12,18 +12,17 @@ import type { ResultSpec } from "../results.ts";
 import type { MaskTensor } from "../tensor.ts";
 import type { GpuBuffer, GpuCommandEncoder } from "./api.ts";
 import { type Slice, sliceBuffer, Slices, storageKind } from "./slices.ts";
+import { backwardSteps } from "./backward_steps.ts";
+import { addStep, narrowSteps } from "./elementwise_steps.ts";
+import { forwardSteps, mergeIntoStep } from "./forward_steps.ts";
 import {
-  addStep,
-  backwardSteps,
   type Bound,
+  bound,
   type CallVariant,
-  forwardSteps,
-  mergeIntoStep,
-  narrowSteps,
   type Step,
   wholeBuffer,
   type WindowPlaces,
-} from "./steps.ts";
+} from "./step.ts";
 import type { Home } from "./tensors.ts";
 
 /** A result while it is made: in f32, and where it is in the end. */
@@ -323,5 +322,3 @@ export class GpuCall {
 }
 
 const groupOf = (window: GpuWindow): number => window.groupEnd - window.groupBegin;
-
-const bound = ({ buffer, offset, size }: Slice): Bound => ({ buffer, offset, size });

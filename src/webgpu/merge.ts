@@ -5,7 +5,9 @@ import type { Box } from "../plan/boxes.ts";
 import type { ResultSpec } from "../results.ts";
 import type { GpuBuffer } from "./api.ts";
 import { type Slice, sliceBuffer, Slices, storageKind } from "./slices.ts";
-import { mergeIntoStep, narrowSteps, type Step } from "./steps.ts";
+import { narrowSteps } from "./elementwise_steps.ts";
+import { mergeIntoStep } from "./forward_steps.ts";
+import type { Step } from "./step.ts";
 import type { Home } from "./tensors.ts";
 
 /** Ranges of the result that can be bound: all of it, or rows of one head at a time. */

@@ -5,7 +5,7 @@ import type { AbortSignalLike } from "../abort.ts";
 import type { GpuBuffer, GpuComputePass, GpuDevice } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
 import type { Pipeline, Pipelines } from "./pipelines.ts";
-import type { Step } from "./steps.ts";
+import type { Step } from "./step.ts";
 
 /** Operations of one submission: 20 to 400 ms of a GPU, about half a second of a software adapter. */
 const SUBMISSION_FLOPS = { hardware: 4e11, software: 4e9 };

@@ -11,7 +11,7 @@ import type { WebGpuTarget } from "../../src/target.ts";
 import type { GpuBuffer } from "../../src/webgpu/api.ts";
 import { GpuCall } from "../../src/webgpu/call.ts";
 import { mergeSteps } from "../../src/webgpu/merge.ts";
-import type { Step } from "../../src/webgpu/steps.ts";
+import type { Step } from "../../src/webgpu/step.ts";
 import type { Home } from "../../src/webgpu/tensors.ts";
 import { type Case, defineCase } from "../case.ts";
 import { grid } from "../grid.ts";

@@ -12,23 +12,28 @@ import { detect, type DetectOptions, OpenDevice } from "../../src/webgpu/device.
 import { openGpu } from "../backends.ts";
 import type { TestTensor } from "../reference/problem.ts";
 
-/** Why this machine has no GPU; undefined where it has one. Fails here where FLASHTILE_GPU is "required". */
-export const absent: string | undefined = await (async () => {
+/** What there is here. Fails where there is nothing and FLASHTILE_GPU is "required". */
+const found = await (async () => {
   const engine = await openGpu();
-  if ("absent" in engine) return engine.absent;
+  if ("absent" in engine) return engine;
+  const { software } = engine.target as WebGpuTarget;
   engine.dispose();
+  return { software };
 })();
 
-/** A test that needs a GPU. */
-export function gpuTest(name: string, fn: (t: Deno.TestContext) => Promise<void> | void): void {
-  const why = absent === undefined ? "" : ` (left out: ${absent})`;
-  Deno.test({
-    name: `${name}${why}`,
-    ignore: absent !== undefined,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn,
-  });
+/** Why this machine has no GPU; undefined where it has one. */
+export const absent: string | undefined = "absent" in found ? found.absent : undefined;
+/** Whether the only GPU computes on the CPU, as in CI. */
+export const software: boolean = "software" in found && found.software;
+
+/** A test that needs a GPU, and perhaps more: `lacks` says what is not there. */
+export function gpuTest(
+  name: string,
+  fn: (t: Deno.TestContext) => Promise<void> | void,
+  lacks: string | undefined = absent,
+): void {
+  const ignore = lacks !== undefined, why = ignore ? ` (left out: ${lacks})` : "";
+  Deno.test({ name: `${name}${why}`, ignore, sanitizeOps: false, sanitizeResources: false, fn });
 }
 
 /** An engine of `openGpu` where there must be one. */
