@@ -145,6 +145,9 @@ export class Engine {
         `data has ${data.length} elements but shape ${show(shape)} needs ${count(shape)}`,
       );
     }
+    if (this.#gpu?.pending) { // it would live on the CPU for good
+      throw new DeviceLostError("Cannot run tensor", "another device is being opened: call again");
+    }
     return (this.#gpu?.backend ?? this.#wasm).tensor(data, shape, type);
   }
 
@@ -216,6 +219,7 @@ export class Engine {
     signal?.throwIfAborted();
     this.#alive(callName(problem));
     const resident = Object.values(views).some((view) => view.resident);
+    await this.#gpu?.pending;
     if (this.#gpu && !this.#gpu.looked && !resident && this.#estimates(problem).wasm > LOOK_MS) {
       await this.#gpu.find();
     }

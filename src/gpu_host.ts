@@ -15,6 +15,8 @@ export interface GpuSource {
   readonly reason: string;
   /** Whether `find` has ended. */
   readonly looked: boolean;
+  /** A device that is being looked for, after a loss. */
+  readonly pending?: Promise<void>;
   /** Looks for the GPU, once. */
   find(): Promise<void>;
   /** After a loss: another device, where there is one. */
@@ -32,6 +34,7 @@ export class GpuHost implements GpuSource {
   backend: WebGpuBackend | undefined;
   reason = "no GPU was looked for";
   looked = false;
+  pending?: Promise<void>;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -86,7 +89,9 @@ export class GpuHost implements GpuSource {
     this.reason = `the GPU was lost: ${why}`;
     this.#own = undefined;
     // a caller's device is the caller's to replace
-    if (!this.#options.device) this.#found = this.#find();
+    if (!this.#options.device) {
+      this.#found = this.pending = this.#find().finally(() => this.pending = undefined);
+    }
     await this.#found;
   }
 

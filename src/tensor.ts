@@ -68,6 +68,10 @@ export interface Tensor {
   readonly dtype: DType;
   /** Whether the memory was given back. */
   readonly disposed: boolean;
+  /** On a GPU: the `GPUBuffer`, for programs that bind it to kernels of their own. */
+  readonly buffer?: object;
+  /** On a GPU: the byte of `buffer` where the tensor begins. */
+  readonly byteOffset?: number;
   /**
    * Copies values into the tensor, from element `at` on (row-major). How a KV cache grows: with layout
    * `"bshd"` and one sequence, token n begins at `n * kvHeads * headDim`.

@@ -49,16 +49,17 @@ interface Made {
 export class WebGpuBackend implements Backend {
   readonly name = "webgpu";
   readonly open: OpenDevice;
-  readonly #settings: GpuSettings;
   readonly #home: Home;
   readonly #memory: GpuMemory;
   readonly #pipelines: Pipelines;
   #tail: Promise<unknown> = Promise.resolve();
   #disposed = false;
+  /** An error of a call that could not wait for it. */
+  #late: Error | undefined;
 
   constructor(open: OpenDevice, settings: GpuSettings) {
     this.open = open;
-    this.#settings = settings;
+    open.debug = settings.debug;
     this.#memory = new GpuMemory(open.device, open.target.limits.buffer, settings.memoryBudget);
     this.#home = { open, memory: this.#memory };
     this.#pipelines = new Pipelines(open.device);
@@ -154,6 +155,7 @@ export class WebGpuBackend implements Backend {
     signal: AbortSignalLike | undefined,
   ): Promise<BackendResult[]> {
     if (this.lost) throw new DeviceLostError(action, this.lost);
+    this.#throwLate();
     const plan = planWebGpu(problem, this.target);
     const made = this.#make(resultSpecs(problem, views));
     let call: GpuCall | undefined;
@@ -170,6 +172,7 @@ export class WebGpuBackend implements Backend {
       return results;
     } catch (error) {
       this.#release(made, true);
+      if (this.#disposed) throw disposedError(callName(problem)); // which destroys the device
       if (this.lost && !(error instanceof DeviceLostError)) {
         throw new DeviceLostError(action, this.lost);
       }
@@ -191,7 +194,6 @@ export class WebGpuBackend implements Backend {
       action,
     );
     signal?.throwIfAborted();
-    if (this.#settings.debug) device.pushErrorScope("validation");
     const recording = new Recording(
       this.open,
       this.#pipelines,
@@ -200,13 +202,7 @@ export class WebGpuBackend implements Backend {
     );
     const clearing = call.clear(() => device.createCommandEncoder());
     if (clearing) device.queue.submit([clearing.finish()]);
-    const submitted = recording.submit(action, signal);
-    if (this.#settings.debug) {
-      // what is submitted later, after a wait, is seen by the uncaptured handler only
-      const error = await device.popErrorScope();
-      if (error) throw new Error(`${action}: the GPU rejected it: ${error.message}`);
-    }
-    await submitted;
+    await recording.submit(action, signal);
   }
 
   /** Results where no key meets a query: zeros, and lse of minus infinity. */
@@ -229,16 +225,18 @@ export class WebGpuBackend implements Backend {
       });
       const staging = this.#memory.take(Math.max(16, sizes.reduce((a, b) => a + b, 0)), true);
       try {
-        const encoder = this.open.device.createCommandEncoder();
-        let at = 0;
-        home.forEach(({ buffer }, n) => {
-          if (sizes[n] > 0) encoder.copyBufferToBuffer(buffer, 0, staging, at, sizes[n]);
-          at += sizes[n];
+        await this.open.checked(action, () => {
+          const encoder = this.open.device.createCommandEncoder();
+          let at = 0;
+          home.forEach(({ buffer }, n) => {
+            if (sizes[n] > 0) encoder.copyBufferToBuffer(buffer, 0, staging, at, sizes[n]);
+            at += sizes[n];
+          });
+          this.open.device.queue.submit([encoder.finish()]);
         });
-        this.open.device.queue.submit([encoder.finish()]);
         await this.open.whileAlive(staging.mapAsync(MAP_READ), action);
         const range = staging.getMappedRange();
-        at = 0;
+        let at = 0;
         home.forEach((result, n) => {
           const host = hostResult(result.spec), target = bits(host.data);
           const Values = target.constructor as Float32ArrayConstructor;
@@ -270,21 +268,22 @@ export class WebGpuBackend implements Backend {
     const made = this.#make(specs);
     if (plan.windows.length === 0) this.#fillEmpty(problem, made);
     else {
-      const call = new GpuCall(this.#home, problem, plan, views, made);
+      let call: GpuCall | undefined;
       try {
+        const scratch = call = new GpuCall(this.#home, problem, plan, views, made);
         const steps = call.steps();
         call.requireOnePass();
-        new Recording(this.open, this.#pipelines, steps, (bytes) => call.scratch(bytes))
+        new Recording(this.open, this.#pipelines, steps, (bytes) => scratch.scratch(bytes))
           .recordInto(pass);
       } catch (error) {
-        call.dispose();
+        call?.dispose();
         this.#release(made, true);
         throw error;
       }
       let results = made.length;
       for (const { tensor } of made) {
         tensor!.onDispose = () => {
-          if (--results === 0) call.dispose();
+          if (--results === 0) call!.dispose();
         };
       }
     }
@@ -302,10 +301,14 @@ export class WebGpuBackend implements Backend {
     try {
       const steps = mergeSteps(this.#home, parts, shape, made, take);
       const recording = new Recording(this.open, this.#pipelines, steps, take);
-      const encoder = this.open.device.createCommandEncoder(), pass = encoder.beginComputePass();
-      recording.recordInto(pass);
-      pass.end();
-      this.open.device.queue.submit([encoder.finish()]);
+      // the call cannot wait: what the device says of it is heard by the next one that can
+      this.open.checked("Cannot run mergeAttention", () => {
+        const encoder = this.open.device.createCommandEncoder();
+        const pass = encoder.beginComputePass();
+        recording.recordInto(pass);
+        pass.end();
+        this.open.device.queue.submit([encoder.finish()]);
+      }).catch((error) => this.#late = error);
     } catch (error) {
       this.#release(made, true);
       throw error;
@@ -315,8 +318,15 @@ export class WebGpuBackend implements Backend {
     return made.map(({ spec, tensor }) => ({ name: spec.name, tensor: tensor! }));
   }
 
+  #throwLate(): void {
+    const error = this.#late;
+    this.#late = undefined;
+    if (error) throw error;
+  }
+
   async synchronize(): Promise<void> {
     await this.#tail;
+    this.#throwLate();
     const { queue } = this.open.device;
     if (!this.lost) {
       await this.open.whileAlive(queue.onSubmittedWorkDone(), "Cannot synchronize");

@@ -62,10 +62,15 @@ export class GpuCall {
     this.#group = problem.queryHeads / Math.max(1, problem.kvHeads);
     this.#slices = new Slices(home, this.#group, (bytes) => this.scratch(bytes));
     this.#variant = this.#describe();
-    this.#results = new Map(results.map(({ spec, buffer }) => {
-      const work = spec.dtype === "f32" ? buffer : this.scratch(count(spec.shape) * 4);
-      return [spec.name, { spec, buffer, work }];
-    }));
+    try {
+      this.#results = new Map(results.map(({ spec, buffer }) => {
+        const work = spec.dtype === "f32" ? buffer : this.scratch(count(spec.shape) * 4);
+        return [spec.name, { spec, buffer, work }];
+      }));
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   /** Scratch that lives as long as the call. */

@@ -9,6 +9,7 @@ import {
   type GpuAdapterInfo,
   type GpuBuffer,
   type GpuDevice,
+  type GpuError,
   MAP_READ,
   USAGE,
 } from "./api.ts";
@@ -19,6 +20,8 @@ export class OpenDevice {
   readonly target: WebGpuTarget;
   /** Milliseconds that a read-back of a few bytes took. */
   readonly readBackMs: number;
+  /** Whether every submission is checked for validation errors. */
+  debug = false;
   #lost: string | undefined;
   readonly #gone: Promise<never>;
 
@@ -36,6 +39,22 @@ export class OpenDevice {
   /** Why the device went away; undefined while it is there. */
   get lost(): string | undefined {
     return this.#lost;
+  }
+
+  /** Does work that may be invalid; with `debug` waits for what the device says of it. */
+  async checked<T>(action: string, work: () => T): Promise<T> {
+    if (!this.debug) return work();
+    this.device.pushErrorScope("validation");
+    let error: Promise<GpuError | null>, result: T;
+    try {
+      result = work();
+    } finally {
+      error = this.device.popErrorScope();
+      error.catch(() => {}); // work itself may have thrown
+    }
+    const found = await error;
+    if (found) throw new Error(`${action}: the GPU rejected it: ${found.message}`);
+    return result;
   }
 
   /** Waits for work of the device; rejects when it goes away meanwhile. */

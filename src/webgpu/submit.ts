@@ -114,12 +114,14 @@ export class Recording {
     return batches;
   }
 
-  #submit([begin, end]: readonly [number, number]): void {
-    const { device } = this.#open, encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    this.#record(pass, begin, end);
-    pass.end();
-    device.queue.submit([encoder.finish()]);
+  #submit([begin, end]: readonly [number, number], action: string): Promise<void> {
+    const { device } = this.#open;
+    return this.#open.checked(action, () => {
+      const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
+      this.#record(pass, begin, end);
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+    });
   }
 
   /** Submits everything; waits in between only when there are several submissions. */
@@ -128,8 +130,11 @@ export class Recording {
     for (const batch of batches) {
       if (waiting.length >= IN_FLIGHT) await waiting.shift();
       signal?.throwIfAborted();
-      this.#submit(batch);
-      if (batches.length > 1) waiting.push(this.#open.whileAlive(this.#done(), action));
+      await this.#submit(batch, action);
+      if (batches.length === 1) continue;
+      const done = this.#open.whileAlive(this.#done(), action);
+      done.catch(() => {}); // the first rejection ends the call; nobody waits for the others then
+      waiting.push(done);
     }
     await Promise.all(waiting);
   }

@@ -108,15 +108,19 @@ export class GpuTensor implements Tensor {
     return this.#disposed;
   }
 
-  #usable(action: string): void {
+  #usable(action: string, usage: "copySource" | "copyTarget"): void {
     if (this.#disposed) throw new TypeError(`Cannot ${action} a tensor: it was disposed`);
     const { lost } = this.#home.open;
     if (lost) throw new DeviceLostError(`Cannot ${action} a tensor`, lost);
+    if (this.buffer.usage & USAGE[usage]) return;
+    // a device would ignore it, or give zeros
+    const name = usage === "copySource" ? "COPY_SRC" : "COPY_DST";
+    throw new TypeError(`Cannot ${action} a tensor: its buffer was made without the usage ${name}`);
   }
 
   write(data: TensorData, at = 0): void {
     const complaint = new Complaint("write"), n = count(this.shape);
-    this.#usable("write");
+    this.#usable("write", "copyTarget");
     if (!ArrayBuffer.isView(data) || !canHold(data, this.dtype)) {
       throw complaint.type(`data is ${show(data)} but the tensor has dtype ${show(this.dtype)}`);
     }
@@ -136,15 +140,17 @@ export class GpuTensor implements Tensor {
   }
 
   async read(): Promise<Float32Array | Uint16Array> {
-    this.#usable("read");
+    this.#usable("read", "copySource");
     const bytes = this.byteLength, Values = this.dtype === "f32" ? Float32Array : Uint16Array;
     if (bytes === 0) return new Values(0);
     const { open, memory } = this.#home, padded = Math.ceil(bytes / 4) * 4;
     const staging = memory.take(padded, true);
     try {
-      const encoder = open.device.createCommandEncoder();
-      encoder.copyBufferToBuffer(this.buffer, this.byteOffset, staging, 0, padded);
-      open.device.queue.submit([encoder.finish()]);
+      await open.checked("Cannot read a tensor", () => {
+        const encoder = open.device.createCommandEncoder();
+        encoder.copyBufferToBuffer(this.buffer, this.byteOffset, staging, 0, padded);
+        open.device.queue.submit([encoder.finish()]);
+      });
       await open.whileAlive(staging.mapAsync(MAP_READ), "Cannot read a tensor");
       const values = new Values(staging.getMappedRange(), 0, bytes / Values.BYTES_PER_ELEMENT)
         .slice();

@@ -181,7 +181,10 @@ gpuTest("a device whose numbers are wrong is not trusted", async () => {
   ];
   for (const lie of lies) {
     const device = await lyingDevice(lie);
-    await assertRefused({ backend: "webgpu", device }, /a test kernel failed: element \d+ is .+ but/);
+    await assertRefused(
+      { backend: "webgpu", device },
+      /a test kernel failed: element \d+ is .+ but/,
+    );
     const { backend, reason } = await told({ device });
     assert.equal(backend, "wasm");
     assert.match(reason, /a test kernel failed: element \d+ is/);

@@ -20,20 +20,30 @@ interface Bound {
 function boundTensors(problem: AttentionProblem): Bound[] {
   const { operands, layout, pass } = problem, group = problem.queryHeads / problem.kvHeads;
   const found: Bound[] = [];
-  const add = (name: string, spec: OperandSpec | undefined, follows: "queries" | "keys" | "scores") => {
+  const add = (
+    name: string,
+    spec: OperandSpec | undefined,
+    follows: "queries" | "keys" | "scores",
+  ) => {
     if (!spec) return;
     const range = (box: Box) =>
       [
         [box.batchBegin, box.batchEnd] as const,
+        follows === "keys" ? [box.kvHeadBegin, box.kvHeadEnd] as const : [
+          box.kvHeadBegin * group + box.groupBegin,
+          (box.kvHeadEnd - 1) * group + box.groupEnd,
+        ] as const,
         follows === "keys"
-          ? [box.kvHeadBegin, box.kvHeadEnd] as const
-          : [box.kvHeadBegin * group + box.groupBegin, (box.kvHeadEnd - 1) * group + box.groupEnd] as const,
-        follows === "keys" ? [box.keyBegin, box.keyEnd] as const : [box.rowBegin, box.rowEnd] as const,
+          ? [box.keyBegin, box.keyEnd] as const
+          : [box.rowBegin, box.rowEnd] as const,
         follows === "scores" ? [box.keyBegin, box.keyEnd] as const : [0, spec.size[3]] as const,
       ].map((one, axis) => spec.size[axis] === 1 ? [0, 1] as const : one);
     found.push({ name, bytes: elementBytes(spec), strides: spec.strides, range });
   };
-  const dense = (spec: OperandSpec | undefined, order: readonly number[]): OperandSpec | undefined => {
+  const dense = (
+    spec: OperandSpec | undefined,
+    order: readonly number[],
+  ): OperandSpec | undefined => {
     if (!spec) return undefined;
     const strides = rowMajor(order.map((axis) => spec.size[axis]));
     const back = order.map((_, axis) => strides[order.indexOf(axis)]);
@@ -155,7 +165,9 @@ Deno.test("heads that share a kv head are cut too: no row of one head is too lar
 });
 
 Deno.test("a gradient in 16 bits fits while it is made in 32", () => {
-  for (const words of ["q=1x8x64x8 k=1x8x64x8 bhsd bias=8x64x64", "q=1x64x4x8 k=1x64x4x8 bias=64"]) {
+  for (
+    const words of ["q=1x8x64x8 k=1x8x64x8 bhsd bias=8x64x64", "q=1x64x4x8 k=1x64x4x8 bias=64"]
+  ) {
     const { problem } = parseProblem(["backward", ...words.split(" ")]);
     const bias: OperandSpec = { ...problem.operands.bias!, dtype: "f16" };
     const narrow = { ...problem, operands: { ...problem.operands, bias } };

@@ -28,7 +28,14 @@ const cases: readonly Case[] = [
   defineCase({ ...dims, queryHeads: 3, kvHeads: 1, lengthQ: 60, lengthK: 70, bias: "bhqk" }),
   defineCase({ ...grouped, batch: 3, lengthQ: 50, lengthK: 130, keyLengths: [0, 97, 130] }),
   defineCase({ ...grouped, lengthQ: 1, lengthK: 700, causal: true }),
-  defineCase({ ...grouped, batch: 2, lengthQ: 2, lengthK: 300, layout: "bhsd", keyLengths: [9, 222] }),
+  defineCase({
+    ...grouped,
+    batch: 2,
+    lengthQ: 2,
+    lengthK: 300,
+    layout: "bhsd",
+    keyLengths: [9, 222],
+  }),
   defineCase({ ...grouped, lengthQ: 45, lengthK: 50, dtype: "f16", arrangement: "padded rows" }),
   defineCase({ ...dims, queryHeads: 3, lengthQ: 150, lengthK: 90, valueDim: 20, softcap: 5 }),
   // bias and mask: cut by query rows and keys, whole for all heads, alone, with axes of 1 and axes that are missing
@@ -133,16 +140,21 @@ gpuTest("no binding is larger than the device allows", async (t) => {
 gpuTest("no dispatch is wider than the device allows", async (t) => {
   // 16 workgroups an axis; heads and sequences are cut into windows, tiles and rows into dispatches
   const limits = { workgroups: 16 }, short = { lengthQ: 20, lengthK: 24, ...dims };
-  await checkCases(t, [
-    defineCase({ ...dims, queryHeads: 2, kvHeads: 1, lengthQ: 600, lengthK: 50, causal: true }),
-    defineCase({ ...short, queryHeads: 18 }),
-    defineCase({ ...short, queryHeads: 24, kvHeads: 12 }),
-    defineCase({ ...short, batch: 17, queryHeads: 1 }),
-    defineCase({ ...grouped, lengthQ: 2, lengthK: 1000 }),
-    defineCase({ ...grouped, lengthQ: 90, lengthK: 40, dtype: "f16" }),
-  ], { limits }, (_, watch) => {
-    assert.ok(watch.mostWorkgroups <= 16, `${watch.mostWorkgroups} workgroups`);
-  });
+  await checkCases(
+    t,
+    [
+      defineCase({ ...dims, queryHeads: 2, kvHeads: 1, lengthQ: 600, lengthK: 50, causal: true }),
+      defineCase({ ...short, queryHeads: 18 }),
+      defineCase({ ...short, queryHeads: 24, kvHeads: 12 }),
+      defineCase({ ...short, batch: 17, queryHeads: 1 }),
+      defineCase({ ...grouped, lengthQ: 2, lengthK: 1000 }),
+      defineCase({ ...grouped, lengthQ: 90, lengthK: 40, dtype: "f16" }),
+    ],
+    { limits },
+    (_, watch) => {
+      assert.ok(watch.mostWorkgroups <= 16, `${watch.mostWorkgroups} workgroups`);
+    },
+  );
 });
 
 gpuTest("a buffer nearly as large as the device allows can be had", async () => {
@@ -173,7 +185,10 @@ gpuTest("the tiles for hardware agree with the oracle", async (t) => {
       const { problem } = describeForward(q, k, v, {});
       const backward = describeBackward(dOut, {
         ...{ q, k, v, out: dOut },
-        lse: { data: new Float32Array(c.queryHeads * c.lengthQ), shape: [1, c.queryHeads, c.lengthQ] },
+        lse: {
+          data: new Float32Array(c.queryHeads * c.lengthQ),
+          shape: [1, c.queryHeads, c.lengthQ],
+        },
       }, {});
       const { dq, dkv } = planWebGpu(backward.problem, target);
       for (const chosen of [planWebGpu(problem, target).forward, dq, dkv]) {

@@ -3,14 +3,13 @@
  * engines with forced limits, and a device that writes down what it is asked.
  */
 
-import { Engine } from "../../mod.ts";
+import { Engine, type EngineOptions } from "../../mod.ts";
 import type { GpuSource } from "../../src/gpu_host.ts";
 import type { WebGpuTarget } from "../../src/target.ts";
 import type { GpuAdapter, GpuBuffer, GpuDevice } from "../../src/webgpu/api.ts";
 import { WebGpuBackend } from "../../src/webgpu/backend.ts";
 import { detect, type DetectOptions, OpenDevice } from "../../src/webgpu/device.ts";
 import { openGpu } from "../backends.ts";
-import type { TestTensor } from "../reference/problem.ts";
 
 /** What there is here. Fails where there is nothing and FLASHTILE_GPU is "required". */
 const found = await (async () => {
@@ -66,6 +65,7 @@ export interface Forced extends Partial<DetectOptions> {
 /** An engine on a device of its own whose target is not what the device says. */
 export async function forcedEngine(
   { target, memoryBudget = 2 ** 30, ...options }: Forced,
+  engineOptions: EngineOptions = { backend: "webgpu" },
 ): Promise<{ engine: Engine; watch: Watch }> {
   const found = await detect({ allowFallbackAdapter: true, ...options });
   if ("absent" in found) throw new Error(found.absent);
@@ -79,13 +79,15 @@ export async function forcedEngine(
     renew: () => Promise.resolve(),
     dispose: () => device.destroy(),
   };
-  return { engine: new Engine({ backend: "webgpu", threads: 1 }, source), watch };
+  return { engine: new Engine({ threads: 1, ...engineOptions }, source), watch };
 }
 
 /** What a device was asked for. */
 export interface Watch {
   /** Buffers that were made and not destroyed. */
   readonly live: Set<GpuBuffer>;
+  /** Bind groups that were made: whether the device computed. */
+  groups: number;
   /** Bytes of the largest storage binding, and storage bindings of the fullest group. */
   largestBinding: number;
   mostBindings: number;
@@ -95,7 +97,10 @@ export interface Watch {
 
 /** Writes down what a device is asked from now on. */
 export function watchDevice(device: GpuDevice): Watch {
-  const watch: Watch = { live: new Set(), largestBinding: 0, mostBindings: 0, mostWorkgroups: 0 };
+  const watch: Watch = {
+    live: new Set(),
+    ...{ groups: 0, largestBinding: 0, mostBindings: 0, mostWorkgroups: 0 },
+  };
   const createBuffer = device.createBuffer.bind(device);
   device.createBuffer = (descriptor) => {
     const buffer = createBuffer(descriptor), destroy = buffer.destroy.bind(buffer);
@@ -112,6 +117,7 @@ export function watchDevice(device: GpuDevice): Watch {
       entries: { binding: number; resource: { size?: number; buffer: GpuBuffer } }[];
     };
     const storage = entries.filter(({ binding }) => binding > 0); // 0 is the uniform block
+    watch.groups++;
     watch.mostBindings = Math.max(watch.mostBindings, storage.length);
     for (const { resource: { size, buffer } } of storage) {
       watch.largestBinding = Math.max(watch.largestBinding, size ?? buffer.size);
@@ -132,13 +138,6 @@ export function watchDevice(device: GpuDevice): Watch {
     return encoder;
   };
   return watch;
-}
-
-/** The bits of a tensor's values. */
-export function bitsOf({ data }: Pick<TestTensor, "data">): Uint16Array | Uint32Array {
-  return data.BYTES_PER_ELEMENT === 4
-    ? new Uint32Array(data.buffer, data.byteOffset, data.length)
-    : new Uint16Array(data.buffer, data.byteOffset, data.length);
 }
 
 export const sleep = (ms: number): Promise<void> =>

@@ -124,7 +124,11 @@ for (const [name, target] of Object.entries(targets)) {
         if (!shape) continue;
         taken++;
         assert.equal(shape.rows, lengthQ * group);
-        const v = variantOf({ ...chooseTile("forward", { headDim, valueDim, flops: 1 }, target) }, 1, 1);
+        const v = variantOf(
+          { ...chooseTile("forward", { headDim, valueDim, flops: 1 }, target) },
+          1,
+          1,
+        );
         const { bytes, threads } = measure(decodeShader(v, shape, { scalarOut: true }));
         assert.ok(bytes <= workgroupBytes && threads <= workgroupThreads, `${bytes}, ${threads}`);
       }

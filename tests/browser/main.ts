@@ -1,0 +1,167 @@
+// The library in a browser: bundles page.ts, serves it with the headers that shared memory needs, opens it in headless
+// Chromium on SwiftShader, and prints what the page sends. One line for each check; the last line is "browser: N checks
+// passed".
+//
+//   deno task test:browser     CHROMIUM=/path/to/chromium where it is neither on PATH nor in /usr/bin
+import { fileURLToPath } from "node:url";
+import { variable } from "../backends.ts";
+import { deno, versionOf, within } from "../consumers/process.ts";
+import type { Check } from "./report.ts";
+
+/** Checks that the page makes; one that is missing must not look like success. */
+const CHECKS = 10;
+/** Time limit of the page, which mostly waits for SwiftShader to compile. */
+const SECONDS = 170;
+
+const FLAGS = [
+  "--headless=new",
+  "--no-sandbox",
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--disable-quic",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-dev-shm-usage",
+  "--no-first-run",
+];
+
+const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title><script type="module" src="/page.js"></script>`;
+
+const count = { passed: 0, failed: 0 };
+
+function say(result: "ok" | "FAILED" | "skipped", name: string, text: string): void {
+  console.log(`${result.padEnd(8)}${name}: ${text.trim().replaceAll("\n", "\n          ")}`);
+}
+
+function fail(name: string, text: string): void {
+  count.failed++;
+  say("FAILED", name, text);
+}
+
+/** The program, with its version. */
+async function findChromium(): Promise<{ program: string; version: string } | undefined> {
+  const names = ["chromium", "/usr/bin/chromium", "chromium-browser", "google-chrome"];
+  const given = variable("CHROMIUM");
+  for (const program of given ? [given] : names) {
+    const version = await versionOf(program);
+    if (version) return { program, version };
+  }
+  return undefined;
+}
+
+async function bundle(folder: string): Promise<string> {
+  const here = fileURLToPath(new URL(".", import.meta.url)), output = `${folder}/page.js`;
+  const args = ["bundle", "--quiet", "--platform=browser", "--output", output, "page.ts"];
+  await deno(args, { cwd: here });
+  return await Deno.readTextFile(output);
+}
+
+/** Serves the page; `done` resolves when the page says that it is. */
+function serve(script: string): { url: string; done: Promise<void>; stop: () => Promise<void> } {
+  const { promise: done, resolve } = Promise.withResolvers<void>();
+  const headers = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+  };
+  const answer = async (request: Request): Promise<Response> => {
+    const { pathname } = new URL(request.url);
+    const type = (name: string) => ({ headers: { ...headers, "Content-Type": name } });
+    switch (pathname) {
+      case "/":
+        return new Response(PAGE, type("text/html"));
+      case "/page.js":
+        return new Response(script, type("text/javascript"));
+      case "/check": {
+        const { name, ok, text, seconds } = await request.json() as Check;
+        if (ok) {
+          count.passed++;
+          say("ok", name, `${text} (${seconds.toFixed(1)} s)`);
+        } else fail(name, text);
+        return new Response(null, { status: 204, headers });
+      }
+      case "/done":
+        await request.body?.cancel();
+        resolve();
+        return new Response(null, { status: 204, headers });
+      default:
+        return new Response(null, { status: 404, headers });
+    }
+  };
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, answer);
+  return {
+    url: `http://127.0.0.1:${server.addr.port}/`,
+    done,
+    stop: () => server.shutdown(),
+  };
+}
+
+/** Opens the page and waits for its end. Chromium is a group of processes, and all of it is killed. */
+async function open(program: string, url: string, folder: string, done: Promise<void>) {
+  const child = new Deno.Command(program, {
+    args: [...FLAGS, `--user-data-dir=${folder}/profile`, url],
+    detached: true,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const killAll = () => {
+    try {
+      Deno.kill(-child.pid, "SIGKILL");
+    } catch { // it has ended already
+    }
+  };
+  Deno.addSignalListener("SIGINT", killAll);
+  Deno.addSignalListener("SIGTERM", killAll);
+  const stderr = new Response(child.stderr).text();
+  const early = child.status.then(({ code }) => {
+    throw new Error(`Chromium ended with ${code}`);
+  });
+  early.catch(() => {}); // it is killed in the end
+  try {
+    await within(SECONDS, "the page", Promise.race([done, early]));
+  } catch (error) {
+    killAll();
+    const lines = (await stderr).split("\n").slice(-8).join("\n");
+    throw new Error(`${(error as Error).message}\n${lines}`);
+  } finally {
+    killAll();
+    Deno.removeSignalListener("SIGINT", killAll);
+    Deno.removeSignalListener("SIGTERM", killAll);
+    await Promise.all([child.status, stderr]);
+  }
+}
+
+async function test(program: string): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "flashtile-browser-" });
+  try {
+    const { url, done, stop } = serve(await bundle(folder));
+    try {
+      await open(program, url, folder, done);
+    } finally {
+      await within(5, "the server", stop()).catch(() => {});
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const chromium = await findChromium();
+if (!chromium) {
+  const text = "there is no Chromium, neither chromium nor google-chrome";
+  if (variable("FLASHTILE_GPU") === "required") fail("browser", text);
+  else say("skipped", "browser", text);
+} else {
+  console.log(chromium.version);
+  try {
+    await test(chromium.program);
+    if (count.passed + count.failed !== CHECKS) {
+      fail("browser", `${count.passed + count.failed} checks ran, wanted ${CHECKS}`);
+    }
+  } catch (error) {
+    fail("browser", (error as Error).message);
+  }
+}
+if (count.failed > 0) console.log(`browser: ${count.passed} checks passed, ${count.failed} failed`);
+else if (chromium) console.log(`browser: ${count.passed} checks passed`);
+Deno.exit(count.failed > 0 ? 1 : 0);

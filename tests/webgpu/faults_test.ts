@@ -1,0 +1,321 @@
+/** Calls that fail half-way: out of memory, errors of the device, aborted, disposed of. Nothing stays behind. */
+
+import assert from "node:assert/strict";
+import {
+  type AnyTensor,
+  type AttentionOptions,
+  createEngine,
+  type Engine,
+  type HostTensor,
+} from "../../mod.ts";
+import { type GpuDevice, type GpuError, USAGE } from "../../src/webgpu/api.ts";
+import { encode } from "../half.ts";
+import { plainTensor } from "../inputs.ts";
+import type { TestTensor } from "../reference/problem.ts";
+import {
+  absent,
+  callersDevice,
+  deviceOf,
+  gpuEngine,
+  gpuTest,
+  sleep,
+  software,
+  watchDevice,
+} from "./support.ts";
+
+const STORAGE = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
+const [q, k, v, dOut] = [1, 2, 3, 4].map((seed) => plainTensor(seed, [1, 200, 4, 32]));
+
+const narrow = ({ data, shape }: TestTensor): TestTensor => ({
+  data: encode(Float64Array.from(data), "f16", "bits"),
+  shape,
+  dtype: "f16",
+});
+
+function release(results: object): void {
+  for (const tensor of Object.values(results) as AnyTensor[]) {
+    if (typeof tensor === "object" && "dispose" in tensor) tensor.dispose();
+  }
+}
+
+/** A small call gives what it gave before. */
+async function checkWell(engine: Engine): Promise<void> {
+  const x = plainTensor(5, [1, 20, 4, 32]);
+  const { out } = await engine.attention(x, x, x);
+  const want = engine.attentionSync(x, x, x).out.data;
+  assert.ok(want.length === out.data.length);
+  for (let n = 0; n < want.length; n++) assert.ok(Math.abs(out.data[n] - want[n]) < 1e-5);
+}
+
+/** Ways to call an engine that take some memory; each resolves to its results. */
+const calls: Readonly<Record<string, (engine: Engine) => Promise<object>>> = {
+  forward: (engine) => engine.attention(q, k, v),
+  "forward in 16 bits": (engine) => engine.attention(narrow(q), narrow(k), narrow(v)),
+  "forward, resident": async (engine) => {
+    using place = engine.tensor(q.data, q.shape);
+    return await engine.attention(place, k, v);
+  },
+  "backward in 16 bits": (engine) => {
+    const lse = plainTensor(6, [1, 4, 200]), out = narrow(dOut);
+    return engine.attentionBackward(out, { q: narrow(q), k: narrow(k), v: narrow(v), out, lse });
+  },
+  "backward with a bias": (engine) => {
+    const lse = plainTensor(6, [1, 4, 200]), bias = narrow(plainTensor(7, [200, 200]));
+    return engine.attentionBackward(dOut, { q, k, v, out: dOut, lse }, { bias });
+  },
+  encode: (engine) => {
+    const encoder = deviceOf(engine).createCommandEncoder(), pass = encoder.beginComputePass();
+    const results = engine.encode(pass, narrow(q), narrow(k), narrow(v));
+    pass.end();
+    deviceOf(engine).queue.submit([encoder.finish()]);
+    return Promise.resolve(results);
+  },
+  merge: (engine) => {
+    using places = new DisposableStack();
+    const parts = [1, 2].map((seed) => ({
+      out: places.use(engine.tensor(narrow(q).data, q.shape, "f16")),
+      lse: places.use(engine.tensor(plainTensor(seed, [1, 4, 200]).data, [1, 4, 200])),
+    }));
+    return Promise.resolve(engine.mergeAttention(parts));
+  },
+};
+
+for (const [name, call] of Object.entries(calls)) {
+  gpuTest(
+    `out of memoryBudget: RangeError with the bytes, nothing is left behind: ${name}`,
+    async () => {
+      const device = await callersDevice(), watch = watchDevice(device);
+      let failed = 0, done = 0;
+      // every allocation of the call is once the one that does not fit
+      for (let memoryBudget = 65536; done < 2; memoryBudget += 49152) {
+        using engine = await gpuEngine({ device, memoryBudget });
+        const before = engine.memory.used;
+        try {
+          // async: some calls throw at once
+          release(await (async () => await call(engine))());
+          done++;
+        } catch (error) {
+          assert.ok(error instanceof RangeError, Deno.inspect(error));
+          assert.match(error.message, /\d+ bytes.*memoryBudget/);
+          failed++;
+        }
+        assert.equal(engine.memory.used, before, `${memoryBudget} bytes`);
+        assert.ok(engine.memory.total <= memoryBudget, `${engine.memory.total} of ${memoryBudget}`);
+        assert.ok(engine.memory.peak <= memoryBudget);
+        engine.dispose();
+        assert.equal(watch.live.size, 0, `${memoryBudget} bytes`);
+      }
+      assert.ok(failed >= 3, `only ${failed} budgets were too small`);
+      device.destroy();
+    },
+  );
+}
+
+gpuTest("an engine out of memory is usable, and tensors give room when they go", async () => {
+  using engine = await gpuEngine({ memoryBudget: 2 ** 20 });
+  const big = plainTensor(1, [1, 2000, 1, 64]); // 500 KiB
+  using first = engine.tensor(big.data, big.shape);
+  const { used } = engine.memory;
+  const second = engine.tensor(big.data, big.shape);
+  assert.throws(() => engine.tensor(big.data, big.shape), /RangeError.*512000 bytes.*memoryBudget/);
+  await assert.rejects(() => engine.attention(first, first, first), RangeError);
+  second.dispose();
+  assert.equal(engine.memory.used, used);
+  assert.deepEqual(await first.read(), big.data);
+  await checkWell(engine);
+});
+
+/** Makes the nth buffer from now on fail for want of memory: no test can fill a device. */
+function withoutRoom(device: GpuDevice, nth: number): void {
+  const [push, pop] = [device.pushErrorScope.bind(device), device.popErrorScope.bind(device)];
+  const scopes: string[] = [];
+  let buffers = 0;
+  device.pushErrorScope = (filter) => {
+    scopes.push(filter);
+    push(filter);
+  };
+  device.popErrorScope = async () => {
+    const full = scopes.pop() === "out-of-memory" && ++buffers === nth;
+    const error = await pop();
+    return full ? { message: "the device is full" } as GpuError : error;
+  };
+}
+
+gpuTest("a device without room: RangeError with the bytes, and the next call works", async () => {
+  for (const nth of [1, 2, 4]) {
+    const device = await callersDevice();
+    using engine = await gpuEngine({ device });
+    const { used } = engine.memory;
+    withoutRoom(device, nth);
+    await assert.rejects(
+      () => engine.attention(q, k, v),
+      (error) => error instanceof RangeError && /\d+ bytes.*the device is full/.test(error.message),
+    );
+    assert.equal(engine.memory.used, used);
+    await checkWell(engine);
+    device.destroy();
+  }
+});
+
+gpuTest("an error of the device reaches the caller in debug, and the engine goes on", async () => {
+  using engine = await gpuEngine({ debug: true });
+  const device = deviceOf(engine), size = q.data.byteLength, { used } = engine.memory;
+  const gone = () => {
+    const buffer = device.createBuffer({ size, usage: STORAGE });
+    const tensor = engine.wrap(buffer, q.shape);
+    buffer.destroy();
+    return tensor;
+  };
+  await assert.rejects(() => engine.attention(q, gone(), v), /GPU rejected it.*destroyed/s);
+  await checkWell(engine);
+  const lse = plainTensor(6, [1, 4, 200]);
+  await assert.rejects(
+    () => engine.attentionBackward(gone(), { q, k, v, out: dOut, lse }),
+    /GPU rejected it.*destroyed/s,
+  );
+  await assert.rejects(() => gone().read(), /destroyed/);
+  assert.equal(engine.memory.used, used);
+  await checkWell(engine);
+});
+
+gpuTest("without debug the device says it to the program, and the engine goes on", async () => {
+  using engine = await gpuEngine({ debug: false });
+  const device = deviceOf(engine);
+  const buffer = device.createBuffer({ size: q.data.byteLength, usage: STORAGE });
+  const tensor = engine.wrap(buffer, q.shape), { used } = engine.memory;
+  buffer.destroy();
+  device.pushErrorScope("validation"); // in the place of the uncaptured error event
+  await engine.attention(q, tensor, v).catch(() => {});
+  assert.match((await device.popErrorScope())?.message ?? "nothing", /destroyed/);
+  assert.equal(engine.memory.used, used);
+  await checkWell(engine);
+});
+
+// --- disposing -----------------------------------------------------------------------------------------
+
+gpuTest("a disposed engine refuses everything, twice", async () => {
+  const engine = await gpuEngine(), device = deviceOf(engine);
+  const tensor = engine.tensor(q.data, q.shape),
+    buffer = device.createBuffer({ size: 16, usage: 128 });
+  const pass = device.createCommandEncoder().beginComputePass();
+  await checkWell(engine);
+  engine.dispose();
+  engine.dispose();
+  const wanted = /engine was disposed/, part = { out: q, lse: plainTensor(6, [1, 4, 200]) };
+  await assert.rejects(() => engine.attention(q, k, v), wanted);
+  await assert.rejects(() => engine.attention(tensor, k, v), wanted);
+  await assert.rejects(() => engine.attentionBackward(q, { q, k, v, ...part }), wanted);
+  assert.throws(() => engine.attentionSync(q, k, v), wanted);
+  assert.throws(() => engine.mergeAttention([part]), wanted);
+  assert.throws(() => engine.tensor(q.data, q.shape), wanted);
+  assert.throws(() => engine.wrap(buffer, [4]), wanted);
+  assert.throws(() => engine.encode(pass, q, k, v), wanted);
+  assert.throws(() => engine.explain(q, k, v), wanted);
+  tensor.dispose();
+  await engine.synchronize().catch(() => {});
+});
+
+gpuTest(
+  "disposing of an engine settles its calls: refused, and nothing stays on the device",
+  async () => {
+    for (const own of [true, false]) {
+      for (const ms of [0, 3, 20]) {
+        const device = own ? undefined : await callersDevice(),
+          watch = device && watchDevice(device);
+        const engine = await gpuEngine({ device });
+        const running = [1, 2, 3].map(() => engine.attention(q, k, v));
+        if (ms > 0) await sleep(ms);
+        engine.dispose();
+        const settled = await Promise.race([Promise.allSettled(running), sleep(5000)]);
+        assert.ok(settled, "calls of a disposed engine do not end");
+        for (const result of settled) {
+          if (result.status === "rejected") assert.match(`${result.reason}`, /engine was disposed/);
+          else assert.ok(ms > 0, "a call resolved although the engine was disposed at once");
+        }
+        if (watch) assert.equal(watch.live.size, 0, `${watch.live.size} buffers are left`);
+        device?.destroy();
+      }
+    }
+  },
+);
+
+// --- aborting ------------------------------------------------------------------------------------------
+
+/** Three submissions on a software adapter. */
+const long = plainTensor(8, [1, 3000, 8, 32]);
+const hardware = absent ?? (software ? undefined : "a hardware GPU may be done before the signal");
+
+gpuTest("aborted before the call: rejects with the reason and does no work", async () => {
+  using engine = await gpuEngine();
+  const reason = new Error("not today"), signal = AbortSignal.abort(reason);
+  const options: AttentionOptions = { signal }, before = engine.memory;
+  const lse = plainTensor(6, [1, 4, 200]);
+  await assert.rejects(() => engine.attention(q, k, v, options), (error) => error === reason);
+  await assert.rejects(
+    () => engine.attentionBackward(dOut, { q, k, v, out: dOut, lse }, options),
+    (error) => error === reason,
+  );
+  assert.deepEqual(engine.memory, before);
+});
+
+gpuTest("aborted while it waits for others: rejects, and the others go on", async () => {
+  using engine = await gpuEngine();
+  const want = await engine.attention(q, k, v), controller = new AbortController();
+  const { signal } = controller, { used } = engine.memory;
+  const first = engine.attention(q, k, v), second = engine.attention(q, k, v, { signal });
+  const third = engine.attention(q, k, v);
+  controller.abort();
+  await assert.rejects(second, { name: "AbortError" });
+  for (const { out } of [await first, await third]) assert.deepEqual(out.data, want.out.data);
+  assert.equal(engine.memory.used, used);
+});
+
+gpuTest(
+  "aborted in the middle: rejects early with the reason, memory returned, engine usable",
+  async () => {
+    using engine = await gpuEngine({ debug: false });
+    const want = await engine.attention(q, k, v), start = performance.now();
+    await engine.attention(long, long, long);
+    const whole = performance.now() - start, { used } = engine.memory;
+    const reason = new Error("enough"), controller = new AbortController();
+    const begun = performance.now();
+    const call = engine.attention(long, long, long, { signal: controller.signal });
+    setTimeout(() => controller.abort(reason), whole / 10);
+    await assert.rejects(call, (error) => error === reason);
+    const took = performance.now() - begun;
+    assert.ok(took < 0.9 * whole, `took ${took} ms of ${whole} ms`);
+    assert.equal(engine.memory.used, used);
+    // the device still computes what was submitted; later calls must not meet it
+    const again = await engine.attention(q, k, v);
+    assert.deepEqual(again.out.data as Float32Array, want.out.data as Float32Array);
+    await checkWell(engine);
+  },
+  hardware,
+);
+
+gpuTest("aborted in the middle of a backward pass, and of a call on resident tensors", async () => {
+  using engine = await gpuEngine();
+  using resident = engine.tensor(long.data, long.shape);
+  const { out, lse } = engine.attentionSync(long, long, long) as {
+    out: HostTensor;
+    lse: HostTensor;
+  };
+  const { used } = engine.memory;
+  const saved = { q: resident, k: long, v: long, out, lse };
+  for (
+    const call of [
+      (signal: AbortSignal) => engine.attention(resident, long, long, { signal }),
+      (signal: AbortSignal) => engine.attentionBackward(long, saved, { signal }),
+    ]
+  ) {
+    await assert.rejects(() => call(AbortSignal.timeout(30)), { name: "TimeoutError" });
+    assert.equal(engine.memory.used, used);
+  }
+  await checkWell(engine);
+}, hardware);
+
+gpuTest("an engine that is disposed of before its GPU is found lets it go", async () => {
+  const engine = await createEngine({ backend: "auto" }); // looks, and finds software or hardware
+  engine.dispose();
+  await assert.rejects(() => engine.attention(q, k, v), /engine was disposed/);
+});
