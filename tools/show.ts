@@ -9,6 +9,7 @@ import type { WorkItem } from "../src/plan/schedule.ts";
 import { type AttentionProblem, describeBackward, describeForward } from "../src/problem.ts";
 import type { WasmTarget } from "../src/target.ts";
 import type { Tensor } from "../src/tensor.ts";
+import { GPUS, showGpuPlan, showKernels } from "./show_gpu.ts";
 import { WasmBackend } from "../src/wasm/backend.ts";
 import { detectSimd } from "../src/wasm/module.ts";
 
@@ -16,6 +17,8 @@ const USAGE = `Shows how a call would run, or a register tile of the kernels.
 
   deno task show forward  q=SHAPE k=SHAPE [v=SHAPE] [OPTION...]
   deno task show backward q=SHAPE k=SHAPE [v=SHAPE] [OPTION...]
+  deno task show gpu  forward|backward ...  how a GPU would run it (the word software: lavapipe)
+  deno task show wgsl forward|backward ...  the text of its kernels
   deno task show tile [NAME]             the tiles there are, or the text of one
 
 SHAPE is 1x1024x8x64: batch, length, heads, dim (with the word bhsd: batch, heads, length, dim).
@@ -80,7 +83,7 @@ export function parseProblem(words: readonly string[]): {
 } {
   const [pass, ...rest] = words;
   if (pass !== "forward" && pass !== "backward") {
-    throw new UsageError(`${pass ?? "nothing"} is not one of forward, backward, tile`);
+    throw new UsageError(`${pass ?? "nothing"} is not one of forward, backward, gpu, wgsl, tile`);
   }
   const given = new Map(rest.map((word) => {
     const at = word.indexOf("=");
@@ -258,6 +261,12 @@ function showTile(name: string | undefined): string {
 export function show(words: readonly string[]): string {
   if (words.length === 0 || words.includes("--help") || words.includes("-h")) return USAGE;
   if (words[0] === "tile") return showTile(words[1]);
+  if (words[0] === "gpu" || words[0] === "wgsl") {
+    const rest = words.slice(1).filter((word) => word !== "software");
+    const target = GPUS[rest.length < words.length - 1 ? "software" : "hardware"];
+    const { problem } = parseProblem(rest);
+    return words[0] === "gpu" ? showGpuPlan(problem, target) : showKernels(problem, target);
+  }
   const { problem, threads } = parseProblem(words);
   return showPlan(problem, planAttention(problem, wasmTarget(threads)));
 }

@@ -9,7 +9,7 @@ import { deno, versionOf, within } from "../consumers/process.ts";
 import type { Check } from "./report.ts";
 
 /** Checks that the page makes; one that is missing must not look like success. */
-const CHECKS = 10;
+const CHECKS = 11;
 /** Time limit of the page, which mostly waits for SwiftShader to compile. */
 const SECONDS = 170;
 
@@ -26,7 +26,18 @@ const FLAGS = [
   "--no-first-run",
 ];
 
-const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title><script type="module" src="/page.js"></script>`;
+/** A module that does not load says nothing by itself. */
+const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title>
+<script>
+const tell = async (text) => {
+  const check = { name: "the script of the page", ok: false, text: String(text), seconds: 0 };
+  await fetch("/check", { method: "POST", body: JSON.stringify(check) });
+  await fetch("/done", { method: "POST" });
+};
+addEventListener("error", (event) => tell(event.message));
+addEventListener("unhandledrejection", (event) => tell(event.reason));
+</script>
+<script type="module" src="/page.js"></script>`;
 
 const count = { passed: 0, failed: 0 };
 

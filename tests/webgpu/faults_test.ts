@@ -125,6 +125,21 @@ gpuTest("an engine out of memory is usable, and tensors give room when they go",
   await checkWell(engine);
 });
 
+gpuTest("scratch that is kept for later calls counts, and goes when room is wanted", async () => {
+  const memoryBudget = 2 ** 20;
+  using engine = await gpuEngine({ memoryBudget });
+  for (const length of [300, 520, 700, 900, 450]) { // none fits the scratch of another
+    const x = plainTensor(length, [1, length, 1, 32]);
+    await engine.attention(x, x, x);
+    assert.ok(engine.memory.total <= memoryBudget, `${engine.memory.total} bytes`);
+  }
+  assert.equal(engine.memory.used, 0);
+  assert.ok(engine.memory.total > 0, "some is kept");
+  using whole = engine.tensor(new Float32Array(2 ** 18), [2 ** 18]);
+  assert.equal(engine.memory.total, memoryBudget);
+  assert.equal(whole.disposed, false);
+});
+
 /** Makes the nth buffer from now on fail for want of memory: no test can fill a device. */
 function withoutRoom(device: GpuDevice, nth: number): void {
   const [push, pop] = [device.pushErrorScope.bind(device), device.popErrorScope.bind(device)];

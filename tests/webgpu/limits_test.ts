@@ -160,12 +160,31 @@ gpuTest("no dispatch is wider than the device allows", async (t) => {
 gpuTest("a buffer nearly as large as the device allows can be had", async () => {
   // 983040 bytes of out: rounded up for the pool they would be more than the limit
   const { engine } = await forcedEngine({ limits: { buffer: 1_000_000 } });
-  const x = { data: new Float32Array(245760).fill(1), shape: [1, 7680, 1, 32] };
-  const one = { data: new Float32Array(32).fill(3), shape: [1, 1, 1, 32] };
-  const { out } = await engine.attention(x, one, one);
-  assert.ok((out.data as Float32Array).every((value) => value === 3));
+  await checkOnes(engine, 480, 512);
   engine.dispose();
 });
+
+gpuTest("results that fit one by one are read back whatever they are together", async () => {
+  const { engine } = await forcedEngine({ limits: { buffer: 1_000_000 } });
+  await checkOnes(engine, 7680, 32); // 983040 bytes of out, 30720 of lse
+  engine.dispose();
+});
+
+/** Attention to one key gives its value, on so many rows. */
+async function checkOnes(engine: Engine, length: number, valueDim: number): Promise<void> {
+  const ones = (length: number, dim: number, value: number) => ({
+    data: new Float32Array(length * dim).fill(value),
+    shape: [1, length, 1, dim],
+  });
+  const { out, lse } = await engine.attention(
+    ones(length, 4, 1),
+    ones(1, 4, 2),
+    ones(1, valueDim, 3),
+  );
+  assert.equal(out.data.length, length * valueDim);
+  assert.ok((out.data as Float32Array).every((value) => value === 3));
+  assert.ok((lse.data as Float32Array).every((value) => Math.abs(value - 4) < 1e-5));
+}
 
 /** Tiles for hardware, on whatever adapter there is: 48 KiB are more than lavapipe says, and it does not check. */
 const hardware: Forced = { target: { software: false }, limits: { workgroupBytes: 49152 } };
