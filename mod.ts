@@ -1,6 +1,7 @@
 /**
  * Exact FlashAttention for every JavaScript runtime: forward and backward, tile by tile, memory linear
- * in the length. Runs in Deno, browsers, Node, Bun and edge functions, with no dependency.
+ * in the length, on WebGPU or in WASM SIMD. Runs in Deno, browsers, Node, Bun and edge functions, with
+ * no dependency.
  *
  * @example
  * ```ts

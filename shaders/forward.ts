@@ -44,7 +44,7 @@ export function forwardBytes({ tile, mask, headChunks }: Variant): number {
   return tileBytes(g, headChunks) + 4 * g.rows * (g.nx + 1) + (mask ? 8 : 0);
 }
 
-/** Results of a workgroup. `split`: into slot after slot of partial results. */
+/** How results are stored: element by element where value columns do not come in fours. */
 export interface ForwardOptions {
   readonly scalarOut: boolean;
 }

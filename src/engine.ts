@@ -200,7 +200,10 @@ export class Engine {
   /** Which backend runs a call, and why: tensors stay where they are. */
   #route(problem: AttentionProblem, views: Views): { backend: Backend; reason: string } {
     const owner = this.#owner(Object.values(views), callName(problem)), gpu = this.#gpu?.backend;
-    if (owner) return { backend: owner, reason: `${this.reason}; its tensors live there` };
+    if (owner) {
+      const name = owner === gpu ? this.#gpu!.reason : "WASM";
+      return { backend: owner, reason: `${name}: its tensors live there` };
+    }
     if (!gpu) return { backend: this.#wasm, reason: this.reason };
     if (this.#options.backend === "webgpu") return { backend: gpu, reason: this.reason };
     const { wasm, webgpu = Infinity } = this.#estimates(problem);
@@ -309,7 +312,26 @@ export class Engine {
 
   /**
    * Records `attention` into a compute pass of the caller's on `engine.device`, so that it joins a larger
-   * pass. Results are resident and hold their values once the caller has submitted the pass. Needs WebGPU.
+   * pass. Results are resident and hold their values once the caller has submitted the pass; their scratch is kept
+   * until all of them are disposed of, which must be after the submission. The pass keeps no pipeline and no bind
+   * group 0 of before; `signal` is not looked at. Needs WebGPU.
+   *
+   * @example
+   * ```ts
+   * import { createEngine } from "@flashtile/attention";
+   *
+   * const engine = await createEngine();
+   * if (engine.device) {
+   *   const device = engine.device as GPUDevice;
+   *   const q = engine.tensor(new Float32Array(64), [1, 1, 1, 64]);
+   *   const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
+   *   const { out } = engine.encode(pass, q, q, q);
+   *   pass.end(); // kernels of your own may stand before and after
+   *   device.queue.submit([encoder.finish()]);
+   *   console.log(await out.read());
+   * }
+   * engine.dispose();
+   * ```
    */
   encode(
     pass: object,

@@ -17,13 +17,13 @@ export interface EngineOptions {
   readonly threads?: number;
   /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
   readonly wasmModule?: object;
-  /** Bytes that engine memory may grow to. Default 4 GiB. */
+  /** Bytes that the memory of each backend may grow to. Default 4 GiB for WASM, 64 GiB on a GPU. */
   readonly memoryBudget?: number;
   /** With `backend: "webgpu"`: take a software GPU where there is no other. */
   readonly allowFallbackAdapter?: boolean;
   /** A `GPUDevice` to compute on: of the page, or of Dawn (`npm:webgpu`). It stays the caller's. */
   readonly device?: GpuDeviceLike;
-  /** Check every submission to the GPU for validation errors; costs a wait a call. */
+  /** Check every submission to the GPU for validation errors; each costs a wait. */
   readonly debug?: boolean;
   /** Force the plain build even where relaxed SIMD exists: the same rounding on every machine. */
   readonly simd?: SimdLevel;

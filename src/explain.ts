@@ -41,7 +41,7 @@ export interface Explanation {
   readonly cost: Cost;
   /** Scratch of one thread, or memory of a workgroup, in bytes. */
   readonly scratchBytes: number;
-  /** Memory beyond the tensors, in bytes: scratch of all threads and partial results of one window. */
+  /** Memory beyond the tensors, in bytes: scratch (of all threads) and partial results of one window. */
   readonly memoryBytes: number;
   /** What an N x N score matrix would take, in bytes. */
   readonly matrixBytes: number;

@@ -23,6 +23,8 @@ export interface BoxLimits {
   readonly storageBinding: number;
   readonly offsetAlignment: number;
   readonly workgroups: number;
+  /** Most keys, or query rows of a group, that one workgroup may stream. */
+  readonly stream?: number;
 }
 
 type Axis = "batch" | "head" | "group" | "row" | "key";
@@ -103,6 +105,15 @@ function steps(problem: AttentionProblem, total: Steps, limits: BoxLimits): Step
   const cut = (axis: Axis) => step[axis] = Math.ceil(step[axis] / 2);
   while (step.batch > limits.workgroups) cut("batch");
   while (step.head * step.group > limits.workgroups) cut(step.head > 1 ? "head" : "group");
+  const { stream = Infinity } = limits;
+  while (step.key > stream) cut("key");
+  while (problem.pass === "backward" && step.row * step.group > stream) {
+    if (step.row > 1) cut("row");
+    else { // heads of a group are cut only where a box has one kv head
+      step.head = 1;
+      cut("group");
+    }
+  }
   for (const extent of extents(problem)) {
     const bytes = () =>
       extent.bytes * [0, 1, 2, 3].reduce(

@@ -20,7 +20,7 @@ const WASM = { flops: 45e9, bytes: 20e9, callMs: 0.05 };
  * tells which one it is; the read-back dominates where the choice is close. Software: lavapipe, measured.
  */
 const GPU = {
-  hardware: { flops: 1e12, bytes: 100e9, callMs: 0.1 },
+  hardware: { flops: 2e12, bytes: 100e9, callMs: 0.1 },
   software: { flops: 7e9, bytes: 4e9, callMs: 1 },
 };
 /** Bytes a second between host and device; measured, 64 MiB: wgpu in Deno 1.3 GB/s up, Dawn 13. */

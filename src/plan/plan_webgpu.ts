@@ -14,7 +14,13 @@ import {
   localSpans,
 } from "./items_webgpu.ts";
 import type { KernelName } from "./plan.ts";
-import { chooseTile, type ChosenTile, decodeShape, wantedWorkgroups } from "./tiles_webgpu.ts";
+import {
+  chooseTile,
+  type ChosenTile,
+  decodeShape,
+  longestStream,
+  wantedWorkgroups,
+} from "./tiles_webgpu.ts";
 
 /** A part of the tensors that is bound at once, and the work on it. */
 export interface GpuWindow extends Box {
@@ -52,12 +58,13 @@ function keyParts(tiles: number, lengthK: number, least: number, target: WebGpuT
   return Math.max(1, Math.min(wanted, Math.floor(lengthK / least), MOST_PARTS));
 }
 
-/** Plans a problem for a GPU. `limit` of a binding may be lowered by tests. */
+/** Plans a problem for a GPU. */
 export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): GpuPlan {
   const cost = problemCost(problem), { headDim, valueDim, lengthQ, kvHeads, pass } = problem;
   const group = problem.queryHeads / Math.max(1, kvHeads);
   const needs = { headDim, valueDim, flops: cost.flops };
-  const boxes = boxWindows(problem, target.limits);
+  const stream = longestStream(problem, target);
+  const boxes = boxWindows(problem, { ...target.limits, stream });
   // dK and dV of a box continue those of boxes before it with other queries or other heads
   const more = (box: Box) => ({
     moreKeys: box.keyBegin > 0,

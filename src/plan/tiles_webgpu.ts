@@ -154,3 +154,17 @@ export function decodeShape(
 export function wantedWorkgroups({ software }: WebGpuTarget): number {
   return software ? 8 : 264;
 }
+
+/**
+ * Most keys or rows that a workgroup may stream. llvmpipe ends every loop of an invocation once all of them together
+ * have run 65535 times (LP_MAX_TGSI_LOOP_ITERATIONS), and says nothing: results would be wrong. A tile of 32 takes
+ * c4 turns and one more for each chunk of each product, four products at most.
+ */
+export function longestStream(
+  { headDim, valueDim }: { readonly headDim: number; readonly valueDim: number },
+  { software }: WebGpuTarget,
+): number | undefined {
+  if (!software) return undefined;
+  const chunks = Math.ceil(headDim / 32) + Math.ceil(valueDim / 32);
+  return Math.floor(60000 / (18 * chunks + 6)) * 32;
+}

@@ -20,13 +20,14 @@ import type { AttentionProblem, Views } from "../problem.ts";
 import { hostResult, mergeSpecs, type ResultSpec, resultSpecs } from "../results.ts";
 import type { WebGpuTarget } from "../target.ts";
 import type { HostTensor, Tensor } from "../tensor.ts";
-import { type GpuBuffer, type GpuComputePass, MAP_READ } from "./api.ts";
+import type { GpuBuffer, GpuComputePass } from "./api.ts";
 import { GpuCall } from "./call.ts";
 import type { OpenDevice } from "./device.ts";
 import { explainGpu } from "./explain.ts";
 import { GpuMemory } from "./memory.ts";
 import { mergeSteps } from "./merge.ts";
 import { Pipelines } from "./pipelines.ts";
+import { readBack } from "./read_back.ts";
 import { Recording } from "./submit.ts";
 import type { Step } from "./step.ts";
 import { GpuTensor, type Home, upload } from "./tensors.ts";
@@ -215,44 +216,18 @@ export class WebGpuBackend implements Backend {
     }
   }
 
-  /** Brings host results home, all in one read-back. */
+  /** The results where the caller wants them. */
   async #collect(made: readonly Made[], action: string): Promise<BackendResult[]> {
-    const home = made.filter(({ tensor }) => !tensor);
-    const hosts = new Map<Made, HostTensor>();
-    if (home.length > 0) {
-      const sizes = home.map(({ spec }) => {
-        return Math.ceil(count(spec.shape) * BYTES[spec.dtype] / 16) * 16;
-      });
-      const staging = this.#memory.take(Math.max(16, sizes.reduce((a, b) => a + b, 0)), true);
-      try {
-        await this.open.checked(action, () => {
-          const encoder = this.open.device.createCommandEncoder();
-          let at = 0;
-          home.forEach(({ buffer }, n) => {
-            if (sizes[n] > 0) encoder.copyBufferToBuffer(buffer, 0, staging, at, sizes[n]);
-            at += sizes[n];
-          });
-          this.open.device.queue.submit([encoder.finish()]);
-        });
-        await this.open.whileAlive(staging.mapAsync(MAP_READ), action);
-        const range = staging.getMappedRange();
-        let at = 0;
-        home.forEach((result, n) => {
-          const host = hostResult(result.spec), target = bits(host.data);
-          const Values = target.constructor as Float32ArrayConstructor;
-          target.set(new Values(range, at, target.length));
-          hosts.set(result, host);
-          at += sizes[n];
-        });
-        staging.unmap();
-      } finally {
-        this.#memory.give(staging);
-      }
-    }
-    return made.map((result) => ({
-      name: result.spec.name,
-      tensor: result.tensor ?? hosts.get(result)!,
+    const results = made.map(({ spec, tensor }) => ({
+      name: spec.name,
+      tensor: tensor ?? hostResult(spec),
     }));
+    const wanted = made.flatMap(({ spec, buffer, tensor }, n) => {
+      const bytes = count(spec.shape) * BYTES[spec.dtype];
+      return tensor ? [] : [{ buffer, bytes, host: results[n].tensor as HostTensor }];
+    });
+    await readBack(this.open, this.#memory, wanted, action);
+    return results;
   }
 
   /**

@@ -205,6 +205,7 @@ export class GpuCall {
       headDim,
       valueDim,
       wantedWorkgroups: wantedWorkgroups(this.#home.open.target),
+      fewRows: this.#home.open.target.software,
       tables: bound,
       q: this.#slices.of(q!, window, "queries"),
       k: this.#slices.of(k!, window, "keys"),

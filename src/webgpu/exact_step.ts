@@ -15,8 +15,9 @@ export function exactStep(
   return {
     kernel: { key: variantKey(`exact ${kind}`, v), code: () => exactShader(kind, v) },
     ...step,
-    // starting a workgroup costs more than looking through rows: some for each core, no more
-    x: Math.min(
+    // starting a workgroup costs more than looking through rows: some for each core, no more. Loops of one
+    // workgroup are bounded on software adapters (see longestStream), so there each has few rows
+    x: w.fewRows ? Math.ceil(rows / EXACT_ROWS) : Math.min(
       Math.ceil(rows / EXACT_ROWS),
       Math.ceil(2 * w.wantedWorkgroups / (w.kvHeads * w.batch)),
     ),

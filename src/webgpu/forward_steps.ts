@@ -22,7 +22,7 @@ import {
   type WindowPlaces,
 } from "./step.ts";
 
-/** out and lse of a window, from `rowItems`; `split`: into slots. */
+/** out and lse of a window, from its row items; in `slots` first, where there are several parts. */
 export function forwardSteps(
   call: CallVariant,
   w: WindowPlaces,

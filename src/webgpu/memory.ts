@@ -1,15 +1,15 @@
-// GPU buffers: counted, bounded by the budget, and kept for the next call when they were scratch. Work on a
-// queue runs in order, so a buffer may be used again as soon as its last use was submitted.
+// GPU buffers: counted, bounded by the budget, and kept for the next call once they are free. Work on a queue runs
+// in order, so a buffer may be used again as soon as its last use was submitted.
 import type { MemoryUse } from "../backend.ts";
 import { type GpuBuffer, type GpuDevice, USAGE } from "./api.ts";
 
 const STORAGE = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
 const STAGING = USAGE.mapRead | USAGE.copyTarget;
 
-/** Bytes of scratch that are kept for later calls. */
+/** Bytes that are kept for later calls. */
 const KEPT_BYTES = 2 ** 28;
 
-/** Sizes come in steps of a quarter of a power of two, so that scratch of like calls fits again. */
+/** Sizes come in steps of a quarter of a power of two, so that buffers of like calls fit again. */
 function roundUp(bytes: number): number {
   const step = Math.max(256, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 2));
   return Math.ceil(Math.max(1, bytes) / step) * step;
@@ -81,13 +81,7 @@ export class GpuMemory {
     }
   }
 
-  /** Gives a buffer's memory back at once. */
-  destroy(buffer: GpuBuffer): void {
-    this.#used -= buffer.size;
-    buffer.destroy();
-  }
-
-  /** Scratch of at least `bytes`; what it holds is undefined. */
+  /** A buffer of at least `bytes`; what it holds is undefined. */
   take(bytes: number, staging = false): GpuBuffer {
     const rounded = roundUp(bytes), room = Math.min(this.#largest, this.#budget - this.#used);
     // near a limit exactly what is needed
@@ -100,7 +94,7 @@ export class GpuMemory {
     return buffer;
   }
 
-  /** Takes scratch back. */
+  /** Takes a buffer back, for the next one that fits. */
   give(buffer: GpuBuffer): void {
     this.#used -= buffer.size;
     if (this.#kept + buffer.size > KEPT_BYTES) return buffer.destroy();
@@ -110,7 +104,7 @@ export class GpuMemory {
     else this.#free.set(key, [buffer]);
   }
 
-  /** Destroys the scratch that is kept. */
+  /** Destroys what is kept. */
   #drop(): void {
     for (const list of this.#free.values()) for (const buffer of list) buffer.destroy();
     this.#free.clear();

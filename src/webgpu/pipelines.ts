@@ -16,6 +16,15 @@ export interface Pipeline {
   readonly storage: readonly number[];
 }
 
+/** One buffer of a bind group. */
+export interface GroupEntry {
+  readonly binding: number;
+  readonly resource: { readonly buffer: object; readonly offset: number; readonly size: number };
+}
+
+/** Bind groups that are kept: those of a few different calls. */
+const MOST_GROUPS = 128;
+
 const BINDING =
   /@binding\((\d+)\) var<(uniform|storage), ?(read_write|read)?>|@binding\((\d+)\) var<uniform>/g;
 
@@ -38,8 +47,35 @@ export class Pipelines {
   readonly #coming = new Map<string, Promise<Pipeline>>();
   readonly #layouts = new Map<string, { group: object; pipeline: object }>();
 
+  readonly #groups = new Map<string, object>();
+  /** Numbers of buffers and layouts, for keys. */
+  readonly #ids = new WeakMap<object, number>();
+  #nextId = 0;
+
   constructor(device: GpuDevice) {
     this.#device = device;
+  }
+
+  #id(object: object): number {
+    let id = this.#ids.get(object);
+    if (id === undefined) this.#ids.set(object, id = this.#nextId++);
+    return id;
+  }
+
+  /** A bind group; calls on the same buffers, as in a training loop, find theirs again. */
+  group(layout: object, entries: readonly GroupEntry[]): object {
+    let key = `${this.#id(layout)}`;
+    for (const { resource: { buffer, offset, size } } of entries) {
+      key += ` ${this.#id(buffer)} ${offset} ${size}`;
+    }
+    let group = this.#groups.get(key);
+    if (group) this.#groups.delete(key); // and to the end again: the first is the one not used for longest
+    else group = this.#device.createBindGroup({ layout, entries });
+    this.#groups.set(key, group);
+    if (this.#groups.size > MOST_GROUPS) {
+      this.#groups.delete(this.#groups.keys().next().value!);
+    }
+    return group;
   }
 
   /** Number of pipelines made so far. */

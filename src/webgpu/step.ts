@@ -49,6 +49,8 @@ export interface WindowPlaces {
   readonly valueDim: number;
   /** Workgroups that fill the device. */
   readonly wantedWorkgroups: number;
+  /** Whether no workgroup may take many rows in turn. */
+  readonly fewRows: boolean;
 }
 
 /** What a variant takes from the call. */

@@ -70,10 +70,7 @@ export class Recording {
       return { binding, resource };
     });
     const params = { buffer: this.#params, offset: 0, size: PARAMS_BYTES };
-    return this.#open.device.createBindGroup({
-      layout,
-      entries: [{ binding: 0, resource: params }, ...entries],
-    });
+    return this.#pipelines.group(layout, [{ binding: 0, resource: params }, ...entries]);
   }
 
   /** Records dispatches `begin .. end` into a pass. */

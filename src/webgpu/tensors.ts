@@ -85,7 +85,8 @@ export class GpuTensor implements Tensor {
     this.dtype = dtype;
     this.#home = home;
     this.#borrowed = borrowed !== undefined;
-    this.buffer = borrowed?.buffer ?? home.memory.create(this.byteLength);
+    // from the pool: a new buffer would be cleared by the implementation first, which kernels do not need
+    this.buffer = borrowed?.buffer ?? home.memory.take(this.byteLength);
     this.byteOffset = borrowed?.byteOffset ?? 0;
   }
 
@@ -164,7 +165,7 @@ export class GpuTensor implements Tensor {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (!this.#borrowed) this.#home.memory.destroy(this.buffer);
+    if (!this.#borrowed) this.#home.memory.give(this.buffer);
     this.onDispose?.();
   }
 

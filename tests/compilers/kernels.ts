@@ -4,8 +4,12 @@ import { decodeBytes } from "../../shaders/decode.ts";
 import { probeShader } from "../../shaders/probe.ts";
 import { describeMerge } from "../../src/merge.ts";
 import { type GpuPlan, planWebGpu } from "../../src/plan/plan_webgpu.ts";
-import { type AttentionProblem, describeBackward, describeForward } from "../../src/problem.ts";
-import type { Views } from "../../src/problem.ts";
+import {
+  type AttentionProblem,
+  describeBackward,
+  describeForward,
+  type Views,
+} from "../../src/problem.ts";
 import { hostResult, mergeSpecs, resultSpecs } from "../../src/results.ts";
 import type { WebGpuTarget } from "../../src/target.ts";
 import type { GpuBuffer } from "../../src/webgpu/api.ts";
@@ -63,6 +67,13 @@ const mergeCases: readonly Case[] = (["f32", "f16", "bf16"] as const).flatMap((d
   defineCase({ queryHeads: 2, headDim: 16, dtype, arrangement: "padded rows" }),
   defineCase({ queryHeads: 2, headDim: 5, dtype }),
 ]);
+
+/** How the key of each kernel begins: one that no case reaches must not look like one that compiles. */
+const KERNELS = [
+  ...["probe", "forward", "decode", "merge slots", "merge into", "exact forward", "delta"],
+  ...["dq", "dkv kv", "dkv k", "dkv v", "dbias", "exact dq", "exact dk", "exact dv"],
+  ...["add", "narrow f16", "narrow bf16"],
+];
 
 const buffer = { size: 2 ** 30, usage: 0, destroy() {} } as unknown as GpuBuffer;
 
@@ -178,5 +189,12 @@ export function findKernels(dialect: Dialect): Found {
   }
   for (const c of mergeCases) collection.addMerge(c, targets[0]);
   collection.add({ key: "probe", code: () => probeShader(64) }, "every device");
-  return { texts: collection.texts, faults: [...collection.faults] };
+  const { texts, faults } = collection;
+  for (const kernel of KERNELS) {
+    const reached = texts.some(({ key }) =>
+      key === kernel || /^[ ,]/.test(key.split(kernel, 2)[1])
+    );
+    if (!reached) faults.add(`${kernel}\n  is needed by no case`);
+  }
+  return { texts, faults: [...faults] };
 }

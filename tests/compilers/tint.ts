@@ -27,19 +27,28 @@ function padded(text: KernelText): KernelText {
   return { ...text, code };
 }
 
+/** Bytes by the declarations that take them: few, so each is counted once. */
+const counted = new Map<string, number>();
+
 async function check(text: KernelText): Promise<Verdict> {
   const { code } = text;
-  const mistake = await errorOf(device, () => void device.createShaderModule({ code }));
-  if (mistake) return { error: mistake };
   const refusal = await compile(device, text) ?? "";
-  // the text is right, and pipelines of more buffers cannot be made here
-  if (TOO_MANY_BUFFERS.test(refusal) && countBuffers(code) > buffers) return {};
+  if (TOO_MANY_BUFFERS.test(refusal) && countBuffers(code) > buffers) {
+    // no pipeline of so many can be made here; whether the text is right can still be told
+    return { error: await errorOf(device, () => void device.createShaderModule({ code })) };
+  }
   const all = Number(TOO_MUCH_MEMORY.exec(refusal)?.[1]);
   if (all > room) return { bytes: all };
   if (refusal) return { error: refusal };
-  const counted = await compile(device, padded(text)) ?? "";
-  const bytes = Number(TOO_MUCH_MEMORY.exec(counted)?.[1]) - PADDING;
-  return bytes >= 0 ? { bytes } : { error: `cannot tell its workgroup memory: ${counted}` };
+  const declarations = code.match(/^var<workgroup>.*$/gm)?.join() ?? "";
+  let bytes = counted.get(declarations);
+  if (bytes === undefined) {
+    const message = await compile(device, padded(text)) ?? "";
+    bytes = Number(TOO_MUCH_MEMORY.exec(message)?.[1]) - PADDING;
+    if (!(bytes >= 0)) return { error: `cannot tell its workgroup memory: ${message}` };
+    counted.set(declarations, bytes);
+  }
+  return { bytes };
 }
 
 console.log(JSON.stringify(await checkAll("tint", check)));

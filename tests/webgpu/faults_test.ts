@@ -174,6 +174,7 @@ gpuTest("a device without room: RangeError with the bytes, and the next call wor
 
 gpuTest("an error of the device reaches the caller in debug, and the engine goes on", async () => {
   using engine = await gpuEngine({ debug: true });
+  await checkWell(engine); // and with it the memory of WASM
   const device = deviceOf(engine), size = q.data.byteLength, { used } = engine.memory;
   const gone = () => {
     const buffer = device.createBuffer({ size, usage: STORAGE });
