@@ -25,7 +25,8 @@ export {
 export type { AbortSignalLike } from "./src/abort.ts";
 export type { MemoryUse } from "./src/backend.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./src/dtype.ts";
-export { createEngine, Engine } from "./src/engine.ts";
+export { Engine } from "./src/engine.ts";
+export { createEngine } from "./src/engines.ts";
 export type { BackendName, EngineOptions } from "./src/engine_options.ts";
 export type { ExplainedStep, Explanation } from "./src/explain.ts";
 export { DeviceLostError, UnsupportedError } from "./src/errors.ts";

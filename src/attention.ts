@@ -1,5 +1,6 @@
 // The public calls: check, plan, run on an engine.
-import { defaultEngine, Engine } from "./engine.ts";
+import { Engine } from "./engine.ts";
+import { defaultEngine } from "./engines.ts";
 import { Complaint, show } from "./errors.ts";
 import type { MergeOptions } from "./merge.ts";
 import type {

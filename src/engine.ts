@@ -16,7 +16,7 @@ import {
 } from "./engine_options.ts";
 import { Complaint, DeviceLostError, show, UnsupportedError } from "./errors.ts";
 import type { Explanation } from "./explain.ts";
-import { GpuHost, type GpuSource } from "./gpu_host.ts";
+import type { GpuSource } from "./gpu_host.ts";
 import { describeMerge, type MergeOptions } from "./merge.ts";
 import { checkDType, count, type View } from "./operand.ts";
 import type {
@@ -399,37 +399,4 @@ export class Engine {
 /** The results of a call by name. */
 function collect<R>(results: readonly BackendResult[]): R {
   return Object.fromEntries(results.map(({ name, tensor }) => [name, tensor])) as R;
-}
-
-/**
- * Makes an engine. `"auto"` never rejects where WebAssembly SIMD exists; `engine.backend` and
- * `engine.reason` say what was chosen.
- *
- * @example
- * ```ts
- * import { createEngine } from "@flashtile/attention";
- *
- * const engine = await createEngine({ threads: 2 });
- * console.log(engine.backend, engine.reason);
- * engine.dispose();
- * ```
- */
-export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
-  checkEngineOptions(options);
-  if (options.backend === "wasm") return new Engine(options);
-  const gpu = new GpuHost(options);
-  await gpu.find();
-  if (options.backend === "webgpu") gpu.require();
-  return new Engine(options, gpu);
-}
-
-let shared: Engine | undefined;
-
-/**
- * The engine of calls that name none; made at the first of them. It looks for a GPU when a call is long enough
- * to gain from one.
- */
-export function defaultEngine(): Engine {
-  if (!shared || shared.disposed) shared = new Engine({}, new GpuHost({}));
-  return shared;
 }
