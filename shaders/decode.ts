@@ -51,8 +51,16 @@ function layout({ rows, head4, value4, threads }: DecodeShape): Layout {
 /** Workgroup bytes of a shape. */
 export function decodeBytes(shape: DecodeShape): number {
   const { rows, head4, value4 } = shape, { lanes, block, groups } = layout(shape);
-  return 16 * rows * head4 + 4 * rows * block * (lanes + 1) + 4 * rows * block +
-    8 * rows * groups + 16 * groups * value4;
+  const mask = 32,
+    variables = [
+      16 * rows * head4,
+      4 * rows * block * (lanes + 1),
+      4 * rows * block,
+      8 * rows * groups,
+      16 * groups * value4,
+    ];
+  // each variable begins at a multiple of 16
+  return variables.reduce((sum, bytes) => sum + Math.ceil(bytes / 16) * 16, mask);
 }
 
 /** Keys of a block: splits are multiples of it. */

@@ -41,7 +41,7 @@ import { columns4, type Variant } from "./variant.ts";
 /** Workgroup bytes of a variant: both tiles, and a maximum for each row and thread column. */
 export function forwardBytes({ tile, mask, headChunks }: Variant): number {
   const g = geometry(tile);
-  return tileBytes(g, headChunks) + 4 * g.rows * (g.nx + 1) + (mask ? 8 : 0);
+  return tileBytes(g, headChunks) + 4 * g.rows * (g.nx + 1) + (mask ? 32 : 0) + 16; // variables begin at multiples of 16;
 }
 
 /** How results are stored: element by element where value columns do not come in fours. */

@@ -99,7 +99,7 @@ export function chooseTile(
       : REGISTERS.large;
     const bytes = tileBytes(g, chunksOf(headDim, tile)) +
       (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
-      (kernel === "dbias" ? 4 * g.threads : 0) + 8; // 8: the vote of masked tiles
+      (kernel === "dbias" ? 4 * g.threads : 0) + 48; // the vote of masked tiles; variables begin at 16
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);

@@ -120,8 +120,9 @@ async function requestDevice(adapter: GpuAdapter, options: DetectOptions): Promi
 }
 
 function adapterName(info: GpuAdapterInfo | undefined): string {
-  const names = [info?.description, info?.vendor, info?.architecture, info?.device];
-  return names.find((name) => typeof name === "string" && name !== "") ?? "unknown adapter";
+  if (info?.description) return info.description;
+  const names = [info?.vendor, info?.architecture, info?.device].filter((name) => name);
+  return names.length > 0 ? names.join(" ") : "unknown adapter";
 }
 
 const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|software|basic render/i;
