@@ -1,7 +1,7 @@
 /** The ONNX project's own cases of its Attention operator, where they lie beside the repository. */
 
 import { assertClose } from "./assert_close.ts";
-import { engineConfigurations, openAll, syncConfiguration } from "./backends.ts";
+import { engineConfigurations, gpuConfiguration, openAll, syncConfiguration } from "./backends.ts";
 import { readOnnxCase } from "./onnx_case.ts";
 import { dtypeOf } from "./oracle.ts";
 import { readPacked } from "./reference/problem.ts";
@@ -29,6 +29,8 @@ Deno.test({
         const dtype = dtypeOf(q);
         const want = { values: readPacked(y), bound: bounds[dtype], dtype };
         for (const [configuration, session] of open.sessions) {
+          // each case has sizes of its own and so kernels of its own, 1 to 5 s to compile in software
+          if (configuration === gpuConfiguration.name && names.indexOf(name) % 6 !== 0) continue;
           const { out } = await session.forward({ q, k, v, options });
           const subject = { result: "Y", configuration, caseName: name, seed: 0 };
           const rerun = "deno task test tests/onnx_test.ts";

@@ -1,7 +1,7 @@
 /** Random problems against the oracle. The seed is fixed, a failure is shrunk, and its line reruns the shrunk case. */
 
 import fc from "fast-check";
-import { engineConfigurations, openAll } from "./backends.ts";
+import { type Configuration, gpuConfiguration, openAll, wasmConfigurations } from "./backends.ts";
 import { type Case, caseWork, defineCase } from "./case.ts";
 import { rerunLine } from "./assert_close.ts";
 import { backwardPass, checkCase, forwardPass, onlyCase, type Pass } from "./run_grid.ts";
@@ -87,15 +87,33 @@ const cases: fc.Arbitrary<Case> = fc.record({
   })
 ).filter((c) => caseWork(c) < 2e7);
 
-for (const pass of [forwardPass, backwardPass]) testRandomCases(pass);
+/** On a GPU each pair of dims, storage format and number of decode rows is a kernel to compile: only the rest varies. */
+const gpuCases: fc.Arbitrary<Case> = cases.map((c) => ({
+  ...c,
+  headDim: 20,
+  valueDim: 20,
+  dtype: "f32" as const,
+  storage: "bits" as const,
+  lengthQ: Math.max(8, c.lengthQ),
+}));
 
-function testRandomCases(pass: Pass): void {
+for (const pass of [forwardPass, backwardPass]) {
+  testRandomCases(pass, cases, wasmConfigurations, "");
+  testRandomCases(pass, gpuCases, [gpuConfiguration], ", on a GPU");
+}
+
+function testRandomCases(
+  pass: Pass,
+  cases: fc.Arbitrary<Case>,
+  configurations: readonly Configuration[],
+  where: string,
+): void {
   Deno.test({
-    name: `${pass.name}() agrees with the oracle on ${runs} random problems`,
+    name: `${pass.name}() agrees with the oracle on ${runs} random problems${where}`,
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {
-      await using open = await openAll(engineConfigurations);
+      await using open = await openAll(configurations);
       const check = (c: Case) => {
         const json = JSON.stringify(c);
         return checkCase(pass, c, open.sessions, file, rerunLine(json, file));
