@@ -15,30 +15,20 @@ function assertNear(got: HostTensor, want: HostTensor, what: string): void {
   assert.ok(worst <= 1e-4 * largest, `${what} is off by ${worst}, its largest value is ${largest}`);
 }
 
-Deno.test({
-  ...options,
-  name: `19200 query rows of a group meet 32 keys as in WASM${absent ? `: ${absent}` : ""}`,
-  async fn() {
-    const engine = await openGpu();
-    if ("absent" in engine) return assert.fail(engine.absent);
-    const q = plainTensor(1, [1, 2400, 8, 128]), k = plainTensor(2, [1, 32, 1, 128]);
-    const saved = attentionSync(q, k, k), inputs = { q, k, v: k, ...saved };
-    const got = await engine.attentionBackward(q, inputs), want = attentionBackwardSync(q, inputs);
-    for (const name of ["dq", "dk", "dv"] as const) assertNear(got[name], want[name], name);
-    engine.dispose();
+gpuTest("19200 query rows of a group meet 32 keys as in WASM", async () => {
+  using engine = await gpuEngine();
+  const q = plainTensor(1, [1, 2400, 8, 128]), k = plainTensor(2, [1, 32, 1, 128]);
+  const saved = attentionSync(q, k, k), inputs = { q, k, v: k, ...saved };
+  const got = await engine.attentionBackward(q, inputs), want = attentionBackwardSync(q, inputs);
+  for (const name of ["dq", "dk", "dv"] as const) assertNear(got[name], want[name], name);
 });
 
-Deno.test({
-  ...options,
-  name: `one tile of queries meets 120000 keys as in WASM${absent ? `: ${absent}` : ""}`,
-  async fn() {
-    const engine = await openGpu();
-    if ("absent" in engine) return assert.fail(engine.absent);
-    const q = plainTensor(1, [1, 20, 1, 20]), k = plainTensor(2, [1, 120000, 1, 20]);
-    const want = attentionSync(q, k, k), got = await engine.attention(q, k, k);
-    for (const name of ["out", "lse"] as const) assertNear(got[name], want[name], name);
-    const inputs = { q, k, v: k, ...want };
-    const { dq } = await engine.attentionBackward(q, inputs);
-    assertNear(dq, attentionBackwardSync(q, inputs).dq, "dq");
-    engine.dispose();
+gpuTest("one tile of queries meets 120000 keys as in WASM", async () => {
+  using engine = await gpuEngine();
+  const q = plainTensor(1, [1, 20, 1, 20]), k = plainTensor(2, [1, 120000, 1, 20]);
+  const want = attentionSync(q, k, k), got = await engine.attention(q, k, k);
+  for (const name of ["out", "lse"] as const) assertNear(got[name], want[name], name);
+  const inputs = { q, k, v: k, ...want };
+  const { dq } = await engine.attentionBackward(q, inputs);
+  assertNear(dq, attentionBackwardSync(q, inputs).dq, "dq");
 });
