@@ -74,6 +74,8 @@ export interface TileNeeds {
 }
 
 function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
+  const forced = target.tiles?.[kernel];
+  if (forced) return [forced];
   if (!target.software) return HARDWARE;
   if (needs.flops < SOFTWARE_FLOPS) return [SMALL];
   return kernel === "forward"
