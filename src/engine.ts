@@ -222,7 +222,8 @@ export class Engine {
     signal?.throwIfAborted();
     this.#alive(callName(problem));
     const resident = Object.values(views).some((view) => view.resident);
-    await this.#gpu?.pending;
+    // without a turn where there is nothing to wait for: calls begin before what their caller does next
+    if (this.#gpu?.pending) await this.#gpu.pending;
     if (this.#gpu && !this.#gpu.looked && !resident && this.#estimates(problem).wasm > LOOK_MS) {
       await this.#gpu.find();
     }

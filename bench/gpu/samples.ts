@@ -47,19 +47,36 @@ function probabilities(c: Case, data: Operands, row: number, causal: boolean): F
   return p;
 }
 
+/** A row of a result in float64. */
+export interface ExactRow {
+  readonly row: number;
+  readonly values: Float64Array;
+}
+
+/** Sampled rows of an output. */
+export function exactOutput(c: Case, data: Operands, causal: boolean): ExactRow[] {
+  return sampledRows(c.batch * c.queryHeads, c.lengthQ).map((row) => {
+    const { keysAt } = placeOf(c, row, causal);
+    const p = probabilities(c, data, row, causal);
+    const values = new Float64Array(c.headDim);
+    for (let j = 0; j < p.length; j++) {
+      for (let d = 0; d < c.headDim; d++) values[d] += p[j] * data.v[keysAt + j * c.headDim + d];
+    }
+    return { row, values };
+  });
+}
+
+/** Largest absolute error of rows in a whole result. */
+function rowsError(rows: readonly ExactRow[], found: Float32Array): number {
+  return rows.reduce(
+    (worst, { row, values }) => larger(worst, distance(found, row * values.length, values)),
+    0,
+  );
+}
+
 /** Largest absolute error of the sampled rows of an output. */
 export function outputError(c: Case, data: Operands, causal: boolean, out: Float32Array): number {
-  let worst = 0;
-  for (const row of sampledRows(c.batch * c.queryHeads, c.lengthQ)) {
-    const { queryAt, keysAt } = placeOf(c, row, causal);
-    const p = probabilities(c, data, row, causal);
-    const exact = new Float64Array(c.headDim);
-    for (let j = 0; j < p.length; j++) {
-      for (let d = 0; d < c.headDim; d++) exact[d] += p[j] * data.v[keysAt + j * c.headDim + d];
-    }
-    worst = larger(worst, distance(out, queryAt, exact));
-  }
-  return worst;
+  return rowsError(exactOutput(c, data, causal), out);
 }
 
 export interface SavedRows {
@@ -73,10 +90,36 @@ export interface GradientRows {
   readonly dv: Float32Array;
 }
 
-/**
- * Largest error of sampled rows of the gradients over the largest exact value of them. A row of dk
- * needs every query's softmax: those come from the saved out and lse, which `outputError` verifies.
- */
+/** Sampled rows of the gradients. */
+export type ExactGradients = Readonly<Record<keyof GradientRows, readonly ExactRow[]>>;
+
+/** A row of dk needs every query's softmax: those come from the saved out and lse. */
+export function exactGradients(
+  c: Case,
+  data: Operands,
+  causal: boolean,
+  saved: SavedRows,
+): ExactGradients {
+  if (c.queryHeads !== c.kvHeads) {
+    throw new RangeError("gradients are sampled without shared heads");
+  }
+  const dq = sampledRows(c.batch * c.queryHeads, c.lengthQ)
+    .map((row) => ({ row, values: queryGradient(c, data, row, causal) }));
+  const keys = sampledRows(c.batch * c.kvHeads, c.lengthK)
+    .map((row) => ({ row, ...keyGradients(c, data, saved, row, causal) }));
+  return {
+    dq,
+    dk: keys.map(({ row, dk }) => ({ row, values: dk })),
+    dv: keys.map(({ row, dv }) => ({ row, values: dv })),
+  };
+}
+
+/** Largest absolute value. */
+export function largestOf(rows: readonly ExactRow[]): number {
+  return rows.reduce((most, { values }) => values.reduce((m, x) => Math.max(m, Math.abs(x)), most), 0);
+}
+
+/** Largest error of sampled rows of the gradients over the largest exact value of them. */
 export function gradientError(
   c: Case,
   data: Operands,
@@ -84,23 +127,10 @@ export function gradientError(
   saved: SavedRows,
   found: GradientRows,
 ): number {
-  if (c.queryHeads !== c.kvHeads) {
-    throw new RangeError("gradients are sampled without shared heads");
-  }
-  const errors = { worst: 0, largest: 0 };
-  const compare = (values: Float32Array, at: number, exact: Float64Array) => {
-    errors.worst = larger(errors.worst, distance(values, at, exact));
-    for (const x of exact) errors.largest = Math.max(errors.largest, Math.abs(x));
-  };
-  for (const row of sampledRows(c.batch * c.queryHeads, c.lengthQ)) {
-    compare(found.dq, row * c.headDim, queryGradient(c, data, row, causal));
-  }
-  for (const row of sampledRows(c.batch * c.kvHeads, c.lengthK)) {
-    const { dk, dv } = keyGradients(c, data, saved, row, causal);
-    compare(found.dk, row * c.headDim, dk);
-    compare(found.dv, row * c.headDim, dv);
-  }
-  return errors.worst / errors.largest;
+  const exact = exactGradients(c, data, causal, saved);
+  const names = ["dq", "dk", "dv"] as const;
+  const worst = names.reduce((w, name) => larger(w, rowsError(exact[name], found[name])), 0);
+  return worst / Math.max(...names.map((name) => largestOf(exact[name])));
 }
 
 function queryGradient(c: Case, data: Operands, row: number, causal: boolean): Float64Array {
@@ -143,13 +173,13 @@ function keyGradients(
 }
 
 /** Largest difference; NaN when anything is NaN or missing. */
-function distance(values: Float32Array, at: number, exact: Float64Array): number {
+export function distance(values: Float32Array, at: number, exact: Float64Array): number {
   let worst = 0;
   for (let d = 0; d < exact.length; d++) worst = larger(worst, Math.abs(values[at + d] - exact[d]));
   return worst;
 }
 
 /** Math.max that keeps a NaN whichever side it is on. */
-function larger(a: number, b: number): number {
+export function larger(a: number, b: number): number {
   return a >= b ? a : (Number.isNaN(a) ? a : b);
 }

@@ -108,7 +108,8 @@ for (const [name, target] of Object.entries(targets)) {
         for (const code of shadersOf(kernel, chosen, v)) {
           const { bytes, threads } = measure(code), about = `${kernel} ${headDim}/${valueDim}`;
           assert.ok(bytes <= chosen.bytes, `${about} uses ${bytes}, ${chosen.bytes} were counted`);
-          assert.ok(chosen.bytes - bytes <= 8, `${about} uses only ${bytes} of ${chosen.bytes}`);
+          // the vote of masked tiles, and variables that begin at multiples of 16
+          assert.ok(chosen.bytes - bytes <= 48, `${about} uses only ${bytes} of ${chosen.bytes}`);
           assert.equal(threads, geometry(chosen.tile).threads);
         }
       }
