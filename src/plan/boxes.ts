@@ -39,6 +39,8 @@ interface Extent {
   readonly strides: readonly number[];
   readonly sizes: readonly number[];
   readonly kind: Kind;
+  /** Bytes of its binding that others need: a mask lies behind the work items. */
+  readonly shared?: number;
 }
 
 function extents(problem: AttentionProblem): Extent[] {
@@ -59,7 +61,16 @@ function extents(problem: AttentionProblem): Extent[] {
   };
   for (const spec of [q, out, dOut, lse, dLse]) add(spec, "query");
   for (const spec of [k, v]) add(spec, "key");
-  for (const spec of [bias, mask]) add(spec, "score");
+  add(bias, "score");
+  if (mask) {
+    found.push({
+      bytes: 1,
+      strides: mask.strides,
+      sizes: mask.size,
+      kind: "score",
+      shared: 2 ** 20,
+    });
+  }
   if (pass === "forward") {
     addResult([batch, queryHeads, lengthQ, problem.valueDim], "query");
     addResult([batch, queryHeads, lengthQ, 1], "query", [0, 1, 2, 3]);
@@ -120,7 +131,8 @@ function steps(problem: AttentionProblem, total: Steps, limits: BoxLimits): Step
         (sum, n) => sum + (width(extent, n, step, group) - 1) * extent.strides[n],
         1,
       );
-    while (bytes() > room) {
+    const own = room - Math.min(room / 2, extent.shared ?? 0);
+    while (bytes() > own) {
       const axis = farthest(extent, step);
       if (!axis) {
         throw new RangeError(

@@ -1,28 +1,19 @@
 // One call: its scratch, its results, and the steps of all its windows.
-import { ITEM_WORDS } from "../../shaders/item.ts";
 import { type StorageKind, VECTORS } from "../../shaders/storage.ts";
 import { UnsupportedError } from "../errors.ts";
 import { feature } from "../features/table.ts";
-import { count, type View } from "../operand.ts";
-import { type GpuItem, localSpans } from "../plan/items_webgpu.ts";
+import { count } from "../operand.ts";
 import type { GpuPlan, GpuWindow } from "../plan/plan_webgpu.ts";
 import { wantedWorkgroups } from "../plan/tiles_webgpu.ts";
 import type { AttentionProblem, Views } from "../problem.ts";
 import type { ResultSpec } from "../results.ts";
-import type { MaskTensor } from "../tensor.ts";
 import type { GpuBuffer, GpuCommandEncoder } from "./api.ts";
 import { type Slice, sliceBuffer, Slices, storageKind } from "./slices.ts";
 import { backwardSteps } from "./backward_steps.ts";
 import { addStep, narrowSteps } from "./elementwise_steps.ts";
 import { forwardSteps, mergeIntoStep } from "./forward_steps.ts";
-import {
-  type Bound,
-  bound,
-  type CallVariant,
-  type Step,
-  wholeBuffer,
-  type WindowPlaces,
-} from "./step.ts";
+import { bound, type CallVariant, type Step, wholeBuffer, type WindowPlaces } from "./step.ts";
+import { groupOf, windowTables } from "./tables.ts";
 import type { Home } from "./tensors.ts";
 
 /** A result while it is made: in f32, and where it is in the end. */
@@ -141,57 +132,18 @@ export class GpuCall {
     return { buffer: this.scratch(size), offset: 0, size, at: 0, strides };
   }
 
-  /** Sequences, items and mask of a window: the words of `tables`. */
-  #tables(window: GpuWindow): {
-    bound: Bound;
-    rowBase: number;
-    keyBase: number;
-    maskByte: number;
-    mask?: Slice;
-  } {
-    const spans = localSpans(this.#problem, window);
-    const rowBase = Math.ceil(spans.length * 3 / ITEM_WORDS);
-    const keyBase = rowBase + window.rowItems.length;
-    const words = (keyBase + window.keyItems.length) * ITEM_WORDS, maskByte = words * 4;
-    const { mask } = this.#views;
-    const bytes = mask ? this.#maskBytes(mask, window) : undefined;
-    const size = maskByte + Math.ceil((bytes?.length ?? 0) / 4) * 4;
-    const data = new Int32Array(size / 4);
-    spans.forEach(({ lengthK, low, high }, n) => data.set([lengthK, low, high], 3 * n));
-    const write = (base: number, items: readonly GpuItem[]) =>
-      items.forEach((item, n) => {
-        const { batch, first, begin, end, low, high, limit, slot } = item;
-        data.set([batch, first, begin, end, low, high, limit, slot], (base + n) * ITEM_WORDS);
-      });
-    write(rowBase, window.rowItems);
-    write(keyBase, window.keyItems);
-    if (bytes) new Uint8Array(data.buffer).set(bytes, maskByte);
-    const buffer = this.scratch(size);
-    this.#home.open.device.queue.writeBuffer(buffer, 0, data);
-    const bound = wholeBuffer(buffer, Math.max(16, size));
-    const place = mask && { ...bound, at: 0, strides: mask.strides };
-    return { bound, rowBase, keyBase, maskByte, mask: place };
-  }
-
-  /** The bytes of a mask that a window sees. */
-  #maskBytes(mask: View, window: GpuWindow): Uint8Array {
-    const where = { box: window, follows: "scores", group: this.#group, alignment: 1 } as const;
-    // no buffer: only the range is wanted
-    const { offset, strides } = sliceBuffer(undefined as never, 0, mask, where);
-    const sizes = [
-      window.batchEnd - window.batchBegin,
-      (window.kvHeadEnd - window.kvHeadBegin) * groupOf(window),
-      window.rowEnd - window.rowBegin,
-      window.keyEnd - window.keyBegin,
-    ].map((n, axis) => mask.size[axis] === 1 ? 1 : n);
-    const last = sizes.reduce((sum, n, axis) => sum + (n - 1) * strides[axis], 0);
-    return (mask.tensor as MaskTensor).data.subarray(offset, offset + last + 1);
-  }
-
   #window(window: GpuWindow): { places: WindowPlaces; rowBase: number; keyBase: number } {
     const { headDim, valueDim, softmaxScale, features } = this.#problem;
     const { q, k, v, bias } = this.#views;
-    const { bound, rowBase, keyBase, maskByte, mask } = this.#tables(window);
+    const { data, rowBase, keyBase, maskByte, maskStrides } = windowTables(
+      this.#problem,
+      window,
+      this.#views.mask,
+    );
+    const buffer = this.scratch(data.byteLength);
+    this.#home.open.device.queue.writeBuffer(buffer, 0, data);
+    const tables = wholeBuffer(buffer, Math.max(16, data.byteLength));
+    const mask = maskStrides && { ...tables, at: 0, strides: maskStrides };
     const sizes = {
       batch: window.batchEnd - window.batchBegin,
       kvHeads: window.kvHeadEnd - window.kvHeadBegin,
@@ -206,7 +158,7 @@ export class GpuCall {
       valueDim,
       wantedWorkgroups: wantedWorkgroups(this.#home.open.target),
       fewRows: this.#home.open.target.software,
-      tables: bound,
+      tables,
       q: this.#slices.of(q!, window, "queries"),
       k: this.#slices.of(k!, window, "keys"),
       v: this.#slices.of(v!, window, "keys"),
@@ -326,5 +278,3 @@ export class GpuCall {
     );
   }
 }
-
-const groupOf = (window: GpuWindow): number => window.groupEnd - window.groupBegin;

@@ -1,0 +1,113 @@
+/**
+ * Tables, stored rows and suggestions of a sweep.
+ * @module
+ */
+
+import { nullForNaN } from "../../goals.ts";
+import type { Results } from "../../store.ts";
+import { digits3, milliseconds, percent, printTable } from "../../table.ts";
+import { few, timingFields } from "../context.ts";
+import { tileName, tileText } from "./candidates.ts";
+import { type Combination, type Entry, ranked } from "./tiles.ts";
+
+const SHOWN = 16;
+
+const caseOf = ({ c, causal }: Combination): string => c.name + (causal ? " causal" : "");
+
+/** How a tile was made, where that is not the usual way. */
+function notes({ table, named, parts, windows, note, final }: Entry): string {
+  return [
+    table && "the table's",
+    named,
+    parts > 1 && `${parts} key parts`,
+    windows > 1 && `${windows} windows`,
+    note,
+    !final && "one look",
+  ].filter(Boolean).join(", ");
+}
+
+export function printCombination(found: Combination, peakGflops: number): void {
+  const good = ranked(found.entries);
+  const shown = good.filter(({ table }, n) => n < SHOWN || table);
+  const rows = shown.map((entry) => [
+    entry.id,
+    digits3(entry.gflops) + few(entry.final ? entry.timing : undefined),
+    percent(entry.gflops / peakGflops),
+    milliseconds(entry.timing!.medianMs),
+    String(entry.chosen.bytes),
+    String(entry.chosen.registers),
+    entry.error.toExponential(0),
+    milliseconds(entry.compileMs),
+    notes(entry),
+  ]);
+  const head = [
+    "nx x ny, tm x tn",
+    "GFLOP/s",
+    "of peak",
+    "launch",
+    "bytes",
+    "registers",
+    "error",
+    "compiled",
+    "",
+  ];
+  printTable(`${found.kernel}, ${caseOf(found)}`, head, rows);
+  if (good.length > shown.length) console.log(`and ${good.length - shown.length} slower ones`);
+  if (found.left) console.log(`${found.left} candidates left out: no time for them`);
+  for (const { id, failed } of found.entries) if (failed) console.log(`${id}: ${failed}`);
+}
+
+export function keepCombination(found: Combination, peakGflops: number, results: Results): void {
+  for (const entry of found.entries) {
+    const { tile, bytes, registers, blockChunks, together } = entry.chosen;
+    results.add("gpu-sweep", {
+      kernel: found.kernel,
+      case: found.c.name,
+      causal: found.causal,
+      ...tile,
+      resident: tile.resident ?? false,
+      ...{ blockChunks, together, bytes, registers },
+      ...{ table: entry.table, final: entry.final, named: entry.named, note: entry.note },
+      ...{ parts: entry.parts, windows: entry.windows },
+      gflops: nullForNaN(entry.gflops),
+      share: nullForNaN(entry.gflops / peakGflops),
+      error: nullForNaN(entry.error),
+      compileMs: nullForNaN(entry.compileMs),
+      failed: entry.failed ?? null,
+      ...(entry.timing ? timingFields(entry.timing) : {}),
+    });
+  }
+}
+
+/** Figures of a tile over the best of each case, as a geometric mean; NaN unless raced in all. */
+function standing(id: string, found: readonly Combination[]): number {
+  const shares = found.map(({ entries }) => {
+    const finals = ranked(entries).filter(({ final }) => final);
+    return (finals.find((entry) => entry.id === id)?.gflops ?? NaN) / finals[0]?.gflops;
+  });
+  return Math.exp(shares.reduce((sum, share) => sum + Math.log(share), 0) / shares.length);
+}
+
+/** The row that the planner's table should have for this head dimension. */
+export function suggestion(found: readonly Combination[], peakGflops: number): string[] {
+  const first = found[0], at = `${first.kernel}, D ${first.c.headDim}`;
+  const finals = ranked(first.entries).filter(({ final }) => final);
+  const scored = finals.map((entry) => ({ entry, score: standing(entry.id, found) }))
+    .filter(({ score }) => !Number.isNaN(score))
+    .sort((a, b) => b.score - a.score);
+  if (scored.length === 0) return [`// ${at}: no tile has a figure on every case`];
+  const { entry, score } = scored[0], table = scored.find(({ entry }) => entry.table);
+  const { chosen: { tile, registers }, gflops } = entry;
+  const present = table
+    ? table.entry === entry
+      ? "the table has it"
+      : `the table has ${table.entry.id}, ${digits3(score / table.score)}× slower`
+    : "the table's tile has no figure";
+  const how = entry.id.slice(tileName(tile).length).trim();
+  return [
+    `// ${at}: ${digits3(gflops)} GFLOP/s on ${caseOf(first)}, ${percent(gflops / peakGflops)}; ` +
+    `${found.length} cases; ${present}`,
+    ...(entry.note ? [`// as${how ? ` ${how}` : " a whole"}, ${registers} registers; ${entry.note}`] : []),
+    tileText(tile),
+  ];
+}
