@@ -11,6 +11,7 @@ import type { Gpu } from "./device.ts";
 import type { Facts } from "./facts.ts";
 import type { GpuGoal } from "./goals.ts";
 import type { GpuEngine } from "./library.ts";
+import type { SweepOptions } from "./sweep/options.ts";
 
 /** The library on this machine, or why it is not there. */
 export type Ours = { readonly engine: GpuEngine } | { readonly missing: string };
@@ -23,6 +24,10 @@ export interface GpuContext {
   readonly race: RaceOptions;
   readonly results: Results;
   readonly ours: Ours;
+  /** What the sweep goes through. */
+  readonly sweep: SweepOptions;
+  /** Writes rows at once, where they are to be stored. */
+  store?(results: Results): void;
   /** A clock on the engine's device, or on the bench's own where there is no engine. */
   readonly clock: GpuClock;
   /** Folder with `onnxruntime-web` and `@jax-js/jax`. */

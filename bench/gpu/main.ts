@@ -2,9 +2,11 @@
  * `deno task bench:gpu`: the library on WebGPU against the limits of the device, an unfused rival in
  * the same harness, and other libraries, in one run; then the goals.
  *
- * Options: `--quick`, `--only=facts,forward,backward,decode,host,peers`, `--shapes=1x8x4096x64,…`
+ * Options: `--quick`, `--only=facts,forward,backward,decode,host,peers,sweep`, `--shapes=1x8x4096x64,…`
  * (batch × heads × length × head dimension, for forward, backward and peers), `--modules=DIR` (where
- * the peers are installed), `--budget=SECONDS` for each contender, `--store`.
+ * the peers are installed), `--budget=SECONDS` for each contender (or the whole sweep), `--store`.
+ * The sweep runs only when it is named, and takes `--kernels=forward,dq,dkv,decode`, `--dims=64,…`,
+ * `--lengths=4096,…`, `--heads=16,…`, `--causal`.
  * @module
  */
 
@@ -27,6 +29,8 @@ import { decodeSection } from "./sections/decode.ts";
 import { forwardSection } from "./sections/forward.ts";
 import { hostSection } from "./sections/host.ts";
 import { peersSection } from "./sections/peers.ts";
+import { sweepSection } from "./sections/sweep.ts";
+import { SWEEP_FLAGS, sweepOptions } from "./sweep/options.ts";
 
 const SECTIONS: Readonly<Record<string, GpuSection>> = {
   facts: factsSection,
@@ -35,7 +39,10 @@ const SECTIONS: Readonly<Record<string, GpuSection>> = {
   decode: decodeSection,
   host: hostSection,
   peers: peersSection,
+  sweep: sweepSection,
 };
+/** Sections of a run that names none. */
+const USUAL = Object.keys(SECTIONS).filter((name) => name !== "sweep");
 
 const { values: flags } = parseArgs({
   options: {
@@ -45,6 +52,7 @@ const { values: flags } = parseArgs({
     shapes: { type: "string" },
     modules: { type: "string" },
     budget: { type: "string" },
+    ...SWEEP_FLAGS,
   },
 });
 
@@ -55,15 +63,16 @@ function sectionsWanted(): string[] {
       throw new RangeError(`--only=${name}: known are ${Object.keys(SECTIONS).join(", ")}`);
     }
   }
-  return names.length ? names : Object.keys(SECTIONS);
+  return names.length ? names : USUAL;
 }
 
-function raceOptions(software: boolean): RaceOptions {
+function raceOptions(software: boolean, sweeps: boolean): RaceOptions {
   const usual = software
     ? { samples: 7, budgetMs: 9000, warmUpMs: 50 }
     : { samples: 11, budgetMs: 6000, warmUpMs: 300 };
   const options = flags.quick ? { samples: 3, budgetMs: 1500, warmUpMs: 50 } : usual;
-  return flags.budget ? { ...options, budgetMs: Number(flags.budget) * 1000 } : options;
+  // the budget of a sweep is its own
+  return flags.budget && !sweeps ? { ...options, budgetMs: Number(flags.budget) * 1000 } : options;
 }
 
 async function factsSection(context: GpuContext): Promise<GpuGoal[]> {
@@ -121,10 +130,12 @@ async function main(): Promise<void> {
   if ("engine" in ours) console.log(`flashtile: ${ours.engine.reason}`);
   console.log(`timed by ${clock.source}`);
   const results = new Results();
-  const race = raceOptions(gpu.software);
+  const race = raceOptions(gpu.software, names.includes("sweep"));
   const context: GpuContext = {
     ...{ gpu, quick: flags.quick, shapes, race, results, ours, clock },
     modules: modulesFolder(),
+    sweep: sweepOptions(flags, gpu.software),
+    ...(flags.store ? { store: (rows: Results) => rows.store(machine) } : {}),
     facts: factsOnce(gpu, race, results),
   };
   const goals: GpuGoal[] = [];

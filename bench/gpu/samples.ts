@@ -116,7 +116,10 @@ export function exactGradients(
 
 /** Largest absolute value. */
 export function largestOf(rows: readonly ExactRow[]): number {
-  return rows.reduce((most, { values }) => values.reduce((m, x) => Math.max(m, Math.abs(x)), most), 0);
+  return rows.reduce(
+    (most, { values }) => values.reduce((m, x) => Math.max(m, Math.abs(x)), most),
+    0,
+  );
 }
 
 /** Largest error of sampled rows of the gradients over the largest exact value of them. */

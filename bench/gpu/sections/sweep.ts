@@ -21,33 +21,36 @@ const ROWS = { software: 512, hardware: 65536 };
 const MOST_HEADS = 64;
 /** A launch at a quarter of the peak should not take longer: watchdogs. */
 const LAUNCH_MS = 700;
-/** Decode needs less time than a kernel with tiles. */
-const DECODE_SHARE = 0.6;
+/** Time for decode, of which there is one for all dims. */
+const DECODE_SHARE = 2;
 
 export async function sweepSection(context: GpuContext): Promise<GpuGoal[]> {
   const { peak } = await context.facts(), options = context.sweep;
   const device = await SweepDevice.open(), deadline = new Deadline(options.seconds * 1000);
   const suggestions: string[] = [];
-  const jobs = options.kernels.flatMap((kernel) =>
-    kernel === "decode" ? [{ kernel, dim: 0 }] : options.dims.map((dim) => ({ kernel, dim }))
+  // dims in the outer loop, so that a sweep that ends early has every kernel
+  const jobs = options.dims.flatMap((dim, n) =>
+    options.kernels.filter((kernel) => n === 0 || kernel !== "decode")
+      .map((kernel) => ({ kernel, dim: kernel === "decode" ? 0 : dim }))
   );
-  // a kernel's dims lie far apart, so that a sweep that ends early has all kernels
-  jobs.sort((a, b) => options.dims.indexOf(a.dim) - options.dims.indexOf(b.dim));
   for (const [n, { kernel, dim }] of jobs.entries()) {
     const rest = jobs.length - n - 1 + (kernel === "decode" ? DECODE_SHARE : 1);
     const share = deadline.share((kernel === "decode" ? DECODE_SHARE : 1) / rest);
     const results = new Results();
     console.log(`\nsweep: ${kernel}${dim ? ` D ${dim}` : ""}, ${digits3(share.leftMs / 1000)} s`);
     try {
-      if (kernel === "decode") suggestions.push(...await sweepDecode(context, device, share, results));
-      else {
+      if (kernel === "decode") {
+        suggestions.push(...await sweepDecode(context, device, share, results));
+      } else {
         const cases = casesOf(kernel, dim, options, peak.gflops);
         const found = await new TileSweep(device, kernel, options).run(cases, share);
         for (const combination of found) {
           printCombination(combination, peak.gflops);
           keepCombination(combination, peak.gflops, results);
         }
-        if (found.length < cases.length) console.log(`${cases.length - found.length} cases left out`);
+        if (found.length < cases.length) {
+          console.log(`${cases.length - found.length} cases left out`);
+        }
         if (found.length) suggestions.push(...suggestion(found, peak.gflops));
       }
     } catch (error) {

@@ -5,7 +5,7 @@
  */
 
 import { geometry, type TileShape } from "../../../shaders/tile.ts";
-import { type ChosenTile, chooseTile, type TileNeeds } from "../../../src/plan/tiles_webgpu.ts";
+import { chooseTile, type ChosenTile, type TileNeeds } from "../../../src/plan/tiles_webgpu.ts";
 import type { WebGpuTarget } from "../../../src/target.ts";
 import type { SweptKernel } from "./options.ts";
 

@@ -11,7 +11,7 @@ import type { Recording } from "../../../src/webgpu/submit.ts";
 import { GpuTensor, type Home, upload } from "../../../src/webgpu/tensors.ts";
 import { GpuClock } from "../clock.ts";
 import { checked, reportErrors } from "../device.ts";
-import type { ExactRow } from "../samples.ts";
+import { distance, type ExactRow, larger } from "../samples.ts";
 
 /** Pipelines are kept as long as they may be asked for again. */
 export class SweepDevice {
@@ -60,8 +60,15 @@ export class SweepDevice {
     return performance.now() - start;
   }
 
+  /** Largest error of some rows of a result. */
+  async error(tensor: GpuTensor, exact: readonly ExactRow[]): Promise<number> {
+    const found = await this.#rows(tensor, exact);
+    const each = exact.map(({ values }, n) => distance(found, n * values.length, values));
+    return each.reduce(larger, 0);
+  }
+
   /** Some rows of a result, one after the other. */
-  async rows(tensor: GpuTensor, exact: readonly ExactRow[]): Promise<Float32Array> {
+  async #rows(tensor: GpuTensor, exact: readonly ExactRow[]): Promise<Float32Array> {
     const width = exact[0].values.length * (tensor.dtype === "f32" ? 4 : 2);
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
     const target = this.device.createBuffer({ size: width * exact.length, usage });

@@ -13,6 +13,8 @@ export interface SweepOptions {
   readonly dims: readonly number[];
   /** The first is where all tiles are tried, the others meet its best. */
   readonly lengths: readonly number[];
+  /** Keys of decode cases. */
+  readonly keys: readonly number[];
   /** Heads of a case; undefined: as many as fill the device for a while. */
   readonly heads?: readonly number[];
   readonly causal: readonly boolean[];
@@ -66,10 +68,19 @@ export function sweepOptions(flags: SweepFlags, software: boolean): SweepOptions
   const usual = software ? "software" : quick ? "quick" : "hardware";
   const seconds = flags.budget === undefined ? SECONDS[usual] : Number(flags.budget);
   if (!(seconds > 0)) throw new RangeError(`--budget=${flags.budget} is no number of seconds`);
+  const dims = { software: [64], quick: [64, 128], hardware: [64, 128, 32, 256] };
+  const lengths = { software: [256], quick: [4096], hardware: [4096, 1024] };
+  const keys = {
+    software: [1024],
+    quick: [32768],
+    hardware: [32768, 4096, 131072, 16384, 65536, 8192],
+  };
+  const given = numbers("lengths", flags.lengths);
   return {
     kernels: kernelsOf(flags.kernels),
-    dims: numbers("dims", flags.dims) ?? (software ? [64] : quick ? [64, 128] : [64, 128, 32, 256]),
-    lengths: numbers("lengths", flags.lengths) ?? (software ? [256] : quick ? [4096] : [4096, 1024]),
+    dims: numbers("dims", flags.dims) ?? dims[usual],
+    lengths: given ?? lengths[usual],
+    keys: given ?? keys[usual],
     heads: numbers("heads", flags.heads),
     causal: flags.causal ? [false, true] : [false],
     ...{ quick, software, seconds },

@@ -107,7 +107,7 @@ export function suggestion(found: readonly Combination[], peakGflops: number): s
   return [
     `// ${at}: ${digits3(gflops)} GFLOP/s on ${caseOf(first)}, ${percent(gflops / peakGflops)}; ` +
     `${found.length} cases; ${present}`,
-    ...(entry.note ? [`// as${how ? ` ${how}` : " a whole"}, ${registers} registers; ${entry.note}`] : []),
+    ...(entry.note ? [`// made ${how || "whole"}, ${registers} registers; ${entry.note}`] : []),
     tileText(tile),
   ];
 }

@@ -21,14 +21,7 @@ import { gpuOperands } from "../cases.ts";
 import type { GpuWork } from "../clock.ts";
 import { verify } from "../context.ts";
 import { roundedToHalf } from "../library.ts";
-import {
-  distance,
-  exactGradients,
-  exactOutput,
-  type ExactRow,
-  larger,
-  largestOf,
-} from "../samples.ts";
+import { exactGradients, exactOutput, type ExactRow, larger, largestOf } from "../samples.ts";
 import type { SweepDevice } from "./device.ts";
 import type { SweepOptions, SweptKernel } from "./options.ts";
 
@@ -150,11 +143,15 @@ export class SweepCase {
       const firstMs = performance.now() - start;
       this.#clear(call);
       // the exact kernels would repair what a wrong tile makes of its rows
-      await device.run(await record(steps.filter(({ kernel: { key } }) => !key.startsWith("exact"))));
+      await device.run(
+        await record(steps.filter(({ kernel: { key } }) => !key.startsWith("exact"))),
+      );
       await device.home.memory.settle();
       const error = await this.#error(kernel), againMs = await device.run(alone);
       if (!open.target.software && againMs > LONGEST_MS) {
-        throw new Error(`a launch takes ${againMs.toFixed(0)} ms: too long to be timed in one pass`);
+        throw new Error(
+          `a launch takes ${againMs.toFixed(0)} ms: too long to be timed in one pass`,
+        );
       }
       const work = { name: kernel, record: (pass: unknown) => alone.recordInto(pass as never) };
       return { work, compileMs: Math.max(0, firstMs - againMs), error, dispose };
@@ -177,10 +174,8 @@ export class SweepCase {
     let worst = 0, largest = 0;
     for (const { spec, tensor } of this.#results) {
       if (!names.includes(spec.name)) continue;
-      const exact = this.#exact[spec.name], found = await this.#device.rows(tensor, exact);
-      exact.forEach(({ values }, n) =>
-        worst = larger(worst, distance(found, n * values.length, values))
-      );
+      const exact = this.#exact[spec.name];
+      worst = larger(worst, await this.#device.error(tensor, exact));
       largest = Math.max(largest, largestOf(exact));
     }
     return worst / (this.problem.pass === "backward" ? largest : 1);
