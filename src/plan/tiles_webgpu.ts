@@ -98,12 +98,12 @@ export function chooseTile(
 ): ChosenTile {
   const { headDim, valueDim } = needs, { scores, sums } = SHAPE[kernel];
   const { workgroupBytes, workgroupThreads } = target.limits;
-  let fallback: ChosenTile | undefined;
+  let fallback: ChosenTile | undefined, fewest = Infinity;
   for (const tile of candidates(kernel, needs, target)) {
     const g = geometry(tile);
     const most = !target.software
       ? REGISTERS.hardware
-      : tile === SMALL
+      : tile.tm * tile.tn <= 16
       ? REGISTERS.small
       : REGISTERS.large;
     const bytes = tileBytes(g, chunksOf(headDim, tile)) +
@@ -119,12 +119,13 @@ export function chooseTile(
     );
     if (wastes(headDim, tile) || wastes(valueDim, tile)) continue;
     if (all <= most && !needs.apart) return fits(result, true, all);
-    const single = registers(g, scores, sums === 0 ? 0 : result);
-    if (single <= most) fallback ??= fits(result, sums < 2, single);
-    // one block of columns after the other: scores are made again for each
+    // one result apart from the other, or one block of columns after the other: scores are made again for each
     const room = most - registers(g, scores, 0);
     const block = Math.max(1, Math.min(result, Math.floor(room / (4 * g.tm * g.cc))));
-    fallback ??= fits(block, false, registers(g, scores, block));
+    const blocks = Math.ceil(result / block);
+    if (blocks >= fewest) continue;
+    fewest = blocks;
+    fallback = fits(block, sums < 2 && blocks === 1, registers(g, scores, sums === 0 ? 0 : block));
   }
   if (fallback) return fallback;
   throw new RangeError(
