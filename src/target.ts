@@ -1,7 +1,5 @@
 // What the machine can do: a snapshot that makes planning a pure function.
 
-import type { TileShape } from "../shaders/tile.ts";
-
 /** Capabilities of the CPU that a plan may use. */
 export interface WasmTarget {
   /** Which backend computes. */
@@ -30,8 +28,6 @@ export interface WebGpuTarget {
   readonly shaderF16: boolean;
   /** Whether passes can be timed. */
   readonly timestamps: boolean;
-  /** Tiles to take instead of the table's, where they fit: for tests and tuning. */
-  readonly tiles?: Readonly<Partial<Record<"forward" | "dq" | "dkv" | "dbias", TileShape>>>;
   /** What a device may be asked for. */
   readonly limits: {
     /** Bytes of a buffer that a shader sees in one binding. */

@@ -9,6 +9,11 @@ import type { WebGpuTarget } from "../target.ts";
 /** The tiled kernels. */
 export type TiledKernel = "forward" | "dq" | "dkv" | "dbias";
 
+/** A target with tiles to take instead of the table's, where they fit: for tuning. */
+export interface TunedTarget extends WebGpuTarget {
+  readonly tiles?: Readonly<Partial<Record<TiledKernel, TileShape>>>;
+}
+
 /** A tile with the columns of the result that a workgroup makes. */
 export interface ChosenTile {
   readonly tile: TileShape;
@@ -74,7 +79,7 @@ export interface TileNeeds {
 }
 
 function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
-  const forced = target.tiles?.[kernel];
+  const forced = (target as TunedTarget).tiles?.[kernel];
   if (forced) return [forced];
   if (!target.software) return HARDWARE;
   if (needs.flops < SOFTWARE_FLOPS) return [SMALL];

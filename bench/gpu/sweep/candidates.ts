@@ -5,7 +5,12 @@
  */
 
 import { geometry, type TileShape } from "../../../shaders/tile.ts";
-import { chooseTile, type ChosenTile, type TileNeeds } from "../../../src/plan/tiles_webgpu.ts";
+import {
+  chooseTile,
+  type ChosenTile,
+  type TileNeeds,
+  type TunedTarget,
+} from "../../../src/plan/tiles_webgpu.ts";
 import type { WebGpuTarget } from "../../../src/target.ts";
 import type { SweptKernel } from "./options.ts";
 
@@ -77,7 +82,8 @@ export function candidateOf(kernel: SweptKernel, dim: number, chosen: ChosenTile
 function forced(kernel: SweptKernel, needs: TileNeeds, target: WebGpuTarget, tile: TileShape) {
   try {
     geometry(tile);
-    return chooseTile(kernel, needs, { ...target, tiles: { [kernel]: tile } });
+    const forced: TunedTarget = { ...target, tiles: { [kernel]: tile } };
+    return chooseTile(kernel, needs, forced);
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;
