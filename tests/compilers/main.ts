@@ -2,7 +2,7 @@
 // second driver. Each is a process of its own, because a compiler may end its process. One line for each; the last
 // line is "N kernel texts compiled by Tint and by naga".
 //
-//   deno task test:compilers [WORD...]     only naga, tint or swiftshader
+//   deno task test:compilers [WORD...]     only naga, tint, swiftshader or dawn
 import { fileURLToPath } from "node:url";
 import { variable } from "../backends.ts";
 import { deno } from "../consumers/process.ts";
@@ -16,7 +16,7 @@ const SWIFTSHADER = Deno.env.get("FLASHTILE_SWIFTSHADER") ??
 const SHOWN = 20;
 
 interface Program {
-  readonly name: "naga" | "tint" | "swiftshader";
+  readonly name: "naga" | "tint" | "swiftshader" | "dawn";
   readonly title: string;
   readonly seconds: number;
   readonly env?: Record<string, string>;
@@ -42,6 +42,13 @@ const programs: Record<Program["name"], Program> = {
     name: "swiftshader",
     title: "SwiftShader (Deno)",
     seconds: 360,
+    env: { VK_ICD_FILENAMES: SWIFTSHADER },
+    tell: ({ texts }) => `${texts} passes agree with the oracle`,
+  },
+  dawn: {
+    name: "dawn",
+    title: "a caller's device of Dawn (SwiftShader)",
+    seconds: 240,
     env: { VK_ICD_FILENAMES: SWIFTSHADER },
     tell: ({ texts }) => `${texts} passes agree with the oracle`,
   },
@@ -110,9 +117,10 @@ if (unknown.length > 0) fail("compilers", `there is no ${unknown.join(" and no "
 const [tint, naga] = await Promise.all(
   (["tint", "naga"] as const).map((name) => wanted(name) ? run(programs[name]) : undefined),
 );
-if (wanted("swiftshader")) {
-  if (await exists(SWIFTSHADER)) await run(programs.swiftshader);
-  else skip(programs.swiftshader.title, `there is no ${SWIFTSHADER}`);
+for (const name of ["swiftshader", "dawn"] as const) {
+  if (!wanted(name)) continue;
+  if (await exists(SWIFTSHADER)) await run(programs[name]);
+  else skip(programs[name].title, `there is no ${SWIFTSHADER}`);
 }
 if (tint !== undefined && naga !== undefined) {
   const both = tint === naga ? `${tint}` : `${tint} and ${naga}`;
