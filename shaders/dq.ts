@@ -11,8 +11,11 @@ import { headOf, INPUTS, queryOf, READ_ITEM, rowAddress } from "./item.ts";
 import { PARAMS, rowFunction } from "./params.ts";
 import {
   columnShares,
+  hideOutsideBand,
   hidesPairs,
   maskTile,
+  pairExists,
+  queriesOfTile,
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
@@ -46,21 +49,6 @@ ${scoreOfPairs(v, `s${i}_${n}`, i, n, { slope: true })}
   }`));
 }
 
-function band(g: Geometry): string {
-  return `  if (k0 + ${g.columns}u > end || i32(k0) + ${
-    g.columns - 1
-  } > first_query + high || i32(k0) < last_query + low) {
-${
-    each(g.tm, (i) =>
-      `    let hi${i} = vec4<i32>(min(i32(end) - 1, i32(query${i}) + high)); let lo${i} = vec4<i32>(i32(query${i}) + low);
-${
-        each(g.jv, (n) =>
-          `    dp${i}_${n} = select(dp${i}_${n}, vec4<f32>(0.0), (vec4<i32>(key_${n}) > hi${i}) | (vec4<i32>(key_${n}) < lo${i}));`)
-      }`)
-  }
-  }`;
-}
-
 function setUp(v: Variant, g: Geometry): string {
   return `${READ_ITEM}
   let block = wid.z * ${v.blockChunks * g.c4}u;
@@ -78,10 +66,7 @@ ${rowShares(g, v, "rows are queries")}
 ${sumRegisters(g, "dq", v.blockChunks * g.cc)}
 ${scoreRegisters(g, "s")}
 ${scoreRegisters(g, "dp")}
-  let last = min(first + ${g.rows}u, row_count) - 1u;
-  let first_query = i32(${queryOf("first", v.grouped)}); let last_query = i32(${
-    queryOf("last", v.grouped)
-  });`;
+${queriesOfTile(g, v)}`;
 }
 
 /** WGSL of a variant; `blockChunks` counts head columns. Dispatch (items, kv heads, blocks). */
@@ -102,12 +87,10 @@ export function dqShader(v: Variant, { scalarOut }: { scalarOut: boolean }): str
     row: (r) => `${name}_row(batch, kv_head, ${r})`,
     columns4: name === "k" ? columns4("head_dim") : columns4("value_dim"),
   });
-  const exists = (i: number, n: number) =>
-    `(key_${n} < select(vec4<u32>(0u), vec4<u32>(end), row${i} < row_count))`;
   const body = `${dotProducts(g, "dp", rows("dout"), keys("v"), v.valueChunks)}
 ${dotProducts(g, "s", rows("q"), keys("k"), v.headChunks)}
 ${scoreGradient(v, g)}
-${band(g)}
+${hideOutsideBand(g, "dp", "0.0")}
 ${
     products(g, "dq", "dp", keys("k"), {
       chunks: v.blockChunks,
@@ -135,7 +118,7 @@ ${setUp(v, g)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, "rows are queries")}
-${maskTile(g, v, exists, body)}
+${maskTile(g, v, pairExists, body)}
   }
 ${
     each(g.tm, (i) =>

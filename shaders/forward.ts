@@ -13,8 +13,11 @@ import { headOf, INPUTS, queryOf, READ_ITEM, rowAddress } from "./item.ts";
 import { PARAMS, rowFunction } from "./params.ts";
 import {
   columnShares,
+  hideOutsideBand,
   hidesPairs,
   maskTile,
+  pairExists,
+  queriesOfTile,
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
@@ -33,16 +36,9 @@ import {
   stageResident,
   sumRegisters,
   threadPlace,
-  tileBytes,
   tileMemory,
 } from "./tile.ts";
 import { columns4, type Variant } from "./variant.ts";
-
-/** Workgroup bytes of a variant: both tiles, and a maximum for each row and thread column. */
-export function forwardBytes({ tile, mask, headChunks }: Variant): number {
-  const g = geometry(tile);
-  return tileBytes(g, headChunks) + 4 * g.rows * (g.nx + 1) + (mask ? 32 : 0) + 16; // variables begin at multiples of 16;
-}
 
 /** How results are stored: element by element where value columns do not come in fours. */
 export interface ForwardOptions {
@@ -82,26 +78,7 @@ ${
 ${rowShares(g, v, "rows are queries")}
 ${sumRegisters(g, "o", oc)}
 ${scoreRegisters(g, "s")}
-  let last = min(first + ${g.rows}u, row_count) - 1u;
-  let first_query = i32(${queryOf("first", v.grouped)}); let last_query = i32(${
-    queryOf("last", v.grouped)
-  });`;
-}
-
-/** Hides pairs outside the band; tiles that lie inside it do not run this. */
-function band(g: Geometry): string {
-  return `  if (k0 + ${g.columns}u > end || i32(k0) + ${
-    g.columns - 1
-  } > first_query + high || i32(k0) < last_query + low) {
-${
-    each(g.tm, (i) =>
-      `    let hi${i} = vec4<i32>(min(i32(end) - 1, i32(query${i}) + high)); let lo${i} = vec4<i32>(i32(query${i}) + low);
-${
-        each(g.jv, (n) =>
-          `    s${i}_${n} = select(s${i}_${n}, vec4<f32>(HIDDEN), (vec4<i32>(key_${n}) > hi${i}) | (vec4<i32>(key_${n}) < lo${i}));`)
-      }`)
-  }
-  }`;
+${queriesOfTile(g, v)}`;
 }
 
 function softmax(v: Variant, g: Geometry): string {
@@ -169,8 +146,6 @@ export function forwardShader(v: Variant, options: ForwardOptions): string {
     row: (r) => `${name}_row(batch, kv_head, ${r})`,
     columns4: name === "k" ? columns4("head_dim") : columns4("value_dim"),
   });
-  const exists = (i: number, n: number) =>
-    `(key_${n} < select(vec4<u32>(0u), vec4<u32>(end), row${i} < row_count))`;
   const body = `${dotProducts(g, "s", rows, keys("k"), v.headChunks)}
 ${
     each(g.tm, (i) =>
@@ -180,7 +155,7 @@ ${
 ${hidesPairs(v) ? `    s${i}_${n} = select(s${i}_${n}, vec4<f32>(HIDDEN), hide);` : ""}\n  }`
           : ""))
   }
-${band(g)}
+${hideOutsideBand(g, "s", "HIDDEN")}
 ${softmax(v, g)}
 ${products(g, "o", "s", keys("v"), { chunks: v.blockChunks, first: "block" })}`;
   return tidy(`${declarations(v, g, options)}
@@ -193,7 +168,7 @@ ${stageResident(g, rows, v.headChunks)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, "rows are queries")}
-${maskTile(g, v, exists, body)}
+${maskTile(g, v, pairExists, body)}
   }
 ${finish(v, g)}
 }`);

@@ -3,6 +3,7 @@
 import { biasReader } from "./features/bias.ts";
 import { ifAnySees, MASK, VOTE } from "./features/mask.ts";
 import { SOFTCAP } from "./features/softcap.ts";
+import { queryOf } from "./item.ts";
 import { declare } from "./storage.ts";
 import { each, SENTINELS } from "./text.ts";
 import type { Geometry } from "./tile.ts";
@@ -113,4 +114,36 @@ export function scoreOfPairs(
 /** Whether `scoreOfPairs` declares `hide`. */
 export function hidesPairs(v: Variant): boolean {
   return v.bias !== undefined || v.mask;
+}
+
+/** Where rows are queries: the first and last query of the tile. */
+export function queriesOfTile(g: Geometry, { grouped }: Variant): string {
+  return `  let last = min(first + ${g.rows}u, row_count) - 1u;
+  let first_query = i32(${queryOf("first", grouped)}); let last_query = i32(${
+    queryOf("last", grouped)
+  });`;
+}
+
+/** Where rows are queries: the keys of column vector n that are there, for a row that is. */
+export function pairExists(i: number, n: number): string {
+  return `(key_${n} < select(vec4<u32>(0u), vec4<u32>(end), row${i} < row_count))`;
+}
+
+/**
+ * Where rows are queries: gives pairs outside the band the value `hidden` in registers `name`. Tiles that lie inside
+ * it do not run this.
+ */
+export function hideOutsideBand(g: Geometry, name: string, hidden: string): string {
+  return `  if (k0 + ${g.columns}u > end || i32(k0) + ${
+    g.columns - 1
+  } > first_query + high || i32(k0) < last_query + low) {
+${
+    each(g.tm, (i) =>
+      `    let hi${i} = vec4<i32>(min(i32(end) - 1, i32(query${i}) + high)); let lo${i} = vec4<i32>(i32(query${i}) + low);
+${
+        each(g.jv, (n) =>
+          `    ${name}${i}_${n} = select(${name}${i}_${n}, vec4<f32>(${hidden}), (vec4<i32>(key_${n}) > hi${i}) | (vec4<i32>(key_${n}) < lo${i}));`)
+      }`)
+  }
+  }`;
 }

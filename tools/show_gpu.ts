@@ -12,6 +12,7 @@ import { type GpuPlan, planWebGpu } from "../src/plan/plan_webgpu.ts";
 import type { ChosenTile } from "../src/plan/tiles_webgpu.ts";
 import type { AttentionProblem } from "../src/problem.ts";
 import type { WebGpuTarget } from "../src/target.ts";
+import { type CallVariant, untiled, variantOf } from "../src/webgpu/step.ts";
 
 /** A discrete GPU with the limits of Vulkan on NVIDIA. */
 const HARDWARE: WebGpuTarget = {
@@ -92,20 +93,16 @@ function kind(spec: OperandSpec | undefined): StorageKind {
 }
 
 function variant(problem: AttentionProblem, chosen: ChosenTile | undefined): Variant {
-  const { q, k, v, bias } = problem.operands, { headDim, valueDim } = problem;
-  const tile = chosen?.tile ?? { nx: 1, ny: 1, tm: 1, tn: 4, chunk: 4, unroll: 1 };
+  const { q, k, v, bias } = problem.operands;
   const has = (name: string) => problem.features.some((use) => use.name === name);
-  return {
-    tile,
-    headChunks: Math.ceil(headDim / tile.chunk),
-    valueChunks: Math.ceil(valueDim / tile.chunk),
-    blockChunks: chosen?.blockChunks ?? 1,
+  const call: CallVariant = {
     kinds: { q: kind(q), k: kind(k), v: kind(v), dout: kind(v) },
     grouped: problem.queryHeads > problem.kvHeads,
     softcap: has("softcap"),
     bias: bias && { ...kind(bias), scalar: true },
     mask: has("mask"),
   };
+  return chosen ? variantOf(call, chosen, problem) : untiled(call);
 }
 
 /** The kernels of a plan: forward or decode, or dQ and dK/dV. */

@@ -28,7 +28,8 @@ export interface BoxLimits {
 }
 
 type Axis = "batch" | "head" | "group" | "row" | "key";
-type Steps = { -readonly [axis in Axis]: number };
+/** A length for each axis. */
+export type Steps = { -readonly [axis in Axis]: number };
 
 /** Which axes of an operand follow queries, and which keys. */
 type Kind = "query" | "key" | "score";
@@ -145,29 +146,25 @@ function steps(problem: AttentionProblem, total: Steps, limits: BoxLimits): Step
   return step;
 }
 
-/** The boxes of a problem: first all keys of a range of queries, then the next queries. */
-export function boxWindows(problem: AttentionProblem, limits: BoxLimits): Box[] {
-  const { batch, kvHeads, queryHeads, lengthQ, lengthK } = problem;
-  const group = queryHeads / Math.max(1, kvHeads);
-  const total = { batch, head: kvHeads, group, row: lengthQ, key: lengthK };
-  if (Object.values(total).some((n) => n === 0)) return [];
-  const step = steps(problem, total, limits), boxes: Box[] = [];
-  for (let b = 0; b < batch; b += step.batch) {
-    for (let h = 0; h < kvHeads; h += step.head) {
-      for (let g = 0; g < group; g += step.group) {
-        for (let r = 0; r < lengthQ; r += step.row) {
-          for (let k = 0; k < lengthK; k += step.key) {
+/** Boxes of the given steps: first all keys of a range of queries, then the next queries. */
+export function boxesOf(total: Steps, step: Steps): Box[] {
+  const boxes: Box[] = [];
+  for (let b = 0; b < total.batch; b += step.batch) {
+    for (let h = 0; h < total.head; h += step.head) {
+      for (let g = 0; g < total.group; g += step.group) {
+        for (let r = 0; r < total.row; r += step.row) {
+          for (let k = 0; k < total.key; k += step.key) {
             boxes.push({
               batchBegin: b,
-              batchEnd: Math.min(batch, b + step.batch),
+              batchEnd: Math.min(total.batch, b + step.batch),
               kvHeadBegin: h,
-              kvHeadEnd: Math.min(kvHeads, h + step.head),
+              kvHeadEnd: Math.min(total.head, h + step.head),
               groupBegin: g,
-              groupEnd: Math.min(group, g + step.group),
+              groupEnd: Math.min(total.group, g + step.group),
               rowBegin: r,
-              rowEnd: Math.min(lengthQ, r + step.row),
+              rowEnd: Math.min(total.row, r + step.row),
               keyBegin: k,
-              keyEnd: Math.min(lengthK, k + step.key),
+              keyEnd: Math.min(total.key, k + step.key),
             });
           }
         }
@@ -175,4 +172,13 @@ export function boxWindows(problem: AttentionProblem, limits: BoxLimits): Box[] 
     }
   }
   return boxes;
+}
+
+/** The boxes of a problem. */
+export function boxWindows(problem: AttentionProblem, limits: BoxLimits): Box[] {
+  const { batch, kvHeads, queryHeads, lengthQ, lengthK } = problem;
+  const group = queryHeads / Math.max(1, kvHeads);
+  const total = { batch, head: kvHeads, group, row: lengthQ, key: lengthK };
+  if (Object.values(total).some((n) => n === 0)) return [];
+  return boxesOf(total, steps(problem, total, limits));
 }

@@ -92,11 +92,6 @@ export class GpuCall {
     return recording;
   }
 
-  /** Whether the steps need nothing but a pass. */
-  get fitsOnePass(): boolean {
-    return this.#cleared.length === 0;
-  }
-
   #describe(): CallVariant {
     const { q, k, v, dOut, bias } = this.#views, { features } = this.#problem;
     const kinds = { q: storageKind(q!), k: storageKind(k!), v: storageKind(v!) };
@@ -270,7 +265,7 @@ export class GpuCall {
 
   /** Throws when the steps need more than a caller's pass. */
   requireOnePass(): void {
-    if (this.fitsOnePass) return;
+    if (this.#cleared.length === 0) return;
     throw new UnsupportedError(
       "recording a problem larger than the bindings of the device into a pass",
       "webgpu",

@@ -1,7 +1,7 @@
 // mergeAttention on the GPU: parts are merged into the result one after the other, in their order.
 import type { MergePart, MergeShape } from "../merge.ts";
 import { count } from "../operand.ts";
-import type { Box } from "../plan/boxes.ts";
+import { type Box, boxesOf } from "../plan/boxes.ts";
 import type { ResultSpec } from "../results.ts";
 import type { GpuBuffer } from "./api.ts";
 import { type Slice, sliceBuffer, Slices, storageKind } from "./slices.ts";
@@ -15,26 +15,10 @@ function ranges({ batch, heads, length }: MergeShape, rowStride: number, home: H
   const { storageBinding, offsetAlignment } = home.open.target.limits;
   const room = (storageBinding - offsetAlignment) / 4, all = batch * heads * length;
   const fits = all * rowStride <= room; // rows of other heads may lie in between
-  const step = fits
-    ? { batch, head: heads, row: length }
-    : { batch: 1, head: 1, row: Math.max(1, Math.floor(room / rowStride)) };
-  const boxes: Box[] = [], group = { groupBegin: 0, groupEnd: 1, keyBegin: 0, keyEnd: 0 };
-  for (let b = 0; b < batch; b += step.batch) {
-    for (let h = 0; h < heads; h += step.head) {
-      for (let r = 0; r < length; r += step.row) {
-        boxes.push({
-          ...group,
-          batchBegin: b,
-          batchEnd: Math.min(batch, b + step.batch),
-          kvHeadBegin: h,
-          kvHeadEnd: Math.min(heads, h + step.head),
-          rowBegin: r,
-          rowEnd: Math.min(length, r + step.row),
-        });
-      }
-    }
-  }
-  return boxes;
+  const none = { group: 1, key: 1 }, total = { batch, head: heads, row: length, ...none };
+  if (fits) return boxesOf(total, total);
+  const row = Math.max(1, Math.floor(room / rowStride));
+  return boxesOf(total, { batch: 1, head: 1, row, ...none });
 }
 
 /** The steps of a merge. `made`: out and lse. */

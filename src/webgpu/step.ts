@@ -83,7 +83,11 @@ export function scoreParams({ bias, mask }: WindowPlaces): ParamValues {
 }
 
 /** A variant of a tile. */
-export function variantOf(call: CallVariant, chosen: ChosenTile, w: WindowPlaces): Variant {
+export function variantOf(
+  call: CallVariant,
+  chosen: ChosenTile,
+  w: Pick<WindowPlaces, "headDim" | "valueDim">,
+): Variant {
   const { tile, blockChunks } = chosen, g = geometry(tile);
   return {
     ...call,
@@ -94,20 +98,10 @@ export function variantOf(call: CallVariant, chosen: ChosenTile, w: WindowPlaces
   };
 }
 
-/** A kernel without a tile of its own takes the smallest, for its key. */
-const NO_TILE: ChosenTile = {
-  tile: { nx: 1, ny: 1, tm: 1, tn: 4, chunk: 4, unroll: 1 },
-  blockChunks: 1,
-  together: true,
-  bytes: 0,
-  registers: 0,
-};
-
-/** A variant of a kernel that has no tile. */
+/** A variant of a kernel that has no tile: the smallest stands for it in the key. */
 export function untiled(call: CallVariant): Variant {
-  const { tile } = NO_TILE;
-  const chunks = { headChunks: 0, valueChunks: 0, blockChunks: 0 };
-  return { ...call, tile, ...chunks };
+  const tile = { nx: 1, ny: 1, tm: 1, tn: 4, chunk: 4, unroll: 1 };
+  return { ...call, tile, headChunks: 0, valueChunks: 0, blockChunks: 0 };
 }
 
 /** Visible pairs of all items, of one query head. */

@@ -1,18 +1,6 @@
 // The machines that kernel texts are made for: what a plan looks at, and nothing else.
 import type { WebGpuTarget } from "../../src/target.ts";
-
-type Limits = WebGpuTarget["limits"];
-
-/** Limits that every device of WebGPU has. */
-const DEFAULT: Limits = {
-  storageBinding: 2 ** 27,
-  buffer: 2 ** 28,
-  workgroupBytes: 16384,
-  workgroupThreads: 256,
-  storageBuffers: 8,
-  workgroups: 65535,
-  offsetAlignment: 256,
-};
+import { DEFAULT_LIMITS } from "../webgpu/targets.ts";
 
 type Machine = Omit<WebGpuTarget, "backend" | "adapter" | "dialect" | "timestamps">;
 
@@ -23,18 +11,28 @@ const hardware = { software: false, shaderF16: true } as const;
 const MACHINES: Readonly<Record<string, Machine>> = {
   lavapipe: {
     ...{ ...software, shaderF16: true, subgroups: { min: 8, max: 8 } },
-    limits: { ...DEFAULT, workgroupBytes: 32768, workgroupThreads: 1024, storageBuffers: 32 },
+    limits: {
+      ...DEFAULT_LIMITS,
+      workgroupBytes: 32768,
+      workgroupThreads: 1024,
+      storageBuffers: 32,
+    },
   },
   SwiftShader: {
     ...{ ...software, subgroups: { min: 4, max: 4 } },
-    limits: { ...DEFAULT, workgroupBytes: 32768, storageBuffers: 10 },
+    limits: { ...DEFAULT_LIMITS, workgroupBytes: 32768, storageBuffers: 10 },
   },
-  "software with default limits": { ...software, subgroups: undefined, limits: DEFAULT },
+  "software with default limits": { ...software, subgroups: undefined, limits: DEFAULT_LIMITS },
   hardware: {
     ...{ ...hardware, subgroups: { min: 32, max: 32 } },
-    limits: { ...DEFAULT, workgroupBytes: 49152, workgroupThreads: 1024, storageBuffers: 10 },
+    limits: {
+      ...DEFAULT_LIMITS,
+      workgroupBytes: 49152,
+      workgroupThreads: 1024,
+      storageBuffers: 10,
+    },
   },
-  "hardware with default limits": { ...hardware, subgroups: undefined, limits: DEFAULT },
+  "hardware with default limits": { ...hardware, subgroups: undefined, limits: DEFAULT_LIMITS },
 };
 
 /** Every machine, for one compiler. */

@@ -3,12 +3,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Kernel } from "../../asm/abi.ts";
-import type { Causal, Window } from "../../src/options.ts";
 import { type Plan, planAttention, type StageWindow } from "../../src/plan/plan.ts";
 import type { WorkItem } from "../../src/plan/schedule.ts";
 import type { AttentionProblem } from "../../src/problem.ts";
 import { parseProblem, wasmTarget } from "../../tools/show.ts";
-import { causalAllows, windowAllows } from "../reference/features.ts";
+import { isVisible } from "../visible.ts";
 
 /** Problems in the words of `deno task show`. */
 const problems: readonly string[] = [
@@ -55,22 +54,6 @@ const problems: readonly string[] = [
   "backward q=1x0x2x8 k=1x20x2x8",
   "backward q=1x20x2x8 k=1x0x2x8",
 ];
-
-/** Whether structural masks let a query see a key: written from the contract, not from src/. */
-function isVisible(problem: AttentionProblem, batch: number, i: number, j: number): boolean {
-  const params = <T>(name: string) =>
-    problem.features.find((use) => use.name === name)?.params as T | undefined;
-  const keys = params<Int32Array>("keyLengths")?.[batch] ?? problem.lengthK;
-  const causal = params<Causal>("causal"), window = params<Window>("window");
-  if (j >= keys) return false;
-  let offset = keys - problem.lengthQ;
-  if (causal === "top-left") offset = 0;
-  else if (typeof causal === "object") {
-    offset = typeof causal.offset === "number" ? causal.offset : causal.offset[batch];
-  }
-  if (causal && !causalAllows(i, j, offset)) return false;
-  return !window || windowAllows(i, j, offset, window);
-}
 
 /** A table of [batch, query head, query, key]. */
 class Pairs {

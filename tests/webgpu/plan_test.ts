@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Causal, Window } from "../../src/options.ts";
 import type { GpuItem } from "../../src/plan/items_webgpu.ts";
 import { type GpuPlan, type GpuWindow, planWebGpu } from "../../src/plan/plan_webgpu.ts";
 import { wantedWorkgroups } from "../../src/plan/tiles_webgpu.ts";
@@ -10,7 +9,7 @@ import type { AttentionProblem } from "../../src/problem.ts";
 import type { WebGpuTarget } from "../../src/target.ts";
 import { geometry } from "../../shaders/tile.ts";
 import { parseProblem } from "../../tools/show.ts";
-import { causalAllows, windowAllows } from "../reference/features.ts";
+import { isVisible } from "../visible.ts";
 import { gpuTarget } from "./targets.ts";
 
 const targets: readonly WebGpuTarget[] = [
@@ -50,22 +49,6 @@ const problems: readonly string[] = [
   "backward q=2x50x4x16 k=2x50x4x16 bias=2x4x50x50",
   "backward q=1x0x2x8 k=1x20x2x8",
 ];
-
-/** Whether structural masks let a query see a key: written from the contract, not from src/. */
-function isVisible(problem: AttentionProblem, batch: number, i: number, j: number): boolean {
-  const params = <T>(name: string) =>
-    problem.features.find((use) => use.name === name)?.params as T | undefined;
-  const keys = params<Int32Array>("keyLengths")?.[batch] ?? problem.lengthK;
-  const causal = params<Causal>("causal"), window = params<Window>("window");
-  if (j >= keys) return false;
-  let offset = keys - problem.lengthQ;
-  if (causal === "top-left") offset = 0;
-  else if (typeof causal === "object") {
-    offset = typeof causal.offset === "number" ? causal.offset : causal.offset[batch];
-  }
-  if (causal && !causalAllows(i, j, offset)) return false;
-  return !window || windowAllows(i, j, offset, window);
-}
 
 /** Query heads of a kv head that a window has, and its (query, head) rows. */
 const groupOf = (window: GpuWindow): number => window.groupEnd - window.groupBegin;

@@ -2,6 +2,17 @@
 
 import type { WebGpuTarget } from "../../src/target.ts";
 
+/** Limits that every device of WebGPU has. */
+export const DEFAULT_LIMITS: WebGpuTarget["limits"] = {
+  storageBinding: 2 ** 27,
+  buffer: 2 ** 28,
+  workgroupBytes: 16384,
+  workgroupThreads: 256,
+  storageBuffers: 8,
+  workgroups: 65535,
+  offsetAlignment: 256,
+};
+
 /** A software target with the limits that every device has, but for what is given. */
 export function gpuTarget(
   limits: Partial<WebGpuTarget["limits"]> = {},
@@ -16,15 +27,6 @@ export function gpuTarget(
     shaderF16: false,
     timestamps: false,
     ...rest,
-    limits: {
-      storageBinding: 2 ** 27,
-      buffer: 2 ** 28,
-      workgroupBytes: 16384,
-      workgroupThreads: 256,
-      storageBuffers: 8,
-      workgroups: 65535,
-      offsetAlignment: 256,
-      ...limits,
-    },
+    limits: { ...DEFAULT_LIMITS, ...limits },
   };
 }
