@@ -23,17 +23,17 @@ export class OpenDevice {
   /** Whether every submission is checked for validation errors. */
   debug = false;
   #lost: string | undefined;
-  readonly #gone: Promise<never>;
+  /** Who waits for work of the device. Not one promise of the loss: each wait would stay with it until the loss. */
+  readonly #waiting = new Set<(error: Error) => void>();
 
   constructor(device: GpuDevice, target: WebGpuTarget, readBackMs: number) {
     this.device = device;
     this.target = target;
     this.readBackMs = readBackMs;
-    this.#gone = device.lost.then(({ reason, message }) => {
+    device.lost.then(({ reason, message }) => {
       this.#lost = message || reason || "the device was lost";
-      throw new DeviceLostError("", this.#lost);
+      for (const reject of this.#waiting) reject(new DeviceLostError("", this.#lost));
     });
-    this.#gone.catch(() => {}); // nobody may be waiting
   }
 
   /** Why the device went away; undefined while it is there. */
@@ -59,16 +59,21 @@ export class OpenDevice {
 
   /** Waits for work of the device; rejects when it goes away meanwhile. */
   async whileAlive<T>(work: Promise<T>, action: string): Promise<T> {
+    let stop!: (error: Error) => void;
+    const gone = new Promise<never>((_, reject) => this.#waiting.add(stop = reject));
+    if (this.#lost !== undefined) stop(new DeviceLostError("", this.#lost));
     try {
-      const result = await Promise.race([work, this.#gone]);
+      const result = await Promise.race([work, gone]);
       // Deno resolves some waits of a device that was destroyed
       await Promise.resolve();
       if (this.#lost === undefined) return result;
     } catch (error) {
       // a map that is rejected by the loss may come before the loss itself
-      await Promise.race([this.#gone, new Promise((resolve) => setTimeout(resolve, 20))])
-        .catch(() => {});
+      await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 20))]);
+      await Promise.resolve();
       if (this.#lost === undefined) throw error;
+    } finally {
+      this.#waiting.delete(stop);
     }
     throw new DeviceLostError(action, this.#lost);
   }
