@@ -1,7 +1,7 @@
 // Backward: dQ, dK, dV of the query heads that share one kv head, against a range of keys
 // (FlashAttention-2, algorithm 2; five products, nothing transposed in the loops).
 //
-//   for each query head of the group, each block of up to 128 query rows
+//   for each query head of the group, each block of up to 256 query rows
 //     Q^T, dO^T panels [D][8]; Q, dO as [8 columns][row]; -lse and -delta, delta = rowsum(dO * O) - dLse
 //     for each tile of 48 keys
 //       for each panel of 8 queries that sees a key of the tile
@@ -19,37 +19,39 @@ import { Flag, Item, Operand, Task } from "./abi";
 import { exactGradientRow } from "./exact_gradient";
 import { biasGradientTile } from "./features/bias";
 import { maskAny } from "./features/mask";
-import { packColumns, packPanel, unpackPanel } from "./pack";
+import { packColumns, packPanel, packRows, unpackPanel } from "./pack";
 import { PANEL_BYTES, setPanel } from "./panel";
 import { delta, finite } from "./rows";
 import { endKey, firstKey, rowsOf, rowStride, sequenceOf, taskOf } from "./task";
 import { maskScores, SCORE_FLAGS, transformScores } from "./tile_scores";
 import {
   BACKWARD_PITCH, blockScoreTile1, blockScoreTile6, gradientTile1x4, gradientTile1x8, gradientTile6x4,
-  gradientTile6x8, queryTile1, queryTile4, queryTile5,
+  gradientTile6x8, probabilityTile, queryTile1, queryTile4, queryTile5,
 } from "./tiles.gen";
-import { exp2Constant, exp2v, LOG2E, touch } from "./vmath";
+import { LOG2E, touch } from "./vmath";
 
 /** Keys of a tile: a multiple of six for the register tile and of sixteen for mask rows. */
 const TILE: i32 = 48;
 const GROUPS: i32 = TILE / 6;
-/** Panels of the largest block: 128 / 8. */
-const PANELS: i32 = 16;
-/** A list of panel runs: a count, then (first panel, panels) pairs; runs never touch, so at most 8. */
-const RUNS_BYTES: usize = 68;
+/** Panels of the largest block: 256 / 8. */
+const PANELS: i32 = 32;
+/** A list of panel runs: a count, then (first panel, panels) pairs; runs never touch, so at most 16. */
+const RUNS_BYTES: usize = 132;
 /** Two zero vectors, two of the scale, four addresses of bias rows, two of scale * log2 e. */
 const CONSTANT_BYTES: usize = 112;
 
 // The item at hand; see forward.ts on module state.
 let task: usize = 0, flags: i32 = 0, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
 let keyBegin: i32 = 0, keyEnd: i32 = 0, D: i32 = 0, Dv: i32 = 0, kStride: usize = 0, vStride: usize = 0;
-// The block of query rows: which rows, how many panels; a bit for each row kept out of the products.
-let rowBegin: i32 = 0, rowEnd: i32 = 0, panels: i32 = 0, outcastLow: u64 = 0, outcastHigh: u64 = 0;
+// Bytes from row to row of the tiles of K and V.
+let kPitch: usize = 0, vPitch: usize = 0;
+// The block of query rows: which rows, how many panels, whether any row is kept out of the products.
+let rowBegin: i32 = 0, rowEnd: i32 = 0, panels: i32 = 0, anyOutcast: bool = false;
 // A bit for each panel with a lane that takes no part: past the last row, cast out, or without a key.
 let deadPanels: u32 = 0;
 // Scratch, in this order.
 let qT: usize = 0, gT: usize = 0, qC: usize = 0, gC: usize = 0, dqT: usize = 0, P: usize = 0, dS: usize = 0, factor: usize = 0;
-let stats: usize = 0, scales: usize = 0, spans: usize = 0, runs: usize = 0, panel: usize = 0, constants: usize = 0;
+let kRows: usize = 0, vRows: usize = 0, stats: usize = 0, scales: usize = 0, outcasts: usize = 0, spans: usize = 0, runs: usize = 0, panel: usize = 0, constants: usize = 0;
 // The tile of keys.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, vTile: usize = 0, dkTile: usize = 0, dvTile: usize = 0;
 // Whether any panel of the block saw a key of the tile so far.
@@ -71,9 +73,12 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
   P = dqT + 4 * r * headDim;
   dS = P + TILE * BACKWARD_PITCH;
   factor = dS + TILE * BACKWARD_PITCH;
-  stats = factor + TILE * BACKWARD_PITCH;
+  kRows = factor + TILE * BACKWARD_PITCH;
+  vRows = kRows + <usize>TILE * (headDim << 2);
+  stats = vRows + <usize>TILE * (valueDim << 2);
   scales = stats + (r << 3);
-  spans = scales + (r << 3);
+  outcasts = scales + (r << 3);
+  spans = outcasts + r;
   runs = spans + PANELS * 8;
   panel = (runs + <usize>GROUPS * RUNS_BYTES + 15) & ~15;
   constants = panel + PANEL_BYTES;
@@ -88,15 +93,16 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
 function packStats(q: usize, qStride: usize, dOut: usize, dOutStride: usize): void {
   const lse = rowsOf(task, Operand.Lse, batch, head), lseStride = rowStride(task, Operand.Lse);
   const scale = load<f32>(task, Task.Scale), scalesOfDOut = scales + (<usize>panels << 5);
-  outcastLow = outcastHigh = 0;
+  anyOutcast = false;
+  memory.fill(outcasts, 0, <usize>panels << 3);
   deadPanels = 0;
   for (let i = 0; i < panels << 3; ++i) {
     let m: f32 = -Infinity, s: f32 = 0, factor: f32 = 1;
     if (rowBegin + i < rowEnd) {
       const l = load<f32>(lse + <usize>(rowBegin + i) * lseStride), d = delta(task, batch, head, rowBegin + i);
       if (!(l < Infinity && finite(q + <usize>i * qStride, D) && finite(dOut + <usize>i * dOutStride, Dv) && d - d == 0)) {
-        if (i < 64) outcastLow |= <u64>1 << i;
-        else outcastHigh |= <u64>1 << (i - 64);
+        anyOutcast = true;
+        store<u8>(outcasts + <usize>i, 1);
       } else if (l > -Infinity) {
         const exact = -<f64>l * 1.4426950408889634;
         m = <f32>exact;
@@ -116,7 +122,7 @@ function packStats(q: usize, qStride: usize, dOut: usize, dOutStride: usize): vo
 // @ts-ignore: decorator
 @inline
 function outcast(i: i32): bool {
-  return <bool>((i < 64 ? outcastLow >> i : outcastHigh >> (i - 64)) & 1);
+  return load<bool>(outcasts + <usize>i);
 }
 
 /** Zeroes the lanes and columns of rows that were cast out. */
@@ -156,40 +162,19 @@ function packBlock(): void {
   }
   packColumns(q, qStride, qC, rows, panels << 3, D, scales);
   packColumns(dOut, dOutStride, gC, rows, panels << 3, Dv, scalesOfDOut);
-  if (outcastLow | outcastHigh) clearOutcasts();
+  if (anyOutcast) clearOutcasts();
   memory.fill(dqT, 0, <usize>panels * (<usize>D << 5));
 }
 
 /** A product of keys [from, to) of the tile with one panel, into rows of P or dS. */
 function scoreProduct(rows: usize, stride: usize, packed: usize, dst: usize, from: i32, to: i32, n: i32, start: usize): void {
-  let j = from;
-  for (; j + 6 <= to; j += 6) {
-    blockScoreTile6(rows + <usize>j * stride, packed, dst + <usize>j * BACKWARD_PITCH, n, stride, start);
-  }
-  if (j == to) return;
+  const keys = to - from, at = rows + <usize>from * stride, out = dst + <usize>from * BACKWARD_PITCH;
+  blockScoreTile6(at, packed, out, n, stride, start, keys / 6);
+  if (keys % 6 == 0) return;
   if (to >= 6) {
-    j = to - 6;
-    blockScoreTile6(rows + <usize>j * stride, packed, dst + <usize>j * BACKWARD_PITCH, n, stride, start);
-  } else {
-    for (; j < to; ++j) blockScoreTile1(rows + <usize>j * stride, packed, dst + <usize>j * BACKWARD_PITCH, n, stride, start);
-  }
-}
-
-/** P = 2^(S - lse), dS = P * dP in place for n keys of one panel; -lse in the two vectors at `start`. */
-function probabilities(p: usize, w: usize, n: i32, start: usize): void {
-  const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3);
-  const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
-  const m0 = v128.load(start), m1 = v128.load(start, 16);
-  for (; n > 0; --n) {
-    const a = exp2v(f32x4.add(v128.load(p), m0), lo, mg, k5, k4, k3, k2, k1, k0);
-    const b = exp2v(f32x4.add(v128.load(p, 16), m1), lo, mg, k5, k4, k3, k2, k1, k0);
-    v128.store(p, a);
-    v128.store(p, b, 16);
-    v128.store(w, f32x4.mul(a, v128.load(w)));
-    v128.store(w, f32x4.mul(b, v128.load(w, 16)), 16);
-    p += BACKWARD_PITCH;
-    w += BACKWARD_PITCH;
-  }
+    const last = <usize>(to - 6);
+    blockScoreTile6(rows + last * stride, packed, dst + last * BACKWARD_PITCH, n, stride, start, 1);
+  } else blockScoreTile1(at, packed, out, n, stride, start, keys);
 }
 
 /** x = 0 where S is minus infinity: a masked k, v or dO must not reach dS through 0 * NaN. */
@@ -221,23 +206,32 @@ function multiply(p: usize, by: usize, n: i32): void {
 
 /** dQ^T += K^T . dS^T over n keys: columns in fives and fours, single ones only where D needs them. */
 function queryProduct(k: usize, ds: usize, dq: usize, n: i32): void {
-  const fours = (4 * D) % 5;
-  let d = 0;
-  if (D >= 4 * fours) {
-    for (const end = D - 4 * fours; d < end; d += 5) queryTile5(k + (<usize>d << 2), ds, dq + (<usize>d << 5), n, kStride);
+  let fours = (4 * D) % 5, fives = (D - 4 * fours) / 5;
+  if (D < 4 * fours) {
+    fours = D / 4;
+    fives = 0;
   }
-  for (; d + 4 <= D; d += 4) queryTile4(k + (<usize>d << 2), ds, dq + (<usize>d << 5), n, kStride);
-  for (; d < D; ++d) queryTile1(k + (<usize>d << 2), ds, dq + (<usize>d << 5), n, kStride);
+  const d4 = <usize>(5 * fives), d1 = d4 + <usize>(4 * fours);
+  queryTile5(k, ds, dq, n, kPitch, fives);
+  queryTile4(k + (d4 << 2), ds, dq + (d4 << 5), n, kPitch, fours);
+  queryTile1(k + (d1 << 2), ds, dq + (d1 << 5), n, kPitch, D - <i32>d1);
 }
 
-/** Brings the rows of the tile near, once a panel needs them; rows of other heads in between are left. */
+/** Rows of a tile where the products read them: in place, or copied where they lie apart (see forward.ts). */
+function tileRows(rows: usize, stride: usize, copy: usize, pitch: usize): usize {
+  touch(rows, stride, pitch, tileKeys);
+  if (stride == pitch) return rows;
+  packRows(rows, stride, copy, tileKeys, pitch);
+  return copy;
+}
+
+/** Brings the tile near, once a panel needs it. */
 function enterTile(): void {
-  const dkStride = rowStride(task, Operand.DK), dvStride = rowStride(task, Operand.DV);
   entered = true;
-  if (kStride == <usize>D << 2) touch(kTile, <usize>tileKeys * kStride);
-  if (vStride == <usize>Dv << 2) touch(vTile, <usize>tileKeys * vStride);
-  if (dkStride == <usize>D << 2) touch(dkTile, <usize>tileKeys * dkStride);
-  if (dvStride == <usize>Dv << 2) touch(dvTile, <usize>tileKeys * dvStride);
+  kTile = tileRows(kTile, kStride, kRows, kPitch);
+  vTile = tileRows(vTile, vStride, vRows, vPitch);
+  touch(dkTile, rowStride(task, Operand.DK), kPitch, tileKeys);
+  touch(dvTile, rowStride(task, Operand.DV), vPitch, tileKeys);
 }
 
 /** Whether the mask lets any query of the panel see one of the sixteen keys at `c` of the tile. */
@@ -284,8 +278,8 @@ function visitPanel(p: i32): void {
 
   const n = to - from, at = <usize>from * BACKWARD_PITCH + (<usize>p << 5), s = P + at, w = dS + at, f = factor + at;
   // from zero, not from -lse: partial sums as large as lse would round away what the scores say
-  scoreProduct(kTile, kStride, qT + <usize>p * (<usize>D << 5), P + (<usize>p << 5), from, to, D, constants);
-  scoreProduct(vTile, vStride, gT + <usize>p * (<usize>Dv << 5), dS + (<usize>p << 5), from, to, Dv, start + 32);
+  scoreProduct(kTile, kPitch, qT + <usize>p * (<usize>D << 5), P + (<usize>p << 5), from, to, D, constants);
+  scoreProduct(vTile, vPitch, gT + <usize>p * (<usize>Dv << 5), dS + (<usize>p << 5), from, to, Dv, start + 32);
   if (flags & SCORE_FLAGS) {
     transformScores(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, flags & Flag.Softcap ? f : 0);
   }
@@ -294,10 +288,10 @@ function visitPanel(p: i32): void {
     silenceMasked(s, w, n);
     if (flags & Flag.Softcap) silenceMasked(s, f, n);
   }
-  probabilities(s, w, n, start);
+  probabilityTile(s, w, n, start);
   if (flags & Flag.BiasGradient) biasGradient(w, n, tileKey + from, first);
   if (flags & Flag.Softcap) multiply(w, f, n);
-  queryProduct(kTile + <usize>from * kStride, w, dqT + <usize>p * (<usize>D << 5), n);
+  queryProduct(kTile + <usize>from * kPitch, w, dqT + <usize>p * (<usize>D << 5), n);
 }
 
 function biasGradient(ds: usize, n: i32, key: i32, first: i32): void {
@@ -409,6 +403,8 @@ export function backwardItem(item: usize, ws: usize): void {
   Dv = load<i32>(task, Task.ValueDim);
   kStride = rowStride(task, Operand.K);
   vStride = rowStride(task, Operand.V);
+  kPitch = <usize>D << 2;
+  vPitch = <usize>Dv << 2;
   const kv = load<i32>(item, Item.Head), group = load<i32>(task, Task.GroupSize), block = load<i32>(task, Task.Tile);
   const from = load<i32>(item, Item.RowBegin), to = load<i32>(item, Item.RowEnd), slot = load<i32>(item, Item.Slot);
   layOut(ws, D, Dv, block);

@@ -15,13 +15,13 @@
 import { Flag, Item, Operand, Task } from "./abi";
 import { exactRow } from "./exact_row";
 import { maskAny } from "./features/mask";
-import { packPanel, packTranspose, unpackPanel } from "./pack";
+import { packPanel, packRows, packTranspose, unpackPanel } from "./pack";
 import { PANEL_BYTES, setPanel } from "./panel";
 import { finish, rebase, rescan, softmaxTile, STATE_BYTES } from "./softmax";
 import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } from "./task";
 import { maskScores, SCORE_FLAGS, transformScores } from "./tile_scores";
 import { FORWARD_PITCH, outputTile4, outputTile6, scoreTile1, scoreTile6 } from "./tiles.gen";
-import { LN2, LOG2E } from "./vmath";
+import { LN2, LOG2E, touch } from "./vmath";
 
 /** Keys whose mask bytes and V rows are looked at together; a multiple of 16. */
 const CHUNK: i32 = 32;
@@ -30,11 +30,13 @@ const CHUNK: i32 = 32;
 let task: usize = 0, flags: i32 = 0, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
 let rowBegin: i32 = 0, rowEnd: i32 = 0, headDim: i32 = 0, valueDim: i32 = 0, columns: i32 = 0;
 // Its scratch, in this order. columns: valueDim up to a multiple of four.
-let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, vT: usize = 0, panel: usize = 0, origin: usize = 0;
-let vPitch: usize = 0;
-// The tile of keys at hand; a bit of `packed` for each chunk of V^T that is there.
-let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
+let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0;
+let panel: usize = 0, origin: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
+// The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
+let tileKey: i32 = 0, tileKeys: i32 = 0, kSource: usize = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
 let packed: u32 = 0;
+// Whether any panel of the block saw a key of the tile so far.
+let entered: bool = false;
 
 /** Bytes of scratch that a forward item of `rows` rows needs. */
 export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: i32): usize {
@@ -44,12 +46,14 @@ export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: 
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32): void {
   const panels = <usize>(rows + 7) >> 3, dv = (<usize>valueDim + 3) & ~3;
+  kPitch = <usize>headDim << 2;
   vPitch = <usize>(keyTile + 16) << 2;
   qPanels = ws;
   oPanels = qPanels + (panels * <usize>headDim << 5);
   scores = oPanels + (panels * dv << 5);
   states = scores + <usize>(keyTile + 8) * FORWARD_PITCH;
-  vT = states + panels * STATE_BYTES;
+  kRows = states + panels * STATE_BYTES;
+  vT = kRows + <usize>keyTile * kPitch;
   panel = vT + dv * vPitch;
   origin = panel + PANEL_BYTES;
 }
@@ -58,24 +62,13 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
 function scoreRun(q: usize, from: i32, to: i32, start: usize): void {
   v128.store(start, f32x4.splat(-Infinity), 64);
   v128.store(start, f32x4.splat(-Infinity), 80);
-  let j = from, k = kTile + <usize>from * kStride, sp = scores + <usize>from * FORWARD_PITCH;
-  const six = kStride * 6;
-  for (; j + 6 <= to; j += 6) {
-    scoreTile6(k, q, sp, headDim, kStride, start);
-    k += six;
-    sp += 6 * FORWARD_PITCH;
-  }
-  if (j == to) return;
-  if (to - from >= 6) { // the last six keys, some once more: cheaper than up to five single rows
-    const back = <usize>(6 - (to - j));
-    scoreTile6(k - back * kStride, q, sp - back * FORWARD_PITCH, headDim, kStride, start);
-  } else {
-    for (; j < to; ++j) {
-      scoreTile1(k, q, sp, headDim, kStride, start);
-      k += kStride;
-      sp += FORWARD_PITCH;
-    }
-  }
+  const n = to - from, rows = kTile + <usize>from * kPitch, sp = scores + <usize>from * FORWARD_PITCH;
+  scoreTile6(rows, q, sp, headDim, kPitch, start, n / 6);
+  if (n % 6 == 0) return;
+  if (n >= 6) { // the last six keys, some once more: cheaper than up to five single rows
+    const last = <usize>(n - 6);
+    scoreTile6(rows + last * kPitch, q, sp + last * FORWARD_PITCH, headDim, kPitch, start, 1);
+  } else scoreTile1(rows, q, sp, headDim, kPitch, start, n);
 }
 
 /** O^T += V^T . P^T over keys [from, to); P^T is zeroed up to the next multiple of eight keys. */
@@ -95,12 +88,27 @@ function outputRun(o: usize, from: i32, to: i32): void {
   }
 }
 
-/** Packs the chunks of V that keys [from, to) need and that no panel of this block needed before. */
-function packValues(from: i32, to: i32): void {
+/** Brings the rows of the tile near, once a panel needs them; a mask may need few of them. */
+function enterTile(): void {
+  entered = true;
+  if (flags & Flag.Mask) return;
+  if (kStride == kPitch) touch(kTile, kStride, kPitch, tileKeys);
+  touch(vTile, vStride, <usize>valueDim << 2, tileKeys);
+}
+
+/**
+ * Packs the chunks that keys [from, to) need and that no panel of this block needed before: V^T, and
+ * the rows of K where they lie apart (heads side by side): at a stride of 4 KiB twelve of them share
+ * the eight ways of a set of the second-level cache.
+ */
+function packChunks(from: i32, to: i32): void {
   for (let c = from / CHUNK; c * CHUNK < to; ++c) {
     if (packed >> c & 1) continue;
     packed |= 1 << c;
-    packTranspose(vTile, vStride, vT, c * CHUNK, min(tileKeys, (c + 1) * CHUNK), valueDim, vPitch);
+    const begin = c * CHUNK, end = min(tileKeys, begin + CHUNK);
+    packTranspose(vTile, vStride, vT, begin, end, valueDim, vPitch);
+    if (kStride == kPitch) continue;
+    packRows(kSource + <usize>begin * kStride, kStride, kTile + <usize>begin * kPitch, end - begin, kPitch);
   }
 }
 
@@ -115,7 +123,7 @@ function chunkVisible(c: i32, to: i32): bool {
 function visitRun(p: usize, from: i32, to: i32, crossed: bool): void {
   const q = qPanels + p * (<usize>headDim << 5), o = oPanels + p * (<usize>columns << 5), state = states + p * STATE_BYTES;
   const sp = scores + <usize>from * FORWARD_PITCH, n = to - from, masked = crossed || (flags & Flag.Mask) != 0;
-  packValues(from, to);
+  packChunks(from, to);
   if (flags & SCORE_FLAGS) {
     scoreRun(q, from, to, origin);
     transformScores(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0);
@@ -135,6 +143,7 @@ function visitPanel(p: usize): void {
   const to = min(tileKeys, endKey(sequence, last) - tileKey);
   let from = max(0, firstKey(sequence, first) - tileKey) & ~7;
   if (from >= to) return;
+  if (!entered) enterTile();
   // inside [openFrom, openTo) every query of the panel sees every key: no elementwise band
   const openFrom = firstKey(sequence, last) - tileKey, openTo = endKey(sequence, first) - tileKey;
   if (flags != 0 || from < openFrom || to > openTo) setPanel(panel, task, flags, sequence, batch, head, first, rowEnd);
@@ -197,9 +206,11 @@ export function forwardItem(item: usize, ws: usize): void {
   tileKey = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, rowBegin) & ~15);
   for (; tileKey < end; tileKey += tile) {
     tileKeys = min(tile, end - tileKey);
-    kTile = k + <usize>tileKey * kStride;
+    kSource = k + <usize>tileKey * kStride;
+    kTile = kStride == kPitch ? kSource : kRows;
     vTile = v + <usize>tileKey * vStride;
     packed = 0;
+    entered = false;
     for (let p: usize = 0; p < panels; ++p) visitPanel(p);
   }
   writeRows(panels);

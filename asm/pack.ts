@@ -89,6 +89,11 @@ export function unpackPanel(p: usize, factors: usize, out: usize, ld: usize, row
   return rows < 8 ? bad & ((1 << rows) - 1) : bad;
 }
 
+/** Rows of `bytes` bytes, `stride` apart, one right behind the other. */
+export function packRows(rows: usize, stride: usize, dst: usize, n: i32, bytes: usize): void {
+  for (; n > 0; --n, rows += stride, dst += bytes) memory.copy(dst, rows, bytes);
+}
+
 /**
  * V^T[column][key] of keys [from, to) of a tile whose first row is v: columns up to the next multiple
  * of four and keys up to the next multiple of eight exist, those past the end hold zero.

@@ -3,6 +3,7 @@
 // State of a panel, 8 lanes each:  -m | l | t     m: running maximum, l: running sum, t: largest
 // score of the current tile less m. m starts at 0 and moves only when a tile outgrows it by 2^8, or
 // when a lane's first visible tile lies far below it; the final division makes both exact.
+import { exponentialTile } from "./tiles.gen";
 import { exp2Constant, exp2v } from "./vmath";
 
 // @ts-ignore: decorator
@@ -62,42 +63,11 @@ function move(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
   }
 }
 
-/**
- * P = 2^S in place, l += P. Two keys at a time, with a sum of their own: many equal terms in one running
- * sum round in the same direction, and the tile's sum is added once for the same reason.
- */
-function exponentials(sp: usize, n: i32, state: usize): void {
-  const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3);
-  const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
-  let l0 = f32x4.splat(0), l1 = l0, l2 = l0, l3 = l0, p = sp;
-  for (const end = sp + <usize>(n & ~1) * WIDTH; p < end; p += 2 * WIDTH) {
-    const a = exp2v(v128.load(p), lo, mg, k5, k4, k3, k2, k1, k0), b = exp2v(v128.load(p, 16), lo, mg, k5, k4, k3, k2, k1, k0);
-    const c = exp2v(v128.load(p, 32), lo, mg, k5, k4, k3, k2, k1, k0), d = exp2v(v128.load(p, 48), lo, mg, k5, k4, k3, k2, k1, k0);
-    v128.store(p, a);
-    v128.store(p, b, 16);
-    v128.store(p, c, 32);
-    v128.store(p, d, 48);
-    l0 = f32x4.add(l0, a);
-    l1 = f32x4.add(l1, b);
-    l2 = f32x4.add(l2, c);
-    l3 = f32x4.add(l3, d);
-  }
-  if (n & 1) {
-    const a = exp2v(v128.load(p), lo, mg, k5, k4, k3, k2, k1, k0), b = exp2v(v128.load(p, 16), lo, mg, k5, k4, k3, k2, k1, k0);
-    v128.store(p, a);
-    v128.store(p, b, 16);
-    l0 = f32x4.add(l0, a);
-    l1 = f32x4.add(l1, b);
-  }
-  v128.store(state, f32x4.add(v128.load(state, 32), f32x4.add(l0, l2)), 32);
-  v128.store(state, f32x4.add(v128.load(state, 48), f32x4.add(l1, l3)), 48);
-}
-
 /** One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. */
 export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
   const a = moves(v128.load(state, 64), v128.load(state, 32)), b = moves(v128.load(state, 80), v128.load(state, 48));
   if (v128.any_true(v128.or(a, b))) move(sp, n, state, op, columns);
-  exponentials(sp, n, state);
+  exponentialTile(sp, n, state + 32);
 }
 
 /** Puts 1 / l, or 0 for lanes that saw no key, where t was: the factors of the final division. */

@@ -101,6 +101,17 @@ edge("NaN that is visible reaches exactly the elements that depend on it", async
   }
 });
 
+edge("NaN late in a long block of queries reaches exactly what depends on it", async (session) => {
+  const c = defineCase({ lengthQ: 300, lengthK: 60, headDim: 12, causal: true });
+  for (const operand of ["q", "dOut"] as const) {
+    for (const row of [127, 200, 299]) {
+      const inputs = makeInputs(c);
+      const bad = { ...inputs, [operand]: put(inputs[operand], [0, row, 0, 3], NaN) };
+      assertSameNaN(c, bad, await run(session, bad), `${operand} at ${row}`);
+    }
+  }
+});
+
 edge("one infinite score takes all the weight", async (session) => {
   for (const shape of shapes) {
     const c = defineCase({ ...shape, bias: "1hqk" });

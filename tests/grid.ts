@@ -104,6 +104,15 @@ const storageSection: Section = {
           })
         )
     )
+  ).concat(
+    // rows that lie apart over several tiles of keys, whole and in the pieces that a mask leaves
+    ...[{}, { causal: true }, { mask: { axes: "qk", pattern: "blocks" } }, { window: { left: 90 } }]
+      .map((options) =>
+        defineCase({
+          ...{ queryHeads: 4, kvHeads: 2, lengthQ: 70, lengthK: 450, headDim: 72, valueDim: 33 },
+          ...options as Partial<Case>,
+        })
+      ),
   ),
 };
 

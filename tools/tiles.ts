@@ -8,7 +8,7 @@
 /** Bytes from one key to the next in the score tiles of forward (8 queries). */
 export const FORWARD_PITCH: number = 32;
 /** Most queries of a backward block, and the bytes from one key to the next in its P and dS tiles. */
-export const BACKWARD_ROWS: number = 128;
+export const BACKWARD_ROWS: number = 256;
 /** 16 floats of padding keep successive rows out of one another's cache sets. */
 export const BACKWARD_PITCH: number = (BACKWARD_ROWS + 16) * 4;
 
@@ -68,15 +68,17 @@ function pairwiseMax(terms: string[]): string {
 }
 
 /**
- * S^T[key][8 queries] = start + K rows . Q panel. Both vectors of `start` are read at ip; with
+ * S^T[key][8 queries] = start + K rows . Q panel, for `groups` times `rows` successive keys: a call for
+ * each group would cost 3 % of the product at D 64. Both vectors of `start` are read at ip; with
  * `maximum`, the largest score of each query is folded into the two vectors at ip + 64.
  */
 function scoreTile(name: string, rows: number, pitch: number, maximum: boolean): string {
   const shape = { rows, vectors: 2 };
   const acc = accumulators(shape);
   const lines = [
-    `export function ${name}(ap: usize, bp: usize, cp: usize, n: i32, ld: usize, ip: usize): void {`,
-    `  let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128;`,
+    `export function ${name}(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {`,
+    `  for (; groups > 0; --groups) {`,
+    `  let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128, bp = q;`,
     `  ${acc.map((c) => `let ${c.name} = b${c.vector};`).join(" ")}`,
     pointers(shape, "ap", "ld"),
     reduction(shape, "n", { whole: false }),
@@ -92,7 +94,7 @@ function scoreTile(name: string, rows: number, pitch: number, maximum: boolean):
       );
     }
   }
-  return lines.concat("}").join("\n");
+  return lines.concat(`  ap += ld * ${rows}; cp += ${rows * pitch};\n  }`, "}").join("\n");
 }
 
 /** O^T[column][8 queries] += V^T rows . P^T, both packed; n is a multiple of 8. */
@@ -128,11 +130,15 @@ function gradientTile(name: string, rows: number, vectors: number): string {
   ].join("\n");
 }
 
-/** dQ^T[column..][8 queries] += K columns . dS^T. K is read in place: four columns a load, splat by shuffles. */
+/**
+ * dQ^T[column..][8 queries] += K columns . dS^T for `groups` times `columns` successive columns. K is read
+ * in place, four columns a load, splat by shuffles: packed K^T would run at 55.2 instead of 54.5 GFLOP/s, but
+ * packing it for each block of queries costs more (51.8 -> 51.0 for the whole of backward).
+ */
 function queryTile(name: string, columns: number): string {
   const acc = accumulators({ rows: columns, vectors: 2 });
   const one = (u: number) => {
-    const at = u ? `kp + ld${u > 1 ? ` * ${u}` : ""}` : "kp";
+    const at = u ? `p + ld${u > 1 ? ` * ${u}` : ""}` : "p";
     const lines = [
       `    b0 = v128.load(bp, ${u * BACKWARD_PITCH}); b1 = v128.load(bp, ${
         u * BACKWARD_PITCH + 16
@@ -160,15 +166,87 @@ function queryTile(name: string, columns: number): string {
     return lines.join("\n");
   };
   return [
-    `export function ${name}(kp: usize, bp: usize, cp: usize, n: i32, ld: usize): void {`,
+    `export function ${name}(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {`,
+    `  for (; groups > 0; --groups) {`,
+    `  let p = kp, bp = ds, n = keys;`,
     `  ${
       acc.map((c) => `let ${c.name} = v128.load(cp, ${c.row * 32 + c.vector * 16});`).join(" ")
     } let a: v128, x: v128, b0: v128, b1: v128;`,
     `  for (; n >= 2; n -= 2) {\n${one(0)}\n${one(1)}\n    bp += ${
       2 * BACKWARD_PITCH
-    }; kp += ld * 2;\n  }`,
+    }; p += ld * 2;\n  }`,
     `  if (n > 0) {\n${one(0)}\n  }`,
     `  ${acc.map((c) => `v128.store(cp, ${c.name}, ${c.row * 32 + c.vector * 16});`).join(" ")}`,
+    `  kp += ${columns * 4}; cp += ${columns * 32};\n  }`,
+    "}",
+  ].join("\n");
+}
+
+/**
+ * x to 2^x in p, the steps of `exp2v` in asm/vmath.ts, for several vectors in lockstep: one alone is a chain of 40 cycles, and
+ * the scheduler's window is too short to find the next one behind it (1.41 -> 1.33 ns for four).
+ */
+const EXP2_STEPS: readonly ((v: string) => string)[] = [
+  (v) => `x${v} = f32x4.pmax(x${v}, lo);`,
+  (v) => `r${v} = f32x4.add(x${v}, mg);`,
+  (v) => `p${v} = f32x4.sub(r${v}, mg);`,
+  (v) => `x${v} = f32x4.sub(x${v}, p${v});`,
+  (v) => `p${v} = madd(x${v}, k5, k4);`,
+  ...[3, 2, 1, 0].map((k) => (v: string) => `p${v} = madd(p${v}, x${v}, k${k});`),
+  (v) => `p${v} = f32x4.mul(p${v}, i32x4.shl(r${v}, 23));`,
+];
+
+function exp2(vectors: readonly number[]): string {
+  return EXP2_STEPS.map((step) => `    ${vectors.map((v) => step(String(v))).join(" ")}`).join(
+    "\n",
+  );
+}
+
+const EXP2_CONSTANTS = `  const ${
+  ["lo", "mg", "k5", "k4", "k3", "k2", "k1", "k0"].map((name, i) => `${name} = exp2Constant(${i})`)
+    .join(", ")
+};`;
+
+const exp2Locals = (vectors: number): string =>
+  `  let ${range(vectors).map((v) => `x${v}: v128, r${v}: v128, p${v}: v128`).join(", ")};`;
+
+/**
+ * P = 2^S in place for n keys of 8 queries, their sum added to the two vectors at `sum`. Two keys are
+ * added first, and the tile's sum once: many equal terms in one running sum round in the same direction.
+ */
+function exponentialTile(name: string): string {
+  const load = (v: number) => `x${v} = v128.load(sp, ${v * 16});`;
+  const store = (v: number) => `v128.store(sp, p${v}, ${v * 16});`;
+  const pair = (a: number, b: number) =>
+    `    ${load(a)} ${load(b)}\n${exp2([a, b])}\n    ${store(a)} ${store(b)}`;
+  return [
+    `export function ${name}(sp: usize, n: i32, sum: usize): void {`,
+    EXP2_CONSTANTS,
+    exp2Locals(4),
+    `  let l0 = f32x4.splat(0), l1 = l0;`,
+    `  for (; n >= 2; n -= 2) {`,
+    `${pair(0, 2)} l0 = f32x4.add(l0, f32x4.add(p0, p2));`,
+    `${pair(1, 3)} l1 = f32x4.add(l1, f32x4.add(p1, p3));`,
+    `    sp += 64;\n  }`,
+    `  if (n > 0) {\n${pair(0, 1)} l0 = f32x4.add(l0, p0); l1 = f32x4.add(l1, p1);\n  }`,
+    `  v128.store(sum, f32x4.add(v128.load(sum), l0)); v128.store(sum, f32x4.add(v128.load(sum, 16), l1), 16);`,
+    "}",
+  ].join("\n");
+}
+
+/** P = 2^(S - lse), dS = P * dP in place, for n keys of one panel; -lse in the two vectors at `start`. */
+function probabilityTile(name: string): string {
+  return [
+    `export function ${name}(sp: usize, wp: usize, n: i32, start: usize): void {`,
+    EXP2_CONSTANTS,
+    `  const m0 = v128.load(start), m1 = v128.load(start, 16);`,
+    exp2Locals(2),
+    `  for (; n > 0; --n) {`,
+    `    x0 = f32x4.add(v128.load(sp), m0); x1 = f32x4.add(v128.load(sp, 16), m1);`,
+    exp2([0, 1]),
+    `    v128.store(sp, p0); v128.store(sp, p1, 16);`,
+    `    v128.store(wp, f32x4.mul(p0, v128.load(wp))); v128.store(wp, f32x4.mul(p1, v128.load(wp, 16)), 16);`,
+    `    sp += ${BACKWARD_PITCH}; wp += ${BACKWARD_PITCH};\n  }`,
     "}",
   ].join("\n");
 }
@@ -293,7 +371,7 @@ function decodeOutputTile(name: string, rows: number, heads: number, ahead: bool
 export function tilesSource(): string {
   return [
     "// Generated by tools/tiles.ts (deno task build): do not edit.",
-    'import { madd, sumLanes } from "./vmath";',
+    'import { exp2Constant, madd, sumLanes } from "./vmath";',
     `export const FORWARD_PITCH: i32 = ${FORWARD_PITCH};`,
     `export const BACKWARD_PITCH: i32 = ${BACKWARD_PITCH};`,
     scoreTile("scoreTile6", 6, FORWARD_PITCH, true),
@@ -309,6 +387,8 @@ export function tilesSource(): string {
     queryTile("queryTile5", 5),
     queryTile("queryTile4", 4),
     queryTile("queryTile1", 1),
+    exponentialTile("exponentialTile"),
+    probabilityTile("probabilityTile"),
     decodeScoreTile("decodeScores1", 1, 1, 4, false),
     decodeScoreTile("decodeScores2", 2, 2, 2, true),
     decodeScoreTile("decodeScores4", 2, 4, 1, true),

@@ -9,11 +9,11 @@ const KIB: usize = 1024;
 /** Keys of a forward tile, queries and keys of a backward one: what the kernels use at D 64. */
 const FORWARD_KEYS: i32 = 384, BACKWARD_QUERIES: i32 = 128, BACKWARD_KEYS: i32 = 48;
 
-/** S^T[6 keys][8 queries] = K · Q^T over the head dimension. */
+/** S^T[48 keys][8 queries] = K · Q^T over the head dimension, six keys at a time. */
 export function benchScoreTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 32 * KIB, scores = base + 64 * KIB, state = base + 80 * KIB;
-  for (; repeats > 0; --repeats) scoreTile6(base, panel, scores, headDim, <usize>headDim << 2, state);
-  return 2 * 6 * 8 * headDim;
+  for (; repeats > 0; --repeats) scoreTile6(base, panel, scores, headDim, <usize>headDim << 2, state, 8);
+  return 2 * 48 * 8 * headDim;
 }
 
 /** O^T[6 columns][8 queries] += V^T · P^T over a tile of keys. */
@@ -40,9 +40,9 @@ export function benchGradTile(base: usize, headDim: i32, repeats: i32): i32 {
   return 2 * 6 * 8 * BACKWARD_QUERIES;
 }
 
-/** dQ^T[5 columns][8 queries] += K^T · dS^T over the keys of a tile. */
+/** dQ^T[columns][8 queries] += K^T · dS^T over the keys of a tile, five columns at a time. */
 export function benchQueryTile(base: usize, headDim: i32, repeats: i32): i32 {
-  const panel = base + 64 * KIB, out = base + 128 * KIB;
-  for (; repeats > 0; --repeats) queryTile5(base, panel, out, BACKWARD_KEYS, <usize>headDim << 2);
-  return 2 * 5 * 8 * BACKWARD_KEYS;
+  const panel = base + 64 * KIB, out = base + 128 * KIB, groups = headDim / 5;
+  for (; repeats > 0; --repeats) queryTile5(base, panel, out, BACKWARD_KEYS, <usize>headDim << 2, groups);
+  return 2 * 5 * groups * 8 * BACKWARD_KEYS;
 }

@@ -14,7 +14,7 @@ import {
   type Tile,
 } from "./tiles_wasm.ts";
 import { cutKeys } from "./visible.ts";
-import { type Span3, stageWindows } from "./windows.ts";
+import { ITEM_FLOPS, type Span3, stageWindows } from "./windows.ts";
 
 /** Kernels that a plan may be built on. */
 export type KernelName = "forward" | "decode" | "backward";
@@ -60,12 +60,14 @@ function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: numb
     const rows = problem.lengthQ * (problem.queryHeads / problem.kvHeads);
     return decodeTile({ rows, headDim: problem.headDim });
   }
-  const tile = forwardTile(problem);
-  // enough blocks for every thread, but no block below 64 rows: V^T is packed once for each
+  const tile = forwardTile(problem), { lengthQ, lengthK, headDim, valueDim } = problem;
+  const half = (rows: number) => Math.ceil(rows / 2 / 8) * 8;
   let { rows } = tile;
+  while (rows > 128 && 2 * rows * lengthK * (headDim + valueDim) > ITEM_FLOPS) rows = half(rows);
+  // enough blocks for every thread, but no block below 64 rows: V^T is packed once for each
   const heads = problem.batch * problem.queryHeads;
-  while (rows > 64 && threads > 1 && heads * Math.ceil(problem.lengthQ / rows) < 2 * threads) {
-    rows = Math.ceil(rows / 2 / 8) * 8;
+  while (rows > 64 && threads > 1 && heads * Math.ceil(lengthQ / rows) < 2 * threads) {
+    rows = half(rows);
   }
   return { rows, keys: tile.keys };
 }

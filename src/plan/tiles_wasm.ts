@@ -12,10 +12,11 @@ export interface Tile {
 const up = (n: number, to: number): number => Math.ceil(n / to) * to;
 
 /**
- * Forward. measured at D 64, L 2048, best of 40 interleaved: 512 rows 51.3 GFLOP/s, 256 rows 50.9, and
- * in the prototype 128 rows 1 % and 64 rows (V^T packed more often) 3 % less; D 32: 46.6 against 46.0.
- * At D 128 512 rows give 0.4 % for 250 KiB more of scratch. Keys 192 to 576 within 1 %; a multiple of
- * 32 (mask chunks).
+ * Forward. V^T is packed, and K comes near, once for each block of rows, so blocks are as tall as the
+ * packed rows and outputs leave room for in the cache. measured, interleaved medians in GFLOP/s:
+ * D 64, L 1024: 256 / 512 / 1024 rows 50.4 / 51.3 / 51.7, keys 256 to 512 within 1 %; D 128: 256 x 384
+ * 52.4, 512 x 192 52.8, 512 x 384 53.0 for 200 KiB more; D 256: 128 x 192 51.6, 256 x 96 52.8; D 512:
+ * 32 x 96 47.4, 128 x 64 51.5. Keys are a multiple of 32 (mask chunks).
  */
 export function forwardTile(
   { lengthQ, lengthK, headDim, valueDim }: {
@@ -27,14 +28,16 @@ export function forwardTile(
 ): Tile {
   const widest = Math.max(headDim, valueDim);
   const [rows, keys] = widest <= 64
-    ? [512, 384]
+    ? [1024, 384]
     : widest <= 128
-    ? [256, 384]
+    ? [512, 192]
     : widest <= 256
-    ? [128, 192]
+    ? [256, 96]
+    : widest <= 512
+    ? [128, 64]
     : widest <= 1024
-    ? [32, 96]
-    : [8, 96];
+    ? [64, 64]
+    : [8, 32];
   return {
     rows: Math.max(8, Math.min(rows, up(lengthQ, 8))),
     keys: Math.max(32, Math.min(keys, up(lengthK, 32))),
@@ -42,22 +45,22 @@ export function forwardTile(
 }
 
 /**
- * Backward: query rows of a block; its keys are 48, fixed in asm/backward.ts. measured at D 64,
- * L 2048: 32 / 64 / 96 / 128 rows 47 / 50 / 50.7 / 51.3; at D 128: 64 rows 50.6, 128 rows 52 but
- * 375 KiB of scratch.
+ * Backward: query rows of a block; its keys are 48, fixed in asm/backward.ts. measured at D 64, L 2048,
+ * interleaved: 128 rows 51.3 GFLOP/s, 256 rows 52.3; at D 128: 64 rows 51.4, 128 rows 52.6. Scratch stays
+ * below 600 KiB.
  */
 export function backwardTile(
   { lengthQ, headDim, valueDim }: { lengthQ: number; headDim: number; valueDim: number },
 ): Tile {
   const widest = Math.max(headDim, valueDim);
   const rows = widest <= 64
-    ? 128
+    ? 256
     : widest <= 128
-    ? 64
+    ? 128
     : widest <= 256
-    ? 32
+    ? 64
     : widest <= 512
-    ? 16
+    ? 32
     : 8;
   return { rows: Math.max(8, Math.min(rows, up(lengthQ, 8))), keys: 48 };
 }

@@ -25,10 +25,10 @@ const SLAB_BYTES = 16 * MiB;
 const ROW_BYTES = 4 * MiB;
 
 /**
- * A backward item is all the rows of its window, and between items a call looks at its signal and lets
- * the event loop turn: about 0.2 s of one thread.
+ * Most work of one item, about 0.2 s of one thread: between items a call looks at its signal and lets the
+ * event loop turn. A backward item is all the rows of its window.
  */
-const ITEM_FLOPS = 12e9;
+export const ITEM_FLOPS: number = 12e9;
 
 /** Whether an operand is used where it lies: resident f32 needs no staging. */
 export function inPlace(spec: OperandSpec | undefined): boolean {
