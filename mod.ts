@@ -47,5 +47,5 @@ export type { Cost } from "./src/plan/cost.ts";
 export type { Estimates } from "./src/plan/crossover.ts";
 export type { Target, WasmTarget, WebGpuTarget } from "./src/target.ts";
 export type { AnyTensor, HostTensor, MaskTensor, ResultOf, Tensor } from "./src/tensor.ts";
-export type { SimdLevel } from "./src/wasm/module.ts";
+export type { SimdLevel } from "./src/wasm/kernel_bytes.ts";
 export type { GpuDeviceLike } from "./src/webgpu/api.ts";

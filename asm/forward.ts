@@ -75,17 +75,9 @@ function scoreRun(q: usize, from: i32, to: i32, start: usize): void {
 function outputRun(o: usize, from: i32, to: i32): void {
   const n = to - from, n8 = (n + 7) & ~7, p = scores + <usize>from * FORWARD_PITCH;
   memory.fill(p + <usize>n * FORWARD_PITCH, 0, <usize>(n8 - n) * FORWARD_PITCH);
-  let v = vT + (<usize>from << 2), d: i32 = 0;
-  for (const sixes = columns / 12 * 12; d < sixes; d += 6) {
-    outputTile6(v, p, o, n8, vPitch);
-    v += 6 * vPitch;
-    o += 6 * 32;
-  }
-  for (; d < columns; d += 4) {
-    outputTile4(v, p, o, n8, vPitch);
-    v += 4 * vPitch;
-    o += 4 * 32;
-  }
+  const v = vT + (<usize>from << 2), sixes = columns / 12 * 2, done = <usize>(6 * sixes);
+  outputTile6(v, p, o, n8, vPitch, sixes);
+  outputTile4(v + done * vPitch, p, o + (done << 5), n8, vPitch, (columns - 6 * sixes) / 4);
 }
 
 /** Brings the rows of the tile near, once a panel needs them; a mask may need few of them. */

@@ -125,8 +125,10 @@ export function scoreTile1(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip
   }
 }
 
-export function outputTile6(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
-  let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let c4_0 = v128.load(cp, 128); let c4_1 = v128.load(cp, 144); let c5_0 = v128.load(cp, 160); let c5_1 = v128.load(cp, 176); let a: v128, b0: v128, b1: v128;
+export function outputTile6(ap: usize, p: usize, cp: usize, n: i32, ld: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+  let a: v128, b0: v128, b1: v128, bp = p;
+  let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let c4_0 = v128.load(cp, 128); let c4_1 = v128.load(cp, 144); let c5_0 = v128.load(cp, 160); let c5_1 = v128.load(cp, 176);
   let p0 = ap + ld * 0; let p1 = ap + ld * 1; let p2 = ap + ld * 2; let p3 = ap + ld * 3; let p4 = ap + ld * 4; let p5 = ap + ld * 5;
   const end = p0 + (<usize>n << 2);
   do {
@@ -189,10 +191,14 @@ export function outputTile6(ap: usize, bp: usize, cp: usize, n: i32, ld: usize):
     bp += 256; p0 += 32; p1 += 32; p2 += 32; p3 += 32; p4 += 32; p5 += 32;
   } while (p0 < end);
   v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp, c1_0, 32); v128.store(cp, c1_1, 48); v128.store(cp, c2_0, 64); v128.store(cp, c2_1, 80); v128.store(cp, c3_0, 96); v128.store(cp, c3_1, 112); v128.store(cp, c4_0, 128); v128.store(cp, c4_1, 144); v128.store(cp, c5_0, 160); v128.store(cp, c5_1, 176);
+  ap += ld * 6; cp += 192;
+  }
 }
 
-export function outputTile4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
-  let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let a: v128, b0: v128, b1: v128;
+export function outputTile4(ap: usize, p: usize, cp: usize, n: i32, ld: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+  let a: v128, b0: v128, b1: v128, bp = p;
+  let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112);
   let p0 = ap + ld * 0; let p1 = ap + ld * 1; let p2 = ap + ld * 2; let p3 = ap + ld * 3;
   const end = p0 + (<usize>n << 2);
   do {
@@ -239,6 +245,8 @@ export function outputTile4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize):
     bp += 256; p0 += 32; p1 += 32; p2 += 32; p3 += 32;
   } while (p0 < end);
   v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp, c1_0, 32); v128.store(cp, c1_1, 48); v128.store(cp, c2_0, 64); v128.store(cp, c2_1, 80); v128.store(cp, c3_0, 96); v128.store(cp, c3_1, 112);
+  ap += ld * 4; cp += 128;
+  }
 }
 
 export function blockScoreTile6(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {

@@ -3,7 +3,8 @@ import { Complaint, show, UnsupportedError } from "./errors.ts";
 import type { WasmTarget } from "./target.ts";
 import type { GpuDeviceLike } from "./webgpu/api.ts";
 import type { WasmSettings } from "./wasm/backend.ts";
-import { canShare, detectSimd, type SimdLevel } from "./wasm/module.ts";
+import type { SimdLevel } from "./wasm/kernel_bytes.ts";
+import { canShare, detectSimd } from "./wasm/module.ts";
 import { canThread } from "./wasm/threads.ts";
 
 /** Which backends an engine may use. */

@@ -97,19 +97,23 @@ function scoreTile(name: string, rows: number, pitch: number, maximum: boolean):
   return lines.concat(`  ap += ld * ${rows}; cp += ${rows * pitch};\n  }`, "}").join("\n");
 }
 
-/** O^T[column][8 queries] += V^T rows . P^T, both packed; n is a multiple of 8. */
+/**
+ * O^T[column][8 queries] += V^T rows . P^T, both packed, for `groups` times `rows` successive columns;
+ * n is a multiple of 8.
+ */
 function outputTile(name: string, rows: number): string {
   const shape = { rows, vectors: 2 };
   const acc = accumulators(shape);
   const at = (c: { row: number; vector: number }) => c.row * 32 + c.vector * 16;
   return [
-    `export function ${name}(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {`,
-    `  ${
-      acc.map((c) => `let ${c.name} = v128.load(cp, ${at(c)});`).join(" ")
-    } let a: v128, b0: v128, b1: v128;`,
+    `export function ${name}(ap: usize, p: usize, cp: usize, n: i32, ld: usize, groups: i32): void {`,
+    `  for (; groups > 0; --groups) {`,
+    `  let a: v128, b0: v128, b1: v128, bp = p;`,
+    `  ${acc.map((c) => `let ${c.name} = v128.load(cp, ${at(c)});`).join(" ")}`,
     pointers(shape, "ap", "ld"),
     reduction(shape, "n", { whole: true }),
     `  ${acc.map((c) => `v128.store(cp, ${c.name}, ${at(c)});`).join(" ")}`,
+    `  ap += ld * ${rows}; cp += ${rows * 32};\n  }`,
     "}",
   ].join("\n");
 }

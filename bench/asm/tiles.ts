@@ -16,11 +16,11 @@ export function benchScoreTile(base: usize, headDim: i32, repeats: i32): i32 {
   return 2 * 48 * 8 * headDim;
 }
 
-/** O^T[6 columns][8 queries] += V^T · P^T over a tile of keys. */
+/** O^T[columns][8 queries] += V^T · P^T over a tile of keys, six columns at a time. */
 export function benchOutputTile(base: usize, headDim: i32, repeats: i32): i32 {
-  const panel = base + 64 * KIB, out = base + 96 * KIB;
-  for (; repeats > 0; --repeats) outputTile6(base, panel, out, FORWARD_KEYS, <usize>(FORWARD_KEYS + 16) << 2);
-  return 2 * 6 * 8 * FORWARD_KEYS;
+  const panel = base + 224 * KIB, out = base + 240 * KIB, groups = headDim / 6;
+  for (; repeats > 0; --repeats) outputTile6(base, panel, out, FORWARD_KEYS, <usize>(FORWARD_KEYS + 16) << 2, groups);
+  return 2 * 6 * groups * 8 * FORWARD_KEYS;
 }
 
 /**

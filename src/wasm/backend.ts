@@ -26,12 +26,8 @@ import { resultSpecs } from "../results.ts";
 import type { WasmTarget } from "../target.ts";
 import type { Tensor } from "../tensor.ts";
 import { CONTROL_BYTE, LinearMemory } from "./memory.ts";
-import {
-  compileKernels,
-  instantiateKernels,
-  type KernelExports,
-  type SimdLevel,
-} from "./module.ts";
+import type { SimdLevel } from "./kernel_bytes.ts";
+import { compileKernels, instantiateKernels, type KernelExports } from "./module.ts";
 import { mergeParts } from "./merge.ts";
 import { CallQueue, runThrough, type Steps } from "./queue.ts";
 import { disposeResults, makeResults, type ResultView } from "./results.ts";

@@ -1,11 +1,7 @@
 // Choosing and compiling a build of the kernels. There are two, relaxed and plain SIMD; each can import
 // shared or unshared memory (one byte of its import section, docs/decisions/002).
 import { UnsupportedError } from "../errors.ts";
-import * as relaxed from "./builds/relaxed.gen.ts";
-import * as simd from "./builds/simd.gen.ts";
-
-/** Which vector instructions a build uses. */
-export type SimdLevel = "relaxed" | "plain";
+import { kernelBytes, type SimdLevel } from "./kernel_bytes.ts";
 
 /** What the kernels export. */
 export interface KernelExports {
@@ -59,22 +55,6 @@ export function canShare(): boolean {
   const { crossOriginIsolated } = globalThis as { crossOriginIsolated?: boolean };
   const browser = typeof (globalThis as { document?: unknown }).document === "object";
   return !browser || crossOriginIsolated === true;
-}
-
-/** The bytes of a build. */
-export function kernelBytes(level: SimdLevel, shared: boolean): Uint8Array<ArrayBuffer> {
-  const { wasmBase64, sharedFlagOffset } = level === "relaxed" ? relaxed : simd;
-  const { fromBase64 } = Uint8Array as { fromBase64?: (text: string) => Uint8Array<ArrayBuffer> };
-  const bytes = fromBase64 ? fromBase64.call(Uint8Array, wasmBase64) : decode(wasmBase64);
-  if (shared) bytes[sharedFlagOffset] = 3;
-  return bytes;
-}
-
-/** Base64 for Node 20, which has no Uint8Array.fromBase64. */
-function decode(base64: string): Uint8Array<ArrayBuffer> {
-  const text = atob(base64), bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
 }
 
 /** Compiles a build; hosts that forbid it get an error that says what to pass instead. */

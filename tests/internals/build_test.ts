@@ -1,23 +1,20 @@
 /** The builds of the kernels: valid, where their static data lies, and how much scratch they ask for. */
 
 import assert from "node:assert/strict";
-import * as relaxed from "../../src/wasm/builds/relaxed.gen.ts";
-import * as plain from "../../src/wasm/builds/simd.gen.ts";
 import { Control } from "../../asm/abi.ts";
 import { kernelBytes as publicBytes } from "../../src/kernels.ts";
 import { backwardTile, DECODE_ROWS, decodeTile, forwardTile } from "../../src/plan/tiles_wasm.ts";
 import { CONTROL_BYTE, HEAP_BYTE } from "../../src/wasm/memory.ts";
+import { kernelBytes, type SimdLevel } from "../../src/wasm/kernel_bytes.ts";
+import { relaxedFlagOffset, sharedFlagOffset } from "../../src/wasm/kernels.gen.ts";
 import {
   canShare,
   detectSimd,
   instantiateKernels,
-  kernelBytes,
   type KernelExports,
-  type SimdLevel,
 } from "../../src/wasm/module.ts";
 
 const levels: readonly SimdLevel[] = ["relaxed", "plain"];
-const flagOffsets = { relaxed: relaxed.sharedFlagOffset, plain: plain.sharedFlagOffset };
 
 /** Reads a wasm binary from its front. */
 class Reader {
@@ -77,8 +74,31 @@ Deno.test("shared and unshared builds differ by the flags of the memory import a
     const [shared, unshared] = [kernelBytes(level, true), kernelBytes(level, false)];
     assert.equal(shared.length, unshared.length);
     const different = [...shared.keys()].filter((i) => shared[i] !== unshared[i]);
-    assert.deepEqual(different, [flagOffsets[level]], level);
+    assert.deepEqual(different, [sharedFlagOffset], level);
     assert.deepEqual([unshared[different[0]], shared[different[0]]], [1, 3]);
+  }
+});
+
+Deno.test("the plain build is the relaxed one with its multiply-adds taken apart", () => {
+  const [relaxed, plain] = [kernelBytes("relaxed", false), kernelBytes("plain", false)];
+  assert.equal(relaxed.length, plain.length);
+  const count = (bytes: Uint8Array, code: number) =>
+    bytes.filter((b, i) => b === 0xfd && bytes[i + 1] === code && bytes[i + 2] === 2).length;
+  const fused = count(relaxed, 0x85), changed = relaxed.filter((b, i) => b !== plain[i]).length;
+  assert.ok(fused > 300 && count(plain, 0x85) === 0);
+  // three bytes for each multiplication, two for each addition, and the flag
+  assert.equal(changed, 5 * fused + 1);
+  assert.deepEqual([relaxed[relaxedFlagOffset], plain[relaxedFlagOffset]], [1, 0]);
+});
+
+Deno.test("without Uint8Array.fromHex the bytes are the same", () => {
+  const native = kernelBytes("relaxed", false), host = Uint8Array as { fromHex?: unknown };
+  const { fromHex } = host;
+  try {
+    host.fromHex = undefined;
+    assert.deepEqual(kernelBytes("relaxed", false), native);
+  } finally {
+    host.fromHex = fromHex;
   }
 });
 
