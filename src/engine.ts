@@ -32,8 +32,8 @@ import type { Target } from "./target.ts";
 import type { AnyTensor, ResultOf, Tensor } from "./tensor.ts";
 import { WasmBackend, type WasmSettings } from "./wasm/backend.ts";
 import type { GpuComputePass, GpuDeviceLike } from "./webgpu/api.ts";
-import { WebGpuBackend } from "./webgpu/backend.ts";
-import { checkWrap, GpuTensor } from "./webgpu/tensors.ts";
+import type { WebGpuBackend } from "./webgpu/backend.ts";
+import type { GpuTensor } from "./webgpu/tensors.ts";
 
 /** Milliseconds of a call on the CPU from which looking for a GPU, 30 to 100 ms once, is worth it. */
 const LOOK_MS = 25;
@@ -102,7 +102,7 @@ export class Engine {
 
   get #webgpu(): WebGpuBackend | undefined {
     const backend = this.#gpu?.backend;
-    return backend instanceof WebGpuBackend ? backend : undefined;
+    return backend?.name === "webgpu" ? backend as WebGpuBackend : undefined;
   }
 
   /** The backends that there are so far. */
@@ -165,7 +165,7 @@ export class Engine {
   ): Tensor {
     this.#alive("wrap");
     const gpu = this.#requireGpu("wrapping a GPUBuffer", "use tensor, which copies host values");
-    return gpu.wrap(checkWrap(buffer, shape, dtype, byteOffset), shape, dtype, byteOffset);
+    return gpu.wrap(buffer, shape, dtype, byteOffset);
   }
 
   #requireGpu(what: string, remedy: string): WebGpuBackend {
@@ -180,9 +180,8 @@ export class Engine {
     for (const { name, tensor, resident } of views) {
       if (!resident) continue;
       const found = this.#backends.find((backend) => backend.owns(tensor as Tensor));
-      if (!found && tensor instanceof GpuTensor && tensor.open.lost) {
-        throw new DeviceLostError(`Cannot run ${action}: ${name} is gone`, tensor.open.lost);
-      }
+      const lost = found ? undefined : (tensor as Partial<GpuTensor>).open?.lost;
+      if (lost) throw new DeviceLostError(`Cannot run ${action}: ${name} is gone`, lost);
       if (!found || (owner && found !== owner)) {
         throw new TypeError(`Cannot run ${action}: ${name} belongs to another engine`);
       }

@@ -1,11 +1,11 @@
 // The GPU of an engine: found when the engine is made or when the first call is worth it, found again when it
-// went away.
+// went away. Its code, and all WGSL, is loaded only then.
 import type { Backend } from "./backend.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { GpuAdapterInfo, GpuDevice } from "./webgpu/api.ts";
-import { WebGpuBackend } from "./webgpu/backend.ts";
-import { detect, type Detected, type OpenDevice, openDevice } from "./webgpu/device.ts";
+import type { WebGpuBackend } from "./webgpu/backend.ts";
+import type { Detected, OpenDevice } from "./webgpu/device.ts";
 
 /** Where an engine gets its GPU from. */
 export interface GpuSource {
@@ -41,6 +41,7 @@ export class GpuHost implements GpuSource {
   }
 
   async #open(): Promise<Detected> {
+    const { detect, openDevice } = await import("./webgpu/device.ts");
     const { device, backend, allowFallbackAdapter } = this.#options;
     if (device) {
       const info = device.adapterInfo as GpuAdapterInfo | undefined;
@@ -59,6 +60,7 @@ export class GpuHost implements GpuSource {
       this.reason = found.absent;
       return;
     }
+    const { WebGpuBackend } = await import("./webgpu/backend.ts");
     if (this.#disposed) { // while it was looked for
       if (!device) found.open.device.destroy();
       return;

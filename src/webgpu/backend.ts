@@ -30,7 +30,7 @@ import { Pipelines } from "./pipelines.ts";
 import { readBack } from "./read_back.ts";
 import { Recording } from "./submit.ts";
 import type { Step } from "./step.ts";
-import { GpuTensor, type Home, upload } from "./tensors.ts";
+import { checkWrap, GpuTensor, type Home, upload } from "./tensors.ts";
 
 /** How a GPU backend is made. */
 export interface GpuSettings {
@@ -87,8 +87,9 @@ export class WebGpuBackend implements Backend {
   }
 
   /** A tensor in a buffer that the caller owns. */
-  wrap(buffer: GpuBuffer, shape: readonly number[], dtype: DType, byteOffset: number): Tensor {
-    return new GpuTensor(this.#home, shape, dtype, { buffer, byteOffset });
+  wrap(buffer: object, shape: readonly number[], dtype: DType, byteOffset: number): Tensor {
+    const whole = { buffer: checkWrap(buffer, shape, dtype, byteOffset), byteOffset };
+    return new GpuTensor(this.#home, shape, dtype, whole);
   }
 
   owns(tensor: Tensor): boolean {

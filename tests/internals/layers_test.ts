@@ -10,6 +10,8 @@ interface Import {
   /** Path from the root of the project, or the specifier where it is not relative. */
   readonly target: string;
   readonly typeOnly: boolean;
+  /** `import()`: loaded when it is reached. */
+  readonly dynamic: boolean;
 }
 
 function filesUnder(folder: string): string[] {
@@ -33,12 +35,13 @@ function importsOf(file: string): Import[] {
   const text = Deno.readTextFileSync(new URL(file, root))
     .replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
   const statement = /^(?:import|export)\b([^;"']*?)\bfrom\s*"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/gm;
-  return [...text.matchAll(statement)].map(([, clause = "", from, bare]) => {
+  return [...text.matchAll(statement)].map(([whole, clause = "", from, bare]) => {
     const specifier = from ?? bare;
     const target = specifier.startsWith(".")
       ? posix.normalize(posix.join(posix.dirname(file), specifier))
       : specifier;
-    return { file, target, typeOnly: from !== undefined && isTypeClause(clause) };
+    const typeOnly = from !== undefined && isTypeClause(clause);
+    return { file, target, typeOnly, dynamic: /^import\s*\(/.test(whole) };
   });
 }
 
@@ -110,6 +113,21 @@ Deno.test("nothing that runs in problem, plan or results reaches a backend, by a
       seen.add(target);
     }
   }
+});
+
+Deno.test("the code for GPUs is loaded when one is looked for, not before", () => {
+  const atOnce = [...importsOf("mod.ts"), ...imports].filter((one) =>
+    !one.typeOnly && !one.dynamic
+  );
+  const seen = new Set(["mod.ts"]), queue = ["mod.ts"];
+  for (const file of queue) {
+    for (const { target } of atOnce.filter((one) => one.file === file)) {
+      assert.ok(!isIn(target, ["src/webgpu", "shaders"]), `${file} loads ${target}`);
+      if (!seen.has(target)) queue.push(target);
+      seen.add(target);
+    }
+  }
+  assert.ok(seen.has("src/wasm/backend.ts"));
 });
 
 Deno.test("no file of src takes part in a cycle of imports that run", () => {
