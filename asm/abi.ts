@@ -18,7 +18,9 @@ export enum Operand {
   DBias = 12,
   PartOut = 13,
   PartLse = 14,
-  Count = 15,
+  /** A byte for every 16 keys of every 8 query rows of the mask; see features/mask.ts. */
+  MaskBlocks = 15,
+  Count = 16,
 }
 
 /** One operand record: byte address of element (0, 0, 0, 0) and byte strides of its axes. */
@@ -33,23 +35,22 @@ export enum OperandWord {
 /** A task: everything the items of one staged window share. Byte offsets. */
 export enum Task {
   Operands = 0,
-  Sequences = 240,
-  HeadDim = 244,
-  ValueDim = 248,
-  GroupSize = 252,
-  QueryHeads = 256,
-  LengthQ = 260,
-  Flags = 264,
+  Sequences = 256,
+  HeadDim = 260,
+  ValueDim = 264,
+  GroupSize = 268,
+  LengthQ = 272,
+  Flags = 276,
   /** Keys of a tile in forward and decode, query rows of a block in backward. */
-  Tile = 268,
-  Scale = 272,
-  Softcap = 276,
+  Tile = 280,
+  Scale = 284,
+  Softcap = 288,
   /** DTypeCode of k and v; only decode and the slow paths read 16-bit values in place. */
-  KvDtype = 280,
-  Parts = 288,
-  PartOutBytes = 292,
-  PartLseBytes = 296,
-  Bytes = 304,
+  KvDtype = 292,
+  Parts = 296,
+  PartOutBytes = 300,
+  PartLseBytes = 304,
+  Bytes = 320,
 }
 
 /** One sequence of the batch: query i sees key j when low <= j - i <= high and j < lengthK. */

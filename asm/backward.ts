@@ -18,7 +18,7 @@
 import { Flag, Item, Operand, Task } from "./abi";
 import { exactGradientRow } from "./exact_gradient";
 import { biasGradientTile } from "./features/bias";
-import { maskAny } from "./features/mask";
+import { allWhole, HIDDEN, firstShown } from "./features/mask";
 import { packColumns, packPanel, packRows, unpackPanel } from "./pack";
 import { PANEL_BYTES, setPanel } from "./panel";
 import { delta, finite } from "./rows";
@@ -52,6 +52,8 @@ let deadPanels: u32 = 0;
 // Scratch, in this order.
 let qT: usize = 0, gT: usize = 0, qC: usize = 0, gC: usize = 0, dqT: usize = 0, P: usize = 0, dS: usize = 0, factor: usize = 0;
 let kRows: usize = 0, vRows: usize = 0, stats: usize = 0, scales: usize = 0, outcasts: usize = 0, spans: usize = 0, runs: usize = 0, panel: usize = 0, constants: usize = 0;
+// The blocks of the mask, by panels; see features/mask.ts.
+let blocks: usize = 0, blocksStride: usize = 0;
 // The tile of keys.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, vTile: usize = 0, dkTile: usize = 0, dvTile: usize = 0;
 // Whether any panel of the block saw a key of the tile so far.
@@ -234,22 +236,9 @@ function enterTile(): void {
   touch(dvTile, rowStride(task, Operand.DV), vPitch, tileKeys);
 }
 
-/** Whether the mask lets any query of the panel see one of the sixteen keys at `c` of the tile. */
-// @ts-ignore: decorator
-@inline
-function chunkVisible(c: i32): bool {
-  return maskAny(panel + 96, 8, tileKey + c, tileKey + c + 16);
-}
-
-/** The first key in [from, to) that the mask may show, by sixteens. */
-function firstVisible(from: i32, to: i32): i32 {
-  while (from < to && !chunkVisible(from & ~15)) from = (from & ~15) + 16;
-  return from;
-}
-
 /** One past the last key in [from, to) that the mask may show, by sixteens. */
-function endVisible(from: i32, to: i32): i32 {
-  while (from < to && !chunkVisible((to - 1) & ~15)) to = (to - 1) & ~15;
+function endShown(row: usize, from: i32, to: i32): i32 {
+  while (from < to && load<u8>(row + <usize>((to - 1) >> 4)) == HIDDEN) to = (to - 1) & ~15;
   return to;
 }
 
@@ -259,19 +248,21 @@ function visitPanel(p: i32): void {
   let from = max(0, firstKey(sequence, first) - tileKey), to = min(tileKeys, endKey(sequence, last) - tileKey);
   store<i32>(span, 0);
   store<i32>(span, 0, 4);
-  const masks = (flags & Flag.Mask) != 0, start = stats + (<usize>p << 6), dead = (deadPanels >> p & 1) != 0;
-  if (masks) {
-    setPanel(panel, task, flags, sequence, batch, head, first, rowEnd);
-    from = firstVisible(from, to);
-    to = endVisible(from, to);
+  const start = stats + (<usize>p << 6), dead = (deadPanels >> p & 1) != 0;
+  const row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
+  if (flags & Flag.Mask) {
+    from = firstShown(row, from, to);
+    to = endShown(row, from, to);
   }
   if (from >= to) return;
   from = from / 6 * 6; // whole groups of six keys; the mask takes out what is too much
   to = min(tileKeys, (to + 5) / 6 * 6);
-  const crossed = dead || from < firstKey(sequence, last) - tileKey || to > endKey(sequence, first) - tileKey;
-  if (!masks && (flags != 0 || crossed)) setPanel(panel, task, flags, sequence, batch, head, first, rowEnd);
+  // dead lanes: the elementwise band hides every key from them
+  const openFrom = dead ? to : firstKey(sequence, last) - tileKey - from, openTo = endKey(sequence, first) - tileKey - from;
+  const mixed = (flags & Flag.Mask) != 0 && !allWhole(row, from, to), masked = mixed || openFrom > 0 || openTo < to - from;
+  const active = mixed ? flags : flags & ~Flag.Mask;
+  if (masked || active) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
   if (dead) hideDeadLanes(start);
-  const masked = crossed || masks;
   if (!entered) enterTile();
   store<i32>(span, from);
   store<i32>(span, to, 4);
@@ -283,7 +274,7 @@ function visitPanel(p: i32): void {
   if (flags & SCORE_FLAGS) {
     transformScores(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, flags & Flag.Softcap ? f : 0);
   }
-  const hidden = masked && maskScores(flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, crossed);
+  const hidden = masked && maskScores(active, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, openFrom, openTo);
   if (hidden || flags & Flag.Bias) {
     silenceMasked(s, w, n);
     if (flags & Flag.Softcap) silenceMasked(s, f, n);
@@ -403,6 +394,7 @@ export function backwardItem(item: usize, ws: usize): void {
   Dv = load<i32>(task, Task.ValueDim);
   kStride = rowStride(task, Operand.K);
   vStride = rowStride(task, Operand.V);
+  blocksStride = rowStride(task, Operand.MaskBlocks);
   kPitch = <usize>D << 2;
   vPitch = <usize>Dv << 2;
   const kv = load<i32>(item, Item.Head), group = load<i32>(task, Task.GroupSize), block = load<i32>(task, Task.Tile);
@@ -422,6 +414,7 @@ export function backwardItem(item: usize, ws: usize): void {
     for (rowBegin = from; rowBegin < to; rowBegin += block) {
       rowEnd = min(rowBegin + block, to);
       panels = (rowEnd - rowBegin + 7) >> 3;
+      blocks = rowsOf(task, Operand.MaskBlocks, batch, head);
       packBlock();
       visitTiles(kv);
       writeRows(slot);

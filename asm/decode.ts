@@ -159,9 +159,8 @@ function visitBlock(k: usize, v: usize, kStride: usize, vStride: usize, j0: i32,
     const o = outputs + (<usize>quad * oPitch << 2), q = queries + (<usize>quad * qPitch << 2);
     if (flags & Flag.Mask && !maskAny(panel + 96, lanes, j0, j0 + n)) continue;
     products(true, k + <usize>j0 * kStride, kStride, q, scores, n, lanes, kLimit);
-    const crossed = j0 < load<i32>(state, 32) || j0 + n > load<i32>(state, 36);
     if (flags & SCORE_FLAGS) transformScores(task, flags, scores, 16, n, j0, panel, 1, 0);
-    if (crossed || flags & Flag.Mask) maskScores(flags, scores, 16, n, j0, panel, 1, crossed);
+    maskScores(flags, scores, 16, n, j0, panel, 1, load<i32>(state, 32) - j0, load<i32>(state, 36) - j0);
     softmaxBlock(n, state, o);
     products(false, v + <usize>j0 * vStride, vStride, o, scores, n, lanes, vLimit);
   }

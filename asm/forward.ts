@@ -14,7 +14,7 @@
 // Nothing is horizontal: max, exp and sum run down the lanes, and P^T is already the right operand.
 import { Flag, Item, Operand, Task } from "./abi";
 import { exactRow } from "./exact_row";
-import { maskAny } from "./features/mask";
+import { allWhole, firstHidden, firstShown } from "./features/mask";
 import { packPanel, packRows, packTranspose, unpackPanel } from "./pack";
 import { PANEL_BYTES, setPanel } from "./panel";
 import { finish, rebase, rescan, softmaxTile, STATE_BYTES } from "./softmax";
@@ -23,7 +23,7 @@ import { maskScores, SCORE_FLAGS, transformScores } from "./tile_scores";
 import { FORWARD_PITCH, outputTile4, outputTile6, scoreTile1, scoreTile6 } from "./tiles.gen";
 import { LN2, LOG2E, touch } from "./vmath";
 
-/** Keys whose mask bytes and V rows are looked at together; a multiple of 16. */
+/** Keys whose rows of V are packed together. */
 const CHUNK: i32 = 32;
 
 // The item at hand. Each thread has its own instance of this module, so this is per thread.
@@ -35,6 +35,8 @@ let panel: usize = 0, origin: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
 // The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kSource: usize = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
 let packed: u32 = 0;
+// The blocks of the mask, by panels; see features/mask.ts.
+let blocks: usize = 0, blocksStride: usize = 0;
 // Whether any panel of the block saw a key of the tile so far.
 let entered: bool = false;
 
@@ -80,10 +82,9 @@ function outputRun(o: usize, from: i32, to: i32): void {
   outputTile4(v + done * vPitch, p, o + (done << 5), n8, vPitch, (columns - 6 * sixes) / 4);
 }
 
-/** Brings the rows of the tile near, once a panel needs them; a mask may need few of them. */
+/** Brings the rows of the tile near, once a panel needs them. Not with a mask, which may need few. */
 function enterTile(): void {
   entered = true;
-  if (flags & Flag.Mask) return;
   if (kStride == kPitch) touch(kTile, kStride, kPitch, tileKeys);
   touch(vTile, vStride, <usize>valueDim << 2, tileKeys);
 }
@@ -104,50 +105,42 @@ function packChunks(from: i32, to: i32): void {
   }
 }
 
-/** Whether the mask lets any query of the panel see the chunk of the tile that begins at key `c`. */
-// @ts-ignore: decorator
-@inline
-function chunkVisible(c: i32, to: i32): bool {
-  return maskAny(panel + 96, 8, tileKey + c, tileKey + min(to, c + CHUNK));
-}
-
-/** A run of keys [from, to) that holds something for the panel at rows i .. i + 7. */
-function visitRun(p: usize, from: i32, to: i32, crossed: bool): void {
+/**
+ * A run of keys [from, to) that holds something for panel p. The band lets every query see the keys
+ * [openFrom, openTo) of the tile; `mixed`: the mask hides some scores of the run.
+ */
+function visitRun(p: usize, from: i32, to: i32, openFrom: i32, openTo: i32, mixed: bool): void {
   const q = qPanels + p * (<usize>headDim << 5), o = oPanels + p * (<usize>columns << 5), state = states + p * STATE_BYTES;
-  const sp = scores + <usize>from * FORWARD_PITCH, n = to - from, masked = crossed || (flags & Flag.Mask) != 0;
+  const sp = scores + <usize>from * FORWARD_PITCH, n = to - from, masked = mixed || from < openFrom || to > openTo;
+  const active = mixed ? flags : flags & ~Flag.Mask;
+  if (masked || active) setPanel(panel, task, active, sequence, batch, head, rowBegin + <i32>(p << 3), rowEnd);
   packChunks(from, to);
-  if (flags & SCORE_FLAGS) {
-    scoreRun(q, from, to, origin);
-    transformScores(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0);
-    if (masked) maskScores(flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, crossed);
-    rebase(sp, n, state);
-  } else {
-    scoreRun(q, from, to, state);
-    if (masked && maskScores(flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, crossed)) rescan(sp, n, state);
-  }
+  scoreRun(q, from, to, flags & SCORE_FLAGS ? origin : state);
+  if (flags & SCORE_FLAGS) transformScores(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0);
+  const hidden = masked && maskScores(active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, openFrom - from, openTo - from);
+  if (flags & SCORE_FLAGS) rebase(sp, n, state);
+  else if (hidden) rescan(sp, n, state);
   softmaxTile(sp, n, state, o, columns);
   outputRun(o, from, to);
 }
 
-/** One panel against the tile: its visible keys, cut into runs where the mask hides whole chunks. */
+/** One panel against the tile: its visible keys, cut into runs where the mask hides whole blocks. */
 function visitPanel(p: usize): void {
   const first = rowBegin + <i32>(p << 3), last = min(first + 7, rowEnd - 1);
   const to = min(tileKeys, endKey(sequence, last) - tileKey);
   let from = max(0, firstKey(sequence, first) - tileKey) & ~7;
   if (from >= to) return;
-  if (!entered) enterTile();
-  // inside [openFrom, openTo) every query of the panel sees every key: no elementwise band
   const openFrom = firstKey(sequence, last) - tileKey, openTo = endKey(sequence, first) - tileKey;
-  if (flags != 0 || from < openFrom || to > openTo) setPanel(panel, task, flags, sequence, batch, head, first, rowEnd);
-  if (!(flags & Flag.Mask)) return visitRun(p, from, to, from < openFrom || to > openTo);
-  while (from < to) {
-    let chunk = from & ~(CHUNK - 1);
-    while (chunk < to && !chunkVisible(chunk, to)) chunk += CHUNK;
-    if (chunk >= to) return;
-    const begin = max(from, chunk);
-    while (chunk < to && chunkVisible(chunk, to)) chunk += CHUNK;
-    from = min(chunk, to);
-    visitRun(p, begin, from, begin < openFrom || from > openTo);
+  if (!(flags & Flag.Mask)) {
+    if (!entered) enterTile();
+    return visitRun(p, from, to, openFrom, openTo, false);
+  }
+  // relative to the tile, whose first key is a multiple of 16
+  const row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
+  for (from = firstShown(row, from, to); from < to;) {
+    const end = firstHidden(row, from, to);
+    visitRun(p, from, end, openFrom, openTo, !allWhole(row, from, end));
+    from = firstShown(row, end, to);
   }
 }
 
@@ -180,6 +173,8 @@ export function forwardItem(item: usize, ws: usize): void {
   columns = (valueDim + 3) & ~3;
   kStride = rowStride(task, Operand.K);
   vStride = rowStride(task, Operand.V);
+  blocks = rowsOf(task, Operand.MaskBlocks, batch, head);
+  blocksStride = rowStride(task, Operand.MaskBlocks);
   const rows = rowEnd - rowBegin, panels = <usize>(rows + 7) >> 3, tile = load<i32>(task, Task.Tile);
   layOut(ws, headDim, valueDim, rows, tile);
   const qStride = rowStride(task, Operand.Q), scale = f32x4.splat(load<f32>(task, Task.Scale) * LOG2E);

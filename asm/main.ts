@@ -3,10 +3,11 @@ import { Item, Kernel } from "./abi";
 import { backwardItem, backwardScratch } from "./backward";
 import { narrow, widen } from "./convert";
 import { decodeItem, decodeScratch } from "./decode";
+import { maskBlocks } from "./features/mask";
 import { forwardItem, forwardScratch } from "./forward";
 import { mergeItem, sumQueryGradientItem } from "./merge";
 
-export { backwardScratch, decodeScratch, forwardScratch, narrow, widen };
+export { backwardScratch, decodeScratch, forwardScratch, maskBlocks, narrow, widen };
 
 /** 1 in the build whose products and sums are fused. */
 export function relaxed(): i32 {

@@ -32,9 +32,15 @@ export function rebase(sp: usize, n: i32, state: usize): void {
   maximum(sp, n, state);
 }
 
-/** Finds the maximum again after masking: a masked score must not raise it. */
+/**
+ * Finds the maximum again after masking, where a masked score in it could do harm: it must not raise m,
+ * nor hide that the first scores of a lane lie far below.
+ */
 export function rescan(sp: usize, n: i32, state: usize): void {
-  maximum(sp, n, state);
+  const zero = f32x4.splat(0), limit = f32x4.splat(8);
+  const a = v128.or(f32x4.eq(v128.load(state, 32), zero), f32x4.gt(v128.load(state, 64), limit));
+  const b = v128.or(f32x4.eq(v128.load(state, 48), zero), f32x4.gt(v128.load(state, 80), limit));
+  if (v128.any_true(v128.or(a, b))) maximum(sp, n, state);
 }
 
 /** Which of four lanes must move their maximum: outgrown, or empty so far and far above the scores. */

@@ -19,12 +19,19 @@ export function transformScores(task: usize, flags: i32, sp: usize, pitch: usize
   }
 }
 
-/** Masks on the same tile; returns whether any score was masked. `crossed`: the band's edge runs through it. */
-export function maskScores(flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, crossed: bool): bool {
-  let any = crossed;
+/**
+ * Masks on the same tile; returns whether any score was masked. The band lets every lane see the keys
+ * [openFrom, openTo) of the tile, which may reach past it or be empty.
+ */
+export function maskScores(flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, openFrom: i32, openTo: i32): bool {
+  const head = min(max(openFrom, 0), n), tail = max(head, min(openTo, n));
+  let any = head > 0 || tail < n;
   for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {
-    if (flags & Flag.Mask && maskTile(sp + v, pitch, n, key, panel + 96 + v)) any = true;
-    if (crossed) bandTile(sp + v, pitch, n, key, v128.load(panel + v), v128.load(panel + 32 + v));
+    const s = sp + v;
+    if (flags & Flag.Mask && maskTile(s, pitch, n, key, panel + 96 + v)) any = true;
+    const low = v128.load(panel + v), high = v128.load(panel + 32 + v);
+    bandTile(s, pitch, head, key, low, high);
+    bandTile(s + <usize>tail * pitch, pitch, n - tail, key + tail, low, high);
   }
   return any;
 }

@@ -10,6 +10,7 @@ import type { AttentionProblem, Views } from "../problem.ts";
 import type { MaskTensor } from "../tensor.ts";
 import { copyBox, type Side } from "./copy.ts";
 import { DTYPE_CODES } from "./dtype_codes.ts";
+import { maskBlocksBytes, maskBlocksWords, summarizeMask } from "./mask_blocks.ts";
 import type { LinearMemory } from "./memory.ts";
 import type { KernelExports } from "./module.ts";
 import { elements, type ResultView } from "./results.ts";
@@ -44,6 +45,8 @@ interface Staged {
   /** In elements of the staged type. */
   readonly strides: Four;
   readonly elementBytes: number;
+  /** What follows the box: the summary of a mask. */
+  readonly behind: number;
 }
 
 /** A window that lies in linear memory, ready to run. */
@@ -152,8 +155,9 @@ export class Staging {
       next *= size[axis];
     }
     // kernels read whole vectors of mask rows and of 16-bit rows
-    const pointer = this.#allocate(next * bytes + 16);
-    return { name, pointer, begin, size, strides, elementBytes: bytes };
+    const room = next * bytes + 16, behind = name === "mask" ? maskBlocksBytes(size) : 0;
+    const pointer = this.#allocate(room + behind);
+    return { name, pointer, begin, size, strides, elementBytes: bytes, behind: pointer + room };
   }
 
   #stageInput(view: View, w: StageWindow): Staged {
@@ -173,6 +177,9 @@ export class Staging {
     const strides = view.strides.map((stride, axis) => view.size[axis] === 1 ? 0 : stride);
     const offset = staged.begin.reduce((sum, index, axis) => sum + index * strides[axis], 0);
     copyBox(this.#side(staged), { array, offset, strides }, staged.size);
+    if (view.name === "mask" && this.#plan.kernel !== "decode") {
+      summarizeMask(this.#kernels, staged, staged.behind);
+    }
     const result = narrow && !raw ? this.#widen(staged, view.dtype as DType) : staged;
     if (shared || view.name === "k" || view.name === "v") this.#kept.set(key, result);
     return result;
@@ -228,6 +235,7 @@ export class Staging {
       );
       const back = strides.reduce((sum, stride, axis) => sum + stride * box.begin[axis], 0);
       words.push([OPERANDS[box.name], [box.pointer - back, ...strides]]);
+      if (box.name === "mask") words.push(maskBlocksWords(box, spec.size, box.behind));
     };
     for (const view of this.#inputs) {
       if (usable(view, view.name, kernel)) inPlace(view, view.name, view.tensor as WasmTensor);

@@ -86,7 +86,6 @@ export function writeTask(
   u32[Task.Sequences / 4] = sequences;
   u32[Task.HeadDim / 4] = headDim;
   u32[Task.ValueDim / 4] = valueDim;
-  u32[Task.QueryHeads / 4] = queryHeads;
   u32[Task.GroupSize / 4] = queryHeads / kvHeads;
   u32[Task.LengthQ / 4] = lengthQ;
   u32[Task.Tile / 4] = plan.kernel === "backward" ? plan.tile.rows : plan.tile.keys;
