@@ -33,6 +33,8 @@ import { LOG2E, touch } from "./vmath";
 /** Keys of a tile: a multiple of six for the register tile and of sixteen for mask rows. */
 const TILE: i32 = 48;
 const GROUPS: i32 = TILE / 6;
+/** The mask's blocks of a tile: 48 / 16 bytes of a word. */
+const BLOCKS_OF_TILE: u32 = 0xffffff;
 /** Panels of the largest block: 256 / 8. */
 const PANELS: i32 = 32;
 /** A list of panel runs: a count, then (first panel, panels) pairs; runs never touch, so at most 16. */
@@ -244,12 +246,13 @@ function endShown(row: usize, from: i32, to: i32): i32 {
 
 /** One panel against the tile: P, dS and dQ. Notes the span of keys it computed. */
 function visitPanel(p: i32): void {
-  const first = rowBegin + (p << 3), last = min(first + 7, rowEnd - 1), span = spans + (<usize>p << 3);
+  const span = spans + (<usize>p << 3);
+  store<u64>(span, 0);
+  const first = rowBegin + (p << 3), row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
+  if (flags & Flag.Mask && (load<u32>(row) & BLOCKS_OF_TILE) == 0) return;
+  const last = min(first + 7, rowEnd - 1);
   let from = max(0, firstKey(sequence, first) - tileKey), to = min(tileKeys, endKey(sequence, last) - tileKey);
-  store<i32>(span, 0);
-  store<i32>(span, 0, 4);
   const start = stats + (<usize>p << 6), dead = (deadPanels >> p & 1) != 0;
-  const row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
   if (flags & Flag.Mask) {
     from = firstShown(row, from, to);
     to = endShown(row, from, to);

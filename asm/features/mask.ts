@@ -97,7 +97,12 @@ export function allWhole(row: usize, key: i32, end: i32): bool {
 
 /** The first key in [key, end) whose block of 16 shows anything. */
 export function firstShown(row: usize, key: i32, end: i32): i32 {
-  while (key < end && load<u8>(row + <usize>(key >> 4)) == HIDDEN) key = (key & ~15) + 16;
+  while (key < end) {
+    const block = row + <usize>(key >> 4);
+    if (key + 128 <= end && load<u64>(block) == 0) key = (key & ~15) + 128;
+    else if (load<u8>(block) == HIDDEN) key = (key & ~15) + 16;
+    else break;
+  }
   return min(key, end);
 }
 

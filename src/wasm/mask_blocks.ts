@@ -15,9 +15,9 @@ export interface StagedMask {
 const panelsOf = (rows: number): number => Math.ceil(rows / 8);
 const blocksOf = (keys: number): number => Math.ceil(keys / 16);
 
-/** Bytes of the summary of a box. */
+/** Bytes of the summary of a box; kernels read whole words of it. */
 export function maskBlocksBytes([batches, heads, rows, keys]: readonly number[]): number {
-  return batches * heads * panelsOf(rows) * blocksOf(keys);
+  return batches * heads * panelsOf(rows) * blocksOf(keys) + 8;
 }
 
 /** Writes the summary to `target`. */
