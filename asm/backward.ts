@@ -16,44 +16,36 @@
 // (its lanes hold zero and P = 0); it is added afterwards, score by score. Masked scores get dS = 0 by
 // selection. What is left is a masked k or v that is not finite: it can spoil dQ only, which is tested.
 import { Flag, Item, Operand, Task } from "./abi";
+import {
+  constants, deadPanels, dqT, gC, gT, layOutBlock, outcast, packBlock, panels, qC, qT, rowBegin, rowEnd, stats,
+  writeConstants,
+} from "./backward_block";
 import { exactGradientRow } from "./exact_gradient";
 import { biasGradientTile } from "./features/bias";
 import { allWhole, HIDDEN, firstShown } from "./features/mask";
-import { packColumns, packPanel, packRows, unpackPanel } from "./pack";
+import { keyProduct, listRuns, PANELS, RUNS_BYTES } from "./key_gradient";
+import { packRows, unpackPanel } from "./pack";
 import { PANEL_BYTES, setPanel } from "./panel";
-import { delta, finite } from "./rows";
 import { endKey, firstKey, rowsOf, rowStride, sequenceOf, taskOf } from "./task";
 import { maskScores, SCORE_FLAGS, transformScores } from "./tile_scores";
 import {
-  BACKWARD_PITCH, blockScoreTile1, blockScoreTile6, gradientTile1x4, gradientTile1x8, gradientTile6x4,
-  gradientTile6x8, probabilityTile, queryTile1, queryTile4, queryTile5,
+  BACKWARD_PITCH, blockScoreTile1, blockScoreTile6, probabilityTile, queryTile1, queryTile4, queryTile5,
 } from "./tiles.gen";
-import { LOG2E, touch } from "./vmath";
+import { touch } from "./vmath";
 
 /** Keys of a tile: a multiple of six for the register tile and of sixteen for mask rows. */
 const TILE: i32 = 48;
 const GROUPS: i32 = TILE / 6;
 /** The mask's blocks of a tile: 48 / 16 bytes of a word. */
 const BLOCKS_OF_TILE: u32 = 0xffffff;
-/** Panels of the largest block: 256 / 8. */
-const PANELS: i32 = 32;
-/** A list of panel runs: a count, then (first panel, panels) pairs; runs never touch, so at most 16. */
-const RUNS_BYTES: usize = 132;
-/** Two zero vectors, two of the scale, four addresses of bias rows, two of scale * log2 e. */
-const CONSTANT_BYTES: usize = 112;
 
 // The item at hand; see forward.ts on module state.
 let task: usize = 0, flags: i32 = 0, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
 let keyBegin: i32 = 0, keyEnd: i32 = 0, D: i32 = 0, Dv: i32 = 0, kStride: usize = 0, vStride: usize = 0;
 // Bytes from row to row of the tiles of K and V.
 let kPitch: usize = 0, vPitch: usize = 0;
-// The block of query rows: which rows, how many panels, whether any row is kept out of the products.
-let rowBegin: i32 = 0, rowEnd: i32 = 0, panels: i32 = 0, anyOutcast: bool = false;
-// A bit for each panel with a lane that takes no part: past the last row, cast out, or without a key.
-let deadPanels: u32 = 0;
-// Scratch, in this order.
-let qT: usize = 0, gT: usize = 0, qC: usize = 0, gC: usize = 0, dqT: usize = 0, P: usize = 0, dS: usize = 0, factor: usize = 0;
-let kRows: usize = 0, vRows: usize = 0, stats: usize = 0, scales: usize = 0, outcasts: usize = 0, spans: usize = 0, runs: usize = 0, panel: usize = 0, constants: usize = 0;
+// Scratch, in this order, behind that of the block of query rows.
+let P: usize = 0, dS: usize = 0, factor: usize = 0, kRows: usize = 0, vRows: usize = 0, spans: usize = 0, runs: usize = 0, panel: usize = 0;
 // The blocks of the mask, by panels; see features/mask.ts.
 let blocks: usize = 0, blocksStride: usize = 0;
 // The tile of keys.
@@ -64,110 +56,18 @@ let entered: bool = false;
 /** Bytes of scratch that a backward item with blocks of `rows` rows needs. */
 export function backwardScratch(headDim: i32, valueDim: i32, rows: i32): usize {
   layOut(0, headDim, valueDim, rows);
-  return constants + CONSTANT_BYTES;
+  return panel + PANEL_BYTES;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
-  const r = (<usize>rows + 7) & ~7, d4 = (<usize>headDim + 3) & ~3, dv4 = (<usize>valueDim + 3) & ~3;
-  qT = ws;
-  gT = qT + 4 * r * headDim;
-  qC = gT + 4 * r * valueDim;
-  gC = qC + 4 * r * d4;
-  dqT = gC + 4 * r * dv4;
-  P = dqT + 4 * r * headDim;
+  P = layOutBlock(ws, headDim, valueDim, rows);
   dS = P + TILE * BACKWARD_PITCH;
   factor = dS + TILE * BACKWARD_PITCH;
   kRows = factor + TILE * BACKWARD_PITCH;
   vRows = kRows + <usize>TILE * (headDim << 2);
-  stats = vRows + <usize>TILE * (valueDim << 2);
-  scales = stats + (r << 3);
-  outcasts = scales + (r << 3);
-  spans = outcasts + r;
+  spans = vRows + <usize>TILE * (valueDim << 2);
   runs = spans + PANELS * 8;
   panel = (runs + <usize>GROUPS * RUNS_BYTES + 15) & ~15;
-  constants = panel + PANEL_BYTES;
-}
-
-/**
- * -lse log2 e and -delta of each row, [panel][2][8]; rows that are not finite are cast out.
- *
- * The first is rounded to float32, which alone would cost P up to 5e-7. What is lost comes back as a
- * factor of dO and delta, which reaches dV and dS alike; `scales` holds it beside the scale of Q.
- */
-function packStats(q: usize, qStride: usize, dOut: usize, dOutStride: usize): void {
-  const lse = rowsOf(task, Operand.Lse, batch, head), lseStride = rowStride(task, Operand.Lse);
-  const scale = load<f32>(task, Task.Scale), scalesOfDOut = scales + (<usize>panels << 5);
-  anyOutcast = false;
-  memory.fill(outcasts, 0, <usize>panels << 3);
-  deadPanels = 0;
-  for (let i = 0; i < panels << 3; ++i) {
-    let m: f32 = -Infinity, s: f32 = 0, factor: f32 = 1;
-    if (rowBegin + i < rowEnd) {
-      const l = load<f32>(lse + <usize>(rowBegin + i) * lseStride), d = delta(task, batch, head, rowBegin + i);
-      if (!(l < Infinity && finite(q + <usize>i * qStride, D) && finite(dOut + <usize>i * dOutStride, Dv) && d - d == 0)) {
-        anyOutcast = true;
-        store<u8>(outcasts + <usize>i, 1);
-      } else if (l > -Infinity) {
-        const exact = -<f64>l * 1.4426950408889634;
-        m = <f32>exact;
-        factor = <f32>(1 + (exact - <f64>m) * 0.6931471805599453);
-        s = -d * factor;
-      }
-    }
-    if (m == -Infinity) deadPanels |= 1 << (i >> 3);
-    const at = stats + (<usize>(i >> 3) << 6) + (<usize>(i & 7) << 2);
-    store<f32>(at, m);
-    store<f32>(at, s, 32);
-    store<f32>(scales + (<usize>i << 2), scale);
-    store<f32>(scalesOfDOut + (<usize>i << 2), factor);
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function outcast(i: i32): bool {
-  return load<bool>(outcasts + <usize>i);
-}
-
-/** Zeroes the lanes and columns of rows that were cast out. */
-function clearOutcasts(): void {
-  const padded = panels << 3;
-  for (let i = 0; i < rowEnd - rowBegin; ++i) {
-    if (!outcast(i)) continue;
-    clearLane(qT, D, i);
-    clearLane(gT, Dv, i);
-    clearColumns(qC, D, i, padded);
-    clearColumns(gC, Dv, i, padded);
-  }
-}
-
-function clearLane(packed: usize, n: i32, i: i32): void {
-  const lane = packed + <usize>(i >> 3) * (<usize>n << 5) + (<usize>(i & 7) << 2);
-  for (let d = 0; d < n; ++d) store<f32>(lane + (<usize>d << 5), 0);
-}
-
-function clearColumns(packed: usize, n: i32, i: i32, padded: i32): void {
-  for (let d = 0; d < n; d += 8) {
-    const half = d + 4 >= n, at = packed + <usize>d * (<usize>padded << 2) + (<usize>i << (half ? 4 : 5));
-    memory.fill(at, 0, half ? 16 : 32);
-  }
-}
-
-function packBlock(): void {
-  const qStride = rowStride(task, Operand.Q), dOutStride = rowStride(task, Operand.DOut), rows = rowEnd - rowBegin;
-  const q = rowsOf(task, Operand.Q, batch, head) + <usize>rowBegin * qStride;
-  const dOut = rowsOf(task, Operand.DOut, batch, head) + <usize>rowBegin * dOutStride;
-  packStats(q, qStride, dOut, dOutStride);
-  const scalesOfDOut = scales + (<usize>panels << 5);
-  for (let p = 0; p < panels; ++p) {
-    const r = <usize>p << 3;
-    packPanel(q + r * qStride, qStride, qT + <usize>p * (<usize>D << 5), rows - (p << 3), D, constants + 80);
-    packPanel(dOut + r * dOutStride, dOutStride, gT + <usize>p * (<usize>Dv << 5), rows - (p << 3), Dv, scalesOfDOut + (r << 2));
-  }
-  packColumns(q, qStride, qC, rows, panels << 3, D, scales);
-  packColumns(dOut, dOutStride, gC, rows, panels << 3, Dv, scalesOfDOut);
-  if (anyOutcast) clearOutcasts();
-  memory.fill(dqT, 0, <usize>panels * (<usize>D << 5));
 }
 
 /** A product of keys [from, to) of the tile with one panel, into rows of P or dS. */
@@ -297,53 +197,6 @@ function biasGradient(ds: usize, n: i32, key: i32, first: i32): void {
   }
 }
 
-/** For each group of six keys, the runs of panels that computed it. */
-function listRuns(): void {
-  for (let g = 0; g * 6 < tileKeys; ++g) {
-    const list = runs + <usize>g * RUNS_BYTES;
-    let count = 0, open = false;
-    for (let p = 0; p < panels; ++p) {
-      const span = spans + (<usize>p << 3), inside = load<i32>(span) <= g * 6 && g * 6 < load<i32>(span, 4);
-      if (inside && !open) {
-        store<i32>(list + (<usize>count << 3), p, 4);
-        store<i32>(list + (<usize>count << 3), 0, 8);
-        ++count;
-      }
-      if (inside) {
-        const entry = list + (<usize>(count - 1) << 3);
-        store<i32>(entry, load<i32>(entry, 8) + 1, 8);
-      }
-      open = inside;
-    }
-    store<i32>(list, count);
-  }
-}
-
-/** gradient[key] += rows of `scalars` . `columns` over the runs of panels, for the keys of the tile. */
-function keyProduct(scalars: usize, packed: usize, gradient: usize, stride: usize, n: i32): void {
-  const padded = <usize>panels << 3;
-  for (let d = 0; d < n; d += 8) {
-    const full = d + 4 < n, shift: usize = full ? 5 : 4, b = packed + <usize>d * (padded << 2);
-    for (let g = 0; g * 6 < tileKeys; ++g) {
-      const list = runs + <usize>g * RUNS_BYTES, keys = min(6, tileKeys - g * 6);
-      const c = gradient + <usize>(g * 6) * stride + (<usize>d << 2), a = scalars + <usize>(g * 6) * BACKWARD_PITCH;
-      for (let r = 0; r < load<i32>(list); ++r) {
-        const first = <usize>load<i32>(list + (<usize>r << 3), 4), rows = load<i32>(list + (<usize>r << 3), 8) << 3;
-        const ap = a + (first << 5), bp = b + (first << 3 << shift);
-        if (keys == 6) {
-          if (full) gradientTile6x8(ap, bp, c, rows, stride);
-          else gradientTile6x4(ap, bp, c, rows, stride);
-        } else {
-          for (let t: usize = 0; t < <usize>keys; ++t) {
-            if (full) gradientTile1x8(ap + t * BACKWARD_PITCH, bp, c + t * stride, rows, stride);
-            else gradientTile1x4(ap + t * BACKWARD_PITCH, bp, c + t * stride, rows, stride);
-          }
-        }
-      }
-    }
-  }
-}
-
 /** All keys of the item that the block sees. */
 function visitTiles(kv: i32): void {
   const k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
@@ -359,9 +212,9 @@ function visitTiles(kv: i32): void {
     entered = false;
     for (let p = 0; p < panels; ++p) visitPanel(p);
     if (!entered) continue;
-    listRuns();
-    keyProduct(P, gC, dvTile, dvStride, Dv);
-    keyProduct(dS, qC, dkTile, dkStride, D);
+    listRuns(spans, panels, tileKeys, runs);
+    keyProduct(runs, panels, tileKeys, P, gC, dvTile, dvStride, Dv);
+    keyProduct(runs, panels, tileKeys, dS, qC, dkTile, dkStride, D);
   }
 }
 
@@ -407,18 +260,11 @@ export function backwardItem(item: usize, ws: usize): void {
     clearKeys(Operand.DK, kv, D);
     clearKeys(Operand.DV, kv, Dv);
   }
-  const scale = f32x4.splat(load<f32>(task, Task.Scale));
-  memory.fill(constants, 0, 32);
-  v128.store(constants, scale, 32);
-  v128.store(constants, scale, 48);
-  v128.store(constants, f32x4.mul(scale, f32x4.splat(LOG2E)), 80);
-  v128.store(constants, f32x4.mul(scale, f32x4.splat(LOG2E)), 96);
+  writeConstants(load<f32>(task, Task.Scale));
   for (head = kv * group; head < (kv + 1) * group; ++head) {
-    for (rowBegin = from; rowBegin < to; rowBegin += block) {
-      rowEnd = min(rowBegin + block, to);
-      panels = (rowEnd - rowBegin + 7) >> 3;
-      blocks = rowsOf(task, Operand.MaskBlocks, batch, head);
-      packBlock();
+    blocks = rowsOf(task, Operand.MaskBlocks, batch, head);
+    for (let begin = from; begin < to; begin += block) {
+      packBlock(task, batch, head, begin, min(begin + block, to));
       visitTiles(kv);
       writeRows(slot);
     }

@@ -181,6 +181,7 @@ export function forwardItem(item: usize, ws: usize): void {
   v128.store(origin, scale, 32);
   v128.store(origin, scale, 48);
   const q = rowsOf(task, Operand.Q, batch, head) + <usize>rowBegin * qStride;
+  touch(q, qStride, kPitch, rows);
   for (let p: usize = 0; p < panels; ++p) {
     packPanel(q + (p << 3) * qStride, qStride, qPanels + p * (<usize>headDim << 5), rows - <i32>(p << 3), headDim, origin + 32);
   }
