@@ -23,12 +23,16 @@ export interface CellOptions {
   /** Milliseconds of timed calls for each contender. */
   readonly budgetMs: number;
   readonly warmUpMs: number;
+  /** The same for jobs on several threads: a kernel may keep new threads on one core for a while. */
+  readonly threadsWarmUpMs: number;
   /** Milliseconds after which a contender is given up: start, or one answer. */
   readonly limitMs: number;
 }
 
-/** Below this a sample is made of several calls. */
+/** Below this a sample is made of several calls, the first of which is not counted. */
 const SHORTEST_SAMPLE_MS = 5;
+/** The same on several threads: they have slept while the others ran (bench/README.md, Threads). */
+const SHORTEST_THREADS_SAMPLE_MS = 250;
 /** Time for the previous contender's worker threads to stop spinning. */
 const SETTLE_MS = 15;
 
@@ -72,15 +76,16 @@ async function start(job: Job, options: CellOptions): Promise<Lane> {
   let callMs = NaN;
   const failed = await reasonOf(async () => {
     await lane.process.next(options.limitMs);
-    callMs = (await lane.process.ask({ do: "warm", ms: options.warmUpMs }, options.limitMs)).ms ??
-      NaN;
+    const ms = job.threads > 1 ? options.threadsWarmUpMs : options.warmUpMs;
+    callMs = (await lane.process.ask({ do: "warm", ms }, options.limitMs)).ms ?? NaN;
   });
   if (failed) {
     // A failed process may hold gigabytes: it must not outlive its failure.
     await lane.process.stop();
     return { ...lane, failed };
   }
-  const calls = Math.max(1, Math.ceil(SHORTEST_SAMPLE_MS / callMs));
+  const shortest = job.threads > 1 ? SHORTEST_THREADS_SAMPLE_MS : SHORTEST_SAMPLE_MS;
+  const calls = Math.max(1, Math.ceil(shortest / callMs));
   const wanted = options.samples && samplesFor(callMs * calls, options);
   return { ...lane, calls, wanted, warmMs: callMs };
 }

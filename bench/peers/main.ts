@@ -40,6 +40,7 @@ function cellOptions(): CellOptions {
     budgetMs: Number(flags.budget ?? defaults.budget) * 1000,
     samples: Number(flags.samples ?? defaults.samples),
     warmUpMs: flags.quick ? 150 : 300,
+    threadsWarmUpMs: flags.quick ? 150 : 1500,
     limitMs: flags.quick ? 60_000 : 240_000,
   };
 }

@@ -29,7 +29,9 @@ export async function scalingSection(context: Context): Promise<GoalRow[]> {
         const run = pass === "backward" ? () => subject.backward() : () => subject.forward();
         contenders.push({ name: String(threads), run });
       }
-      const timings = await race(contenders, context.race);
+      // a kernel may keep new threads on one core for a while, see bench/README.md
+      const warmUpMs = context.quick ? 150 : 1500;
+      const timings = await race(contenders, { ...context.race, warmUpMs });
       const gains = timings.map((t) => timings[0].medianMs / t.medianMs);
       rows.push([
         `${name} ${pass}`,
