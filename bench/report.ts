@@ -21,6 +21,7 @@ import { densitySection } from "./report/density.ts";
 import { causalSection, forwardSection } from "./report/forward.ts";
 import { freshSection } from "./report/fresh.ts";
 import { memorySection } from "./report/memory.ts";
+import { packageSection } from "./report/package.ts";
 import { scalingSection } from "./report/scaling.ts";
 import { unfusedSection } from "./report/unfused.ts";
 
@@ -34,6 +35,7 @@ const SECTIONS: Readonly<Record<string, Section>> = {
   density: densitySection,
   memory: memorySection,
   fresh: freshSection,
+  package: packageSection,
 };
 
 const { values: flags } = parseArgs({
