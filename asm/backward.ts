@@ -22,7 +22,7 @@ import {
 } from "./backward_block";
 import { exactGradientRow } from "./exact_gradient";
 import { biasGradientTile } from "./features/bias";
-import { allWhole, HIDDEN, firstShown } from "./features/mask";
+import { allWhole, endShown, firstShown } from "./features/mask";
 import { keyProduct, listRuns, PANELS, RUNS_BYTES } from "./key_gradient";
 import { packRows, unpackPanel } from "./pack";
 import { PANEL_BYTES, setPanel } from "./panel";
@@ -136,12 +136,6 @@ function enterTile(): void {
   vTile = tileRows(vTile, vStride, vRows, vPitch);
   touch(dkTile, rowStride(task, Operand.DK), kPitch, tileKeys);
   touch(dvTile, rowStride(task, Operand.DV), vPitch, tileKeys);
-}
-
-/** One past the last key in [from, to) that the mask may show, by sixteens. */
-function endShown(row: usize, from: i32, to: i32): i32 {
-  while (from < to && load<u8>(row + <usize>((to - 1) >> 4)) == HIDDEN) to = (to - 1) & ~15;
-  return to;
 }
 
 /** One panel against the tile: P, dS and dQ. Notes the span of keys it computed. */

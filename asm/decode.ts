@@ -18,9 +18,9 @@ import { finite } from "./rows";
 import { endKey, firstKey, rowsOf, rowStride, sequenceOf, taskOf } from "./task";
 import { maskScores, SCORE_FLAGS, transformScores } from "./tile_scores";
 import {
-  decodeOutput2, decodeOutputRow, decodeScoreRow, decodeScores1, decodeScores2, decodeScores4,
+  decodeOutput2, decodeOutputRow, decodeScoreRow, decodeScores1, decodeScores2, decodeScores4, exp2v,
 } from "./tiles.gen";
-import { exp2Constant, exp2v, keep, LN2, LOG2E } from "./vmath";
+import { exp2Constant, keep, LN2, LOG2E } from "./vmath";
 
 /** Keys of one look at the mask. */
 const CHUNK: i32 = 64;

@@ -3,8 +3,8 @@
 // State of a panel, 8 lanes each:  -m | l | t     m: running maximum, l: running sum, t: largest
 // score of the current tile less m. m starts at 0 and moves only when a tile outgrows it by 2^8, or
 // when a lane's first visible tile lies far below it; the final division makes both exact.
-import { exponentialTile } from "./tiles.gen";
-import { exp2Constant, exp2v } from "./vmath";
+import { exp2v, exponentialTile } from "./tiles.gen";
+import { exp2Constant } from "./vmath";
 
 // @ts-ignore: decorator
 @inline
@@ -32,14 +32,27 @@ export function rebase(sp: usize, n: i32, state: usize): void {
   maximum(sp, n, state);
 }
 
+/** Which of four lanes have outgrown their maximum by 2^8. */
+// @ts-ignore: decorator
+@inline
+function outgrown(t: v128): v128 {
+  return f32x4.gt(t, f32x4.splat(8));
+}
+
+/** Which of four lanes have seen no key so far. */
+// @ts-ignore: decorator
+@inline
+function fresh(l: v128): v128 {
+  return f32x4.eq(l, f32x4.splat(0));
+}
+
 /**
  * Finds the maximum again after masking, where a masked score in it could do harm: it must not raise m,
  * nor hide that the first scores of a lane lie far below.
  */
 export function rescan(sp: usize, n: i32, state: usize): void {
-  const zero = f32x4.splat(0), limit = f32x4.splat(8);
-  const a = v128.or(f32x4.eq(v128.load(state, 32), zero), f32x4.gt(v128.load(state, 64), limit));
-  const b = v128.or(f32x4.eq(v128.load(state, 48), zero), f32x4.gt(v128.load(state, 80), limit));
+  const a = v128.or(fresh(v128.load(state, 32)), outgrown(v128.load(state, 64)));
+  const b = v128.or(fresh(v128.load(state, 48)), outgrown(v128.load(state, 80)));
   if (v128.any_true(v128.or(a, b))) maximum(sp, n, state);
 }
 
@@ -47,9 +60,8 @@ export function rescan(sp: usize, n: i32, state: usize): void {
 // @ts-ignore: decorator
 @inline
 function moves(t: v128, l: v128): v128 {
-  const limit = f32x4.splat(8);
-  const fresh = v128.and(f32x4.eq(l, f32x4.splat(0)), f32x4.gt(t, f32x4.splat(-Infinity)));
-  return v128.or(f32x4.gt(t, limit), v128.and(fresh, f32x4.lt(t, f32x4.neg(limit))));
+  const far = v128.and(f32x4.gt(t, f32x4.splat(-Infinity)), f32x4.lt(t, f32x4.splat(-8)));
+  return v128.or(outgrown(t), v128.and(fresh(l), far));
 }
 
 /** m += t in the lanes that move: rescales l and O^T, shifts the scores of the tile. */

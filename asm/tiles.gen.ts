@@ -639,6 +639,23 @@ export function queryTile1(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize
   }
 }
 
+// @ts-ignore: decorator
+@inline
+export function exp2v(x0: v128, lo: v128, mg: v128, k5: v128, k4: v128, k3: v128, k2: v128, k1: v128, k0: v128): v128 {
+  let r0: v128, p0: v128;
+    x0 = f32x4.pmax(x0, lo);
+    r0 = f32x4.add(x0, mg);
+    p0 = f32x4.sub(r0, mg);
+    x0 = f32x4.sub(x0, p0);
+    p0 = madd(x0, k5, k4);
+    p0 = madd(p0, x0, k3);
+    p0 = madd(p0, x0, k2);
+    p0 = madd(p0, x0, k1);
+    p0 = madd(p0, x0, k0);
+    p0 = f32x4.mul(p0, i32x4.shl(r0, 23));
+  return p0;
+}
+
 export function exponentialTile(sp: usize, n: i32, sum: usize): void {
   const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3), k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
   let x0: v128, r0: v128, p0: v128, x1: v128, r1: v128, p1: v128, x2: v128, r2: v128, p2: v128, x3: v128, r3: v128, p3: v128;

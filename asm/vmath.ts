@@ -46,38 +46,11 @@ const EXP2_TABLE = memory.data<f32>([
   1.000000072, 1.000000072, 1.000000072, 1.000000072,
 ], 16);
 
-/** The i-th of the eight constants that `exp2v` takes. */
+/** The i-th of the eight constants of 2^x (EXP2_STEPS in tools/tiles.ts). */
 // @ts-ignore: decorator
 @inline
 export function exp2Constant(i: i32): v128 {
   return v128.load(EXP2_TABLE + (<usize>i << 4));
-}
-
-/**
- * 2^x for x below about 127, exactly 0 from -127 down, NaN for NaN (so pmax has x first: its second
- * operand wins only when it compares greater). n + 127 sits in the low bits of r.
- */
-// @ts-ignore: decorator
-@inline
-export function exp2v(x: v128, lo: v128, magic: v128, k5: v128, k4: v128, k3: v128, k2: v128, k1: v128, k0: v128): v128 {
-  x = f32x4.pmax(x, lo);
-  const r = f32x4.add(x, magic);
-  x = f32x4.sub(x, f32x4.sub(r, magic));
-  let p = madd(x, k5, k4);
-  p = madd(p, x, k3);
-  p = madd(p, x, k2);
-  p = madd(p, x, k1);
-  p = madd(p, x, k0);
-  return f32x4.mul(p, i32x4.shl(r, 23));
-}
-
-/** 2^x of one number by the same polynomial. */
-export function exp2s(x: f32): f32 {
-  return f32x4.extract_lane(
-    exp2v(f32x4.splat(x), exp2Constant(0), exp2Constant(1), exp2Constant(2), exp2Constant(3),
-      exp2Constant(4), exp2Constant(5), exp2Constant(6), exp2Constant(7)),
-    0,
-  );
 }
 
 // ln2^k / k! for k = 7 .. 1: the Taylor series of 2^f - 1, whose error on |f| <= 1/2 is 2e-9.

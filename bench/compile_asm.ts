@@ -6,13 +6,11 @@
 
 import asc from "assemblyscript/asc";
 import { readFile } from "node:fs/promises";
+import { PASSES } from "../tools/passes.ts";
 
-/**
- * `-O3` costs these kernels almost half their speed: its SSA passes undo the register choice that
- * the text makes. These two passes only give locals back. Same flags as the product's build.
- */
+/** Like the product's build (tools/build.ts), which says why not `-O3`. */
 const FLAGS = [
-  ..."-O0 --runPasses coalesce-locals,vacuum --noAssert --runtime stub --importMemory".split(" "),
+  ...`-O0 --runPasses ${PASSES} --noAssert --runtime stub --importMemory`.split(" "),
   ..."--use abort= --enable simd,relaxed-simd,bulk-memory".split(" "),
 ];
 

@@ -4,6 +4,7 @@
 import asc from "assemblyscript/asc";
 import { readFileSync, writeFileSync } from "node:fs";
 import { unrelax } from "../src/wasm/unrelax.ts";
+import { PASSES } from "./passes.ts";
 import { tilesSource } from "./tiles.ts";
 
 const root = new URL("..", import.meta.url);
@@ -26,14 +27,6 @@ function put(path: string, text: string): void {
     console.log(`wrote ${path}`);
   }
 }
-
-// Only passes that leave values in the locals that V8 turns into registers: coalesce-locals and vacuum
-// would do for speed, the others make the module 10 % smaller.
-const PASSES = [
-  ...["precompute", "optimize-instructions", "coalesce-locals", "vacuum", "reorder-locals"],
-  ...["remove-unused-brs", "merge-blocks", "remove-unused-names", "remove-unused-module-elements"],
-  "dce",
-].join();
 
 /**
  * Compiles asm/main.ts. asc's own -O3 halves the speed of the register tiles (28 against 49 GFLOP/s):

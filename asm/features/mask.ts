@@ -55,13 +55,13 @@ export function maskAny(rows: usize, lanes: i32, key: i32, end: i32): bool {
 
 // @ts-ignore: decorator
 @inline
-export const HIDDEN: u32 = 0;
+const HIDDEN: u32 = 0;
 // @ts-ignore: decorator
 @inline
 const MIXED: u32 = 1;
 // @ts-ignore: decorator
 @inline
-export const WHOLE: u32 = 2;
+const WHOLE: u32 = 2;
 
 /** Sums up n rows of `keys` mask bytes, `pitch` apart: dst[panel of 8 rows][16 keys]. For the host. */
 export function maskBlocks(rows: usize, pitch: usize, n: i32, keys: i32, dst: usize): void {
@@ -110,4 +110,10 @@ export function firstShown(row: usize, key: i32, end: i32): i32 {
 export function firstHidden(row: usize, key: i32, end: i32): i32 {
   while (key < end && load<u8>(row + <usize>(key >> 4)) != HIDDEN) key = (key & ~15) + 16;
   return min(key, end);
+}
+
+/** One past the last key in [key, end) whose block of 16 shows anything. */
+export function endShown(row: usize, key: i32, end: i32): i32 {
+  while (key < end && load<u8>(row + <usize>((end - 1) >> 4)) == HIDDEN) end = (end - 1) & ~15;
+  return end;
 }
