@@ -22,6 +22,11 @@ export interface GpuWork {
  */
 const SHORTEST_MS = { hardware: 5, software: 60, wall: 200 };
 const MOST_LAUNCHES = 2000;
+/**
+ * Work before each timed pass, in the same command buffer. A card that idles lowers its clock, and it idles 11 ms
+ * for each promise that Deno awaits: passes of 5 ms without it were up to four times too slow on an H200.
+ */
+const SPIN_MS = { hardware: 30, software: 0 };
 const DEFAULTS: Required<RaceOptions> = { samples: 11, budgetMs: 6000, warmUpMs: 250 };
 
 export class GpuClock {
@@ -30,6 +35,7 @@ export class GpuClock {
   readonly shortestMs: number;
   readonly #queries?: GPUQuerySet;
   readonly #resolved?: GPUBuffer;
+  readonly #spinner?: Spinner;
   #emptyMs?: number;
 
   constructor(device: GPUDevice, software: boolean) {
@@ -40,6 +46,8 @@ export class GpuClock {
     this.#queries = device.createQuerySet({ type: "timestamp", count: 2 });
     const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
     this.#resolved = device.createBuffer({ size: 16, usage });
+    const spinMs = SPIN_MS[kindOf(software)];
+    if (spinMs > 0) this.#spinner = new Spinner(device, spinMs);
   }
 
   /** Milliseconds of one launch, averaged over so many in one pass. */
@@ -61,6 +69,7 @@ export class GpuClock {
   async #byTimestamps(work: GpuWork, launches: number): Promise<number> {
     const querySet = this.#queries!, resolved = this.#resolved!;
     const encoder = this.device.createCommandEncoder();
+    this.#spinner?.record(encoder);
     const pass = encoder.beginComputePass({
       timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
     });
@@ -96,6 +105,41 @@ export class GpuClock {
     const times: number[] = [];
     for (let i = 0; i < 9; i++) times.push(await this.#byWall(undefined, 0));
     return this.#emptyMs = summarize("empty", times).medianMs;
+  }
+}
+
+/** Keeps the device busy, and its clock up, for about so long. */
+class Spinner {
+  /** Multiply-adds of a chain, four clocks each at 2 GHz. */
+  static readonly #TURNS_A_MS = 5e5;
+  readonly #pipeline: GPUComputePipeline;
+  readonly #group: GPUBindGroup;
+
+  constructor(device: GPUDevice, ms: number) {
+    const code = `
+@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  var x = f32(id.x);
+  for (var turn = 0u; turn < ${Math.round(ms * Spinner.#TURNS_A_MS / 16)}u; turn++) {
+    ${Array(16).fill("x = fma(x, 0.999, 0.001);").join("\n    ")}
+  }
+  if (x == 12345.0) { out[0] = x; } // never, but only the device could know
+}`;
+    const module = device.createShaderModule({ code });
+    this.#pipeline = device.createComputePipeline({ layout: "auto", compute: { module } });
+    const buffer = device.createBuffer({ size: 4, usage: GPUBufferUsage.STORAGE });
+    const layout = this.#pipeline.getBindGroupLayout(0);
+    const entries = [{ binding: 0, resource: { buffer } }];
+    this.#group = device.createBindGroup({ layout, entries });
+  }
+
+  record(encoder: GPUCommandEncoder): void {
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(this.#pipeline);
+    pass.setBindGroup(0, this.#group);
+    pass.dispatchWorkgroups(128);
+    pass.end();
   }
 }
 
