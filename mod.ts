@@ -22,26 +22,31 @@ export {
   attentionSync,
   mergeAttention,
 } from "./src/attention.ts";
-export type { AbortSignalLike } from "./src/abort.ts";
-export type { MemoryUse } from "./src/backend.ts";
+export type { AbortSignalLike, MemoryUse } from "./src/backend.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./src/dtype.ts";
-export { Engine } from "./src/engine.ts";
+export { type Abortable, Engine } from "./src/engine.ts";
 export { createEngine } from "./src/engines.ts";
 export type { BackendName, EngineOptions } from "./src/engine_options.ts";
 export type { ExplainedStep, Explanation } from "./src/explain.ts";
 export { DeviceLostError, UnsupportedError } from "./src/errors.ts";
-export type { MergeOptions } from "./src/merge.ts";
 export type {
   AttentionBackwardOptions,
-  AttentionGradients,
   AttentionOptions,
+  MergeOptions,
+  RunChoice,
+} from "./src/options.ts";
+export type {
+  AttentionGradients,
   AttentionResult,
+  BackwardCallOptions,
+  CallOptions,
   Causal,
   Layout,
   SavedForBackward,
   Window,
-} from "./src/options.ts";
-export type { KernelName } from "./src/plan/plan.ts";
+} from "./src/call_options.ts";
+export type { MergeCallOptions } from "./src/merge.ts";
+export type { KernelName } from "./src/plan/kernel.ts";
 export type { Tile } from "./src/plan/tiles_wasm.ts";
 export type { Cost } from "./src/plan/cost.ts";
 export type { Estimates } from "./src/plan/crossover.ts";

@@ -2,14 +2,8 @@
 import { Engine } from "./engine.ts";
 import { defaultEngine } from "./engines.ts";
 import { Complaint, show } from "./errors.ts";
-import type { MergeOptions } from "./merge.ts";
-import type {
-  AttentionBackwardOptions,
-  AttentionGradients,
-  AttentionOptions,
-  AttentionResult,
-  SavedForBackward,
-} from "./options.ts";
+import type { AttentionGradients, AttentionResult, SavedForBackward } from "./call_options.ts";
+import type { AttentionBackwardOptions, AttentionOptions, MergeOptions } from "./options.ts";
 import type { AnyTensor, ResultOf } from "./tensor.ts";
 
 /** The engine of a call. */

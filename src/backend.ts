@@ -1,6 +1,5 @@
 // What an engine asks of a backend. A backend plans and runs problems; which one runs a call, and every
 // error about arguments, is the business of those who call it.
-import type { AbortSignalLike } from "./abort.ts";
 import type { DType, TensorData } from "./dtype.ts";
 import type { Explanation } from "./explain.ts";
 import type { MergePart, MergeShape } from "./merge.ts";
@@ -8,6 +7,12 @@ import type { OperandName, View } from "./operand.ts";
 import type { AttentionProblem, Views } from "./problem.ts";
 import type { Target } from "./target.ts";
 import type { HostTensor, Tensor } from "./tensor.ts";
+
+/** What is used of an `AbortSignal`: not every type library has the class. */
+export interface AbortSignalLike {
+  /** Throws the reason once the signal is aborted. */
+  throwIfAborted(): void;
+}
 
 /** Bytes of memory, as `engine.memory` reports them. */
 export interface MemoryUse {

@@ -1,6 +1,6 @@
 // Engines: a backend, chosen once with a reason, and the calls that run on it.
-import type { AbortSignalLike } from "./abort.ts";
 import {
+  type AbortSignalLike,
   type Backend,
   type BackendResult,
   callName,
@@ -8,32 +8,34 @@ import {
   type MemoryUse,
 } from "./backend.ts";
 import type { DType, TensorData } from "./dtype.ts";
-import {
-  checkEngineOptions,
-  type EngineOptions,
-  wasmReason,
-  wasmSettings,
-} from "./engine_options.ts";
+import { checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import { Complaint, DeviceLostError, show, UnsupportedError } from "./errors.ts";
 import type { Explanation } from "./explain.ts";
 import type { GpuSource } from "./gpu_host.ts";
-import { describeMerge, type MergeOptions } from "./merge.ts";
+import { describeMerge, type MergeCallOptions } from "./merge.ts";
 import { checkDType, count, type View } from "./operand.ts";
 import type {
-  AttentionBackwardOptions,
   AttentionGradients,
-  AttentionOptions,
   AttentionResult,
+  BackwardCallOptions,
+  CallOptions,
   SavedForBackward,
-} from "./options.ts";
+} from "./call_options.ts";
 import { type Estimates, wasmMs } from "./plan/crossover.ts";
 import { type AttentionProblem, describeBackward, describeForward, type Views } from "./problem.ts";
 import type { Target } from "./target.ts";
 import type { AnyTensor, ResultOf, Tensor } from "./tensor.ts";
-import { WasmBackend, type WasmSettings } from "./wasm/backend.ts";
+import { WasmBackend } from "./wasm/backend.ts";
+import { wasmReason, type WasmSettings, wasmSettings } from "./wasm/settings.ts";
 import type { GpuComputePass, GpuDeviceLike } from "./webgpu/api.ts";
 import type { WebGpuBackend } from "./webgpu/backend.ts";
 import type { GpuTensor } from "./webgpu/tensors.ts";
+
+/** What a method of an engine takes beside the options of a call: the engine is known already. */
+export interface Abortable {
+  /** Stops the call between pieces of work; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignalLike;
+}
 
 /** Milliseconds of a call on the CPU from which looking for a GPU, 30 to 100 ms once, is worth it. */
 const LOOK_MS = 25;
@@ -124,6 +126,15 @@ export class Engine {
 
   #alive(action: string): void {
     if (this.#disposed) throw disposedError(action);
+  }
+
+  /** The options of a method: `engine` may only be this one, which is what `attention()` passes on. */
+  #own<O extends object>(options: O, action: string): O {
+    const { engine = this } = (options ?? {}) as { engine?: unknown };
+    if (engine === this) return options;
+    throw new Complaint(action).type(
+      `options has the engine ${show(engine)} but this method runs on its own: leave it out`,
+    );
   }
 
   /**
@@ -259,9 +270,9 @@ export class Engine {
     q: T,
     k: AnyTensor,
     v: AnyTensor,
-    options: AttentionOptions = {},
+    options: CallOptions & Abortable = {},
   ): Promise<AttentionResult<ResultOf<T>>> {
-    const { problem, views } = describeForward(q, k, v, options);
+    const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
     return await this.#run(problem, views, options.signal);
   }
 
@@ -270,10 +281,10 @@ export class Engine {
     q: T,
     k: AnyTensor,
     v: AnyTensor,
-    options: AttentionOptions = {},
+    options: CallOptions & Abortable = {},
   ): AttentionResult<ResultOf<T>> {
     options.signal?.throwIfAborted();
-    const { problem, views } = describeForward(q, k, v, options);
+    const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
     return collect(this.#runSync(problem, views));
   }
 
@@ -281,9 +292,13 @@ export class Engine {
   async attentionBackward<Q extends AnyTensor, K extends AnyTensor, V extends AnyTensor>(
     dOut: AnyTensor,
     saved: SavedForBackward<Q, K, V>,
-    options: AttentionBackwardOptions = {},
+    options: BackwardCallOptions & Abortable = {},
   ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
-    const { problem, views } = describeBackward(dOut, saved, options);
+    const { problem, views } = describeBackward(
+      dOut,
+      saved,
+      this.#own(options, "attentionBackward"),
+    );
     return await this.#run(problem, views, options.signal);
   }
 
@@ -291,20 +306,24 @@ export class Engine {
   attentionBackwardSync<Q extends AnyTensor, K extends AnyTensor, V extends AnyTensor>(
     dOut: AnyTensor,
     saved: SavedForBackward<Q, K, V>,
-    options: AttentionBackwardOptions = {},
+    options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
     options.signal?.throwIfAborted();
-    const { problem, views } = describeBackward(dOut, saved, options);
+    const { problem, views } = describeBackward(
+      dOut,
+      saved,
+      this.#own(options, "attentionBackward"),
+    );
     return collect(this.#runSync(problem, views));
   }
 
   /** `mergeAttention` on this engine. */
   mergeAttention<T extends AnyTensor>(
     parts: readonly { readonly out: T; readonly lse: AnyTensor }[],
-    options: MergeOptions = {},
+    options: MergeCallOptions = {},
   ): AttentionResult<ResultOf<T>> {
     this.#alive("mergeAttention");
-    const merge = describeMerge(parts, options);
+    const merge = describeMerge(parts, this.#own(options, "mergeAttention"));
     const views = merge.parts.flatMap(({ out, lse }) => [out, lse]);
     const backend = this.#owner(views, "mergeAttention") ?? this.#wasm;
     return collect(backend.merge(merge.parts, merge.shape));
@@ -338,9 +357,9 @@ export class Engine {
     q: AnyTensor,
     k: AnyTensor,
     v: AnyTensor,
-    options: AttentionOptions = {},
+    options: CallOptions & Abortable = {},
   ): AttentionResult<Tensor> {
-    const { problem, views } = describeForward(q, k, v, options);
+    const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
     return this.#encode(pass, problem, views);
   }
 
@@ -349,9 +368,13 @@ export class Engine {
     pass: object,
     dOut: AnyTensor,
     saved: SavedForBackward,
-    options: AttentionBackwardOptions = {},
+    options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<Tensor, Tensor, Tensor> {
-    const { problem, views } = describeBackward(dOut, saved, options);
+    const { problem, views } = describeBackward(
+      dOut,
+      saved,
+      this.#own(options, "attentionBackward"),
+    );
     return this.#encode(pass, problem, views);
   }
 
@@ -367,8 +390,13 @@ export class Engine {
   }
 
   /** How `attention` with these arguments would run, as data; nothing is computed. */
-  explain(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: AttentionOptions = {}): Explanation {
-    const { problem, views } = describeForward(q, k, v, options);
+  explain(
+    q: AnyTensor,
+    k: AnyTensor,
+    v: AnyTensor,
+    options: CallOptions & Abortable = {},
+  ): Explanation {
+    const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
     this.#alive("attention");
     const { backend, reason } = this.#route(problem, views);
     return { ...backend.explain(problem, reason), estimates: this.#estimates(problem) };

@@ -1,11 +1,7 @@
-// Options of engines: what they are, checking them, and what they mean for the CPU.
-import { Complaint, show, UnsupportedError } from "./errors.ts";
-import type { WasmTarget } from "./target.ts";
+// Options of engines: what they are, and checking them.
+import { Complaint, show } from "./errors.ts";
 import type { GpuDeviceLike } from "./webgpu/api.ts";
-import type { WasmSettings } from "./wasm/backend.ts";
 import type { SimdLevel } from "./wasm/kernel_bytes.ts";
-import { canShare, detectSimd } from "./wasm/module.ts";
-import { canThread } from "./wasm/threads.ts";
 
 /** Which backends an engine may use. */
 export type BackendName = "auto" | "webgpu" | "wasm";
@@ -28,22 +24,6 @@ export interface EngineOptions {
   readonly debug?: boolean;
   /** Force the plain build even where relaxed SIMD exists: the same rounding on every machine. */
   readonly simd?: SimdLevel;
-}
-
-/** Threads to use when nobody says: one for each core, where they can share memory. */
-function defaultThreads(): number {
-  const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
-  let cores = navigator?.hardwareConcurrency;
-  if (cores === undefined) { // Node 20
-    const { process } = globalThis as {
-      process?: { getBuiltinModule?: (name: string) => unknown };
-    };
-    const os = process?.getBuiltinModule?.("node:os") as
-      | { availableParallelism(): number }
-      | undefined;
-    cores = os?.availableParallelism() ?? 1;
-  }
-  return Math.max(1, Math.min(64, cores));
 }
 
 /** Throws unless the options make sense and exist. */
@@ -109,34 +89,4 @@ function checkDevice(
   if (backend === "wasm") {
     throw complaint.type(`device was given but backend is "wasm": use "webgpu" or "auto"`);
   }
-}
-
-/** How the WASM backend is made on this host. Throws where the options need what it lacks. */
-export function wasmSettings(options: EngineOptions): WasmSettings {
-  const found = detectSimd();
-  if (options.simd === "relaxed" && found === "plain") {
-    throw new UnsupportedError("relaxed SIMD", "wasm", `leave simd out or pass "plain"`);
-  }
-  // a module that was compiled elsewhere imports unshared memory
-  const possible = options.wasmModule === undefined && canShare() && canThread();
-  const threads = possible ? options.threads ?? defaultThreads() : 1;
-  return {
-    level: options.simd === "plain" ? "plain" : found,
-    threads,
-    shared: threads > 1,
-    memoryBudget: options.memoryBudget ?? 2 ** 32,
-    module: options.wasmModule as WebAssembly.Module | undefined,
-  };
-}
-
-/** What an engine says of its WASM backend: what it is, and `why` it computes. */
-export function wasmReason(options: EngineOptions, target: WasmTarget, why?: string): string {
-  const { threads, relaxedSimd } = target;
-  const alone = threads === 1 && (options.threads ?? defaultThreads()) > 1;
-  const cause = options.wasmModule
-    ? "wasmModule was given"
-    : "this host cannot share memory with workers";
-  return `WASM with ${relaxedSimd ? "relaxed" : "plain"} SIMD, ` +
-    `${threads} thread${threads === 1 ? "" : "s"}${alone ? `, ${cause}` : ""} ` +
-    `(${why ?? (options.backend === "wasm" ? "asked for" : "no GPU was looked for")})`;
 }

@@ -1,8 +1,7 @@
-// explain(): a plan, told as data.
+// explain(): what a backend says of its plan.
 import type { Cost } from "./plan/cost.ts";
 import type { Estimates } from "./plan/crossover.ts";
-import type { KernelName, Plan } from "./plan/plan.ts";
-import type { AttentionProblem } from "./problem.ts";
+import type { KernelName } from "./plan/kernel.ts";
 import type { Tile } from "./plan/tiles_wasm.ts";
 
 /** One step of a plan: a kernel and its pieces of work. */
@@ -45,44 +44,4 @@ export interface Explanation {
   readonly memoryBytes: number;
   /** What an N x N score matrix would take, in bytes. */
   readonly matrixBytes: number;
-}
-
-/** Bytes of the partial results of a window: a row of out or dq, and lse, for each part. */
-function partialBytes({ kernel, windows }: Plan, problem: AttentionProblem): number {
-  const { queryHeads, kvHeads, headDim, valueDim } = problem;
-  const rowBytes = ((kernel === "backward" ? headDim : valueDim) + 1) * 4;
-  return windows.reduce((most, w) => {
-    const parts = 1 + w.items.reduce((last, { slot }) => Math.max(last, slot), -1);
-    const heads = (w.kvHeadEnd - w.kvHeadBegin) * (queryHeads / kvHeads);
-    const rows = (w.batchEnd - w.batchBegin) * heads * (w.rowEnd - w.rowBegin);
-    return Math.max(most, parts * rows * rowBytes);
-  }, 0);
-}
-
-/** Tells a plan. */
-export function explainPlan(
-  plan: Plan,
-  problem: AttentionProblem,
-  reason: string,
-  scratchBytes: number,
-): Explanation {
-  const { kernel, tile, threads, parts, windows, cost } = plan;
-  const items = windows.reduce((sum, window) => sum + window.items.length, 0);
-  const joins = windows.reduce((sum, window) => sum + window.joins.length, 0);
-  const join = kernel === "backward" ? "sum of dq" : "merge";
-  return {
-    backend: "wasm",
-    reason,
-    kernel,
-    tile,
-    threads,
-    parts,
-    steps: [{ kernel, items }, ...(joins > 0 ? [{ kernel: join, items: joins } as const] : [])],
-    items,
-    windows: windows.length,
-    cost,
-    scratchBytes,
-    memoryBytes: scratchBytes * threads + partialBytes(plan, problem),
-    matrixBytes: cost.pairs * 4,
-  };
 }

@@ -1,16 +1,13 @@
 // Merging: partial results over disjoint keys, checked.
-import type { Engine } from "./engine.ts";
 import { Complaint, show } from "./errors.ts";
 import { type View, viewHeads, viewRows } from "./operand.ts";
-import type { Layout } from "./options.ts";
+import type { Layout } from "./call_options.ts";
 import type { AnyTensor } from "./tensor.ts";
 
-/** Options of `mergeAttention`. */
-export interface MergeOptions {
+/** What a merge needs beside its parts. */
+export interface MergeCallOptions {
   /** Order of the axes of the parts. Default `"bshd"`. */
   readonly layout?: Layout;
-  /** An engine other than the default one; needed when parts are resident on it. */
-  readonly engine?: Engine;
 }
 
 /** One partial result. */
@@ -31,7 +28,7 @@ export interface MergeShape {
 /** Checks a merge. */
 export function describeMerge(
   parts: readonly { readonly out: AnyTensor; readonly lse: AnyTensor }[],
-  options: MergeOptions,
+  options: MergeCallOptions,
 ): { parts: MergePart[]; shape: MergeShape } {
   const complaint = new Complaint("mergeAttention");
   if (!Array.isArray(parts)) {

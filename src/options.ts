@@ -1,28 +1,15 @@
-// Options and results of the public calls.
-import type { AbortSignalLike } from "./abort.ts";
+// Options of the public calls: what is asked (call_options.ts), and how and where it runs.
+import type { AbortSignalLike } from "./backend.ts";
+import type { BackwardCallOptions, CallOptions } from "./call_options.ts";
 import type { Engine } from "./engine.ts";
-import type { AnyTensor, HostTensor, MaskTensor } from "./tensor.ts";
+import type { MergeCallOptions } from "./merge.ts";
 
-/** Order of the axes: `"bshd"` is [batch, length, heads, dim], `"bhsd"` is [batch, heads, length, dim]. */
-export type Layout = "bshd" | "bhsd";
-
-/**
- * Which keys a query may see, with `o = lengthK - lengthQ`: `true` and `"bottom-right"` mean
- * `j <= i + o`, `"top-left"` means `j <= i`, `{ offset: n }` means `j <= i + n` (a number, or one for
- * each batch element).
- */
-export type Causal =
-  | boolean
-  | "bottom-right"
-  | "top-left"
-  | { readonly offset: number | Int32Array };
-
-/** `i + o - left <= j <= i + o + right`; a side that is missing is unbounded. */
-export interface Window {
-  /** Keys to the left of the diagonal. */
-  readonly left?: number;
-  /** Keys to the right of the diagonal. */
-  readonly right?: number;
+/** How a call runs, whatever it computes. */
+export interface RunChoice {
+  /** An engine other than the default one. */
+  readonly engine?: Engine;
+  /** Stops the call between pieces of work; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignalLike;
 }
 
 /**
@@ -38,73 +25,13 @@ export interface Window {
  * await attention(q, q, q, options);
  * ```
  */
-export interface AttentionOptions {
-  /** Order of the axes of q, k, v and of the results. Default `"bshd"`. */
-  readonly layout?: Layout;
-  /** Factor of the scores. Default `1 / sqrt(headDim)`. */
-  readonly softmaxScale?: number;
-  /** `s = softcap * tanh(s / softcap)`, first thing after the scale (FlashAttention-2, ONNX). */
-  readonly softcap?: number;
-  /** Additive, broadcastable to [batch, queryHeads, lengthQ, lengthK]; minus infinity masks. */
-  readonly bias?: AnyTensor;
-  /** Boolean, broadcastable likewise; 1 = may attend. */
-  readonly mask?: MaskTensor;
-  /** Causal masking. Default `false`. */
-  readonly causal?: Causal;
-  /** Sliding window around the (causal) diagonal. */
-  readonly window?: Window;
-  /** Only the first n keys of each sequence are real, [batch]; the diagonal then ends at n. */
-  readonly keyLengths?: Int32Array;
-  /** An engine other than the default one. */
-  readonly engine?: Engine;
-  /** Stops the call between pieces of work; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignalLike;
-}
+export interface AttentionOptions extends CallOptions, RunChoice {}
 
 /** Options of `attentionBackward`: those of the forward call, and a gradient of lse. */
-export interface AttentionBackwardOptions extends AttentionOptions {
-  /** Gradient of the loss with respect to lse, [batch, queryHeads, lengthQ], where lse was used too. */
-  readonly dLse?: AnyTensor;
-}
+export interface AttentionBackwardOptions extends BackwardCallOptions, RunChoice {}
 
-/** What `attention` returns. Tensors live where q lives. */
-export interface AttentionResult<T = HostTensor> {
-  /** Like q with valueDim for headDim, and q's storage type. */
-  readonly out: T;
-  /** Natural logarithm of the softmax denominator, f32 [batch, queryHeads, lengthQ]. */
-  readonly lse: T;
-  /** Set when the GPU was lost during the call: where it was computed again. */
-  readonly recovered?: "webgpu" | "wasm";
-}
-
-/** What `attentionBackward` needs of the forward call: its inputs and its results. */
-export interface SavedForBackward<
-  Q extends AnyTensor = AnyTensor,
-  K extends AnyTensor = AnyTensor,
-  V extends AnyTensor = AnyTensor,
-> {
-  /** Queries. */
-  readonly q: Q;
-  /** Keys. */
-  readonly k: K;
-  /** Values. */
-  readonly v: V;
-  /** The result `out`. */
-  readonly out: AnyTensor;
-  /** The result `lse`. */
-  readonly lse: AnyTensor;
-}
-
-/** What `attentionBackward` returns: each gradient has its operand's shape and type, and lives beside it. */
-export interface AttentionGradients<Q = HostTensor, K = HostTensor, V = HostTensor> {
-  /** Gradient of q. */
-  readonly dq: Q;
-  /** Gradient of k. */
-  readonly dk: K;
-  /** Gradient of v. */
-  readonly dv: V;
-  /** Gradient of `bias`, when the call had one: summed over the axes that it broadcasts. */
-  readonly dBias?: AnyTensor;
-  /** Set when the GPU was lost during the call: where it was computed again. */
-  readonly recovered?: "webgpu" | "wasm";
+/** Options of `mergeAttention`. */
+export interface MergeOptions extends MergeCallOptions {
+  /** An engine other than the default one; needed when parts are resident on it. */
+  readonly engine?: Engine;
 }

@@ -11,7 +11,7 @@ import {
   viewRows,
   viewScores,
 } from "./operand.ts";
-import type { AttentionBackwardOptions, Layout, SavedForBackward } from "./options.ts";
+import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
 import type { AnyTensor } from "./tensor.ts";
 
 /** Which of the two passes a call runs. */
@@ -133,7 +133,7 @@ function refuseBytes(views: Views): void {
 function describe(
   pass: Pass,
   views: { q: View; k: View; v: View } & Views,
-  options: AttentionBackwardOptions,
+  options: BackwardCallOptions,
   layout: Layout,
   complaint: Complaint,
 ): { problem: AttentionProblem; views: Views } {
@@ -167,7 +167,7 @@ export function describeForward(
   q: AnyTensor,
   k: AnyTensor,
   v: AnyTensor,
-  options: AttentionBackwardOptions,
+  options: BackwardCallOptions,
 ): { problem: AttentionProblem; views: Views } {
   const complaint = new Complaint("attention");
   checkOptions(options, "forward", complaint);
@@ -189,7 +189,7 @@ export function describeForward(
 export function describeBackward(
   dOut: AnyTensor,
   saved: SavedForBackward,
-  options: AttentionBackwardOptions,
+  options: BackwardCallOptions,
 ): { problem: AttentionProblem; views: Views } {
   const complaint = new Complaint("attentionBackward");
   checkOptions(options, "backward", complaint);

@@ -2,7 +2,7 @@
 import { type DType, isFloat16Array, type TensorData } from "./dtype.ts";
 import type { MergePart, MergeShape } from "./merge.ts";
 import { count, type OperandName, type OperandSpec, rowMajor, type View } from "./operand.ts";
-import type { Layout } from "./options.ts";
+import type { Layout } from "./call_options.ts";
 import type { AttentionProblem, Views } from "./problem.ts";
 import type { AnyTensor, HostTensor } from "./tensor.ts";
 

@@ -1,6 +1,6 @@
 /** What structural masks let through, written from the contract and not from src/: for checks of schedules. */
 
-import type { Causal, Window } from "../src/options.ts";
+import type { Causal, Window } from "../src/call_options.ts";
 import type { AttentionProblem } from "../src/problem.ts";
 import { causalAllows, windowAllows } from "./reference/features.ts";
 

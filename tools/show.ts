@@ -2,7 +2,8 @@
 // and no tensor is made, so the longest sequences cost nothing.
 import { readFileSync } from "node:fs";
 import type { DType } from "../src/dtype.ts";
-import type { AttentionOptions, Causal, Layout, Window } from "../src/options.ts";
+import type { Causal, Layout, Window } from "../src/call_options.ts";
+import type { AttentionOptions } from "../src/options.ts";
 import type { OperandName, OperandSpec } from "../src/operand.ts";
 import { type Plan, planAttention, type StageWindow } from "../src/plan/plan.ts";
 import type { WorkItem } from "../src/plan/schedule.ts";

@@ -1,7 +1,7 @@
 // What a feature is: one record that validation, planning, kernels, tests and docs all read.
 import type { Flag, Task } from "../../asm/abi.ts";
 import type { Complaint } from "../errors.ts";
-import type { AttentionOptions } from "../options.ts";
+import type { CallOptions } from "../call_options.ts";
 
 /** Names of the features, in the order in which they apply. */
 export type FeatureName = "softcap" | "bias" | "mask" | "keyLengths" | "causal" | "window";
@@ -40,7 +40,7 @@ export interface Feature<P = unknown> {
   /** Where it comes from; for the docs. */
   readonly source: string;
   /** Undefined when off. Throws what `complaint` builds. */
-  parse(options: AttentionOptions, dims: Dims, complaint: Complaint): P | undefined;
+  parse(options: CallOptions, dims: Dims, complaint: Complaint): P | undefined;
   /** Narrows what sequence `index` may see: how a structural mask reaches the schedule. */
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
   /** The tensor it brings along, broadcast to [batch, queryHeads, lengthQ, lengthK]. */

@@ -1,7 +1,7 @@
 // The registry of features, in the order in which they apply. Key lengths come before causal and
 // window because they move the diagonal; causal before window because the window follows it.
 import type { Complaint } from "../errors.ts";
-import type { AttentionOptions } from "../options.ts";
+import type { CallOptions } from "../call_options.ts";
 import { bias } from "./bias.ts";
 import { causal } from "./causal.ts";
 import type { Dims, Feature, FeatureName, FeatureUse, SequenceSpan } from "./feature.ts";
@@ -30,7 +30,7 @@ export function feature(name: FeatureName): Feature {
 
 /** The features that `options` turn on, checked. */
 export function parseFeatures(
-  options: AttentionOptions,
+  options: CallOptions,
   dims: Dims,
   complaint: Complaint,
 ): FeatureUse[] {

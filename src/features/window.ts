@@ -1,5 +1,5 @@
 import { show } from "../errors.ts";
-import type { Window } from "../options.ts";
+import type { Window } from "../call_options.ts";
 import type { Feature } from "./feature.ts";
 
 /** Window: keys at most `left` before and `right` after the diagonal. */

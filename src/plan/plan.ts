@@ -3,6 +3,7 @@
 import type { AttentionProblem } from "../problem.ts";
 import type { WasmTarget } from "../target.ts";
 import { type Cost, problemCost } from "./cost.ts";
+import type { KernelName } from "./kernel.ts";
 import { type KeyCuts, windowItems, type WorkItem } from "./schedule.ts";
 import { keyParts } from "./splits.ts";
 import {
@@ -15,9 +16,6 @@ import {
 } from "./tiles_wasm.ts";
 import { cutKeys } from "./visible.ts";
 import { ITEM_FLOPS, type Span3, stageWindows } from "./windows.ts";
-
-/** Kernels that a plan may be built on. */
-export type KernelName = "forward" | "decode" | "backward";
 
 /** What is staged together, and the work on it. */
 export interface StageWindow extends Span3 {

@@ -13,7 +13,7 @@ import {
   keyTileItems,
   localSpans,
 } from "./items_webgpu.ts";
-import type { KernelName } from "./plan.ts";
+import type { KernelName } from "./kernel.ts";
 import {
   chooseTile,
   type ChosenTile,

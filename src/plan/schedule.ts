@@ -1,7 +1,7 @@
 // The schedule: which rows meet which keys, as data. Made once, read by every thread.
 import { Kernel } from "../../asm/abi.ts";
 import type { AttentionProblem } from "../problem.ts";
-import type { KernelName } from "./plan.ts";
+import type { KernelName } from "./kernel.ts";
 import type { Tile } from "./tiles_wasm.ts";
 import { visiblePairs } from "./visible.ts";
 import type { Span3 } from "./windows.ts";

@@ -1,7 +1,7 @@
 // Into how many key ranges a problem is cut so that every thread has work. Depends on the problem and
 // the number of threads only, so results keep their bits from run to run.
 import type { AttentionProblem } from "../problem.ts";
-import type { KernelName } from "./plan.ts";
+import type { KernelName } from "./kernel.ts";
 
 /** Keys below which a decode part is not worth its merge. */
 const DECODE_PART = 512;

@@ -4,7 +4,7 @@
 // where heads are interleaved in memory, the copying of single rows does not show.
 import { count, type OperandSpec } from "../operand.ts";
 import type { AttentionProblem } from "../problem.ts";
-import type { KernelName } from "./plan.ts";
+import type { KernelName } from "./kernel.ts";
 
 /** A box of (batch, kv head, query row). */
 export interface Span3 {

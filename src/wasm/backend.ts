@@ -7,8 +7,8 @@
 //
 // The flow is a generator that pauses where its caller may look around; see queue.ts.
 import { Control } from "../../asm/abi.ts";
-import type { AbortSignalLike } from "../abort.ts";
 import {
+  type AbortSignalLike,
   type Backend,
   callName,
   checkLive,
@@ -17,7 +17,7 @@ import {
   type RunOptions,
 } from "../backend.ts";
 import { bits, type DType, type TensorData } from "../dtype.ts";
-import { explainPlan, type Explanation } from "../explain.ts";
+import type { Explanation } from "../explain.ts";
 import type { MergePart, MergeShape } from "../merge.ts";
 import { type Plan, planAttention } from "../plan/plan.ts";
 import { wasmMs } from "../plan/crossover.ts";
@@ -26,24 +26,16 @@ import { resultSpecs } from "../results.ts";
 import type { WasmTarget } from "../target.ts";
 import type { Tensor } from "../tensor.ts";
 import { CONTROL_BYTE, LinearMemory } from "./memory.ts";
-import type { SimdLevel } from "./kernel_bytes.ts";
+import { explainPlan } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module.ts";
 import { mergeParts } from "./merge.ts";
 import { CallQueue, runThrough, type Steps } from "./queue.ts";
 import { disposeResults, makeResults, type ResultView } from "./results.ts";
 import { LocalRunner, MAX_OPEN_WINDOWS, PoolRunner, type Runner } from "./runner.ts";
+import type { WasmSettings } from "./settings.ts";
 import { type StagedWindow, Staging } from "./staging.ts";
 import { WasmTensor } from "./tensors.ts";
 import { ThreadPool } from "./threads.ts";
-
-/** How a backend is made. */
-export interface WasmSettings {
-  readonly level: SimdLevel;
-  readonly shared: boolean;
-  readonly threads: number;
-  readonly memoryBudget: number;
-  readonly module?: WebAssembly.Module;
-}
 
 /** Operations from which on workers are started: about 10 ms of one thread. */
 const START_FLOPS = 500e6;

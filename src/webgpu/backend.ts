@@ -1,6 +1,6 @@
 // The WebGPU backend: tensors in GPU buffers, plans as dispatches, one read-back a call.
-import type { AbortSignalLike } from "../abort.ts";
 import {
+  type AbortSignalLike,
   type Backend,
   type BackendResult,
   callName,

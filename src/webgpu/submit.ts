@@ -1,7 +1,7 @@
 // Recording steps into passes, and submitting them: parameters of all steps in one buffer, long work in several
 // submissions, so that watchdogs are kept quiet and a signal is heard in between.
 import { PARAMS_BYTES, writeParams } from "../../shaders/params.ts";
-import type { AbortSignalLike } from "../abort.ts";
+import type { AbortSignalLike } from "../backend.ts";
 import type { GpuBuffer, GpuComputePass, GpuDevice } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
 import type { Pipeline, Pipelines } from "./pipelines.ts";

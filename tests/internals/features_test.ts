@@ -51,10 +51,10 @@ Deno.test("each feature is on when its option is given, alone, and off by defaul
   assert.deepEqual(parse(Object.assign({}, ...Object.values(samples))), names);
 });
 
-Deno.test("each feature has a documented entry in AttentionOptions", () => {
-  const options = read("src/options.ts").match(/interface AttentionOptions \{([\s\S]*?)\n\}/)![1];
+Deno.test("each feature has a documented entry in CallOptions", () => {
+  const options = read("src/call_options.ts").match(/interface CallOptions \{([\s\S]*?)\n\}/)![1];
   for (const name of names) {
-    assert.match(options, new RegExp(`\\*/\\s+readonly ${name}\\?:`), `${name} in options.ts`);
+    assert.match(options, new RegExp(`\\*/\\s+readonly ${name}\\?:`), `${name} in call_options.ts`);
   }
 });
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Engine, type HostTensor, type Tensor, UnsupportedError } from "../../mod.ts";
 import type { Backend, BackendResult } from "../../src/backend.ts";
-import { explainPlan } from "../../src/explain.ts";
+import { explainPlan } from "../../src/wasm/explain.ts";
 import { planAttention } from "../../src/plan/plan.ts";
 import { hostResult, mergeSpecs, resultSpecs } from "../../src/results.ts";
 import { wasmTarget } from "../../tools/show.ts";
