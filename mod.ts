@@ -22,13 +22,13 @@ export {
   attentionSync,
   mergeAttention,
 } from "./src/attention.ts";
-export type { AbortSignalLike, MemoryUse } from "./src/backend.ts";
-export type { DType, Float16ArrayLike, TensorData } from "./src/dtype.ts";
-export { type Abortable, Engine } from "./src/engine.ts";
-export { createEngine } from "./src/engines.ts";
-export type { BackendName, EngineOptions } from "./src/engine_options.ts";
-export type { ExplainedStep, Explanation } from "./src/explain.ts";
-export { DeviceLostError, UnsupportedError } from "./src/errors.ts";
+export type { AbortSignalLike, MemoryUse } from "./src/backend/backend.ts";
+export type { DType, Float16ArrayLike, TensorData } from "./src/tensor/dtype.ts";
+export { type Abortable, Engine } from "./src/engine/engine.ts";
+export { createEngine } from "./src/engine/create_engine.ts";
+export type { BackendName, EngineOptions } from "./src/engine/engine_options.ts";
+export type { ExplainedStep, Explanation } from "./src/backend/explanation.ts";
+export { DeviceLostError, UnsupportedError } from "./src/tensor/errors.ts";
 export type {
   AttentionBackwardOptions,
   AttentionOptions,
@@ -44,13 +44,13 @@ export type {
   Layout,
   SavedForBackward,
   Window,
-} from "./src/call_options.ts";
-export type { MergeCallOptions } from "./src/merge.ts";
+} from "./src/problem/call_options.ts";
+export type { MergeCallOptions } from "./src/problem/merge.ts";
 export type { KernelName } from "./src/plan/kernel.ts";
-export type { Tile } from "./src/plan/tiles_wasm.ts";
+export type { Tile } from "./src/plan/wasm/tiles.ts";
 export type { Cost } from "./src/plan/cost.ts";
-export type { Estimates } from "./src/plan/crossover.ts";
-export type { Target, WasmTarget, WebGpuTarget } from "./src/target.ts";
-export type { AnyTensor, HostTensor, MaskTensor, ResultOf, Tensor } from "./src/tensor.ts";
-export type { SimdLevel } from "./src/wasm/kernel_bytes.ts";
-export type { GpuDeviceLike } from "./src/webgpu/api.ts";
+export type { Estimates } from "./src/plan/estimate.ts";
+export type { Target, WasmTarget, WebGpuTarget } from "./src/plan/target.ts";
+export type { AnyTensor, HostTensor, MaskTensor, ResultOf, Tensor } from "./src/tensor/tensor.ts";
+export type { SimdLevel } from "./src/wasm/module/kernel_bytes.ts";
+export type { GpuDeviceLike } from "./src/webgpu/device/api.ts";

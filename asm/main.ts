@@ -1,11 +1,11 @@
 // What the host calls: run one work item; how much scratch an item needs; conversions of storage types.
 import { Item, Kernel } from "./abi";
-import { backwardItem, backwardScratch } from "./backward";
-import { narrow, widen } from "./convert";
-import { decodeItem, decodeScratch } from "./decode";
+import { backwardItem, backwardScratch } from "./kernels/backward";
+import { narrow, widen } from "./micro/convert";
+import { decodeItem, decodeScratch } from "./kernels/decode";
 import { maskBlocks } from "./features/mask";
-import { forwardItem, forwardScratch } from "./forward";
-import { mergeItem, sumQueryGradientItem } from "./merge";
+import { forwardItem, forwardScratch } from "./kernels/forward";
+import { mergeItem, sumQueryGradientItem } from "./kernels/merge";
 
 export { backwardScratch, decodeScratch, forwardScratch, maskBlocks, narrow, widen };
 

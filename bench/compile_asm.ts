@@ -6,9 +6,9 @@
 
 import asc from "assemblyscript/asc";
 import { readFile } from "node:fs/promises";
-import { PASSES } from "../tools/passes.ts";
+import { PASSES } from "../tools/build/passes.ts";
 
-/** Like the product's build (tools/build.ts), which says why not `-O3`. */
+/** Like the product's build (tools/build/build.ts), which says why not `-O3`. */
 const FLAGS = [
   ...`-O0 --runPasses ${PASSES} --noAssert --runtime stub --importMemory`.split(" "),
   ..."--use abort= --enable simd,relaxed-simd,bulk-memory".split(" "),

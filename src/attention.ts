@@ -1,10 +1,14 @@
 // The public calls: check, plan, run on an engine.
-import { Engine } from "./engine.ts";
-import { defaultEngine } from "./engines.ts";
-import { Complaint, show } from "./errors.ts";
-import type { AttentionGradients, AttentionResult, SavedForBackward } from "./call_options.ts";
+import { Engine } from "./engine/engine.ts";
+import { defaultEngine } from "./engine/create_engine.ts";
+import { Complaint, show } from "./tensor/errors.ts";
+import type {
+  AttentionGradients,
+  AttentionResult,
+  SavedForBackward,
+} from "./problem/call_options.ts";
 import type { AttentionBackwardOptions, AttentionOptions, MergeOptions } from "./options.ts";
-import type { AnyTensor, ResultOf } from "./tensor.ts";
+import type { AnyTensor, ResultOf } from "./tensor/tensor.ts";
 
 /** The engine of a call. */
 function engineOf(options: { engine?: Engine } | undefined, action: string): Engine {

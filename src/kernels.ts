@@ -14,7 +14,7 @@
  *
  * @module
  */
-import { kernelBytes as bytesOf, type SimdLevel } from "./wasm/kernel_bytes.ts";
+import { kernelBytes as bytesOf, type SimdLevel } from "./wasm/module/kernel_bytes.ts";
 
 export type { SimdLevel };
 

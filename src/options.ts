@@ -1,8 +1,8 @@
 // Options of the public calls: what is asked (call_options.ts), and how and where it runs.
-import type { AbortSignalLike } from "./backend.ts";
-import type { BackwardCallOptions, CallOptions } from "./call_options.ts";
-import type { Engine } from "./engine.ts";
-import type { MergeCallOptions } from "./merge.ts";
+import type { AbortSignalLike } from "./backend/backend.ts";
+import type { BackwardCallOptions, CallOptions } from "./problem/call_options.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { MergeCallOptions } from "./problem/merge.ts";
 
 /** How a call runs, whatever it computes. */
 export interface RunChoice {

@@ -1,5 +1,5 @@
 /**
- * The three storage formats as numbers, written apart from `src/dtype.ts` so that a mistake there cannot hide
+ * The three storage formats as numbers, written apart from `src/tensor/dtype.ts` so that a mistake there cannot hide
  * behind the same mistake here.
  */
 

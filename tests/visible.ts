@@ -1,7 +1,7 @@
 /** What structural masks let through, written from the contract and not from src/: for checks of schedules. */
 
-import type { Causal, Window } from "../src/call_options.ts";
-import type { AttentionProblem } from "../src/problem.ts";
+import type { Causal, Window } from "../src/problem/call_options.ts";
+import type { AttentionProblem } from "../src/problem/problem.ts";
 import { causalAllows, windowAllows } from "./reference/features.ts";
 
 /** Whether structural masks let a query see a key: written from the contract, not from src/. */

@@ -1,6 +1,6 @@
 // Softcap: s = cap tanh(s / cap), the first thing after the scale (FlashAttention-2, ONNX Attention).
 // Scores are in base 2, so they carry a factor log2 e in and out.
-import { LOG2E, tanhv } from "../vmath";
+import { LOG2E, tanhv } from "../micro/vmath";
 
 /** Caps n scores of four lanes; with `factor` it stores the derivative 1 - tanh^2 there, same layout. */
 export function softcapTile(sp: usize, pitch: usize, n: i32, cap: f32, factor: usize): void {

@@ -2,8 +2,8 @@
 // export takes the address of its operands (256 KiB of ones), the head dimension and how often to
 // run, and returns the work of one run: floating-point operations, or vectors of four for softmax.
 
-import { gradientTile6x8, outputTile6, queryTile5, scoreTile6 } from "../../asm/tiles.gen";
-import { softmaxTile } from "../../asm/softmax";
+import { gradientTile6x8, outputTile6, queryTile5, scoreTile6 } from "../../asm/micro/tiles.gen";
+import { softmaxTile } from "../../asm/stages/softmax";
 
 const KIB: usize = 1024;
 /** Keys of a forward tile, queries and keys of a backward one: what the kernels use at D 64. */

@@ -1,5 +1,5 @@
 // bias: added to the score; minus infinity hides the pair.
-import { declare, elementReader, type StorageKind } from "../storage.ts";
+import { declare, elementReader, type StorageKind } from "../parts/storage.ts";
 
 /** Binds the bias; `bias_at(i)` is an element, `is_hole` tells minus infinity (no literal for it in WGSL). */
 export function biasReader(binding: number, kind: StorageKind): string {

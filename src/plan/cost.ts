@@ -1,5 +1,5 @@
 // What a problem costs, for planning, explain() and benchmarks.
-import type { AttentionProblem } from "../problem.ts";
+import type { AttentionProblem } from "../problem/problem.ts";
 import { visiblePairs } from "./visible.ts";
 
 /** Operations and bytes of a problem. */

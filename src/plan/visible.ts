@@ -1,5 +1,5 @@
 // Counting what a span lets through: the cost of work items, and where to cut keys into equal shares.
-import type { SequenceSpan } from "../features/feature.ts";
+import type { SequenceSpan } from "../problem/features/feature.ts";
 
 /** First visible key of a query, and one past the last; empty when not below it. */
 export function visibleKeys(span: SequenceSpan, i: number): [begin: number, end: number] {

@@ -15,27 +15,27 @@ import {
   disposedError,
   type MemoryUse,
   type RunOptions,
-} from "../backend.ts";
-import { bits, type DType, type TensorData } from "../dtype.ts";
-import type { Explanation } from "../explain.ts";
-import type { MergePart, MergeShape } from "../merge.ts";
-import { type Plan, planAttention } from "../plan/plan.ts";
-import { wasmMs } from "../plan/crossover.ts";
-import type { AttentionProblem, Views } from "../problem.ts";
-import { resultSpecs } from "../results.ts";
-import type { WasmTarget } from "../target.ts";
-import type { Tensor } from "../tensor.ts";
-import { CONTROL_BYTE, LinearMemory } from "./memory.ts";
+} from "../backend/backend.ts";
+import { bits, type DType, type TensorData } from "../tensor/dtype.ts";
+import type { Explanation } from "../backend/explanation.ts";
+import type { MergePart, MergeShape } from "../problem/merge.ts";
+import { type Plan, planAttention } from "../plan/wasm/plan.ts";
+import { wasmMs } from "../plan/estimate.ts";
+import type { AttentionProblem, Views } from "../problem/problem.ts";
+import { resultSpecs } from "../problem/results.ts";
+import type { WasmTarget } from "../plan/target.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { CONTROL_BYTE, LinearMemory } from "./memory/linear_memory.ts";
 import { explainPlan } from "./explain.ts";
-import { compileKernels, instantiateKernels, type KernelExports } from "./module.ts";
-import { mergeParts } from "./merge.ts";
-import { CallQueue, runThrough, type Steps } from "./queue.ts";
-import { disposeResults, makeResults, type ResultView } from "./results.ts";
-import { LocalRunner, MAX_OPEN_WINDOWS, PoolRunner, type Runner } from "./runner.ts";
+import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
+import { mergeParts } from "./run/merge.ts";
+import { CallQueue, runThrough, type Steps } from "./run/queue.ts";
+import { disposeResults, makeResults, type ResultView } from "./memory/results.ts";
+import { LocalRunner, MAX_OPEN_WINDOWS, PoolRunner, type Runner } from "./run/runner.ts";
 import type { WasmSettings } from "./settings.ts";
-import { type StagedWindow, Staging } from "./staging.ts";
-import { WasmTensor } from "./tensors.ts";
-import { ThreadPool } from "./threads.ts";
+import { type StagedWindow, Staging } from "./run/staging.ts";
+import { WasmTensor } from "./memory/tensors.ts";
+import { ThreadPool } from "./run/threads.ts";
 
 /** Operations from which on workers are started: about 10 ms of one thread. */
 const START_FLOPS = 500e6;

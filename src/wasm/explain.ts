@@ -1,7 +1,7 @@
 // explain() for a plan of the CPU.
-import type { Explanation } from "../explain.ts";
-import type { Plan } from "../plan/plan.ts";
-import type { AttentionProblem } from "../problem.ts";
+import type { Explanation } from "../backend/explanation.ts";
+import type { Plan } from "../plan/wasm/plan.ts";
+import type { AttentionProblem } from "../problem/problem.ts";
 
 /** Bytes of the partial results of a window: a row of out or dq, and lse, for each part. */
 function partialBytes({ kernel, windows }: Plan, problem: AttentionProblem): number {

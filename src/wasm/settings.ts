@@ -1,9 +1,9 @@
 // What the options of an engine mean for its CPU backend on this host.
-import { UnsupportedError } from "../errors.ts";
-import type { WasmTarget } from "../target.ts";
-import type { SimdLevel } from "./kernel_bytes.ts";
-import { canShare, detectSimd } from "./module.ts";
-import { canThread } from "./threads.ts";
+import { UnsupportedError } from "../tensor/errors.ts";
+import type { WasmTarget } from "../plan/target.ts";
+import type { SimdLevel } from "./module/kernel_bytes.ts";
+import { canShare, detectSimd } from "./module/module.ts";
+import { canThread } from "./run/threads.ts";
 
 /** How a backend is made. */
 export interface WasmSettings {

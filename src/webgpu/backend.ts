@@ -8,29 +8,29 @@ import {
   disposedError,
   type MemoryUse,
   type RunOptions,
-} from "../backend.ts";
-import { bits, BYTES, type DType, type TensorData } from "../dtype.ts";
-import { DeviceLostError } from "../errors.ts";
-import type { Explanation } from "../explain.ts";
-import type { MergePart, MergeShape } from "../merge.ts";
-import { count } from "../operand.ts";
-import { webGpuMs } from "../plan/crossover.ts";
-import { planWebGpu } from "../plan/plan_webgpu.ts";
-import type { AttentionProblem, Views } from "../problem.ts";
-import { hostResult, mergeSpecs, type ResultSpec, resultSpecs } from "../results.ts";
-import type { WebGpuTarget } from "../target.ts";
-import type { HostTensor, Tensor } from "../tensor.ts";
-import type { GpuBuffer, GpuComputePass } from "./api.ts";
-import { GpuCall } from "./call.ts";
-import type { OpenDevice } from "./device.ts";
+} from "../backend/backend.ts";
+import { bits, BYTES, type DType, type TensorData } from "../tensor/dtype.ts";
+import { DeviceLostError } from "../tensor/errors.ts";
+import type { Explanation } from "../backend/explanation.ts";
+import type { MergePart, MergeShape } from "../problem/merge.ts";
+import { count } from "../tensor/view.ts";
+import { webGpuMs } from "../plan/estimate.ts";
+import { planWebGpu } from "../plan/webgpu/plan.ts";
+import type { AttentionProblem, Views } from "../problem/problem.ts";
+import { hostResult, mergeSpecs, type ResultSpec, resultSpecs } from "../problem/results.ts";
+import type { WebGpuTarget } from "../plan/target.ts";
+import type { HostTensor, Tensor } from "../tensor/tensor.ts";
+import type { GpuBuffer, GpuComputePass } from "./device/api.ts";
+import { GpuCall } from "./dispatch/call.ts";
+import type { OpenDevice } from "./device/device.ts";
 import { explainGpu } from "./explain.ts";
-import { GpuMemory } from "./memory.ts";
-import { mergeSteps } from "./merge.ts";
-import { Pipelines } from "./pipelines.ts";
-import { readBack } from "./read_back.ts";
-import { Recording } from "./submit.ts";
-import type { Step } from "./step.ts";
-import { checkWrap, GpuTensor, type Home, upload } from "./tensors.ts";
+import { GpuMemory } from "./device/memory.ts";
+import { mergeSteps } from "./dispatch/merge.ts";
+import { Pipelines } from "./device/pipelines.ts";
+import { readBack } from "./device/read_back.ts";
+import { Recording } from "./dispatch/submit.ts";
+import type { Step } from "./dispatch/dispatch.ts";
+import { checkWrap, GpuTensor, type Home, upload } from "./device/tensors.ts";
 
 /** How a GPU backend is made. */
 export interface GpuSettings {

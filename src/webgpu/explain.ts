@@ -1,9 +1,9 @@
 // explain() for a GPU plan.
-import { geometry } from "../../shaders/tile.ts";
-import type { ExplainedStep, Explanation } from "../explain.ts";
-import type { GpuPlan } from "../plan/plan_webgpu.ts";
-import type { AttentionProblem } from "../problem.ts";
-import type { WebGpuTarget } from "../target.ts";
+import { geometry } from "../../shaders/abi.ts";
+import type { ExplainedStep, Explanation } from "../backend/explanation.ts";
+import type { GpuPlan } from "../plan/webgpu/plan.ts";
+import type { AttentionProblem } from "../problem/problem.ts";
+import type { WebGpuTarget } from "../plan/target.ts";
 
 /** Bytes beyond the tensors: partial results, row statistics, work items. */
 function scratchBytes(plan: GpuPlan, { valueDim }: AttentionProblem): number {

@@ -1,8 +1,8 @@
 // One compiler over all texts, as a program of its own: naga ends its process on some mistakes. Prints a report
 // in JSON.
-import type { WebGpuTarget } from "../../src/target.ts";
-import type { GpuDevice } from "../../src/webgpu/api.ts";
-import { Pipelines } from "../../src/webgpu/pipelines.ts";
+import type { WebGpuTarget } from "../../src/plan/target.ts";
+import type { GpuDevice } from "../../src/webgpu/device/api.ts";
+import { Pipelines } from "../../src/webgpu/device/pipelines.ts";
 import { findKernels, type KernelText } from "./kernels.ts";
 
 /** What a compiler says. */

@@ -2,8 +2,8 @@
 // and that it has the default limits only, and agrees with the oracle. Started with VK_ICD_FILENAMES; prints a report in JSON.
 import { create } from "webgpu";
 import { createEngine } from "../../mod.ts";
-import type { WebGpuTarget } from "../../src/target.ts";
-import type { Gpu } from "../../src/webgpu/api.ts";
+import type { WebGpuTarget } from "../../src/plan/target.ts";
+import type { Gpu } from "../../src/webgpu/device/api.ts";
 import { hostSession } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { backwardPass, checkCase, forwardPass } from "../run_grid.ts";

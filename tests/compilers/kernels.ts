@@ -1,22 +1,22 @@
 // Every kernel text that calls need, found by planning them: the steps of a call are made on a device that
 // computes nothing.
-import { decodeBytes } from "../../shaders/decode.ts";
-import { probeShader } from "../../shaders/probe.ts";
-import { describeMerge } from "../../src/merge.ts";
-import { type GpuPlan, planWebGpu } from "../../src/plan/plan_webgpu.ts";
+import { decodeBytes } from "../../shaders/abi.ts";
+import { probeShader } from "../../shaders/kernels/probe.ts";
+import { describeMerge } from "../../src/problem/merge.ts";
+import { type GpuPlan, planWebGpu } from "../../src/plan/webgpu/plan.ts";
 import {
   type AttentionProblem,
   describeBackward,
   describeForward,
   type Views,
-} from "../../src/problem.ts";
-import { hostResult, mergeSpecs, resultSpecs } from "../../src/results.ts";
-import type { WebGpuTarget } from "../../src/target.ts";
-import type { GpuBuffer } from "../../src/webgpu/api.ts";
-import { GpuCall } from "../../src/webgpu/call.ts";
-import { mergeSteps } from "../../src/webgpu/merge.ts";
-import type { Step } from "../../src/webgpu/step.ts";
-import type { Home } from "../../src/webgpu/tensors.ts";
+} from "../../src/problem/problem.ts";
+import { hostResult, mergeSpecs, resultSpecs } from "../../src/problem/results.ts";
+import type { WebGpuTarget } from "../../src/plan/target.ts";
+import type { GpuBuffer } from "../../src/webgpu/device/api.ts";
+import { GpuCall } from "../../src/webgpu/dispatch/call.ts";
+import { mergeSteps } from "../../src/webgpu/dispatch/merge.ts";
+import type { Step } from "../../src/webgpu/dispatch/dispatch.ts";
+import type { Home } from "../../src/webgpu/device/tensors.ts";
 import { type Case, defineCase } from "../case.ts";
 import { grid } from "../grid.ts";
 import { type Inputs, makeInputs } from "../inputs.ts";

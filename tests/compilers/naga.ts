@@ -1,5 +1,5 @@
 // Every kernel text through naga: the compiler of Deno (and Firefox), on whatever adapter Deno finds.
-import type { Gpu } from "../../src/webgpu/api.ts";
+import type { Gpu } from "../../src/webgpu/device/api.ts";
 import { checkAll, compile, type Report } from "./compile.ts";
 
 async function report(): Promise<Report> {

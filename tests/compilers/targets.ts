@@ -1,5 +1,5 @@
 // The machines that kernel texts are made for: what a plan looks at, and nothing else.
-import type { WebGpuTarget } from "../../src/target.ts";
+import type { WebGpuTarget } from "../../src/plan/target.ts";
 import { DEFAULT_LIMITS } from "../webgpu/targets.ts";
 
 type Machine = Omit<WebGpuTarget, "backend" | "adapter" | "dialect" | "timestamps">;

@@ -3,7 +3,7 @@
 // number that they need, which is how workgroup memory is counted.
 import { create } from "webgpu";
 import { countBuffers, type KernelText } from "./kernels.ts";
-import type { Gpu, GpuDevice } from "../../src/webgpu/api.ts";
+import type { Gpu, GpuDevice } from "../../src/webgpu/device/api.ts";
 import { checkAll, compile, errorOf, type Verdict } from "./compile.ts";
 
 const TOO_MUCH_MEMORY = /^The total use of workgroup storage \((\d+) bytes\) is larger/;

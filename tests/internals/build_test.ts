@@ -3,16 +3,16 @@
 import assert from "node:assert/strict";
 import { Control } from "../../asm/abi.ts";
 import { kernelBytes as publicBytes } from "../../src/kernels.ts";
-import { backwardTile, DECODE_ROWS, decodeTile, forwardTile } from "../../src/plan/tiles_wasm.ts";
-import { CONTROL_BYTE, HEAP_BYTE } from "../../src/wasm/memory.ts";
-import { kernelBytes, type SimdLevel } from "../../src/wasm/kernel_bytes.ts";
-import { relaxedFlagOffset, sharedFlagOffset } from "../../src/wasm/kernels.gen.ts";
+import { backwardTile, DECODE_ROWS, decodeTile, forwardTile } from "../../src/plan/wasm/tiles.ts";
+import { CONTROL_BYTE, HEAP_BYTE } from "../../src/wasm/memory/linear_memory.ts";
+import { kernelBytes, type SimdLevel } from "../../src/wasm/module/kernel_bytes.ts";
+import { relaxedFlagOffset, sharedFlagOffset } from "../../src/wasm/module/kernels.gen.ts";
 import {
   canShare,
   detectSimd,
   instantiateKernels,
   type KernelExports,
-} from "../../src/wasm/module.ts";
+} from "../../src/wasm/module/module.ts";
 
 const levels: readonly SimdLevel[] = ["relaxed", "plain"];
 

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { rowMajor } from "../../src/operand.ts";
-import { copyBox, type Elements, type Side } from "../../src/wasm/copy.ts";
+import { rowMajor } from "../../src/tensor/view.ts";
+import { copyBox, type Elements, type Side } from "../../src/wasm/memory/copy.ts";
 
 const seed = 20261120;
 

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { attentionSync, createEngine, type HostTensor } from "../../mod.ts";
-import { bits, canHold, impliedDType } from "../../src/dtype.ts";
-import { kernelBytes } from "../../src/wasm/kernel_bytes.ts";
-import { instantiateKernels } from "../../src/wasm/module.ts";
+import { bits, canHold, impliedDType } from "../../src/tensor/dtype.ts";
+import { kernelBytes } from "../../src/wasm/module/kernel_bytes.ts";
+import { instantiateKernels } from "../../src/wasm/module/module.ts";
 import { DTypeCode } from "../../asm/abi.ts";
 import { bf16ToNumber, decode, encode, numberToBf16 } from "../half.ts";
 import { normalNumbers } from "../random.ts";

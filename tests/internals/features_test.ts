@@ -1,10 +1,10 @@
 /** The feature table is complete: each feature has its option, reference, cases and row in the documentation. */
 
 import assert from "node:assert/strict";
-import { FEATURES, parseFeatures } from "../../src/features/table.ts";
-import { Complaint } from "../../src/errors.ts";
+import { FEATURES, parseFeatures } from "../../src/problem/features/table.ts";
+import { Complaint } from "../../src/tensor/errors.ts";
 import type { AttentionOptions } from "../../src/options.ts";
-import type { FeatureName } from "../../src/features/feature.ts";
+import type { FeatureName } from "../../src/problem/features/feature.ts";
 
 const root = new URL("../../", import.meta.url);
 const read = (path: string) => Deno.readTextFileSync(new URL(path, root));
@@ -52,7 +52,8 @@ Deno.test("each feature is on when its option is given, alone, and off by defaul
 });
 
 Deno.test("each feature has a documented entry in CallOptions", () => {
-  const options = read("src/call_options.ts").match(/interface CallOptions \{([\s\S]*?)\n\}/)![1];
+  const options =
+    read("src/problem/call_options.ts").match(/interface CallOptions \{([\s\S]*?)\n\}/)![1];
   for (const name of names) {
     assert.match(options, new RegExp(`\\*/\\s+readonly ${name}\\?:`), `${name} in call_options.ts`);
   }

@@ -5,6 +5,47 @@ import { posix } from "node:path";
 
 const root = new URL("../../", import.meta.url);
 
+/** From the top: a folder imports itself and what stands below it. Types count as well. */
+const LAYERS: readonly (readonly string[])[] = [
+  ["mod.ts"],
+  ["src/attention.ts", "src/kernels.ts"],
+  ["src/options.ts"],
+  ["src/engine"],
+  ["src/wasm", "src/webgpu"], // side by side: they know nothing of each other
+  ["src/backend"],
+  ["shaders/kernels"],
+  ["shaders/features"],
+  ["shaders/parts"],
+  ["src/plan"],
+  ["shaders/abi.ts"],
+  ["src/problem"],
+  ["src/tensor"],
+  ["asm/abi.ts"],
+];
+/** What only some may import, although it stands below others. */
+const PRIVATE: Readonly<Record<string, readonly string[]>> = {
+  "shaders": ["src/webgpu", "shaders"],
+  "shaders/abi.ts": ["src/webgpu", "src/plan", "shaders"],
+  "asm/abi.ts": ["src/wasm", "src/plan", "src/problem"],
+};
+/** Folders inside of a layer, from the top: src/plan's two planners share what lies beside them. */
+const INNER: readonly (readonly (readonly string[])[])[] = [
+  [
+    ["src/wasm/backend.ts"],
+    ["src/wasm/explain.ts", "src/wasm/settings.ts"],
+    ["src/wasm/run"],
+    ["src/wasm/memory"],
+    ["src/wasm/module"],
+  ],
+  [["src/webgpu/backend.ts"], ["src/webgpu/explain.ts", "src/webgpu/dispatch"], [
+    "src/webgpu/device",
+  ]],
+  [["src/plan/estimate.ts", "src/plan/wasm", "src/plan/webgpu"], [
+    "src/plan/cost.ts",
+    "src/plan/visible.ts",
+  ], ["src/plan/kernel.ts", "src/plan/target.ts"]],
+];
+
 interface Import {
   readonly file: string;
   /** Path from the root of the project, or the specifier where it is not relative. */
@@ -45,7 +86,8 @@ function importsOf(file: string): Import[] {
   });
 }
 
-const source = filesUnder("src").filter((file) => !file.endsWith(".gen.ts"));
+const source = ["mod.ts", ...filesUnder("src"), ...filesUnder("shaders"), "asm/abi.ts"]
+  .filter((file) => !file.endsWith(".gen.ts"));
 const imports = source.flatMap(importsOf);
 
 /** Fails with every import that breaks a rule. */
@@ -58,67 +100,56 @@ function isIn(path: string, places: readonly string[]): boolean {
   return places.some((place) => path === place || path.startsWith(`${place}/`));
 }
 
-const backends = ["src/wasm", "src/webgpu"];
-const callers = ["src/options.ts", "src/engine.ts", "src/engine_options.ts", "src/attention.ts"];
+/** The layer of a file and its place in it; the longest name that fits counts. */
+function placeOf(
+  file: string,
+  layers: readonly (readonly string[])[],
+): { layer: number; place: string } | undefined {
+  const fits = layers.flatMap((places, layer) => places.map((place) => ({ layer, place })))
+    .filter(({ place }) => isIn(file, [place]));
+  return fits.sort((a, b) => b.place.length - a.place.length)[0];
+}
 
-/** From, what it must not import (types included), what it may all the same. */
-const rules: readonly { from: string[]; never: string[]; but?: string[] }[] = [
-  { from: ["src/problem.ts"], never: ["src/plan", ...backends, "asm"] },
-  // a feature's record names the flag by which kernels know it
-  { from: ["src/features"], never: ["src/plan", ...backends, "asm"], but: ["asm/abi.ts"] },
-  {
-    from: ["src/operand.ts", "src/tensor.ts", "src/dtype.ts", "src/errors.ts"],
-    never: ["src/plan", ...backends],
-  },
-  { from: ["src/plan"], never: [...backends, "asm"], but: ["asm/abi.ts"] },
-  { from: ["src/plan"], never: callers },
-  // what every backend builds on knows none of them
-  { from: ["src/backend.ts", "src/results.ts"], never: [...backends, "asm"] },
-  { from: ["src/wasm"], never: ["asm", "shaders"], but: ["asm/abi.ts"] },
-];
-
-for (const { from, never, but = [] } of rules) {
-  const except = but.length ? ` but ${but.join(", ")}` : "";
-  Deno.test(`${from.join(" and ")} import nothing from ${never.join(" and ")}${except}`, () => {
-    const own = imports.filter(({ file }) => isIn(file, from));
-    assert.ok(own.length > 0, "the rule is about files that exist");
-    assertNone(own.filter(({ target }) => isIn(target, never) && !isIn(target, but)));
+/** Imports that run up, or to a neighbour. */
+function climbing(layers: readonly (readonly string[])[]): Import[] {
+  return imports.filter(({ file, target }) => {
+    const from = placeOf(file, layers), to = placeOf(target, layers);
+    if (!from || !to || from.place === to.place) return false;
+    return to.layer <= from.layer;
   });
 }
 
-Deno.test("backends do not import each other, nor what calls them", () => {
-  for (const backend of backends) {
-    const others = [...backends, ...callers].filter((place) => place !== backend);
-    const own = imports.filter(({ file }) => isIn(file, [backend]));
-    assertNone(own.filter(({ target }) => isIn(target, others)));
+Deno.test("every file has a layer, and every layer has files", () => {
+  assert.deepEqual(source.filter((file) => !placeOf(file, LAYERS)), []);
+  for (const places of [...LAYERS, ...INNER.flat()].flat()) {
+    assert.ok(source.some((file) => isIn(file, [places])), `${places} is empty`);
   }
 });
 
-Deno.test("only engines, their options and the raw kernels know backends", () => {
-  const hosts = ["src/engine.ts", "src/engine_options.ts", "src/gpu_host.ts", "src/kernels.ts"];
-  const may = [...hosts, ...backends];
-  const others = imports.filter(({ file }) => !isIn(file, may));
-  assertNone(others.filter(({ target }) => isIn(target, backends)));
+Deno.test("imports run down the layers", () => assertNone(climbing(LAYERS)));
+
+Deno.test("imports run down inside of the backends and the planners", () => {
+  for (const layers of INNER) assertNone(climbing(layers));
 });
 
-Deno.test("nothing that runs in problem, plan or results reaches a backend, by any path", () => {
-  const running = imports.filter(({ typeOnly }) => !typeOnly);
-  const places = ["src/problem.ts", "src/features", "src/plan", "src/backend.ts", "src/results.ts"];
-  const starts = source.filter((file) => isIn(file, places));
-  const seen = new Set(starts), queue = [...starts];
-  for (const file of queue) {
-    for (const { target } of running.filter((one) => one.file === file)) {
-      assert.ok(!isIn(target, [...backends, "src/engine.ts"]), `${file} reaches ${target}`);
-      if (!seen.has(target)) queue.push(target);
-      seen.add(target);
-    }
-  }
+Deno.test("shaders and the contract of asm are known to few", () => {
+  assertNone(imports.filter(({ file, target }) => {
+    const found = placeOf(target, Object.keys(PRIVATE).map((place) => [place]));
+    return found !== undefined && !isIn(file, PRIVATE[found.place]);
+  }));
+  assertNone(imports.filter(({ target }) => isIn(target, ["asm"]) && target !== "asm/abi.ts"));
+});
+
+Deno.test("the two planners do not know each other", () => {
+  const both = ["src/plan/wasm", "src/plan/webgpu"];
+  assertNone(imports.filter(({ file, target }) => {
+    const from = both.find((place) => isIn(file, [place]));
+    return from !== undefined && isIn(target, both) && !isIn(target, [from]);
+  }));
 });
 
 Deno.test("the code for GPUs is loaded when one is looked for, not before", () => {
-  const atOnce = [...importsOf("mod.ts"), ...imports].filter((one) =>
-    !one.typeOnly && !one.dynamic
-  );
+  const atOnce = imports.filter((one) => !one.typeOnly && !one.dynamic);
   const seen = new Set(["mod.ts"]), queue = ["mod.ts"];
   for (const file of queue) {
     for (const { target } of atOnce.filter((one) => one.file === file)) {
@@ -130,19 +161,18 @@ Deno.test("the code for GPUs is loaded when one is looked for, not before", () =
   assert.ok(seen.has("src/wasm/backend.ts"));
 });
 
-Deno.test("no file of src takes part in a cycle of imports that run", () => {
-  const running = imports.filter(({ typeOnly }) => !typeOnly);
+Deno.test("no file takes part in a circle of imports, types included", () => {
   const done = new Set<string>();
   const visit = (file: string, path: readonly string[]): void => {
-    assert.ok(!path.includes(file), `a cycle: ${[...path, file].join(" -> ")}`);
+    assert.ok(!path.includes(file), `a circle: ${[...path, file].join(" -> ")}`);
     if (done.has(file)) return;
-    for (const one of running) if (one.file === file) visit(one.target, [...path, file]);
+    for (const one of imports) if (one.file === file) visit(one.target, [...path, file]);
     done.add(file);
   };
   for (const file of source) visit(file, []);
 });
 
-Deno.test("src imports its own files only: the library has no dependency", () => {
+Deno.test("the library imports its own files only: it has no dependency", () => {
   assertNone(imports.filter(({ target }) => !isIn(target, ["src", "asm/abi.ts", "shaders"])));
 });
 

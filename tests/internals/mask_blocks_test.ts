@@ -1,10 +1,14 @@
 /** The summary of a mask: a byte for every 16 keys of every 8 query rows, hidden, mixed or whole. */
 
 import assert from "node:assert/strict";
-import { kernelBytes, type SimdLevel } from "../../src/wasm/kernel_bytes.ts";
-import { maskBlocksBytes, maskBlocksWords, summarizeMask } from "../../src/wasm/mask_blocks.ts";
-import { HEAP_BYTE } from "../../src/wasm/memory.ts";
-import { detectSimd, instantiateKernels } from "../../src/wasm/module.ts";
+import { kernelBytes, type SimdLevel } from "../../src/wasm/module/kernel_bytes.ts";
+import {
+  maskBlocksBytes,
+  maskBlocksWords,
+  summarizeMask,
+} from "../../src/wasm/run/mask_summary.ts";
+import { HEAP_BYTE } from "../../src/wasm/memory/linear_memory.ts";
+import { detectSimd, instantiateKernels } from "../../src/wasm/module/module.ts";
 
 const ROWS = 21, KEYS = 37, PITCH = 48, PANELS = 3, BLOCKS = 3;
 

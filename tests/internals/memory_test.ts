@@ -8,7 +8,7 @@ import {
   type HostTensor,
   mergeAttention,
 } from "../../mod.ts";
-import { HEAP_BYTE, LinearMemory } from "../../src/wasm/memory.ts";
+import { HEAP_BYTE, LinearMemory } from "../../src/wasm/memory/linear_memory.ts";
 import { plainTensor } from "../inputs.ts";
 import { randomNumbers } from "../random.ts";
 

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { Engine, type HostTensor, type Tensor, UnsupportedError } from "../../mod.ts";
-import type { Backend, BackendResult } from "../../src/backend.ts";
+import type { Backend, BackendResult } from "../../src/backend/backend.ts";
 import { explainPlan } from "../../src/wasm/explain.ts";
-import { planAttention } from "../../src/plan/plan.ts";
-import { hostResult, mergeSpecs, resultSpecs } from "../../src/results.ts";
-import { wasmTarget } from "../../tools/show.ts";
+import { planAttention } from "../../src/plan/wasm/plan.ts";
+import { hostResult, mergeSpecs, resultSpecs } from "../../src/problem/results.ts";
+import { wasmTarget } from "../../tools/show/show.ts";
 import { plainTensor } from "../inputs.ts";
 
 /** A tensor on the stub; nobody reads it. */

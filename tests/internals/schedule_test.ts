@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Kernel } from "../../asm/abi.ts";
-import { type Plan, planAttention, type StageWindow } from "../../src/plan/plan.ts";
-import type { WorkItem } from "../../src/plan/schedule.ts";
-import type { AttentionProblem } from "../../src/problem.ts";
-import { parseProblem, wasmTarget } from "../../tools/show.ts";
+import { type Plan, planAttention, type StageWindow } from "../../src/plan/wasm/plan.ts";
+import type { WorkItem } from "../../src/plan/wasm/work_items.ts";
+import type { AttentionProblem } from "../../src/problem/problem.ts";
+import { parseProblem, wasmTarget } from "../../tools/show/show.ts";
 import { isVisible } from "../visible.ts";
 
 /** Problems in the words of `deno task show`. */

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { SequenceSpan } from "../../src/features/feature.ts";
-import { UNBOUNDED } from "../../src/features/feature.ts";
+import type { SequenceSpan } from "../../src/problem/features/feature.ts";
+import { UNBOUNDED } from "../../src/problem/features/feature.ts";
 import { cutKeys, visibleKeys, visiblePairs } from "../../src/plan/visible.ts";
 
 const seed = 20261120;

@@ -1,10 +1,10 @@
 /** Staging windows: engine memory stays near one group of heads, however long the sequence. */
 
 import assert from "node:assert/strict";
-import { planAttention, type StageWindow } from "../../src/plan/plan.ts";
-import type { AttentionProblem } from "../../src/problem.ts";
+import { planAttention, type StageWindow } from "../../src/plan/wasm/plan.ts";
+import type { AttentionProblem } from "../../src/problem/problem.ts";
 import { createEngine } from "../../mod.ts";
-import { parseProblem, wasmTarget } from "../../tools/show.ts";
+import { parseProblem, wasmTarget } from "../../tools/show/show.ts";
 
 const MiB = 2 ** 20;
 

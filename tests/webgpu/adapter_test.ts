@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createEngine, type EngineOptions, UnsupportedError } from "../../mod.ts";
-import type { GpuDevice } from "../../src/webgpu/api.ts";
+import type { GpuDevice } from "../../src/webgpu/device/api.ts";
 import { plainTensor } from "../inputs.ts";
 import { absent, callersDevice, gpuTest, software } from "./support.ts";
 

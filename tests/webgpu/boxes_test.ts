@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { elementBytes, type OperandSpec, rowMajor } from "../../src/operand.ts";
-import { type Box, boxWindows } from "../../src/plan/boxes.ts";
-import type { AttentionProblem } from "../../src/problem.ts";
-import { parseProblem } from "../../tools/show.ts";
+import { elementBytes, type OperandSpec, rowMajor } from "../../src/tensor/view.ts";
+import { type Box, boxWindows } from "../../src/plan/webgpu/regions.ts";
+import type { AttentionProblem } from "../../src/problem/problem.ts";
+import { parseProblem } from "../../tools/show/show.ts";
 import { gpuTarget } from "./targets.ts";
 
 /** A tensor as a shader sees it: its bytes an element, and which range of each axis a box takes. */

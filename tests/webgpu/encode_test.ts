@@ -9,7 +9,7 @@ import {
   type Tensor,
   UnsupportedError,
 } from "../../mod.ts";
-import type { GpuBuffer, GpuDevice } from "../../src/webgpu/api.ts";
+import type { GpuBuffer, GpuDevice } from "../../src/webgpu/device/api.ts";
 import { hostTensor } from "../backends.ts";
 import { decode, encode } from "../half.ts";
 import { plainTensor } from "../inputs.ts";

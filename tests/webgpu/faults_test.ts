@@ -8,7 +8,7 @@ import {
   type Engine,
   type HostTensor,
 } from "../../mod.ts";
-import { type GpuDevice, type GpuError, USAGE } from "../../src/webgpu/api.ts";
+import { type GpuDevice, type GpuError, USAGE } from "../../src/webgpu/device/api.ts";
 import { encode } from "../half.ts";
 import { plainTensor } from "../inputs.ts";
 import type { TestTensor } from "../reference/problem.ts";

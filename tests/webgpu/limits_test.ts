@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import type { Engine } from "../../mod.ts";
-import { planWebGpu } from "../../src/plan/plan_webgpu.ts";
-import { describeBackward, describeForward } from "../../src/problem.ts";
-import type { WebGpuTarget } from "../../src/target.ts";
+import { planWebGpu } from "../../src/plan/webgpu/plan.ts";
+import { describeBackward, describeForward } from "../../src/problem/problem.ts";
+import type { WebGpuTarget } from "../../src/plan/target.ts";
 import { hostSession } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { makeInputs } from "../inputs.ts";

@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { GpuItem } from "../../src/plan/items_webgpu.ts";
-import { type GpuPlan, type GpuWindow, planWebGpu } from "../../src/plan/plan_webgpu.ts";
-import { wantedWorkgroups } from "../../src/plan/tiles_webgpu.ts";
-import type { AttentionProblem } from "../../src/problem.ts";
-import type { WebGpuTarget } from "../../src/target.ts";
-import { geometry } from "../../shaders/tile.ts";
-import { parseProblem } from "../../tools/show.ts";
+import type { GpuItem } from "../../src/plan/webgpu/work_items.ts";
+import { type GpuPlan, type GpuWindow, planWebGpu } from "../../src/plan/webgpu/plan.ts";
+import { wantedWorkgroups } from "../../src/plan/webgpu/tiles.ts";
+import type { AttentionProblem } from "../../src/problem/problem.ts";
+import type { WebGpuTarget } from "../../src/plan/target.ts";
+import { geometry } from "../../shaders/abi.ts";
+import { parseProblem } from "../../tools/show/show.ts";
 import { isVisible } from "../visible.ts";
 import { gpuTarget } from "./targets.ts";
 

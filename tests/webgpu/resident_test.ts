@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { AnyTensor, AttentionOptions, DType } from "../../mod.ts";
-import { type GpuBuffer, type GpuDevice, MAP_READ, USAGE } from "../../src/webgpu/api.ts";
+import { type GpuBuffer, type GpuDevice, MAP_READ, USAGE } from "../../src/webgpu/device/api.ts";
 import { encode } from "../half.ts";
 import { plainTensor } from "../inputs.ts";
 import type { TestTensor } from "../reference/problem.ts";

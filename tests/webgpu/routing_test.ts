@@ -10,8 +10,8 @@ import {
   type HostTensor,
   type WebGpuTarget,
 } from "../../mod.ts";
-import { wasmMs, webGpuMs } from "../../src/plan/crossover.ts";
-import { parseProblem } from "../../tools/show.ts";
+import { wasmMs, webGpuMs } from "../../src/plan/estimate.ts";
+import { parseProblem } from "../../tools/show/show.ts";
 import { plainTensor } from "../inputs.ts";
 import { callersDevice, forcedEngine, gpuEngine, gpuTest, watchDevice } from "./support.ts";
 import { gpuTarget } from "./targets.ts";

@@ -4,11 +4,11 @@
  */
 
 import { Engine, type EngineOptions } from "../../mod.ts";
-import type { GpuSource } from "../../src/gpu_host.ts";
-import type { WebGpuTarget } from "../../src/target.ts";
-import type { GpuAdapter, GpuBuffer, GpuDevice } from "../../src/webgpu/api.ts";
+import type { GpuSource } from "../../src/engine/gpu_source.ts";
+import type { WebGpuTarget } from "../../src/plan/target.ts";
+import type { GpuAdapter, GpuBuffer, GpuDevice } from "../../src/webgpu/device/api.ts";
 import { WebGpuBackend } from "../../src/webgpu/backend.ts";
-import { detect, type DetectOptions, OpenDevice } from "../../src/webgpu/device.ts";
+import { detect, type DetectOptions, OpenDevice } from "../../src/webgpu/device/device.ts";
 import { openGpu } from "../backends.ts";
 
 /** What there is here. Fails where there is nothing and FLASHTILE_GPU is "required". */

@@ -1,6 +1,6 @@
 /** GPU targets as planning sees them, for tests that need no device. */
 
-import type { WebGpuTarget } from "../../src/target.ts";
+import type { WebGpuTarget } from "../../src/plan/target.ts";
 
 /** Limits that every device of WebGPU has. */
 export const DEFAULT_LIMITS: WebGpuTarget["limits"] = {

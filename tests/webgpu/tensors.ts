@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { AnyTensor, Engine, Tensor } from "../../mod.ts";
-import type { GpuBuffer } from "../../src/webgpu/api.ts";
+import type { GpuBuffer } from "../../src/webgpu/device/api.ts";
 import { hostTensor } from "../backends.ts";
 import { decode } from "../half.ts";
 import type { TestTensor } from "../reference/problem.ts";

@@ -1,21 +1,21 @@
 /** Tiles of the GPU kernels: within the limits of the device, as the generated shaders really use them, or refused. */
 
 import assert from "node:assert/strict";
-import { dbiasShader } from "../../shaders/dbias.ts";
-import { decodeShader } from "../../shaders/decode.ts";
-import { dkvShader } from "../../shaders/dkv.ts";
-import { dqShader } from "../../shaders/dq.ts";
-import { forwardShader } from "../../shaders/forward.ts";
-import type { StorageKind } from "../../shaders/storage.ts";
-import { geometry } from "../../shaders/tile.ts";
-import type { Variant } from "../../shaders/variant.ts";
+import { dbiasShader } from "../../shaders/kernels/dbias.ts";
+import { decodeShader } from "../../shaders/kernels/decode.ts";
+import { dkvShader } from "../../shaders/kernels/dkv.ts";
+import { dqShader } from "../../shaders/kernels/dq.ts";
+import { forwardShader } from "../../shaders/kernels/forward.ts";
+import type { StorageKind } from "../../shaders/parts/storage.ts";
+import { geometry } from "../../shaders/abi.ts";
+import type { Variant } from "../../shaders/parts/variant.ts";
 import {
   chooseTile,
   type ChosenTile,
   decodeShape,
   type TiledKernel,
-} from "../../src/plan/tiles_webgpu.ts";
-import type { WebGpuTarget } from "../../src/target.ts";
+} from "../../src/plan/webgpu/tiles.ts";
+import type { WebGpuTarget } from "../../src/plan/target.ts";
 import { gpuTarget } from "./targets.ts";
 
 const targets: Readonly<Record<string, WebGpuTarget>> = {

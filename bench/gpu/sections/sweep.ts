@@ -1,5 +1,5 @@
 /**
- * Everything that fills `src/plan/tiles_webgpu.ts`: the fastest tile of each kernel and head
+ * Everything that fills `src/plan/webgpu/tiles.ts`: the fastest tile of each kernel and head
  * dimension on this device, and the key parts and threads of decode. Only when it is asked for.
  * @module
  */
@@ -61,7 +61,7 @@ export async function sweepSection(context: GpuContext): Promise<GpuGoal[]> {
     context.store?.(results);
     device.forgetPipelines();
   }
-  console.log("\nSuggested for src/plan/tiles_webgpu.ts:");
+  console.log("\nSuggested for src/plan/webgpu/tiles.ts:");
   for (const line of suggestions) console.log(line);
   return [];
 }

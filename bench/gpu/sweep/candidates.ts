@@ -4,14 +4,14 @@
  * @module
  */
 
-import { geometry, type TileShape } from "../../../shaders/tile.ts";
+import { geometry, type TileShape } from "../../../shaders/abi.ts";
 import {
   chooseTile,
   type ChosenTile,
   type TileNeeds,
   type TunedTarget,
-} from "../../../src/plan/tiles_webgpu.ts";
-import type { WebGpuTarget } from "../../../src/target.ts";
+} from "../../../src/plan/webgpu/tiles.ts";
+import type { WebGpuTarget } from "../../../src/plan/target.ts";
 import type { SweptKernel } from "./options.ts";
 
 export interface Candidate {

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { detect, type OpenDevice } from "../../../src/webgpu/device.ts";
-import { GpuMemory } from "../../../src/webgpu/memory.ts";
-import { Pipelines } from "../../../src/webgpu/pipelines.ts";
-import type { Recording } from "../../../src/webgpu/submit.ts";
-import { GpuTensor, type Home, upload } from "../../../src/webgpu/tensors.ts";
+import { detect, type OpenDevice } from "../../../src/webgpu/device/device.ts";
+import { GpuMemory } from "../../../src/webgpu/device/memory.ts";
+import { Pipelines } from "../../../src/webgpu/device/pipelines.ts";
+import type { Recording } from "../../../src/webgpu/dispatch/submit.ts";
+import { GpuTensor, type Home, upload } from "../../../src/webgpu/device/tensors.ts";
 import { GpuClock } from "../clock.ts";
 import { checked, reportErrors } from "../device.ts";
 import { distance, type ExactRow, larger } from "../samples.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { decodeBlock, decodeBytes, type DecodeShape } from "../../../shaders/decode.ts";
-import { decodeItems, localSpans } from "../../../src/plan/items_webgpu.ts";
-import type { GpuPlan } from "../../../src/plan/plan_webgpu.ts";
+import { decodeBlock, decodeBytes, type DecodeShape } from "../../../shaders/abi.ts";
+import { decodeItems, localSpans } from "../../../src/plan/webgpu/work_items.ts";
+import type { GpuPlan } from "../../../src/plan/webgpu/plan.ts";
 import type { RaceOptions, Timing } from "../../measure.ts";
 import { raceOnGpu } from "../clock.ts";
 import { reasonOf } from "../context.ts";

@@ -3,7 +3,7 @@
  * @module
  */
 
-import type { TiledKernel } from "../../../src/plan/tiles_webgpu.ts";
+import type { TiledKernel } from "../../../src/plan/webgpu/tiles.ts";
 
 /** The kernels whose tiles are swept. */
 export type SweptKernel = Exclude<TiledKernel, "dbias">;

@@ -3,19 +3,19 @@
  * @module
  */
 
-import { type GpuPlan, planWebGpu } from "../../../src/plan/plan_webgpu.ts";
-import type { ChosenTile } from "../../../src/plan/tiles_webgpu.ts";
+import { type GpuPlan, planWebGpu } from "../../../src/plan/webgpu/plan.ts";
+import type { ChosenTile } from "../../../src/plan/webgpu/tiles.ts";
 import {
   type AttentionProblem,
   describeBackward,
   describeForward,
   type Views,
-} from "../../../src/problem.ts";
-import { type ResultSpec, resultSpecs } from "../../../src/results.ts";
-import { GpuCall } from "../../../src/webgpu/call.ts";
-import type { Step } from "../../../src/webgpu/step.ts";
-import { Recording } from "../../../src/webgpu/submit.ts";
-import { GpuTensor } from "../../../src/webgpu/tensors.ts";
+} from "../../../src/problem/problem.ts";
+import { type ResultSpec, resultSpecs } from "../../../src/problem/results.ts";
+import { GpuCall } from "../../../src/webgpu/dispatch/call.ts";
+import type { Step } from "../../../src/webgpu/dispatch/dispatch.ts";
+import { Recording } from "../../../src/webgpu/dispatch/submit.ts";
+import { GpuTensor } from "../../../src/webgpu/device/tensors.ts";
 import { type Case, type Operands, shapes } from "../../cases.ts";
 import { gpuOperands } from "../cases.ts";
 import type { GpuWork } from "../clock.ts";

@@ -1,0 +1,62 @@
+// Storage types. Arithmetic is float32 everywhere; float16 and bfloat16 exist in memory only.
+import { DTypeCode } from "../abi";
+
+/** 4 float16 in the low halves of four lanes -> float32. The exponent is rebased by a product, which
+ * also makes subnormals right; exponent 31 (infinity, NaN) is put back by hand. */
+// @ts-ignore: decorator
+@inline
+function widenHalf(h: v128): v128 {
+  const magnitude = v128.and(h, i32x4.splat(0x7fff));
+  const value = f32x4.mul(i32x4.shl(magnitude, 13), f32x4.splat(5192296858534827628530496329220096.0));
+  const special = v128.and(i32x4.gt_s(magnitude, i32x4.splat(0x7bff)), i32x4.splat(0x7f800000));
+  return v128.or(v128.or(value, special), i32x4.shl(v128.and(h, i32x4.splat(0x8000)), 16));
+}
+
+/** n values of type `dtype` at src -> float32 at dst. */
+export function widen(src: usize, dst: usize, n: i32, dtype: i32): void {
+  if (dtype == DTypeCode.F32) {
+    memory.copy(dst, src, <usize>n << 2);
+    return;
+  }
+  let i = 0;
+  for (; i + 4 <= n; i += 4, src += 8, dst += 16) {
+    const h = v128.load16x4_u(src);
+    v128.store(dst, dtype == DTypeCode.F16 ? widenHalf(h) : i32x4.shl(h, 16));
+  }
+  for (; i < n; ++i, src += 2, dst += 4) store<f32>(dst, element(src, 0, dtype));
+}
+
+/** The d-th value of a row of type `dtype`. */
+export function element(row: usize, d: i32, dtype: i32): f32 {
+  if (dtype == DTypeCode.F32) return load<f32>(row + (<usize>d << 2));
+  const h = i32x4.splat(load<u16>(row + (<usize>d << 1)));
+  return f32x4.extract_lane(dtype == DTypeCode.F16 ? widenHalf(h) : i32x4.shl(h, 16), 0);
+}
+
+/** Round to nearest, ties to even; overflow goes to infinity, NaN stays a quiet NaN. */
+function toHalf(x: f32): u32 {
+  const bits = reinterpret<u32>(x), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00;
+  if (magnitude >= 0x47800000) return sign | 0x7c00;
+  // below 2^-14: adding 1/2 lets the hardware round at the last place of a subnormal half
+  if (magnitude < 0x38800000) return sign | (reinterpret<u32>(reinterpret<f32>(magnitude) + 0.5) - 0x3f000000);
+  return sign | ((magnitude + 0xfff + (magnitude >> 13 & 1) >> 13) - (112 << 10));
+}
+
+function toBfloat(x: f32): u32 {
+  const bits = reinterpret<u32>(x);
+  if ((bits & 0x7fffffff) > 0x7f800000) return bits >> 16 | 0x40;
+  return bits + 0x7fff + (bits >> 16 & 1) >> 16;
+}
+
+/** n float32 at src -> values of type `dtype` at dst. */
+export function narrow(src: usize, dst: usize, n: i32, dtype: i32): void {
+  if (dtype == DTypeCode.F32) {
+    memory.copy(dst, src, <usize>n << 2);
+    return;
+  }
+  for (let i = 0; i < n; ++i, src += 4, dst += 2) {
+    const x = load<f32>(src);
+    store<u16>(dst, <u16>(dtype == DTypeCode.F16 ? toHalf(x) : toBfloat(x)));
+  }
+}

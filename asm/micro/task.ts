@@ -1,0 +1,57 @@
+// Reading a task: where an operand's rows lie, and what one sequence may see.
+import { Item, Operand, OperandWord, Sequence, Task } from "../abi";
+
+/** Byte address of row 0 of `operand` for a batch element and head. */
+// @ts-ignore: decorator
+@inline
+export function rowsOf(task: usize, operand: i32, batch: i32, head: i32): usize {
+  const record = task + <usize>(operand * OperandWord.Bytes);
+  return load<usize>(record, OperandWord.Pointer) + <usize>batch * load<usize>(record, OperandWord.Batch) +
+    <usize>head * load<usize>(record, OperandWord.Head);
+}
+
+/** Bytes from one row of `operand` to the next. */
+// @ts-ignore: decorator
+@inline
+export function rowStride(task: usize, operand: i32): usize {
+  return load<usize>(task + <usize>(operand * OperandWord.Bytes), OperandWord.Row);
+}
+
+/** Whether the task has this operand at all. */
+// @ts-ignore: decorator
+@inline
+export function has(task: usize, operand: i32): bool {
+  return load<usize>(task + <usize>(operand * OperandWord.Bytes), OperandWord.Pointer) != 0;
+}
+
+// @ts-ignore: decorator
+@inline
+export function sequenceOf(task: usize, batch: i32): usize {
+  return load<usize>(task, Task.Sequences) + <usize>(batch * Sequence.Bytes);
+}
+
+/** First key that query i may see. */
+// @ts-ignore: decorator
+@inline
+export function firstKey(sequence: usize, i: i32): i32 {
+  return max(0, i + load<i32>(sequence, Sequence.Low));
+}
+
+/** One past the last key that query i may see; at most lengthK, possibly below firstKey. */
+// @ts-ignore: decorator
+@inline
+export function endKey(sequence: usize, i: i32): i32 {
+  return min(load<i32>(sequence, Sequence.LengthK), i + load<i32>(sequence, Sequence.High) + 1);
+}
+
+// @ts-ignore: decorator
+@inline
+export function kvHeadOf(task: usize, head: i32): i32 {
+  return head / load<i32>(task, Task.GroupSize);
+}
+
+// @ts-ignore: decorator
+@inline
+export function taskOf(item: usize): usize {
+  return load<usize>(item, Item.Task);
+}

@@ -1,0 +1,103 @@
+// What planning may know of the shaders: tile shapes with what follows from them, and the words of a work item.
+// Arithmetic only; no text is made here.
+
+/** Words of a work item in the schedule buffer: see parts/item.ts. */
+export const ITEM_WORDS = 8;
+
+/** Shape of a tile. */
+export interface TileShape {
+  /** Threads across columns and across rows. */
+  readonly nx: number;
+  readonly ny: number;
+  /** Rows and columns of scores of one thread; tn is a multiple of 4. */
+  readonly tm: number;
+  readonly tn: number;
+  /** Columns of an operand that are staged at a time, a multiple of 4 nx. */
+  readonly chunk: number;
+  /** Steps of a product in one turn of its loop. */
+  readonly unroll: number;
+  /** Forward: all of Q is staged once, and P has a tile of its own. */
+  readonly resident?: boolean;
+}
+
+/** What follows from a shape. */
+export interface Geometry extends TileShape {
+  readonly threads: number;
+  /** Rows and columns of the whole tile. */
+  readonly rows: number;
+  readonly columns: number;
+  /** vec4 of a chunk; score vec4 of a thread and row; output vec4 of a thread, row and chunk. */
+  readonly c4: number;
+  readonly jv: number;
+  readonly cc: number;
+  /** Times that P goes through the row tile, because a row of P is wider. */
+  readonly passes: number;
+}
+
+/** Completes a shape; throws on one that the layout cannot hold. */
+export function geometry(shape: TileShape): Geometry {
+  const { nx, ny, tm, tn, chunk } = shape, c4 = chunk / 4, jv = tn / 4, cc = c4 / nx;
+  if (![jv, cc].every((n) => Number.isInteger(n) && n > 0) || (nx * ny) % c4 !== 0) {
+    throw new RangeError(`no tile of nx ${nx}, ny ${ny}, tn ${tn} and chunk ${chunk}`);
+  }
+  const passes = !shape.resident && c4 < jv * nx ? jv : 1;
+  return { ...shape, threads: nx * ny, rows: ny * tm, columns: nx * tn, c4, jv, cc, passes };
+}
+
+/** Bytes of the tiles. */
+export function tileBytes({ rows, columns, c4, jv, nx, resident }: Geometry, chunks = 1): number {
+  const own = resident ? rows * (chunks * c4 + 1 + jv * nx + 1) : rows * (c4 + 1);
+  return 16 * (own + columns * (c4 + 1));
+}
+
+/** What a decode kernel depends on. `tile` of the variant is not used. */
+export interface DecodeShape {
+  /** (query, head of the group) pairs. */
+  readonly rows: number;
+  /** vec4 of a head row and of a value row. */
+  readonly head4: number;
+  readonly value4: number;
+  readonly threads: number;
+}
+
+/** What follows from a shape. */
+export interface DecodeLayout {
+  /** Threads that share the dot product of one key. */
+  readonly lanes: number;
+  /** Keys of a step and of a block. */
+  readonly step: number;
+  readonly block: number;
+  /** Key groups of the second half. */
+  readonly groups: number;
+}
+
+/** Bytes that partial dot products may take. */
+const PART_BYTES = 8192;
+
+/** Completes a shape. */
+export function decodeLayout({ rows, head4, value4, threads }: DecodeShape): DecodeLayout {
+  const lanes = head4 >= 8 ? 8 : head4 >= 4 ? 4 : head4 >= 2 ? 2 : 1;
+  const step = threads / lanes, groups = Math.max(1, Math.floor(threads / value4));
+  const steps = Math.max(1, Math.floor(PART_BYTES / (rows * threads * 4)));
+  return { lanes, step, block: step * Math.min(8, steps), groups };
+}
+
+/** Workgroup bytes of a shape. */
+export function decodeBytes(shape: DecodeShape): number {
+  const { rows, head4, value4 } = shape, { lanes, block, groups } = decodeLayout(shape);
+  const mask = 32,
+    variables = [
+      16 * rows * head4,
+      4 * rows * block * (lanes + 1),
+      4 * rows * block,
+      8 * rows * groups,
+      16 * groups * value4,
+    ];
+  // each variable begins at a multiple of 16
+  return variables.reduce((sum, bytes) => sum + Math.ceil(bytes / 16) * 16, mask);
+}
+
+/** Keys of a block: splits are multiples of it. */
+export function decodeBlock(shape: DecodeShape): number {
+  return decodeLayout(shape).block;
+}

@@ -1,0 +1,168 @@
+// Decode: few query rows against many keys, one workgroup for a range of keys of a kv head. All rows of the
+// group share each byte of K and V, which are read once, straight into registers, neighbouring threads reading
+// neighbouring vec4 (flash-decoding; GQA packing as in llama.cpp).
+//
+//   for each block of keys
+//     part[r][key][lane] = q_r . k over the columns of the lane         lanes x keys share a step
+//     score[r][key] = features(Σ part)                                  rows x block, in workgroup memory
+//     thread (column c, key group g): m, l, O[r] over the keys g, g + groups, ...
+//   merge the states of the key groups
+//
+// Each key group keeps its own softmax state, so no maximum is exchanged inside the loop: two barriers a block.
+// No subgroup operation is needed.
+import { type DecodeLayout, decodeLayout, type DecodeShape } from "../abi.ts";
+import { headOf, INPUTS, queryOf, READ_ITEM } from "../parts/item.ts";
+import { PARAMS, rowFunction } from "../parts/params.ts";
+import { scoreDeclarations, stagedScale } from "../features/score.ts";
+import { declare, rowsReader, rowsWriter } from "../parts/storage.ts";
+import { each, LN2, LOG2E, tidy, XYZW } from "../parts/text.ts";
+import type { Variant } from "../parts/variant.ts";
+
+function dots({ rows, head4 }: DecodeShape, { lanes, step, block }: DecodeLayout): string {
+  const full = head4 % lanes === 0;
+  return `  for (var s = 0u; s < ${block}u; s += ${step}u) {
+    let j = s + li / ${lanes}u; let key = k0 + j;
+${each(rows, (r) => `    var d${r} = 0.0;`)}
+    if (key < end) {
+      let at = k_row(batch, kv_head, key);
+${
+    each(Math.ceil(head4 / lanes), (n) => {
+      const c = `lane + ${n * lanes}u`;
+      const body = `        let x = load_k(at, ${c});
+${
+        each(rows, (r) =>
+          `        { let y = qs[${r}][${c}]; ${
+            XYZW.map((x) => `d${r} = fma(x.${x}, y.${x}, d${r});`).join(" ")
+          } }`)
+      }`;
+      return full || (n + 1) * lanes <= head4
+        ? `      {\n${body}\n      }`
+        : `      if (${c} < ${head4}u) {\n${body}\n      }`;
+    })
+  }
+    }
+${each(rows, (r) => `    part[${r}][j][lane] = d${r};`)}
+  }`;
+}
+
+function scores(
+  v: Variant,
+  { rows, threads }: DecodeShape,
+  { lanes, block }: DecodeLayout,
+): string {
+  const total = rows * block;
+  return `  for (var t = li; t < ${total}u; t += ${threads}u) {
+    let r = t / ${block}u; let j = t % ${block}u; let key = k0 + j;
+    let query = ${queryOf("r", v.grouped)};
+    var s = 0.0;
+${each(lanes, (x) => `    s += part[r][j][${x}];`)}
+    ${v.softcap ? `s = tanh4(vec4<f32>(s)).x * U.softcap;` : ""}
+    var hide = key >= end || i32(key) > i32(query) + high || i32(key) < i32(query) + low;
+    ${
+    v.bias
+      ? `let head = ${headOf("r", v.grouped)};
+    if (!hide) { let b = vec4<f32>(bias_at(bias_row(batch, head, query) + key * U.bias_column)); s += b.x; hide = is_hole(b).x; }`
+      : ""
+  }
+    ${
+    v.mask
+      ? `if (!hide) { hide = !mask_byte(mask_row(batch, ${
+        headOf("r", v.grouped)
+      }, query) + key * U.mask_column); }`
+      : ""
+  }
+    score[r][j] = select(s, HIDDEN, hide);
+  }`;
+}
+
+function values({ rows }: DecodeShape, { groups, block }: DecodeLayout): string {
+  return `  if (group < ${groups}u) {
+${each(rows, (r) => `    var n${r} = m${r};`)}
+    for (var j = group; j < ${block}u; j += ${groups}u) {
+${each(rows, (r) => `      n${r} = max(n${r}, score[${r}][j]);`)}
+    }
+${
+    each(rows, (r) =>
+      `    { let a = exp2((m${r} - n${r}) * ${LOG2E}); m${r} = n${r}; l${r} *= a; o${r} *= a; }`)
+  }
+    for (var j = group; j < ${block}u && k0 + j < end; j += ${groups}u) {
+      let x = load_v(v_row(batch, kv_head, k0 + j), column);
+${
+    each(rows, (r) =>
+      `      { let p = exp2((score[${r}][j] - m${r}) * ${LOG2E}); l${r} += p; o${r} = fma(vec4<f32>(p), x, o${r}); }`)
+  }
+    }
+  }`;
+}
+
+function finish(v: Variant, { rows, value4 }: DecodeShape, { groups }: DecodeLayout): string {
+  return `  if (group < ${groups}u && column == 0u) {
+${each(rows, (r) => `    state[${r}][group] = vec2<f32>(m${r}, l${r});`)}
+  }
+${
+    each(rows, (r) =>
+      `  workgroupBarrier();
+  {
+    var m = FLOOR;
+${each(groups, (x) => `    m = max(m, state[${r}][${x}].x);`)}
+    var l = 0.0;
+${each(groups, (x) => `    l += state[${r}][${x}].y * exp2((state[${r}][${x}].x - m) * ${LOG2E});`)}
+    if (group < ${groups}u) { sums[group][column] = o${r} * exp2((m${r} - m) * ${LOG2E}); }
+    workgroupBarrier();
+    if (li < ${value4}u) {
+      var x = sums[0][li];
+${each(groups - 1, (x) => `      x += sums[${x + 1}][li];`)}
+      let head = ${headOf(`${r}u`, v.grouped)}; let query = ${queryOf(`${r}u`, v.grouped)};
+      store_out(out_row(batch, head, query) + slot * U.part_rows * U.value_dim, li, x * select(1.0 / l, 0.0, l == 0.0));
+      if (li == 0u) {
+        lse[lse_row(batch, head, query) + slot * U.part_rows] = select(m + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
+      }
+    }
+  }`)
+  }`;
+}
+
+/** WGSL of a variant. Dispatch (items, kv heads). */
+export function decodeShader(
+  v: Variant,
+  shape: DecodeShape,
+  { scalarOut }: { scalarOut: boolean },
+): string {
+  const { rows, head4, value4, threads } = shape, l = decodeLayout(shape);
+  return tidy(`${PARAMS}
+${scoreDeclarations(v, { tables: 1, bias: 7 })}
+${rowsReader(2, "q", v.kinds.q, "U.head_dim")}
+${rowsReader(3, "k", v.kinds.k, "U.head_dim")}
+${rowsReader(4, "v", v.kinds.v, "U.value_dim")}
+${rowsWriter(5, "out", scalarOut, "U.value_dim")}
+${declare(6, "lse", "f32", "read_write")}
+${["q", "k", "v", "out", "lse"].map((name) => rowFunction(name as "q")).join("\n")}
+${v.bias ? rowFunction("bias") : ""}
+${v.mask ? rowFunction("mask") : ""}
+var<workgroup> qs: array<array<vec4<f32>, ${head4}>, ${rows}>;
+var<workgroup> part: array<array<array<f32, ${l.lanes + 1}>, ${l.block}>, ${rows}>;
+var<workgroup> score: array<array<f32, ${l.block}>, ${rows}>;
+var<workgroup> state: array<array<vec2<f32>, ${l.groups}>, ${rows}>;
+var<workgroup> sums: array<array<vec4<f32>, ${value4}>, ${l.groups}>;
+@compute @workgroup_size(${threads})
+fn main(${INPUTS}) {
+${READ_ITEM}
+  let lane = li % ${l.lanes}u; let column = li % ${value4}u; let group = li / ${value4}u;
+  for (var t = li; t < ${rows * head4}u; t += ${threads}u) {
+    let r = t / ${head4}u; let c = t % ${head4}u;
+    qs[r][c] = load_q(q_row(batch, ${headOf("r", v.grouped)}, ${queryOf("r", v.grouped)}), c) * ${
+    stagedScale(v)
+  };
+  }
+${each(rows, (r) => `  var m${r} = FLOOR; var l${r} = 0.0; var o${r} = vec4<f32>(0.0);`)}
+  workgroupBarrier();
+  for (var k0 = begin; k0 < end; k0 += ${l.block}u) {
+${dots(shape, l)}
+  workgroupBarrier();
+${scores(v, shape, l)}
+  workgroupBarrier();
+${values(shape, l)}
+  }
+${finish(v, shape, l)}
+}`);
+}

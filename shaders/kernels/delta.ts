@@ -1,0 +1,57 @@
+// delta: what the gradient kernels need of each row, once (FlashAttention-2, algorithm 2, line 4).
+//
+//   stats[row] = (lse, or 1e30 where the row saw no key, so that P is 0;
+//                 rowsum(dOut * out) - dLse)
+//
+// Eight lanes for a row; their partial sums are added in the order of the lanes.
+import { PARAMS, rowFunction } from "../parts/params.ts";
+import { declare, rowsReader, type StorageKind } from "../parts/storage.ts";
+import { each, tidy } from "../parts/text.ts";
+
+const ROWS = 8;
+const LANES = 8;
+
+/** What the kernel is made for. */
+export interface DeltaVariant {
+  readonly dout: StorageKind;
+  readonly out: StorageKind;
+  readonly withDLse: boolean;
+}
+
+/** Query rows of a workgroup. */
+export const DELTA_ROWS: number = ROWS;
+
+/** WGSL of a variant. Dispatch (query tiles, query heads, batch). */
+export function deltaShader({ dout, out, withDLse }: DeltaVariant): string {
+  return tidy(`${PARAMS}
+${rowsReader(1, "dout", dout, "U.value_dim")}
+${rowsReader(2, "out", out, "U.value_dim")}
+${declare(3, "lse", "f32")}
+${declare(4, "stats", "vec2<f32>", "read_write")}
+${withDLse ? declare(5, "dlse", "f32") : ""}
+${["dout", "out", "lse"].map((name) => rowFunction(name as "out")).join("\n")}
+${withDLse ? rowFunction("dlse") : ""}
+var<workgroup> part: array<array<f32, ${LANES + 1}>, ${ROWS}>;
+@compute @workgroup_size(${ROWS * LANES})
+fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
+  let lane = li % ${LANES}u; let slot = li / ${LANES}u;
+  let query = (U.item_base + wid.x) * ${ROWS}u + slot; let head = wid.y; let batch = wid.z;
+  var sum = vec4<f32>(0.0);
+  if (query < U.length_q) {
+    let a = dout_row(batch, head, query); let b = out_row(batch, head, query);
+    let columns = (U.value_dim + 3u) / 4u;
+    for (var c = lane; c < columns; c += ${LANES}u) { sum = fma(load_dout(a, c), load_out(b, c), sum); }
+  }
+  part[slot][lane] = (sum.x + sum.y) + (sum.z + sum.w);
+  workgroupBarrier();
+  if (lane == 0u && query < U.length_q) {
+    var total = 0.0;
+${each(LANES, (x) => `    total += part[slot][${x}];`)}
+    ${withDLse ? "total -= dlse[dlse_row(batch, head, query)];" : ""}
+    let x = lse[lse_row(batch, head, query)];
+    let rows = U.length_q * U.group;
+    let at = (batch * U.kv_heads + head / U.group) * rows + query * U.group + head % U.group;
+    stats[at] = vec2<f32>(select(x, 1e30, x < -1e29), total);
+  }
+}`);
+}

@@ -1,0 +1,49 @@
+// What a generated attention kernel depends on beyond its uniforms: the key of the pipeline cache.
+import { kindName, type StorageKind } from "./storage.ts";
+import type { TileShape } from "../abi.ts";
+
+/** Storage of the operands that kernels read in rows. */
+export interface RowKinds {
+  readonly q: StorageKind;
+  readonly k: StorageKind;
+  readonly v: StorageKind;
+  /** Backward only. */
+  readonly dout?: StorageKind;
+}
+
+/** A specialisation of an attention kernel. */
+export interface Variant {
+  readonly tile: TileShape;
+  /** Chunks of the head and of the value dimension. */
+  readonly headChunks: number;
+  readonly valueChunks: number;
+  /** Chunks of result columns that one workgroup makes; fewer than all: wid.z counts the blocks. */
+  readonly blockChunks: number;
+  readonly kinds: RowKinds;
+  /** Several query heads read one kv head: rows are (query, head of the group) pairs. */
+  readonly grouped: boolean;
+  readonly softcap: boolean;
+  readonly bias?: StorageKind;
+  readonly mask: boolean;
+}
+
+/** Equal for variants that have the same text. */
+export function variantKey(kernel: string, v: Variant): string {
+  const { nx, ny, tm, tn, chunk, unroll, resident } = v.tile;
+  const kinds = Object.entries(v.kinds).map(([name, kind]) => `${name} ${kindName(kind)}`);
+  return [
+    kernel,
+    `${nx}x${ny} ${tm}x${tn} chunk ${chunk} unroll ${unroll}${resident ? " resident" : ""}`,
+    `head ${v.headChunks} value ${v.valueChunks} block ${v.blockChunks}`,
+    ...kinds,
+    v.grouped && "grouped",
+    v.softcap && "softcap",
+    v.bias && `bias ${kindName(v.bias)}`,
+    v.mask && "mask",
+  ].filter(Boolean).join(", ");
+}
+
+/** vec4 of a head row or a value row: the last chunk may not be full. */
+export function columns4(dim: "head_dim" | "value_dim"): string {
+  return `((U.${dim} + 3u) >> 2u)`;
+}

@@ -1,0 +1,87 @@
+// What an engine asks of a backend. A backend plans and runs problems; which one runs a call, and every
+// error about arguments, is the business of those who call it.
+import type { DType, TensorData } from "../tensor/dtype.ts";
+import type { Explanation } from "./explanation.ts";
+import type { MergePart, MergeShape } from "../problem/merge.ts";
+import type { OperandName, View } from "../tensor/view.ts";
+import type { AttentionProblem, Views } from "../problem/problem.ts";
+import type { Target } from "../plan/target.ts";
+import type { HostTensor, Tensor } from "../tensor/tensor.ts";
+
+/** What is used of an `AbortSignal`: not every type library has the class. */
+export interface AbortSignalLike {
+  /** Throws the reason once the signal is aborted. */
+  throwIfAborted(): void;
+}
+
+/** Bytes of memory, as `engine.memory` reports them. */
+export interface MemoryUse {
+  /** Size of the memory; that of WASM never shrinks while the engine lives. */
+  readonly total: number;
+  /** In use now: resident tensors, scratch, and staged operands while a call runs. */
+  readonly used: number;
+  /** The most that was ever in use. */
+  readonly peak: number;
+}
+
+/** A result of a call. */
+export interface BackendResult {
+  readonly name: OperandName;
+  readonly tensor: HostTensor | Tensor;
+}
+
+/** How a call runs. */
+export interface RunOptions {
+  /** Not aborted yet when `run` is called. */
+  readonly signal?: AbortSignalLike;
+}
+
+/** Where calls are computed. Tensors that it is given are host tensors or its own. */
+export interface Backend {
+  readonly name: "wasm" | "webgpu";
+  readonly target: Target;
+  /** Bytes in total, in use and at the peak. */
+  readonly memory: MemoryUse;
+  /** A resident tensor, row-major, with a copy of `data`. */
+  tensor(data: TensorData, shape: readonly number[], dtype: DType): Tensor;
+  /** Whether a resident tensor lives in this backend. */
+  owns(tensor: Tensor): boolean;
+  /**
+   * Plans a call and runs it, after the calls given before. Rejects when the backend is disposed or a
+   * tensor of the call was before it could begin.
+   */
+  run(
+    problem: AttentionProblem,
+    views: Views,
+    options: RunOptions,
+  ): Promise<readonly BackendResult[]>;
+  /** Merges partial results over disjoint keys. */
+  merge(parts: readonly MergePart[], shape: MergeShape): readonly BackendResult[];
+  /** Milliseconds that a call is expected to take, copies of host tensors included. */
+  estimate(problem: AttentionProblem): number;
+  /** How a call would run; nothing is computed. `reason`: why this backend. */
+  explain(problem: AttentionProblem, reason: string): Explanation;
+  /** Resolves when all work given so far has ended. */
+  synchronize(): Promise<void>;
+  /** Lets threads and devices go. A call that is under way rejects, and so do those that wait. */
+  dispose(): void;
+}
+
+/** The name under which errors know a call. */
+export function callName({ pass }: AttentionProblem): "attention" | "attentionBackward" {
+  return pass === "forward" ? "attention" : "attentionBackward";
+}
+
+/** The error of a call that came too late. */
+export function disposedError(action: string): TypeError {
+  return new TypeError(`Cannot run ${action}: the engine was disposed`);
+}
+
+/** Throws when a tensor was disposed while its call waited. */
+export function checkLive(views: Views, action: string): void {
+  for (const { name, tensor } of Object.values(views) as View[]) {
+    if ("disposed" in tensor && tensor.disposed) {
+      throw new TypeError(`Cannot run ${action}: ${name} was disposed while the call waited`);
+    }
+  }
+}

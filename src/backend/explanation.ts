@@ -1,0 +1,47 @@
+// explain(): what a backend says of its plan.
+import type { Cost } from "../plan/cost.ts";
+import type { Estimates } from "../plan/estimate.ts";
+import type { KernelName } from "../plan/kernel.ts";
+import type { Tile } from "../plan/wasm/tiles.ts";
+
+/** One step of a plan: a kernel and its pieces of work. */
+export interface ExplainedStep {
+  /** The kernel: that of the plan, or one that joins partial results. */
+  readonly kernel: KernelName | "merge" | "sum of dq" | "delta" | "dq" | "dkv";
+  /** Pieces of work. */
+  readonly items: number;
+}
+
+/** What `engine.explain` returns: how a call would run. */
+export interface Explanation {
+  /** The backend that would compute. */
+  readonly backend: "wasm" | "webgpu";
+  /** Why this backend, for this call. */
+  readonly reason: string;
+  /** Name of the GPU, where it computes. */
+  readonly adapter?: string;
+  /** Milliseconds that the call is expected to take on each backend that the engine has. */
+  readonly estimates?: Estimates;
+  /** The kernel family. */
+  readonly kernel: KernelName;
+  /** Query rows of a block and keys of a tile. */
+  readonly tile: Tile;
+  /** Threads that would share the work; on a GPU, those of a workgroup. */
+  readonly threads: number;
+  /** Key ranges computed apart and merged. */
+  readonly parts: number;
+  /** What runs, in order, and in how many pieces of work. */
+  readonly steps: readonly ExplainedStep[];
+  /** Pieces of work in all. */
+  readonly items: number;
+  /** Pieces in which host tensors are brought in. */
+  readonly windows: number;
+  /** Operations, bytes, visible pairs. */
+  readonly cost: Cost;
+  /** Scratch of one thread, or memory of a workgroup, in bytes. */
+  readonly scratchBytes: number;
+  /** Memory beyond the tensors, in bytes: scratch (of all threads) and partial results of one window. */
+  readonly memoryBytes: number;
+  /** What an N x N score matrix would take, in bytes. */
+  readonly matrixBytes: number;
+}

@@ -1,0 +1,37 @@
+// Making engines, and the one that calls use when they name none.
+import { Engine } from "./engine.ts";
+import { checkEngineOptions, type EngineOptions } from "./engine_options.ts";
+import { GpuHost } from "./gpu_source.ts";
+
+/**
+ * Makes an engine. `"auto"` never rejects where WebAssembly SIMD exists; `engine.backend` and
+ * `engine.reason` say what was chosen.
+ *
+ * @example
+ * ```ts
+ * import { createEngine } from "@flashtile/attention";
+ *
+ * const engine = await createEngine({ threads: 2 });
+ * console.log(engine.backend, engine.reason);
+ * engine.dispose();
+ * ```
+ */
+export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
+  checkEngineOptions(options);
+  if (options.backend === "wasm") return new Engine(options);
+  const gpu = new GpuHost(options);
+  await gpu.find();
+  if (options.backend === "webgpu") gpu.require();
+  return new Engine(options, gpu);
+}
+
+let shared: Engine | undefined;
+
+/**
+ * The engine of calls that name none; made at the first of them. It looks for a GPU when a call is long enough
+ * to gain from one.
+ */
+export function defaultEngine(): Engine {
+  if (!shared || shared.disposed) shared = new Engine({}, new GpuHost({}));
+  return shared;
+}

@@ -1,0 +1,92 @@
+// Options of engines: what they are, and checking them.
+import { Complaint, show } from "../tensor/errors.ts";
+import type { GpuDeviceLike } from "../webgpu/device/api.ts";
+import type { SimdLevel } from "../wasm/module/kernel_bytes.ts";
+
+/** Which backends an engine may use. */
+export type BackendName = "auto" | "webgpu" | "wasm";
+
+/** Options of `createEngine`. */
+export interface EngineOptions {
+  /** Default `"auto"`: the best backend of this machine. */
+  readonly backend?: BackendName;
+  /** Threads that share the work, the calling one included. Default: one for each core. */
+  readonly threads?: number;
+  /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
+  readonly wasmModule?: object;
+  /** Bytes that the memory of each backend may grow to. Default 4 GiB for WASM, 64 GiB on a GPU. */
+  readonly memoryBudget?: number;
+  /** With `backend: "webgpu"`: take a software GPU where there is no other. */
+  readonly allowFallbackAdapter?: boolean;
+  /** A `GPUDevice` to compute on: of the page, or of Dawn (`npm:webgpu`). It stays the caller's. */
+  readonly device?: GpuDeviceLike;
+  /** Check every submission to the GPU for validation errors; each costs a wait. */
+  readonly debug?: boolean;
+  /** Force the plain build even where relaxed SIMD exists: the same rounding on every machine. */
+  readonly simd?: SimdLevel;
+}
+
+/** Throws unless the options make sense and exist. */
+export function checkEngineOptions(options: EngineOptions): void {
+  const complaint = new Complaint("createEngine");
+  if (typeof options !== "object" || options === null) {
+    throw complaint.type(`options is ${show(options)} but must be an object`);
+  }
+  const known = [
+    "backend",
+    "threads",
+    "wasmModule",
+    "memoryBudget",
+    "simd",
+    "device",
+    "allowFallbackAdapter",
+    "debug",
+  ];
+  const unknown = Object.keys(options).find((key) => !known.includes(key));
+  if (unknown !== undefined) {
+    throw complaint.type(
+      `options has the unknown name ${show(unknown)}, wanted one of ${known.join(", ")}`,
+    );
+  }
+  const { backend = "auto", threads, memoryBudget, simd, wasmModule } = options;
+  if (!["auto", "webgpu", "wasm"].includes(backend)) {
+    throw complaint.type(`backend is ${show(backend)} but must be "auto", "webgpu" or "wasm"`);
+  }
+  if (threads !== undefined && typeof threads !== "number") {
+    throw complaint.type(`threads is ${show(threads)} but must be an integer from 1 to 256`);
+  }
+  if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= 256)) {
+    throw complaint.range(`threads is ${show(threads)} but must be an integer from 1 to 256`);
+  }
+  if (memoryBudget !== undefined && typeof memoryBudget !== "number") {
+    throw complaint.type(`memoryBudget is ${show(memoryBudget)} but must be a number of bytes`);
+  }
+  if (memoryBudget !== undefined && !(memoryBudget >= 65536)) {
+    throw complaint.range(`memoryBudget is ${show(memoryBudget)} but must be at least 65536 bytes`);
+  }
+  if (simd !== undefined && simd !== "relaxed" && simd !== "plain") {
+    throw complaint.type(`simd is ${show(simd)} but must be "relaxed" or "plain"`);
+  }
+  if (wasmModule !== undefined && !(wasmModule instanceof WebAssembly.Module)) {
+    throw complaint.type(`wasmModule is ${show(wasmModule)} but must be a WebAssembly.Module`);
+  }
+  checkDevice(options, complaint);
+}
+
+/** The options about the GPU. */
+function checkDevice(
+  { backend, device, debug, allowFallbackAdapter }: EngineOptions,
+  complaint: Complaint,
+): void {
+  for (const [name, value] of Object.entries({ debug, allowFallbackAdapter })) {
+    if (value !== undefined && typeof value !== "boolean") {
+      throw complaint.type(`${name} is ${show(value)} but must be true or false`);
+    }
+  }
+  if (device === undefined) return;
+  const looks = typeof device === "object" && device !== null && "createComputePipeline" in device;
+  if (!looks) throw complaint.type(`device is ${show(device)} but must be a GPUDevice`);
+  if (backend === "wasm") {
+    throw complaint.type(`device was given but backend is "wasm": use "webgpu" or "auto"`);
+  }
+}

@@ -1,0 +1,62 @@
+// GPU or CPU: what a call is expected to take on each, from its cost and from where its tensors live. Rates are
+// on the careful side for GPUs, because a small call that waits for a read-back is the common mistake.
+import type { AttentionProblem } from "../problem/problem.ts";
+import type { WasmTarget, WebGpuTarget } from "./target.ts";
+import { problemCost } from "./cost.ts";
+
+/** Milliseconds that a call is expected to take. */
+export interface Estimates {
+  /** On the CPU. */
+  readonly wasm: number;
+  /** On the GPU, with upload and read-back; undefined where there is none. */
+  readonly webgpu?: number;
+}
+
+/** Multiply-adds and bytes a second of one thread; measured, Zen 4 (bench/results). */
+const WASM = { flops: 45e9, bytes: 20e9, callMs: 0.05 };
+
+/**
+ * Rates of a GPU. Hardware: the least that a discrete GPU of the last ten years is taken to do, because nothing
+ * tells which one it is; the read-back dominates where the choice is close. Software: lavapipe, measured.
+ */
+const GPU = {
+  hardware: { flops: 2e12, bytes: 100e9, callMs: 0.1 },
+  software: { flops: 7e9, bytes: 4e9, callMs: 1 },
+};
+/** Bytes a second between host and device; measured, 64 MiB: wgpu in Deno 1.3 GB/s up, Dawn 13. */
+const LINK = { naga: { up: 1.3e9, down: 0.9e9 }, tint: { up: 8e9, down: 1.5e9 } };
+
+/** On the CPU, copies of host tensors included. */
+export function wasmMs(
+  problem: AttentionProblem,
+  { threads }: Pick<WasmTarget, "threads">,
+): number {
+  const { flops, bytes } = problemCost(problem);
+  return WASM.callMs + 1e3 * Math.max(flops / (WASM.flops * threads), bytes / WASM.bytes);
+}
+
+/** Bytes of the operands that must be brought to the device, and of the results that are brought back. */
+function linkBytes(problem: AttentionProblem): { up: number; down: number } {
+  const { q, k, v, out, dOut, bias } = problem.operands;
+  const size = (spec: typeof q) => spec ? 4 * spec.size.reduce((a, b) => a * b, 1) : 0;
+  const host = (spec: typeof q) => spec && !spec.resident ? size(spec) : 0;
+  const up = [q, k, v, out, dOut, bias].reduce((sum, spec) => sum + host(spec), 0);
+  const down = problem.pass === "forward"
+    ? host(q) * problem.valueDim / problem.headDim
+    : host(q) + host(k) + host(v) + host(bias);
+  return { up, down };
+}
+
+/** On the GPU. `readBackMs`: what waiting for a few bytes takes, measured when the device was opened. */
+export function webGpuMs(
+  problem: AttentionProblem,
+  { software, dialect }: WebGpuTarget,
+  readBackMs: number,
+): number {
+  const { flops, bytes } = problemCost(problem), { up, down } = linkBytes(problem);
+  const rate = GPU[software ? "software" : "hardware"], link = LINK[dialect];
+  // backward makes scores twice: seven products for the five that are counted
+  const work = problem.pass === "backward" ? 1.4 * flops : flops;
+  const compute = rate.callMs + 1e3 * Math.max(work / rate.flops, bytes / rate.bytes);
+  return compute + 1e3 * (up / link.up + down / link.down) + (down > 0 ? readBackMs : 0);
+}

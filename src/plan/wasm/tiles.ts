@@ -1,0 +1,84 @@
+// Tile sizes of the CPU kernels: the only home of block sizes. The budget is the second-level cache
+// (1 MiB a core on the machine of the measurements); figures of 2026-11-20, Zen 4, Deno 2.9.6.
+
+/** Query rows of a block and keys of a tile. */
+export interface Tile {
+  /** Query rows of a block. */
+  readonly rows: number;
+  /** Keys of a tile. */
+  readonly keys: number;
+}
+
+const up = (n: number, to: number): number => Math.ceil(n / to) * to;
+
+/**
+ * Forward. V^T is packed, and K comes near, once for each block of rows, so blocks are as tall as the
+ * packed rows and outputs leave room for in the cache. measured, interleaved medians in GFLOP/s:
+ * D 64, L 1024: 256 / 512 / 1024 rows 50.4 / 51.3 / 51.7, keys 256 to 512 within 1 %; D 128: 256 x 384
+ * 52.4, 512 x 192 52.8, 512 x 384 53.0 for 200 KiB more; D 256: 128 x 192 51.6, 256 x 96 52.8; D 512:
+ * 32 x 96 47.4, 128 x 64 51.5. Keys are a multiple of 32 (mask chunks).
+ */
+export function forwardTile(
+  { lengthQ, lengthK, headDim, valueDim }: {
+    lengthQ: number;
+    lengthK: number;
+    headDim: number;
+    valueDim: number;
+  },
+): Tile {
+  const widest = Math.max(headDim, valueDim);
+  const [rows, keys] = widest <= 64
+    ? [1024, 384]
+    : widest <= 128
+    ? [512, 192]
+    : widest <= 256
+    ? [256, 96]
+    : widest <= 512
+    ? [128, 64]
+    : widest <= 1024
+    ? [64, 64]
+    : [8, 32];
+  return {
+    rows: Math.max(8, Math.min(rows, up(lengthQ, 8))),
+    keys: Math.max(32, Math.min(keys, up(lengthK, 32))),
+  };
+}
+
+/**
+ * Backward: query rows of a block; its keys are 48, fixed in asm/kernels/backward.ts. measured at D 64, L 2048,
+ * interleaved: 128 rows 51.3 GFLOP/s, 256 rows 52.3; at D 128: 64 rows 51.4, 128 rows 52.6. Scratch stays
+ * below 600 KiB.
+ */
+export function backwardTile(
+  { lengthQ, headDim, valueDim }: { lengthQ: number; headDim: number; valueDim: number },
+): Tile {
+  const widest = Math.max(headDim, valueDim);
+  const rows = widest <= 64
+    ? 256
+    : widest <= 128
+    ? 128
+    : widest <= 256
+    ? 64
+    : widest <= 512
+    ? 32
+    : 8;
+  return { rows: Math.max(8, Math.min(rows, up(lengthQ, 8))), keys: 48 };
+}
+
+/**
+ * Decode: keys of a block. measured, D 128, f32 from DRAM: 4 rows to a kv head, 32768 keys: 1024 keys
+ * 18.2 ms, 4096 keys 17.6; one row, 4096 keys: 512 / 1024 / 4096 keys 22.3 / 22.9 / 24.2 GB/s. Several quads read the block again from the second-level cache, so it shrinks.
+ */
+export function decodeTile({ rows, headDim }: { rows: number; headDim: number }): Tile {
+  if (rows <= 4) return { rows, keys: 4096 };
+  return { rows, keys: Math.max(64, Math.min(512, up(65536 / headDim, 64) / 2)) };
+}
+
+/**
+ * Most queries of a head that decode takes: from eight on, panels of eight queries are full. measured,
+ * D 64, 8 heads, 256 keys: 4 queries 29.2 against 17.4 GFLOP/s, 8 queries 32.3 against 32.7, 16 queries
+ * 33.7 against 40.6.
+ */
+export const DECODE_QUERIES: number = 7;
+/** Most query rows of a kv group that decode takes: their outputs must stay in the first-level cache. */
+export const DECODE_ROWS: number = 64;

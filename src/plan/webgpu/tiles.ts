@@ -1,0 +1,185 @@
+// Tiles of the GPU kernels: the only home of their shapes. A candidate is taken when its workgroup memory and
+// threads are within the device's limits and its registers within what a GPU has for a thread. Candidates for
+// hardware come from a model of issue slots (shared shelf, gpu-kernels.md 13.3) and are not measured yet: the
+// tuning item replaces them.
+import { decodeBytes, type DecodeShape } from "../../../shaders/abi.ts";
+import { type Geometry, geometry, tileBytes, type TileShape } from "../../../shaders/abi.ts";
+import type { WebGpuTarget } from "../target.ts";
+
+/** The tiled kernels. */
+export type TiledKernel = "forward" | "dq" | "dkv" | "dbias";
+
+/** A target with tiles to take instead of the table's, where they fit: for tuning. */
+export interface TunedTarget extends WebGpuTarget {
+  readonly tiles?: Readonly<Partial<Record<TiledKernel, TileShape>>>;
+}
+
+/** A tile with the columns of the result that a workgroup makes. */
+export interface ChosenTile {
+  readonly tile: TileShape;
+  /** Chunks of result columns of a workgroup; all of them unless they do not fit the registers. */
+  readonly blockChunks: number;
+  /** Only dkv: whether dK and dV are made by one kernel. */
+  readonly together: boolean;
+  /** Workgroup memory, as we count it (wgpu does not check). */
+  readonly bytes: number;
+  /** Estimate of registers of a thread. */
+  readonly registers: number;
+}
+
+/**
+ * Registers that a thread may use before drivers spill; 255 is the most of NVIDIA's. On a software adapter they are
+ * memory anyway, and what counts is the time to compile: D 300 in one block took 16 s, in blocks 3 s (lavapipe).
+ */
+const REGISTERS = { hardware: 216, large: 420, small: 140 };
+
+const SMALL: TileShape = { nx: 8, ny: 8, tm: 4, tn: 4, chunk: 32, unroll: 1 };
+
+/** Wide tiles first. */
+const HARDWARE: readonly TileShape[] = [
+  { nx: 16, ny: 8, tm: 8, tn: 4, chunk: 64, unroll: 2 },
+  { nx: 8, ny: 8, tm: 8, tn: 4, chunk: 32, unroll: 2 },
+  { nx: 16, ny: 8, tm: 4, tn: 4, chunk: 64, unroll: 2 },
+  { ...SMALL, unroll: 2 },
+];
+
+/**
+ * lavapipe and SwiftShader, where a dynamic load from workgroup memory costs more than the arithmetic. measured
+ * on lavapipe, forward (1, 8, 1024, 1024, 64): 4x4 6.0 GFLOP/s, 8x4 8.0, 8x8 with nx 4 10.5. Its first launch
+ * is compiled for 3 s (SMALL: 0.5 to 1 s), so it is for work that is worth it.
+ */
+const SOFTWARE: TileShape = { nx: 4, ny: 8, tm: 8, tn: 8, chunk: 32, unroll: 1, resident: true };
+/**
+ * Backward: its text is twice as long, so its tile is half as large. measured, (1, 8, 1024, 1024, 64): 7.0 GFLOP/s of its
+ * products, SMALL 4.9; compiled for 2 to 3 s.
+ */
+const SOFTWARE_BACKWARD: TileShape = { nx: 8, ny: 8, tm: 8, tn: 4, chunk: 32, unroll: 1 };
+/** Operations of a call from which a software adapter takes the large tile. */
+const SOFTWARE_FLOPS = 1e9;
+
+/** Products of a kernel: scores of a thread, and accumulators of result rows. */
+const SHAPE: Record<TiledKernel, { scores: number; sums: number }> = {
+  forward: { scores: 1, sums: 1 },
+  dq: { scores: 2, sums: 1 },
+  dkv: { scores: 2, sums: 2 },
+  dbias: { scores: 3, sums: 0 },
+};
+
+function registers(g: Geometry, scores: number, sumChunks: number): number {
+  return g.tm * g.tn * scores + 4 * g.tm * g.cc * sumChunks + 4 * (g.tm + g.tn) + 28;
+}
+
+/** What a tile must fit. */
+export interface TileNeeds {
+  readonly headDim: number;
+  readonly valueDim: number;
+  readonly flops: number;
+  /** Only dkv: bias would be a ninth storage buffer. */
+  readonly apart?: boolean;
+}
+
+function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
+  const forced = (target as TunedTarget).tiles?.[kernel];
+  if (forced) return [forced];
+  if (!target.software) return HARDWARE;
+  if (needs.flops < SOFTWARE_FLOPS) return [SMALL];
+  return kernel === "forward"
+    ? [SOFTWARE, { ...SOFTWARE, resident: false }, SMALL]
+    : [SOFTWARE_BACKWARD, SMALL];
+}
+
+const chunksOf = (dim: number, { chunk }: TileShape): number => Math.ceil(dim / chunk);
+
+/** Columns that padding to a tile's chunk adds to what the narrowest chunk, 32, adds. */
+function wastes(dim: number, tile: TileShape): boolean {
+  return chunksOf(dim, tile) * tile.chunk > Math.ceil(dim / 32) * 32;
+}
+
+/** The tile of a kernel. */
+export function chooseTile(
+  kernel: TiledKernel,
+  needs: TileNeeds,
+  target: WebGpuTarget,
+): ChosenTile {
+  const { headDim, valueDim } = needs, { scores, sums } = SHAPE[kernel];
+  const { workgroupBytes, workgroupThreads } = target.limits;
+  let fallback: ChosenTile | undefined, fewest = Infinity;
+  for (const tile of candidates(kernel, needs, target)) {
+    const g = geometry(tile);
+    const most = !target.software
+      ? REGISTERS.hardware
+      : tile.tm * tile.tn <= 16
+      ? REGISTERS.small
+      : REGISTERS.large;
+    const bytes = tileBytes(g, chunksOf(headDim, tile)) +
+      (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
+      (kernel === "dbias" ? 4 * g.threads : 0) + 48; // the vote of masked tiles; variables begin at 16
+    if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
+    const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
+    const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
+    const whole = sums === 2 ? head + value : sums * result;
+    const all = registers(g, scores, whole);
+    const fits = (blockChunks: number, together: boolean, count: number): ChosenTile => (
+      { tile, blockChunks, together, bytes, registers: count }
+    );
+    if (wastes(headDim, tile) || wastes(valueDim, tile)) continue;
+    if (all <= most && !needs.apart) return fits(result, true, all);
+    // one result apart from the other, or one block of columns after the other: scores are made again for each
+    const room = most - registers(g, scores, 0);
+    const block = Math.max(1, Math.min(result, Math.floor(room / (4 * g.tm * g.cc))));
+    const blocks = Math.ceil(result / block);
+    if (blocks >= fewest) continue;
+    fewest = blocks;
+    fallback = fits(block, sums < 2 && blocks === 1, registers(g, scores, sums === 0 ? 0 : block));
+  }
+  if (fallback) return fallback;
+  throw new RangeError(
+    `no tile fits ${workgroupBytes} bytes of workgroup memory and ${workgroupThreads} threads`,
+  );
+}
+
+/** Most rows (queries times heads of a group) that decode takes: each has an accumulator in every thread. */
+const DECODE_ROWS = 16;
+/** Most queries: from eight on a tile of the forward kernel is worth filling. */
+const DECODE_QUERIES = 7;
+
+/** The decode kernel's shape, where it can take a problem. */
+export function decodeShape(
+  { lengthQ, group, headDim, valueDim }: {
+    lengthQ: number;
+    group: number;
+    headDim: number;
+    valueDim: number;
+  },
+  { limits }: WebGpuTarget,
+): DecodeShape | undefined {
+  const rows = lengthQ * group, threads = Math.min(128, limits.workgroupThreads);
+  const shape = {
+    rows,
+    head4: Math.ceil(headDim / 4),
+    value4: Math.ceil(valueDim / 4),
+    threads,
+  };
+  if (rows < 1 || rows > DECODE_ROWS || lengthQ > DECODE_QUERIES) return undefined;
+  if (shape.value4 > threads || decodeBytes(shape) > limits.workgroupBytes) return undefined;
+  return shape;
+}
+
+/** Workgroups from which a device is taken to be full: about two for each of the largest GPU's cores. */
+export function wantedWorkgroups({ software }: WebGpuTarget): number {
+  return software ? 8 : 264;
+}
+
+/**
+ * Most keys or rows that a workgroup may stream. llvmpipe ends every loop of an invocation once all of them together
+ * have run 65535 times (LP_MAX_TGSI_LOOP_ITERATIONS), and says nothing: results would be wrong. A tile of 32 takes
+ * c4 turns and one more for each chunk of each product, four products at most.
+ */
+export function longestStream(
+  { headDim, valueDim }: { readonly headDim: number; readonly valueDim: number },
+  { software }: WebGpuTarget,
+): number | undefined {
+  if (!software) return undefined;
+  const chunks = Math.ceil(headDim / 32) + Math.ceil(valueDim / 32);
+  return Math.floor(60000 / (18 * chunks + 6)) * 32;
+}

@@ -1,0 +1,95 @@
+// What is asked of a call and what it returns; how and where it runs is in options.ts.
+import type { AnyTensor, HostTensor, MaskTensor } from "../tensor/tensor.ts";
+
+/** Order of the axes: `"bshd"` is [batch, length, heads, dim], `"bhsd"` is [batch, heads, length, dim]. */
+export type Layout = "bshd" | "bhsd";
+
+/**
+ * Which keys a query may see, with `o = lengthK - lengthQ`: `true` and `"bottom-right"` mean
+ * `j <= i + o`, `"top-left"` means `j <= i`, `{ offset: n }` means `j <= i + n` (a number, or one for
+ * each batch element).
+ */
+export type Causal =
+  | boolean
+  | "bottom-right"
+  | "top-left"
+  | { readonly offset: number | Int32Array };
+
+/** `i + o - left <= j <= i + o + right`; a side that is missing is unbounded. */
+export interface Window {
+  /** Keys to the left of the diagonal. */
+  readonly left?: number;
+  /** Keys to the right of the diagonal. */
+  readonly right?: number;
+}
+
+/**
+ * What a call computes, beside its tensors. The options apply in this order: scale, softcap, bias,
+ * masks, softmax, product with v.
+ */
+export interface CallOptions {
+  /** Order of the axes of q, k, v and of the results. Default `"bshd"`. */
+  readonly layout?: Layout;
+  /** Factor of the scores. Default `1 / sqrt(headDim)`. */
+  readonly softmaxScale?: number;
+  /** `s = softcap * tanh(s / softcap)`, first thing after the scale (FlashAttention-2, ONNX). */
+  readonly softcap?: number;
+  /** Additive, broadcastable to [batch, queryHeads, lengthQ, lengthK]; minus infinity masks. */
+  readonly bias?: AnyTensor;
+  /** Boolean, broadcastable likewise; 1 = may attend. */
+  readonly mask?: MaskTensor;
+  /** Causal masking. Default `false`. */
+  readonly causal?: Causal;
+  /** Sliding window around the (causal) diagonal. */
+  readonly window?: Window;
+  /** Only the first n keys of each sequence are real, [batch]; the diagonal then ends at n. */
+  readonly keyLengths?: Int32Array;
+}
+
+/** The same of a backward call: the options of the forward call, and a gradient of lse. */
+export interface BackwardCallOptions extends CallOptions {
+  /** Gradient of the loss with respect to lse, [batch, queryHeads, lengthQ], where lse was used too. */
+  readonly dLse?: AnyTensor;
+}
+
+/** What `attention` returns. Tensors live where q lives. */
+export interface AttentionResult<T = HostTensor> {
+  /** Like q with valueDim for headDim, and q's storage type. */
+  readonly out: T;
+  /** Natural logarithm of the softmax denominator, f32 [batch, queryHeads, lengthQ]. */
+  readonly lse: T;
+  /** Set when the GPU was lost during the call: where it was computed again. */
+  readonly recovered?: "webgpu" | "wasm";
+}
+
+/** What `attentionBackward` needs of the forward call: its inputs and its results. */
+export interface SavedForBackward<
+  Q extends AnyTensor = AnyTensor,
+  K extends AnyTensor = AnyTensor,
+  V extends AnyTensor = AnyTensor,
+> {
+  /** Queries. */
+  readonly q: Q;
+  /** Keys. */
+  readonly k: K;
+  /** Values. */
+  readonly v: V;
+  /** The result `out`. */
+  readonly out: AnyTensor;
+  /** The result `lse`. */
+  readonly lse: AnyTensor;
+}
+
+/** What `attentionBackward` returns: each gradient has its operand's shape and type, and lives beside it. */
+export interface AttentionGradients<Q = HostTensor, K = HostTensor, V = HostTensor> {
+  /** Gradient of q. */
+  readonly dq: Q;
+  /** Gradient of k. */
+  readonly dk: K;
+  /** Gradient of v. */
+  readonly dv: V;
+  /** Gradient of `bias`, when the call had one: summed over the axes that it broadcasts. */
+  readonly dBias?: AnyTensor;
+  /** Set when the GPU was lost during the call: where it was computed again. */
+  readonly recovered?: "webgpu" | "wasm";
+}

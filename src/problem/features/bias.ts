@@ -1,0 +1,19 @@
+import { Flag } from "../../../asm/abi.ts";
+import { checkBroadcast } from "./broadcast.ts";
+import type { Feature } from "./feature.ts";
+
+/** Bias: an additive term for each (query, key); minus infinity masks. */
+export const bias: Feature<true> = {
+  name: "bias",
+  stage: "score",
+  source: "PyTorch SDPA attn_mask (float), ONNX Attention attn_mask (float), T5, Swin",
+  gradient: "identity",
+  operand: "bias",
+  flag: Flag.Bias,
+  gradientFlag: Flag.BiasGradient,
+  parse({ bias }, dims, complaint) {
+    if (bias === undefined) return undefined;
+    checkBroadcast("bias", bias, dims, complaint);
+    return true;
+  },
+};

@@ -1,0 +1,22 @@
+import { Flag } from "../../../asm/abi.ts";
+import { show } from "../../tensor/errors.ts";
+import { checkBroadcast } from "./broadcast.ts";
+import type { Feature } from "./feature.ts";
+
+/** Mask: a byte for each (query, key), 1 = may attend. Tiles that hold no 1 are skipped. */
+export const mask: Feature<true> = {
+  name: "mask",
+  stage: "mask",
+  source: "PyTorch SDPA attn_mask (bool), ONNX Attention attn_mask (bool)",
+  gradient: "none",
+  operand: "mask",
+  flag: Flag.Mask,
+  parse({ mask }, dims, complaint) {
+    if (mask === undefined) return undefined;
+    checkBroadcast("mask", mask, dims, complaint);
+    if (!(mask.data instanceof Uint8Array)) {
+      throw complaint.type(`mask.data is ${show(mask.data)} but must be a Uint8Array`);
+    }
+    return true;
+  },
+};

@@ -1,0 +1,61 @@
+// The registry of features, in the order in which they apply. Key lengths come before causal and
+// window because they move the diagonal; causal before window because the window follows it.
+import type { Complaint } from "../../tensor/errors.ts";
+import type { CallOptions } from "../call_options.ts";
+import { bias } from "./bias.ts";
+import { causal } from "./causal.ts";
+import type { Dims, Feature, FeatureName, FeatureUse, SequenceSpan } from "./feature.ts";
+import { UNBOUNDED } from "./feature.ts";
+import { keyLengths } from "./key_lengths.ts";
+import { mask } from "./mask.ts";
+import { softcap } from "./softcap.ts";
+import { window } from "./window.ts";
+
+/** Every feature. */
+export const FEATURES: readonly Feature[] = [
+  softcap,
+  bias,
+  mask,
+  keyLengths,
+  causal,
+  window,
+] as Feature[];
+
+const BY_NAME: ReadonlyMap<FeatureName, Feature> = new Map(FEATURES.map((f) => [f.name, f]));
+
+/** The record of a feature. */
+export function feature(name: FeatureName): Feature {
+  return BY_NAME.get(name)!;
+}
+
+/** The features that `options` turn on, checked. */
+export function parseFeatures(
+  options: CallOptions,
+  dims: Dims,
+  complaint: Complaint,
+): FeatureUse[] {
+  const uses: FeatureUse[] = [];
+  for (const { name, parse } of FEATURES) {
+    const params = parse(options, dims, complaint);
+    if (params !== undefined) uses.push({ name, params });
+  }
+  return uses;
+}
+
+/** What each sequence of the batch may see once every feature has had its say. */
+export function sequenceSpans(uses: readonly FeatureUse[], dims: Dims): SequenceSpan[] {
+  const clamp = (n: number) => Math.max(-UNBOUNDED, Math.min(UNBOUNDED, n));
+  return Array.from({ length: dims.batch }, (_, index) => {
+    let span: SequenceSpan = {
+      lengthQ: dims.lengthQ,
+      lengthK: dims.lengthK,
+      offset: dims.lengthK - dims.lengthQ,
+      low: -UNBOUNDED,
+      high: UNBOUNDED,
+    };
+    for (const { name, params } of uses) {
+      span = feature(name).span?.(params, span, index) ?? span;
+    }
+    return { ...span, low: clamp(span.low), high: clamp(span.high) };
+  });
+}

@@ -1,0 +1,67 @@
+// Merging: partial results over disjoint keys, checked.
+import { Complaint, show } from "../tensor/errors.ts";
+import { type View, viewHeads, viewRows } from "../tensor/view.ts";
+import type { Layout } from "./call_options.ts";
+import type { AnyTensor } from "../tensor/tensor.ts";
+
+/** What a merge needs beside its parts. */
+export interface MergeCallOptions {
+  /** Order of the axes of the parts. Default `"bshd"`. */
+  readonly layout?: Layout;
+}
+
+/** One partial result. */
+export interface MergePart {
+  readonly out: View;
+  readonly lse: View;
+}
+
+/** What all parts agree on. */
+export interface MergeShape {
+  readonly layout: Layout;
+  readonly batch: number;
+  readonly heads: number;
+  readonly length: number;
+  readonly valueDim: number;
+}
+
+/** Checks a merge. */
+export function describeMerge(
+  parts: readonly { readonly out: AnyTensor; readonly lse: AnyTensor }[],
+  options: MergeCallOptions,
+): { parts: MergePart[]; shape: MergeShape } {
+  const complaint = new Complaint("mergeAttention");
+  if (!Array.isArray(parts)) {
+    throw complaint.type(`parts is ${show(parts)} but must be an array of { out, lse }`);
+  }
+  if (parts.length === 0) throw complaint.range("parts has 0 entries but at least 1 was wanted");
+  const { layout = "bshd" } = options;
+  if (layout !== "bshd" && layout !== "bhsd") {
+    throw complaint.type(`layout is ${show(layout)} but must be "bshd" or "bhsd"`);
+  }
+  const views = parts.map((part, index) => {
+    if (typeof part !== "object" || part === null) {
+      throw complaint.type(`parts[${index}] is ${show(part)} but must be { out, lse }`);
+    }
+    return {
+      out: viewHeads("out", part.out, layout, complaint),
+      lse: viewRows("lse", part.lse, complaint),
+    };
+  });
+  const [batch, heads, length, valueDim] = views[0].out.size;
+  views.forEach(({ out, lse }, index) => {
+    if (`${out.size}` !== `${views[0].out.size}`) {
+      throw complaint.range(
+        `parts[${index}].out has shape ${show(parts[index].out.shape)} but parts[0].out has ` +
+          show(parts[0].out.shape),
+      );
+    }
+    if (`${lse.size}` !== `${[batch, heads, length, 1]}`) {
+      throw complaint.range(
+        `parts[${index}].lse has shape ${show(parts[index].lse.shape)} but ` +
+          `${show([batch, heads, length])} was wanted`,
+      );
+    }
+  });
+  return { parts: views, shape: { layout, batch, heads, length, valueDim } };
+}

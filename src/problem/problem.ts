@@ -1,0 +1,210 @@
+// What is asked, as plain data: every user error is thrown here, and nothing after this file looks at
+// options again. A problem holds no tensors and knows no device, so it can be planned, printed, compared.
+import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
+import type { Dims, FeatureUse, SequenceSpan } from "./features/feature.ts";
+import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
+import {
+  type OperandName,
+  type OperandSpec,
+  type View,
+  viewHeads,
+  viewRows,
+  viewScores,
+} from "../tensor/view.ts";
+import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
+import type { AnyTensor } from "../tensor/tensor.ts";
+
+/** Which of the two passes a call runs. */
+export type Pass = "forward" | "backward";
+
+/** A validated call. */
+export interface AttentionProblem extends Dims {
+  readonly pass: Pass;
+  readonly layout: Layout;
+  readonly softmaxScale: number;
+  readonly features: readonly FeatureUse[];
+  /** What each sequence of the batch may see. */
+  readonly spans: readonly SequenceSpan[];
+  /** The inputs that the call has. */
+  readonly operands: { readonly [name in OperandName]?: OperandSpec };
+}
+
+/** The inputs of a call, by name. */
+export type Views = { readonly [name in OperandName]?: View };
+
+/** Options of a call: each feature is one, by its name. */
+const KNOWN: ReadonlySet<string> = new Set([
+  "layout",
+  "softmaxScale",
+  ...FEATURES.map(({ name }) => name),
+  "engine",
+  "signal",
+]);
+
+/** Options of the contract that no backend has yet. */
+const PLANNED: ReadonlySet<string> = new Set([
+  "alibiSlopes",
+  "sink",
+  "cuSeqlensQ",
+  "cuSeqlensK",
+  "blockMask",
+  "scoreMod",
+  "dropout",
+  "pagedKv",
+  "rotary",
+  "stats",
+  "scores",
+]);
+
+function checkOptions(options: unknown, pass: Pass, complaint: Complaint): void {
+  if (typeof options !== "object" || options === null) {
+    throw complaint.type(`options is ${show(options)} but must be an object`);
+  }
+  for (const [key, value] of Object.entries(options)) {
+    if (KNOWN.has(key) || (key === "dLse" && pass === "backward") || value === undefined) continue;
+    if (PLANNED.has(key)) {
+      throw new UnsupportedError(`the option ${key}`, "any", "leave it out, it is planned");
+    }
+    throw complaint.type(
+      `options has the unknown name ${show(key)}, wanted one of ${[...KNOWN].join(", ")}`,
+    );
+  }
+}
+
+function checkLayout(layout: unknown, complaint: Complaint): Layout {
+  if (layout === undefined || layout === "bshd") return "bshd";
+  if (layout === "bhsd") return "bhsd";
+  throw complaint.type(`layout is ${show(layout)} but must be "bshd" or "bhsd"`);
+}
+
+function checkScale(scale: unknown, headDim: number, complaint: Complaint): number {
+  if (scale === undefined) return 1 / Math.sqrt(Math.max(1, headDim));
+  if (typeof scale !== "number") {
+    throw complaint.type(`softmaxScale is ${show(scale)} but must be a number`);
+  }
+  if (!(scale >= 0 && scale < Infinity)) {
+    throw complaint.range(`softmaxScale is ${scale} but must be a finite number >= 0`);
+  }
+  return scale;
+}
+
+function dimsOf(q: View, k: View, v: View, complaint: Complaint): Dims {
+  const [batch, queryHeads, lengthQ, headDim] = q.size;
+  const [, kvHeads, lengthK, keyDim] = k.size;
+  const same = (what: string, a: View, x: number, b: View, y: number) => {
+    if (x !== y) {
+      throw complaint.range(`${b.name} has ${what} ${y} but ${a.name} has ${what} ${x}`);
+    }
+  };
+  same("headDim", q, headDim, k, keyDim);
+  same("batch", q, batch, k, k.size[0]);
+  same("batch", q, batch, v, v.size[0]);
+  same("kvHeads", k, kvHeads, v, v.size[1]);
+  same("lengthK", k, lengthK, v, v.size[2]);
+  if (headDim < 1) throw complaint.range(`q has headDim ${headDim} but it must be at least 1`);
+  if (v.size[3] < 1) throw complaint.range(`v has valueDim ${v.size[3]} but it must be at least 1`);
+  if (kvHeads === 0 ? queryHeads !== 0 : queryHeads % kvHeads !== 0) {
+    throw complaint.range(
+      `q has ${queryHeads} queryHeads but they must be a multiple of the ${kvHeads} kvHeads of k`,
+    );
+  }
+  return { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: v.size[3] };
+}
+
+/** Throws unless an operand has exactly these sizes. */
+function checkSize(view: View, size: readonly number[], complaint: Complaint): void {
+  const axes = ["batch", "queryHeads", "lengthQ", view.name === "out" ? "valueDim" : "columns"];
+  size.forEach((n, axis) => {
+    if (view.size[axis] !== n) {
+      const what = axis === 3 ? "valueDim" : axes[axis];
+      throw complaint.range(`${view.name} has ${what} ${view.size[axis]} but ${n} was wanted`);
+    }
+  });
+}
+
+function refuseBytes(views: Views): void {
+  for (const view of Object.values(views)) {
+    if (view.dtype === "i8") {
+      throw new UnsupportedError(`${view.name} of dtype "i8"`, "any", "pass f32, f16 or bf16");
+    }
+  }
+}
+
+function describe(
+  pass: Pass,
+  views: { q: View; k: View; v: View } & Views,
+  options: BackwardCallOptions,
+  layout: Layout,
+  complaint: Complaint,
+): { problem: AttentionProblem; views: Views } {
+  const dims = dimsOf(views.q, views.k, views.v, complaint);
+  const softmaxScale = checkScale(options.softmaxScale, dims.headDim, complaint);
+  const features = parseFeatures(options, dims, complaint);
+  const all: { [name in OperandName]?: View } = { ...views };
+  for (const { name } of features) {
+    const { operand } = feature(name);
+    if (operand) all[operand] = viewScores(operand, options[operand]!, complaint);
+  }
+  refuseBytes(all);
+  const { batch, queryHeads, lengthQ, valueDim } = dims;
+  for (const view of [all.out, all.dOut]) {
+    if (view) checkSize(view, [batch, queryHeads, lengthQ, valueDim], complaint);
+  }
+  for (const view of [all.lse, all.dLse]) {
+    if (view) checkSize(view, [batch, queryHeads, lengthQ], complaint);
+  }
+  const operands: { [name in OperandName]?: OperandSpec } = {};
+  for (const [name, { dtype, size, strides, resident }] of Object.entries(all)) {
+    operands[name as OperandName] = { dtype, size, strides, resident };
+  }
+  const spans = sequenceSpans(features, dims);
+  const problem = { pass, layout, softmaxScale, features, spans, operands, ...dims };
+  return { problem, views: all };
+}
+
+/** Checks a forward call. */
+export function describeForward(
+  q: AnyTensor,
+  k: AnyTensor,
+  v: AnyTensor,
+  options: BackwardCallOptions,
+): { problem: AttentionProblem; views: Views } {
+  const complaint = new Complaint("attention");
+  checkOptions(options, "forward", complaint);
+  const layout = checkLayout(options.layout, complaint);
+  return describe(
+    "forward",
+    {
+      q: viewHeads("q", q, layout, complaint),
+      k: viewHeads("k", k, layout, complaint),
+      v: viewHeads("v", v, layout, complaint),
+    },
+    options,
+    layout,
+    complaint,
+  );
+}
+
+/** Checks a backward call. */
+export function describeBackward(
+  dOut: AnyTensor,
+  saved: SavedForBackward,
+  options: BackwardCallOptions,
+): { problem: AttentionProblem; views: Views } {
+  const complaint = new Complaint("attentionBackward");
+  checkOptions(options, "backward", complaint);
+  if (typeof saved !== "object" || saved === null) {
+    throw complaint.type(`saved is ${show(saved)} but must be { q, k, v, out, lse }`);
+  }
+  const layout = checkLayout(options.layout, complaint);
+  const views: { q: View; k: View; v: View } & { [name in OperandName]?: View } = {
+    q: viewHeads("q", saved.q, layout, complaint),
+    k: viewHeads("k", saved.k, layout, complaint),
+    v: viewHeads("v", saved.v, layout, complaint),
+    out: viewHeads("out", saved.out, layout, complaint),
+    lse: viewRows("lse", saved.lse, complaint),
+    dOut: viewHeads("dOut", dOut, layout, complaint),
+  };
+  if (options.dLse !== undefined) views.dLse = viewRows("dLse", options.dLse, complaint);
+  return describe("backward", views, options, layout, complaint);
+}

@@ -1,0 +1,122 @@
+// The linear memory of an engine: a first-fit allocator over it, and typed views that survive growth.
+// Blocks are aligned to cache lines. Freed blocks are joined and used again, so a steady stream of calls
+// does not grow the memory; it grows by whole wasm pages only when nothing fits.
+import type { MemoryUse } from "../../backend/backend.ts";
+
+const PAGE = 65536;
+const ALIGN = 64;
+/** Where the heap begins: the first page holds the kernels' constants and the control block. */
+export const HEAP_BYTE: number = PAGE;
+/** Where the control block begins; asm's static data ends far below. */
+export const CONTROL_BYTE: number = 49152;
+
+const up = (n: number, to: number): number => Math.ceil(n / to) * to;
+
+interface Block {
+  begin: number;
+  end: number;
+}
+
+/** Linear memory with an allocator. */
+export class LinearMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly shared: boolean;
+  readonly #budget: number;
+  readonly #sizes = new Map<number, number>();
+  #free: Block[] = [];
+  #used = 0;
+  #peak = 0;
+
+  constructor(shared: boolean, budget: number) {
+    this.shared = shared;
+    this.#budget = budget;
+    // a maximum is required by the kernels' import; 4 GiB is only reserved address space
+    this.memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared });
+  }
+
+  /** Bytes in total, in use and at the peak. */
+  get use(): MemoryUse {
+    return { total: this.memory.buffer.byteLength, used: this.#used, peak: this.#peak };
+  }
+
+  #grow(bytes: number): void {
+    const last = this.#free.at(-1), end = this.memory.buffer.byteLength;
+    const tail = last && last.end === end ? end - last.begin : 0;
+    const pages = Math.ceil((bytes - tail) / PAGE);
+    const after = end + pages * PAGE;
+    if (after > this.#budget) {
+      throw new RangeError(
+        `Cannot allocate ${bytes} bytes: engine memory would grow to ${after} bytes ` +
+          `but memoryBudget is ${this.#budget}`,
+      );
+    }
+    try {
+      this.memory.grow(pages);
+    } catch (cause) {
+      throw new RangeError(
+        `Cannot allocate ${bytes} bytes: engine memory of ${end} bytes cannot grow to ${after}`,
+        { cause },
+      );
+    }
+    this.#release({ begin: end, end: after });
+  }
+
+  #release(block: Block): void {
+    const at = this.#free.findIndex((free) => free.begin > block.begin);
+    const index = at < 0 ? this.#free.length : at;
+    this.#free.splice(index, 0, block);
+    for (const i of [index, index - 1]) {
+      const left = this.#free[i], right = this.#free[i + 1];
+      if (left && right && left.end === right.begin) {
+        left.end = right.end;
+        this.#free.splice(i + 1, 1);
+      }
+    }
+  }
+
+  /** A block of at least `bytes` bytes. Throws a RangeError with the bytes when memory is out. */
+  allocate(bytes: number): number {
+    const size = Math.max(ALIGN, up(bytes, ALIGN));
+    let index = this.#free.findIndex((free) => free.end - free.begin >= size);
+    if (index < 0) {
+      this.#grow(size);
+      index = this.#free.length - 1;
+    }
+    const block = this.#free[index], { begin } = block;
+    block.begin += size;
+    if (block.begin === block.end) this.#free.splice(index, 1);
+    this.#sizes.set(begin, size);
+    this.#used += size;
+    this.#peak = Math.max(this.#peak, this.#used);
+    return begin;
+  }
+
+  /** Gives a block back. */
+  free(pointer: number): void {
+    const size = this.#sizes.get(pointer);
+    if (size === undefined) return;
+    this.#sizes.delete(pointer);
+    this.#used -= size;
+    this.#release({ begin: pointer, end: pointer + size });
+  }
+
+  /** Views are made anew: growth leaves old ones detached or short. */
+  f32(pointer: number, length: number): Float32Array {
+    return new Float32Array(this.memory.buffer, pointer, length);
+  }
+
+  /** 32-bit words at a pointer. */
+  u32(pointer: number, length: number): Uint32Array {
+    return new Uint32Array(this.memory.buffer, pointer, length);
+  }
+
+  /** 16-bit words at a pointer. */
+  u16(pointer: number, length: number): Uint16Array {
+    return new Uint16Array(this.memory.buffer, pointer, length);
+  }
+
+  /** Bytes at a pointer. */
+  u8(pointer: number, length: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, pointer, length);
+  }
+}

@@ -1,0 +1,37 @@
+// Results of a call with their tensors: made before any work, where the inputs live.
+import { bits } from "../../tensor/dtype.ts";
+import { hostResult, type ResultSpec } from "../../problem/results.ts";
+import { type HostTensor, isResident, type Tensor } from "../../tensor/tensor.ts";
+import type { LinearMemory } from "./linear_memory.ts";
+import { WasmTensor } from "./tensors.ts";
+
+/** A result with its tensor. */
+export interface ResultView extends ResultSpec {
+  readonly tensor: HostTensor | WasmTensor;
+}
+
+/** Makes results; frees what it made when memory runs out on the way. */
+export function makeResults(memory: LinearMemory, specs: readonly ResultSpec[]): ResultView[] {
+  const made: ResultView[] = [];
+  try {
+    for (const spec of specs) {
+      const { resident, shape, dtype } = spec;
+      const tensor = resident ? new WasmTensor(memory, shape, dtype) : hostResult(spec);
+      made.push({ ...spec, tensor });
+    }
+  } catch (error) {
+    disposeResults(made);
+    throw error;
+  }
+  return made;
+}
+
+/** Frees resident results of a call that failed. */
+export function disposeResults(results: readonly ResultView[]): void {
+  for (const { tensor } of results) if (isResident(tensor)) tensor.dispose();
+}
+
+/** The elements of a tensor as an array that copies can use. */
+export function elements(tensor: HostTensor | Tensor): ReturnType<typeof bits> {
+  return tensor instanceof WasmTensor ? tensor.view() : bits((tensor as HostTensor).data);
+}

@@ -1,0 +1,92 @@
+// Choosing and compiling a build of the kernels. There are two, relaxed and plain SIMD; each can import
+// shared or unshared memory (one byte of its import section, docs/decisions/002).
+import { UnsupportedError } from "../../tensor/errors.ts";
+import { kernelBytes, type SimdLevel } from "./kernel_bytes.ts";
+
+/** What the kernels export. */
+export interface KernelExports {
+  readonly run: (item: number, scratch: number) => void;
+  readonly relaxed: () => number;
+  readonly forwardScratch: (d: number, dv: number, rows: number, keys: number) => number;
+  readonly backwardScratch: (d: number, dv: number, rows: number) => number;
+  readonly decodeScratch: (d: number, dv: number, rows: number, keys: number) => number;
+  readonly widen: (source: number, target: number, n: number, dtype: number) => void;
+  readonly maskBlocks: (rows: number, pitch: number, n: number, keys: number, to: number) => void;
+  readonly narrow: (source: number, target: number, n: number, dtype: number) => void;
+}
+
+const zeros = (n: number): number[] => new Array(n).fill(0);
+const HEADER = [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0];
+const CONST = [253, 12, ...zeros(16)];
+// (func v128.const 0 x3, f32x4.relaxed_madd, drop)
+const RELAXED_PROBE = [
+  ...HEADER,
+  10,
+  62,
+  1,
+  60,
+  0,
+  ...CONST,
+  ...CONST,
+  ...CONST,
+  253,
+  133,
+  2,
+  26,
+  11,
+];
+// (func v128.const 0, i8x16.popcnt, drop)
+const SIMD_PROBE = [...HEADER, 10, 25, 1, 23, 0, ...CONST, 253, 98, 26, 11];
+
+function valid(bytes: readonly number[]): boolean {
+  return WebAssembly.validate(new Uint8Array(bytes));
+}
+
+/** The best build that the engine validates; throws where there is no WebAssembly SIMD at all. */
+export function detectSimd(): SimdLevel {
+  if (typeof WebAssembly !== "object" || !valid(SIMD_PROBE)) {
+    throw new UnsupportedError("WebAssembly SIMD", "wasm", "use a runtime from 2021 or later");
+  }
+  return valid(RELAXED_PROBE) ? "relaxed" : "plain";
+}
+
+/** Whether memory can be shared between threads here (browsers: only when cross-origin isolated). */
+export function canShare(): boolean {
+  if (typeof SharedArrayBuffer !== "function") return false;
+  const { crossOriginIsolated } = globalThis as { crossOriginIsolated?: boolean };
+  const browser = typeof (globalThis as { document?: unknown }).document === "object";
+  return !browser || crossOriginIsolated === true;
+}
+
+/** Compiles a build; hosts that forbid it get an error that says what to pass instead. */
+export function compileKernels(level: SimdLevel, shared: boolean): WebAssembly.Module {
+  try {
+    return new WebAssembly.Module(kernelBytes(level, shared));
+  } catch (cause) {
+    const error = new UnsupportedError(
+      "compiling WebAssembly at run time",
+      "wasm",
+      "pass createEngine({ wasmModule }), a module imported from a .wasm file " +
+        "(its bytes are in @flashtile/attention/kernels)",
+    );
+    error.cause = cause;
+    throw error;
+  }
+}
+
+/** An instance on a memory. */
+export function instantiateKernels(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+): KernelExports {
+  try {
+    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+    return exports as unknown as KernelExports;
+  } catch (cause) {
+    throw new TypeError(
+      "Cannot create an engine: wasmModule does not fit, it must be compiled from the bytes " +
+        "that @flashtile/attention/kernels exports",
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,105 @@
+// mergeAttention on the CPU: one head of one batch element at a time, so memory stays small.
+import { Item, Kernel, Operand, OperandWord, Task } from "../../../asm/abi.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import type { MergePart, MergeShape } from "../../problem/merge.ts";
+import type { View } from "../../tensor/view.ts";
+import { mergeSpecs } from "../../problem/results.ts";
+import type { HostTensor } from "../../tensor/tensor.ts";
+import { copyBox, type Elements } from "../memory/copy.ts";
+import { DTYPE_CODES } from "../module/dtype_codes.ts";
+import type { LinearMemory } from "../memory/linear_memory.ts";
+import type { KernelExports } from "../module/module.ts";
+import { disposeResults, elements, makeResults, type ResultView } from "../memory/results.ts";
+
+/** A head of a 16-bit or f32 tensor as f32 rows at `pointer`. */
+function bringHead(
+  memory: LinearMemory,
+  kernels: KernelExports,
+  view: View,
+  [batch, head]: [number, number],
+  pointer: number,
+  temporary: number,
+): void {
+  const [, , length, columns] = view.size, n = length * columns;
+  const offset = batch * view.strides[0] + head * view.strides[1];
+  const source = { array: elements(view.tensor as HostTensor), offset, strides: view.strides };
+  const wide = view.dtype === "f32",
+    array: Elements = wide ? memory.f32(pointer, n) : memory.u16(temporary, n);
+  copyBox({ array, offset: 0, strides: [0, 0, columns, 1] }, source, [1, 1, length, columns]);
+  if (!wide) {
+    kernels.widen(temporary, pointer, n, DTYPE_CODES[view.dtype as DType]!);
+  }
+}
+
+/** Writes a head of a result from f32 rows at `pointer`. */
+function takeHead(
+  memory: LinearMemory,
+  kernels: KernelExports,
+  result: ResultView,
+  [batch, head]: [number, number],
+  pointer: number,
+  temporary: number,
+): void {
+  const [, , length, columns] = result.size, n = length * columns;
+  let array: Elements = memory.f32(pointer, n);
+  if (result.dtype !== "f32") {
+    kernels.narrow(pointer, temporary, n, DTYPE_CODES[result.dtype]!);
+    array = memory.u16(temporary, n);
+  }
+  const offset = batch * result.strides[0] + head * result.strides[1];
+  const target = { array: elements(result.tensor), offset, strides: result.strides };
+  copyBox(target, { array, offset: 0, strides: [0, 0, columns, 1] }, [1, 1, length, columns]);
+}
+
+/** Merges parts over disjoint keys. */
+export function mergeParts(
+  memory: LinearMemory,
+  kernels: KernelExports,
+  parts: readonly MergePart[],
+  shape: MergeShape,
+): ResultView[] {
+  const { batch, heads, length, valueDim } = shape, rowBytes = valueDim * 4;
+  const results = makeResults(memory, mergeSpecs(shape, parts[0]));
+  const headBytes = length * rowBytes, blocks: number[] = [];
+  const allocate = (bytes: number) => {
+    blocks.push(memory.allocate(bytes + 16));
+    return blocks[blocks.length - 1];
+  };
+  try {
+    const task = allocate(Task.Bytes), item = allocate(Item.Bytes), temporary = allocate(headBytes);
+    const out = allocate(headBytes), lse = allocate(length * 4);
+    const partOut = allocate(headBytes * parts.length),
+      partLse = allocate(length * 4 * parts.length);
+    const words = memory.u32(task, Task.Bytes / 4).fill(0);
+    const record = (operand: Operand, pointer: number, row: number) => {
+      words[operand * OperandWord.Bytes / 4] = pointer;
+      words[(operand * OperandWord.Bytes + OperandWord.Row) / 4] = row;
+    };
+    record(Operand.Out, out, rowBytes);
+    record(Operand.Lse, lse, 4);
+    record(Operand.PartOut, partOut, rowBytes);
+    record(Operand.PartLse, partLse, 4);
+    words[Task.ValueDim / 4] = valueDim;
+    words[Task.Parts / 4] = parts.length;
+    words[Task.PartOutBytes / 4] = headBytes;
+    words[Task.PartLseBytes / 4] = length * 4;
+    memory.u32(item, Item.Bytes / 4).set([Kernel.Merge, task, 0, 0, 0, length, 0, 0, 0, 0]);
+    for (let b = 0; b < batch; b++) {
+      for (let h = 0; h < heads; h++) {
+        parts.forEach((part, p) => {
+          bringHead(memory, kernels, part.out, [b, h], partOut + p * headBytes, temporary);
+          bringHead(memory, kernels, part.lse, [b, h], partLse + p * length * 4, temporary);
+        });
+        kernels.run(item, 0);
+        takeHead(memory, kernels, results[0], [b, h], out, temporary);
+        takeHead(memory, kernels, results[1], [b, h], lse, temporary);
+      }
+    }
+    return results;
+  } catch (error) {
+    disposeResults(results);
+    throw error;
+  } finally {
+    for (const block of blocks) memory.free(block);
+  }
+}

@@ -1,0 +1,188 @@
+// Running published items: on the calling thread alone, or shared with a pool. Both offer the same few
+// steps, so that the flow of a call (backend.ts) is written once.
+import { Control, Item } from "../../../asm/abi.ts";
+import type { LinearMemory } from "../memory/linear_memory.ts";
+import type { KernelExports } from "../module/module.ts";
+import type { ThreadPool } from "./threads.ts";
+
+/** How the items of a call get done. */
+export interface Runner {
+  /** Makes the items of window `window` available. */
+  publish(window: number, items: readonly number[]): void;
+  /** Does one item, if there is one to take. */
+  step(): boolean;
+  /** Whether every item of a window is done. */
+  done(window: number): boolean;
+  /** Waits a moment for other threads where the host allows blocking; false where it does not. */
+  wait(): boolean;
+  /** Takes back what nobody began. Other threads may still be inside an item; see `idle`. */
+  cancel(): void;
+  /** Whether no thread is inside an item. */
+  idle(): boolean;
+  /** Frees what the runner holds. */
+  dispose(): void;
+}
+
+/** Items in order on the calling thread. */
+export class LocalRunner implements Runner {
+  readonly #kernels: KernelExports;
+  readonly #scratch: () => number;
+  readonly #left: number[];
+  #queue: { window: number; item: number }[] = [];
+  #next = 0;
+
+  constructor(kernels: KernelExports, scratch: () => number, windows: number) {
+    this.#kernels = kernels;
+    this.#scratch = scratch;
+    this.#left = new Array<number>(windows).fill(0);
+  }
+
+  publish(window: number, items: readonly number[]): void {
+    if (this.#next === this.#queue.length) [this.#queue, this.#next] = [[], 0];
+    this.#left[window] = items.length;
+    for (const item of items) this.#queue.push({ window, item });
+  }
+
+  step(): boolean {
+    const entry = this.#queue[this.#next];
+    if (!entry) return false;
+    this.#next++;
+    this.#kernels.run(entry.item, this.#scratch());
+    this.#left[entry.window]--;
+    return true;
+  }
+
+  done(window: number): boolean {
+    return this.#left[window] === 0;
+  }
+
+  wait(): boolean {
+    return true;
+  }
+
+  cancel(): void {
+    this.#next = this.#queue.length;
+  }
+
+  idle(): boolean {
+    return true;
+  }
+
+  dispose(): void {}
+}
+
+/** Most windows that may be open at a time: each has its own count of items left. */
+export const MAX_OPEN_WINDOWS: number = Control.LeftCount;
+
+/** The control word that counts the items left of a window. */
+function leftOf(window: number): number {
+  return Control.Left + window % Control.LeftCount;
+}
+
+/** Items shared with the threads of a pool through the control block. */
+export class PoolRunner implements Runner {
+  readonly #kernels: KernelExports;
+  readonly #memory: LinearMemory;
+  readonly #pool: ThreadPool;
+  readonly #scratch: () => number;
+  /** Addresses of all items of the call, in the order of their tickets. */
+  readonly #tickets: number;
+  #published = 0;
+  readonly #begin: number;
+
+  constructor(
+    kernels: KernelExports,
+    memory: LinearMemory,
+    pool: ThreadPool,
+    scratch: () => number,
+    items: number,
+  ) {
+    this.#kernels = kernels;
+    this.#memory = memory;
+    this.#pool = pool;
+    this.#scratch = scratch;
+    this.#tickets = memory.allocate(items * 4);
+    const { control } = pool;
+    this.#begin = Atomics.load(control, Control.Published);
+    // no item of an earlier call is left, so nobody reads these words before the next ticket
+    Atomics.store(control, Control.Items, this.#tickets | 0);
+    Atomics.store(control, Control.First, this.#begin);
+    Atomics.store(control, Control.Done, 0);
+    Atomics.store(control, Control.Failed, 0);
+  }
+
+  publish(window: number, items: readonly number[]): void {
+    const { control } = this.#pool;
+    this.#memory.u32(this.#tickets + this.#published * 4, items.length).set(items);
+    Atomics.store(control, leftOf(window), items.length);
+    this.#published += items.length;
+    Atomics.add(control, Control.Published, items.length);
+    Atomics.notify(control, Control.Published);
+  }
+
+  #take(): number | undefined {
+    const { control } = this.#pool;
+    for (;;) {
+      const next = Atomics.load(control, Control.Next);
+      if (next === Atomics.load(control, Control.Published)) return undefined;
+      if (Atomics.compareExchange(control, Control.Next, next, (next + 1) | 0) === next) {
+        return next;
+      }
+    }
+  }
+
+  #finish(item: number): void {
+    const window = this.#memory.u32(item, Item.Bytes / 4)[Item.Window / 4];
+    Atomics.sub(this.#pool.control, leftOf(window), 1);
+    Atomics.add(this.#pool.control, Control.Done, 1);
+  }
+
+  #item(ticket: number): number {
+    return this.#memory.u32(this.#tickets + ((ticket - this.#begin) | 0) * 4, 1)[0];
+  }
+
+  step(): boolean {
+    const ticket = this.#take();
+    if (ticket === undefined) return false;
+    const item = this.#item(ticket);
+    try {
+      this.#kernels.run(item, this.#scratch());
+    } finally {
+      this.#finish(item);
+    }
+    return true;
+  }
+
+  done(window: number): boolean {
+    if (Atomics.load(this.#pool.control, Control.Failed)) {
+      throw new Error(`A worker thread failed: ${this.#pool.message || "no message yet"}`);
+    }
+    return Atomics.load(this.#pool.control, leftOf(window)) === 0;
+  }
+
+  wait(): boolean {
+    const { control } = this.#pool, seen = Atomics.load(control, Control.Done);
+    if (seen === this.#published) return true;
+    for (let spin = 0; spin < 2000; spin++) {
+      if (Atomics.load(control, Control.Done) !== seen) return true;
+    }
+    try {
+      Atomics.wait(control, Control.Done, seen, 2);
+      return true;
+    } catch { // the main thread of a browser may not block
+      return false;
+    }
+  }
+
+  cancel(): void {
+    for (let t = this.#take(); t !== undefined; t = this.#take()) this.#finish(this.#item(t));
+  }
+
+  idle(): boolean {
+    return Atomics.load(this.#pool.control, Control.Done) === this.#published;
+  }
+
+  dispose(): void {
+    this.#memory.free(this.#tickets);
+  }
+}

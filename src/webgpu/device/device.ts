@@ -1,0 +1,273 @@
+// Finding a GPU: adapter, device with the adapter's own limits, the dialect of its compiler, and a proof that it
+// computes. Drivers lie, so nothing is trusted before a small kernel gave the right numbers.
+import { probeShader } from "../../../shaders/kernels/probe.ts";
+import { DeviceLostError } from "../../tensor/errors.ts";
+import type { WebGpuTarget } from "../../plan/target.ts";
+import {
+  type Gpu,
+  type GpuAdapter,
+  type GpuAdapterInfo,
+  type GpuBuffer,
+  type GpuDevice,
+  type GpuError,
+  MAP_READ,
+  USAGE,
+} from "./api.ts";
+
+/** A device that may be computed on. */
+export class OpenDevice {
+  readonly device: GpuDevice;
+  readonly target: WebGpuTarget;
+  /** Milliseconds that a read-back of a few bytes took. */
+  readonly readBackMs: number;
+  /** Whether every submission is checked for validation errors. */
+  debug = false;
+  #lost: string | undefined;
+  /** Who waits for work of the device. Not one promise of the loss: each wait would stay with it until the loss. */
+  readonly #waiting = new Set<(error: Error) => void>();
+
+  constructor(device: GpuDevice, target: WebGpuTarget, readBackMs: number) {
+    this.device = device;
+    this.target = target;
+    this.readBackMs = readBackMs;
+    device.lost.then(({ reason, message }) => {
+      this.#lost = message || reason || "the device was lost";
+      for (const reject of this.#waiting) reject(new DeviceLostError("", this.#lost));
+    });
+  }
+
+  /** Why the device went away; undefined while it is there. */
+  get lost(): string | undefined {
+    return this.#lost;
+  }
+
+  /** Does work that may be invalid; with `debug` waits for what the device says of it. */
+  async checked<T>(action: string, work: () => T): Promise<T> {
+    if (!this.debug) return work();
+    this.device.pushErrorScope("validation");
+    let error: Promise<GpuError | null>, result: T;
+    try {
+      result = work();
+    } finally {
+      error = this.device.popErrorScope();
+      error.catch(() => {}); // work itself may have thrown
+    }
+    const found = await error;
+    if (found) throw new Error(`${action}: the GPU rejected it: ${found.message}`);
+    return result;
+  }
+
+  /** Waits for work of the device; rejects when it goes away meanwhile. */
+  async whileAlive<T>(work: Promise<T>, action: string): Promise<T> {
+    let stop!: (error: Error) => void;
+    const gone = new Promise<never>((_, reject) => this.#waiting.add(stop = reject));
+    if (this.#lost !== undefined) stop(new DeviceLostError("", this.#lost));
+    try {
+      const result = await Promise.race([work, gone]);
+      // Deno resolves some waits of a device that was destroyed
+      await Promise.resolve();
+      if (this.#lost === undefined) return result;
+    } catch (error) {
+      // a map that is rejected by the loss may come before the loss itself
+      await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 20))]);
+      await Promise.resolve();
+      if (this.#lost === undefined) throw error;
+    } finally {
+      this.#waiting.delete(stop);
+    }
+    throw new DeviceLostError(action, this.#lost);
+  }
+}
+
+/** The limits that kernels look at, by the names of WebGPU. */
+const LIMITS: readonly (readonly [keyof WebGpuTarget["limits"], string])[] = [
+  ["storageBinding", "maxStorageBufferBindingSize"],
+  ["buffer", "maxBufferSize"],
+  ["workgroupBytes", "maxComputeWorkgroupStorageSize"],
+  ["workgroupThreads", "maxComputeInvocationsPerWorkgroup"],
+  ["storageBuffers", "maxStorageBuffersPerShaderStage"],
+  ["workgroups", "maxComputeWorkgroupsPerDimension"],
+  ["offsetAlignment", "minStorageBufferOffsetAlignment"],
+];
+const OPTIONAL = ["subgroups", "shader-f16", "timestamp-query"];
+
+/** How detection may go. */
+export interface DetectOptions {
+  readonly allowFallbackAdapter: boolean;
+  /** Only the limits that every device has: for tests. */
+  readonly defaultLimits?: boolean;
+  /** Lower limits still: for tests. */
+  readonly limits?: Partial<WebGpuTarget["limits"]>;
+}
+
+/** A device, or why there is none. */
+export type Detected = { readonly open: OpenDevice } | { readonly absent: string };
+
+/** Asks for a device with everything that the adapter grants. Deno grants subgroups without listing them. */
+async function requestDevice(adapter: GpuAdapter, options: DetectOptions): Promise<GpuDevice> {
+  const requiredLimits: Record<string, number> = {};
+  for (const [, name] of options.defaultLimits ? [] : LIMITS) {
+    const value = adapter.limits[name];
+    if (value !== undefined && !name.startsWith("min")) requiredLimits[name] = value;
+  }
+  // what an adapter does not have rejects the request, so a feature that is not listed is tried apart
+  const listed = OPTIONAL.filter((name) => adapter.features.has(name));
+  const hidden = OPTIONAL.filter((name) => name === "subgroups" && !listed.includes(name));
+  if (hidden.length > 0 && adapter.info?.subgroupMinSize) {
+    try {
+      return await adapter.requestDevice({
+        requiredFeatures: [...listed, ...hidden],
+        requiredLimits,
+      });
+    } catch { /* really not there */ }
+  }
+  return await adapter.requestDevice({ requiredFeatures: listed, requiredLimits });
+}
+
+function adapterName(info: GpuAdapterInfo | undefined): string {
+  if (info?.description) return info.description;
+  const names = [info?.vendor, info?.architecture, info?.device].filter((name) => name);
+  return names.length > 0 ? names.join(" ") : "unknown adapter";
+}
+
+const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|software|basic render/i;
+
+/** Whether an adapter computes on the CPU. */
+export function isSoftware(info: GpuAdapterInfo | undefined, flag?: boolean): boolean {
+  return flag === true || info?.isFallbackAdapter === true ||
+    SOFTWARE_NAMES.test(`${info?.description} ${info?.architecture} ${info?.device}`);
+}
+
+async function compiles(device: GpuDevice, code: string): Promise<boolean> {
+  device.pushErrorScope("validation");
+  device.createShaderModule({ code });
+  return (await device.popErrorScope()) === null;
+}
+
+/** naga rejects the directive that Tint wants for subgroups. */
+async function dialectOf(device: GpuDevice): Promise<"naga" | "tint"> {
+  const body = "@compute @workgroup_size(1) fn main() {}";
+  if (device.features.has("subgroups")) {
+    return await compiles(device, `enable subgroups;\n${body}`) ? "tint" : "naga";
+  }
+  // a pointer into workgroup memory as a parameter: Tint takes it, naga does not
+  const probe = `var<workgroup> x: array<u32, 4>;
+fn first(p: ptr<workgroup, array<u32, 4>>) -> u32 { return (*p)[0]; }
+@compute @workgroup_size(1) fn main() { x[1] = first(&x); }`;
+  return await compiles(device, probe) ? "tint" : "naga";
+}
+
+/** Runs the probe; its milliseconds, or what is wrong. */
+async function prove(device: GpuDevice): Promise<{ ms: number } | { wrong: string }> {
+  const n = 64, bytes = n * 4;
+  const buffers: GpuBuffer[] = [];
+  const make = (usage: number) => {
+    const buffer = device.createBuffer({ size: bytes, usage });
+    buffers.push(buffer);
+    return buffer;
+  };
+  device.pushErrorScope("validation");
+  const input = make(USAGE.storage | USAGE.copyTarget);
+  const output = make(USAGE.storage | USAGE.copySource);
+  const staging = make(USAGE.mapRead | USAGE.copyTarget);
+  try {
+    const values = Float32Array.from({ length: n }, (_, i) => i / 8 - 3);
+    device.queue.writeBuffer(input, 0, values);
+    const pipeline = device.createComputePipeline({
+      layout: "auto",
+      compute: { module: device.createShaderModule({ code: probeShader(n) }), entryPoint: "main" },
+    }) as { getBindGroupLayout(index: number): object };
+    const group = device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: [input, output].map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
+    const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(1);
+    pass.end();
+    encoder.copyBufferToBuffer(output, 0, staging, 0, bytes);
+    device.queue.submit([encoder.finish()]);
+    const error = await device.popErrorScope();
+    if (error) return { wrong: error.message };
+    await staging.mapAsync(MAP_READ);
+    const got = new Float32Array(staging.getMappedRange()).slice();
+    staging.unmap();
+    // the first launch compiled: a second read-back is what calls will wait for
+    const again = device.createCommandEncoder(), start = performance.now();
+    again.copyBufferToBuffer(output, 0, staging, 0, bytes);
+    device.queue.submit([again.finish()]);
+    await staging.mapAsync(MAP_READ);
+    const ms = performance.now() - start;
+    staging.unmap();
+    const want = values.map((x, i) => values[n - 1 - i] * x + Math.exp(x));
+    const bad = got.findIndex((x, i) => !(Math.abs(x - want[i]) <= 1e-4 * (1 + Math.abs(want[i]))));
+    return bad < 0 ? { ms } : { wrong: `element ${bad} is ${got[bad]} but must be ${want[bad]}` };
+  } catch (error) {
+    return { wrong: (error as Error).message };
+  } finally {
+    for (const buffer of buffers) buffer.destroy();
+  }
+}
+
+/** What a device can do. */
+async function describe(
+  device: GpuDevice,
+  info: GpuAdapterInfo | undefined,
+  software: boolean,
+  lower: DetectOptions["limits"],
+): Promise<WebGpuTarget> {
+  const limits = Object.fromEntries(LIMITS.map(([key, name]) => [key, device.limits[name]]));
+  const subgroups = device.features.has("subgroups") && info?.subgroupMinSize
+    ? { min: info.subgroupMinSize, max: info.subgroupMaxSize ?? info.subgroupMinSize }
+    : undefined;
+  return {
+    backend: "webgpu",
+    adapter: adapterName(info),
+    software,
+    dialect: await dialectOf(device),
+    subgroups,
+    shaderF16: device.features.has("shader-f16"),
+    timestamps: device.features.has("timestamp-query"),
+    limits: { ...limits, ...lower } as WebGpuTarget["limits"],
+  };
+}
+
+/** Proves a device and describes it. */
+export async function openDevice(
+  device: GpuDevice,
+  info: GpuAdapterInfo | undefined,
+  options: { software?: boolean; limits?: DetectOptions["limits"] } = {},
+): Promise<Detected> {
+  const proof = await prove(device);
+  if ("wrong" in proof) return { absent: `a test kernel failed: ${proof.wrong}` };
+  const target = await describe(device, info, isSoftware(info, options.software), options.limits);
+  return { open: new OpenDevice(device, target, proof.ms) };
+}
+
+/** Finds the GPU of this host. */
+export async function detect(options: DetectOptions): Promise<Detected> {
+  const { navigator, isSecureContext } = globalThis as {
+    navigator?: { gpu?: Gpu };
+    isSecureContext?: boolean;
+  };
+  const gpu = navigator?.gpu;
+  if (!gpu) {
+    const why = isSecureContext === false ? ": the context is not secure" : "";
+    return { absent: `this host has no WebGPU${why}` };
+  }
+  try {
+    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter) return { absent: "there is no adapter" };
+    const software = isSoftware(adapter.info, adapter.isFallbackAdapter);
+    if (software && !options.allowFallbackAdapter) {
+      return { absent: `the only adapter is software (${adapterName(adapter.info)})` };
+    }
+    const device = await requestDevice(adapter, options);
+    const opened = await openDevice(device, adapter.info, { software, limits: options.limits });
+    if ("absent" in opened) device.destroy();
+    return opened;
+  } catch (error) {
+    return { absent: `the adapter gave no device: ${(error as Error).message}` };
+  }
+}

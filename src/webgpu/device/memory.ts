@@ -1,0 +1,118 @@
+// GPU buffers: counted, bounded by the budget, and kept for the next call once they are free. Work on a queue runs
+// in order, so a buffer may be used again as soon as its last use was submitted.
+import type { MemoryUse } from "../../backend/backend.ts";
+import { type GpuBuffer, type GpuDevice, USAGE } from "./api.ts";
+
+const STORAGE = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
+const STAGING = USAGE.mapRead | USAGE.copyTarget;
+
+/** Bytes that are kept for later calls. */
+const KEPT_BYTES = 2 ** 28;
+
+/** Sizes come in steps of a quarter of a power of two, so that buffers of like calls fit again. */
+function roundUp(bytes: number): number {
+  const step = Math.max(256, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 2));
+  return Math.ceil(Math.max(1, bytes) / step) * step;
+}
+
+/** All buffers of an engine. */
+export class GpuMemory {
+  readonly #device: GpuDevice;
+  readonly #largest: number;
+  readonly #budget: number;
+  readonly #free = new Map<string, GpuBuffer[]>();
+  #kept = 0;
+  #used = 0;
+  #peak = 0;
+  /** Outcomes of allocations that nobody has asked for yet. */
+  #pending: Promise<{ bytes: number; message: string } | undefined>[] = [];
+
+  constructor(device: GpuDevice, largest: number, budget: number) {
+    this.#device = device;
+    this.#largest = largest;
+    this.#budget = budget;
+  }
+
+  /** Bytes in total, in use, and at the peak. */
+  get use(): MemoryUse {
+    return { total: this.#used + this.#kept, used: this.#used, peak: this.#peak };
+  }
+
+  #outOfMemory(bytes: number, why: string): RangeError {
+    return new RangeError(`Out of memory: ${bytes} bytes of GPU memory were asked for but ${why}`);
+  }
+
+  /** A new buffer. Throws when it is too large; a device without room says so in `settle`. */
+  create(bytes: number, usage: number = STORAGE): GpuBuffer {
+    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    if (size > this.#largest) {
+      throw this.#outOfMemory(bytes, `a buffer of this device holds ${this.#largest}`);
+    }
+    if (this.#used + this.#kept + size > this.#budget) this.#drop();
+    if (this.#used + size > this.#budget) {
+      throw this.#outOfMemory(
+        bytes,
+        `${this.#used} of the ${this.#budget} of memoryBudget are in use`,
+      );
+    }
+    this.#device.pushErrorScope("out-of-memory");
+    const buffer = this.#device.createBuffer({ size, usage });
+    this.#pending.push(
+      this.#device.popErrorScope().then(
+        (error) => error ? { bytes, message: error.message } : undefined,
+        () => undefined,
+      ),
+    );
+    this.#count(size);
+    return buffer;
+  }
+
+  #count(bytes: number): void {
+    this.#used += bytes;
+    this.#peak = Math.max(this.#peak, this.#used);
+  }
+
+  /** Rejects when the device had no room for a buffer made since the last time. */
+  async settle(): Promise<void> {
+    const pending = this.#pending;
+    this.#pending = [];
+    for (const outcome of await Promise.all(pending)) {
+      if (outcome) throw this.#outOfMemory(outcome.bytes, outcome.message);
+    }
+  }
+
+  /** A buffer of at least `bytes`; what it holds is undefined. */
+  take(bytes: number, staging = false): GpuBuffer {
+    const rounded = roundUp(bytes), room = Math.min(this.#largest, this.#budget - this.#used);
+    // near a limit exactly what is needed
+    const size = rounded <= room ? rounded : Math.ceil(Math.max(16, bytes) / 16) * 16,
+      usage = staging ? STAGING : STORAGE | USAGE.uniform;
+    const buffer = this.#free.get(`${size} ${usage}`)?.pop();
+    if (!buffer) return this.create(size, usage);
+    this.#kept -= buffer.size;
+    this.#count(buffer.size);
+    return buffer;
+  }
+
+  /** Takes a buffer back, for the next one that fits. */
+  give(buffer: GpuBuffer): void {
+    this.#used -= buffer.size;
+    if (this.#kept + buffer.size > KEPT_BYTES) return buffer.destroy();
+    this.#kept += buffer.size;
+    const key = `${buffer.size} ${buffer.usage}`, list = this.#free.get(key);
+    if (list) list.push(buffer);
+    else this.#free.set(key, [buffer]);
+  }
+
+  /** Destroys what is kept. */
+  #drop(): void {
+    for (const list of this.#free.values()) for (const buffer of list) buffer.destroy();
+    this.#free.clear();
+    this.#kept = 0;
+  }
+
+  /** Gives everything back that no tensor holds. */
+  dispose(): void {
+    this.#drop();
+  }
+}

@@ -1,0 +1,175 @@
+// Resident tensors of the GPU engine: whole buffers, or ranges of buffers that callers own.
+import { bits, BYTES, canHold, type DType, type TensorData } from "../../tensor/dtype.ts";
+import { Complaint, DeviceLostError, show } from "../../tensor/errors.ts";
+import { count } from "../../tensor/view.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { type GpuBuffer, MAP_READ, USAGE } from "./api.ts";
+import type { OpenDevice } from "./device.ts";
+import type { GpuMemory } from "./memory.ts";
+
+/** The device and memory that tensors of an engine share. */
+export interface Home {
+  readonly open: OpenDevice;
+  readonly memory: GpuMemory;
+}
+
+/** Copies host values into a buffer, whatever their number: writes are whole words. */
+export function upload(
+  { open: { device } }: Home,
+  buffer: GpuBuffer,
+  byte: number,
+  data: Float32Array | Uint16Array | Int8Array | Uint8Array,
+): void {
+  const whole = Math.floor(data.byteLength / 4) * 4, n = whole / data.BYTES_PER_ELEMENT;
+  if (n > 0) device.queue.writeBuffer(buffer, byte, data, 0, n);
+  if (n === data.length) return;
+  const rest = new Uint8Array(4);
+  rest.set(new Uint8Array(data.buffer, data.byteOffset + whole, data.byteLength - whole));
+  device.queue.writeBuffer(buffer, byte + whole, rest);
+}
+
+/** Checks what is wrapped; the buffer. */
+export function checkWrap(
+  buffer: object,
+  shape: readonly number[],
+  dtype: DType,
+  byteOffset: number,
+): GpuBuffer {
+  const complaint = new Complaint("wrap");
+  if (typeof buffer !== "object" || buffer === null || !("mapAsync" in buffer)) {
+    throw complaint.type(`buffer is ${show(buffer)} but must be a GPUBuffer`);
+  }
+  const { size, usage } = buffer as GpuBuffer;
+  if (!(dtype === "f32" || dtype === "f16" || dtype === "bf16")) {
+    throw complaint.type(`dtype is ${show(dtype)} but must be "f32", "f16" or "bf16"`);
+  }
+  if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+    throw complaint.range(`shape is ${show(shape)} but must be an array of integers >= 0`);
+  }
+  if (!(usage & USAGE.storage)) {
+    throw complaint.range(`buffer has usage ${usage} but STORAGE (${USAGE.storage}) was wanted`);
+  }
+  if (!(Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % 4 === 0)) {
+    throw complaint.range(`byteOffset is ${show(byteOffset)} but must be a multiple of 4`);
+  }
+  const needed = byteOffset + Math.ceil(count(shape) * BYTES[dtype] / 4) * 4;
+  if (size < needed) {
+    throw complaint.range(
+      `buffer has ${size} bytes but shape ${show(shape)} at ${byteOffset} needs ${needed}`,
+    );
+  }
+  return buffer as GpuBuffer;
+}
+
+/** A tensor in a GPU buffer, row-major. */
+export class GpuTensor implements Tensor {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  /** The buffer, and the byte of it where the tensor begins. */
+  readonly buffer: GpuBuffer;
+  readonly byteOffset: number;
+  readonly #home: Home;
+  /** The buffer is the caller's. */
+  readonly #borrowed: boolean;
+  #disposed = false;
+  /** Called once, when the tensor is disposed. */
+  onDispose: (() => void) | undefined;
+
+  constructor(
+    home: Home,
+    shape: readonly number[],
+    dtype: DType,
+    borrowed?: { readonly buffer: GpuBuffer; readonly byteOffset: number },
+  ) {
+    this.shape = [...shape];
+    this.dtype = dtype;
+    this.#home = home;
+    this.#borrowed = borrowed !== undefined;
+    // from the pool: a new buffer would be cleared by the implementation first, which kernels do not need
+    this.buffer = borrowed?.buffer ?? home.memory.take(this.byteLength);
+    this.byteOffset = borrowed?.byteOffset ?? 0;
+  }
+
+  /** Bytes of the values. */
+  get byteLength(): number {
+    return count(this.shape) * BYTES[this.dtype];
+  }
+
+  /** Whether the tensor lives on this device. */
+  livesOn(open: OpenDevice): boolean {
+    return this.#home.open === open;
+  }
+
+  /** The device that it lives on. */
+  get open(): OpenDevice {
+    return this.#home.open;
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  #usable(action: string, usage: "copySource" | "copyTarget"): void {
+    if (this.#disposed) throw new TypeError(`Cannot ${action} a tensor: it was disposed`);
+    const { lost } = this.#home.open;
+    if (lost) throw new DeviceLostError(`Cannot ${action} a tensor`, lost);
+    if (this.buffer.usage & USAGE[usage]) return;
+    // a device would ignore it, or give zeros
+    const name = usage === "copySource" ? "COPY_SRC" : "COPY_DST";
+    throw new TypeError(`Cannot ${action} a tensor: its buffer was made without the usage ${name}`);
+  }
+
+  write(data: TensorData, at = 0): void {
+    const complaint = new Complaint("write"), n = count(this.shape);
+    this.#usable("write", "copyTarget");
+    if (!ArrayBuffer.isView(data) || !canHold(data, this.dtype)) {
+      throw complaint.type(`data is ${show(data)} but the tensor has dtype ${show(this.dtype)}`);
+    }
+    if (!(Number.isSafeInteger(at) && at >= 0 && at + data.length <= n)) {
+      throw complaint.range(
+        `at is ${show(at)} with ${data.length} elements but the tensor has ${n}`,
+      );
+    }
+    const byte = this.byteOffset + at * BYTES[this.dtype];
+    const end = at + data.length;
+    if (byte % 4 !== 0 || (data.byteLength % 4 !== 0 && end < n)) {
+      throw complaint.range(
+        `at is ${at} with ${data.length} elements but 16-bit values in GPU memory are written in pairs`,
+      );
+    }
+    upload(this.#home, this.buffer, byte, bits(data));
+  }
+
+  async read(): Promise<Float32Array | Uint16Array> {
+    this.#usable("read", "copySource");
+    const bytes = this.byteLength, Values = this.dtype === "f32" ? Float32Array : Uint16Array;
+    if (bytes === 0) return new Values(0);
+    const { open, memory } = this.#home, padded = Math.ceil(bytes / 4) * 4;
+    const staging = memory.take(padded, true);
+    try {
+      await open.checked("Cannot read a tensor", () => {
+        const encoder = open.device.createCommandEncoder();
+        encoder.copyBufferToBuffer(this.buffer, this.byteOffset, staging, 0, padded);
+        open.device.queue.submit([encoder.finish()]);
+      });
+      await open.whileAlive(staging.mapAsync(MAP_READ), "Cannot read a tensor");
+      const values = new Values(staging.getMappedRange(), 0, bytes / Values.BYTES_PER_ELEMENT)
+        .slice();
+      staging.unmap();
+      return values;
+    } finally {
+      memory.give(staging);
+    }
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (!this.#borrowed) this.#home.memory.give(this.buffer);
+    this.onDispose?.();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,143 @@
+// Recording steps into passes, and submitting them: parameters of all steps in one buffer, long work in several
+// submissions, so that watchdogs are kept quiet and a signal is heard in between.
+import { PARAMS_BYTES, writeParams } from "../../../shaders/parts/params.ts";
+import type { AbortSignalLike } from "../../backend/backend.ts";
+import type { GpuBuffer, GpuComputePass, GpuDevice } from "../device/api.ts";
+import type { OpenDevice } from "../device/device.ts";
+import type { Pipeline, Pipelines } from "../device/pipelines.ts";
+import type { Step } from "./dispatch.ts";
+
+/** Operations of one submission: 20 to 400 ms of a GPU, about half a second of a software adapter. */
+const SUBMISSION_FLOPS = { hardware: 4e11, software: 4e9 };
+/** Submissions that may wait on the device at the same time. */
+const IN_FLIGHT = 2;
+
+/** A dispatch that fits the limits: a range of a step's workgroups. */
+interface Dispatch {
+  readonly step: Step;
+  readonly begin: number;
+  readonly count: number;
+  readonly flops: number;
+}
+
+/** Cuts steps along x, where they are too wide or too long for one dispatch. */
+function cut(steps: readonly Step[], { target }: OpenDevice): Dispatch[] {
+  const most = SUBMISSION_FLOPS[target.software ? "software" : "hardware"];
+  return steps.flatMap((step) => {
+    if (step.x === 0 || step.y === 0 || step.z === 0) return [];
+    const pieces = Math.ceil(Math.max(step.x / target.limits.workgroups, step.flops / most));
+    const size = Math.ceil(step.x / Math.min(step.x, pieces)), dispatches: Dispatch[] = [];
+    for (let begin = 0; begin < step.x; begin += size) {
+      const count = Math.min(size, step.x - begin);
+      dispatches.push({ step, begin, count, flops: step.flops * count / step.x });
+    }
+    return dispatches;
+  });
+}
+
+/** The steps of a call with their parameters on the device. */
+export class Recording {
+  readonly #open: OpenDevice;
+  readonly #pipelines: Pipelines;
+  readonly #dispatches: readonly Dispatch[];
+  readonly #params: GpuBuffer;
+
+  /** `params`: makes the buffer of the parameters. */
+  constructor(
+    open: OpenDevice,
+    pipelines: Pipelines,
+    steps: readonly Step[],
+    params: (bytes: number) => GpuBuffer,
+  ) {
+    this.#open = open;
+    this.#pipelines = pipelines;
+    this.#dispatches = cut(steps, open);
+    const bytes = PARAMS_BYTES * Math.max(1, this.#dispatches.length);
+    const words = new Uint32Array(bytes / 4), floats = new Float32Array(words.buffer);
+    this.#dispatches.forEach(({ step, begin }, n) => {
+      const base = (step.params.item_base ?? 0) + begin;
+      const values = { ...step.params, item_base: base };
+      writeParams(words, floats, n * PARAMS_BYTES / 4, values);
+    });
+    this.#params = params(bytes);
+    open.device.queue.writeBuffer(this.#params, 0, words);
+  }
+
+  #group({ layout, storage }: Pipeline, step: Step): object {
+    const entries = storage.map((binding) => {
+      const resource = step.bindings[binding];
+      if (!resource) throw new Error(`step "${step.kernel.key}" has no buffer ${binding}`);
+      return { binding, resource };
+    });
+    const params = { buffer: this.#params, offset: 0, size: PARAMS_BYTES };
+    return this.#pipelines.group(layout, [{ binding: 0, resource: params }, ...entries]);
+  }
+
+  /** Records dispatches `begin .. end` into a pass. */
+  #record(pass: GpuComputePass, begin: number, end: number): void {
+    let last: Step | undefined, group: object | undefined;
+    for (let n = begin; n < end; n++) {
+      const { step, count } = this.#dispatches[n];
+      const pipeline = this.#pipelines.get(step.kernel);
+      if (step !== last) {
+        pass.setPipeline(pipeline.pipeline);
+        group = this.#group(pipeline, step);
+        last = step;
+      }
+      pass.setBindGroup(0, group!, [n * PARAMS_BYTES]);
+      pass.dispatchWorkgroups(count, step.y, step.z);
+    }
+  }
+
+  /** Records everything into a caller's pass. */
+  recordInto(pass: GpuComputePass): void {
+    this.#record(pass, 0, this.#dispatches.length);
+  }
+
+  /** Ranges of dispatches that are submitted together. */
+  #batches(): (readonly [begin: number, end: number])[] {
+    const most = SUBMISSION_FLOPS[this.#open.target.software ? "software" : "hardware"];
+    const batches: [number, number][] = [];
+    let flops = Infinity;
+    this.#dispatches.forEach((dispatch, n) => {
+      if (flops + dispatch.flops > most) {
+        batches.push([n, n + 1]);
+        flops = dispatch.flops;
+      } else {
+        batches[batches.length - 1][1] = n + 1;
+        flops += dispatch.flops;
+      }
+    });
+    return batches;
+  }
+
+  #submit([begin, end]: readonly [number, number], action: string): Promise<void> {
+    const { device } = this.#open;
+    return this.#open.checked(action, () => {
+      const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
+      this.#record(pass, begin, end);
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+    });
+  }
+
+  /** Submits everything; waits in between only when there are several submissions. */
+  async submit(action: string, signal: AbortSignalLike | undefined): Promise<void> {
+    const batches = this.#batches(), waiting: Promise<unknown>[] = [];
+    for (const batch of batches) {
+      if (waiting.length >= IN_FLIGHT) await waiting.shift();
+      signal?.throwIfAborted();
+      await this.#submit(batch, action);
+      if (batches.length === 1) continue;
+      const done = this.#open.whileAlive(this.#done(), action);
+      done.catch(() => {}); // the first rejection ends the call; nobody waits for the others then
+      waiting.push(done);
+    }
+    await Promise.all(waiting);
+  }
+
+  #done(): Promise<unknown> {
+    const { queue } = this.#open.device as GpuDevice;
+    return queue.onSubmittedWorkDone();
+  }
+}

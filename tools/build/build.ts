@@ -1,0 +1,148 @@
+// Builds the kernels: register tiles -> asm/micro/tiles.gen.ts, AssemblyScript -> wasm, wasm -> a TypeScript
+// module with the bytes in hexadecimal. The same bytes come out on every machine; `--check` compares
+// instead of writing and fails when a committed file is stale.
+import asc from "assemblyscript/asc";
+import { readFileSync, writeFileSync } from "node:fs";
+import { unrelax } from "../../src/wasm/module/lower_relaxed.ts";
+import { PASSES } from "./passes.ts";
+import { tilesSource } from "./tiles.ts";
+
+const root = new URL("../../", import.meta.url);
+const check = Deno.args.includes("--check");
+let stale = 0;
+
+/** Writes a generated file, or with --check reports that it differs. */
+function put(path: string, text: string): void {
+  const url = new URL(path, root);
+  let old = "";
+  try {
+    old = readFileSync(url, "utf8");
+  } catch { /* the first build */ }
+  if (old === text) return;
+  if (check) {
+    console.error(`${path} is stale: run \`deno task build\` and commit the result`);
+    stale++;
+  } else {
+    writeFileSync(url, text);
+    console.log(`wrote ${path}`);
+  }
+}
+
+/**
+ * Compiles asm/main.ts. asc's own -O3 halves the speed of the register tiles (28 against 49 GFLOP/s):
+ * its passes move values out of the locals that V8 turns into registers.
+ */
+async function compile(
+  { shared = false, edit = (_name: string, text: string) => text },
+): Promise<Uint8Array> {
+  let wasm: Uint8Array | undefined;
+  const { error, stderr } = await asc.main([
+    "main.ts",
+    "--outFile",
+    "main.wasm",
+    "-O0",
+    "--runPasses",
+    PASSES,
+    "--noAssert",
+    "--runtime",
+    "stub",
+    "--use",
+    "abort=",
+    "--importMemory",
+    "--initialMemory",
+    "1",
+    "--maximumMemory",
+    "65536",
+    "--noExportMemory",
+    "--enable",
+    ["simd", "bulk-memory", ...(shared ? ["threads"] : [])].join(","),
+    ...(shared ? ["--sharedMemory"] : []),
+  ], {
+    readFile: (name: string) => {
+      try {
+        return edit(name, readFileSync(new URL(`asm/${name}`, root), "utf8"));
+      } catch (error) {
+        if (error instanceof RangeError) throw error;
+        return null;
+      }
+    },
+    writeFile: (_name: string, contents: string | Uint8Array) => {
+      if (typeof contents !== "string") wasm = contents;
+    },
+    listFiles: () => [],
+  });
+  if (error || !wasm) throw new Error(`asc failed:\n${stderr.toString()}`);
+  const warnings = stderr.toString();
+  if (warnings && !check) console.warn(warnings);
+  return wasm;
+}
+
+/** Where a shared and an unshared build differ: the flags byte of the memory import, and nothing else. */
+function sharedFlagOffset(shared: Uint8Array, unshared: Uint8Array): number {
+  const different = [...shared.keys()].filter((i) => shared[i] !== unshared[i]);
+  if (shared.length !== unshared.length || different.length !== 1) {
+    throw new Error(`shared and unshared builds differ in ${different.length} bytes, wanted 1`);
+  }
+  const [at] = different;
+  if (shared[at] !== 3 || unshared[at] !== 1) {
+    throw new Error("the differing byte is no memory flag");
+  }
+  return at;
+}
+
+/** Sources whose multiply-adds leave marks: instructions that occur nowhere else, of the same length. */
+function mark(name: string, text: string): string {
+  const marks: Record<string, [from: string, to: string]> = {
+    "micro/vmath.ts": ["f32x4.add(f32x4.mul(a, b), c)", "f32x4.min(f32x4.max(a, b), c)"],
+    "main.ts": ["ASC_FEATURE_RELAXED_SIMD ? 1 : 0", "1"],
+  };
+  const found = marks[name];
+  if (!found) return text;
+  if (text.split(found[0]).length !== 2) throw new RangeError(`${name} has no single ${found[0]}`);
+  return text.replace(found[0], found[1]);
+}
+
+/**
+ * The relaxed form of the plain build, found where the marked build differs from it: in place of the
+ * multiplication stands a constant that is dropped, in place of the addition the fused instruction
+ * (docs/decisions/002).
+ */
+function relax(plain: Uint8Array, marked: Uint8Array): { relaxed: Uint8Array; flag: number } {
+  const relaxed = plain.slice(), flags: number[] = [];
+  if (plain.length !== marked.length) throw new Error("the marked build has another length");
+  for (const i of plain.keys()) {
+    if (plain[i] === marked[i]) continue;
+    if (plain[i] === 0xe6 && marked[i] === 0xe9) relaxed.set([0x41, 0, 0x1a], i - 1);
+    else if (plain[i] === 0xe4 && marked[i] === 0xe8) relaxed.set([0xfd, 0x85, 0x02], i - 1);
+    else if (plain[i] === 0 && marked[i] === 1) relaxed[flags[flags.push(i) - 1]] = 1;
+    else throw new Error(`byte ${i} is no mark: ${plain[i]} in plain, ${marked[i]} in marked`);
+  }
+  if (flags.length !== 1) throw new Error(`${flags.length} bytes say which build it is, wanted 1`);
+  return { relaxed, flag: flags[0] };
+}
+
+put("asm/micro/tiles.gen.ts", tilesSource());
+if (stale === 0) {
+  const plain = await compile({}), shared = await compile({ shared: true });
+  const offset = sharedFlagOffset(shared, plain);
+  const { relaxed, flag } = relax(plain, await compile({ edit: mark }));
+  if (unrelax(relaxed.slice(), flag).some((byte, i) => byte !== plain[i])) {
+    throw new Error(
+      "the plain build cannot be derived: a pattern of the relaxed one is not unique",
+    );
+  }
+  put(
+    "src/wasm/module/kernels.gen.ts",
+    `// Generated by tools/build/build.ts (deno task build) from asm/: do not edit.
+/** The relaxed build of the kernels, importing unshared memory; hexadecimal. */
+export const wasmHex: string =
+  "${relaxed.toHex()}";
+/** Set this byte to 3 to make the build import shared memory instead. */
+export const sharedFlagOffset: number = ${offset};
+/** 1 in the relaxed build, 0 in the plain one. */
+export const relaxedFlagOffset: number = ${flag};
+`,
+  );
+  if (!check) console.log(`${relaxed.length} bytes`);
+}
+if (stale) Deno.exit(1);
