@@ -40,10 +40,12 @@ const INNER: readonly (readonly (readonly string[])[])[] = [
   [["src/webgpu/backend.ts"], ["src/webgpu/explain.ts", "src/webgpu/dispatch"], [
     "src/webgpu/device",
   ]],
-  [["src/plan/estimate.ts", "src/plan/wasm", "src/plan/webgpu"], [
-    "src/plan/cost.ts",
-    "src/plan/visible.ts",
-  ], ["src/plan/kernel.ts", "src/plan/target.ts"]],
+  [
+    ["src/plan/estimate.ts", "src/plan/wasm", "src/plan/webgpu"],
+    ["src/plan/cost.ts"],
+    ["src/plan/visible.ts"],
+    ["src/plan/kernel.ts", "src/plan/target.ts"],
+  ],
 ];
 
 interface Import {
