@@ -134,8 +134,8 @@ function enterTile(): void {
   entered = true;
   kTile = tileRows(kTile, kStride, kRows, kPitch);
   vTile = tileRows(vTile, vStride, vRows, vPitch);
-  touch(dkTile, rowStride(task, Operand.DK), kPitch, tileKeys);
-  touch(dvTile, rowStride(task, Operand.DV), vPitch, tileKeys);
+  touch(dkTile, rowStride(task, Operand.Dk), kPitch, tileKeys);
+  touch(dvTile, rowStride(task, Operand.Dv), vPitch, tileKeys);
 }
 
 /** One panel against the tile: P, dS and dQ. Notes the span of keys it computed. */
@@ -194,8 +194,8 @@ function biasGradient(ds: usize, n: i32, key: i32, first: i32): void {
 /** All keys of the item that the block sees. */
 function visitTiles(kv: i32): void {
   const k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
-  const dkStride = rowStride(task, Operand.DK), dvStride = rowStride(task, Operand.DV);
-  const dk = rowsOf(task, Operand.DK, batch, kv), dv = rowsOf(task, Operand.DV, batch, kv);
+  const dkStride = rowStride(task, Operand.Dk), dvStride = rowStride(task, Operand.Dv);
+  const dk = rowsOf(task, Operand.Dk, batch, kv), dv = rowsOf(task, Operand.Dv, batch, kv);
   const end = min(keyEnd, endKey(sequence, rowEnd - 1)), begin = max(keyBegin, firstKey(sequence, rowBegin));
   for (tileKey = keyBegin + (begin - keyBegin) / TILE * TILE; tileKey < end; tileKey += TILE) {
     tileKeys = min(TILE, end - tileKey);
@@ -214,7 +214,7 @@ function visitTiles(kv: i32): void {
 
 /** dQ rows of the block, and the rows that were cast out. `slot` -1 is dQ itself, others hold a partial sum. */
 function writeRows(slot: i32): void {
-  const target = slot >= 0 ? Operand.PartOut : Operand.DQ, stride = rowStride(task, target);
+  const target = slot >= 0 ? Operand.PartOut : Operand.Dq, stride = rowStride(task, target);
   const dq = rowsOf(task, target, batch, head) + (slot > 0 ? <usize>slot * load<usize>(task, Task.PartOutBytes) : 0);
   for (let p = 0; p < panels; ++p) {
     const first = rowBegin + (p << 3), rows = min(8, rowEnd - first);
@@ -251,8 +251,8 @@ export function backwardItem(item: usize, ws: usize): void {
   const from = load<i32>(item, Item.RowBegin), to = load<i32>(item, Item.RowEnd), slot = load<i32>(item, Item.Slot);
   layOut(ws, D, Dv, block);
   if (!(load<i32>(task, Task.Flags) & Flag.Accumulate)) {
-    clearKeys(Operand.DK, kv, D);
-    clearKeys(Operand.DV, kv, Dv);
+    clearKeys(Operand.Dk, kv, D);
+    clearKeys(Operand.Dv, kv, Dv);
   }
   writeConstants(load<f32>(task, Task.Scale));
   for (head = kv * group; head < (kv + 1) * group; ++head) {

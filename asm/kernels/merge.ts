@@ -58,8 +58,8 @@ export function mergeItem(item: usize): void {
 export function sumQueryGradientItem(item: usize): void {
   const task = taskOf(item), batch = load<i32>(item, Item.Batch), head = load<i32>(item, Item.Head);
   const D = load<i32>(task, Task.HeadDim), parts = load<i32>(task, Task.Parts), bytes = load<usize>(task, Task.PartOutBytes);
-  const stride = rowStride(task, Operand.DQ), partStride = rowStride(task, Operand.PartOut);
-  const dq = rowsOf(task, Operand.DQ, batch, head), part = rowsOf(task, Operand.PartOut, batch, head);
+  const stride = rowStride(task, Operand.Dq), partStride = rowStride(task, Operand.PartOut);
+  const dq = rowsOf(task, Operand.Dq, batch, head), part = rowsOf(task, Operand.PartOut, batch, head);
   for (let i = load<i32>(item, Item.RowBegin); i < load<i32>(item, Item.RowEnd); ++i) {
     for (let s: usize = 0; s < <usize>parts; ++s) {
       accumulate(dq + <usize>i * stride, part + s * bytes + <usize>i * partStride, 1, D);

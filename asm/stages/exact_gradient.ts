@@ -42,8 +42,8 @@ export function exactGradientRow(task: usize, batch: i32, head: i32, i: i32, key
     const ds = dBias * softcapDerivative(task, batch, head, i, j) * scale;
     addScaled(dq, ds, k, D);
     if (!keys) continue;
-    addScaled(rowsOf(task, Operand.DV, batch, kv) + <usize>j * rowStride(task, Operand.DV), p, dOut, Dv);
-    addScaled(rowsOf(task, Operand.DK, batch, kv) + <usize>j * rowStride(task, Operand.DK), ds, q, D);
+    addScaled(rowsOf(task, Operand.Dv, batch, kv) + <usize>j * rowStride(task, Operand.Dv), p, dOut, Dv);
+    addScaled(rowsOf(task, Operand.Dk, batch, kv) + <usize>j * rowStride(task, Operand.Dk), ds, q, D);
     if (flags & Flag.BiasGradient) {
       const at = rowsOf(task, Operand.DBias, batch, head) + <usize>i * rowStride(task, Operand.DBias) + (<usize>j << 2);
       store<f32>(at, load<f32>(at) + <f32>dBias);

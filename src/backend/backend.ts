@@ -3,7 +3,8 @@
 import type { DType, TensorData } from "../tensor/dtype.ts";
 import type { Explanation } from "./explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
-import type { OperandName, View } from "../tensor/view.ts";
+import type { OperandName } from "../tensor/operands.ts";
+import type { View } from "../tensor/view.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import type { Target } from "../plan/target.ts";
 import type { HostTensor, Tensor } from "../tensor/tensor.ts";

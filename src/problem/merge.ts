@@ -1,6 +1,6 @@
 // Merging: partial results over disjoint keys, checked.
 import { Complaint, show } from "../tensor/errors.ts";
-import { type View, viewHeads, viewRows } from "../tensor/view.ts";
+import { type View, viewOperand } from "../tensor/view.ts";
 import type { Layout } from "./call_options.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
@@ -44,8 +44,8 @@ export function describeMerge(
       throw complaint.type(`parts[${index}] is ${show(part)} but must be { out, lse }`);
     }
     return {
-      out: viewHeads("out", part.out, layout, complaint),
-      lse: viewRows("lse", part.lse, complaint),
+      out: viewOperand("out", part.out, layout, complaint),
+      lse: viewOperand("lse", part.lse, layout, complaint),
     };
   });
   const [batch, heads, length, valueDim] = views[0].out.size;

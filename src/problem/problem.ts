@@ -3,14 +3,8 @@
 import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import type { Dims, FeatureUse, SequenceSpan } from "./features/feature.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
-import {
-  type OperandName,
-  type OperandSpec,
-  type View,
-  viewHeads,
-  viewRows,
-  viewScores,
-} from "../tensor/view.ts";
+import { axisSize, type OperandName, OPERANDS } from "../tensor/operands.ts";
+import { type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
@@ -111,13 +105,29 @@ function dimsOf(q: View, k: View, v: View, complaint: Complaint): Dims {
   return { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: v.size[3] };
 }
 
-/** Throws unless an operand has exactly these sizes. */
-function checkSize(view: View, size: readonly number[], complaint: Complaint): void {
-  const axes = ["batch", "queryHeads", "lengthQ", view.name === "out" ? "valueDim" : "columns"];
-  size.forEach((n, axis) => {
-    if (view.size[axis] !== n) {
-      const what = axis === 3 ? "valueDim" : axes[axis];
-      throw complaint.range(`${view.name} has ${what} ${view.size[axis]} but ${n} was wanted`);
+/** Axes as errors name them. */
+const AXIS_WORDS = {
+  batch: "batch",
+  queryHead: "queryHeads",
+  kvHead: "kvHeads",
+  query: "lengthQ",
+  key: "lengthK",
+  headDim: "headDim",
+  valueDim: "valueDim",
+  one: "columns",
+} as const;
+
+/** Throws unless the axes of an operand are as long as the call says; those of `broadcast` were checked. */
+function checkSize(view: View, dims: Dims, complaint: Complaint): void {
+  const { axes, shape } = OPERANDS[view.name];
+  if (shape === "broadcast") return;
+  axes.forEach((axis, n) => {
+    if (shape === "heads" && n === 0 && view.size[0] === 1) return; // the same for every sequence
+    const wanted = axisSize(axis, dims);
+    if (view.size[n] !== wanted) {
+      throw complaint.range(
+        `${view.name} has ${AXIS_WORDS[axis]} ${view.size[n]} but ${wanted} was wanted`,
+      );
     }
   });
 }
@@ -142,17 +152,12 @@ function describe(
   const features = parseFeatures(options, dims, complaint);
   const all: { [name in OperandName]?: View } = { ...views };
   for (const { name } of features) {
-    const { operand } = feature(name);
-    if (operand) all[operand] = viewScores(operand, options[operand]!, complaint);
+    for (const operand of feature(name).operands ?? []) {
+      all[operand] = viewOperand(operand, options[operand]!, layout, complaint);
+    }
   }
   refuseBytes(all);
-  const { batch, queryHeads, lengthQ, valueDim } = dims;
-  for (const view of [all.out, all.dOut]) {
-    if (view) checkSize(view, [batch, queryHeads, lengthQ, valueDim], complaint);
-  }
-  for (const view of [all.lse, all.dLse]) {
-    if (view) checkSize(view, [batch, queryHeads, lengthQ], complaint);
-  }
+  for (const view of Object.values(all)) checkSize(view, dims, complaint);
   const operands: { [name in OperandName]?: OperandSpec } = {};
   for (const [name, { dtype, size, strides, resident }] of Object.entries(all)) {
     operands[name as OperandName] = { dtype, size, strides, resident };
@@ -175,9 +180,9 @@ export function describeForward(
   return describe(
     "forward",
     {
-      q: viewHeads("q", q, layout, complaint),
-      k: viewHeads("k", k, layout, complaint),
-      v: viewHeads("v", v, layout, complaint),
+      q: viewOperand("q", q, layout, complaint),
+      k: viewOperand("k", k, layout, complaint),
+      v: viewOperand("v", v, layout, complaint),
     },
     options,
     layout,
@@ -198,13 +203,13 @@ export function describeBackward(
   }
   const layout = checkLayout(options.layout, complaint);
   const views: { q: View; k: View; v: View } & { [name in OperandName]?: View } = {
-    q: viewHeads("q", saved.q, layout, complaint),
-    k: viewHeads("k", saved.k, layout, complaint),
-    v: viewHeads("v", saved.v, layout, complaint),
-    out: viewHeads("out", saved.out, layout, complaint),
-    lse: viewRows("lse", saved.lse, complaint),
-    dOut: viewHeads("dOut", dOut, layout, complaint),
+    q: viewOperand("q", saved.q, layout, complaint),
+    k: viewOperand("k", saved.k, layout, complaint),
+    v: viewOperand("v", saved.v, layout, complaint),
+    out: viewOperand("out", saved.out, layout, complaint),
+    lse: viewOperand("lse", saved.lse, layout, complaint),
+    dOut: viewOperand("dOut", dOut, layout, complaint),
   };
-  if (options.dLse !== undefined) views.dLse = viewRows("dLse", options.dLse, complaint);
+  if (options.dLse !== undefined) views.dLse = viewOperand("dLse", options.dLse, layout, complaint);
   return describe("backward", views, options, layout, complaint);
 }

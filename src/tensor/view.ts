@@ -2,23 +2,8 @@
 // tensor lies, whatever the layout or strides it came with; everything after validation speaks views.
 import { BYTES, canHold, type DType, impliedDType } from "./dtype.ts";
 import { type Complaint, show } from "./errors.ts";
+import { type OperandName, OPERANDS } from "./operands.ts";
 import { type AnyTensor, isResident, type MaskTensor } from "./tensor.ts";
-
-/** Names of all tensors a call may read or write. */
-export type OperandName =
-  | "q"
-  | "k"
-  | "v"
-  | "out"
-  | "lse"
-  | "dOut"
-  | "dLse"
-  | "bias"
-  | "mask" // deno-fmt-ignore
-  | "dq"
-  | "dk"
-  | "dv"
-  | "dBias";
 
 /** Sizes or element strides of [batch, head, row, column]. */
 export type Axes = readonly [number, number, number, number];
@@ -131,20 +116,21 @@ interface HostFacts {
   readonly resident: boolean;
 }
 
-/** What a tensor says about itself, checked; `rank` undefined for tensors that broadcast. */
+/** What a tensor says about itself, checked; `ranks` undefined for tensors that broadcast. */
 function facts(
-  name: string,
+  name: OperandName,
   tensor: AnyTensor | MaskTensor,
-  rank: number | undefined,
+  ranks: readonly number[] | undefined,
   complaint: Complaint,
 ): HostFacts {
   if (typeof tensor !== "object" || tensor === null) {
     throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
   }
   const shape = checkShape(name, tensor.shape, complaint);
-  if (rank !== undefined && shape.length !== rank) {
+  if (ranks && !ranks.includes(shape.length)) {
+    const wanted = ranks.join(" or ");
     throw complaint.type(
-      `${name} has rank ${shape.length}, shape ${show(shape)}, but rank ${rank} was wanted`,
+      `${name} has rank ${shape.length}, shape ${show(shape)}, but rank ${wanted} was wanted`,
     );
   }
   if (!("data" in tensor)) {
@@ -155,7 +141,7 @@ function facts(
     return { dtype: tensor.dtype, shape, strides: rowMajor(shape), resident: true };
   }
   const { data } = tensor;
-  if (name === "mask") {
+  if (OPERANDS[name].dtype === "bool") {
     const strides = checkStrides(name, tensor.strides, shape, complaint);
     checkExtent(name, data as Uint8Array, shape, strides, complaint);
     return { dtype: "bool", shape, strides, resident: false };
@@ -198,43 +184,50 @@ export function checkDType(
   return dtype as DType;
 }
 
-/** A tensor of rank 4 in one of the two layouts. */
-export function viewHeads(
+/** For each of [batch, head, row, column], its axis of a tensor of so many axes; below 0 where it has none. */
+export function tensorAxes(
   name: OperandName,
-  tensor: AnyTensor,
+  rank: number,
+  layout: "bshd" | "bhsd",
+): [number, number, number, number] {
+  switch (OPERANDS[name].shape) {
+    case "layout":
+      return layout === "bshd" ? [0, 2, 1, 3] : [0, 1, 2, 3];
+    case "rows":
+      return [0, 1, 2, -1];
+    case "heads":
+      return [rank - 2, rank - 1, -1, -1];
+    case "broadcast":
+      return [rank - 4, rank - 3, rank - 2, rank - 1];
+  }
+}
+
+/** Ranks that a tensor may have; undefined: any up to 4. */
+function ranksOf(name: OperandName): readonly number[] | undefined {
+  const { shape, axes } = OPERANDS[name];
+  if (shape === "layout") return [4];
+  if (shape === "rows") return [3];
+  if (shape === "heads") return axes[0] === "one" ? [1] : [1, 2];
+  return undefined;
+}
+
+/** An operand's view of a tensor, its axes named; axes that it lacks have size 1. */
+export function viewOperand(
+  name: OperandName,
+  tensor: AnyTensor | MaskTensor,
   layout: "bshd" | "bhsd",
   complaint: Complaint,
 ): View {
-  const { dtype, shape: s, strides: t, resident } = facts(name, tensor, 4, complaint);
-  const [head, row] = layout === "bshd" ? [2, 1] : [1, 2];
-  return {
-    name,
-    tensor,
-    dtype,
-    resident,
-    size: [s[0], s[head], s[row], s[3]],
-    strides: [t[0], t[head], t[row], t[3]],
-  };
-}
-
-/** A tensor [batch, queryHeads, lengthQ]. */
-export function viewRows(name: OperandName, tensor: AnyTensor, complaint: Complaint): View {
-  const { dtype, shape: s, strides: t, resident } = facts(name, tensor, 3, complaint);
-  if (dtype !== "f32") {
+  const row = OPERANDS[name];
+  const { dtype, shape, strides, resident } = facts(name, tensor, ranksOf(name), complaint);
+  if (row.dtype === "f32" && dtype !== "f32") {
     throw complaint.type(`${name} has dtype ${show(dtype)} but must be "f32"`);
   }
-  return { name, tensor, dtype, resident, size: [...s, 1] as never, strides: [...t, 1] as never };
-}
-
-/** A tensor that broadcasts to the scores: axes of 1 get stride 0. */
-export function viewScores(
-  name: OperandName,
-  tensor: AnyTensor | MaskTensor,
-  complaint: Complaint,
-): View {
-  const { dtype, shape, strides, resident } = facts(name, tensor, undefined, complaint);
-  const missing = 4 - shape.length;
-  const size = Array.from({ length: 4 }, (_, axis) => shape[axis - missing] ?? 1);
-  const stride = size.map((n, axis) => n === 1 ? 0 : strides[axis - missing]);
+  const axes = tensorAxes(name, shape.length, layout);
+  const size = axes.map((axis) => shape[axis] ?? 1);
+  // what repeats has stride 0; a row without columns is one column wide
+  const stride = axes.map((axis, n) =>
+    row.shape === "broadcast" && size[n] === 1 ? 0 : axis >= 0 ? strides[axis] : n === 3 ? 1 : 0
+  );
   return { name, tensor, dtype, resident, size: size as never, strides: stride as never };
 }

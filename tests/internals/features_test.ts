@@ -39,8 +39,13 @@ const dims = {
 
 Deno.test("features apply in the documented order, each once", () => {
   assert.deepEqual(names, ["softcap", "bias", "mask", "keyLengths", "causal", "window"]);
-  const stages = FEATURES.map(({ stage }) => stage);
-  assert.deepEqual(stages.toSorted().toReversed(), stages, "scores change before they are masked");
+  const order = ["load", "score", "hide", "state", "probability"];
+  const stages = FEATURES.map(({ stage }) => order.indexOf(stage));
+  assert.deepEqual(
+    stages.toSorted((a, b) => a - b),
+    stages,
+    "scores change before they are hidden",
+  );
 });
 
 Deno.test("each feature is on when its option is given, alone, and off by default", () => {

@@ -26,7 +26,7 @@ const LAYERS: readonly (readonly string[])[] = [
 const PRIVATE: Readonly<Record<string, readonly string[]>> = {
   "shaders": ["src/webgpu", "shaders"],
   "shaders/abi.ts": ["src/webgpu", "src/plan", "shaders"],
-  "asm/abi.ts": ["src/wasm", "src/plan", "src/problem"],
+  "asm/abi.ts": ["src/wasm", "src/plan"],
 };
 /** Folders inside of a layer, from the top: src/plan's two planners share what lies beside them. */
 const INNER: readonly (readonly (readonly string[])[])[] = [

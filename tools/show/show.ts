@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import type { DType } from "../../src/tensor/dtype.ts";
 import type { Causal, Layout, Window } from "../../src/problem/call_options.ts";
 import type { AttentionOptions } from "../../src/options.ts";
-import type { OperandName, OperandSpec } from "../../src/tensor/view.ts";
+import type { OperandName } from "../../src/tensor/operands.ts";
+import type { OperandSpec } from "../../src/tensor/view.ts";
 import { type Plan, planAttention, type StageWindow } from "../../src/plan/wasm/plan.ts";
 import type { WorkItem } from "../../src/plan/wasm/work_items.ts";
 import {

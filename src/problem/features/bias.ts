@@ -1,4 +1,3 @@
-import { Flag } from "../../../asm/abi.ts";
 import { checkBroadcast } from "./broadcast.ts";
 import type { Feature } from "./feature.ts";
 
@@ -7,10 +6,8 @@ export const bias: Feature<true> = {
   name: "bias",
   stage: "score",
   source: "PyTorch SDPA attn_mask (float), ONNX Attention attn_mask (float), T5, Swin",
-  gradient: "identity",
-  operand: "bias",
-  flag: Flag.Bias,
-  gradientFlag: Flag.BiasGradient,
+  operands: ["bias"],
+  perScore: true,
   parse({ bias }, dims, complaint) {
     if (bias === undefined) return undefined;
     checkBroadcast("bias", bias, dims, complaint);

@@ -7,9 +7,9 @@ type CausalParams = "bottom-right" | "top-left" | { readonly offset: number | In
 /** Causal: query i sees keys up to i + offset, which is where the diagonal lies. */
 export const causal: Feature<CausalParams> = {
   name: "causal",
-  stage: "mask",
+  stage: "hide",
   source: "FlashAttention-2 (bottom-right), PyTorch SDPA (top-left), ONNX Attention (offset)",
-  gradient: "none",
+  perScore: false,
   parse({ causal }, dims, complaint) {
     if (causal === undefined || causal === false) return undefined;
     if (causal === true || causal === "bottom-right") return "bottom-right";

@@ -1,6 +1,6 @@
 // What a feature is: one record that validation, planning, kernels, tests and docs all read.
-import type { Flag, Task } from "../../../asm/abi.ts";
 import type { Complaint } from "../../tensor/errors.ts";
+import type { InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 
 /** Names of the features, in the order in which they apply. */
@@ -32,27 +32,40 @@ export interface SequenceSpan {
 /** Stands for "unbounded" in a span; far outside any length, and i + UNBOUNDED stays below 2^31. */
 export const UNBOUNDED: number = 2 ** 30;
 
-/** One feature. P: its checked parameters. */
+/**
+ * Where a feature acts on its way from q, k to the result; the names of the hooks of both backends.
+ *
+ * | stage | acts on | gradient |
+ * | --- | --- | --- |
+ * | `load` | rows of an operand as they are read | of the same rows, as they are written |
+ * | `score` | the value of a score | a factor of dS (`slope`), and sums of dS over pairs |
+ * | `hide` | whether a pair exists | none |
+ * | `state` | the softmax state of a row | from lse and delta of the row |
+ * | `probability` | P on its way to the product with v | the same on the way back |
+ */
+export type Stage = "load" | "score" | "hide" | "state" | "probability";
+
+/** An option of a call that brings a tensor: its name is that of the operand. */
+export type OptionOperand = InputName & keyof CallOptions;
+
+/** One feature. P: its checked parameters. Kernels of both backends know it by its name. */
 export interface Feature<P = unknown> {
   readonly name: FeatureName;
-  /** `score` features change scores, `mask` features remove them. */
-  readonly stage: "score" | "mask";
+  readonly stage: Stage;
   /** Where it comes from; for the docs. */
   readonly source: string;
   /** Undefined when off. Throws what `complaint` builds. */
   parse(options: CallOptions, dims: Dims, complaint: Complaint): P | undefined;
   /** Narrows what sequence `index` may see: how a structural mask reaches the schedule. */
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
-  /** The tensor it brings along, broadcast to [batch, queryHeads, lengthQ, lengthK]. */
-  readonly operand?: "bias" | "mask";
-  /** How the WASM kernels know it, when it acts on single scores; structural masks are in the spans. */
-  readonly flag?: Flag;
-  /** What it adds to the flags of a backward pass. */
-  readonly gradientFlag?: Flag;
-  /** The one scalar it brings, and the word of the task where kernels look for it. */
-  readonly scalar?: { readonly word: Task; value(params: P): number };
-  /** Does it change d(score)? Additive features do not. */
-  readonly gradient: "identity" | "function" | "none";
+  /** The tensors that it brings: rows of the operand table, which also says which have a gradient. */
+  readonly operands?: readonly OptionOperand[];
+  /** The numbers that it brings, by the names by which kernels know them. */
+  scalars?(params: P): Readonly<Record<string, number>>;
+  /** Whether kernels act on single scores for it; structural masks are in the spans. */
+  readonly perScore: boolean;
+  /** Score features: whether d(score) changes on its way back. Those that add leave it alone. */
+  readonly slope?: boolean;
 }
 
 /** A feature that is on, with its checked parameters. */

@@ -4,9 +4,9 @@ import type { Feature } from "./feature.ts";
 /** Key lengths: only the first n keys of each sequence are real, and the diagonal ends at n. */
 export const keyLengths: Feature<Int32Array> = {
   name: "keyLengths",
-  stage: "mask",
+  stage: "hide",
   source: "FlashAttention seqused_k, ONNX Attention-24 nonpad_kv_seqlen",
-  gradient: "none",
+  perScore: false,
   parse({ keyLengths }, dims, complaint) {
     if (keyLengths === undefined) return undefined;
     if (!(keyLengths instanceof Int32Array)) {

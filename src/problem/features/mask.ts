@@ -1,4 +1,3 @@
-import { Flag } from "../../../asm/abi.ts";
 import { show } from "../../tensor/errors.ts";
 import { checkBroadcast } from "./broadcast.ts";
 import type { Feature } from "./feature.ts";
@@ -6,11 +5,10 @@ import type { Feature } from "./feature.ts";
 /** Mask: a byte for each (query, key), 1 = may attend. Tiles that hold no 1 are skipped. */
 export const mask: Feature<true> = {
   name: "mask",
-  stage: "mask",
+  stage: "hide",
   source: "PyTorch SDPA attn_mask (bool), ONNX Attention attn_mask (bool)",
-  gradient: "none",
-  operand: "mask",
-  flag: Flag.Mask,
+  operands: ["mask"],
+  perScore: true,
   parse({ mask }, dims, complaint) {
     if (mask === undefined) return undefined;
     checkBroadcast("mask", mask, dims, complaint);

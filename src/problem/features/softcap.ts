@@ -1,4 +1,3 @@
-import { Flag, Task } from "../../../asm/abi.ts";
 import { show } from "../../tensor/errors.ts";
 import type { Feature } from "./feature.ts";
 
@@ -7,7 +6,8 @@ export const softcap: Feature<number> = {
   name: "softcap",
   stage: "score",
   source: "FlashAttention-2, ONNX Attention-23, Gemma 2",
-  gradient: "function",
+  perScore: true,
+  slope: true,
   parse({ softcap }, _dims, complaint) {
     if (softcap === undefined) return undefined;
     if (typeof softcap !== "number") {
@@ -18,6 +18,5 @@ export const softcap: Feature<number> = {
     }
     return softcap === 0 ? undefined : softcap; // 0 means off, as in FlashAttention and ONNX
   },
-  flag: Flag.Softcap,
-  scalar: { word: Task.Softcap, value: (softcap) => softcap },
+  scalars: (softcap) => ({ softcap }),
 };

@@ -5,9 +5,9 @@ import type { Feature } from "./feature.ts";
 /** Window: keys at most `left` before and `right` after the diagonal. */
 export const window: Feature<Window> = {
   name: "window",
-  stage: "mask",
+  stage: "hide",
   source: "FlashAttention-2 window_size, Longformer, Mistral",
-  gradient: "none",
+  perScore: false,
   parse({ window }, _dims, complaint) {
     if (window === undefined) return undefined;
     if (typeof window !== "object" || window === null) {

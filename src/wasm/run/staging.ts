@@ -3,7 +3,8 @@
 // (16-bit values are widened on the way, so that kernels see f32).
 import { Operand } from "../../../asm/abi.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import type { OperandName, OperandSpec, View } from "../../tensor/view.ts";
+import { abiName, type OperandName } from "../../tensor/operands.ts";
+import type { OperandSpec, View } from "../../tensor/view.ts";
 import type { Plan, StageWindow } from "../../plan/wasm/plan.ts";
 import { stagedWhole } from "../../plan/wasm/regions.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
@@ -16,22 +17,6 @@ import type { KernelExports } from "../module/module.ts";
 import { elements, type ResultView } from "../memory/results.ts";
 import { type OperandWords, writeItems, writeTask } from "./task_record.ts";
 import type { WasmTensor } from "../memory/tensors.ts";
-
-const OPERANDS: { readonly [name in OperandName]: Operand } = {
-  q: Operand.Q,
-  k: Operand.K,
-  v: Operand.V,
-  out: Operand.Out,
-  lse: Operand.Lse,
-  dOut: Operand.DOut,
-  dLse: Operand.DLse,
-  bias: Operand.Bias,
-  mask: Operand.Mask,
-  dq: Operand.DQ,
-  dk: Operand.DK,
-  dv: Operand.DV,
-  dBias: Operand.DBias,
-};
 
 type Four = [number, number, number, number];
 
@@ -220,7 +205,7 @@ export class Staging {
     const { kernel } = this.#plan, staged: Staged[] = [], words: OperandWords[] = [];
     const inPlace = (spec: OperandSpec, name: OperandName, tensor: WasmTensor) => {
       const bytes = spec.dtype === "f32" ? 4 : 2;
-      words.push([OPERANDS[name], [
+      words.push([Operand[abiName(name) as "Q"], [
         tensor.pointer,
         ...spec.strides.slice(0, 3).map((s) => s * bytes),
       ]]);
@@ -234,7 +219,7 @@ export class Staging {
           : box.strides[axis] * box.elementBytes
       );
       const back = strides.reduce((sum, stride, axis) => sum + stride * box.begin[axis], 0);
-      words.push([OPERANDS[box.name], [box.pointer - back, ...strides]]);
+      words.push([Operand[abiName(box.name) as "Q"], [box.pointer - back, ...strides]]);
       if (box.name === "mask") words.push(maskBlocksWords(box, spec.size, box.behind));
     };
     for (const view of this.#inputs) {

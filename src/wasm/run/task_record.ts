@@ -3,6 +3,7 @@
 import { Flag, Item, Operand, OperandWord, Sequence, Task } from "../../../asm/abi.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import type { DType } from "../../tensor/dtype.ts";
+import { abiName, gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { feature } from "../../problem/features/table.ts";
 import type { Plan, StageWindow } from "../../plan/wasm/plan.ts";
 import type { WorkItem } from "../../plan/wasm/work_items.ts";
@@ -27,9 +28,15 @@ function writeFeatures(
 ): void {
   let flags = window.accumulate ? Flag.Accumulate : 0;
   for (const { name, params } of problem.features) {
-    const { flag = 0, gradientFlag = 0, scalar } = feature(name);
-    flags |= problem.pass === "backward" ? flag | gradientFlag : flag;
-    if (scalar) f32[scalar.word / 4] = scalar.value(params);
+    const { perScore, scalars } = feature(name);
+    if (perScore) flags |= Flag[abiName(name) as "Softcap"];
+    for (const [scalar, value] of Object.entries(scalars?.(params) ?? {})) {
+      f32[Task[abiName(scalar) as "Softcap"] / 4] = value;
+    }
+  }
+  for (const gradient of problem.pass === "backward" ? gradientsOf(problem.operands) : []) {
+    const { summed, gradientOf } = OPERANDS[gradient];
+    if (summed) flags |= Flag[`${abiName(gradientOf!)}Gradient` as "BiasGradient"];
   }
   u32[Task.Flags / 4] = flags;
 }

@@ -168,7 +168,7 @@ export class GpuCall {
         head_dim: headDim,
         value_dim: valueDim,
         scale: softmaxScale,
-        softcap: softcap ? feature("softcap").scalar!.value(softcap.params) : 0,
+        ...(softcap && feature("softcap").scalars!(softcap.params)),
         mask_byte: mask ? maskByte : 0, // 0: there is no mask
         parts: 1,
       },

@@ -1,0 +1,165 @@
+// The operand table: every tensor that a call may read or write, one row each. What depends on the kind of a
+// tensor (its sizes, its part in a region of the work, where it is staged and bound, its gradient) is derived
+// from here; no other file asks for an operand by name to find out what it is like.
+
+/** What an axis of an operand runs along; `one`: it is not there. */
+export type AxisName =
+  | "batch"
+  | "queryHead"
+  | "kvHead"
+  | "query"
+  | "key"
+  | "headDim"
+  | "valueDim"
+  | "one";
+
+/** An operand as [batch, head, row, column]. */
+export interface OperandRow {
+  readonly role: "input" | "result";
+  readonly axes: readonly [AxisName, AxisName, AxisName, AxisName];
+  /**
+   * How its tensor has these axes: `layout`: all four, in the order that the call's layout says; `rows`: without
+   * the column; `heads`: [batch, head] or only [head]; `broadcast`: leading axes may be missing, any may be 1.
+   */
+  readonly shape: "layout" | "rows" | "heads" | "broadcast";
+  /** `any`: f32, f16 or bf16; `bool`: bytes in host memory. */
+  readonly dtype: "any" | "f32" | "bool";
+  /** Of a gradient: its input. */
+  readonly gradientOf?: OperandName;
+  /** Of a gradient: summed over several pieces of work, so each piece adds to what others left. */
+  readonly summed?: boolean;
+}
+
+/** Names of the inputs of a call. `out` and `lse` are the results of a forward call and inputs of a backward one. */
+export type InputName =
+  | "q"
+  | "k"
+  | "v"
+  | "out"
+  | "lse"
+  | "dOut"
+  | "dLse"
+  | "bias"
+  | "mask"
+  | "alibiSlopes"
+  | "sink";
+/** Names of the gradients. */
+export type GradientName = "dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink";
+/** Names of all tensors that a call may read or write. */
+export type OperandName = InputName | GradientName;
+
+const input = (
+  shape: OperandRow["shape"],
+  axes: OperandRow["axes"],
+  dtype: OperandRow["dtype"] = "any",
+): OperandRow => ({ role: "input", axes, shape, dtype });
+
+const queries = ["batch", "queryHead", "query"] as const;
+const keys = ["batch", "kvHead", "key"] as const;
+
+const INPUTS: Readonly<Record<InputName, OperandRow>> = {
+  q: input("layout", [...queries, "headDim"]),
+  k: input("layout", [...keys, "headDim"]),
+  v: input("layout", [...keys, "valueDim"]),
+  out: input("layout", [...queries, "valueDim"]),
+  lse: input("rows", [...queries, "one"], "f32"),
+  dOut: input("layout", [...queries, "valueDim"]),
+  dLse: input("rows", [...queries, "one"], "f32"),
+  bias: input("broadcast", [...queries, "key"]),
+  mask: input("broadcast", [...queries, "key"], "bool"),
+  alibiSlopes: input("heads", ["batch", "queryHead", "one", "one"], "f32"),
+  sink: input("heads", ["one", "queryHead", "one", "one"], "f32"),
+};
+
+const gradient = (gradientOf: InputName, summed: boolean): OperandRow => ({
+  ...INPUTS[gradientOf],
+  role: "result",
+  gradientOf,
+  summed,
+});
+
+const GRADIENTS: Readonly<Record<GradientName, OperandRow>> = {
+  dq: gradient("q", false),
+  dk: gradient("k", false),
+  dv: gradient("v", false),
+  dBias: gradient("bias", true),
+  dAlibiSlopes: gradient("alibiSlopes", true),
+  dSink: gradient("sink", true),
+};
+
+/** The table. */
+export const OPERANDS: Readonly<Record<OperandName, OperandRow>> = { ...INPUTS, ...GRADIENTS };
+
+/** All names, in the order of the table. */
+export const OPERAND_NAMES: readonly OperandName[] = Object.keys(OPERANDS) as OperandName[];
+
+/** The gradients of a problem with these inputs, in the order of the table. */
+export function gradientsOf(
+  inputs: { readonly [name in OperandName]?: unknown },
+): GradientName[] {
+  return (Object.keys(GRADIENTS) as GradientName[])
+    .filter((name) => inputs[GRADIENTS[name].gradientOf!] !== undefined);
+}
+
+/** Whether an axis of an operand runs along `axis`. */
+export function runsAlong(name: OperandName, axis: AxisName): boolean {
+  return OPERANDS[name].axes.includes(axis);
+}
+
+/**
+ * What an operand follows: its rows are queries, its rows are keys, both (rows are queries and columns keys), or
+ * neither (a number for each head).
+ */
+export type Follows = "queries" | "keys" | "scores" | "heads";
+
+/** What an operand follows. */
+export function follows(name: OperandName): Follows {
+  const [, , row, column] = OPERANDS[name].axes;
+  if (row === "key") return "keys";
+  if (row === "one") return "heads";
+  return column === "key" ? "scores" : "queries";
+}
+
+/** Sizes of a call that axes run along. */
+export interface AxisSizes {
+  readonly batch: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly lengthQ: number;
+  readonly lengthK: number;
+  readonly headDim: number;
+  readonly valueDim: number;
+}
+
+/** How long an axis is. */
+export function axisSize(axis: AxisName, sizes: AxisSizes): number {
+  switch (axis) {
+    case "batch":
+      return sizes.batch;
+    case "queryHead":
+      return sizes.queryHeads;
+    case "kvHead":
+      return sizes.kvHeads;
+    case "query":
+      return sizes.lengthQ;
+    case "key":
+      return sizes.lengthK;
+    case "headDim":
+      return sizes.headDim;
+    case "valueDim":
+      return sizes.valueDim;
+    case "one":
+      return 1;
+  }
+}
+
+/** Name of an operand or feature in asm/abi.ts: `dAlibiSlopes` is `DAlibiSlopes`. */
+export function abiName(name: string): string {
+  return name[0].toUpperCase() + name.slice(1);
+}
+
+/** Name of an operand in WGSL: `alibiSlopes` is `alibi_slopes`, `dOut` is `dout`. */
+export function shaderName(name: string): string {
+  return name.replace(/^d([A-Z])/, (_, letter: string) => `d${letter.toLowerCase()}`)
+    .replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
