@@ -4,7 +4,15 @@ import type { InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 
 /** Names of the features, in the order in which they apply. */
-export type FeatureName = "softcap" | "bias" | "mask" | "keyLengths" | "causal" | "window";
+export type FeatureName =
+  | "softcap"
+  | "alibiSlopes"
+  | "bias"
+  | "mask"
+  | "keyLengths"
+  | "causal"
+  | "window"
+  | "sink";
 
 /** Sizes that an option is checked against. */
 export interface Dims {
