@@ -45,7 +45,7 @@ export interface Case {
   readonly window?: { readonly left?: number; readonly right?: number };
   readonly keyLengths?: readonly number[];
   /** Slopes for each head, or for each sequence and head. */
-  readonly alibi?: "h" | "bh";
+  readonly alibiSlopes?: "h" | "bh";
   readonly bias?: BroadcastAxes;
   /** Makes about a fifth of the bias −∞. */
   readonly biasHoles?: boolean;
@@ -100,7 +100,7 @@ export function caseName(c: Case): string {
     c.amplitude === 1 ? undefined : `q×${c.amplitude}`,
     c.softmaxScale === undefined ? undefined : `scale ${c.softmaxScale}`,
     c.softcap === undefined ? undefined : `softcap ${c.softcap}`,
-    c.alibi && `alibi ${c.alibi}`,
+    c.alibiSlopes && `alibi ${c.alibiSlopes}`,
     causal,
     window,
     c.keyLengths && `keyLengths ${c.keyLengths}`,

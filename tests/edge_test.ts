@@ -44,7 +44,7 @@ const hiding: readonly Partial<Case>[] = [
   { mask: { axes: "b11k", pattern: "padding" } },
   { bias: "1hqk", biasHoles: true },
   { bias: "k", biasHoles: true, softcap: 4 },
-  { alibi: "bh", causal: { offset: -20 } },
+  { alibiSlopes: "bh", causal: { offset: -20 } },
 ];
 
 /** Decode shapes take another path. */

@@ -28,10 +28,10 @@ const variations: readonly Partial<Case>[] = [
   { bias: "qk", biasHoles: true },
   { bias: "b11k", softcap: 2, causal: true, layout: "bhsd" },
   { arrangement: "view", layout: "bhsd" },
-  { alibi: "h" },
-  { alibi: "bh", causal: true, softcap: 2, bias: "qk" },
+  { alibiSlopes: "h" },
+  { alibiSlopes: "bh", causal: true, softcap: 2, bias: "qk" },
   { sink: true },
-  { sink: true, causal: { offset: -2 }, alibi: "h" },
+  { sink: true, causal: { offset: -2 }, alibiSlopes: "h" },
 ];
 
 Deno.test("the gradients of the oracle agree with central differences", async (t) => {

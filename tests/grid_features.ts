@@ -85,21 +85,46 @@ const biasSection: Section = {
 
 const alibiSection: Section = {
   title: "ALiBi slopes",
-  cases: (["h", "bh"] as const).flatMap((alibi) => [
-    defineCase({ ...broadcastShape, alibi }),
-    defineCase({ ...broadcastShape, alibi, causal: true, lengthQ: 70, layout: "bhsd", dLse: true }),
-    defineCase({ ...broadcastShape, alibi, causal: { offset: [9, -20] }, window: { left: 30 } }),
+  cases: (["h", "bh"] as const).flatMap((alibiSlopes) => [
+    defineCase({ ...broadcastShape, alibiSlopes }),
+    defineCase({
+      ...broadcastShape,
+      alibiSlopes,
+      causal: true,
+      lengthQ: 70,
+      layout: "bhsd",
+      dLse: true,
+    }),
+    defineCase({
+      ...broadcastShape,
+      alibiSlopes,
+      causal: { offset: [9, -20] },
+      window: { left: 30 },
+    }),
   ]).concat(
     crossing.map(([lengthQ, lengthK]) =>
-      defineCase({ queryHeads: 2, lengthQ, lengthK, headDim: 12, alibi: "h", causal: "top-left" })
+      defineCase({
+        queryHeads: 2,
+        lengthQ,
+        lengthK,
+        headDim: 12,
+        alibiSlopes: "h",
+        causal: "top-left",
+      })
     ),
-    defineCase({ lengthQ: 300, lengthK: 333, headDim: 32, alibi: "h" }),
-    defineCase({ queryHeads: 2, lengthQ: 2000, lengthK: 30, headDim: 8, alibi: "h" }),
-    defineCase({ ...broadcastShape, alibi: "bh", keyLengths: [33, 0], softcap: 5, bias: "qk" }),
+    defineCase({ lengthQ: 300, lengthK: 333, headDim: 32, alibiSlopes: "h" }),
+    defineCase({ queryHeads: 2, lengthQ: 2000, lengthK: 30, headDim: 8, alibiSlopes: "h" }),
+    defineCase({
+      ...broadcastShape,
+      alibiSlopes: "bh",
+      keyLengths: [33, 0],
+      softcap: 5,
+      bias: "qk",
+    }),
     ...[1, 3].map((lengthQ) =>
       defineCase({
         ...{ batch: 2, queryHeads: 8, kvHeads: 2, lengthQ, lengthK: 1100, headDim: 40 },
-        ...{ alibi: "bh", causal: true, dtype: lengthQ === 1 ? "f32" : "f16" },
+        ...{ alibiSlopes: "bh", causal: true, dtype: lengthQ === 1 ? "f32" : "f16" },
       })
     ),
   ),
@@ -117,7 +142,7 @@ const sinkSection: Section = {
       ...broadcastShape,
       sink: true,
       mask: { axes: "b1qk", pattern: "empty rows" },
-      alibi: "h",
+      alibiSlopes: "h",
     }),
     defineCase({ batch: 2, queryHeads: 2, lengthQ: 5, lengthK: 0, sink: true, dLse: true }),
     defineCase({ lengthQ: 300, lengthK: 333, headDim: 32, sink: true, softcap: 15 }),
@@ -180,7 +205,7 @@ const features: readonly Partial<Case>[] = [
   { mask: { axes: "qk", pattern: "blocks" } },
   { bias: "1hqk" },
   { bias: "b11k", biasHoles: true },
-  { alibi: "bh" },
+  { alibiSlopes: "bh" },
   { sink: true },
   { keyLengths: [33, 61] },
   { softcap: 5 },

@@ -31,7 +31,7 @@ const elementwise: readonly Partial<Case>[] = [
   { softcap: 3, window: { left: 20, right: 4 } },
   { bias: "1hqk", mask: { axes: "b1qk", pattern: "random" } },
   { keyLengths: [50, 1], amplitude: 5 },
-  { alibi: "bh", causal: { offset: 9 } },
+  { alibiSlopes: "bh", causal: { offset: 9 } },
 ];
 
 law("the sum of q∘dq equals the sum of k∘dk", async (session) => {
@@ -146,7 +146,7 @@ law("keyLengths equal tensors cut to those lengths", async (session) => {
 
 law("ALiBi is a bias of minus slope times distance, its gradient the sum", async (session) => {
   for (const options of [{}, { causal: true }, { causal: "top-left", softcap: 9 }] as const) {
-    const c = defineCase({ ...grouped, ...options, alibi: "bh" });
+    const c = defineCase({ ...grouped, ...options, alibiSlopes: "bh" });
     const inputs = makeInputs(c), slopes = inputs.options.alibiSlopes!;
     const offset = c.causal === "top-left" ? 0 : c.lengthK - c.lengthQ;
     const distances = Float32Array.from(

@@ -70,7 +70,7 @@ const cases: fc.Arbitrary<Case> = fc.record({
     axes,
     pattern: fc.constantFrom("random", "padding", "documents", "blocks", "empty rows", "prefix"),
   })),
-  alibi: maybe(fc.constantFrom("h", "bh")),
+  alibiSlopes: maybe(fc.constantFrom("h", "bh")),
   sink: maybe(fc.constant(true)),
   dLse: fc.boolean(),
 }).map(({ group, format: [dtype, storage], keyFractions, causal, ...fields }) =>

@@ -105,7 +105,7 @@ export function gradientFloors(
   dOut: Float64Array,
   dtype: StorageType,
 ): Record<"dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink", number> {
-  const { lengthK, kvHeads, batch, headDim, valueDim, alibi, bias, sink } = problem;
+  const { lengthK, kvHeads, batch, headDim, valueDim, alibiSlopes: alibi, bias, sink } = problem;
   const columns = batch * kvHeads * lengthK;
   const [dq, dk, dv] = [forward.lse.length, columns, columns].map((count) => new Sums(count));
   const dBias = new Sums(bias ? bias.values.length : 0);
@@ -191,7 +191,7 @@ function scoreErrors(
   problem: Problem,
   { scores, dots }: ForwardF64,
 ): (row: Row, j: number) => number {
-  const { lengthK, headDim, alibi } = problem;
+  const { lengthK, headDim, alibiSlopes: alibi } = problem;
   const queryNorms = rowNorms(problem.q, headDim);
   const keyNorms = rowNorms(problem.k, headDim);
   return ({ b, h, i, index, kvBase }, j) => {

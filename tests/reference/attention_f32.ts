@@ -34,7 +34,8 @@ export interface BackwardF32 {
 
 /** Forward pass with S and P written out. */
 export function attentionF32(problem: Problem): ForwardF32 {
-  const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, alibi, bias } = problem;
+  const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, alibiSlopes: alibi, bias } =
+    problem;
   const q = Float32Array.from(problem.q);
   const k = Float32Array.from(problem.k);
   const v = Float32Array.from(problem.v);
@@ -102,7 +103,7 @@ export function attentionBackwardF32(
   dOutF64: Float64Array,
   dLseF64?: Float64Array,
 ): BackwardF32 {
-  const { lengthK, headDim, valueDim, alibi, bias, sink } = problem;
+  const { lengthK, headDim, valueDim, alibiSlopes: alibi, bias, sink } = problem;
   const q = Float32Array.from(problem.q);
   const k = Float32Array.from(problem.k);
   const v = Float32Array.from(problem.v);

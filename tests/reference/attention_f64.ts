@@ -104,7 +104,7 @@ export function softmaxRow(
   scores: Float64Array,
   visible: Uint8Array,
   p: Float64Array,
-  sink = -Infinity,
+  sink: number = -Infinity,
 ): number {
   let max = sink;
   let infinite = sink === Infinity ? 1 : 0;
@@ -138,7 +138,7 @@ export function attentionBackwardF64(
   dOut: Float64Array,
   dLse?: Float64Array,
 ): BackwardF64 {
-  const { lengthK, headDim, valueDim, q, k, v, alibi, bias, sink } = problem;
+  const { lengthK, headDim, valueDim, q, k, v, alibiSlopes: alibi, bias, sink } = problem;
   const { probabilities, visible, dots, lse } = forward;
   const dq = new Float64Array(q.length);
   const dk = new Float64Array(k.length);

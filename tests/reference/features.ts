@@ -86,8 +86,9 @@ export function finishScore(
 ): number {
   let score = dot * problem.scale;
   if (problem.softcap !== undefined) score = softcap(score, problem.softcap);
-  if (problem.alibi) {
-    const slope = problem.alibi.values[broadcastIndex(problem.alibi, batch, head, query, key)];
+  if (problem.alibiSlopes) {
+    const slope =
+      problem.alibiSlopes.values[broadcastIndex(problem.alibiSlopes, batch, head, query, key)];
     score -= slope * alibiDistance(problem, batch, query, key);
   }
   if (problem.bias) {

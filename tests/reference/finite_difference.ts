@@ -43,7 +43,7 @@ export function finiteDifferences(
     dk: gradient(problem.k),
     dv: gradient(problem.v),
     dBias: ofOption(problem.bias?.values),
-    dAlibiSlopes: ofOption(problem.alibi?.values),
+    dAlibiSlopes: ofOption(problem.alibiSlopes?.values),
     dSink: ofOption(problem.sink),
   };
 }

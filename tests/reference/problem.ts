@@ -64,7 +64,7 @@ export interface Problem {
   readonly scale: number;
   readonly softcap: number | undefined;
   /** Slopes as [batch or 1, queryHeads, 1, 1]. */
-  readonly alibi: Broadcast | undefined;
+  readonly alibiSlopes: Broadcast | undefined;
   readonly bias: Broadcast | undefined;
   readonly mask: Broadcast | undefined;
   /** A logit for each query head. */
@@ -128,7 +128,7 @@ export function describeProblem(
     v: readOperand(v, layout),
     scale: options.softmaxScale ?? 1 / Math.sqrt(headDim),
     softcap: options.softcap,
-    alibi: options.alibiSlopes && {
+    alibiSlopes: options.alibiSlopes && {
       values: readPacked(options.alibiSlopes),
       shape: rank4([...options.alibiSlopes.shape, 1, 1]),
     },
