@@ -20,7 +20,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   checkEngineOptions(options);
   if (options.backend === "wasm") return new Engine(options);
   const gpu = new GpuHost(options);
-  await gpu.find();
+  await gpu.detect();
   if (options.backend === "webgpu") gpu.require();
   return new Engine(options, gpu);
 }

@@ -13,12 +13,12 @@ export interface GpuSource {
   readonly backend: Backend | undefined;
   /** Why it is used, or why there is none. */
   readonly reason: string;
-  /** Whether `find` has ended. */
-  readonly looked: boolean;
-  /** A device that is being looked for, after a loss. */
+  /** Whether `detect` has ended. */
+  readonly detected: boolean;
+  /** A device that is being opened, after a loss. */
   readonly pending?: Promise<void>;
   /** Looks for the GPU, once. */
-  find(): Promise<void>;
+  detect(): Promise<void>;
   /** After a loss: another device, where there is one. */
   renew(lost: Backend): Promise<void>;
   /** Lets the engine's own device go. */
@@ -33,7 +33,7 @@ export class GpuHost implements GpuSource {
   #disposed = false;
   backend: WebGpuBackend | undefined;
   reason = "no GPU was looked for";
-  looked = false;
+  detected = false;
   pending?: Promise<void>;
 
   constructor(options: EngineOptions) {
@@ -53,15 +53,15 @@ export class GpuHost implements GpuSource {
     });
   }
 
-  async #find(): Promise<void> {
+  async #detect(): Promise<void> {
     const found = await this.#open(), { device, memoryBudget, debug } = this.#options;
-    this.looked = true;
+    this.detected = true;
     if ("absent" in found) {
       this.reason = found.absent;
       return;
     }
     const { WebGpuBackend } = await import("../webgpu/backend.ts");
-    if (this.#disposed) { // while it was looked for
+    if (this.#disposed) { // while it was being opened
       if (!device) found.open.device.destroy();
       return;
     }
@@ -79,8 +79,8 @@ export class GpuHost implements GpuSource {
     this.reason = `WebGPU on ${adapter}${software ? ", in software" : ""} (${why})`;
   }
 
-  find(): Promise<void> {
-    return this.#found ??= this.#find();
+  detect(): Promise<void> {
+    return this.#found ??= this.#detect();
   }
 
   // Calls that lost their device together share the next one.
@@ -92,7 +92,7 @@ export class GpuHost implements GpuSource {
     this.#own = undefined;
     // a caller's device is the caller's to replace
     if (!this.#options.device) {
-      this.#found = this.pending = this.#find().finally(() => this.pending = undefined);
+      this.#found = this.pending = this.#detect().finally(() => this.pending = undefined);
     }
     await this.#found;
   }

@@ -71,8 +71,8 @@ function gpuEngine() {
   const source = {
     backend: gpu,
     reason: "a stub was given",
-    looked: true,
-    find: () => Promise.resolve(),
+    detected: true,
+    detect: () => Promise.resolve(),
     renew: () => Promise.resolve(),
     dispose: () => {},
   };

@@ -74,8 +74,8 @@ export async function forcedEngine(
   const source: GpuSource = {
     backend: new WebGpuBackend(open, { memoryBudget, debug: true }),
     reason: "forced",
-    looked: true,
-    find: () => Promise.resolve(),
+    detected: true,
+    detect: () => Promise.resolve(),
     renew: () => Promise.resolve(),
     dispose: () => device.destroy(),
   };

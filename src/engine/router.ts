@@ -1,0 +1,168 @@
+// The backends of an engine, and which of them runs a call: tensors stay where they are, the rest is cost.
+import {
+  type AbortSignalLike,
+  type Backend,
+  type BackendResult,
+  callName,
+  disposedError,
+} from "../backend/backend.ts";
+import { type Estimates, wasmMs } from "../plan/estimate.ts";
+import type { AttentionProblem, Views } from "../problem/problem.ts";
+import { DeviceLostError, UnsupportedError } from "../tensor/errors.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { View } from "../tensor/view.ts";
+import { WasmBackend } from "../wasm/backend.ts";
+import { wasmReason, type WasmSettings, wasmSettings } from "../wasm/settings.ts";
+import type { EngineOptions } from "./engine_options.ts";
+import type { GpuSource } from "./gpu_source.ts";
+
+/** Milliseconds of a call on the CPU from which detecting a GPU, 30 to 100 ms once, is worth it. */
+const DETECT_AFTER_MS = 25;
+
+/** A backend for a call, and why. */
+export interface Route {
+  readonly backend: Backend;
+  readonly reason: string;
+}
+
+/** Chooses a backend for each call. */
+export class Router {
+  readonly #options: EngineOptions;
+  readonly #settings: WasmSettings;
+  readonly #gpu: GpuSource | undefined;
+  /** Made when it is first needed: an engine with a GPU may never compile the kernels. */
+  #cpu: WasmBackend | undefined;
+  disposed = false;
+
+  constructor(options: EngineOptions, gpu: GpuSource | undefined) {
+    this.#options = options;
+    this.#settings = wasmSettings(options);
+    this.#gpu = gpu;
+    if (!gpu?.backend) void this.wasm; // what this host lacks is said now
+  }
+
+  get wasm(): WasmBackend {
+    return this.#cpu ??= new WasmBackend(this.#settings);
+  }
+
+  /** The GPU while there is one. */
+  get gpu(): Backend | undefined {
+    return this.#gpu?.backend;
+  }
+
+  /** Where new tensors are put, and calls whose cost says nothing. */
+  get first(): Backend {
+    return this.gpu ?? this.wasm;
+  }
+
+  /** The backends that there are so far. */
+  get all(): Backend[] {
+    return [this.gpu, this.#cpu].filter((backend) => backend !== undefined);
+  }
+
+  /** Why the first backend is the first. */
+  get reason(): string {
+    if (this.gpu) return this.#gpu!.reason;
+    return wasmReason(this.#options, this.wasm.target, this.#gpu?.reason);
+  }
+
+  /** Whether another device is being opened after a loss. */
+  get pending(): boolean {
+    return this.#gpu?.pending !== undefined;
+  }
+
+  /** Throws when the engine was disposed. */
+  alive(action: string): void {
+    if (this.disposed) throw disposedError(action);
+  }
+
+  /** The backend in which the resident tensors of a call live; undefined when all are host tensors. */
+  owner(views: readonly View[], action: string): Backend | undefined {
+    let owner: Backend | undefined;
+    for (const { name, tensor, resident } of views) {
+      if (!resident) continue;
+      const found = this.all.find((backend) => backend.owns(tensor as Tensor));
+      const lost = found ? undefined : (tensor as { open?: { lost?: string } }).open?.lost;
+      if (lost) throw new DeviceLostError(`Cannot run ${action}: ${name} is gone`, lost);
+      if (!found || (owner && found !== owner)) {
+        throw new TypeError(`Cannot run ${action}: ${name} belongs to another engine`);
+      }
+      owner = found;
+    }
+    return owner;
+  }
+
+  /** What a call is expected to take on each backend. */
+  estimates(problem: AttentionProblem): Estimates {
+    const wasm = wasmMs(problem, this.#settings), { gpu } = this;
+    return gpu ? { wasm, webgpu: gpu.estimate(problem) } : { wasm };
+  }
+
+  /** Which backend runs a call, and why. */
+  route(problem: AttentionProblem, views: Views): Route {
+    const owner = this.owner(Object.values(views), callName(problem)), { gpu } = this;
+    if (owner) {
+      const name = owner === gpu ? this.#gpu!.reason : "WASM";
+      return { backend: owner, reason: `${name}: its tensors live there` };
+    }
+    if (!gpu) return { backend: this.wasm, reason: this.reason };
+    if (this.#options.backend === "webgpu") return { backend: gpu, reason: this.reason };
+    const { wasm, webgpu = Infinity } = this.estimates(problem);
+    const times = `about ${webgpu.toFixed(1)} ms on the GPU and ${wasm.toFixed(1)} ms in WASM`;
+    return webgpu <= wasm
+      ? { backend: gpu, reason: `${this.#gpu!.reason}: ${times}` }
+      : { backend: this.wasm, reason: `WASM: ${times}` };
+  }
+
+  /** Runs a call. Throws at once what needs no waiting: its callers are async. */
+  async run<R>(
+    problem: AttentionProblem,
+    views: Views,
+    signal: AbortSignalLike | undefined,
+  ): Promise<R> {
+    signal?.throwIfAborted();
+    this.alive(callName(problem));
+    const resident = Object.values(views).some((view) => view.resident);
+    // without a turn where there is nothing to wait for: calls begin before what their caller does next
+    if (this.#gpu?.pending) await this.#gpu.pending;
+    const worthIt = () => this.estimates(problem).wasm > DETECT_AFTER_MS;
+    if (this.#gpu && !this.#gpu.detected && !resident && worthIt()) await this.#gpu.detect();
+    const { backend } = this.route(problem, views);
+    try {
+      return byName(await backend.run(problem, views, { signal }));
+    } catch (error) {
+      if (!(error instanceof DeviceLostError) || this.disposed) throw error;
+      await this.#gpu?.renew(backend);
+      if (resident) throw error; // its tensors went with the device
+      signal?.throwIfAborted();
+      const again = this.first;
+      return { ...byName<R>(await again.run(problem, views, { signal })), recovered: again.name };
+    }
+  }
+
+  /** On the CPU whatever the engine has: nothing on a GPU can be awaited at once. */
+  runSync<R>(problem: AttentionProblem, views: Views): R {
+    const action = callName(problem);
+    this.alive(action);
+    const owner = this.owner(Object.values(views), action);
+    if (owner && owner === this.gpu) {
+      throw new UnsupportedError(
+        `${action}Sync of tensors in GPU memory`,
+        "webgpu",
+        `use ${action}, or pass host tensors`,
+      );
+    }
+    return byName(this.wasm.runSync(problem, views));
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    for (const backend of this.all) backend.dispose();
+    this.#gpu?.dispose();
+  }
+}
+
+/** The results of a call by name. */
+export function byName<R>(results: readonly BackendResult[]): R {
+  return Object.fromEntries(results.map(({ name, tensor }) => [name, tensor])) as R;
+}
