@@ -3,16 +3,8 @@ import type { Complaint } from "../../tensor/errors.ts";
 import type { InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 
-/** Names of the features, in the order in which they apply. */
-export type FeatureName =
-  | "softcap"
-  | "alibiSlopes"
-  | "bias"
-  | "mask"
-  | "keyLengths"
-  | "causal"
-  | "window"
-  | "sink";
+/** Names of the features: each is the option of that name. */
+export type FeatureName = Exclude<keyof CallOptions, "layout" | "softmaxScale">;
 
 /** Sizes that an option is checked against. */
 export interface Dims {
