@@ -11,9 +11,11 @@ export type Row = Readonly<Record<string, string | number | boolean | null>>;
 
 const FOLDER = new URL("./results/", import.meta.url);
 
-/** Collects rows during a run and writes them at its end, if asked to. */
+/** Collects rows during a run and writes them when asked to, each once. */
 export class Results {
   readonly #rows = new Map<string, Row[]>();
+  /** Rows of each kind that are written. */
+  readonly #stored = new Map<string, number>();
 
   add(kind: string, row: Row): void {
     const rows = this.#rows.get(kind);
@@ -28,7 +30,10 @@ export class Results {
   /** Appends `results/<kind>.jsonl`, each line with the machine it was measured on. */
   store(machine: Machine): void {
     mkdirSync(FOLDER, { recursive: true });
-    for (const [kind, rows] of this.#rows) {
+    for (const [kind, all] of this.#rows) {
+      const rows = all.slice(this.#stored.get(kind) ?? 0);
+      if (rows.length === 0) continue;
+      this.#stored.set(kind, all.length);
       const lines = rows.map((row) => JSON.stringify({ ...row, machine }) + "\n").join("");
       appendFileSync(new URL(`${kind}.jsonl`, FOLDER), lines);
       console.log(`stored ${rows.length} rows in bench/results/${kind}.jsonl`);
