@@ -97,6 +97,26 @@ export function forwardFloors(problem: Problem, forward: ForwardF64): { out: num
   return { out: out.floor(maxMagnitude(problem.v), forward.out, valueDim), lse };
 }
 
+/** What the elements of each row of out are expected to be off by. */
+function outRowErrors(problem: Problem, forward: ForwardF64): Float64Array {
+  const { lengthK, valueDim } = problem, size = maxMagnitude(problem.v);
+  const scoreError = scoreErrors(problem, forward), errors = new Float64Array(forward.lse.length);
+  forEachRow(problem, (row) => {
+    let squares = 0, count = 0;
+    for (let j = 0; j < lengthK; j++) {
+      if (!forward.visible[row.index * lengthK + j]) continue;
+      const p = forward.probabilities[row.index * lengthK + j];
+      squares += (p * (u + (1 - p) * scoreError(row, j)) * size) ** 2;
+      count++;
+    }
+    const sum = maxMagnitude(
+      forward.out.subarray(row.index * valueDim, (row.index + 1) * valueDim),
+    );
+    errors[row.index] = Math.sqrt(squares + (u * sum) ** 2 * count / 3);
+  });
+  return errors;
+}
+
 /** Rounding floors of the gradients. `dtype` counts because delta is made from an out stored in that format. */
 export function gradientFloors(
   problem: Problem,
@@ -115,15 +135,31 @@ export function gradientFloors(
   const dOutNorms = rowNorms(dOut, valueDim);
   const outNorms = rowNorms(forward.out, valueDim);
   const valueNorms = rowNorms(problem.v, valueDim);
+  const outErrors = alibi || sink ? outRowErrors(problem, forward) : new Float64Array();
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     // delta is a sum over dOut∘out, and that out is the stored one.
     const stored = halfUlp[dtype] / Math.sqrt(3);
     const deltaError = u * Math.abs(backward.delta[index]) +
       stored * dOutNorms[index] * outNorms[index];
+    // what a sum over a whole row makes of delta's error does not average out: that of out counts as well
+    const rowDeltaError = deltaError + dOutNorms[index] * outErrors[index];
     if (sink) {
       const p = Math.exp(sink[h] - forward.lse[index]);
       const pError = p * u * (1 + Math.abs(sink[h]) + 2 * Math.abs(forward.lse[index]));
-      dSink.addTerm(h, pError * Math.abs(backward.delta[index]) + p * deltaError);
+      dSink.addTerm(h, pError * Math.abs(backward.delta[index]) + p * rowDeltaError);
+    }
+    if (alibi) {
+      let moment = 0, gradient = 0;
+      for (let j = 0; j < lengthK; j++) {
+        const at = index * lengthK + j;
+        if (!forward.visible[at]) continue;
+        const term = forward.probabilities[at] * alibiDistance(problem, b, i, j);
+        moment += term;
+        gradient += term * (backward.dp[at] - backward.delta[index]);
+      }
+      const lseError = u * Math.abs(forward.lse[index]);
+      const place = broadcastIndex(alibi, b, h, i, 0);
+      dAlibiSlopes.addTerm(place, moment * rowDeltaError + lseError * Math.abs(gradient));
     }
     for (let j = 0; j < lengthK; j++) {
       const at = index * lengthK + j;
