@@ -45,8 +45,6 @@ export interface Rule {
 export const forwardRule: Rule = { plain: 2, floor: 2 };
 /** The gradients' floor is the wider one (it takes norms for sums), about three times the plain formula's error. */
 export const gradientRule: Rule = { plain: 3, floor: 1.5 };
-/** Gradients with a number for each head: the largest floor of so few is no wide one, so three deviations. */
-export const headGradientRule: Rule = { plain: 3, floor: 3 };
 
 /** The bound of the rule at the top of this file. */
 export function errorBound(
@@ -159,7 +157,7 @@ export function gradientFloors(
         moment += term;
         gradient += term * (backward.dp[at] - backward.delta[index]);
       }
-      const lseError = u * Math.abs(forward.lse[index]);
+      const lse = forward.lse[index], lseError = Number.isFinite(lse) ? u * Math.abs(lse) : 0;
       const place = broadcastIndex(alibi, b, h, i, 0);
       dAlibiSlopes.addTerm(place, moment * rowDeltaError + lseError * Math.abs(gradient));
     }
