@@ -66,9 +66,9 @@ export function hooksSource(): string {
     list.map(({ flag }) => flag + suffix).join(" | ") || "0";
   /** A call for each feature that has the hook, guarded by its flag. */
   const calls = (hook: string, call: (name: string, of: Hooks) => string, suffix = "") =>
-    having(hook).map((of) =>
-      `  if (flags & ${of.flag}${suffix}${call(of.hook(hook)!, of)}`
-    ).join("\n");
+    having(hook).map((of) => `  if (flags & ${of.flag}${suffix}${call(of.hook(hook)!, of)}`).join(
+      "\n",
+    );
   const slopes = having("slopeOne");
   const slopeAt = (of: Hooks, v: string) =>
     `slopes + ${slopes.indexOf(of)} * slopeBytes${v && ` + ${v}`}`;
@@ -238,7 +238,9 @@ function pairGradients({ gradients }: Hooks): GradientName[] {
   return gradients.filter((name) => follows(name) === "scores");
 }
 
-function constants(list: readonly (readonly [about: string, name: string, value: string])[]): string {
+function constants(
+  list: readonly (readonly [about: string, name: string, value: string])[],
+): string {
   return list.map(([about, name, value]) =>
     `${about && `/** ${about} */\n`}// @ts-ignore: decorator\n@inline\n` +
     `export const ${name}: ${name.endsWith("_FLAGS") ? "i32" : "usize"} = ${value};`
