@@ -1,11 +1,11 @@
-// Sink: a logit of each head that joins the softmax denominator and no value (StreamingLLM, gpt-oss). The
-// state of a row begins with it instead of with nothing; minus infinity is none.
+// Sink: a logit of each head that joins the softmax denominator and no value (StreamingLLM, gpt-oss). Minus
+// infinity is none.
 import { Operand } from "../abi";
 import { delta, weight } from "../micro/rows";
 import { rowAt } from "../micro/task";
 
-/** The logit with which the softmax state of a row begins, natural units. */
-export function initState(task: usize, batch: i32, head: i32, i: i32): f32 {
+/** The logit that joins the softmax state of a row, natural units. */
+export function stateLogit(task: usize, batch: i32, head: i32, i: i32): f32 {
   return load<f32>(rowAt(task, Operand.Sink, batch, head, i));
 }
 
@@ -19,7 +19,7 @@ export function beginGradient(): void {
 
 /** The sink's weight in query row i times delta; a row is given to one item only. */
 export function stateGradient(task: usize, batch: i32, head: i32, i: i32): void {
-  const sink = initState(task, batch, head, i);
+  const sink = stateLogit(task, batch, head, i);
   if (sink == -Infinity) return;
   sum += weight(<f64>sink, <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i))) * <f64>delta(task, batch, head, i);
 }

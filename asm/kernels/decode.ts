@@ -22,7 +22,7 @@ import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
 import { repairRow } from "../stages/repair";
 import { HIDE_FLAGS, hideAll, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
-import { beginLane, beginsState, lseOfBegun } from "../stages/state";
+import { addLogit, addsLogits } from "../stages/state";
 
 /** Keys whose pairs are looked at together, where features hide some. */
 const CHUNK: i32 = 64;
@@ -32,7 +32,7 @@ const WIDE_ROWS: i32 = 32;
 const K_AHEAD: usize = 1024;
 const V_AHEAD: usize = 2048;
 
-let task: usize = 0, flags: i32 = 0, begun: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0;
+let task: usize = 0, flags: i32 = 0, owner: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0;
 let rows: i32 = 0, lengthQ: i32 = 0, qPitch: usize = 0, oPitch: usize = 0;
 let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, panels: usize = 0, wide: usize = 0;
 
@@ -73,10 +73,6 @@ function packRows(sequence: usize): void {
     }
     store<i32>(state, max(load<i32>(state, QuadState.FullBegin), firstKey(sequence, i)), QuadState.FullBegin);
     store<i32>(state, min(load<i32>(state, QuadState.FullEnd), endKey(sequence, i)), QuadState.FullEnd);
-    if (begun) {
-      const lane = state + (<usize>(r & 3) << 2);
-      beginLane(task, flags, batch, headOf(row), i, lane + QuadState.NegativeM, lane + QuadState.L);
-    }
     if (r >= rows) continue;
     const q = rowAt(task, Operand.Q, batch, headOf(r), i), dst = queries + <usize>r * qPitch;
     for (let d: usize = 0; d < <usize>D << 2; d += 4) store<f32>(dst + d, load<f32>(q + d) * s);
@@ -178,11 +174,13 @@ function writeRows(slot: i32): void {
   const lseShift = split ? <usize>slot * load<usize>(task, Task.SplitLseBytes) : 0;
   for (let r = 0; r < rows; ++r) {
     const i = r % lengthQ, head = headOf(r), lane = states + <usize>(r >> 2) * QuadState.Bytes + (<usize>(r & 3) << 2);
-    const l = load<f32>(lane, QuadState.L), m = load<f32>(lane, QuadState.NegativeM), f = l == 0 ? <f32>0 : 1 / l, o = outputs + <usize>r * oPitch;
+    const l = load<f32>(lane, QuadState.L), m = load<f32>(lane, QuadState.NegativeM), o = outputs + <usize>r * oPitch;
+    store<f32>(lane, l == 0 ? 0 : 1 / l, QuadState.L); // the factor of the outputs
+    const lse = owner ? addLogit(task, flags, batch, head, i, l, m, lane + QuadState.L) : lseOf(l, m);
+    const f = load<f32>(lane, QuadState.L);
     const out = rowAt(task, target, batch, head, i) + shift;
     for (let d: usize = 0; d < <usize>Dv << 2; d += 4) store<f32>(out + d, load<f32>(o + d) * f);
-    const value = begun ? lseOfBegun(task, flags, batch, head, i, l, m) : lseOf(l, m);
-    store<f32>(rowAt(task, targetLse, batch, head, i) + lseShift, value);
+    store<f32>(rowAt(task, targetLse, batch, head, i) + lseShift, lse);
     if (!split && !finite(out, Dv)) repairRow(task, batch, head, i);
   }
 }
@@ -191,7 +189,7 @@ export function decodeItem(item: usize, ws: usize): void {
   task = taskOf(item);
   flags = load<i32>(task, Task.Flags);
   const slot = load<i32>(item, Item.Slot);
-  begun = beginsState(flags, slot);
+  owner = addsLogits(flags, slot);
   batch = load<i32>(item, Item.Batch);
   kv = load<i32>(item, Item.Head);
   D = load<i32>(task, Task.HeadDim);

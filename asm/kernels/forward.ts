@@ -25,13 +25,13 @@ import { setPanel } from "../stages/panel";
 import { repairRow } from "../stages/repair";
 import { HIDE_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
 import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
-import { beginLane, beginsState, lseOfBegun } from "../stages/state";
+import { addLogit, addsLogits } from "../stages/state";
 
 /** Keys whose rows of V are packed together. */
 const CHUNK: i32 = 32;
 
 // The item at hand. Each thread has its own instance of this module, so this is per thread.
-let task: usize = 0, flags: i32 = 0, begun: bool = false, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
+let task: usize = 0, flags: i32 = 0, owner: bool = false, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
 let rowBegin: i32 = 0, rowEnd: i32 = 0, headDim: i32 = 0, valueDim: i32 = 0, columns: i32 = 0;
 // Its scratch, in this order. columns: valueDim up to a multiple of four.
 let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0;
@@ -148,14 +148,6 @@ function visitPanel(p: usize): void {
   }
 }
 
-/** The states of all rows begin with the logits of features. */
-function beginStates(rows: i32): void {
-  for (let i = 0; i < rows; ++i) {
-    const lane = states + <usize>(i >> 3) * State.Bytes + (<usize>(i & 7) << 2);
-    beginLane(task, flags, batch, head, rowBegin + i, lane + State.NegativeM, lane + State.L);
-  }
-}
-
 /** out = O / l and lse of every row; rows that came out non-finite are repaired. */
 function writeRows(panels: usize): void {
   const outStride = rowStride(task, Operand.Out), lseStride = rowStride(task, Operand.Lse);
@@ -163,11 +155,13 @@ function writeRows(panels: usize): void {
   for (let p: usize = 0; p < panels; ++p) {
     const first = rowBegin + <i32>(p << 3), rows = min(8, rowEnd - first), state = states + p * State.Bytes;
     finish(state);
-    const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + State.T, out + <usize>first * outStride, outStride, rows, valueDim);
     for (let i = 0; i < rows; ++i) {
       const lane = state + (<usize>i << 2), l = load<f32>(lane, State.L), m = load<f32>(lane, State.NegativeM);
-      const value = begun ? lseOfBegun(task, flags, batch, head, first + i, l, m) : lseOf(l, m);
+      const value = owner ? addLogit(task, flags, batch, head, first + i, l, m, lane + State.T) : lseOf(l, m);
       store<f32>(lse + <usize>(first + i) * lseStride, value);
+    }
+    const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + State.T, out + <usize>first * outStride, outStride, rows, valueDim);
+    for (let i = 0; i < rows; ++i) {
       if (bad >> i & 1) repairRow(task, batch, head, first + i);
     }
   }
@@ -176,7 +170,7 @@ function writeRows(panels: usize): void {
 export function forwardItem(item: usize, ws: usize): void {
   task = taskOf(item);
   flags = load<i32>(task, Task.Flags);
-  begun = beginsState(flags, load<i32>(item, Item.Slot));
+  owner = addsLogits(flags, load<i32>(item, Item.Slot));
   batch = load<i32>(item, Item.Batch);
   head = load<i32>(item, Item.Head);
   sequence = sequenceOf(task, batch);
@@ -201,7 +195,6 @@ export function forwardItem(item: usize, ws: usize): void {
   }
   memory.fill(oPanels, 0, panels * (<usize>columns << 5));
   memory.fill(states, 0, panels * State.Bytes);
-  if (begun) beginStates(rows);
   memory.fill(origin + State.NegativeM, 0, 32);
 
   const kv = kvHeadOf(task, head), k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);

@@ -8,7 +8,7 @@ import { Operand, Task } from "../abi";
 import { element } from "../micro/convert";
 import { dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
-import { hideOne, initState, scoreOne } from "./scores.gen";
+import { hideOne, scoreOne, stateLogit } from "./scores.gen";
 
 /** Score of query i and key j after all score features, natural units; minus infinity where masked. */
 export function exactScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
@@ -26,7 +26,7 @@ export function rawScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f6
 /** Writes out and lse of one query row. */
 export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
   const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i);
-  const logit = <f64>initState(task, load<i32>(task, Task.Flags), batch, head, i); // like a key whose v is 0
+  const logit = <f64>stateLogit(task, load<i32>(task, Task.Flags), batch, head, i); // like a key whose v is 0
   let m = logit, infinite = logit == Infinity ? 1 : 0, nan = logit != logit;
   for (let j = from; j < to; ++j) {
     const s = exactScore(task, batch, head, i, j);

@@ -7,7 +7,7 @@ import { scoreTile as softcapScoreTile, scoreOne as softcapScoreOne, slopeOne as
 import { scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
 import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
 import { hideTile as maskHideTile, hideOne as maskHideOne, hideAll as maskHideAll } from "../features/mask";
-import { initState as sinkInitState, beginGradient as sinkBeginGradient, stateGradient as sinkStateGradient, writeGradient as sinkWriteGradient } from "../features/sink";
+import { stateLogit as sinkStateLogit, beginGradient as sinkBeginGradient, stateGradient as sinkStateGradient, writeGradient as sinkWriteGradient } from "../features/sink";
 
 /** Features that change the value of a score. */
 // @ts-ignore: decorator
@@ -92,9 +92,9 @@ export function hideAll(flags: i32, panel: usize, lanes: i32, key: i32, end: i32
   return false;
 }
 
-/** The logit with which the softmax state of a row begins, natural units; minus infinity for none. */
-export function initState(task: usize, flags: i32, batch: i32, head: i32, i: i32): f32 {
-  if (flags & Flag.Sink) return sinkInitState(task, batch, head, i);
+/** The logit that joins the softmax state of a row, natural units; minus infinity for none. */
+export function stateLogit(task: usize, flags: i32, batch: i32, head: i32, i: i32): f32 {
+  if (flags & Flag.Sink) return sinkStateLogit(task, batch, head, i);
   return -Infinity;
 }
 

@@ -1,9 +1,8 @@
 // The online softmax of one panel (Milakov and Gimelshein 2018; FlashAttention-2 section 3.1), base 2.
 //
 // State of a panel (micro/records.ts), 8 lanes each:  -m | l | t     m: running maximum, l: running sum,
-// t: largest score of the current tile less m. m starts at 0, or at the logit of a feature (state.ts), and
-// moves only when a tile outgrows it by 2^8, or when a lane's first visible tile lies far below it; the
-// final division makes both exact.
+// t: largest score of the current tile less m. m starts at 0 and moves only when a tile outgrows it by 2^8, or
+// when a lane's first visible tile lies far below it; the final division makes both exact.
 import { State, UPPER } from "../micro/records";
 import { exp2v, exponentialTile } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";

@@ -4,7 +4,7 @@
 //   scoreTile      n scores of four lanes              scoreOne      one score in float64
 //   HIDES          scores may come out minus infinity  slopeOne      d score / d what it was before
 //   hideTile       masks n scores of four lanes        hideOne       whether a pair is masked
-//   hideAll        whether a run of keys is masked     initState     the logit that a row begins with
+//   hideAll        whether a run of keys is masked     stateLogit    a logit that joins the sum of a row
 //   beginGradient, writeGradient                       around the sums of a head
 //   gradientTile, gradientOne                          sums dS over pairs; dS is that of the feature's result
 //   stateGradient                                      sums over rows
@@ -100,7 +100,7 @@ ${
       ["Those that leave slopes for the way back, and how many.", "SLOPE_FLAGS", flags(slopes)],
       ["", "SLOPES", String(slopes.length)],
       ["Features that hide single pairs.", "HIDE_FLAGS", flags(having("hideTile"))],
-      ["Features of the softmax state.", "STATE_FLAGS", flags(having("initState"))],
+      ["Features of the softmax state.", "STATE_FLAGS", flags(having("stateLogit"))],
       ["Sums over pairs.", "PAIR_SUM_FLAGS", flags(having("gradientTile"), "Gradient")],
       ["Sums over rows.", "ROW_SUM_FLAGS", flags(having("stateGradient"), "Gradient")],
       ["A panel with the words of features.", "PANEL_BYTES", `Panel.Bytes + ${32 * rows.length}`],
@@ -161,9 +161,9 @@ ${
   return false;
 }
 
-/** The logit with which the softmax state of a row begins, natural units; minus infinity for none. */
-export function initState(task: usize, flags: i32, batch: i32, head: i32, i: i32): f32 {
-${calls("initState", (name) => `) return ${name}(task, batch, head, i);`)}
+/** The logit that joins the softmax state of a row, natural units; minus infinity for none. */
+export function stateLogit(task: usize, flags: i32, batch: i32, head: i32, i: i32): f32 {
+${calls("stateLogit", (name) => `) return ${name}(task, batch, head, i);`)}
   return -Infinity;
 }
 
