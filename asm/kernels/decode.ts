@@ -143,7 +143,7 @@ function softmaxBlock(n: i32, state: usize, o: usize): void {
       for (let p = o + r * oPitch, e = p + oPitch; p < e; p += 16) v128.store(p, f32x4.mul(g, v128.load(p)));
     }
   }
-  let sum = zero; // of its own: see exponentialTile() in tools/build/tiles.ts
+  let sum = zero; // of its own: see exponentialTile in tools/build/tiles/exponentials.ts
   for (let p = scores; p < end; p += 16) {
     const y = exp2v(f32x4.add(v128.load(p), m), lo, mg, k5, k4, k3, k2, k1, k0);
     sum = f32x4.add(sum, y);

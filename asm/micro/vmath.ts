@@ -46,7 +46,7 @@ const EXP2_TABLE = memory.data<f32>([
   1.000000072, 1.000000072, 1.000000072, 1.000000072,
 ], 16);
 
-/** The i-th of the eight constants of 2^x (EXP2_STEPS in tools/build/tiles.ts). */
+/** The i-th of the eight constants of 2^x (EXP2_STEPS in tools/build/tiles/exponentials.ts). */
 // @ts-ignore: decorator
 @inline
 export function exp2Constant(i: i32): v128 {

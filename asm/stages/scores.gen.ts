@@ -40,12 +40,12 @@ export const PAIR_SUM_FLAGS: i32 = Flag.AlibiSlopesGradient | Flag.BiasGradient;
 // @ts-ignore: decorator
 @inline
 export const ROW_SUM_FLAGS: i32 = Flag.SinkGradient;
-/** A panel with the words of features. */
+/** A panel with its words. */
 // @ts-ignore: decorator
 @inline
 export const PANEL_BYTES: usize = Panel.Bytes + 128;
 
-/** Where the rows of query i lie that tile hooks read, for the lane of `panel` at its first word. */
+/** Where the rows of query i lie that tile hooks read; `panel`: the lane's first word. */
 export function loadLane(task: usize, flags: i32, batch: i32, head: i32, i: i32, panel: usize): void {
   if (flags & Flag.AlibiSlopes) store<usize>(panel + (Panel.Bytes + 0), rowAt(task, Operand.AlibiSlopes, batch, head, i));
   if (flags & Flag.Bias) store<usize>(panel + (Panel.Bytes + 32), rowAt(task, Operand.Bias, batch, head, i));
