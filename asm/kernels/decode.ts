@@ -17,7 +17,7 @@ import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "
 import {
   decodeOutput2, decodeOutputRow, decodeScoreRow, decodeScores1, decodeScores2, decodeScores4, exp2v,
 } from "../micro/tiles.gen";
-import { exp2Constant, keep, LOG2E } from "../micro/vmath";
+import { escape, exp2Constant, LOG2E } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
 import { repairRow } from "../stages/repair";
@@ -81,7 +81,7 @@ function packRows(sequence: usize): void {
 
 /** S of n keys whose rows begin at k. `t`: where to prefetch. */
 function scoreRows(k: usize, ld: usize, q: usize, sp: usize, n: i32, lanes: i32, t: usize): void {
-  if (lanes == 1) return keep(decodeScores1(k, q, sp, n, D, ld, qPitch, t));
+  if (lanes == 1) return escape(decodeScores1(k, q, sp, n, D, ld, qPitch, t));
   const whole = n & ~1;
   let x = 0;
   if (whole) {
@@ -89,7 +89,7 @@ function scoreRows(k: usize, ld: usize, q: usize, sp: usize, n: i32, lanes: i32,
     else x = decodeScores4(k, q, sp, whole, D, ld, qPitch, t);
   }
   if (whole < n) x += decodeScoreRow(k + <usize>whole * ld, q, sp + (<usize>whole << 4), n - whole, D, ld, qPitch, k);
-  keep(x);
+  escape(x);
 }
 
 /** O += P . V of n keys. A single row of P walks V strictly in order; more rows take four keys at once. */
@@ -100,7 +100,7 @@ function outputRows(v: usize, ld: usize, p: usize, o: usize, n: i32, lanes: i32,
   if (whole < n) {
     x += decodeOutputRow(v + <usize>whole * ld, p + (<usize>whole << 4), o, n - whole, Dv, ld, oPitch, heads, v);
   }
-  keep(x);
+  escape(x);
 }
 
 /** The same for any storage type: 16-bit rows are widened a few at a time. */

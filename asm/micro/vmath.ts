@@ -81,7 +81,7 @@ export function tanhv(x: v128): v128 {
   return v128.or(sign, f32x4.div(m, f32x4.add(m, f32x4.splat(2))));
 }
 
-const SINK = memory.data(16);
+const ESCAPE = memory.data(16);
 /**
  * Reads one word of every cache line of n rows, in address order: tiles walk six rows at once, which the
  * hardware prefetcher does not follow (backward at L 4096: 48.4 -> 51.1 GFLOP/s, forward at D 128: 50.5 -> 52.3).
@@ -95,12 +95,12 @@ export function prefetch(rows: usize, stride: usize, bytes: usize, n: i32): void
   for (; n > 0; --n, rows += stride) {
     for (let p = rows, end = rows + bytes; p < end; p += 64) x += load<i32>(p);
   }
-  store<i32>(SINK, x);
+  store<i32>(ESCAPE, x);
 }
 
 /** Keeps a value that is read only for its side effect on the cache. */
 // @ts-ignore: decorator
 @inline
-export function keep(x: i32): void {
-  store<i32>(SINK, x);
+export function escape(x: i32): void {
+  store<i32>(ESCAPE, x);
 }
