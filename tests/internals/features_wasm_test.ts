@@ -10,7 +10,9 @@ import {
   type HostTensor,
   type MaskTensor,
 } from "../../mod.ts";
+import { type Plan, planAttention } from "../../src/plan/wasm/plan.ts";
 import type { CallOptions } from "../../src/problem/call_options.ts";
+import { describeBackward } from "../../src/problem/problem.ts";
 import { wasmConfigurations } from "../backends.ts";
 import { decode, encode, type StorageType } from "../half.ts";
 import { normalNumbers } from "../random.ts";
@@ -329,6 +331,26 @@ const references = new Map<Problem, ReturnType<typeof reference>>();
 function expected(p: Problem, call: Call): ReturnType<typeof reference> {
   if (!references.has(p)) references.set(p, reference(p, call));
   return references.get(p)!;
+}
+
+Deno.test("the problems above reach every kernel, KV splits, and regions of rows", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 2 });
+  const seen = new Set<string>();
+  for (const p of problems) {
+    const { q, k, v, options } = callOf(p), { kernel, parts } = engine.explain(q, k, v, options);
+    seen.add(`${kernel}${parts > 1 ? " in splits" : ""}`);
+  }
+  assert.deepEqual([...seen].sort(), ["decode", "decode in splits", "forward"]);
+  const backward = problems.slice(-2).map((p) => planOf(p, callOf(p)));
+  assert.ok(backward.every(({ splits }) => splits === 2), "backward in splits");
+  assert.ok(backward[1].regions.some(({ rowBegin }) => rowBegin > 0), "regions of rows");
+});
+
+function planOf(p: Problem, { q, k, v, dOut, options }: Call): Plan {
+  const [out, lse] = [dOut, tensor(5, [p.batch, p.queryHeads, p.lengthQ])];
+  const { problem } = describeBackward(dOut, { q, k, v, out, lse }, options);
+  const target = { backend: "wasm", threads: 2, relaxedSimd: true, shared: true } as const;
+  return planAttention(problem, target);
 }
 
 Deno.test("the synchronous calls know ALiBi and sinks", () => {

@@ -1,9 +1,18 @@
 // How each operand lies in engine memory, derived from the operand table: which part of it a region needs,
 // how its rows are padded, how long it stays, and whether it is staged at all.
+import { Operand } from "../../../asm/abi.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import { stagedWhole } from "../../plan/wasm/regions.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
-import { follows, type OperandName, OPERANDS } from "../../tensor/operands.ts";
+import {
+  abiName,
+  type Follows,
+  follows,
+  OPERAND_NAMES,
+  type OperandName,
+  type OperandRow,
+  OPERANDS,
+} from "../../tensor/operands.ts";
 import type { OperandSpec } from "../../tensor/view.ts";
 
 /** A number for each of [batch, head, row, column]. */
@@ -18,97 +27,90 @@ export interface Box {
 /** How long a staged operand stays: one region, all regions of rows of the same heads, or the whole call. */
 export type Stay = "region" | "rows" | "call";
 
+/** A row of the operand table with what follows from it here. */
+export interface StagedRow extends OperandRow {
+  readonly follows: Follows;
+  /** Where kernels find it. */
+  readonly operand: Operand;
+  /**
+   * Staged rows are a multiple of so many elements: kernels read whole vectors of what follows scores, and write
+   * whole vectors of the gradients of keys.
+   */
+  readonly multiple: number;
+}
+
+function stagedRow(name: OperandName): StagedRow {
+  const row = OPERANDS[name], what = follows(name);
+  const gradientOfKeys = what === "keys" && row.role === "result";
+  const multiple = what === "scores" ? row.dtype === "bool" ? 16 : 4 : gradientOfKeys ? 4 : 1;
+  return { ...row, follows: what, operand: Operand[abiName(name) as "Q"], multiple };
+}
+
+/** The operand table, as it is staged. */
+export const STAGED: Readonly<Record<OperandName, StagedRow>> = Object.fromEntries(
+  OPERAND_NAMES.map((name) => [name, stagedRow(name)]),
+) as Record<OperandName, StagedRow>;
+
 /** How long an operand stays in engine memory. */
 export function stayOf(name: OperandName, spec: OperandSpec): Stay {
-  switch (follows(name)) {
-    case "queries":
-      return "region";
-    case "keys":
-      return "rows";
-    case "scores":
-      return !OPERANDS[name].summed && stagedWhole(spec) ? "call" : "region";
-    case "heads":
-      return OPERANDS[name].summed ? "region" : "call";
-  }
+  const { follows, summed } = STAGED[name];
+  if (follows === "queries" || summed) return "region";
+  if (follows === "keys") return "rows";
+  return follows === "heads" || stagedWhole(spec) ? "call" : "region";
 }
 
-/** Two boxes of an operand with the same key are the same. */
-export function boxKey(name: OperandName, spec: OperandSpec, region: PlannedRegion): string {
-  if (stayOf(name, spec) !== "call") return `${name} ${region.batchBegin} ${region.kvHeadBegin}`;
-  return followsBatch(name, spec) ? `${name} ${region.batchBegin}` : name;
-}
-
-/** What stays for the call is staged by batch elements where it has an element for each pair. */
-function followsBatch(name: OperandName, spec: OperandSpec): boolean {
-  return follows(name) === "scores" && spec.size[0] > 1;
+/** Boxes of an operand that stays: those with the same key are the same. */
+export function boxKey(name: OperandName, spec: OperandSpec, stay: Stay, w: PlannedRegion): string {
+  if (stay !== "call") return `${name} ${w.batchBegin} ${w.kvHeadBegin}`;
+  // what has an element for each pair is staged by batch elements
+  return STAGED[name].follows === "scores" && spec.size[0] > 1 ? `${name} ${w.batchBegin}` : name;
 }
 
 /** Whether kernels may work on a resident operand or result where it lies. */
 export function usable(name: OperandName, spec: OperandSpec, kernel: Plan["kernel"]): boolean {
-  const { role, summed } = OPERANDS[name], what = follows(name);
   if (!spec.resident) return false;
-  if (summed || what === "scores") return false; // sums have an order, and rows need padding
-  if (what !== "keys") return spec.dtype === "f32";
-  if (role === "input") return kernel === "decode" || spec.dtype === "f32"; // decode reads them as stored
+  const { role, summed, follows } = STAGED[name];
+  if (summed || follows === "scores") return false; // sums have an order, and rows need padding
+  if (stagedRaw(name, kernel)) return true;
   // the gradient tiles of keys work on whole groups of four columns
-  return spec.dtype === "f32" && spec.size[3] % 4 === 0;
+  const whole = follows !== "keys" || role === "input" || spec.size[3] % 4 === 0;
+  return spec.dtype === "f32" && whole;
 }
 
-/** Whether an operand is staged as it is stored instead of as f32. */
+/** Whether kernels read an operand as it is stored instead of as f32. */
 export function stagedRaw(name: OperandName, kernel: Plan["kernel"]): boolean {
-  return kernel === "decode" && follows(name) === "keys";
+  return kernel === "decode" && STAGED[name].follows === "keys";
 }
 
 /** The part of an operand that a region needs. */
 export function boxOf(
   name: OperandName,
   spec: OperandSpec,
-  region: PlannedRegion,
-  problem: AttentionProblem,
+  stay: Stay,
+  { batchBegin, batchEnd, kvHeadBegin, kvHeadEnd, rowBegin, rowEnd }: PlannedRegion,
+  { queryHeads, kvHeads, lengthK }: AttentionProblem,
   splits: number,
 ): Box {
-  const group = problem.queryHeads / problem.kvHeads,
-    what = follows(name),
-    { summed } = OPERANDS[name];
-  const { batchBegin, batchEnd, kvHeadBegin, kvHeadEnd, rowBegin, rowEnd } = region;
-  const heads = what === "keys" ? 1 : group;
-  const box: Box = {
-    begin: [batchBegin, kvHeadBegin * heads, rowBegin, 0],
-    size: [
-      batchEnd - batchBegin,
-      (kvHeadEnd - kvHeadBegin) * heads,
-      rowEnd - rowBegin,
-      spec.size[3],
-    ],
-  };
-  const whole = (axis: number, size: number) => [box.begin[axis], box.size[axis]] = [0, size];
-  if (what === "keys") whole(2, spec.size[2]);
-  if (what === "scores") {
-    for (const axis of [0, 1, 2]) if (spec.size[axis] === 1) whole(axis, 1);
-    if (stayOf(name, spec) === "call") whole(2, spec.size[2]);
-    whole(3, problem.lengthK);
+  const { follows, summed } = STAGED[name], group = follows === "keys" ? 1 : queryHeads / kvHeads;
+  const heads = (kvHeadEnd - kvHeadBegin) * group;
+  const begin: Four = [batchBegin, kvHeadBegin * group, rowBegin, 0];
+  const size: Four = [batchEnd - batchBegin, heads, rowEnd - rowBegin, spec.size[3]];
+  if (follows === "queries") return { begin, size };
+  if (follows === "heads") {
+    if (!summed) return { begin: [0, 0, 0, 0], size: [...spec.size] };
+    // each split adds up its own, which the host then adds in their order
+    [begin[2], size[2]] = [0, splits];
   }
-  if (what === "heads") {
-    if (summed) whole(2, splits); // each split adds up its own; the host adds them in their order
-    else spec.size.forEach((size, axis) => whole(axis, size));
+  if (follows === "scores") {
+    for (const axis of [0, 1, 2]) if (spec.size[axis] === 1) [begin[axis], size[axis]] = [0, 1];
+    size[3] = lengthK;
   }
-  return box;
+  if (follows === "keys" || stay === "call") [begin[2], size[2]] = [0, spec.size[2]];
+  return { begin, size };
 }
 
-/** Axes along which kernels see an operand repeated. */
+/** Whether kernels see an axis of an operand repeated. */
 export function repeats(name: OperandName, spec: OperandSpec, axis: number): boolean {
-  const broadcast = follows(name) === "scores" ||
-    (follows(name) === "heads" && !OPERANDS[name].summed);
-  return broadcast && spec.size[axis] === 1;
-}
-
-/** Elements from one staged row to the next: kernels read whole vectors of some, and write whole vectors of some. */
-export function rowPitch(name: OperandName, columns: number): number {
-  const { role, dtype } = OPERANDS[name], what = follows(name);
-  const multiple = what === "scores"
-    ? dtype === "bool" ? 16 : 4
-    : what === "keys" && role === "result"
-    ? 4
-    : 1;
-  return Math.ceil(columns / multiple) * multiple;
+  const { follows, summed } = STAGED[name];
+  return spec.size[axis] === 1 && (follows === "scores" || (follows === "heads" && !summed));
 }

@@ -1,9 +1,8 @@
 // Staging: bringing one region of a call's operands into linear memory, telling the kernels where they
 // lie, and taking results out again. Resident f32 tensors are used in place; everything else is copied
 // (16-bit values are widened on the way, so that kernels see f32).
-import { Operand } from "../../../asm/abi.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { abiName, type OperandName, OPERANDS } from "../../tensor/operands.ts";
+import type { OperandName } from "../../tensor/operands.ts";
 import { elementBytes, type OperandSpec, type View } from "../../tensor/view.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
@@ -20,7 +19,7 @@ import {
   boxOf,
   type Four,
   repeats,
-  rowPitch,
+  STAGED,
   stagedRaw,
   type Stay,
   stayOf,
@@ -38,6 +37,7 @@ interface Staged extends Box {
   readonly strides: Four;
   readonly elementBytes: number;
   readonly stay: Stay;
+  /** Under which it is kept; empty where it is not. */
   readonly key: string;
   /** What follows the box: the summary of hidden pairs. */
   readonly behind: number;
@@ -101,10 +101,17 @@ export class Staging {
   }
 
   /** Allocates a box, its axes in the order of the source, rows at the pitch that kernels want. */
-  #place(name: OperandName, spec: OperandSpec, region: PlannedRegion, bytes: number): Staged {
-    const { begin, size } = boxOf(name, spec, region, this.#problem, this.#plan.splits);
+  #place(
+    name: OperandName,
+    spec: OperandSpec,
+    region: PlannedRegion,
+    bytes: number,
+    { stay, key }: { stay: Stay; key: string },
+  ): Staged {
+    const { splits } = this.#plan, { multiple } = STAGED[name];
+    const { begin, size } = boxOf(name, spec, stay, region, this.#problem, splits);
     const strides: Four = [0, 0, 0, 1];
-    let next = rowPitch(name, size[3]);
+    let next = Math.ceil(size[3] / multiple) * multiple;
     for (const axis of [0, 1, 2].sort((a, b) => spec.strides[a] - spec.strides[b] || b - a)) {
       strides[axis] = next;
       next *= size[axis];
@@ -112,20 +119,24 @@ export class Staging {
     // kernels read whole vectors of mask rows and of 16-bit rows
     const room = next * bytes + 16, summary = this.#hasBlocks(name) ? blocksBytes(size) : 0;
     const pointer = this.#allocate(room + summary), behind = pointer + room;
-    const stay = stayOf(name, spec), key = boxKey(name, spec, region);
     return { name, pointer, begin, size, strides, elementBytes: bytes, stay, key, behind };
   }
 
   /** Whether hidden pairs of an operand are summed up by blocks. Decode looks at the pairs themselves. */
   #hasBlocks(name: OperandName): boolean {
-    return OPERANDS[name].dtype === "bool" && this.#plan.kernel !== "decode";
+    return STAGED[name].dtype === "bool" && this.#plan.kernel !== "decode";
   }
 
   #stageInput(view: View, region: PlannedRegion): Staged {
-    const { name, dtype } = view, kept = this.#kept.get(boxKey(name, view, region));
+    const { name, dtype } = view, stay = stayOf(name, view);
+    const key = stay === "region" ? "" : boxKey(name, view, stay, region);
+    const kept = this.#kept.get(key);
     if (kept) return kept;
     const narrow = dtype === "f16" || dtype === "bf16";
-    const staged = this.#place(name, view, region, dtype === "bool" ? 1 : narrow ? 2 : 4);
+    const staged = this.#place(name, view, region, dtype === "bool" ? 1 : narrow ? 2 : 4, {
+      stay,
+      key,
+    });
     const tensor = view.tensor;
     const array = dtype === "bool" ? (tensor as MaskTensor).data : elements(tensor as never);
     // axes that broadcast repeat element 0
@@ -135,7 +146,7 @@ export class Staging {
     if (this.#hasBlocks(name)) summarizeBlocks(this.#kernels, staged, staged.behind);
     const wide = narrow && !stagedRaw(name, this.#plan.kernel);
     const result = wide ? this.#widen(staged, dtype) : staged;
-    if (result.stay !== "region") this.#kept.set(result.key, result);
+    if (key) this.#kept.set(key, result);
     return result;
   }
 
@@ -148,11 +159,13 @@ export class Staging {
   }
 
   #placeResult(result: ResultView, region: PlannedRegion): Staged {
-    const kept = this.#kept.get(boxKey(result.name, result, region));
+    const { name } = result, stay = stayOf(name, result);
+    const key = stay === "region" ? "" : boxKey(name, result, stay, region);
+    const kept = this.#kept.get(key);
     if (kept) return kept;
-    const staged = this.#place(result.name, result, region, 4);
-    if (staged.stay !== "region") this.#kept.set(staged.key, staged);
-    if (OPERANDS[result.name].summed) this.#memory.f32(staged.pointer, extent(staged)).fill(0);
+    const staged = this.#place(name, result, region, 4, { stay, key });
+    if (key) this.#kept.set(key, staged);
+    if (STAGED[name].summed) this.#memory.f32(staged.pointer, extent(staged)).fill(0);
     return staged;
   }
 
@@ -169,7 +182,7 @@ export class Staging {
 
   /** Where kernels find an operand of a region; brings it in where they cannot work on it in place. */
   #bring(view: View | ResultView, region: PlannedRegion, staged: Staged[]): OperandWords[] {
-    const { name } = view, operand = Operand[abiName(name) as "Q"];
+    const { name } = view, { operand } = STAGED[name];
     if (usable(name, view, this.#plan.kernel)) {
       const bytes = elementBytes(view), { pointer } = view.tensor as WasmTensor;
       return [[operand, [pointer, ...view.strides.slice(0, 3).map((stride) => stride * bytes)]]];
@@ -211,10 +224,10 @@ export class Staging {
         keep.add(box.pointer);
         continue;
       }
-      this.#kept.delete(box.key);
+      if (box.key) this.#kept.delete(box.key);
       const result = this.#results.find(({ name }) => name === box.name);
       if (!result) continue;
-      if (OPERANDS[box.name].summed) {
+      if (STAGED[box.name].summed) {
         this.#sums.add(result, { ...box, values: this.#side(box).array });
       } else this.#takeOut(box, result);
     }

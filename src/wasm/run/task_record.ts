@@ -79,12 +79,12 @@ function writeSequences(room: Room, { spans }: AttentionProblem, pointer: number
   const n = Sequence.Bytes / 4;
   const table = new Int32Array(room.memory.memory.buffer, pointer, spans.length * n);
   spans.forEach(({ lengthQ, lengthK, offset, low, high }, b) => {
-    const words = table.subarray(b * n, (b + 1) * n).fill(0);
-    words[Sequence.LengthQ / 4] = lengthQ;
-    words[Sequence.LengthK / 4] = lengthK;
-    words[Sequence.Offset / 4] = Math.max(-UNBOUNDED, Math.min(UNBOUNDED, offset));
-    words[Sequence.Low / 4] = low;
-    words[Sequence.High / 4] = high;
+    const at = b * n;
+    table[at + Sequence.LengthQ / 4] = lengthQ;
+    table[at + Sequence.LengthK / 4] = lengthK;
+    table[at + Sequence.Offset / 4] = Math.max(-UNBOUNDED, Math.min(UNBOUNDED, offset));
+    table[at + Sequence.Low / 4] = low;
+    table[at + Sequence.High / 4] = high;
   });
 }
 
