@@ -2,284 +2,33 @@
 
 import assert from "node:assert/strict";
 import {
-  type AnyTensor,
   attentionBackwardSync,
   attentionSync,
   createEngine,
   type Engine,
   type HostTensor,
-  type MaskTensor,
 } from "../../mod.ts";
 import { type Plan, planAttention } from "../../src/plan/wasm/plan.ts";
-import type { CallOptions } from "../../src/problem/call_options.ts";
 import { describeBackward } from "../../src/problem/problem.ts";
 import { wasmConfigurations } from "../backends.ts";
-import { decode, encode, type StorageType } from "../half.ts";
-import { normalNumbers } from "../random.ts";
-
-/** A call in numbers; the layout is bshd. */
-interface Problem {
-  readonly batch: number;
-  readonly queryHeads: number;
-  readonly kvHeads: number;
-  readonly lengthQ: number;
-  readonly lengthK: number;
-  readonly headDim: number;
-  readonly valueDim: number;
-  readonly dtype?: StorageType;
-  readonly slopes?: "h" | "bh";
-  readonly sink?: "random" | number;
-  readonly bias?: boolean;
-  readonly mask?: boolean;
-  readonly softcap?: number;
-  readonly causal?: CallOptions["causal"];
-  readonly window?: CallOptions["window"];
-  readonly keyLengths?: readonly number[];
-}
-
-const small = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 45, lengthK: 97 };
-const dims = { headDim: 19, valueDim: 13 };
-/** Enough work for two threads, and keys for two splits. */
-const decodeShape = { batch: 1, queryHeads: 8, kvHeads: 1, lengthQ: 1, lengthK: 3000 };
-
-const problems: readonly Problem[] = [
-  { ...small, ...dims, slopes: "h" },
-  { ...small, ...dims, slopes: "bh", causal: true, softcap: 3 },
-  {
-    ...small,
-    ...dims,
-    slopes: "bh",
-    window: { left: 20, right: 4 },
-    keyLengths: [60, 3],
-    bias: true,
-  },
-  { ...small, ...dims, slopes: "h", causal: { offset: -7 }, mask: true, dtype: "f16" },
-  { ...small, ...dims, sink: "random" },
-  { ...small, ...dims, sink: "random", causal: { offset: -20 }, keyLengths: [97, 0] },
-  { ...small, ...dims, sink: "random", softcap: 2, bias: true, mask: true, dtype: "bf16" },
-  {
-    ...small,
-    ...dims,
-    sink: "random",
-    slopes: "bh",
-    causal: true,
-    window: { left: 9 },
-    mask: true,
-  },
-  {
-    ...small,
-    ...dims,
-    sink: "random",
-    slopes: "h",
-    softcap: 4,
-    bias: true,
-    kvHeads: 1,
-    lengthQ: 90,
-  },
-  { ...small, ...dims, sink: 12, slopes: "h", causal: "top-left" },
-  { ...small, ...dims, sink: -300, slopes: "h" },
-  { ...small, ...dims, sink: -Infinity },
-  { ...small, ...dims, sink: "random", slopes: "h", lengthK: 0 },
-  { ...small, ...dims, sink: "random", slopes: "h", lengthQ: 0 },
-  // decode
-  { ...small, ...dims, sink: "random", slopes: "bh", lengthQ: 3, causal: true, mask: true },
-  { ...small, ...dims, sink: "random", lengthQ: 2, lengthK: 0 },
-  { ...small, ...dims, sink: "random", lengthQ: 1, keyLengths: [0, 40], slopes: "h" },
-  { ...decodeShape, headDim: 128, valueDim: 130, sink: "random", slopes: "h" },
-  { ...decodeShape, headDim: 128, valueDim: 128, sink: 5, slopes: "h", dtype: "f16" },
-  { ...decodeShape, headDim: 128, valueDim: 128, sink: "random", mask: true, softcap: 3 },
-  // backward in splits
-  {
-    ...{
-      batch: 2,
-      queryHeads: 2,
-      kvHeads: 1,
-      lengthQ: 130,
-      lengthK: 800,
-      headDim: 36,
-      valueDim: 20,
-    },
-    ...{ sink: "random", slopes: "h", causal: true, softcap: 5 },
-  },
-  // several regions of rows
-  {
-    ...{
-      batch: 1,
-      queryHeads: 2,
-      kvHeads: 1,
-      lengthQ: 520,
-      lengthK: 1600,
-      headDim: 5,
-      valueDim: 4,
-    },
-    ...{ sink: "random", slopes: "h", bias: true },
-  },
-];
-
-interface Call {
-  readonly q: HostTensor;
-  readonly k: HostTensor;
-  readonly v: HostTensor;
-  readonly dOut: HostTensor;
-  readonly dLse: HostTensor;
-  readonly options: CallOptions;
-}
-
-function tensor(seed: number, shape: number[], dtype: StorageType = "f32", factor = 1): HostTensor {
-  const n = shape.reduce((a, b) => a * b, 1);
-  const data = encode(Float64Array.from(normalNumbers(seed, n, factor)), dtype, "bits");
-  return { data, shape, ...(dtype === "f32" ? {} : { dtype }) } as HostTensor;
-}
-
-/** Mostly positive, as they are in models: scores of hundreds leave a float32 few digits. */
-function slopesOf(shape: number[]): HostTensor {
-  const { data } = tensor(7, shape, "f32", 0.1);
-  return { data: (data as Float32Array).map((x, n) => n === 1 ? -0.01 : Math.abs(x)), shape };
-}
-
-function callOf(p: Problem): Call {
-  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim, dtype } = p;
-  const slopes = { h: [queryHeads], bh: [batch, queryHeads] };
-  const sink = tensor(6, [queryHeads]);
-  if (typeof p.sink === "number") (sink.data as Float32Array).fill(p.sink);
-  const pairs = [1, queryHeads, lengthQ, lengthK];
-  const mask: MaskTensor = {
-    data: new Uint8Array(lengthQ * lengthK).map((_, n) => (n * 7919) % 13 < 8 ? 1 : 0),
-    shape: [lengthQ, lengthK],
-  };
-  return {
-    q: tensor(1, [batch, lengthQ, queryHeads, headDim], dtype),
-    k: tensor(2, [batch, lengthK, kvHeads, headDim], dtype),
-    v: tensor(3, [batch, lengthK, kvHeads, valueDim], dtype),
-    dOut: tensor(4, [batch, lengthQ, queryHeads, valueDim], dtype),
-    dLse: tensor(5, [batch, queryHeads, lengthQ]),
-    options: {
-      ...(p.slopes ? { alibiSlopes: slopesOf(slopes[p.slopes]) } : {}),
-      ...(p.sink === undefined ? {} : { sink }),
-      ...(p.bias ? { bias: tensor(8, pairs) } : {}),
-      ...(p.mask ? { mask } : {}),
-      ...(p.softcap ? { softcap: p.softcap } : {}),
-      ...(p.causal ? { causal: p.causal } : {}),
-      ...(p.window ? { window: p.window } : {}),
-      ...(p.keyLengths ? { keyLengths: Int32Array.from(p.keyLengths) } : {}),
-    },
-  };
-}
-
-type Arrays = Record<string, Float64Array>;
-
-function values(tensor: AnyTensor | undefined): ArrayLike<number> | undefined {
-  if (!tensor) return undefined;
-  const { data, dtype } = tensor as HostTensor;
-  return data instanceof Uint16Array ? decode(data, dtype as StorageType) : data as Float32Array;
-}
-
-/** Results and gradients by the definition; `size`: sums of magnitudes, which errors are compared with. */
-function reference(p: Problem, call: Call): { want: Arrays; size: Arrays } {
-  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim } = p;
-  const [q, k, v, dOut, dLse] = [call.q, call.k, call.v, call.dOut, call.dLse].map((t) =>
-    values(t)!
-  );
-  const { alibiSlopes, sink: sinks, bias, mask, causal, window, softcap } = call.options;
-  const slopes = values(alibiSlopes), logits = values(sinks), biases = values(bias);
-  const lengths = {
-    out: batch * lengthQ * queryHeads * valueDim,
-    lse: batch * queryHeads * lengthQ,
-  };
-  const make = (): Arrays => ({
-    out: new Float64Array(lengths.out),
-    lse: new Float64Array(lengths.lse),
-    dq: new Float64Array(q.length),
-    dk: new Float64Array(k.length),
-    dv: new Float64Array(v.length),
-    ...(biases ? { dBias: new Float64Array(biases.length) } : {}),
-    ...(slopes ? { dAlibiSlopes: new Float64Array(slopes.length) } : {}),
-    ...(logits ? { dSink: new Float64Array(logits.length) } : {}),
-  });
-  const want = make(), size = make(), scale = 1 / Math.sqrt(headDim);
-  const add = (name: string, at: number, x: number, magnitude = Math.abs(x)) => {
-    want[name][at] += x;
-    size[name][at] += magnitude;
-  };
-  for (let b = 0; b < batch; b++) {
-    const keys = p.keyLengths?.[b] ?? lengthK;
-    let offset = keys - lengthQ;
-    if (causal === "top-left") offset = 0;
-    if (typeof causal === "object") offset = causal.offset as number;
-    for (let h = 0; h < queryHeads; h++) {
-      const hk = Math.floor(h / (queryHeads / kvHeads));
-      const slopeAt = slopes && slopes.length > queryHeads ? b * queryHeads + h : h;
-      const logit = logits ? logits[h] : -Infinity;
-      for (let i = 0; i < lengthQ; i++) {
-        const row = (b * queryHeads + h) * lengthQ + i, d = i + offset;
-        const at = (j: number) => (b * lengthK + j) * kvHeads + hk;
-        const mine = (b * lengthQ + i) * queryHeads + h;
-        const scores = new Map<number, [s: number, slope: number]>();
-        for (let j = 0; j < keys; j++) {
-          if (causal && j > d) continue;
-          if (window && (j < d - (window.left ?? Infinity) || j > d + (window.right ?? Infinity))) {
-            continue;
-          }
-          if (mask && !mask.data[i * lengthK + j]) continue;
-          let s = 0, slope = 1;
-          for (let x = 0; x < headDim; x++) s += q[mine * headDim + x] * k[at(j) * headDim + x];
-          s *= scale;
-          if (softcap) {
-            slope = 1 - Math.tanh(s / softcap) ** 2;
-            s = softcap * Math.tanh(s / softcap);
-          }
-          if (slopes) s -= slopes[slopeAt] * Math.abs(d - j);
-          if (biases) s += biases[(h * lengthQ + i) * lengthK + j];
-          scores.set(j, [s, slope]);
-        }
-        const m = Math.max(logit, ...[...scores.values()].map(([s]) => s));
-        let l = m === -Infinity ? 0 : Math.exp(logit - m);
-        for (const [s] of scores.values()) l += Math.exp(s - m);
-        const lse = l === 0 ? -Infinity : m + Math.log(l);
-        want.lse[row] = lse;
-        let delta = 0, most = Math.abs(dLse[row]);
-        for (const [j, [s]] of scores) {
-          const weight = Math.exp(s - lse);
-          for (let x = 0; x < valueDim; x++) {
-            const y = weight * v[at(j) * valueDim + x];
-            add("out", mine * valueDim + x, y);
-            delta += y * dOut[mine * valueDim + x];
-            most += Math.abs(y * dOut[mine * valueDim + x]);
-          }
-        }
-        delta -= dLse[row];
-        if (logits && logit > -Infinity) {
-          const weight = Math.exp(logit - lse);
-          add("dSink", h, -weight * delta, weight * most);
-        }
-        for (const [j, [s, slope]] of scores) {
-          const weight = Math.exp(s - lse);
-          let dp = 0, dpMost = most;
-          for (let x = 0; x < valueDim; x++) {
-            const y = dOut[mine * valueDim + x] * v[at(j) * valueDim + x];
-            dp += y;
-            dpMost += Math.abs(y);
-            add("dv", at(j) * valueDim + x, weight * dOut[mine * valueDim + x]);
-          }
-          const ds = weight * (dp - delta), size = weight * dpMost, distance = Math.abs(d - j);
-          if (biases) add("dBias", (h * lengthQ + i) * lengthK + j, ds, size);
-          if (slopes) add("dAlibiSlopes", slopeAt, -ds * distance, size * distance);
-          for (let x = 0; x < headDim; x++) {
-            const [byQ, byK] = [k[at(j) * headDim + x], q[mine * headDim + x]];
-            add("dq", mine * headDim + x, ds * slope * scale * byQ, size * scale * Math.abs(byQ));
-            add("dk", at(j) * headDim + x, ds * slope * scale * byK, size * scale * Math.abs(byK));
-          }
-        }
-      }
-    }
-  }
-  return { want, size };
-}
+import type { StorageType } from "../half.ts";
+import {
+  type Call,
+  callOf,
+  decodeShape,
+  dims,
+  type Problem,
+  problems,
+  Reference,
+  small,
+  tensor,
+  values,
+} from "./alibi_sink.ts";
 
 /** Relative to the magnitudes that were added up: a few roundings of what calls store between the passes. */
 const BOUNDS: Readonly<Record<StorageType, number>> = { f32: 3e-6, f16: 1e-3, bf16: 8e-3 };
 
-function assertNear(got: object, { want, size }: { want: Arrays; size: Arrays }, p: Problem): void {
+function assertNear(got: object, { want, size }: Reference, p: Problem): void {
   const factor = BOUNDS[p.dtype ?? "f32"];
   for (const [name, tensor] of Object.entries<HostTensor>(got as never)) {
     const all = values(tensor)!, wanted = want[name];
@@ -327,9 +76,9 @@ for (const { name } of wasmConfigurations) {
   });
 }
 
-const references = new Map<Problem, ReturnType<typeof reference>>();
-function expected(p: Problem, call: Call): ReturnType<typeof reference> {
-  if (!references.has(p)) references.set(p, reference(p, call));
+const references = new Map<Problem, Reference>();
+function expected(p: Problem, call: Call): Reference {
+  if (!references.has(p)) references.set(p, new Reference(p, call));
   return references.get(p)!;
 }
 
@@ -370,14 +119,10 @@ Deno.test("a row without keys has out 0 and lse = sink, bit for bit", async () =
   for (const threads of [1, 2]) {
     using engine = await createEngine({ backend: "wasm", threads });
     for (const lengthQ of [1, 20]) {
-      const p: Problem = {
-        ...{ ...small, ...dims, lengthQ, sink: "random", causal: { offset: -1000 } },
-      };
+      const causal = { offset: -1000 };
+      const p: Problem = { ...small, ...dims, lengthQ, sink: "random", causal };
       const { q, k, v, options } = callOf(p), sink = values(options.sink)!;
-      const { out, lse } = await engine.attention(q, k, v, options) as unknown as Call & {
-        out: HostTensor;
-        lse: HostTensor;
-      };
+      const { out, lse } = await engine.attention(q, k, v, options);
       assert.ok((out.data as Float32Array).every((x) => x === 0));
       (lse.data as Float32Array).forEach((x, n) => {
         assert.equal(x, sink[Math.floor(n / lengthQ) % p.queryHeads]);
@@ -431,25 +176,53 @@ Deno.test("infinite and NaN sinks: all the weight, none, NaN", async () => {
   }
 });
 
+/** Keys that nobody sees: behind the end of a sequence, above the diagonal, or where the mask says so. */
+const hiding: readonly { problem: Partial<Problem>; first: number; end: number }[] = [
+  { problem: { keyLengths: [50, 0] }, first: 50, end: 97 },
+  { problem: { causal: { offset: -10 }, lengthQ: 40 }, first: 30, end: 97 },
+  { problem: { causal: { offset: 5 }, lengthQ: 2 }, first: 7, end: 97 },
+  { problem: { mask: true, lengthQ: 40 }, first: 12, end: 13 },
+  { problem: { mask: true, lengthQ: 2, softcap: 2 }, first: 12, end: 13 },
+];
+
 Deno.test("what masked positions hold reaches neither ALiBi nor sinks nor their gradients", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 2 });
-  for (const lengthQ of [40, 2]) {
-    const p: Problem = {
-      ...small,
-      ...dims,
-      lengthQ,
-      slopes: "h",
-      sink: "random",
-      keyLengths: [50, 0],
-    };
+  for (const { problem, first, end } of hiding) {
+    const p: Problem = { ...small, ...dims, slopes: "h", sink: "random", ...problem };
     const clean = callOf(p), bad = callOf(p);
+    for (const { options: { mask } } of [clean, bad]) {
+      if (mask) { for (let i = 0; i < p.lengthQ; i++) mask.data[i * p.lengthK + first] = 0; }
+    }
     for (const [tensor, dim] of [[bad.k, p.headDim], [bad.v, p.valueDim]] as const) {
       const data = tensor.data as Float32Array, row = p.kvHeads * dim;
-      data.fill(NaN, 50 * row, 97 * row);
-      data.fill(Infinity, 97 * row);
+      for (let b = 0; b < p.batch; b++) {
+        const begin = b * p.lengthK;
+        data.fill([NaN, Infinity][b], (begin + first) * row, (begin + end) * row);
+      }
     }
     const [got, want] = [await run(engine, bad), await run(engine, clean)];
     assertSame(got, want);
+    assertNear(want.gradients, new Reference(p, clean), p);
+  }
+});
+
+Deno.test("an infinite score takes all the weight, from a sink too", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1 });
+  for (const lengthQ of [40, 2]) {
+    const p: Problem = { ...small, ...dims, lengthQ, slopes: "h", sink: "random", bias: true };
+    const call = callOf(p), bias = call.options.bias as HostTensor, key = 7;
+    (bias.data as Float32Array)[key] = Infinity; // head 0, query 0
+    const { forward, gradients } = await run(engine, call);
+    const { out, lse } = forward as Record<string, HostTensor>;
+    assert.equal(lse.data[0], Infinity);
+    const v = (call.v.data as Float32Array).subarray(key * p.kvHeads * p.valueDim).subarray(
+      0,
+      p.valueDim,
+    );
+    v.forEach((x, n) => assert.ok(Math.abs(x - out.data[n]) < 1e-6));
+    for (const [name, { data }] of Object.entries<HostTensor>(gradients as never)) {
+      assert.ok((data as Float32Array).every(Number.isFinite), `${name} stays finite`);
+    }
   }
 });
 
