@@ -19,11 +19,11 @@ import {
   dims,
   type Problem,
   problems,
-  Reference,
   small,
   tensor,
   values,
 } from "./alibi_sink.ts";
+import { Reference } from "./alibi_sink_reference.ts";
 
 /** Relative to the magnitudes that were added up: a few roundings of what calls store between the passes. */
 const BOUNDS: Readonly<Record<StorageType, number>> = { f32: 3e-6, f16: 1e-3, bf16: 8e-3 };
