@@ -5,6 +5,11 @@ import { Panel } from "../micro/records";
 import { diagonalOf, rowAt, sequenceOf } from "../micro/task";
 import { LOG2E, madd } from "../micro/vmath";
 
+/** Scores fall with the distance, so that most weights of a row may be tiny. */
+// @ts-ignore: decorator
+@inline
+export const FADES: bool = true;
+
 /** n scores of four lanes, the first of them for key `key`. `rows`: the addresses of four slopes. */
 export function scoreTile(task: usize, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, rows: usize): void {
   const a = load<f32>(load<usize>(rows)), b = load<f32>(load<usize>(rows, 4));

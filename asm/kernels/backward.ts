@@ -26,7 +26,7 @@ import { keyProduct, listRuns, PANELS, RUNS_BYTES } from "./key_gradient";
 import { packRows, unpackPanel } from "../micro/pack";
 import { Constants, Panel, RowStats } from "../micro/records";
 import { endKey, firstKey, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
-import { silenceMasked } from "../micro/tile";
+import { flushTiny, silenceMasked } from "../micro/tile";
 import {
   BACKWARD_PITCH, blockScoreTile1, blockScoreTile6, probabilityTile, queryTile1, queryTile4, queryTile5,
 } from "../micro/tiles.gen";
@@ -35,8 +35,8 @@ import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
 import { repairGradientRow } from "../stages/repair_gradient";
 import {
-  beginGradients, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, ROW_SUM_FLAGS, SCORE_FLAGS, SLOPE_FLAGS, SLOPES,
-  scoreTiles, stateGradients, writeGradients,
+  beginGradients, FADING_FLAGS, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, ROW_SUM_FLAGS, SCORE_FLAGS,
+  SLOPE_FLAGS, SLOPES, scoreTiles, stateGradients, writeGradients,
 } from "../stages/scores.gen";
 
 /** Keys of a tile: a multiple of six for the register tile and of sixteen for blocks. */
@@ -163,6 +163,9 @@ function visitPanel(p: i32): void {
   if (hidden || flags & MASKING_FLAGS) {
     silenceMasked(s, w, BACKWARD_PITCH, n);
     for (let i: usize = 0; flags & SLOPE_FLAGS && i < SLOPES; ++i) silenceMasked(s, f + i * TILE_BYTES, BACKWARD_PITCH, n);
+  }
+  for (let v: usize = 0; flags & FADING_FLAGS && v < 32; v += 16) {
+    flushTiny(s + v, BACKWARD_PITCH, n, v128.load(start + v, RowStats.NegativeLse));
   }
   probabilityTile(s, w, n, start);
   if (flags & SCORE_FLAGS) {

@@ -23,7 +23,7 @@ import { LOG2E, prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
 import { repairRow } from "../stages/repair";
-import { HIDE_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
+import { FADING_FLAGS, HIDE_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
 import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
 import { addLogit, addsLogits } from "../stages/state";
 
@@ -124,7 +124,7 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
   if (flags & SCORE_FLAGS) rebase(sp, n, state);
   else if (hidden) rescan(sp, n, state);
-  softmaxTile(sp, n, state, o, columns);
+  softmaxTile(sp, n, state, o, columns, (flags & FADING_FLAGS) != 0);
   outputRun(o, from, to);
 }
 

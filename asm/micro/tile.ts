@@ -19,3 +19,18 @@ export function silenceMasked(s: usize, x: usize, pitch: usize, n: i32): void {
     x += pitch;
   }
 }
+
+/** Weights below 2^-80 of a row's largest: far below what float32 can tell in a sum of 2^20 keys. */
+const TINY: f32 = -80;
+
+/**
+ * S = minus infinity for n keys of four lanes where 2^(S + shift) is tiny. Products with such weights are
+ * denormal until larger ones come, and denormal numbers cost 100 cycles each.
+ */
+export function flushTiny(sp: usize, pitch: usize, n: i32, shift: v128): void {
+  const none = f32x4.splat(-Infinity), limit = f32x4.sub(f32x4.splat(TINY), shift);
+  for (; n > 0; --n, sp += pitch) {
+    const s = v128.load(sp);
+    v128.store(sp, v128.bitselect(none, s, f32x4.lt(s, limit)));
+  }
+}

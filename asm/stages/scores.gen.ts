@@ -4,7 +4,7 @@ import { Panel } from "../micro/records";
 import { rowAt } from "../micro/task";
 import { multiply } from "../micro/tile";
 import { scoreTile as softcapScoreTile, scoreOne as softcapScoreOne, slopeOne as softcapSlopeOne } from "../features/softcap";
-import { scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
+import { FADES as alibiSlopesFADES, scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
 import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
 import { hideTile as maskHideTile, hideOne as maskHideOne, hideAll as maskHideAll } from "../features/mask";
 import { stateLogit as sinkStateLogit, beginGradient as sinkBeginGradient, stateGradient as sinkStateGradient, writeGradient as sinkWriteGradient } from "../features/sink";
@@ -17,6 +17,10 @@ export const SCORE_FLAGS: i32 = Flag.Softcap | Flag.AlibiSlopes | Flag.Bias;
 // @ts-ignore: decorator
 @inline
 export const MASKING_FLAGS: i32 = Flag.Bias;
+/** Those that make many weights tiny. */
+// @ts-ignore: decorator
+@inline
+export const FADING_FLAGS: i32 = Flag.AlibiSlopes;
 /** Those that leave slopes for the way back, and how many. */
 // @ts-ignore: decorator
 @inline

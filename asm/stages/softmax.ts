@@ -4,6 +4,7 @@
 // t: largest score of the current tile less m. m starts at 0 and moves only when a tile outgrows it by 2^8, or
 // when a lane's first visible tile lies far below it; the final division makes both exact.
 import { State, UPPER } from "../micro/records";
+import { flushTiny } from "../micro/tile";
 import { exp2v, exponentialTile } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
 
@@ -79,10 +80,17 @@ function move(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
   }
 }
 
-/** One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. */
-export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
+/**
+ * One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. `flush`: tiny
+ * weights become 0.
+ */
+export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32, flush: bool = false): void {
   const a = moves(v128.load(state, State.T), v128.load(state, State.L)), b = moves(v128.load(state, State.T + UPPER), v128.load(state, State.L + UPPER));
   if (v128.any_true(v128.or(a, b))) move(sp, n, state, op, columns);
+  if (flush) {
+    flushTiny(sp, WIDTH, n, f32x4.splat(0));
+    flushTiny(sp + UPPER, WIDTH, n, f32x4.splat(0));
+  }
   exponentialTile(sp, n, state + State.L);
 }
 

@@ -3,6 +3,7 @@
 //
 //   scoreTile      n scores of four lanes              scoreOne      one score in float64
 //   HIDES          scores may come out minus infinity  slopeOne      d score / d what it was before
+//   FADES          most weights of a row may be tiny
 //   hideTile       masks n scores of four lanes        hideOne       whether a pair is masked
 //   hideAll        whether a run of keys is masked     stateLogit    a logit that joins the sum of a row
 //   beginGradient, writeGradient                       around the sums of a head
@@ -110,6 +111,7 @@ class HookCalls {
     const list = [
       ["Features that change the value of a score.", "SCORE_FLAGS", flags("scoreTile")],
       ["Those of them that may mask it.", "MASKING_FLAGS", flags("HIDES")],
+      ["Those that make many weights tiny.", "FADING_FLAGS", flags("FADES")],
       ["Those that leave slopes for the way back, and how many.", "SLOPE_FLAGS", flags("slopeOne")],
       ["", "SLOPES", String(this.#slopes.length)],
       ["Features that hide single pairs.", "HIDE_FLAGS", flags("hideTile")],
