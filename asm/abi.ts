@@ -15,12 +15,18 @@ export enum Operand {
   DLse = 9,
   Bias = 10,
   Mask = 11,
-  DBias = 12,
-  PartOut = 13,
-  PartLse = 14,
-  /** A byte for every 16 keys of every 8 query rows of the mask; see features/mask.ts. */
-  MaskBlocks = 15,
-  Count = 16,
+  AlibiSlopes = 12,
+  Sink = 13,
+  DBias = 14,
+  /** Rows of it are KV splits: each item adds up its own. */
+  DAlibiSlopes = 15,
+  DSink = 16,
+  /** Partial results of KV splits: out or dq, and lse. */
+  SplitOut = 17,
+  SplitLse = 18,
+  /** A byte for every 16 keys of every 8 query rows; see features/blocks.ts. */
+  Blocks = 19,
+  Count = 20,
 }
 
 /** One operand record: byte address of element (0, 0, 0, 0) and byte strides of its axes. */
@@ -32,34 +38,39 @@ export enum OperandWord {
   Bytes = 16,
 }
 
-/** A task: everything the items of one staged window share. Byte offsets. */
+/** A task: everything the items of one staged region share. Byte offsets. */
 export enum Task {
   Operands = 0,
-  Sequences = 256,
-  HeadDim = 260,
-  ValueDim = 264,
-  GroupSize = 268,
-  LengthQ = 272,
-  Flags = 276,
+  Sequences = 320,
+  HeadDim = 324,
+  ValueDim = 328,
+  GroupSize = 332,
+  LengthQ = 336,
+  Flags = 340,
   /** Keys of a tile in forward and decode, query rows of a block in backward. */
-  Tile = 280,
-  Scale = 284,
-  Softcap = 288,
+  Tile = 344,
+  Scale = 348,
+  Softcap = 352,
   /** DTypeCode of k and v; only decode and the slow paths read 16-bit values in place. */
-  KvDtype = 292,
-  Parts = 296,
-  PartOutBytes = 300,
-  PartLseBytes = 304,
-  Bytes = 320,
+  KvDtype = 356,
+  /** Partial results of each row, and bytes from one to the next. */
+  Splits = 360,
+  SplitOutBytes = 364,
+  SplitLseBytes = 368,
+  Bytes = 384,
 }
 
-/** One sequence of the batch: query i sees key j when low <= j - i <= high and j < lengthK. */
+/**
+ * One sequence of the batch: query i sees key j when low <= j - i <= high and j < lengthK; the diagonal
+ * of query i is i + offset.
+ */
 export enum Sequence {
   LengthQ = 0,
   LengthK = 4,
-  Low = 8,
-  High = 12,
-  Bytes = 16,
+  Offset = 8,
+  Low = 12,
+  High = 16,
+  Bytes = 32,
 }
 
 /** One work item: what a thread takes from the schedule. */
@@ -74,7 +85,8 @@ export enum Item {
   KeyEnd = 28,
   /** Where a partial result goes; -1 for the final place. */
   Slot = 32,
-  Window = 36,
+  /** The region that it belongs to. */
+  Region = 36,
   Bytes = 40,
 }
 
@@ -82,20 +94,27 @@ export enum Kernel {
   Forward = 0,
   Backward = 1,
   Decode = 2,
-  Merge = 3,
-  SumQueryGradient = 4,
+  Combine = 3,
+  ReduceDq = 4,
 }
 
-/** Features that act on single scores; a tile tests each once. */
+/**
+ * What a task has: a flag for each feature that kernels act on and for each gradient that is summed over
+ * pieces of work, by their names in the tables of features and operands. A tile tests each once.
+ */
 export enum Flag {
-  /** dK and dV continue from what an earlier row window left instead of from zero. */
+  /** dK and dV continue from what an earlier region of rows left instead of from zero. */
   Accumulate = 1,
-  BiasGradient = 2,
+  /** Pairs are hidden, and there is a summary of them by blocks. */
+  Blocks = 2,
   Softcap = 4,
-  Bias = 8,
-  Mask = 16,
-  /** The flags of a forward pass: all features that change or remove single scores. */
-  Scores = 28,
+  AlibiSlopes = 8,
+  Bias = 16,
+  Mask = 32,
+  Sink = 64,
+  AlibiSlopesGradient = 128,
+  BiasGradient = 256,
+  SinkGradient = 512,
 }
 
 export enum DTypeCode {
@@ -115,7 +134,7 @@ export enum Control {
   Closed = 6,
   /** Address of each thread's scratch. */
   Scratch = 16,
-  /** Items left of each window; windows share the words in turn. */
+  /** Items left of each region; regions share the words in turn. */
   Left = 320,
   LeftCount = 160,
   Words = 480,

@@ -17,6 +17,13 @@ export function rowStride(task: usize, operand: i32): usize {
   return load<usize>(task + <usize>(operand * OperandWord.Bytes), OperandWord.Row);
 }
 
+/** Byte address of row i of `operand`. */
+// @ts-ignore: decorator
+@inline
+export function rowAt(task: usize, operand: i32, batch: i32, head: i32, i: i32): usize {
+  return rowsOf(task, operand, batch, head) + <usize>i * rowStride(task, operand);
+}
+
 /** Whether the task has this operand at all. */
 // @ts-ignore: decorator
 @inline
@@ -42,6 +49,13 @@ export function firstKey(sequence: usize, i: i32): i32 {
 @inline
 export function endKey(sequence: usize, i: i32): i32 {
   return min(load<i32>(sequence, Sequence.LengthK), i + load<i32>(sequence, Sequence.High) + 1);
+}
+
+/** Where the diagonal of query i lies. */
+// @ts-ignore: decorator
+@inline
+export function diagonalOf(sequence: usize, i: i32): i32 {
+  return i + load<i32>(sequence, Sequence.Offset);
 }
 
 // @ts-ignore: decorator

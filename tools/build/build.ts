@@ -1,9 +1,11 @@
-// Builds the kernels: register tiles -> asm/micro/tiles.gen.ts, AssemblyScript -> wasm, wasm -> a TypeScript
+// Builds the kernels: register tiles -> asm/micro/tiles.gen.ts, hooks of features -> asm/stages/scores.gen.ts,
+// AssemblyScript -> wasm, wasm -> a TypeScript
 // module with the bytes in hexadecimal. The same bytes come out on every machine; `--check` compares
 // instead of writing and fails when a committed file is stale.
 import asc from "assemblyscript/asc";
 import { readFileSync, writeFileSync } from "node:fs";
 import { unrelax } from "../../src/wasm/module/lower_relaxed.ts";
+import { hooksSource } from "./hooks.ts";
 import { PASSES } from "./passes.ts";
 import { tilesSource } from "./tiles.ts";
 
@@ -122,6 +124,7 @@ function relax(plain: Uint8Array, marked: Uint8Array): { relaxed: Uint8Array; fl
 }
 
 put("asm/micro/tiles.gen.ts", tilesSource());
+put("asm/stages/scores.gen.ts", hooksSource());
 if (stale === 0) {
   const plain = await compile({}), shared = await compile({ shared: true });
   const offset = sharedFlagOffset(shared, plain);

@@ -77,13 +77,13 @@ export function mergeParts(
     };
     record(Operand.Out, out, rowBytes);
     record(Operand.Lse, lse, 4);
-    record(Operand.PartOut, partOut, rowBytes);
-    record(Operand.PartLse, partLse, 4);
+    record(Operand.SplitOut, partOut, rowBytes);
+    record(Operand.SplitLse, partLse, 4);
     words[Task.ValueDim / 4] = valueDim;
-    words[Task.Parts / 4] = parts.length;
-    words[Task.PartOutBytes / 4] = headBytes;
-    words[Task.PartLseBytes / 4] = length * 4;
-    memory.u32(item, Item.Bytes / 4).set([Kernel.Merge, task, 0, 0, 0, length, 0, 0, 0, 0]);
+    words[Task.Splits / 4] = parts.length;
+    words[Task.SplitOutBytes / 4] = headBytes;
+    words[Task.SplitLseBytes / 4] = length * 4;
+    memory.u32(item, Item.Bytes / 4).set([Kernel.Combine, task, 0, 0, 0, length, 0, 0, 0, 0]);
     for (let b = 0; b < batch; b++) {
       for (let h = 0; h < heads; h++) {
         parts.forEach((part, p) => {

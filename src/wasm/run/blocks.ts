@@ -1,11 +1,11 @@
-// The summary of a staged mask that lies behind its rows: for every 8 query rows a byte for every 16 keys
-// (asm/features/mask.ts). Axes that the mask broadcasts, it broadcasts too.
+// The summary of hidden pairs by blocks, which lies behind their staged rows: for every 8 query rows a byte for
+// every 16 keys (asm/features/blocks.ts). Axes that the rows broadcast, it broadcasts too.
 import { Operand } from "../../../asm/abi.ts";
 import type { KernelExports } from "../module/module.ts";
 import type { OperandWords } from "./task_record.ts";
 
-/** A mask in linear memory: its box as [batch, head, row, key], rows at a pitch of whole vectors. */
-export interface StagedMask {
+/** Rows of bytes in linear memory, 1 = visible: [batch, head, row, key], at a pitch of whole vectors. */
+export interface StagedPairs {
   readonly pointer: number;
   readonly begin: readonly number[];
   readonly size: readonly number[];
@@ -16,31 +16,31 @@ const panelsOf = (rows: number): number => Math.ceil(rows / 8);
 const blocksOf = (keys: number): number => Math.ceil(keys / 16);
 
 /** Bytes of the summary of a box; kernels read whole words of it. */
-export function maskBlocksBytes([batches, heads, rows, keys]: readonly number[]): number {
+export function blocksBytes([batches, heads, rows, keys]: readonly number[]): number {
   return batches * heads * panelsOf(rows) * blocksOf(keys) + 8;
 }
 
 /** Writes the summary to `target`. */
-export function summarizeMask(kernels: KernelExports, mask: StagedMask, target: number): void {
-  const { pointer, size: [batches, heads, rows, keys], strides } = mask;
+export function summarizeBlocks(kernels: KernelExports, pairs: StagedPairs, target: number): void {
+  const { pointer, size: [batches, heads, rows, keys], strides } = pairs;
   for (let b = 0; b < batches; b++) {
     for (let h = 0; h < heads; h++) {
       const from = pointer + b * strides[0] + h * strides[1];
       const to = target + (b * heads + h) * panelsOf(rows) * blocksOf(keys);
-      kernels.maskBlocks(from, strides[2], rows, keys, to);
+      kernels.summarizeBlocks(from, strides[2], rows, keys, to);
     }
   }
 }
 
-/** The operand record of a summary at `target`; `full`: the size of the whole mask, 1 where it broadcasts. */
-export function maskBlocksWords(
-  { begin, size: [, heads, rows, keys] }: StagedMask,
+/** The operand record of a summary at `target`; `full`: the size of the whole operand, 1 where it broadcasts. */
+export function blocksWords(
+  { begin, size: [, heads, rows, keys] }: StagedPairs,
   full: readonly number[],
   target: number,
 ): OperandWords {
   const panel = blocksOf(keys), head = panelsOf(rows) * panel;
   const strides = [heads * head, head, panel].map((stride, axis) => full[axis] === 1 ? 0 : stride);
-  const first = [begin[0], begin[1], begin[2] / 8]; // windows of rows begin at multiples of 256
+  const first = [begin[0], begin[1], begin[2] / 8]; // regions of rows begin at multiples of 256
   const back = strides.reduce((sum, stride, axis) => sum + stride * first[axis], 0);
-  return [Operand.MaskBlocks, [target - back, ...strides]];
+  return [Operand.Blocks, [target - back, ...strides]];
 }

@@ -1,12 +1,8 @@
-/** The summary of a mask: a byte for every 16 keys of every 8 query rows, hidden, mixed or whole. */
+/** The summary of a mask: a byte for every 16 keys of every 8 query rows, empty, partial or full. */
 
 import assert from "node:assert/strict";
 import { kernelBytes, type SimdLevel } from "../../src/wasm/module/kernel_bytes.ts";
-import {
-  maskBlocksBytes,
-  maskBlocksWords,
-  summarizeMask,
-} from "../../src/wasm/run/mask_summary.ts";
+import { blocksBytes, blocksWords, summarizeBlocks } from "../../src/wasm/run/blocks.ts";
 import { HEAP_BYTE } from "../../src/wasm/memory/linear_memory.ts";
 import { detectSimd, instantiateKernels } from "../../src/wasm/module/module.ts";
 
@@ -45,8 +41,8 @@ for (const level of ["relaxed", "plain"] as readonly SimdLevel[]) {
       for (let n = 0; n < 4; n++) {
         new Uint8Array(memory.buffer).set(maskRows(n), pointer + n * plane);
       }
-      summarizeMask(kernels, mask, target);
-      assert.ok(maskBlocksBytes(size) >= 4 * PANELS * BLOCKS);
+      summarizeBlocks(kernels, mask, target);
+      assert.ok(blocksBytes(size) >= 4 * PANELS * BLOCKS);
       const got = new Uint8Array(memory.buffer, target, 4 * PANELS * BLOCKS);
       const want = [0, 1, 2, 3].flatMap((seed) =>
         Array.from({ length: PANELS * BLOCKS }, (_, i) => {
@@ -60,10 +56,10 @@ for (const level of ["relaxed", "plain"] as readonly SimdLevel[]) {
 
 Deno.test("the record of a summary points at batch, head and panel 0, and broadcasts with the mask", () => {
   const box = { pointer: 0, begin: [1, 2, 256, 0], size: [1, 2, 64, 40], strides: [0, 0, 48, 1] };
-  const [, words] = maskBlocksWords(box, [4, 8, 1000, 40], 5000);
+  const [, words] = blocksWords(box, [4, 8, 1000, 40], 5000);
   const [pointer, batch, head, panel] = words;
   assert.deepEqual([batch, head, panel], [2 * 8 * 3, 8 * 3, 3]);
   assert.equal(pointer + batch + 2 * head + 256 / 8 * panel, 5000);
   const shared = { ...box, begin: [0, 0, 0, 0], size: [1, 1, 1, 40] };
-  assert.deepEqual(maskBlocksWords(shared, [1, 1, 1, 40], 5000)[1], [5000, 0, 0, 0]);
+  assert.deepEqual(blocksWords(shared, [1, 1, 1, 40], 5000)[1], [5000, 0, 0, 0]);
 });

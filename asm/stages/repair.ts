@@ -1,72 +1,47 @@
-// The slow path: one row of the result, score by score in float64.
+// Non-finite repair: one row of the result, score by score in float64.
 //
 // Inside a matrix product 0 * NaN is NaN, so a masked key that holds NaN or infinity can spoil a row
 // that must not see it, and a single infinite score gives infinity - infinity. The fast path tests
 // every row it writes; a row that is not finite comes here and is computed by the definition:
 // masked positions do not exist, one visible score of +infinity takes all the weight, NaN stays NaN.
-import { Flag, Operand, Task } from "../abi";
+import { Operand, Task } from "../abi";
 import { element } from "../micro/convert";
-import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf } from "../micro/task";
+import { dot, weight } from "../micro/rows";
+import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
+import { hideOne, scoreOne, stateLogit } from "./scores.gen";
 
 /** Score of query i and key j after all score features, natural units; minus infinity where masked. */
 export function exactScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
   const flags = load<i32>(task, Task.Flags);
-  if (flags & Flag.Mask) {
-    const row = rowsOf(task, Operand.Mask, batch, head) + <usize>i * rowStride(task, Operand.Mask);
-    if (!load<u8>(row + j)) return -Infinity;
-  }
-  let s = rawScore(task, batch, head, i, j);
-  if (flags & Flag.Softcap) {
-    const cap = <f64>load<f32>(task, Task.Softcap);
-    s = cap * NativeMath.tanh(s / cap);
-  }
-  if (flags & Flag.Bias) {
-    const row = rowsOf(task, Operand.Bias, batch, head) + <usize>i * rowStride(task, Operand.Bias);
-    const bias = <f64>load<f32>(row + (<usize>j << 2));
-    if (bias == -Infinity) return -Infinity; // masks, whatever the product holds
-    s += bias;
-  }
-  return s;
+  if (hideOne(task, flags, batch, head, i, j)) return -Infinity;
+  return scoreOne(task, flags, rawScore(task, batch, head, i, j), batch, head, i, j);
 }
 
 /** scale * q . k */
 export function rawScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
-  const q = rowsOf(task, Operand.Q, batch, head) + <usize>i * rowStride(task, Operand.Q);
-  const k = rowsOf(task, Operand.K, batch, kvHeadOf(task, head)) + <usize>j * rowStride(task, Operand.K);
+  const q = rowAt(task, Operand.Q, batch, head, i), k = rowAt(task, Operand.K, batch, kvHeadOf(task, head), j);
   return dot(q, k, load<i32>(task, Task.HeadDim), load<i32>(task, Task.KvDtype)) * <f64>load<f32>(task, Task.Scale);
 }
 
-/** a . b over n columns; b holds values of type `dtype`. */
-export function dot(a: usize, b: usize, n: i32, dtype: i32): f64 {
-  let s: f64 = 0;
-  for (let d = 0; d < n; ++d) s += <f64>load<f32>(a + (<usize>d << 2)) * <f64>element(b, d, dtype);
-  return s;
-}
-
-/** Weight of a score against the logarithm of the sum; the only infinite score has weight 1. */
-export function weight(s: f64, lse: f64): f64 {
-  if (lse == Infinity) return s == Infinity ? 1 : s != s ? s : 0;
-  return NativeMath.exp(s - lse);
-}
-
 /** Writes out and lse of one query row. */
-export function exactRow(task: usize, batch: i32, head: i32, i: i32): void {
+export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
   const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i);
-  let m: f64 = -Infinity, infinite = 0, nan = false;
+  const logit = <f64>stateLogit(task, load<i32>(task, Task.Flags), batch, head, i); // like a key whose v is 0
+  let m = logit, infinite = logit == Infinity ? 1 : 0, nan = logit != logit;
   for (let j = from; j < to; ++j) {
     const s = exactScore(task, batch, head, i, j);
     if (s != s) nan = true;
     else if (s == Infinity) infinite++;
     m = max(m, s);
   }
-  let l: f64 = 0;
+  let l = m > -Infinity ? NativeMath.exp(logit - m) : 0;
   if (nan || infinite > 1) l = NaN;
   else if (infinite == 1) l = 1;
   else for (let j = from; j < to && m > -Infinity; ++j) l += NativeMath.exp(exactScore(task, batch, head, i, j) - m);
   const lse = l == 0 ? -Infinity : m == Infinity || l != l ? m + l : m + NativeMath.log(l);
-  store<f32>(rowsOf(task, Operand.Lse, batch, head) + <usize>i * rowStride(task, Operand.Lse), <f32>lse);
+  store<f32>(rowAt(task, Operand.Lse, batch, head, i), <f32>lse);
 
-  const out = rowsOf(task, Operand.Out, batch, head) + <usize>i * rowStride(task, Operand.Out);
+  const out = rowAt(task, Operand.Out, batch, head, i);
   const vStride = rowStride(task, Operand.V), v = rowsOf(task, Operand.V, batch, kvHeadOf(task, head));
   const Dv = load<i32>(task, Task.ValueDim), dtype = load<i32>(task, Task.KvDtype);
   memory.fill(out, 0, <usize>Dv << 2);
