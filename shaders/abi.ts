@@ -3,6 +3,8 @@
 
 /** Words of a work item in the schedule buffer: see parts/item.ts. */
 export const ITEM_WORDS = 8;
+/** Words of a sequence there: its keys, low, high and offset of the diagonal. */
+export const SEQUENCE_WORDS = 4;
 
 /** Shape of a tile. */
 export interface TileShape {

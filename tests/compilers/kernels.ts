@@ -53,7 +53,7 @@ const longCases: readonly Case[] = longFields.map((fields) =>
   defineCase({ queryHeads: 2, lengthQ: 2500, headDim: 64, ...fields })
 );
 
-/** Cut into windows on a machine of small bindings: joined over keys, over queries, in dBias. */
+/** Cut into regions on a machine of small bindings: joined over keys, over queries, in dBias. */
 const windowCases: readonly Case[] = [
   defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 200, lengthK: 230, headDim: 32 }),
   defineCase({ queryHeads: 2, lengthQ: 90, lengthK: 130, headDim: 35, bias: "hqk", dLse: true }),
@@ -70,8 +70,8 @@ const mergeCases: readonly Case[] = (["f32", "f16", "bf16"] as const).flatMap((d
 
 /** How the key of each kernel begins: one that no case reaches must not look like one that compiles. */
 const KERNELS = [
-  ...["probe", "forward", "decode", "merge slots", "merge into", "exact forward", "delta"],
-  ...["dq", "dkv kv", "dkv k", "dkv v", "dbias", "exact dq", "exact dk", "exact dv"],
+  ...["probe", "forward", "decode", "merge", "merge into", "repair out", "delta"],
+  ...["dq", "dkv kv", "dkv k", "dkv v", "pair sum dBias", "repair dq", "repair dk", "repair dv"],
   ...["add", "narrow f16", "narrow bf16"],
 ];
 
@@ -91,7 +91,7 @@ function stepsOf(
   target: WebGpuTarget,
 ): { plan: GpuPlan; steps: Step[] } {
   const plan = planWebGpu(problem, target);
-  if (plan.windows.length === 0) return { plan, steps: [] };
+  if (plan.regions.length === 0) return { plan, steps: [] };
   const made = resultSpecs(problem, views).map((spec) => ({ spec, buffer }));
   return { plan, steps: new GpuCall(homeOf(target), problem, plan, views, made).steps() };
 }
@@ -116,9 +116,9 @@ function mixedInputs(): Inputs {
 
 /** How many workgroup bytes a plan expects a kernel to take. */
 function plannedBytes(key: string, plan: GpuPlan): number | undefined {
-  const [kernel] = key.split(/[ ,]/), { decode, forward, dq, dkv, dbias } = plan;
+  const [kernel] = key.split(/[ ,]/), { decode, forward, dq, dkv, pairSum } = plan;
   if (kernel === "decode") return decodeBytes(decode!);
-  const tiles: Record<string, { bytes: number } | undefined> = { forward, dq, dkv, dbias };
+  const tiles: Record<string, { bytes: number } | undefined> = { forward, dq, dkv, pair: pairSum };
   return tiles[kernel]?.bytes;
 }
 
