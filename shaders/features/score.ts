@@ -253,7 +253,7 @@ ${
     each(g.tm, (i) => {
       const { least, most } = keysOf(`query${i}`, "end");
       const bounds = { least: `lo${i}`, most: `hi${i}` };
-      return `    let hi${i} = vec4<i32>(${most}); let lo${i} = vec4<i32>(${least});
+      return `    let hi${i} = ${most}; let lo${i} = ${least};
 ${
         each(g.jv, (n) =>
           `    ${name}${i}_${n} = select(${name}${i}_${n}, vec4<f32>(${hidden}), ${

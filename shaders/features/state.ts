@@ -14,8 +14,13 @@ export function joinsRows(v: Variant): boolean {
 /** What `startState` needs outside of `main`. */
 export function stateDeclarations(v: Variant): string {
   if (!joinsRows(v)) return "";
-  return `// minus infinity by its bits: compilers may assume that there is none
-fn joining(logit: f32) -> f32 { return select(logit, HIDDEN, bitcast<u32>(logit) == 0xff800000u); }`;
+  return `// infinities and NaN by their bits: compilers may assume that there are none
+fn joining(logit: f32) -> f32 { return select(logit, HIDDEN, bitcast<u32>(logit) == 0xff800000u); }
+// exp(logit - top); what is not finite stays so, and the row is repaired
+fn joining_weight(logit: f32, top: f32) -> f32 {
+  if ((bitcast<u32>(logit) & 0x7f800000u) == 0x7f800000u) { return logit; }
+  return exp2((logit - top) * ${LOG2E});
+}`;
 }
 
 /** Joins what features bring to the state in `m` and `l`; `holds`: whether this thread's share of l has it. */
@@ -31,7 +36,7 @@ export function startState(
 ): string {
   return joining(v).map(({ logit }) =>
     `  { let s = joining(${logit!(head, split)}); let top = max(${m}, s);
-    ${l} = ${l} * exp2((${m} - top) * ${LOG2E}) + select(0.0, exp2((s - top) * ${LOG2E}), ${holds}); ${m} = top; }`
+    ${l} = ${l} * exp2((${m} - top) * ${LOG2E}) + select(0.0, joining_weight(s, top), ${holds}); ${m} = top; }`
   ).join("\n");
 }
 

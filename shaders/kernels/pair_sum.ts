@@ -118,7 +118,7 @@ function pair(v: Variant, of: ShaderFeature, i: number, n: number): string {
   const bounds = { least: "lo", most: "hi" }, at = pairsAt(of, SIDE, i, n);
   const hide = hidesPairs(v) ? "hide | " : "";
   return `  {
-    let hi = vec4<i32>(${most}); let lo = vec4<i32>(${least});
+    let hi = ${most}; let lo = ${least};
     let outside = ${outside(`key_${n}`, bounds, "vec4<i32>")};
 ${seenPairs(v, SIDE, i, n)}
 ${scoreOfPairs(v, SIDE, s, i, n, { slope: true })}

@@ -1,5 +1,6 @@
 // The diagonal band, which is what structural masks come down to: query i sees key j where low <= j - i <= high and
-// j < end. `low`, `high` and `end` are in scope; what is compared may be one number or a vec4.
+// j < end. `low` and `high` are in scope; what is compared may be one number or a vec4.
+import { splat } from "./address.ts";
 
 /** Bounds of what a query (or a key) sees: within `least .. most`. */
 export interface Bounds {
@@ -22,7 +23,7 @@ export function queriesOf(key: string): Bounds {
 
 /** Whether `x` lies outside of its bounds. */
 export function outside(x: string, { least, most }: Bounds, type: "i32" | "vec4<i32>"): string {
-  return `(${type}(${x}) > ${most}) | (${type}(${x}) < ${least})`;
+  return `(${type}(${x}) > ${splat(type, most)}) | (${type}(${x}) < ${splat(type, least)})`;
 }
 
 /** Whether a tile of queries and keys, first and last ones included, has pairs outside the band. */

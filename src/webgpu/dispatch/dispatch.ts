@@ -70,7 +70,7 @@ export const bound = ({ buffer, offset, size }: BufferView): Bound => ({ buffer,
 
 /** A whole buffer of scratch. */
 export function wholeBuffer(buffer: GpuBuffer, size: number = buffer.size): Bound {
-  return { buffer, offset: 0, size: Math.max(4, Math.ceil(size / 4) * 4) };
+  return { buffer, offset: 0, size: Math.max(16, Math.ceil(size / 4) * 4) };
 }
 
 /** Address parameters of an operand; axes of one repeat. */

@@ -19,6 +19,9 @@ export interface BufferView {
   readonly strides: Axes;
 }
 
+/** Bytes that are bound of what is empty: the largest element of a buffer, vec4<f32>. */
+const LEAST = 16;
+
 /** First and last element of the part of an operand that a region takes; `group`: query heads of a kv head. */
 export function elementRange(
   name: OperandName,
@@ -71,7 +74,7 @@ export function viewBuffer(
   const { first, count } = elementRange(name, spec, region, group);
   const bytes = elementBytes(spec), begin = byteOffset + first * bytes;
   const offset = Math.floor(begin / alignment) * alignment;
-  const size = Math.max(4, Math.ceil((begin - offset + count * bytes) / 4) * 4);
+  const size = count === 0 ? LEAST : Math.ceil((begin - offset + count * bytes) / 4) * 4;
   return { buffer, offset, size, at: (begin - offset) / bytes, strides: spec.strides };
 }
 
@@ -97,7 +100,7 @@ export class InputViews {
       const alignment = this.#home.open.target.limits.offsetAlignment;
       return viewBuffer(tensor.buffer, tensor.byteOffset, name, view, { region, group, alignment });
     }
-    const size = Math.max(4, Math.ceil(count * elementBytes(view) / 4) * 4);
+    const size = Math.max(LEAST, Math.ceil(count * elementBytes(view) / 4) * 4);
     const key = `${name} ${first} ${count}`;
     let buffer = this.#uploaded.get(key);
     if (!buffer) {
