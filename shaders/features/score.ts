@@ -181,7 +181,7 @@ export function skipUnseenTiles(
 
 /**
  * Turns the product in `s` into the score of pairs (row i, column vector n); declares `hide` where features hide
- * pairs, and with `slope` the slopes of `slopeFactor`. `absent`: columns that are not there, for which operands could
+ * pairs, and with `slopes` those of `slopeFactor`. `absent`: columns that are not there, for which operands could
  * hold anything.
  */
 export function scoreOfPairs(
@@ -190,14 +190,14 @@ export function scoreOfPairs(
   s: string,
   i: number,
   n: number,
-  { slope = false, absent }: { readonly slope?: boolean; readonly absent?: string } = {},
+  { slopes = false, absent }: { readonly slopes?: boolean; readonly absent?: string } = {},
 ): string {
   const hides: string[] = [];
   const lines = activeFeatures(v).flatMap((feature) => {
     const at = pairsAt(feature, side, i, n);
     if (feature.hide) hides.push(feature.hide(at), ...(absent ? [absent] : []));
     return [
-      slope && feature.slope ? `let ${slopeName(feature)} = ${feature.slope(s)};` : undefined,
+      slopes && feature.slope ? `let ${slopeName(feature)} = ${feature.slope(s)};` : undefined,
       feature.read?.(at),
       feature.score?.(s, at),
     ];

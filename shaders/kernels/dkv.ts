@@ -88,7 +88,7 @@ function probabilities(v: Variant, g: Geometry, withK: boolean): string {
       `  {
 ${
         scoreOfPairs(v, SIDE, `s${i}_${n}`, i, n, {
-          slope: withK,
+          slopes: withK,
           absent: `row_${n} >= vec4<u32>(end)`,
         })
       }

@@ -47,7 +47,7 @@ function scoreGradient(v: Variant, g: Geometry): string {
   const text = each(g.tm, (i) =>
     each(g.jv, (n) =>
       `  {
-${scoreOfPairs(v, SIDE, `s${i}_${n}`, i, n, { slope: true })}
+${scoreOfPairs(v, SIDE, `s${i}_${n}`, i, n, { slopes: true })}
     let p = exp2((s${i}_${n} - vec4<f32>(lse${i})) * ${LOG2E});
     let ds = p * (dp${i}_${n} - vec4<f32>(delta${i}))${slopeFactor(v)};
     dp${i}_${n} = ${hidesPairs(v) ? "select(ds, vec4<f32>(0.0), hide)" : "ds"};

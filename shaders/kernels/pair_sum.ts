@@ -121,7 +121,7 @@ function pair(v: Variant, of: ShaderFeature, i: number, n: number): string {
     let hi = ${most}; let lo = ${least};
     let outside = ${outside(`key_${n}`, bounds, "vec4<i32>")};
 ${seenPairs(v, SIDE, i, n)}
-${scoreOfPairs(v, SIDE, s, i, n, { slope: true })}
+${scoreOfPairs(v, SIDE, s, i, n, { slopes: true })}
     var p = exp2((${s} - vec4<f32>(lse${i})) * ${LOG2E});
     // one infinite score: the limit of one that grows without end
     p = select(p, vec4<f32>(1.0), is_top(${s}) & vec4<bool>(is_top(vec4<f32>(lse${i})).x));

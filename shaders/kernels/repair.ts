@@ -24,7 +24,7 @@ import type { RowKinds, Variant } from "../parts/variant.ts";
 export type RepairKind = "out" | "dq" | "dk" | "dv";
 
 const THREADS = 64;
-/** Rows of a workgroup: bits of one mask. */
+/** Rows of a workgroup: bits of one word. */
 export const REPAIR_ROWS = 16;
 
 /** By result: its columns, and the operand that is summed. */

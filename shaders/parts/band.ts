@@ -1,4 +1,4 @@
-// The diagonal band, which is what structural masks come down to: query i sees key j where low <= j - i <= high and
+// The diagonal band, which is what most of hiding comes down to: query i sees key j where low <= j - i <= high and
 // j < end. `low` and `high` are in scope; what is compared may be one number or a vec4.
 import { splat } from "./address.ts";
 

@@ -1,6 +1,7 @@
 // Every kernel text that calls need, found by planning them: the steps of a call are made on a device that
 // computes nothing.
 import { decodeBytes } from "../../shaders/abi.ts";
+import { copyShader } from "../../shaders/kernels/elementwise.ts";
 import { probeShader } from "../../shaders/kernels/probe.ts";
 import { describeMerge } from "../../src/problem/merge.ts";
 import { type GpuPlan, planWebGpu } from "../../src/plan/webgpu/plan.ts";
@@ -61,6 +62,20 @@ const windowCases: readonly Case[] = [
   defineCase({ lengthQ: 3, lengthK: 300, headDim: 16, mask: { axes: "qk", pattern: "random" } }),
 ];
 
+/** Numbers of heads: alone and with other features, for sums over pairs and rows; f16 and odd columns. */
+const headCases: readonly Case[] = [
+  defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 50, headDim: 24 }),
+  defineCase({ lengthQ: 40, lengthK: 50, headDim: 35, softcap: 4, bias: "hqk", dtype: "f16" }),
+  defineCase({ queryHeads: 2, lengthQ: 2, lengthK: 700, headDim: 32, causal: true }),
+];
+
+/** Inputs of a case with every operand that follows heads. */
+function headInputs(c: Case): Inputs {
+  const heads = { data: new Float32Array(c.queryHeads), shape: [c.queryHeads] };
+  const inputs = makeInputs(c), options = { ...inputs.options, alibiSlopes: heads, sink: heads };
+  return { ...inputs, name: `${inputs.name}, numbers of heads`, options };
+}
+
 /** Parts of merges: every format, in fours and element by element, with columns in fours and not. */
 const mergeCases: readonly Case[] = (["f32", "f16", "bf16"] as const).flatMap((dtype) => [
   defineCase({ queryHeads: 2, headDim: 16, dtype }),
@@ -71,7 +86,17 @@ const mergeCases: readonly Case[] = (["f32", "f16", "bf16"] as const).flatMap((d
 /** How the key of each kernel begins: one that no case reaches must not look like one that compiles. */
 const KERNELS = [
   ...["probe", "forward", "decode", "merge", "merge into", "repair out", "delta"],
-  ...["dq", "dkv kv", "dkv k", "dkv v", "pair sum dBias", "repair dq", "repair dk", "repair dv"],
+  ...[
+    "dq",
+    "dkv kv",
+    "dkv k",
+    "dkv v",
+    "pair sum dBias",
+    "pair sum dAlibiSlopes",
+    "row sum dAlibiSlopes",
+    "row sum dSink",
+  ],
+  ...["copy", "repair dq", "repair dk", "repair dv"],
   ...["add", "narrow f16", "narrow bf16"],
 ];
 
@@ -181,13 +206,14 @@ export function countBuffers(code: string): number {
 export function findKernels(dialect: Dialect): Found {
   const collection = new Collection(), targets = targetsOf(dialect);
   const cases = [...grid.flatMap((section) => section.cases), ...longCases];
-  for (const inputs of [...cases.map(makeInputs), mixedInputs()]) {
+  for (const inputs of [...cases.map(makeInputs), mixedInputs(), ...headCases.map(headInputs)]) {
     for (const target of targets) collection.addCalls(inputs, target);
   }
   for (const c of windowCases) {
     for (const target of targets) collection.addCalls(makeInputs(c), smallBindings(target));
   }
   for (const c of mergeCases) collection.addMerge(c, targets[0]);
+  collection.add({ key: "copy", code: copyShader }, "resident numbers of heads");
   collection.add({ key: "probe", code: () => probeShader(64) }, "every device");
   const { texts, faults } = collection;
   for (const kernel of KERNELS) {
