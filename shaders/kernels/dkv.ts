@@ -25,10 +25,11 @@ import {
   stagedScale,
   wantsQueries,
 } from "../features/score.ts";
-import { headOf, keyRow, queryOf, queryRow, rowFunction } from "../parts/address.ts";
+import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { crossesBand, outside, queriesOf } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
+import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { each, LOG2E, tidy } from "../parts/text.ts";
 import {
@@ -41,7 +42,7 @@ import {
   threadPlace,
   tileMemory,
 } from "../parts/tile.ts";
-import { columns4, type Variant } from "../parts/variant.ts";
+import type { Variant } from "../parts/variant.ts";
 
 const SIDE: Side = "rows are keys";
 
@@ -167,22 +168,8 @@ export function dkvShader(v: Variant, makes: Makes, { scalarOut }: { scalarOut: 
   const ofK = makes === "kv" ? v.headChunks : v.blockChunks;
   const ofV = makes === "kv" ? v.valueChunks : v.blockChunks;
   const wholeK = ofK === v.headChunks, wholeV = ofV === v.valueChunks;
-  const head = columns4("head_dim"), value = columns4("value_dim");
-  const keys = (name: "k" | "v"): Source => ({
-    name,
-    first: "first",
-    limit: "limit",
-    row: (r) => keyRow(name, r),
-    columns4: name === "k" ? head : value,
-  });
-  const queries = (name: "q" | "dOut"): Source => ({
-    name,
-    first: "r0",
-    limit: "end",
-    row: (r) => queryRow(name, r, v.grouped),
-    columns4: name === "q" ? head : value,
-    factor: name === "q" ? "staged_scale" : undefined,
-  });
+  const keys = (name: "k" | "v") => keySource(name, "first", "limit");
+  const queries = (name: "q" | "dOut") => pairSource(name, "r0", "end", v.grouped);
   const sums = (name: "dk" | "dv", p: string, source: Source, chunks: number, whole: boolean) =>
     products(g, name, p, source, {
       chunks,

@@ -23,9 +23,10 @@ import {
   slopeFactor,
   stagedScale,
 } from "../features/score.ts";
-import { headOf, keyRow, queryOf, queryRow, rowFunction } from "../parts/address.ts";
+import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
+import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { each, LOG2E, tidy } from "../parts/text.ts";
 import {
@@ -33,12 +34,11 @@ import {
   dotProducts,
   products,
   scoreRegisters,
-  type Source,
   sumRegisters,
   threadPlace,
   tileMemory,
 } from "../parts/tile.ts";
-import { columns4, type Variant } from "../parts/variant.ts";
+import type { Variant } from "../parts/variant.ts";
 
 const SIDE: Side = "rows are queries";
 
@@ -78,21 +78,8 @@ ${queriesOfTile(g, v)}`;
 /** WGSL of a variant; `blockChunks` counts head columns. Dispatch (items, kv heads, blocks). */
 export function dqShader(v: Variant, { scalarOut }: { scalarOut: boolean }): string {
   const g = geometry(v.tile), whole = v.blockChunks === v.headChunks;
-  const rows = (name: "q" | "dOut"): Source => ({
-    name,
-    first: "first",
-    limit: "row_count",
-    row: (r) => queryRow(name, r, v.grouped),
-    columns4: name === "q" ? columns4("head_dim") : columns4("value_dim"),
-    factor: name === "q" ? "staged_scale" : undefined,
-  });
-  const keys = (name: "k" | "v"): Source => ({
-    name,
-    first: "k0",
-    limit: "end",
-    row: (r) => keyRow(name, r),
-    columns4: name === "k" ? columns4("head_dim") : columns4("value_dim"),
-  });
+  const rows = (name: "q" | "dOut") => pairSource(name, "first", "row_count", v.grouped);
+  const keys = (name: "k" | "v") => keySource(name, "k0", "end");
   const body = `  // dP = dOut V^T
 ${dotProducts(g, "dp", rows("dOut"), keys("v"), v.valueChunks)}
   // S = Q K^T

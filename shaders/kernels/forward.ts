@@ -26,9 +26,10 @@ import {
   stagedScale,
 } from "../features/score.ts";
 import { startState } from "../features/state.ts";
-import { headOf, keyRow, queryOf, queryRow, rowFunction } from "../parts/address.ts";
+import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
+import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { each, LN2, LOG2E, tidy } from "../parts/text.ts";
 import {
@@ -36,13 +37,12 @@ import {
   dotProducts,
   products,
   scoreRegisters,
-  type Source,
   stageResident,
   sumRegisters,
   threadPlace,
   tileMemory,
 } from "../parts/tile.ts";
-import { columns4, type Variant } from "../parts/variant.ts";
+import type { Variant } from "../parts/variant.ts";
 
 const SIDE: Side = "rows are queries";
 
@@ -148,21 +148,8 @@ ${
 /** WGSL of a variant. Dispatch (items, kv heads, blocks of value columns). */
 export function forwardShader(v: Variant, options: ForwardOptions): string {
   const g = geometry(v.tile);
-  const rows: Source = {
-    name: "q",
-    first: "first",
-    limit: "row_count",
-    row: (r) => queryRow("q", r, v.grouped),
-    columns4: columns4("head_dim"),
-    factor: "staged_scale",
-  };
-  const keys = (name: "k" | "v"): Source => ({
-    name,
-    first: "k0",
-    limit: "end",
-    row: (r) => keyRow(name, r),
-    columns4: name === "k" ? columns4("head_dim") : columns4("value_dim"),
-  });
+  const rows = pairSource("q", "first", "row_count", v.grouped);
+  const keys = (name: "k" | "v") => keySource(name, "k0", "end");
   const body = `  // S = Q K^T
 ${dotProducts(g, "s", rows, keys("k"), v.headChunks)}
 ${actsOnPairs(v) ? featuresOf(v, g) : ""}

@@ -32,17 +32,17 @@ import { rowAt, rowFunction } from "../parts/address.ts";
 import { keysOf, missesBand, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { READ_SEQUENCE } from "../parts/item.ts";
+import { keySource, querySource } from "../parts/sources.ts";
 import { rowsReader } from "../parts/storage.ts";
 import { each, LOG2E, tidy } from "../parts/text.ts";
 import {
   columnIndices,
   dotProducts,
   scoreRegisters,
-  type Source,
   threadPlace,
   tileMemory,
 } from "../parts/tile.ts";
-import { columns4, type Variant } from "../parts/variant.ts";
+import type { Variant } from "../parts/variant.ts";
 
 const SIDE: Side = "rows are queries";
 
@@ -149,21 +149,9 @@ var<workgroup> shares: array<f32, ${g.threads}>;`;
 
 /** dP, S and the terms of a tile of queries (i0 ..) and keys (j0 ..). */
 function tile(v: Variant, g: Geometry, of: ShaderFeature): string {
-  const rows = (name: "q" | "dOut"): Source => ({
-    name,
-    first: "i0",
-    limit: "U.length_q",
-    row: (r) => `${shaderName(name)}_row(batch, head, ${r})`,
-    columns4: name === "q" ? columns4("head_dim") : columns4("value_dim"),
-    factor: name === "q" ? "staged_scale" : undefined,
-  });
-  const keys = (name: "k" | "v"): Source => ({
-    name,
-    first: "j0",
-    limit: "end",
-    row: (r) => `${name}_row(batch, kv_head, ${r})`,
-    columns4: name === "k" ? columns4("head_dim") : columns4("value_dim"),
-  });
+  const rows = (name: "q" | "dOut") =>
+    querySource(name, "i0", "U.length_q", (r) => `${shaderName(name)}_row(batch, head, ${r})`);
+  const keys = (name: "k" | "v") => keySource(name, "j0", "end");
   return `${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "j0", n)};`)}
 ${columnShares(g, v, SIDE)}
   // dP = dOut V^T

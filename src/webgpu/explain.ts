@@ -1,5 +1,4 @@
 // explain() for a GPU plan.
-import { geometry } from "../../shaders/abi.ts";
 import type { ExplainedStep, Explanation } from "../backend/explanation.ts";
 import type { GpuPlan } from "../plan/webgpu/plan.ts";
 import type { AttentionProblem } from "../problem/problem.ts";
@@ -34,15 +33,16 @@ export function explainGpu(
   reason: string,
 ): Explanation {
   const { kernel, regions, cost, forward, decode, dq } = plan, chosen = forward ?? dq;
-  const g = chosen && geometry(chosen.tile);
   const items = regions.reduce((sum, r) => sum + r.rowItems.length + r.keyItems.length, 0);
   return {
     backend: "webgpu",
     reason,
     adapter,
     kernel,
-    tile: g ? { rows: g.rows, keys: g.columns } : { rows: decode?.rows ?? 0, keys: 0 },
-    threads: g?.threads ?? decode?.threads ?? 0,
+    tile: chosen
+      ? { rows: chosen.rows, keys: chosen.columns }
+      : { rows: decode?.rows ?? 0, keys: 0 },
+    threads: chosen?.threads ?? decode?.threads ?? 0,
     parts: Math.max(1, ...regions.map(({ splits }) => splits)),
     steps: explainSteps(plan),
     items,

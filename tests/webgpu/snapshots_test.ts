@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { PARAMS } from "../../shaders/features/params.ts";
+import { FIELDS, PARAMS, PARAMS_BYTES } from "../../shaders/features/params.ts";
 import { decodeShader } from "../../shaders/kernels/decode.ts";
 import { deltaShader } from "../../shaders/kernels/delta.ts";
 import { dkvShader } from "../../shaders/kernels/dkv.ts";
@@ -65,6 +65,10 @@ const texts: Readonly<Record<string, string>> = {
   add: addShader(),
   copy: copyShader(),
 };
+
+Deno.test("the fields of the uniform block fit", () => {
+  assert.ok(FIELDS.size * 4 <= PARAMS_BYTES, `${FIELDS.size} words`);
+});
 
 const fileOf = (name: string) => new URL(`snapshots/${name}.wgsl`, import.meta.url);
 

@@ -1,6 +1,6 @@
 // How a problem is computed on a GPU: kernels, tiles, regions of the tensors, the work items of each
 // kernel as data, and what runs in which order. A pure function of problem and target.
-import { decodeBlock, type DecodeShape, geometry } from "../../../shaders/abi.ts";
+import { decodeBlock, type DecodeShape } from "../../../shaders/abi.ts";
 import type { SequenceSpan } from "../../problem/features/feature.ts";
 import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
@@ -37,7 +37,7 @@ export interface GpuPlan {
   readonly pairSum?: ChosenTile;
   readonly regions: readonly PlannedRegion[];
   /** What runs behind all regions. */
-  readonly last: readonly GpuStep[];
+  readonly last: readonly GpuStep<"narrow">[];
   readonly cost: Cost;
 }
 
@@ -81,15 +81,14 @@ function planBackward(
   const dkv = chooseTile("dkv", { ...needs, split }, target);
   const summed = gradientsOf(problem.operands).some((name) => OPERANDS[name].summed);
   const pairSum = summed ? chooseTile("pairSum", needs, target) : undefined;
-  const rows = geometry(dq.tile).rows, keys = geometry(dkv.tile).rows;
   const planned = regions.map((region): PlannedRegion => {
     const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
     const work: RegionWork = {
       ...region,
       ...more(region),
       splits: 1,
-      rowItems: forwardItems(region, spans, group, rows, 1),
-      keyItems: keyTileItems(region, spans, group, keys),
+      rowItems: forwardItems(region, spans, group, dq.rows, 1),
+      keyItems: keyTileItems(region, spans, group, dkv.rows),
     };
     return { ...work, spans, steps: backwardSteps(problem, work, dkv.fused) };
   });
@@ -110,7 +109,7 @@ function planForward(
   );
   const decode = whole ? decodeShape({ lengthQ, group, headDim, valueDim }, target) : undefined;
   const forward = decode ? undefined : chooseTile("forward", needs, target);
-  const kernel = decode ? "decode" : "forward", tileRows = forward && geometry(forward.tile).rows;
+  const kernel = decode ? "decode" : "forward", tileRows = forward?.rows;
   const planned = regions.map((region): PlannedRegion => {
     const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
     const heads = (region.batchEnd - region.batchBegin) * (region.kvHeadEnd - region.kvHeadBegin);

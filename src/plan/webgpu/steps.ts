@@ -7,7 +7,7 @@ import { plannedResults } from "../results.ts";
 import { isScheduled, type Region } from "./regions.ts";
 import type { GpuItem } from "./work_items.ts";
 
-/** A kernel of the GPU backend. `merge`: KV splits of a region; `merge into`: a region and what is there. */
+/** A kernel that runs for a region. `merge`: KV splits of a region; `merge into`: a region and what is there. */
 export type GpuKernel =
   | "copy"
   | "forward"
@@ -22,12 +22,11 @@ export type GpuKernel =
   | "repair"
   | "pair sum"
   | "row sum"
-  | "add"
-  | "narrow";
+  | "add";
 
-/** One dispatch. */
-export interface GpuStep {
-  readonly kernel: GpuKernel;
+/** One dispatch; results are narrowed behind all regions. */
+export interface GpuStep<K extends GpuKernel | "narrow" = GpuKernel> {
+  readonly kernel: K;
   /** The operand that it is about, where a kernel serves several. */
   readonly of?: OperandName;
   /** Pieces of work. */
@@ -108,7 +107,7 @@ export function backwardSteps(
 }
 
 /** What runs behind all regions: results that are stored in 16 bits. */
-export function lastSteps(problem: AttentionProblem): GpuStep[] {
+export function lastSteps(problem: AttentionProblem): GpuStep<"narrow">[] {
   return plannedResults(problem).filter(({ dtype }) => dtype !== "f32")
     .map(({ name }) => ({ kernel: "narrow", of: name, items: 1 }));
 }

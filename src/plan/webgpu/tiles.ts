@@ -16,6 +16,10 @@ export interface TunedTarget extends WebGpuTarget {
 /** A tile with the columns of the result that a workgroup makes. */
 export interface ChosenTile {
   readonly tile: TileShape;
+  /** Rows and columns of the whole tile, and threads of a workgroup. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly threads: number;
   /** Chunks of result columns of a workgroup; all of them unless they do not fit the registers. */
   readonly blockChunks: number;
   /** Only dkv: whether dK and dV are made by one kernel. */
@@ -118,9 +122,10 @@ export function chooseTile(
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
     const whole = sums === 2 ? head + value : sums * result;
     const all = registers(g, scores, whole);
-    const fits = (blockChunks: number, fused: boolean, count: number): ChosenTile => (
-      { tile, blockChunks, fused, bytes, registers: count }
-    );
+    const fits = (blockChunks: number, fused: boolean, count: number): ChosenTile => ({
+      ...{ tile, rows: g.rows, columns: g.columns, threads: g.threads },
+      ...{ blockChunks, fused, bytes, registers: count },
+    });
     if (overPads(headDim, tile) || overPads(valueDim, tile)) continue;
     if (all <= most && !needs.split) return fits(result, true, all);
     // one result apart from the other, or one block of columns after the other: scores are made again for each

@@ -1,4 +1,5 @@
 // One call: its scratch, its results, and the dispatches of all its regions.
+import type { RepairKind } from "../../../shaders/kernels/repair.ts";
 import { UnsupportedError } from "../../tensor/errors.ts";
 import { count } from "../../tensor/view.ts";
 import type { GpuPlan } from "../../plan/webgpu/plan.ts";
@@ -18,9 +19,7 @@ import { pairSumStep, rowSumStep } from "./sums.ts";
 import { InputViews, storageKind } from "./views.ts";
 
 /** How a planned step of a region becomes a dispatch. */
-const BUILDERS: Readonly<
-  Record<Exclude<GpuKernel, "narrow">, (r: RegionCall, of: OperandName) => Step>
-> = {
+const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => Step>> = {
   copy: copyStep,
   forward: forwardStep,
   decode: decodeStep,
@@ -31,7 +30,7 @@ const BUILDERS: Readonly<
   dkv: (r) => dkvStep(r, "kv"),
   dk: (r) => dkvStep(r, "k"),
   dv: (r) => dkvStep(r, "v"),
-  repair: (r, of) => repairStep(r, of as Parameters<typeof repairStep>[1]),
+  repair: (r, of) => repairStep(r, of as RepairKind),
   "pair sum": pairSumStep,
   "row sum": rowSumStep,
   add: addStep,
@@ -112,7 +111,7 @@ export class GpuCall {
     return recording;
   }
 
-  #narrow({ of }: GpuStep): Step[] {
+  #narrow({ of }: GpuStep<"narrow">): Step[] {
     const { spec, buffer, work } = this.#context.results.get(of!)!;
     const dtype = spec.dtype as "f16" | "bf16", { limits } = this.#home.open.target;
     return narrowSteps(work, buffer, count(spec.shape), dtype, limits);
@@ -128,7 +127,7 @@ export class GpuCall {
     }
     const steps = regions.flatMap((region) => {
       const call = new RegionCall(this.#context, region);
-      return region.steps.map(({ kernel, of }) => BUILDERS[kernel as "add"](call, of!));
+      return region.steps.map(({ kernel, of }) => BUILDERS[kernel](call, of!));
     });
     return [...steps, ...last.flatMap((step) => this.#narrow(step))];
   }

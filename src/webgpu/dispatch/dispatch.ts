@@ -1,7 +1,6 @@
 // A step: one dispatch as data: kernel, buffers, parameters, workgroups. What runs and in which order is planned
 // (src/plan/webgpu/steps.ts); how it gets to the device is in submit.ts.
 import type { ParamValues } from "../../../shaders/features/params.ts";
-import { geometry } from "../../../shaders/abi.ts";
 import { SHADER_FEATURES } from "../../../shaders/features/table.ts";
 import { kindName, type StorageKind } from "../../../shaders/parts/storage.ts";
 import { isScheduled } from "../../plan/webgpu/regions.ts";
@@ -104,12 +103,11 @@ export function variantOf(
   { tile, blockChunks }: ChosenTile,
   { headDim, valueDim }: Pick<RegionSizes, "headDim" | "valueDim">,
 ): Variant {
-  const { chunk } = geometry(tile);
   return {
     ...call,
     tile,
-    headChunks: Math.ceil(headDim / chunk),
-    valueChunks: Math.ceil(valueDim / chunk),
+    headChunks: Math.ceil(headDim / tile.chunk),
+    valueChunks: Math.ceil(valueDim / tile.chunk),
     blockChunks,
   };
 }

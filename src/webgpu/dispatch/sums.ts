@@ -1,7 +1,6 @@
 // Dispatches of gradients that are sums over pairs or over rows: those of the operands that features bring.
 import { pairSumShader } from "../../../shaders/kernels/pair_sum.ts";
 import { rowSumShader } from "../../../shaders/kernels/row_sum.ts";
-import { geometry } from "../../../shaders/abi.ts";
 import { SHADER_FEATURES } from "../../../shaders/features/table.ts";
 import { variantKey } from "../../../shaders/parts/variant.ts";
 import { follows, type OperandName } from "../../tensor/operands.ts";
@@ -23,15 +22,15 @@ const rowSums = (r: RegionCall) => r.rowScratch("rowSums", 1);
 /** A sum over the pairs that read an element of the operand, or over those of a row. */
 export function pairSumStep(r: RegionCall, of: OperandName): Step {
   const { sizes, heads } = r, { name } = featureOf(of), byRow = follows(of) === "heads";
-  const v = variantOf(backwardVariant(r), r.call.plan.pairSum!, sizes), g = geometry(v.tile);
+  const chosen = r.call.plan.pairSum!, v = variantOf(backwardVariant(r), chosen, sizes);
   const { spec } = r.call.results.get(of)!;
   const [batch, head, row, column] = spec.size.map((size) => size === 1);
   const repeats = byRow
     ? { batch: false, head: false, row: false, column: true }
     : { batch, head, row, column };
   const { bindings, params } = r.bind({ ...backwardInputs(r), [of]: r.result(of) });
-  const rowTiles = repeats.row ? 1 : Math.ceil(sizes.lengthQ / g.rows);
-  const columnTiles = repeats.column ? 1 : Math.ceil(sizes.lengthK / g.columns);
+  const rowTiles = repeats.row ? 1 : Math.ceil(sizes.lengthQ / chosen.rows);
+  const columnTiles = repeats.column ? 1 : Math.ceil(sizes.lengthK / chosen.columns);
   return {
     kernel: {
       key: `${variantKey(`pair sum ${of}`, v)}, repeats ${Object.values(repeats)}`,
