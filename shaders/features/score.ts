@@ -131,8 +131,9 @@ export function scoreOfPair(
 export function repairScore(v: Variant): string {
   const query = { batch: "batch", head: "head", query: "query", offset: "offset" };
   const asked = ({ present }: ShaderFeature, lines: readonly (string | undefined)[]) => {
-    const text = lines.filter((line) => line !== undefined).join("\n    ");
-    return text && present ? `  if (${present}) {\n    ${text}\n  }` : `    ${text}`;
+    const made = lines.filter((line) => line !== undefined), margin = present ? "    " : "  ";
+    const text = made.map((line) => margin + line).join("\n");
+    return text && present ? `  if (${present}) {\n${text}\n  }` : text;
   };
   const active = activeFeatures(v);
   const factors = active.filter(({ load }) => load)

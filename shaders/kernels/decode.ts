@@ -124,10 +124,10 @@ export function decodeShader(
   const { rows, head4, value4, threads } = shape, l = decodeLayout(shape);
   return tidy(`${PARAMS}
 ${scoreDeclarations(v, "f32")}
-${rowsReader("q", v.kinds.q, "U.head_dim")}
-${rowsReader("k", v.kinds.k, "U.head_dim")}
-${rowsReader("v", v.kinds.v, "U.value_dim")}
-${rowsWriter("out", scalarOut, "U.value_dim")}
+${rowsReader("q", v.kinds.q)}
+${rowsReader("k", v.kinds.k)}
+${rowsReader("v", v.kinds.v)}
+${rowsWriter("out", scalarOut)}
 ${declare("lse", "f32", "read_write")}
 ${(["q", "k", "v", "out", "lse"] as const).map(rowFunction).join("\n")}
 var<workgroup> qs: array<array<vec4<f32>, ${head4}>, ${rows}>;

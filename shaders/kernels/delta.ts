@@ -26,8 +26,8 @@ export const DELTA_ROWS: number = ROWS;
 /** WGSL of a variant. Dispatch (query tiles, query heads, batch). */
 export function deltaShader({ dOut, out, withDLse }: DeltaVariant): string {
   return tidy(`${PARAMS}
-${rowsReader("dOut", dOut, "U.value_dim")}
-${rowsReader("out", out, "U.value_dim")}
+${rowsReader("dOut", dOut)}
+${rowsReader("out", out)}
 ${declare("lse", "f32")}
 ${declare("stats", "vec2<f32>", "read_write")}
 ${withDLse ? declare("dLse", "f32") : ""}

@@ -53,13 +53,13 @@ function declarations(v: Variant, makes: Makes, scalarOut: boolean): string {
   const withK = makes !== "v", withV = makes !== "k";
   return `${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
-${rowsReader("q", v.kinds.q, "U.head_dim")}
-${rowsReader("k", v.kinds.k, "U.head_dim")}
-${withK ? rowsReader("v", v.kinds.v, "U.value_dim") : ""}
-${rowsReader("dOut", v.kinds.dOut!, "U.value_dim")}
+${rowsReader("q", v.kinds.q)}
+${rowsReader("k", v.kinds.k)}
+${withK ? rowsReader("v", v.kinds.v) : ""}
+${rowsReader("dOut", v.kinds.dOut!)}
 ${declare("stats", "vec2<f32>")}
-${withK ? rowsWriter("dk", scalarOut, "U.head_dim") : ""}
-${withV ? rowsWriter("dv", scalarOut, "U.value_dim") : ""}
+${withK ? rowsWriter("dk", scalarOut) : ""}
+${withV ? rowsWriter("dv", scalarOut) : ""}
 ${(["q", "k", "dOut"] as const).map(rowFunction).join("\n")}
 ${withK ? `${rowFunction("v")}\n${rowFunction("dk")}` : ""}
 ${withV ? rowFunction("dv") : ""}`;

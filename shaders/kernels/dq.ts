@@ -96,12 +96,12 @@ ${
   }`;
   return tidy(`${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
-${rowsReader("q", v.kinds.q, "U.head_dim")}
-${rowsReader("k", v.kinds.k, "U.head_dim")}
-${rowsReader("v", v.kinds.v, "U.value_dim")}
-${rowsReader("dOut", v.kinds.dOut!, "U.value_dim")}
+${rowsReader("q", v.kinds.q)}
+${rowsReader("k", v.kinds.k)}
+${rowsReader("v", v.kinds.v)}
+${rowsReader("dOut", v.kinds.dOut!)}
 ${declare("stats", "vec2<f32>")}
-${rowsWriter("dq", scalarOut, "U.head_dim")}
+${rowsWriter("dq", scalarOut)}
 ${(["q", "k", "v", "dOut", "dq"] as const).map(rowFunction).join("\n")}
 ${tileMemory(g)}
 @compute @workgroup_size(${g.threads})

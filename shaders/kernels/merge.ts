@@ -19,9 +19,9 @@ const THREADS = 64;
 export function mergeSplitsShader(scalarOut: boolean): string {
   return tidy(`${PARAMS}
 ${SENTINELS}
-${rowsReader("partOut", { dtype: "f32", scalar: scalarOut }, "U.value_dim")}
+${rowsReader("partOut", { dtype: "f32", scalar: scalarOut })}
 ${declare("partLse", "f32")}
-${rowsWriter("out", scalarOut, "U.value_dim")}
+${rowsWriter("out", scalarOut)}
 ${declare("lse", "f32", "read_write")}
 ${rowFunction("out")}
 ${rowFunction("lse")}
@@ -69,7 +69,7 @@ export function mergeIntoShader(part: StorageKind, scalarOut: boolean): string {
   }`;
   return tidy(`${PARAMS}
 ${SENTINELS}
-${rowsReader("partOut", part, "U.value_dim")}
+${rowsReader("partOut", part)}
 ${declare("partLse", "f32")}
 ${declare("out", element, "read_write")}
 ${declare("lse", "f32", "read_write")}

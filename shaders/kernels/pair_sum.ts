@@ -135,10 +135,10 @@ ${scoreOfPairs(v, SIDE, s, i, n, { slopes: true })}
 function declarations(v: Variant, g: Geometry, { operand }: Gradient): string {
   return `${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
-${rowsReader("q", v.kinds.q, "U.head_dim")}
-${rowsReader("k", v.kinds.k, "U.head_dim")}
-${rowsReader("v", v.kinds.v, "U.value_dim")}
-${rowsReader("dOut", v.kinds.dOut!, "U.value_dim")}
+${rowsReader("q", v.kinds.q)}
+${rowsReader("k", v.kinds.k)}
+${rowsReader("v", v.kinds.v)}
+${rowsReader("dOut", v.kinds.dOut!)}
 ${declare("stats", "vec2<f32>")}
 ${declare(follows(operand) === "heads" ? "rowSums" : operand, "f32", "read_write")}
 ${(["q", "k", "v", "dOut"] as const).map(rowFunction).join("\n")}

@@ -156,10 +156,10 @@ function declarations(kind: RepairKind, v: Variant): string {
   ] as const;
   return `${PARAMS}
 ${scoreDeclarations(v, "f32")}
-${rowsReader("q", v.kinds.q, "U.head_dim")}
-${rowsReader("k", v.kinds.k, "U.head_dim")}
-${withV ? rowsReader("v", v.kinds.v, "U.value_dim") : ""}
-${forward ? "" : rowsReader("dOut", v.kinds.dOut!, "U.value_dim")}
+${rowsReader("q", v.kinds.q)}
+${rowsReader("k", v.kinds.k)}
+${withV ? rowsReader("v", v.kinds.v) : ""}
+${forward ? "" : rowsReader("dOut", v.kinds.dOut!)}
 ${forward ? declare("lse", "f32", "read_write") : declare("stats", "vec2<f32>")}
 ${declare(kind, "f32", "read_write")}
 ${rows.map(rowFunction).join("\n")}

@@ -1,5 +1,11 @@
 // Where things lie: rows of operands, and the (query, head of the group) pairs that are the rows of a kv head.
-import { follows, OPERAND_NAMES, type OperandName, shaderName } from "../../src/tensor/operands.ts";
+import {
+  follows,
+  OPERAND_NAMES,
+  type OperandName,
+  OPERANDS,
+  shaderName,
+} from "../../src/tensor/operands.ts";
 import type { BufferName } from "./bindings.ts";
 
 /** A value for one pair, or for four of them. */
@@ -19,6 +25,11 @@ export function addressAxes(name: AddressedName): readonly ("batch" | "head" | "
     default:
       return ["batch", "head", "row"]; // columns lie side by side
   }
+}
+
+/** The size of a row in the uniform block. */
+export function columnsOf(name: AddressedName): string {
+  return shaderName(OPERANDS[name === "partOut" || name === "partLse" ? "out" : name].axes[3]);
 }
 
 /** `fn q_row(b, h, i)`: the element where a row begins. */

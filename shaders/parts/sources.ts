@@ -1,7 +1,9 @@
 // The operands that tiles are staged from: rows of q and dOut, rows of k and v.
-import { keyRow, queryRow } from "./address.ts";
+import { type AddressedName, columnsOf, keyRow, queryRow } from "./address.ts";
 import type { Source } from "./tile.ts";
-import { columns4 } from "./variant.ts";
+
+/** vec4 of a row: the last chunk may not be full. */
+const columns4 = (name: AddressedName) => `((U.${columnsOf(name)} + 3u) >> 2u)`;
 
 /** Query rows of a kv head; q has the scale of the scores as it is staged, in `staged_scale`. */
 export function querySource(
@@ -10,12 +12,8 @@ export function querySource(
   limit: string,
   row: (r: string) => string,
 ): Source {
-  const isQ = name === "q";
-  return {
-    ...{ name, first, limit, row },
-    columns4: columns4(isQ ? "head_dim" : "value_dim"),
-    factor: isQ ? "staged_scale" : undefined,
-  };
+  const factor = name === "q" ? "staged_scale" : undefined;
+  return { name, first, limit, row, columns4: columns4(name), factor };
 }
 
 /** Query rows as (query, head of the group) pairs. */
@@ -30,6 +28,5 @@ export function pairSource(
 
 /** Key rows of kv head `kv_head`. */
 export function keySource(name: "k" | "v", first: string, limit: string): Source {
-  const columns = columns4(name === "k" ? "head_dim" : "value_dim");
-  return { name, first, limit, row: (r) => keyRow(name, r), columns4: columns };
+  return { name, first, limit, row: (r) => keyRow(name, r), columns4: columns4(name) };
 }

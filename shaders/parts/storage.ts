@@ -2,6 +2,7 @@
 // widened as they are read. A kind that is `scalar` takes any column count and any alignment; the others
 // read four columns at once and need both to be multiples of four elements.
 import { shaderName } from "../../src/tensor/operands.ts";
+import { type AddressedName, columnsOf } from "./address.ts";
 import { type BufferName, declare } from "./bindings.ts";
 import { each } from "./text.ts";
 
@@ -50,10 +51,11 @@ function elementFunction(name: string, { dtype }: StorageKind): string {
 
 /**
  * Binds an operand of rows and defines `fn load_<name>(at, c)`: columns 4c .. 4c+3 of the row that begins
- * at element `at`. Scalar kinds give 0 past `columns`, the others must not be asked for those.
+ * at element `at`. Scalar kinds give 0 past the last column, the others must not be asked for those.
  */
-export function rowsReader(buffer: BufferName, kind: StorageKind, columns: string): string {
-  const name = shaderName(buffer), text = [declare(buffer, elementType(kind))];
+export function rowsReader(buffer: AddressedName, kind: StorageKind): string {
+  const name = shaderName(buffer), columns = `U.${columnsOf(buffer)}`;
+  const text = [declare(buffer, elementType(kind))];
   if (kind.scalar) {
     text.push(
       elementFunction(name, kind),
@@ -76,9 +78,10 @@ ${each(4, (e) => `  if (4u * c + ${e}u < ${columns}) { x[${e}] = ${name}_at(i + 
   return text.join("\n");
 }
 
-/** Binds a result in f32 and defines `fn store_<name>(at, c, x)`; columns past `columns` are dropped. */
-export function rowsWriter(buffer: BufferName, scalar: boolean, columns: string): string {
-  const name = shaderName(buffer), kind: StorageKind = { dtype: "f32", scalar };
+/** Binds a result in f32 and defines `fn store_<name>(at, c, x)`; those past the last column are dropped. */
+export function rowsWriter(buffer: AddressedName, scalar: boolean): string {
+  const name = shaderName(buffer), columns = `U.${columnsOf(buffer)}`;
+  const kind: StorageKind = { dtype: "f32", scalar };
   const body = scalar
     ? each(
       4,

@@ -40,8 +40,3 @@ export function variantKey(kernel: string, v: Variant): string {
     ...[...v.features].map(([name, kind]) => kind ? `${name} ${kind}` : name),
   ].filter(Boolean).join(", ");
 }
-
-/** vec4 of a head row or a value row: the last chunk may not be full. */
-export function columns4(dim: "head_dim" | "value_dim"): string {
-  return `((U.${dim} + 3u) >> 2u)`;
-}

@@ -126,9 +126,9 @@ fn pair_score(batch: u32, kv_head: u32, head: u32, query: u32, key: u32) -> Pair
   if (U.alibi_slopes_at > 0u) {
     if (!is_nan(s)) { s = fma((minus_slope(batch, head)), abs((f32(i32(query) + offset)) - (f32(key))), s); }
   }
-    let b = bias_value((U.bias_at + batch * U.bias_batch + head * U.bias_head + query * U.bias_row) + (key * U.bias_column));
-    if (is_hole(b)) { return pair; }
-    if (!is_nan(s)) { s += b; }
+  let b = bias_value((U.bias_at + batch * U.bias_batch + head * U.bias_head + query * U.bias_row) + (key * U.bias_column));
+  if (is_hole(b)) { return pair; }
+  if (!is_nan(s)) { s += b; }
   if (U.mask_at > 0u) {
     if (!mask_sees((U.mask_at + batch * U.mask_batch + head * U.mask_head + query * U.mask_row) + (key * U.mask_column))) { return pair; }
   }
