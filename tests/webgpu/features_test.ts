@@ -109,6 +109,39 @@ gpuTest(
   },
 );
 
+/** Slopes and sinks of four heads. */
+const extras = {
+  alibiSlopes: plainTensor(6, [4], 0.2) as HostTensor,
+  sink: { data: sinks(4), shape: [4] },
+};
+
+gpuTest("rows that hidden NaN spoil are repaired with slopes and sinks", async () => {
+  using engine = await gpuEngine();
+  const lengths = Int32Array.of(12, 30), c = call({ options: { keyLengths: lengths } });
+  const poisoned = ({ data, shape }: TestTensor): TestTensor => {
+    const [, kvHeads, rows, dim] = shape, spoilt = Float32Array.from(data as Float32Array);
+    spoilt.forEach((_, n) => {
+      const row = Math.floor(n / dim) % rows, b = Math.floor(n / (dim * rows * kvHeads));
+      if (row >= lengths[b]) spoilt[n] = NaN;
+    });
+    return { data: spoilt, shape };
+  };
+  // the window ends within a tile
+  const options = { ...extras, window: { right: 2 } };
+  const spoilt = { ...c, k: poisoned(c.k), v: poisoned(c.v) };
+  const got = await both(engine, spoilt, options), want = await both(engine, c, options);
+  for (const [name, tensor] of Object.entries(want)) near(got[name], values(tensor), 1e-5, name);
+  // one NaN that some rows of a tile see: the others must not
+  const one = Float32Array.from(c.v.data as Float32Array);
+  one[11 * c.dim] = NaN; // key 11 of the first sequence and kv head
+  const { out } = await both(engine, { ...c, v: { ...c.v, data: one } }, options);
+  const clean = values(want.out), nan = values(out).filter(Number.isNaN).length;
+  values(out).forEach((x, n) => {
+    assert.ok(Number.isNaN(x) || Math.abs(x - clean[n]) < 1e-5, `out[${n}] is ${x}`);
+  });
+  assert.ok(nan > 0 && nan < 2 * c.lengthQ, `${nan} values of out are NaN`);
+});
+
 // --- where tensors live, and how much of them fits -----------------------------------------------------------
 
 gpuTest("resident slopes and sinks give the same bits, in a caller's pass as well", async () => {
@@ -155,12 +188,6 @@ gpuTest("regions of every axis share slopes and add one sink", async (t) => {
   assert.equal(engine.memory.used, 0);
   engine.dispose();
 });
-
-/** Slopes and sinks of four heads. */
-const extras = {
-  alibiSlopes: plainTensor(6, [4], 0.2) as HostTensor,
-  sink: { data: sinks(4), shape: [4] },
-};
 
 gpuTest(
   "tiles for hardware agree with those for software, all features of scores at once",
