@@ -3,6 +3,8 @@
 
 /** Words of a work item in the schedule buffer: see parts/item.ts. */
 export const ITEM_WORDS = 8;
+/** Words of a sequence there: its keys, low, high and offset of the diagonal. */
+export const SEQUENCE_WORDS = 4;
 
 /** Shape of a tile. */
 export interface TileShape {
@@ -85,7 +87,7 @@ export function decodeLayout({ rows, head4, value4, threads }: DecodeShape): Dec
 /** Workgroup bytes of a shape. */
 export function decodeBytes(shape: DecodeShape): number {
   const { rows, head4, value4 } = shape, { lanes, block, groups } = decodeLayout(shape);
-  const mask = 32,
+  const rest = 32,
     variables = [
       16 * rows * head4,
       4 * rows * block * (lanes + 1),
@@ -94,7 +96,7 @@ export function decodeBytes(shape: DecodeShape): number {
       16 * groups * value4,
     ];
   // each variable begins at a multiple of 16
-  return variables.reduce((sum, bytes) => sum + Math.ceil(bytes / 16) * 16, mask);
+  return variables.reduce((sum, bytes) => sum + Math.ceil(bytes / 16) * 16, rest);
 }
 
 /** Keys of a block: splits are multiples of it. */

@@ -8,7 +8,9 @@
 // dimension of their own, so only one index varies inside a loop: one bounds clamp a step in naga, constant
 // offsets in the driver. Rows are padded by one vec4 (banks). Everything has a name: private arrays would
 // leave the registers. See docs/decisions/009.
+import { shaderName } from "../../src/tensor/operands.ts";
 import type { Geometry } from "../abi.ts";
+import type { BufferName } from "./bindings.ts";
 import { each, XYZW } from "./text.ts";
 
 /** Declares the tiles; `chunks` of Q where it is resident. */
@@ -31,8 +33,8 @@ export interface Source {
   /** First row, and one past the last that exists; rows past it are zero. */
   readonly first: string;
   readonly limit: string;
-  /** Name of the operand, `load_<name>` reads it. */
-  readonly name: string;
+  /** The operand; `load_<name>` reads it. */
+  readonly name: BufferName;
   row(index: string): string;
   /** Columns of the operand in vec4; those past them are zero. */
   readonly columns4: string;
@@ -71,7 +73,7 @@ ${
       `    var x${n} = vec4<f32>(0.0); let from${n} = ${source.first} + ${
         skip + n * step
       }u + stage_row;
-    if (inside && from${n} < ${source.limit}) { x${n} = load_${source.name}(${
+    if (inside && from${n} < ${source.limit}) { x${n} = load_${shaderName(source.name)}(${
         source.row(`from${n}`)
       }, ${c0} + stage_column)${factor}; }`)
   }

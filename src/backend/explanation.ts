@@ -2,12 +2,23 @@
 import type { Cost } from "../plan/cost.ts";
 import type { Estimates } from "../plan/estimate.ts";
 import type { KernelName } from "../plan/kernel.ts";
+import type { OperandName } from "../tensor/operands.ts";
 import type { Tile } from "../plan/wasm/tiles.ts";
 
 /** One step of a plan: a kernel and its pieces of work. */
 export interface ExplainedStep {
-  /** The kernel: that of the plan, or one that joins partial results. */
-  readonly kernel: KernelName | "merge" | "sum of dq" | "delta" | "dq" | "dkv";
+  /** The kernel: that of the plan, or one that works before or after it; with the tensor that it is about. */
+  readonly kernel:
+    | KernelName
+    | "merge"
+    | "sum of dq"
+    | "merge into"
+    | "delta"
+    | "dq"
+    | "dkv"
+    | "dk"
+    | "dv"
+    | `${"copy" | "repair" | "pair sum" | "row sum" | "add" | "narrow"} ${OperandName}`;
   /** Pieces of work. */
   readonly items: number;
 }

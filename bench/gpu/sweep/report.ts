@@ -59,14 +59,14 @@ export function printCombination(found: Combination, peakGflops: number): void {
 
 export function keepCombination(found: Combination, peakGflops: number, results: Results): void {
   for (const entry of found.entries) {
-    const { tile, bytes, registers, blockChunks, together } = entry.chosen;
+    const { tile, bytes, registers, blockChunks, fused } = entry.chosen;
     results.add("gpu-sweep", {
       kernel: found.kernel,
       case: found.c.name,
       causal: found.causal,
       ...tile,
       resident: tile.resident ?? false,
-      ...{ blockChunks, together, bytes, registers },
+      ...{ blockChunks, together: fused, bytes, registers },
       ...{ table: entry.table, final: entry.final, named: entry.named, note: entry.note },
       ...{ parts: entry.parts, windows: entry.windows },
       gflops: nullForNaN(entry.gflops),

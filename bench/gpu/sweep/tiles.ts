@@ -134,7 +134,7 @@ export class TileSweep {
     let launch: Launch | undefined;
     try {
       const plan = subject.planWith(this.#kernel, candidate.chosen);
-      const where = { parts: plan.windows[0].parts, windows: plan.windows.length };
+      const where = { parts: plan.regions[0].splits, windows: plan.regions.length };
       launch = await subject.launch(this.#kernel, plan);
       const { error, compileMs } = launch;
       if (!(error <= subject.tolerance)) {

@@ -1,19 +1,19 @@
-/** Boxes: they tile a problem and every binding of every box fits, results and gradients included. */
+/** Regiones: they tile a problem and every binding of every region fits, results and gradients included. */
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { elementBytes, type OperandSpec, rowMajor } from "../../src/tensor/view.ts";
-import { type Box, boxWindows } from "../../src/plan/webgpu/regions.ts";
+import { planRegions, type Region } from "../../src/plan/webgpu/regions.ts";
 import type { AttentionProblem } from "../../src/problem/problem.ts";
 import { parseProblem } from "../../tools/show/show.ts";
 import { gpuTarget } from "./targets.ts";
 
-/** A tensor as a shader sees it: its bytes an element, and which range of each axis a box takes. */
+/** A tensor as a shader sees it: its bytes an element, and which range of each axis a region takes. */
 interface Bound {
   readonly name: string;
   readonly bytes: number;
   readonly strides: readonly number[];
-  range(box: Box): readonly (readonly [begin: number, end: number])[];
+  range(region: Region): readonly (readonly [begin: number, end: number])[];
 }
 
 /** Every tensor that kernels bind, from the contract: inputs as they lie, results row-major and f32. */
@@ -26,17 +26,19 @@ function boundTensors(problem: AttentionProblem): Bound[] {
     follows: "queries" | "keys" | "scores",
   ) => {
     if (!spec) return;
-    const range = (box: Box) =>
+    const range = (region: Region) =>
       [
-        [box.batchBegin, box.batchEnd] as const,
-        follows === "keys" ? [box.kvHeadBegin, box.kvHeadEnd] as const : [
-          box.kvHeadBegin * group + box.groupBegin,
-          (box.kvHeadEnd - 1) * group + box.groupEnd,
+        [region.batchBegin, region.batchEnd] as const,
+        follows === "keys" ? [region.kvHeadBegin, region.kvHeadEnd] as const : [
+          region.kvHeadBegin * group + region.groupBegin,
+          (region.kvHeadEnd - 1) * group + region.groupEnd,
         ] as const,
         follows === "keys"
-          ? [box.keyBegin, box.keyEnd] as const
-          : [box.rowBegin, box.rowEnd] as const,
-        follows === "scores" ? [box.keyBegin, box.keyEnd] as const : [0, spec.size[3]] as const,
+          ? [region.keyBegin, region.keyEnd] as const
+          : [region.rowBegin, region.rowEnd] as const,
+        follows === "scores"
+          ? [region.keyBegin, region.keyEnd] as const
+          : [0, spec.size[3]] as const,
       ].map((one, axis) => spec.size[axis] === 1 ? [0, 1] as const : one);
     found.push({ name, bytes: elementBytes(spec), strides: spec.strides, range });
   };
@@ -72,54 +74,54 @@ function boundTensors(problem: AttentionProblem): Bound[] {
   return found;
 }
 
-/** Bytes that must be bound for a box, from the aligned byte at or before its first element. */
-function bindingBytes({ bytes, strides, range }: Bound, box: Box, alignment: number): number {
-  const ends = range(box);
+/** Bytes that must be bound for a region, from the aligned byte at or before its first element. */
+function bindingBytes({ bytes, strides, range }: Bound, region: Region, alignment: number): number {
+  const ends = range(region);
   const first = ends.reduce((sum, [begin], axis) => sum + begin * strides[axis], 0) * bytes;
   const last = ends.reduce((sum, [, end], axis) => sum + (end - 1) * strides[axis], 0) * bytes;
   return last + bytes - Math.floor(first / alignment) * alignment;
 }
 
-/** Boxes meet each (sequence, query head, query, key) once; heads of a group only where they have one kv head. */
-function checkTiling(problem: AttentionProblem, boxes: readonly Box[]): void {
+/** Regiones meet each (sequence, query head, query, key) once; heads of a group only where they have one kv head. */
+function checkTiling(problem: AttentionProblem, regions: readonly Region[]): void {
   const { batch, queryHeads, kvHeads, lengthQ, lengthK } = problem, group = queryHeads / kvHeads;
   const met = new Uint8Array(batch * queryHeads * lengthQ * lengthK);
-  for (const box of boxes) {
-    const whole = box.groupEnd - box.groupBegin === group;
-    assert.ok(whole || box.kvHeadEnd - box.kvHeadBegin === 1, JSON.stringify(box));
-    for (let b = box.batchBegin; b < box.batchEnd; b++) {
-      for (let h = box.kvHeadBegin; h < box.kvHeadEnd; h++) {
-        for (let g = box.groupBegin; g < box.groupEnd; g++) {
-          for (let i = box.rowBegin; i < box.rowEnd; i++) {
+  for (const region of regions) {
+    const whole = region.groupEnd - region.groupBegin === group;
+    assert.ok(whole || region.kvHeadEnd - region.kvHeadBegin === 1, JSON.stringify(region));
+    for (let b = region.batchBegin; b < region.batchEnd; b++) {
+      for (let h = region.kvHeadBegin; h < region.kvHeadEnd; h++) {
+        for (let g = region.groupBegin; g < region.groupEnd; g++) {
+          for (let i = region.rowBegin; i < region.rowEnd; i++) {
             const row = ((b * queryHeads + h * group + g) * lengthQ + i) * lengthK;
-            for (let j = box.keyBegin; j < box.keyEnd; j++) met[row + j]++;
+            for (let j = region.keyBegin; j < region.keyEnd; j++) met[row + j]++;
           }
         }
       }
     }
   }
-  assert.ok(met.every((n) => n === 1), "boxes tile the problem");
+  assert.ok(met.every((n) => n === 1), "regions tile the problem");
 }
 
-function checkFit(problem: AttentionProblem, boxes: readonly Box[], limits: {
+function checkFit(problem: AttentionProblem, regions: readonly Region[], limits: {
   readonly storageBinding: number;
   readonly offsetAlignment: number;
 }): void {
   for (const bound of boundTensors(problem)) {
-    for (const box of boxes) {
-      const bytes = bindingBytes(bound, box, limits.offsetAlignment);
-      const about = `${bound.name} needs a binding of ${bytes} bytes in ${JSON.stringify(box)}`;
+    for (const region of regions) {
+      const bytes = bindingBytes(bound, region, limits.offsetAlignment);
+      const about = `${bound.name} needs a binding of ${bytes} bytes in ${JSON.stringify(region)}`;
       assert.ok(bytes <= limits.storageBinding, `${about}, the limit is ${limits.storageBinding}`);
     }
   }
 }
 
-function check(words: string, limits: Parameters<typeof gpuTarget>[0]): Box[] {
+function check(words: string, limits: Parameters<typeof gpuTarget>[0]): Region[] {
   const { problem } = parseProblem(words.split(" ").filter((word) => word !== ""));
-  const boxes = boxWindows(problem, gpuTarget(limits).limits);
-  if (problem.batch * problem.lengthQ * problem.lengthK < 1e7) checkTiling(problem, boxes);
-  checkFit(problem, boxes, gpuTarget(limits).limits);
-  return boxes;
+  const regions = planRegions(problem, gpuTarget(limits).limits);
+  if (problem.batch * problem.lengthQ * problem.lengthK < 1e7) checkTiling(problem, regions);
+  checkFit(problem, regions, gpuTarget(limits).limits);
+  return regions;
 }
 
 Deno.test("what fits is not cut", () => {
@@ -127,7 +129,7 @@ Deno.test("what fits is not cut", () => {
   assert.equal(check("backward q=2x70x4x20 k=2x131x4x20 bias=4x70x131", {}).length, 1);
 });
 
-Deno.test("boxes of random problems tile them and fit", () => {
+Deno.test("regions of random problems tile them and fit", () => {
   const random = fc.record({
     pass: fc.constantFrom("forward", "backward"),
     batch: fc.integer({ min: 1, max: 4 }),
@@ -173,7 +175,7 @@ Deno.test("a gradient in 16 bits fits while it is made in 32", () => {
     const narrow = { ...problem, operands: { ...problem.operands, bias } };
     for (const storageBinding of [9000, 40000, 70000]) {
       const { limits } = gpuTarget({ storageBinding });
-      checkFit(narrow, boxWindows(narrow, limits), limits);
+      checkFit(narrow, planRegions(narrow, limits), limits);
     }
   }
 });
@@ -186,11 +188,11 @@ Deno.test("lse fits as well where few columns are cut by rows", () => {
 Deno.test("heads and sequences are cut where a dispatch has no room for them", () => {
   for (const words of ["forward q=20x3x18x4 k=20x4x9x4", "forward q=9x3x20x4 k=9x4x10x4"]) {
     const { problem } = parseProblem(words.split(" ")), most = 8;
-    for (const box of boxWindows(problem, gpuTarget({ workgroups: most }).limits)) {
-      const group = box.groupEnd - box.groupBegin;
-      assert.ok(box.batchEnd - box.batchBegin <= most);
+    for (const region of planRegions(problem, gpuTarget({ workgroups: most }).limits)) {
+      const group = region.groupEnd - region.groupBegin;
+      assert.ok(region.batchEnd - region.batchBegin <= most);
       // merges and delta have a workgroup for each query head
-      assert.ok((box.kvHeadEnd - box.kvHeadBegin) * group <= most, JSON.stringify(box));
+      assert.ok((region.kvHeadEnd - region.kvHeadBegin) * group <= most, JSON.stringify(region));
     }
   }
 });
@@ -198,5 +200,5 @@ Deno.test("heads and sequences are cut where a dispatch has no room for them", (
 Deno.test("a row that does not fit is refused with its bytes and the limit", () => {
   const { problem } = parseProblem("forward q=1x1x1x4000 k=1x9x1x4000".split(" "));
   const limits = gpuTarget({ storageBinding: 4096 }).limits;
-  assert.throws(() => boxWindows(problem, limits), /RangeError.*16000 bytes.*3840 bytes/);
+  assert.throws(() => planRegions(problem, limits), /RangeError.*16000 bytes.*3840 bytes/);
 });
