@@ -1,33 +1,6 @@
 // The contract between the kernels and their host: where each word of a task, a sequence and a work
-// item lies. Read by AssemblyScript and by TypeScript, so it holds plain enums only.
-
-/** Tensors a task refers to. Each has a record of four words in the task (see `OperandWord`). */
-export enum Operand {
-  Q = 0,
-  K = 1,
-  V = 2,
-  Out = 3,
-  Lse = 4,
-  DOut = 5,
-  Dq = 6,
-  Dk = 7,
-  Dv = 8,
-  DLse = 9,
-  Bias = 10,
-  Mask = 11,
-  AlibiSlopes = 12,
-  Sink = 13,
-  DBias = 14,
-  /** Rows of it are KV splits: each item adds up its own. */
-  DAlibiSlopes = 15,
-  DSink = 16,
-  /** Partial results of KV splits: out or dq, and lse. */
-  SplitOut = 17,
-  SplitLse = 18,
-  /** A byte for every 16 keys of every 8 query rows; see features/blocks.ts. */
-  Blocks = 19,
-  Count = 20,
-}
+// item lies; what depends on the tables of operands and features is in tables.gen.ts. Read by
+// AssemblyScript and by TypeScript, so it holds plain enums only.
 
 /** One operand record: byte address of element (0, 0, 0, 0) and byte strides of its axes. */
 export enum OperandWord {
@@ -40,24 +13,25 @@ export enum OperandWord {
 
 /** A task: everything the items of one staged region share. Byte offsets. */
 export enum Task {
-  Operands = 0,
-  Sequences = 320,
-  HeadDim = 324,
-  ValueDim = 328,
-  GroupSize = 332,
-  LengthQ = 336,
-  Flags = 340,
+  Sequences = 0,
+  HeadDim = 4,
+  ValueDim = 8,
+  GroupSize = 12,
+  LengthQ = 16,
+  Flags = 20,
   /** Keys of a tile in forward and decode, query rows of a block in backward. */
-  Tile = 344,
-  Scale = 348,
-  Softcap = 352,
+  Tile = 24,
+  Scale = 28,
   /** DTypeCode of k and v; only decode and the slow paths read 16-bit values in place. */
-  KvDtype = 356,
+  KvDtype = 32,
   /** Partial results of each row, and bytes from one to the next. */
-  Splits = 360,
-  SplitOutBytes = 364,
-  SplitLseBytes = 368,
-  Bytes = 384,
+  Splits = 36,
+  SplitOutBytes = 40,
+  SplitLseBytes = 44,
+  /** Numbers of features, room for sixteen: see `Scalar` in tables.gen.ts. */
+  Scalars = 64,
+  /** Records of operands, as many as `Operand` in tables.gen.ts counts. */
+  Operands = 128,
 }
 
 /**
@@ -96,25 +70,6 @@ export enum Kernel {
   Decode = 2,
   Combine = 3,
   ReduceDq = 4,
-}
-
-/**
- * What a task has: a flag for each feature that kernels act on and for each gradient that is summed over
- * pieces of work, by their names in the tables of features and operands. A tile tests each once.
- */
-export enum Flag {
-  /** dK and dV continue from what an earlier region of rows left instead of from zero. */
-  Accumulate = 1,
-  /** Pairs are hidden, and there is a summary of them by blocks. */
-  Blocks = 2,
-  Softcap = 4,
-  AlibiSlopes = 8,
-  Bias = 16,
-  Mask = 32,
-  Sink = 64,
-  AlibiSlopesGradient = 128,
-  BiasGradient = 256,
-  SinkGradient = 512,
 }
 
 export enum DTypeCode {

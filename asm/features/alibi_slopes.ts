@@ -1,6 +1,6 @@
 // ALiBi: s -= slope |d - j|, where d is the diagonal of the query (Press et al. 2022). The slope is that
 // of the head, so lanes may have slopes of their own (decode). Scores are in base 2.
-import { Operand } from "../abi";
+import { Operand } from "../tables.gen";
 import { Panel } from "../micro/records";
 import { diagonalOf, rowAt, sequenceOf } from "../micro/task";
 import { LOG2E, madd } from "../micro/vmath";

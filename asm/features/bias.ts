@@ -1,7 +1,7 @@
 // Bias: s += bias[i][j]. Rows of bias run along keys, score tiles along queries: four keys of four
 // rows are transposed at a time. A bias of minus infinity masks, whatever the score was: NaN from a
 // masked key must not survive it, so the sum is not left to arithmetic.
-import { Operand } from "../abi";
+import { Operand } from "../tables.gen";
 import { rowAt } from "../micro/task";
 import { LOG2E, madd } from "../micro/vmath";
 

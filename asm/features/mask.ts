@@ -1,7 +1,7 @@
 // Boolean mask: one byte for each (query, key), 1 = may attend. Rows are padded with zeros to a
 // multiple of 16 bytes when they are staged, so whole vectors can be read. Forward and backward look at
 // its summary first; see blocks.ts.
-import { Operand } from "../abi";
+import { Operand } from "../tables.gen";
 import { rowAt } from "../micro/task";
 
 // @ts-ignore: decorator

@@ -1,6 +1,6 @@
 // Sink: a logit of each head that joins the softmax denominator and no value (StreamingLLM, gpt-oss). Minus
 // infinity is none.
-import { Operand } from "../abi";
+import { Operand } from "../tables.gen";
 import { delta, weight } from "../micro/rows";
 import { rowAt } from "../micro/task";
 

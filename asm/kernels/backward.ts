@@ -16,7 +16,8 @@
 // NaN and infinity: a query row whose q, dO, lse or delta is not finite never enters the products
 // (its lanes hold zero and P = 0): it is deferred and added afterwards, score by score. Masked scores get dS = 0 by
 // selection. What is left is a masked k or v that is not finite: it can spoil dQ only, which is tested.
-import { Flag, Item, Operand, Task } from "../abi";
+import { Item, Task } from "../abi";
+import { Flag, Operand } from "../tables.gen";
 import {
   constants, deadPanels, deferred, dqT, gC, gT, layOutBlock, packBlock, panels, qC, qT, rowBegin, rowEnd, stats,
   writeConstants,

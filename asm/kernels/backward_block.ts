@@ -1,7 +1,8 @@
 // A block of query rows of the backward pass: Q and dO packed twice, as panels [D][8] for S and dP and as
 // [8 columns][row] for dV and dK, with what each row brings to P and dS. Rows that are not finite are
 // deferred: their lanes hold zero, and they are added afterwards, score by score.
-import { Operand, Task } from "../abi";
+import { Task } from "../abi";
+import { Operand } from "../tables.gen";
 import { packColumns, packPanel } from "../micro/pack";
 import { Constants, RowStats, UPPER } from "../micro/records";
 import { delta, finite } from "../micro/rows";

@@ -5,7 +5,8 @@
 //   out = sum of w out / sum of w,  lse = M + ln sum of w
 //
 // Splits with lse = -infinity saw no key: they weigh nothing, whatever their out holds.
-import { Item, Operand, Task } from "../abi";
+import { Item, Task } from "../abi";
+import { Operand } from "../tables.gen";
 import { repairRow } from "../stages/repair";
 import { finite } from "../micro/rows";
 import { rowAt, rowsOf, rowStride, taskOf } from "../micro/task";

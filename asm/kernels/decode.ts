@@ -9,7 +9,8 @@
 //       features of scores, those that hide;  online softmax, lazily rescaled
 //       O[row][columns] += P[key][row] V[key][columns]  O stays in the first-level cache
 //   out = O / l, lse; or the same of one split
-import { DTypeCode, Item, Operand, Task } from "../abi";
+import { DTypeCode, Item, Task } from "../abi";
+import { Operand } from "../tables.gen";
 import { widen } from "../micro/convert";
 import { QuadState } from "../micro/records";
 import { finite, lseOf } from "../micro/rows";

@@ -12,7 +12,8 @@
 //   out = O / l,  lse = (m + log2 l) ln 2
 //
 // Nothing is horizontal: max, exp and sum run down the lanes, and P^T is already the right operand.
-import { Flag, Item, Operand, Task } from "../abi";
+import { Item, Task } from "../abi";
+import { Flag, Operand } from "../tables.gen";
 import { allFull, firstEmpty, firstNonEmpty } from "../features/blocks";
 import { packPanel, packRows, packTranspose, unpackPanel } from "../micro/pack";
 import { State, UPPER } from "../micro/records";

@@ -1,5 +1,6 @@
 // Small questions about single rows.
-import { Operand, Task } from "../abi";
+import { Task } from "../abi";
+import { Operand } from "../tables.gen";
 import { element } from "./convert";
 import { has, rowAt } from "./task";
 import { LN2, madd, sum4 } from "./vmath";

@@ -1,11 +1,12 @@
 // Reading a task: where an operand's rows lie, and what one sequence may see.
-import { Item, Operand, OperandWord, Sequence, Task } from "../abi";
+import { Item, OperandWord, Sequence, Task } from "../abi";
+import { Operand } from "../tables.gen";
 
 /** Byte address of row 0 of `operand` for a batch element and head. */
 // @ts-ignore: decorator
 @inline
 export function rowsOf(task: usize, operand: i32, batch: i32, head: i32): usize {
-  const record = task + <usize>(operand * OperandWord.Bytes);
+  const record = task + <usize>(Task.Operands + operand * OperandWord.Bytes);
   return load<usize>(record, OperandWord.Pointer) + <usize>batch * load<usize>(record, OperandWord.Batch) +
     <usize>head * load<usize>(record, OperandWord.Head);
 }
@@ -14,7 +15,7 @@ export function rowsOf(task: usize, operand: i32, batch: i32, head: i32): usize 
 // @ts-ignore: decorator
 @inline
 export function rowStride(task: usize, operand: i32): usize {
-  return load<usize>(task + <usize>(operand * OperandWord.Bytes), OperandWord.Row);
+  return load<usize>(task + <usize>(Task.Operands + operand * OperandWord.Bytes), OperandWord.Row);
 }
 
 /** Byte address of row i of `operand`. */
@@ -28,7 +29,7 @@ export function rowAt(task: usize, operand: i32, batch: i32, head: i32, i: i32):
 // @ts-ignore: decorator
 @inline
 export function has(task: usize, operand: i32): bool {
-  return load<usize>(task + <usize>(operand * OperandWord.Bytes), OperandWord.Pointer) != 0;
+  return load<usize>(task + <usize>(Task.Operands + operand * OperandWord.Bytes), OperandWord.Pointer) != 0;
 }
 
 // @ts-ignore: decorator

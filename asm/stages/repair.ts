@@ -4,7 +4,8 @@
 // that must not see it, and a single infinite score gives infinity - infinity. The fast path tests
 // every row it writes; a row that is not finite comes here and is computed by the definition:
 // masked positions do not exist, one visible score of +infinity takes all the weight, NaN stays NaN.
-import { Operand, Task } from "../abi";
+import { Task } from "../abi";
+import { Operand } from "../tables.gen";
 import { element } from "../micro/convert";
 import { dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";

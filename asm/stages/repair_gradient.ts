@@ -1,7 +1,8 @@
 // Non-finite repair of backward: one query row, score by score in float64. For rows that hold NaN or
 // infinity, which must not enter a matrix product (see backward.ts), and for a dQ row that a masked
 // key spoiled.
-import { Operand, Task } from "../abi";
+import { Task } from "../abi";
+import { Operand } from "../tables.gen";
 import { delta, dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, sequenceOf } from "../micro/task";
 import { exactScore, rawScore } from "./repair";

@@ -41,8 +41,6 @@ export interface RowStats {
 /** One feature. */
 export interface ShaderFeature {
   readonly name: FeatureName;
-  /** Its numbers in the uniform block. */
-  readonly scalars?: readonly string[];
   /**
    * A condition that holds where it is on. The repair kernel has such features in all of its texts and asks: it is
    * hardly ever busy, so there should be few texts.

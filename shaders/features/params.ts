@@ -1,9 +1,9 @@
 // The uniform block of every kernel: sizes, scalars, and where each operand begins and how far apart its
 // axes lie, in elements. One table makes the WGSL struct and the words that the host writes.
+import { FEATURES } from "../../src/problem/features/table.ts";
 import { shaderName } from "../../src/tensor/operands.ts";
 import { addressAxes, ADDRESSED } from "../parts/address.ts";
 import { UNIFORM_BINDING } from "../parts/bindings.ts";
-import { SHADER_FEATURES } from "./table.ts";
 
 const SIZES = [
   "length_q", // query rows of a head within the region
@@ -24,7 +24,7 @@ const SIZES = [
 const SCALARS: readonly string[] = [
   "scale",
   "neg_inf",
-  ...SHADER_FEATURES.flatMap(({ scalars = [] }) => scalars.map(shaderName)),
+  ...FEATURES.flatMap(({ scalars = {} }) => Object.keys(scalars).map(shaderName)),
 ];
 
 /** Word of each field. */

@@ -18,7 +18,6 @@ fn cap_slope(x: ${T}) -> ${T} {
 
 export const softcap: ShaderFeature = {
   name: "softcap",
-  scalars: ["softcap"],
   present: "U.softcap > 0.0",
   declare: tanh,
   load: { factor: (scale) => `(${scale} / U.softcap)`, undo: "U.softcap" },

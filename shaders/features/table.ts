@@ -2,7 +2,7 @@
 import type { FeatureName } from "../../src/problem/features/feature.ts";
 import { feature, FEATURES } from "../../src/problem/features/table.ts";
 import type { Variant } from "../parts/variant.ts";
-import { alibiSlopes } from "./alibi.ts";
+import { alibiSlopes } from "./alibi_slopes.ts";
 import { bias } from "./bias.ts";
 import type { ShaderFeature } from "./feature.ts";
 import { mask } from "./mask.ts";

@@ -32,7 +32,9 @@ Deno.test("no kernel knows a feature by name", () => {
   for (const { name, operands = [], scalars } of kernelFeatures) {
     const gradients = gradientsOf(Object.fromEntries(operands.map((operand) => [operand, true])));
     const names = [name, `${name}Gradient`, ...operands, ...gradients].map(abiName);
-    const words = new RegExp(`\\b(Flag|Operand|Task)\\.(${names.join("|")})\\b|/features/${name}"`);
+    const words = new RegExp(
+      `\\b(Flag|Operand|Scalar)\\.(${names.join("|")})\\b|/features/${name}"`,
+    );
     assert.ok(scalars === undefined || words.test(read(asmFile(name))), name);
     for (const file of asm) {
       if (file === asmFile(name)) continue;

@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { unrelax } from "../../src/wasm/module/lower_relaxed.ts";
 import { hooksSource } from "./hooks.ts";
 import { PASSES } from "./passes.ts";
+import { tablesSource } from "./tables.ts";
 import { tilesSource } from "./tiles.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -124,6 +125,7 @@ function relax(plain: Uint8Array, marked: Uint8Array): { relaxed: Uint8Array; fl
 }
 
 put("asm/micro/tiles.gen.ts", tilesSource());
+put("asm/tables.gen.ts", tablesSource());
 put("asm/stages/scores.gen.ts", hooksSource());
 if (stale === 0) {
   const plain = await compile({}), shared = await compile({ shared: true });

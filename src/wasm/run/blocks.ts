@@ -1,6 +1,6 @@
 // The summary of hidden pairs by blocks, which lies behind their staged rows: for every 8 query rows a byte for
 // every 16 keys (asm/features/blocks.ts). Axes that the rows broadcast, it broadcasts too.
-import { Operand } from "../../../asm/abi.ts";
+import { Operand } from "../../../asm/tables.gen.ts";
 import type { KernelExports } from "../module/module.ts";
 import type { OperandWords } from "./task_record.ts";
 

@@ -1,6 +1,6 @@
 // How each operand lies in engine memory, derived from the operand table: which part of it a region needs,
 // how its rows are padded, how long it stays, and whether it is staged at all.
-import { Operand } from "../../../asm/abi.ts";
+import { Operand } from "../../../asm/tables.gen.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import { stagedWhole } from "../../plan/wasm/regions.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";

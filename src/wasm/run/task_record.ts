@@ -1,15 +1,24 @@
 // Writing what the kernels read: the task record of a region, its sequences, its items, and room for
 // partial results. Field offsets come from asm/abi.ts, which the kernels are compiled from too.
-import { Flag, Item, Operand, OperandWord, Sequence, Task } from "../../../asm/abi.ts";
+import { Item, OperandWord, Sequence, Task } from "../../../asm/abi.ts";
+import { Flag, Operand, Scalar } from "../../../asm/tables.gen.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { abiName, gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { UNBOUNDED } from "../../problem/features/feature.ts";
-import { feature } from "../../problem/features/table.ts";
+import { scalarsOf } from "../../problem/features/table.ts";
 import { partialResults, type Plan, type PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { WorkItem } from "../../plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
+
+/** Bytes of a task. */
+export const TASK_BYTES: number = Task.Operands + Operand.Count * OperandWord.Bytes;
+
+/** Where the record of an operand lies in a task. */
+export function operandAt(operand: Operand): number {
+  return Task.Operands + operand * OperandWord.Bytes;
+}
 
 /** Pointer and byte strides of (batch, head, row) of one operand. */
 export type OperandWords = readonly [operand: Operand, words: readonly number[]];
@@ -22,7 +31,7 @@ export interface Room {
 
 /** The flag of a feature or of a gradient; 0 for those that kernels need not know, like structural masks. */
 function flagOf(name: string): number {
-  return Flag[abiName(name) as "Bias"] ?? 0;
+  return Flag[abiName(name) as keyof typeof Flag] ?? 0;
 }
 
 /** Flags of features and of gradients that are summed, and the scalars that features bring. */
@@ -32,10 +41,10 @@ function writeFeatures(
   f32: Float32Array,
 ): void {
   let flags = 0;
-  for (const { name, params } of problem.features) {
-    flags |= flagOf(name);
-    for (const [scalar, value] of Object.entries(feature(name).scalars?.(params) ?? {})) {
-      f32[Task[abiName(scalar) as "Softcap"] / 4] = value;
+  for (const use of problem.features) {
+    flags |= flagOf(use.name);
+    for (const [scalar, value] of Object.entries(scalarsOf(use))) {
+      f32[Scalar[abiName(scalar) as keyof typeof Scalar] / 4] = value;
     }
   }
   for (const gradient of problem.pass === "backward" ? gradientsOf(problem.operands) : []) {
@@ -97,13 +106,13 @@ export function writeTask(
   words: readonly OperandWords[],
 ): number {
   const { headDim, valueDim, queryHeads, kvHeads, lengthQ, spans } = problem;
-  const task = room.allocate(Task.Bytes);
+  const task = room.allocate(TASK_BYTES);
   const sequences = room.allocate(spans.length * Sequence.Bytes);
   const splits = placeSplits(room, problem, plan, region);
   // views only now: allocating may have grown the memory
-  const u32 = room.memory.u32(task, Task.Bytes / 4).fill(0);
+  const u32 = room.memory.u32(task, TASK_BYTES / 4).fill(0);
   for (const [operand, record] of [...words, ...splits.words]) {
-    record.forEach((word, i) => u32[(operand * OperandWord.Bytes) / 4 + i] = word);
+    record.forEach((word, i) => u32[operandAt(operand) / 4 + i] = word);
     if (operand === Operand.Blocks) u32[Task.Flags / 4] |= Flag.Blocks;
   }
   u32[Task.SplitOutBytes / 4] = splits.outBytes;
@@ -120,7 +129,7 @@ export function writeTask(
     u32[Task.KvDtype / 4] = DTYPE_CODES[problem.operands.k!.dtype as DType]!;
   }
   if (region.accumulate) u32[Task.Flags / 4] |= Flag.Accumulate;
-  const f32 = room.memory.f32(task, Task.Bytes / 4);
+  const f32 = room.memory.f32(task, TASK_BYTES / 4);
   f32[Task.Scale / 4] = problem.softmaxScale;
   writeFeatures(problem, u32, f32);
   writeSequences(room, problem, sequences);

@@ -4,7 +4,7 @@ import type { ParamValues } from "../../../shaders/features/params.ts";
 import { type StorageKind, VECTORS } from "../../../shaders/parts/storage.ts";
 import type { GpuPlan, PlannedRegion } from "../../plan/webgpu/plan.ts";
 import { isScheduled } from "../../plan/webgpu/regions.ts";
-import { feature } from "../../problem/features/table.ts";
+import { feature, scalarsOf } from "../../problem/features/table.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { OperandName } from "../../tensor/operands.ts";
 import type { GpuBuffer } from "../device/api.ts";
@@ -98,9 +98,9 @@ export class RegionCall {
       split_rows: rows,
       accumulate: 0,
     };
-    for (const { name, params: chosen } of features) {
-      const { scalars, operands = [], stage } = feature(name);
-      Object.assign(params, scalars?.(chosen));
+    for (const use of features) {
+      const { operands = [], stage } = feature(use.name);
+      Object.assign(params, scalarsOf(use));
       // what joins a row joins it once: in the region that has its first keys
       if (stage === "state" && region.moreKeys) continue;
       for (const operand of operands) {
