@@ -54,7 +54,7 @@ export function tileBytes({ rows, columns, c4, jv, nx, resident }: Geometry, chu
 
 /** What a decode kernel depends on. `tile` of the variant is not used. */
 export interface DecodeShape {
-  /** (query, head of the group) pairs. */
+  /** Query rows times heads of a group. */
   readonly rows: number;
   /** vec4 of a head row and of a value row. */
   readonly head4: number;
@@ -66,22 +66,22 @@ export interface DecodeShape {
 export interface DecodeLayout {
   /** Threads that share the dot product of one key. */
   readonly lanes: number;
-  /** Keys of a step and of a block. */
-  readonly step: number;
+  /** Keys that the threads take at once, and of a block. */
+  readonly stride: number;
   readonly block: number;
   /** Key groups of the second half. */
   readonly groups: number;
 }
 
 /** Bytes that partial dot products may take. */
-const PART_BYTES = 8192;
+const PARTIAL_BYTES = 8192;
 
 /** Completes a shape. */
 export function decodeLayout({ rows, head4, value4, threads }: DecodeShape): DecodeLayout {
   const lanes = head4 >= 8 ? 8 : head4 >= 4 ? 4 : head4 >= 2 ? 2 : 1;
-  const step = threads / lanes, groups = Math.max(1, Math.floor(threads / value4));
-  const steps = Math.max(1, Math.floor(PART_BYTES / (rows * threads * 4)));
-  return { lanes, step, block: step * Math.min(8, steps), groups };
+  const stride = threads / lanes, groups = Math.max(1, Math.floor(threads / value4));
+  const turns = Math.max(1, Math.floor(PARTIAL_BYTES / (rows * threads * 4)));
+  return { lanes, stride, block: stride * Math.min(8, turns), groups };
 }
 
 /** Workgroup bytes of a shape. */

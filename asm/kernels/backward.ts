@@ -54,7 +54,7 @@ let keyBegin: i32 = 0, keyEnd: i32 = 0, D: i32 = 0, Dv: i32 = 0, kStride: usize 
 // Bytes from row to row of the tiles of K and V.
 let kPitch: usize = 0, vPitch: usize = 0;
 // Scratch, in this order, behind that of the block of query rows.
-let P: usize = 0, dS: usize = 0, slopes: usize = 0, kRows: usize = 0, vRows: usize = 0, spans: usize = 0, runs: usize = 0, panel: usize = 0;
+let P: usize = 0, dS: usize = 0, slopes: usize = 0, kRows: usize = 0, vRows: usize = 0, keyRanges: usize = 0, runs: usize = 0, panel: usize = 0;
 // Which blocks are visible, by panels; see features/blocks.ts.
 let blocks: usize = 0, blocksStride: usize = 0;
 // The tile of keys.
@@ -74,8 +74,8 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
   slopes = dS + TILE_BYTES;
   kRows = slopes + SLOPES * TILE_BYTES;
   vRows = kRows + <usize>TILE * (headDim << 2);
-  spans = vRows + <usize>TILE * (valueDim << 2);
-  runs = spans + PANELS * 8;
+  keyRanges = vRows + <usize>TILE * (valueDim << 2);
+  runs = keyRanges + PANELS * 8;
   panel = (runs + <usize>GROUPS * RUNS_BYTES + 15) & ~15;
 }
 
@@ -127,10 +127,10 @@ function prefetchTile(): void {
   prefetch(dvTile, rowStride(task, Operand.Dv), vPitch, tileKeys);
 }
 
-/** One panel against the tile: P, dS and dQ. Notes the span of keys it computed. */
+/** One panel against the tile: P, dS and dQ. Notes the range of keys it computed. */
 function visitPanel(p: i32): void {
-  const span = spans + (<usize>p << 3);
-  store<u64>(span, 0);
+  const range = keyRanges + (<usize>p << 3);
+  store<u64>(range, 0);
   const first = rowBegin + (p << 3), row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
   if (flags & Flag.Blocks && (load<u32>(row) & BLOCKS_OF_TILE) == 0) return;
   const last = min(first + 7, rowEnd - 1);
@@ -150,8 +150,8 @@ function visitPanel(p: i32): void {
   if (masked || active & SCORE_FLAGS) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
   if (dead) hideDeadLanes(start);
   if (!prefetched) prefetchTile();
-  store<i32>(span, from);
-  store<i32>(span, to, 4);
+  store<i32>(range, from);
+  store<i32>(range, to, 4);
 
   const n = to - from, at = <usize>from * BACKWARD_PITCH + (<usize>p << 5), s = P + at, w = dS + at, f = slopes + at;
   // from zero, not from -lse: partial sums as large as lse would round away what the scores say
@@ -190,7 +190,7 @@ function visitTiles(kv: i32): void {
     prefetched = false;
     for (let p = 0; p < panels; ++p) visitPanel(p);
     if (!prefetched) continue;
-    listRuns(spans, panels, tileKeys, runs);
+    listRuns(keyRanges, panels, tileKeys, runs);
     keyProduct(runs, panels, tileKeys, P, gC, dvTile, dvStride, Dv);
     keyProduct(runs, panels, tileKeys, dS, qC, dkTile, dkStride, D);
   }

@@ -3,8 +3,8 @@
 // neighbouring vec4 (flash-decoding; GQA packing as in llama.cpp).
 //
 //   for each block of keys
-//     part[r][key][lane] = q_r . k over the columns of the lane         lanes x keys share a step
-//     score[r][key] = features(Σ part)                                  rows x block, in workgroup memory
+//     partial[r][key][lane] = q_r . k over the columns of the lane         lanes x stride keys at once
+//     score[r][key] = features(Σ partial)                                  rows x block, in workgroup memory
 //     thread (column c, key group g): m, l, O[r] over the keys g, g + groups, ...
 //   merge the states of the key groups
 //
@@ -22,9 +22,9 @@ import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { each, LN2, LOG2E, tidy, XYZW } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
 
-function dots({ rows, head4 }: DecodeShape, { lanes, step, block }: DecodeLayout): string {
+function dots({ rows, head4 }: DecodeShape, { lanes, stride, block }: DecodeLayout): string {
   const full = head4 % lanes === 0;
-  return `  for (var s = 0u; s < ${block}u; s += ${step}u) {
+  return `  for (var s = 0u; s < ${block}u; s += ${stride}u) {
     let j = s + li / ${lanes}u; let key = k0 + j;
 ${each(rows, (r) => `    var d${r} = 0.0;`)}
     if (key < end) {
@@ -45,7 +45,7 @@ ${
     })
   }
     }
-${each(rows, (r) => `    part[${r}][j][lane] = d${r};`)}
+${each(rows, (r) => `    partial[${r}][j][lane] = d${r};`)}
   }`;
 }
 
@@ -59,7 +59,7 @@ function scores(
     let r = t / ${block}u; let j = t % ${block}u; let key = k0 + j;
     let query = ${queryOf("r", v.grouped)};
     var s = 0.0;
-${each(lanes, (x) => `    s += part[r][j][${x}];`)}
+${each(lanes, (x) => `    s += partial[r][j][${x}];`)}
     let head = ${headOf("r", v.grouped)};
     // hide pairs outside the band
     var hide = ${outside("key", keysOf("query", "end"), "i32")};
@@ -131,7 +131,7 @@ ${rowsWriter("out", scalarOut)}
 ${declare("lse", "f32", "read_write")}
 ${(["q", "k", "v", "out", "lse"] as const).map(rowFunction).join("\n")}
 var<workgroup> qs: array<array<vec4<f32>, ${head4}>, ${rows}>;
-var<workgroup> part: array<array<array<f32, ${l.lanes + 1}>, ${l.block}>, ${rows}>;
+var<workgroup> partial: array<array<array<f32, ${l.lanes + 1}>, ${l.block}>, ${rows}>;
 var<workgroup> score: array<array<f32, ${l.block}>, ${rows}>;
 var<workgroup> state: array<array<vec2<f32>, ${l.groups}>, ${rows}>;
 var<workgroup> sums: array<array<vec4<f32>, ${value4}>, ${l.groups}>;
@@ -152,10 +152,10 @@ ${startState(v, { ...start, split: "slot", holds: "group == 0u" })}`;
   }
   workgroupBarrier();
   for (var k0 = begin; k0 < end; k0 += ${l.block}u) {
-  // part = q . k
+  // partial = q . k
 ${dots(shape, l)}
   workgroupBarrier();
-  // score = features(sum of part)
+  // score = features(sum of partial)
 ${scores(v, shape, l)}
   workgroupBarrier();
   // P = exp(score - m), l += P, O += P v

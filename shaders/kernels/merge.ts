@@ -16,7 +16,7 @@ const THREADS = 64;
  * Combines the KV splits of a row: `part_out` is [split][batch][head][query][column], `part_lse` likewise.
  * Dispatch (queries, query heads, batch).
  */
-export function mergeSplitsShader(scalarOut: boolean): string {
+export function combineSplitsShader(scalarOut: boolean): string {
   return tidy(`${PARAMS}
 ${SENTINELS}
 ${rowsReader("partOut", { dtype: "f32", scalar: scalarOut })}

@@ -1,4 +1,4 @@
-// Where things lie: rows of operands, and the (query, head of the group) pairs that are the rows of a kv head.
+// Where things lie: rows of operands, and the rows of a kv head: queries times heads of its group.
 import {
   follows,
   OPERAND_NAMES,

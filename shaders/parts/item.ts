@@ -1,5 +1,5 @@
 // The schedule buffer as kernels read it: for each sequence four words, then work items of eight words each.
-// Rows are (query, head of the group) pairs of one kv head: row r is query r / group of head r % group.
+// Rows of a kv head are queries times heads of its group: row r is query r / group of head r % group.
 import { ITEM_WORDS, SEQUENCE_WORDS } from "../abi.ts";
 
 /**

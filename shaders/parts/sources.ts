@@ -16,7 +16,7 @@ export function querySource(
   return { name, first, limit, row, columns4: columns4(name), factor };
 }
 
-/** Query rows as (query, head of the group) pairs. */
+/** Query rows times heads of a group. */
 export function pairSource(
   name: "q" | "dOut",
   first: string,

@@ -21,7 +21,7 @@ export interface Variant {
   /** Chunks of result columns that one workgroup makes; fewer than all: wid.z counts the blocks. */
   readonly blockChunks: number;
   readonly kinds: RowKinds;
-  /** Several query heads read one kv head: rows are (query, head of the group) pairs. */
+  /** Several query heads read one kv head: rows are queries times heads of the group. */
   readonly grouped: boolean;
   /** Features that are on, in their order, each with what its text depends on ("" where that is nothing). */
   readonly features: ReadonlyMap<FeatureName, string>;

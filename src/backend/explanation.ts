@@ -10,8 +10,8 @@ export interface ExplainedStep {
   /** The kernel: that of the plan, or one that works before or after it; with the tensor that it is about. */
   readonly kernel:
     | KernelName
-    | "merge"
-    | "sum of dq"
+    | "combine"
+    | "reduce dq"
     | "merge into"
     | "delta"
     | "dq"
@@ -39,19 +39,19 @@ export interface Explanation {
   readonly tile: Tile;
   /** Threads that would share the work; on a GPU, those of a workgroup. */
   readonly threads: number;
-  /** Key ranges computed apart and merged. */
-  readonly parts: number;
+  /** KV splits: key ranges that are computed apart and combined. */
+  readonly splits: number;
   /** What runs, in order, and in how many pieces of work. */
   readonly steps: readonly ExplainedStep[];
   /** Pieces of work in all. */
   readonly items: number;
-  /** Pieces in which host tensors are brought in. */
-  readonly windows: number;
+  /** Regions: pieces in which operands are brought in or bound. */
+  readonly regions: number;
   /** Operations, bytes, visible pairs. */
   readonly cost: Cost;
   /** Scratch of one thread, or memory of a workgroup, in bytes. */
   readonly scratchBytes: number;
-  /** Memory beyond the tensors, in bytes: scratch (of all threads) and partial results of one window. */
+  /** Memory beyond the tensors, in bytes: scratch (of all threads) and partial results of one region. */
   readonly memoryBytes: number;
   /** What an N x N score matrix would take, in bytes. */
   readonly matrixBytes: number;

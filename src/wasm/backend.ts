@@ -29,7 +29,7 @@ import { CONTROL_BYTE, LinearMemory } from "./memory/linear_memory.ts";
 import { explainPlan } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
 import { mergeParts } from "./run/merge.ts";
-import { CallQueue, runThrough, type Steps } from "./run/queue.ts";
+import { CallQueue, type Progress, runThrough } from "./run/queue.ts";
 import { disposeResults, makeResults, type ResultView } from "./memory/results.ts";
 import { LocalRunner, MAX_OPEN_REGIONS, PoolRunner, type Runner } from "./run/runner.ts";
 import type { WasmSettings } from "./settings.ts";
@@ -80,7 +80,7 @@ export class WasmBackend implements Backend {
   /** Runs a call to its end on the calling thread. */
   runSync(problem: AttentionProblem, views: Views): ResultView[] {
     const plan = planAttention(problem, { ...this.target, threads: 1 });
-    return runThrough(this.#steps(problem, plan, views, { alone: true }));
+    return runThrough(this.#progress(problem, plan, views, { alone: true }));
   }
 
   async run(
@@ -91,7 +91,7 @@ export class WasmBackend implements Backend {
     const plan = planAttention(problem, this.target), action = callName(problem);
     const begin = () => {
       checkLive(views, action);
-      return this.#steps(problem, plan, views, { alone: false, signal });
+      return this.#progress(problem, plan, views, { alone: false, signal });
     };
     return await this.#calls.run(begin, () => disposedError(action));
   }
@@ -167,12 +167,12 @@ export class WasmBackend implements Backend {
   }
 
   /** Runs a plan. `alone`: on the calling thread only. */
-  *#steps(
+  *#progress(
     problem: AttentionProblem,
     plan: Plan,
     views: Views,
     options: { alone: boolean; signal?: AbortSignalLike },
-  ): Steps<ResultView[]> {
+  ): Progress<ResultView[]> {
     options.signal?.throwIfAborted();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.target.threads);
     const results = makeResults(this.#memory, resultSpecs(problem, views));
@@ -202,7 +202,7 @@ export class WasmBackend implements Backend {
     runner: Runner,
     threads: number,
     signal: AbortSignalLike | undefined,
-  ): Steps<void> {
+  ): Progress<void> {
     const { regions } = plan, active: { staged: StagedRegion; index: number; step: number }[] = [];
     const places = threads === 1 ? 1 : Math.min(threads + 1, MAX_OPEN_REGIONS);
     let next = 0;
@@ -223,7 +223,7 @@ export class WasmBackend implements Backend {
         else staging.collect(active.shift()!.staged);
         continue;
       }
-      if (runner.step()) yield "work";
+      if (runner.advance()) yield "work";
       else if (!runner.wait()) yield "threads";
       signal?.throwIfAborted();
     }

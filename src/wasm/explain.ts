@@ -9,8 +9,8 @@ const NAMES: Readonly<Record<Kernel, ExplainedStep["kernel"]>> = {
   [Kernel.Forward]: "forward",
   [Kernel.Backward]: "backward",
   [Kernel.Decode]: "decode",
-  [Kernel.Combine]: "merge",
-  [Kernel.ReduceDq]: "sum of dq",
+  [Kernel.Combine]: "combine",
+  [Kernel.ReduceDq]: "reduce dq",
 };
 
 /** Bytes of the partial results of a region: a row of out or dq, and lse, for each. */
@@ -48,10 +48,10 @@ export function explainPlan(
     kernel,
     tile,
     threads,
-    parts: splits,
+    splits,
     steps,
     items: steps[0].items,
-    windows: regions.length,
+    regions: regions.length,
     cost,
     scratchBytes,
     memoryBytes: scratchBytes * threads + partialBytes(plan, problem),

@@ -43,10 +43,10 @@ export function explainGpu(
       ? { rows: chosen.rows, keys: chosen.columns }
       : { rows: decode?.rows ?? 0, keys: 0 },
     threads: chosen?.threads ?? decode?.threads ?? 0,
-    parts: Math.max(1, ...regions.map(({ splits }) => splits)),
+    splits: Math.max(1, ...regions.map(({ splits }) => splits)),
     steps: explainSteps(plan),
     items,
-    windows: regions.length,
+    regions: regions.length,
     cost,
     scratchBytes: chosen?.bytes ?? 0,
     memoryBytes: scratchBytes(plan, problem),

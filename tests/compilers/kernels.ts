@@ -85,7 +85,7 @@ const mergeCases: readonly Case[] = (["f32", "f16", "bf16"] as const).flatMap((d
 
 /** How the key of each kernel begins: one that no case reaches must not look like one that compiles. */
 const KERNELS = [
-  ...["probe", "forward", "decode", "merge", "merge into", "repair out", "delta"],
+  ...["probe", "forward", "decode", "combine", "merge into", "repair out", "delta"],
   ...[
     "dq",
     "dkv kv",

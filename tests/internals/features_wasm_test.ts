@@ -86,8 +86,8 @@ Deno.test("the problems above reach every kernel, KV splits, and regions of rows
   using engine = await createEngine({ backend: "wasm", threads: 2 });
   const seen = new Set<string>();
   for (const p of problems) {
-    const { q, k, v, options } = callOf(p), { kernel, parts } = engine.explain(q, k, v, options);
-    seen.add(`${kernel}${parts > 1 ? " in splits" : ""}`);
+    const { q, k, v, options } = callOf(p), { kernel, splits } = engine.explain(q, k, v, options);
+    seen.add(`${kernel}${splits > 1 ? " in splits" : ""}`);
   }
   assert.deepEqual([...seen].sort(), ["decode", "decode in splits", "forward"]);
   const backward = problems.slice(-2).map((p) => planOf(p, callOf(p)));

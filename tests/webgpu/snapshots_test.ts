@@ -11,7 +11,7 @@ import { dkvShader } from "../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../shaders/kernels/dq.ts";
 import { addShader, copyShader, narrowShader } from "../../shaders/kernels/elementwise.ts";
 import { forwardShader } from "../../shaders/kernels/forward.ts";
-import { mergeIntoShader, mergeSplitsShader } from "../../shaders/kernels/merge.ts";
+import { combineSplitsShader, mergeIntoShader } from "../../shaders/kernels/merge.ts";
 import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
 import { repairShader } from "../../shaders/kernels/repair.ts";
 import { rowSumShader } from "../../shaders/kernels/row_sum.ts";
@@ -50,7 +50,7 @@ const texts: Readonly<Record<string, string>> = {
   forward: forwardShader(plain, out),
   forward_features: forwardShader(full, out),
   decode: decodeShader(full, shape, out),
-  merge_splits: mergeSplitsShader(false),
+  combine_splits: combineSplitsShader(false),
   merge_into: mergeIntoShader(VECTORS, false),
   delta: deltaShader({ dOut: VECTORS, out: VECTORS, withDLse: true }),
   dq: dqShader(full, out),

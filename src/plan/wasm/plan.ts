@@ -93,8 +93,10 @@ export function planAttention(problem: AttentionProblem, target: WasmTarget): Pl
   const cutsOf = ({ rowBegin, rowEnd }: Region): KeyCuts => {
     let found = cuts.get(rowBegin);
     if (!found) {
-      const step = kernel === "backward" ? tile.keys : 16, { lengthK } = problem;
-      found = problem.spans.map((span) => cutKeys(span, [rowBegin, rowEnd], lengthK, splits, step));
+      const multiple = kernel === "backward" ? tile.keys : 16, { lengthK } = problem;
+      found = problem.spans.map((span) =>
+        cutKeys(span, [rowBegin, rowEnd], lengthK, splits, multiple)
+      );
       cuts.set(rowBegin, found);
     }
     return found;

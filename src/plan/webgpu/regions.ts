@@ -38,7 +38,7 @@ export interface RegionLimits {
 
 type Axis = "batch" | "head" | "group" | "row" | "key";
 /** A length for each axis. */
-export type Steps = { -readonly [axis in Axis]: number };
+export type RegionSize = { -readonly [axis in Axis]: number };
 
 /** An operand as regions see it. */
 interface Extent {
@@ -84,56 +84,60 @@ function extents(problem: AttentionProblem): Extent[] {
   return ORDER.flatMap((what) => found.filter((extent) => extent.follows === what));
 }
 
-/** Elements of an axis that a region of these steps holds. */
-function width({ sizes, follows }: Extent, axis: number, step: Steps, group: number): number {
+/** Elements of an axis that a region of this size holds. */
+function width({ sizes, follows }: Extent, axis: number, size: RegionSize, group: number): number {
   if (sizes[axis] === 1) return 1;
-  if (axis === 0) return step.batch;
-  if (axis === 1) return follows === "keys" ? step.head : (step.head - 1) * group + step.group;
-  if (axis === 2) return follows === "keys" ? step.key : step.row;
-  return follows === "scores" ? step.key : sizes[3];
+  if (axis === 0) return size.batch;
+  if (axis === 1) return follows === "keys" ? size.head : (size.head - 1) * group + size.group;
+  if (axis === 2) return follows === "keys" ? size.key : size.row;
+  return follows === "scores" ? size.key : sizes[3];
 }
 
 /** What to cut to make an axis of an operand shorter. */
-function cutOf(n: number, follows: Follows, step: Steps): Axis | undefined {
+function cutOf(n: number, follows: Follows, size: RegionSize): Axis | undefined {
   if (n === 0) return "batch";
-  if (n === 1) return step.head > 1 || follows === "keys" ? "head" : "group";
+  if (n === 1) return size.head > 1 || follows === "keys" ? "head" : "group";
   if (n === 2) return follows === "keys" ? "key" : "row";
   return follows === "scores" ? "key" : undefined;
 }
 
-/** The axis to cut: of those that still can be, the one whose steps lie farthest apart. */
-function farthest({ sizes, strides, follows }: Extent, step: Steps): Axis | undefined {
+/** The axis to cut: of those that still can be, the one whose elements lie farthest apart. */
+function farthest({ sizes, strides, follows }: Extent, size: RegionSize): Axis | undefined {
   return [0, 1, 2, 3].filter((n) => {
-    const axis = cutOf(n, follows, step);
-    return axis !== undefined && sizes[n] > 1 && step[axis] > 1;
-  }).sort((a, b) => strides[b] - strides[a]).map((n) => cutOf(n, follows, step))[0];
+    const axis = cutOf(n, follows, size);
+    return axis !== undefined && sizes[n] > 1 && size[axis] > 1;
+  }).sort((a, b) => strides[b] - strides[a]).map((n) => cutOf(n, follows, size))[0];
 }
 
 /** Sizes of the regions along each axis. */
-function steps(problem: AttentionProblem, total: Steps, limits: RegionLimits): Steps {
-  const step = { ...total }, group = total.group;
+function regionSize(
+  problem: AttentionProblem,
+  total: RegionSize,
+  limits: RegionLimits,
+): RegionSize {
+  const size = { ...total }, group = total.group;
   const room = limits.storageBinding - limits.offsetAlignment;
-  const cut = (axis: Axis) => step[axis] = Math.ceil(step[axis] / 2);
-  while (step.batch > limits.workgroups) cut("batch");
-  while (step.head * step.group > limits.workgroups) cut(step.head > 1 ? "head" : "group");
+  const cut = (axis: Axis) => size[axis] = Math.ceil(size[axis] / 2);
+  while (size.batch > limits.workgroups) cut("batch");
+  while (size.head * size.group > limits.workgroups) cut(size.head > 1 ? "head" : "group");
   const { stream = Infinity } = limits;
-  while (step.key > stream) cut("key");
-  while (problem.pass === "backward" && step.row * step.group > stream) {
-    if (step.row > 1) cut("row");
+  while (size.key > stream) cut("key");
+  while (problem.pass === "backward" && size.row * size.group > stream) {
+    if (size.row > 1) cut("row");
     else { // heads of a group are cut only where a region has one kv head
-      step.head = 1;
+      size.head = 1;
       cut("group");
     }
   }
   for (const extent of extents(problem)) {
     const bytes = () =>
       extent.bytes * [0, 1, 2, 3].reduce(
-        (sum, n) => sum + (width(extent, n, step, group) - 1) * extent.strides[n],
+        (sum, n) => sum + (width(extent, n, size, group) - 1) * extent.strides[n],
         1,
       );
     const own = room - Math.min(room / 2, extent.shared);
     while (bytes() > own) {
-      const axis = farthest(extent, step);
+      const axis = farthest(extent, size);
       if (!axis) {
         throw new RangeError(
           `Cannot run attention: a row of ${bytes()} bytes is more than the ${room} bytes that the GPU binds`,
@@ -142,28 +146,28 @@ function steps(problem: AttentionProblem, total: Steps, limits: RegionLimits): S
       cut(axis);
     }
   }
-  return step;
+  return size;
 }
 
-/** Regions of the given steps: first all keys of a range of queries, then the next queries. */
-export function regionsOf(total: Steps, step: Steps): Region[] {
+/** Regions of the given size: first all keys of a range of queries, then the next queries. */
+export function regionsOf(total: RegionSize, size: RegionSize): Region[] {
   const regions: Region[] = [];
-  for (let b = 0; b < total.batch; b += step.batch) {
-    for (let h = 0; h < total.head; h += step.head) {
-      for (let g = 0; g < total.group; g += step.group) {
-        for (let r = 0; r < total.row; r += step.row) {
-          for (let k = 0; k === 0 || k < total.key; k += Math.max(1, step.key)) {
+  for (let b = 0; b < total.batch; b += size.batch) {
+    for (let h = 0; h < total.head; h += size.head) {
+      for (let g = 0; g < total.group; g += size.group) {
+        for (let r = 0; r < total.row; r += size.row) {
+          for (let k = 0; k === 0 || k < total.key; k += Math.max(1, size.key)) {
             regions.push({
               batchBegin: b,
-              batchEnd: Math.min(total.batch, b + step.batch),
+              batchEnd: Math.min(total.batch, b + size.batch),
               kvHeadBegin: h,
-              kvHeadEnd: Math.min(total.head, h + step.head),
+              kvHeadEnd: Math.min(total.head, h + size.head),
               groupBegin: g,
-              groupEnd: Math.min(total.group, g + step.group),
+              groupEnd: Math.min(total.group, g + size.group),
               rowBegin: r,
-              rowEnd: Math.min(total.row, r + step.row),
+              rowEnd: Math.min(total.row, r + size.row),
               keyBegin: k,
-              keyEnd: Math.min(total.key, k + step.key),
+              keyEnd: Math.min(total.key, k + size.key),
             });
           }
         }
@@ -182,5 +186,5 @@ export function planRegions(problem: AttentionProblem, limits: RegionLimits): Re
   const alone = features.some(({ name }) => feature(name).stage === "state");
   const needed = alone ? { ...total, key: 1 } : total;
   if (Object.values(needed).some((n) => n === 0)) return [];
-  return regionsOf(total, steps(problem, total, limits));
+  return regionsOf(total, regionSize(problem, total, limits));
 }

@@ -7,12 +7,12 @@ import { plannedResults } from "../results.ts";
 import { isScheduled, type Region } from "./regions.ts";
 import type { GpuItem } from "./work_items.ts";
 
-/** A kernel that runs for a region. `merge`: KV splits of a region; `merge into`: a region and what is there. */
+/** A kernel that runs for a region. `combine`: KV splits of a region; `merge into`: a region and what is there. */
 export type GpuKernel =
   | "copy"
   | "forward"
   | "decode"
-  | "merge"
+  | "combine"
   | "merge into"
   | "delta"
   | "dq"
@@ -38,7 +38,7 @@ export interface RegionWork extends Region {
   /** Whether an earlier region holds other keys of the same queries, or other queries of the same keys. */
   readonly moreKeys: boolean;
   readonly moreRows: boolean;
-  /** Ranges of keys that are computed separately and then merged. */
+  /** Ranges of keys that are computed separately and then combined. */
   readonly splits: number;
   /** Tiles of query rows (forward, decode, dQ), and tiles of keys (dK/dV). */
   readonly rowItems: readonly GpuItem[];
@@ -65,7 +65,7 @@ export function forwardSteps(
   kernel: "forward" | "decode",
 ): GpuStep[] {
   const steps: GpuStep[] = [...copies(problem), { kernel, items: work.rowItems.length }];
-  if (work.splits > 1) steps.push({ kernel: "merge", items: 1 });
+  if (work.splits > 1) steps.push({ kernel: "combine", items: 1 });
   steps.push({ kernel: "repair", of: "out", items: 1 });
   if (work.moreKeys) steps.push({ kernel: "merge into", items: 1 });
   return steps;

@@ -58,10 +58,10 @@ export function forwardItems(
       const begin = Math.min(span.lengthK, visibleKeys(span, from)[0]);
       const end = Math.max(begin, visibleKeys(span, to - 1)[1]);
       // splits of equal length: every one is there for every tile, because the merge reads all
-      const step = Math.ceil((end - begin) / splits / 32) * 32;
+      const length = Math.ceil((end - begin) / splits / 32) * 32;
       for (let slot = 0; slot < splits; slot++) {
-        const keyBegin = Math.min(end, begin + slot * step);
-        const keyEnd = slot === splits - 1 ? end : Math.min(end, keyBegin + step);
+        const keyBegin = Math.min(end, begin + slot * length);
+        const keyEnd = slot === splits - 1 ? end : Math.min(end, keyBegin + length);
         const pairs = visiblePairs(span, from, to, keyBegin, keyEnd);
         const { low, high, lengthK: limit } = span;
         items.push({ batch, first, begin: keyBegin, end: keyEnd, low, high, limit, slot, pairs });
@@ -83,9 +83,9 @@ export function decodeItems(
     // keys that no row sees are not read
     const from = Math.min(span.lengthK, visibleKeys(span, 0)[0]);
     const to = Math.max(from, visibleKeys(span, lengthQ - 1)[1]);
-    const step = Math.max(block, Math.ceil((to - from) / splits / block) * block);
+    const length = Math.max(block, Math.ceil((to - from) / splits / block) * block);
     for (let slot = 0; slot < splits; slot++) {
-      const begin = Math.min(to, from + slot * step), end = Math.min(to, begin + step);
+      const begin = Math.min(to, from + slot * length), end = Math.min(to, begin + length);
       const pairs = visiblePairs(span, 0, lengthQ, begin, end);
       const { low, high, lengthK: limit } = span;
       items.push({ batch, first: 0, begin, end, low, high, limit, slot, pairs });

@@ -10,7 +10,7 @@ export interface Runner {
   /** Makes the items of region `region` available. */
   publish(region: number, items: readonly number[]): void;
   /** Does one item, if there is one to take. */
-  step(): boolean;
+  advance(): boolean;
   /** Whether every item of a region is done. */
   done(region: number): boolean;
   /** Waits a moment for other threads where the host allows blocking; false where it does not. */
@@ -43,7 +43,7 @@ export class LocalRunner implements Runner {
     for (const item of items) this.#queue.push({ region, item });
   }
 
-  step(): boolean {
+  advance(): boolean {
     const entry = this.#queue[this.#next];
     if (!entry) return false;
     this.#next++;
@@ -141,7 +141,7 @@ export class PoolRunner implements Runner {
     return this.#memory.u32(this.#tickets + ((ticket - this.#begin) | 0) * 4, 1)[0];
   }
 
-  step(): boolean {
+  advance(): boolean {
     const ticket = this.#take();
     if (ticket === undefined) return false;
     const item = this.#item(ticket);

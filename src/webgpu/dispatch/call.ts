@@ -12,7 +12,7 @@ import type { Home } from "../device/tensors.ts";
 import { deltaStep, dkvStep, dqStep } from "./backward.ts";
 import { type CallVariant, type Step, variantFeatures } from "./dispatch.ts";
 import { addStep, copyStep, narrowSteps } from "./elementwise.ts";
-import { decodeStep, forwardStep, mergeRegionStep, mergeStep } from "./forward.ts";
+import { combineStep, decodeStep, forwardStep, mergeRegionStep } from "./forward.ts";
 import { type CallContext, RegionCall } from "./region_call.ts";
 import { repairStep } from "./repair.ts";
 import { pairSumStep, rowSumStep } from "./sums.ts";
@@ -23,7 +23,7 @@ const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => S
   copy: copyStep,
   forward: forwardStep,
   decode: decodeStep,
-  merge: mergeStep,
+  combine: combineStep,
   "merge into": mergeRegionStep,
   delta: deltaStep,
   dq: dqStep,

@@ -1,7 +1,7 @@
 // Dispatches of a forward region: forward or decode, merge of KV splits, merge into what other regions left.
 import { decodeShader } from "../../../shaders/kernels/decode.ts";
 import { forwardShader } from "../../../shaders/kernels/forward.ts";
-import { mergeIntoShader, mergeSplitsShader } from "../../../shaders/kernels/merge.ts";
+import { combineSplitsShader, mergeIntoShader } from "../../../shaders/kernels/merge.ts";
 import { kindName, type StorageKind } from "../../../shaders/parts/storage.ts";
 import { variantKey } from "../../../shaders/parts/variant.ts";
 import {
@@ -66,10 +66,10 @@ export function decodeStep(r: RegionCall): Step {
 }
 
 /** Combines the KV splits. */
-export function mergeStep(r: RegionCall): Step {
+export function combineStep(r: RegionCall): Step {
   const { splits, merged, sizes, rows } = r, scalarOut = r.valueKind.scalar;
   return {
-    kernel: { key: `merge ${scalarOut}`, code: () => mergeSplitsShader(scalarOut) },
+    kernel: { key: `combine ${scalarOut}`, code: () => combineSplitsShader(scalarOut) },
     bindings: {
       partOut: bound(splits.out),
       partLse: bound(splits.lse),

@@ -75,7 +75,7 @@ fn lse_row(b: u32, h: u32, i: u32) -> u32 {
   return U.lse_at + b * U.lse_batch + h * U.lse_head + i * U.lse_row;
 }
 var<workgroup> qs: array<array<vec4<f32>, 2>, 2>;
-var<workgroup> part: array<array<array<f32, 3>, 32>, 2>;
+var<workgroup> partial: array<array<array<f32, 3>, 32>, 2>;
 var<workgroup> score: array<array<f32, 32>, 2>;
 var<workgroup> state: array<array<vec2<f32>, 4>, 2>;
 var<workgroup> sums: array<array<vec4<f32>, 2>, 4>;
@@ -101,7 +101,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     l1 = l1 * exp2((m1 - top) * 1.4426950408889634) + select(0.0, joining_weight(s, top), group == 0u); m1 = top; }
   workgroupBarrier();
   for (var k0 = begin; k0 < end; k0 += 32u) {
-  // part = q . k
+  // partial = q . k
   for (var s = 0u; s < 32u; s += 4u) {
     let j = s + li / 2u; let key = k0 + j;
     var d0 = 0.0;
@@ -114,17 +114,17 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
         { let y = qs[1][lane + 0u]; d1 = fma(x.x, y.x, d1); d1 = fma(x.y, y.y, d1); d1 = fma(x.z, y.z, d1); d1 = fma(x.w, y.w, d1); }
       }
     }
-    part[0][j][lane] = d0;
-    part[1][j][lane] = d1;
+    partial[0][j][lane] = d0;
+    partial[1][j][lane] = d1;
   }
   workgroupBarrier();
-  // score = features(sum of part)
+  // score = features(sum of partial)
   for (var t = li; t < 64u; t += 8u) {
     let r = t / 32u; let j = t % 32u; let key = k0 + j;
     let query = (r / U.group);
     var s = 0.0;
-    s += part[r][j][0];
-    s += part[r][j][1];
+    s += partial[r][j][0];
+    s += partial[r][j][1];
     let head = (kv_head * U.group + r % U.group);
     // hide pairs outside the band
     var hide = (i32(key) > min(i32(end) - 1, i32(query) + high)) | (i32(key) < i32(query) + low);
