@@ -2,7 +2,6 @@
 import type { Cost } from "../plan/cost.ts";
 import type { Estimates } from "../plan/estimate.ts";
 import type { KernelName } from "../plan/kernel.ts";
-import type { OperandName } from "../tensor/operands.ts";
 import type { Tile } from "../plan/wasm/tiles.ts";
 
 /** One step of a plan: a kernel and its pieces of work. */
@@ -18,7 +17,7 @@ export interface ExplainedStep {
     | "dkv"
     | "dk"
     | "dv"
-    | `${"copy" | "repair" | "pair sum" | "row sum" | "add" | "narrow"} ${OperandName}`;
+    | `${"copy" | "repair" | "pair sum" | "row sum" | "add" | "narrow"} ${string}`;
   /** Pieces of work. */
   readonly items: number;
 }
