@@ -1,27 +1,6 @@
 // The contract between the kernels and their host: where each word of a task, a sequence and a work
-// item lies. Read by AssemblyScript and by TypeScript, so it holds plain enums only.
-
-/** Tensors a task refers to. Each has a record of four words in the task (see `OperandWord`). */
-export enum Operand {
-  Q = 0,
-  K = 1,
-  V = 2,
-  Out = 3,
-  Lse = 4,
-  DOut = 5,
-  Dq = 6,
-  Dk = 7,
-  Dv = 8,
-  DLse = 9,
-  Bias = 10,
-  Mask = 11,
-  DBias = 12,
-  PartOut = 13,
-  PartLse = 14,
-  /** A byte for every 16 keys of every 8 query rows of the mask; see features/mask.ts. */
-  MaskBlocks = 15,
-  Count = 16,
-}
+// item lies; what depends on the tables of operands and features is in tables.gen.ts. Read by
+// AssemblyScript and by TypeScript, so it holds plain enums only.
 
 /** One operand record: byte address of element (0, 0, 0, 0) and byte strides of its axes. */
 export enum OperandWord {
@@ -32,34 +11,40 @@ export enum OperandWord {
   Bytes = 16,
 }
 
-/** A task: everything the items of one staged window share. Byte offsets. */
+/** A task: everything the items of one staged region share. Byte offsets. */
 export enum Task {
-  Operands = 0,
-  Sequences = 256,
-  HeadDim = 260,
-  ValueDim = 264,
-  GroupSize = 268,
-  LengthQ = 272,
-  Flags = 276,
+  Sequences = 0,
+  HeadDim = 4,
+  ValueDim = 8,
+  GroupSize = 12,
+  LengthQ = 16,
+  Flags = 20,
   /** Keys of a tile in forward and decode, query rows of a block in backward. */
-  Tile = 280,
-  Scale = 284,
-  Softcap = 288,
+  Tile = 24,
+  Scale = 28,
   /** DTypeCode of k and v; only decode and the slow paths read 16-bit values in place. */
-  KvDtype = 292,
-  Parts = 296,
-  PartOutBytes = 300,
-  PartLseBytes = 304,
-  Bytes = 320,
+  KvDtype = 32,
+  /** Partial results of each row, and bytes from one to the next. */
+  Splits = 36,
+  SplitOutBytes = 40,
+  SplitLseBytes = 44,
+  /** Numbers of features, room for sixteen: see `Scalar` in tables.gen.ts. */
+  Scalars = 64,
+  /** Records of operands, as many as `Operand` in tables.gen.ts counts. */
+  Operands = 128,
 }
 
-/** One sequence of the batch: query i sees key j when low <= j - i <= high and j < lengthK. */
+/**
+ * One sequence of the batch: query i sees key j when low <= j - i <= high and j < lengthK; the diagonal
+ * of query i is i + offset.
+ */
 export enum Sequence {
   LengthQ = 0,
   LengthK = 4,
-  Low = 8,
-  High = 12,
-  Bytes = 16,
+  Offset = 8,
+  Low = 12,
+  High = 16,
+  Bytes = 32,
 }
 
 /** One work item: what a thread takes from the schedule. */
@@ -74,7 +59,8 @@ export enum Item {
   KeyEnd = 28,
   /** Where a partial result goes; -1 for the final place. */
   Slot = 32,
-  Window = 36,
+  /** The region that it belongs to. */
+  Region = 36,
   Bytes = 40,
 }
 
@@ -82,20 +68,8 @@ export enum Kernel {
   Forward = 0,
   Backward = 1,
   Decode = 2,
-  Merge = 3,
-  SumQueryGradient = 4,
-}
-
-/** Features that act on single scores; a tile tests each once. */
-export enum Flag {
-  /** dK and dV continue from what an earlier row window left instead of from zero. */
-  Accumulate = 1,
-  BiasGradient = 2,
-  Softcap = 4,
-  Bias = 8,
-  Mask = 16,
-  /** The flags of a forward pass: all features that change or remove single scores. */
-  Scores = 28,
+  Combine = 3,
+  ReduceDq = 4,
 }
 
 export enum DTypeCode {
@@ -115,7 +89,7 @@ export enum Control {
   Closed = 6,
   /** Address of each thread's scratch. */
   Scratch = 16,
-  /** Items left of each window; windows share the words in turn. */
+  /** Items left of each region; regions share the words in turn. */
   Left = 320,
   LeftCount = 160,
   Words = 480,

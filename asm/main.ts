@@ -3,11 +3,11 @@ import { Item, Kernel } from "./abi";
 import { backwardItem, backwardScratch } from "./kernels/backward";
 import { narrow, widen } from "./micro/convert";
 import { decodeItem, decodeScratch } from "./kernels/decode";
-import { maskBlocks } from "./features/mask";
+import { summarizeBlocks } from "./features/blocks";
 import { forwardItem, forwardScratch } from "./kernels/forward";
-import { mergeItem, sumQueryGradientItem } from "./kernels/merge";
+import { combineItem, reduceDqItem } from "./kernels/combine";
 
-export { backwardScratch, decodeScratch, forwardScratch, maskBlocks, narrow, widen };
+export { backwardScratch, decodeScratch, forwardScratch, narrow, summarizeBlocks, widen };
 
 /** 1 in the build whose products and sums are fused. */
 export function relaxed(): i32 {
@@ -16,12 +16,12 @@ export function relaxed(): i32 {
 
 /**
  * Runs the item whose address is at `ticket`, with the scratch whose address is at `scratch`; returns
- * its window. For workers: in JavaScript their view of a memory that another thread grew may be old.
+ * its region. For workers: in JavaScript their view of a memory that another thread grew may be old.
  */
 export function runTicket(ticket: usize, scratch: usize): i32 {
   const item = load<usize>(ticket);
   run(item, load<usize>(scratch));
-  return load<i32>(item, Item.Window);
+  return load<i32>(item, Item.Region);
 }
 
 /** Runs one work item with `ws` as this thread's scratch. */
@@ -30,6 +30,6 @@ export function run(item: usize, ws: usize): void {
   if (kernel == Kernel.Forward) forwardItem(item, ws);
   else if (kernel == Kernel.Backward) backwardItem(item, ws);
   else if (kernel == Kernel.Decode) decodeItem(item, ws);
-  else if (kernel == Kernel.Merge) mergeItem(item);
-  else sumQueryGradientItem(item);
+  else if (kernel == Kernel.Combine) combineItem(item);
+  else reduceDqItem(item);
 }

@@ -7,7 +7,7 @@
 import { EXP_TABLE_BYTES, writeExpTable } from "./exp_table.ts";
 import { type RaceOptions, timeAlone } from "./measure.ts";
 
-/** Exports of asm/roofline.ts. */
+/** Exports of bench/asm/roofline.ts. */
 interface RooflineExports extends WebAssembly.Exports {
   multiplyAdd(operands: number, turns: number): number;
   readForward(from: number, bytes: number): number;

@@ -14,7 +14,7 @@ import { measureRoofline } from "./roofline.ts";
 import { Results } from "./store.ts";
 import { digits3, percent, printTable } from "./table.ts";
 
-/** `(operands, headDim, repeats)` to the work of one repeat; see asm/tiles.ts. */
+/** `(operands, headDim, repeats)` to the work of one repeat; see bench/asm/tiles.ts. */
 type TileBench = (operands: number, headDim: number, repeats: number) => number;
 
 interface Tile {

@@ -1,5 +1,5 @@
 /**
- * The unfused attention of asm/unfused.ts, compiled and ready to call.
+ * The unfused attention of bench/asm/unfused.ts, compiled and ready to call.
  * @module
  */
 

@@ -1,5 +1,5 @@
 /**
- * Text of the register tiles that asm/unfused.ts is made of. AssemblyScript has neither macros nor
+ * Text of the register tiles that bench/asm/unfused.ts is made of. AssemblyScript has neither macros nor
  * arrays of registers, so a tile is written out: `rows` rows of A against a panel of eight columns.
  * Six rows fill twelve accumulators; with two vectors of B and one of A that is every register V8
  * can hand out.
@@ -9,7 +9,7 @@
 const STEPS = 8;
 const PANEL_BYTES = 32;
 
-/** The source of all tiles, imported by asm/unfused.ts as `./unfused_tiles`. */
+/** The source of all tiles, imported by bench/asm/unfused.ts as `./unfused_tiles`. */
 export function unfusedTiles(): string {
   return [[6, false], [4, false], [6, true], [4, true]]
     .map(([rows, adds]) => tile(Number(rows), Boolean(adds))).join("\n");

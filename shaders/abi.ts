@@ -3,6 +3,8 @@
 
 /** Words of a work item in the schedule buffer: see parts/item.ts. */
 export const ITEM_WORDS = 8;
+/** Words of a sequence there: its keys, low, high and offset of the diagonal. */
+export const SEQUENCE_WORDS = 4;
 
 /** Shape of a tile. */
 export interface TileShape {
@@ -52,7 +54,7 @@ export function tileBytes({ rows, columns, c4, jv, nx, resident }: Geometry, chu
 
 /** What a decode kernel depends on. `tile` of the variant is not used. */
 export interface DecodeShape {
-  /** (query, head of the group) pairs. */
+  /** Query rows times heads of a group. */
   readonly rows: number;
   /** vec4 of a head row and of a value row. */
   readonly head4: number;
@@ -64,28 +66,28 @@ export interface DecodeShape {
 export interface DecodeLayout {
   /** Threads that share the dot product of one key. */
   readonly lanes: number;
-  /** Keys of a step and of a block. */
-  readonly step: number;
+  /** Keys that the threads take at once, and of a block. */
+  readonly stride: number;
   readonly block: number;
   /** Key groups of the second half. */
   readonly groups: number;
 }
 
 /** Bytes that partial dot products may take. */
-const PART_BYTES = 8192;
+const PARTIAL_BYTES = 8192;
 
 /** Completes a shape. */
 export function decodeLayout({ rows, head4, value4, threads }: DecodeShape): DecodeLayout {
   const lanes = head4 >= 8 ? 8 : head4 >= 4 ? 4 : head4 >= 2 ? 2 : 1;
-  const step = threads / lanes, groups = Math.max(1, Math.floor(threads / value4));
-  const steps = Math.max(1, Math.floor(PART_BYTES / (rows * threads * 4)));
-  return { lanes, step, block: step * Math.min(8, steps), groups };
+  const stride = threads / lanes, groups = Math.max(1, Math.floor(threads / value4));
+  const turns = Math.max(1, Math.floor(PARTIAL_BYTES / (rows * threads * 4)));
+  return { lanes, stride, block: stride * Math.min(8, turns), groups };
 }
 
 /** Workgroup bytes of a shape. */
 export function decodeBytes(shape: DecodeShape): number {
   const { rows, head4, value4 } = shape, { lanes, block, groups } = decodeLayout(shape);
-  const mask = 32,
+  const rest = 32,
     variables = [
       16 * rows * head4,
       4 * rows * block * (lanes + 1),
@@ -94,7 +96,7 @@ export function decodeBytes(shape: DecodeShape): number {
       16 * groups * value4,
     ];
   // each variable begins at a multiple of 16
-  return variables.reduce((sum, bytes) => sum + Math.ceil(bytes / 16) * 16, mask);
+  return variables.reduce((sum, bytes) => sum + Math.ceil(bytes / 16) * 16, rest);
 }
 
 /** Keys of a block: splits are multiples of it. */

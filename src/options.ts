@@ -13,8 +13,8 @@ export interface RunChoice {
 }
 
 /**
- * Options of `attention` and `attentionBackward`. They apply in this order: scale, softcap, bias,
- * masks, softmax, product with v.
+ * Options of `attention` and `attentionBackward`. They apply in this order: scale, softcap, ALiBi,
+ * bias, masks, sink, softmax, product with v.
  *
  * @example
  * ```ts

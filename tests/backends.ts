@@ -30,6 +30,8 @@ export interface BackwardResult {
   readonly dk: TestTensor;
   readonly dv: TestTensor;
   readonly dBias?: TestTensor;
+  readonly dAlibiSlopes?: TestTensor;
+  readonly dSink?: TestTensor;
 }
 
 /** What a call needs; inputs of a case have it all. */
@@ -171,11 +173,21 @@ export function hostSession(engine: Engine): Session {
 
 function residentSession(engine: Engine): Session {
   const place = ({ data, shape, dtype }: TestTensor) => engine.tensor(data, shape, dtype);
+  /** Small tensors of options are put there as well. */
+  const placeOptions = (options: ReferenceOptions, places: DisposableStack) => {
+    const { alibiSlopes, sink } = options;
+    return {
+      ...options,
+      ...(alibiSlopes ? { alibiSlopes: places.use(place(alibiSlopes)) } : {}),
+      ...(sink ? { sink: places.use(place(sink)) } : {}),
+    };
+  };
   return {
     forward: async ({ q, k, v, options }) => {
       using places = new DisposableStack();
       const [rq, rk, rv] = [q, k, v].map((tensor) => places.use(place(tensor)));
-      return await hostForward(await engine.attention(rq, rk, rv, options));
+      const placed = placeOptions(options, places);
+      return await hostForward(await engine.attention(rq, rk, rv, placed));
     },
     backward: async (inputs, saved) => {
       using places = new DisposableStack();
@@ -184,7 +196,11 @@ function residentSession(engine: Engine): Session {
         .map((tensor) => places.use(place(tensor)));
       const operands = { q: rq, k: rk, v: rv, out: rOut, lse: rLse };
       return await hostBackward(
-        await engine.attentionBackward(rdOut, operands, backwardOptions(inputs)),
+        await engine.attentionBackward(
+          rdOut,
+          operands,
+          placeOptions(backwardOptions(inputs), places),
+        ),
       );
     },
     [Symbol.asyncDispose]: () => Promise.resolve(engine.dispose()),
@@ -208,12 +224,11 @@ async function hostForward({ out, lse }: AttentionResult<AnyTensor>): Promise<Fo
 async function hostBackward(
   result: AttentionGradients<AnyTensor, AnyTensor, AnyTensor>,
 ): Promise<BackwardResult> {
-  return {
-    dq: await bringHome(result.dq),
-    dk: await bringHome(result.dk),
-    dv: await bringHome(result.dv),
-    ...(result.dBias ? { dBias: await bringHome(result.dBias) } : {}),
-  };
+  const home: Record<string, TestTensor> = {};
+  for (const [name, tensor] of Object.entries(result)) {
+    if (tensor !== undefined) home[name] = await bringHome(tensor as AnyTensor);
+  }
+  return home as unknown as BackwardResult;
 }
 
 /** A result in host memory, whichever memory it was in. Frees it there. */

@@ -270,6 +270,36 @@ const optionCalls: readonly BadCall[] = [
     ...{ error: TypeError, wants: [/bias/, /Uint8Array/, /Float32Array/] },
   },
   {
+    about: "slopes for another number of heads",
+    options: { alibiSlopes: tensor(3) },
+    ...{ error: RangeError, wants: [/alibiSlopes/, /\[3\]/, /\[4\]/, /queryHeads/] },
+  },
+  {
+    about: "slopes of rank 3",
+    options: { alibiSlopes: tensor(1, 2, 4) },
+    ...{ error: RangeError, wants: [/alibiSlopes/, /1, 2, 4/, /\[2, 4\]/] },
+  },
+  {
+    about: "slopes that are a number",
+    options: wrong({ alibiSlopes: 0.5 }),
+    ...{ error: TypeError, wants: [/alibiSlopes/, /0\.5/, /tensor/] },
+  },
+  {
+    about: "slopes in 16 bits",
+    options: { alibiSlopes: { data: new Uint16Array(4), shape: [4], dtype: "f16" } },
+    ...{ error: TypeError, wants: [/alibiSlopes/, /f16/, /f32/] },
+  },
+  {
+    about: "a sink for each sequence and head",
+    options: { sink: tensor(2, 4) },
+    ...{ error: RangeError, wants: [/sink/, /2, 4/, /\[4\]/] },
+  },
+  {
+    about: "a sink with too few elements",
+    options: { sink: { data: new Float32Array(3), shape: [4] } },
+    ...{ error: RangeError, wants: [/sink/, /\b3\b/, /\b4\b/] },
+  },
+  {
     about: "an engine that is none",
     options: wrong({ engine: "wasm" }),
     ...{ error: TypeError, wants: [/engine/, /wasm|string/] },

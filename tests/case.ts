@@ -44,10 +44,13 @@ export interface Case {
   readonly causal?: CausalForm;
   readonly window?: { readonly left?: number; readonly right?: number };
   readonly keyLengths?: readonly number[];
+  /** Slopes for each head, or for each sequence and head. */
+  readonly alibiSlopes?: "h" | "bh";
   readonly bias?: BroadcastAxes;
   /** Makes about a fifth of the bias −∞. */
   readonly biasHoles?: boolean;
   readonly mask?: { readonly axes: BroadcastAxes; readonly pattern: MaskPattern };
+  readonly sink?: boolean;
   /** Gives the backward pass a gradient of lse too. */
   readonly dLse?: boolean;
 }
@@ -97,11 +100,13 @@ export function caseName(c: Case): string {
     c.amplitude === 1 ? undefined : `q×${c.amplitude}`,
     c.softmaxScale === undefined ? undefined : `scale ${c.softmaxScale}`,
     c.softcap === undefined ? undefined : `softcap ${c.softcap}`,
+    c.alibiSlopes && `alibi ${c.alibiSlopes}`,
     causal,
     window,
     c.keyLengths && `keyLengths ${c.keyLengths}`,
     c.bias && `bias ${c.bias}${c.biasHoles ? " with holes" : ""}`,
     c.mask && `mask ${c.mask.axes} ${c.mask.pattern}`,
+    c.sink ? "sink" : undefined,
     c.dLse ? "dLse" : undefined,
   ].filter((part) => part !== undefined).join(" ");
 }

@@ -28,6 +28,10 @@ const variations: readonly Partial<Case>[] = [
   { bias: "qk", biasHoles: true },
   { bias: "b11k", softcap: 2, causal: true, layout: "bhsd" },
   { arrangement: "view", layout: "bhsd" },
+  { alibiSlopes: "h" },
+  { alibiSlopes: "bh", causal: true, softcap: 2, bias: "qk" },
+  { sink: true },
+  { sink: true, causal: { offset: -2 }, alibiSlopes: "h" },
 ];
 
 Deno.test("the gradients of the oracle agree with central differences", async (t) => {
@@ -41,7 +45,7 @@ Deno.test("the gradients of the oracle agree with central differences", async (t
       const dLse = inputs.dLse && readPacked(inputs.dLse);
       const formula = attentionBackwardF64(problem, attentionF64(problem), dOut, dLse);
       const differences = finiteDifferences(problem, dOut, dLse);
-      for (const name of ["dq", "dk", "dv", "dBias"] as const) {
+      for (const name of ["dq", "dk", "dv", "dBias", "dAlibiSlopes", "dSink"] as const) {
         const want = differences[name];
         const got = formula[name];
         assert.equal(got?.length, want?.length);

@@ -83,6 +83,79 @@ const biasSection: Section = {
   ),
 };
 
+const alibiSection: Section = {
+  title: "ALiBi slopes",
+  cases: (["h", "bh"] as const).flatMap((alibiSlopes) => [
+    defineCase({ ...broadcastShape, alibiSlopes }),
+    defineCase({
+      ...broadcastShape,
+      alibiSlopes,
+      causal: true,
+      lengthQ: 70,
+      layout: "bhsd",
+      dLse: true,
+    }),
+    defineCase({
+      ...broadcastShape,
+      alibiSlopes,
+      causal: { offset: [9, -20] },
+      window: { left: 30 },
+    }),
+  ]).concat(
+    crossing.map(([lengthQ, lengthK]) =>
+      defineCase({
+        queryHeads: 2,
+        lengthQ,
+        lengthK,
+        headDim: 12,
+        alibiSlopes: "h",
+        causal: "top-left",
+      })
+    ),
+    defineCase({ lengthQ: 300, lengthK: 333, headDim: 32, alibiSlopes: "h" }),
+    defineCase({ queryHeads: 2, lengthQ: 2000, lengthK: 30, headDim: 8, alibiSlopes: "h" }),
+    defineCase({
+      ...broadcastShape,
+      alibiSlopes: "bh",
+      keyLengths: [33, 0],
+      softcap: 5,
+      bias: "qk",
+    }),
+    ...[1, 3].map((lengthQ) =>
+      defineCase({
+        ...{ batch: 2, queryHeads: 8, kvHeads: 2, lengthQ, lengthK: 1100, headDim: 40 },
+        ...{ alibiSlopes: "bh", causal: true, dtype: lengthQ === 1 ? "f32" : "f16" },
+      })
+    ),
+  ),
+};
+
+const sinkSection: Section = {
+  title: "sinks",
+  cases: [
+    defineCase({ ...broadcastShape, sink: true }),
+    defineCase({ ...broadcastShape, sink: true, causal: true, layout: "bhsd", dLse: true }),
+    // rows that see nothing but the sink
+    defineCase({ lengthQ: 131, lengthK: 40, window: { left: 8 }, causal: "top-left", sink: true }),
+    defineCase({ ...broadcastShape, sink: true, keyLengths: [33, 0], dLse: true }),
+    defineCase({
+      ...broadcastShape,
+      sink: true,
+      mask: { axes: "b1qk", pattern: "empty rows" },
+      alibiSlopes: "h",
+    }),
+    defineCase({ batch: 2, queryHeads: 2, lengthQ: 5, lengthK: 0, sink: true, dLse: true }),
+    defineCase({ lengthQ: 300, lengthK: 333, headDim: 32, sink: true, softcap: 15 }),
+    ...[1, 3].map((lengthQ) =>
+      defineCase({
+        ...{ batch: 2, queryHeads: 8, kvHeads: 2, lengthQ, lengthK: 1100, headDim: 40 },
+        ...{ sink: true, causal: true, dtype: lengthQ === 1 ? "f32" : "f16" },
+      })
+    ),
+    defineCase({ queryHeads: 4, kvHeads: 1, lengthQ: 1, lengthK: 3000, headDim: 64, sink: true }),
+  ],
+};
+
 const batchOfThree = {
   batch: 3,
   queryHeads: 2,
@@ -132,6 +205,8 @@ const features: readonly Partial<Case>[] = [
   { mask: { axes: "qk", pattern: "blocks" } },
   { bias: "1hqk" },
   { bias: "b11k", biasHoles: true },
+  { alibiSlopes: "bh" },
+  { sink: true },
   { keyLengths: [33, 61] },
   { softcap: 5 },
   { softmaxScale: 0.3 },
@@ -164,8 +239,10 @@ export const featureSections: readonly Section[] = [
   causalSection,
   windowSection,
   maskSection,
+  alibiSection,
   biasSection,
   keyLengthSection,
+  sinkSection,
   scoreSection,
   pairSection,
 ];

@@ -136,6 +136,10 @@ function makeOptions(c: Case, seed: number): ReferenceOptions {
     ...(causal === undefined ? {} : { causal }),
     ...(c.window ? { window: c.window } : {}),
     ...(c.keyLengths ? { keyLengths: Int32Array.from(c.keyLengths) } : {}),
+    ...(c.alibiSlopes
+      ? { alibiSlopes: plainTensor(seed + 4, broadcastShape(c, c.alibiSlopes), 0.1) }
+      : {}),
+    ...(c.sink ? { sink: plainTensor(seed + 5, [c.queryHeads], 2) } : {}),
     ...(c.bias ? { bias: makeBias(c, c.bias, seed + 2) } : {}),
     ...(c.mask ? { mask: makeMask(c, c.mask.axes, c.mask.pattern, seed + 3) } : {}),
   };

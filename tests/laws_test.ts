@@ -31,6 +31,7 @@ const elementwise: readonly Partial<Case>[] = [
   { softcap: 3, window: { left: 20, right: 4 } },
   { bias: "1hqk", mask: { axes: "b1qk", pattern: "random" } },
   { keyLengths: [50, 1], amplitude: 5 },
+  { alibiSlopes: "bh", causal: { offset: 9 } },
 ];
 
 law("the sum of q∘dq equals the sum of k∘dk", async (session) => {
@@ -143,6 +144,79 @@ law("keyLengths equal tensors cut to those lengths", async (session) => {
   }
 });
 
+law("ALiBi is a bias of minus slope times distance, its gradient the sum", async (session) => {
+  for (const options of [{}, { causal: true }, { causal: "top-left", softcap: 9 }] as const) {
+    const c = defineCase({ ...grouped, ...options, alibiSlopes: "bh" });
+    const inputs = makeInputs(c), slopes = inputs.options.alibiSlopes!;
+    const offset = c.causal === "top-left" ? 0 : c.lengthK - c.lengthQ;
+    const distances = Float32Array.from(
+      { length: c.lengthQ * c.lengthK },
+      (_, n) => Math.abs(Math.floor(n / c.lengthK) + offset - n % c.lengthK),
+    );
+    const heads = c.batch * c.queryHeads, pairs = distances.length;
+    const bias = {
+      data: Float32Array.from(
+        { length: heads * pairs },
+        (_, n) => -slopes.data[Math.floor(n / pairs)] * distances[n % pairs],
+      ),
+      shape: [c.batch, c.queryHeads, c.lengthQ, c.lengthK],
+    };
+    const { alibiSlopes: _, ...rest } = inputs.options;
+    const [alibi, table] = [
+      await both(session, inputs),
+      await both(session, { ...inputs, options: { ...rest, bias } }),
+    ];
+    assertAllNear({ ...alibi, dAlibiSlopes: undefined }, { ...table, dBias: undefined }, 4e-6);
+    const ds = readPacked(table.dBias!);
+    const sums = Float32Array.from({ length: heads }, (_, head) => {
+      let sum = 0;
+      distances.forEach((distance, n) => sum -= ds[head * pairs + n] * distance);
+      return sum;
+    });
+    assertNear(alibi.dAlibiSlopes, { data: sums, shape: slopes.shape }, 1e-5);
+  }
+});
+
+law("a sink is one more key with a value of 0 whose score is the sink", async (session) => {
+  const c = defineCase({ ...grouped, sink: true, bias: "1hqk" });
+  const inputs = makeInputs(c), { sink, bias } = inputs.options;
+  assert.ok(sink && bias);
+  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim } = c;
+  const longer = (tensor: TestTensor): TestTensor => { // a key of zeros at the end
+    const row = kvHeads * headDim, data = new Float32Array(batch * (lengthK + 1) * row);
+    for (let b = 0; b < batch; b++) {
+      const from = tensor.data.subarray(b * lengthK * row, (b + 1) * lengthK * row);
+      data.set(from as Float32Array<ArrayBuffer>, b * (lengthK + 1) * row);
+    }
+    return { data, shape: [batch, lengthK + 1, kvHeads, headDim] };
+  };
+  const table = {
+    data: Float32Array.from({ length: queryHeads * lengthQ * (lengthK + 1) }, (_, n) => {
+      const j = n % (lengthK + 1), row = Math.floor(n / (lengthK + 1));
+      return j === lengthK ? sink.data[Math.floor(row / lengthQ)] : bias.data[row * lengthK + j];
+    }),
+    shape: [1, queryHeads, lengthQ, lengthK + 1],
+  };
+  const twin = await both(session, {
+    ...inputs,
+    ...{ k: longer(inputs.k), v: longer(inputs.v), options: { bias: table } },
+  });
+  const own = await both(session, inputs);
+  for (const name of ["out", "lse", "dq"] as const) assertNear(own[name], twin[name], 4e-6);
+  for (const name of ["dk", "dv"] as const) {
+    assertNear(own[name], slice(twin[name], 1, 0, lengthK), 4e-6);
+  }
+  const ds = readPacked(twin.dBias!);
+  const sums = Float32Array.from({ length: queryHeads }, (_, head) => {
+    let sum = 0;
+    for (let i = 0; i < lengthQ; i++) {
+      sum += ds[((head * lengthQ) + i) * (lengthK + 1) + lengthK];
+    }
+    return sum;
+  });
+  assertNear(own.dSink, { data: sums, shape: [queryHeads] }, 1e-5);
+});
+
 law("layouts give the same results", async (session) => {
   for (const options of elementwise) {
     const inputs = makeInputs(defineCase({ ...grouped, ...options }));
@@ -231,7 +305,7 @@ function assertAllNear(
   want: ForwardResult & BackwardResult,
   tolerance?: number,
 ): void {
-  for (const name of ["out", "lse", "dq", "dk", "dv", "dBias"] as const) {
+  for (const name of ["out", "lse", "dq", "dk", "dv", "dBias", "dAlibiSlopes", "dSink"] as const) {
     if (want[name]) assertNear(got[name], want[name], tolerance);
   }
 }

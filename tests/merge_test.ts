@@ -34,6 +34,14 @@ for (const parts of [1, 2, 3, 5, 17, 32]) {
   });
 }
 
+Deno.test("a sink belongs to exactly one of the parts", async () => {
+  const c = defineCase({ queryHeads: 2, lengthQ: 6, lengthK: 50, sink: true });
+  const inputs = makeInputs(c), { sink: _, ...without } = inputs.options;
+  const [first] = await attendInParts(c, inputs, 3);
+  const [, ...others] = await attendInParts(c, { ...inputs, options: without }, 3);
+  assertMerged(c, inputs, mergeAttention([first, ...others]), expectForward(inputs));
+});
+
 Deno.test("merging leaves out the parts that saw nothing", async () => {
   const c = defineCase({ queryHeads: 2, lengthQ: 6, lengthK: 50 });
   const inputs = makeInputs(c);

@@ -20,7 +20,7 @@ import {
   gradientRule,
 } from "./tolerance.ts";
 
-/** Wanted results by name: out, lse; or dq, dk, dv, dBias. */
+/** Wanted results by name: out, lse; or the gradients. */
 export type ExpectedResults = Readonly<Record<string, Expected>>;
 
 /** The format a tensor is stored in. */
@@ -48,6 +48,14 @@ export function expectForward(inputs: Inputs): ExpectedResults {
   };
 }
 
+/** The input of each gradient, where the call has it. */
+export function gradientInputs(
+  { q, k, v, options }: Inputs,
+): Record<string, TestTensor | undefined> {
+  const { bias, alibiSlopes, sink } = options;
+  return { dq: q, dk: k, dv: v, dBias: bias, dAlibiSlopes: alibiSlopes, dSink: sink };
+}
+
 /** Wanted gradients. */
 export function expectBackward(inputs: Inputs): ExpectedResults {
   const problem = problemOf(inputs);
@@ -58,13 +66,12 @@ export function expectBackward(inputs: Inputs): ExpectedResults {
   const plain = attentionBackwardF32(problem, attentionF32(problem), dOut, dLse);
   const floors = gradientFloors(problem, forward, exact, dOut, dtypeOf(inputs.q));
   const expected: Record<string, Expected> = {};
-  const operands = { dq: inputs.q, dk: inputs.k, dv: inputs.v, dBias: inputs.options.bias };
-  for (const name of ["dq", "dk", "dv", "dBias"] as const) {
-    const [values, plainValues, operand] = [exact[name], plain[name], operands[name]];
+  for (const [name, operand] of Object.entries(gradientInputs(inputs))) {
+    const [values, plainValues] = [exact[name as "dq"], plain[name as "dq"]];
     if (!values || !plainValues || !operand) continue;
     expected[name] = {
       values,
-      bound: errorBound(gradientRule, plainValues, values, floors[name]),
+      bound: errorBound(gradientRule, plainValues, values, floors[name as "dq"]),
       dtype: dtypeOf(operand),
     };
   }

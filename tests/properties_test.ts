@@ -70,6 +70,8 @@ const cases: fc.Arbitrary<Case> = fc.record({
     axes,
     pattern: fc.constantFrom("random", "padding", "documents", "blocks", "empty rows", "prefix"),
   })),
+  alibiSlopes: maybe(fc.constantFrom("h", "bh")),
+  sink: maybe(fc.constant(true)),
   dLse: fc.boolean(),
 }).map(({ group, format: [dtype, storage], keyFractions, causal, ...fields }) =>
   defineCase({

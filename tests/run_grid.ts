@@ -7,7 +7,13 @@ import { openAll, variable } from "./backends.ts";
 import { type Case, caseName } from "./case.ts";
 import type { Section } from "./grid.ts";
 import { type Inputs, makeInputs, operandShape } from "./inputs.ts";
-import { dtypeOf, expectBackward, type ExpectedResults, expectForward } from "./oracle.ts";
+import {
+  dtypeOf,
+  expectBackward,
+  type ExpectedResults,
+  expectForward,
+  gradientInputs,
+} from "./oracle.ts";
 import { type Layout, readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
 
 /** The case asked for on the command line, where the environment may be read. */
@@ -108,29 +114,35 @@ function checkResults(
   }
 }
 
-/** The values in the oracle's order: [batch, head, row, dim], or as they are for lse and dBias. */
+/** The values in the oracle's order: [batch, head, row, dim], or as they are for lse and gradients of options. */
 export function canonical(tensor: TestTensor, result: string, layout: Layout): Float64Array {
-  const isOperand = result !== "lse" && result !== "dBias";
+  const isOperand = ["out", "dq", "dk", "dv"].includes(result);
   return isOperand ? readOperand(tensor, layout) : readPacked(tensor);
 }
 
-function resultShape(c: Case, result: string, { q, k, v, options }: Inputs): number[] {
+function resultShape(c: Case, result: string, inputs: Inputs): number[] {
   switch (result) {
     case "out":
       return operandShape(c.layout, c.batch, c.queryHeads, c.lengthQ, c.valueDim);
     case "lse":
       return [c.batch, c.queryHeads, c.lengthQ];
-    case "dBias":
-      return [...options.bias?.shape ?? []];
-    default:
-      return [...(result === "dq" ? q : result === "dk" ? k : v).shape];
+    default: // a gradient is like its input
+      return [...gradientInputs(inputs)[result]?.shape ?? []];
   }
 }
 
-function canonicalShape(c: Case, result: string, { options }: Inputs): readonly number[] {
-  if (result === "lse") return [c.batch, c.queryHeads, c.lengthQ];
-  if (result === "dBias") return options.bias?.shape ?? [];
-  if (result === "dk") return [c.batch, c.kvHeads, c.lengthK, c.headDim];
-  if (result === "dv") return [c.batch, c.kvHeads, c.lengthK, c.valueDim];
-  return [c.batch, c.queryHeads, c.lengthQ, result === "out" ? c.valueDim : c.headDim];
+function canonicalShape(c: Case, result: string, inputs: Inputs): readonly number[] {
+  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim } = c;
+  switch (result) {
+    case "out":
+      return [batch, queryHeads, lengthQ, valueDim];
+    case "dq":
+      return [batch, queryHeads, lengthQ, headDim];
+    case "dk":
+      return [batch, kvHeads, lengthK, headDim];
+    case "dv":
+      return [batch, kvHeads, lengthK, valueDim];
+    default:
+      return resultShape(c, result, inputs);
+  }
 }

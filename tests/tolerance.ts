@@ -9,7 +9,8 @@
  * of such a formula: one rounding for each term of a sum, of the size that roundings have in the mean (u/√3, u = 2⁻²⁴),
  * independent of each other, so that they add as a root of squares.
  *
- *   a score          δs = u·(|s| + scale·‖q‖·‖k‖)      its own, and those of the sums on the way to it
+ *   a score          δs = u·(|s| + scale·‖q‖·‖k‖)      its own, and those of the sums on the way to it; with ALiBi
+ *                    + u·2·|slope|·distance             the product and the difference, before they cancel
  *   a probability    δp = p·(u + (1 − p)·δs)           its own, and its score's: dp/ds = p·(1 − p)
  *   a term of out    δp·|v|
  *   a term of lse    p·(u + δs)
@@ -22,7 +23,7 @@
 
 import { halfUlp, smallestHalfStep, type StorageType } from "./half.ts";
 import { type BackwardF64, forEachRow, type ForwardF64 } from "./reference/attention_f64.ts";
-import { broadcastIndex, scoreSlope } from "./reference/features.ts";
+import { alibiDistance, broadcastIndex, scoreSlope } from "./reference/features.ts";
 import type { Problem } from "./reference/problem.ts";
 
 /** A wanted result with the error allowed at each of its elements. */
@@ -81,12 +82,12 @@ export function forwardFloors(problem: Problem, forward: ForwardF64): { out: num
   const scoreError = scoreErrors(problem, forward);
   const out = new Sums(forward.lse.length);
   let lse = 0;
-  forEachRow(problem, ({ index, kvBase }) => {
+  forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     let squares = 0;
     for (let j = 0; j < lengthK; j++) {
       if (!forward.visible[index * lengthK + j]) continue;
       const p = forward.probabilities[index * lengthK + j];
-      const error = scoreError(index, kvBase, j);
+      const error = scoreError({ b, h, i, index, kvBase }, j);
       out.addTerm(index, p * (u + (1 - p) * error));
       squares += (p * (u + error)) ** 2; // dlse/ds = p
     }
@@ -96,6 +97,26 @@ export function forwardFloors(problem: Problem, forward: ForwardF64): { out: num
   return { out: out.floor(maxMagnitude(problem.v), forward.out, valueDim), lse };
 }
 
+/** What the elements of each row of out are expected to be off by. */
+function outRowErrors(problem: Problem, forward: ForwardF64): Float64Array {
+  const { lengthK, valueDim } = problem, size = maxMagnitude(problem.v);
+  const scoreError = scoreErrors(problem, forward), errors = new Float64Array(forward.lse.length);
+  forEachRow(problem, (row) => {
+    let squares = 0, count = 0;
+    for (let j = 0; j < lengthK; j++) {
+      if (!forward.visible[row.index * lengthK + j]) continue;
+      const p = forward.probabilities[row.index * lengthK + j];
+      squares += (p * (u + (1 - p) * scoreError(row, j)) * size) ** 2;
+      count++;
+    }
+    const sum = maxMagnitude(
+      forward.out.subarray(row.index * valueDim, (row.index + 1) * valueDim),
+    );
+    errors[row.index] = Math.sqrt(squares + (u * sum) ** 2 * count / 3);
+  });
+  return errors;
+}
+
 /** Rounding floors of the gradients. `dtype` counts because delta is made from an out stored in that format. */
 export function gradientFloors(
   problem: Problem,
@@ -103,26 +124,49 @@ export function gradientFloors(
   backward: BackwardF64,
   dOut: Float64Array,
   dtype: StorageType,
-): { dq: number; dk: number; dv: number; dBias: number } {
-  const { lengthK, kvHeads, batch, headDim, valueDim, bias } = problem;
+): Record<"dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink", number> {
+  const { lengthK, kvHeads, batch, headDim, valueDim, alibiSlopes: alibi, bias, sink } = problem;
   const columns = batch * kvHeads * lengthK;
   const [dq, dk, dv] = [forward.lse.length, columns, columns].map((count) => new Sums(count));
   const dBias = new Sums(bias ? bias.values.length : 0);
+  const dAlibiSlopes = new Sums(alibi ? alibi.values.length : 0);
+  const dSink = new Sums(sink ? sink.length : 0);
   const scoreError = scoreErrors(problem, forward);
   const dOutNorms = rowNorms(dOut, valueDim);
   const outNorms = rowNorms(forward.out, valueDim);
   const valueNorms = rowNorms(problem.v, valueDim);
+  const outErrors = alibi || sink ? outRowErrors(problem, forward) : new Float64Array();
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     // delta is a sum over dOut∘out, and that out is the stored one.
     const stored = halfUlp[dtype] / Math.sqrt(3);
     const deltaError = u * Math.abs(backward.delta[index]) +
       stored * dOutNorms[index] * outNorms[index];
+    // what a sum over a whole row makes of delta's error does not average out: that of out counts as well
+    const rowDeltaError = deltaError + dOutNorms[index] * outErrors[index];
+    if (sink) {
+      const p = Math.exp(sink[h] - forward.lse[index]);
+      const pError = p * u * (1 + Math.abs(sink[h]) + 2 * Math.abs(forward.lse[index]));
+      dSink.addTerm(h, pError * Math.abs(backward.delta[index]) + p * rowDeltaError);
+    }
+    if (alibi) {
+      let moment = 0, gradient = 0;
+      for (let j = 0; j < lengthK; j++) {
+        const at = index * lengthK + j;
+        if (!forward.visible[at]) continue;
+        const term = forward.probabilities[at] * alibiDistance(problem, b, i, j);
+        moment += term;
+        gradient += term * (backward.dp[at] - backward.delta[index]);
+      }
+      const lse = forward.lse[index], lseError = Number.isFinite(lse) ? u * Math.abs(lse) : 0;
+      const place = broadcastIndex(alibi, b, h, i, 0);
+      dAlibiSlopes.addTerm(place, moment * rowDeltaError + lseError * Math.abs(gradient));
+    }
     for (let j = 0; j < lengthK; j++) {
       const at = index * lengthK + j;
       if (!forward.visible[at]) continue;
       const p = forward.probabilities[at];
       const pError = p *
-        (u + scoreError(index, kvBase, j) + u * Math.abs(forward.lse[index]));
+        (u + scoreError({ b, h, i, index, kvBase }, j) + u * Math.abs(forward.lse[index]));
       const [dp, delta] = [backward.dp[at], backward.delta[index]];
       const dpError = u * (Math.abs(dp) + dOutNorms[index] * valueNorms[kvBase + j]);
       const dsError = pError * Math.abs(dp - delta) + p * (dpError + deltaError);
@@ -131,6 +175,10 @@ export function gradientFloors(
       dk.addTerm(kvBase + j, dotError);
       dv.addTerm(kvBase + j, pError);
       if (bias) dBias.addTerm(broadcastIndex(bias, b, h, i, j), dsError);
+      if (alibi) {
+        const distance = alibiDistance(problem, b, i, j);
+        dAlibiSlopes.addTerm(broadcastIndex(alibi, b, h, i, j), dsError * distance);
+      }
     }
   });
   return {
@@ -138,6 +186,8 @@ export function gradientFloors(
     dk: dk.floor(maxMagnitude(problem.q), backward.dk, headDim),
     dv: dv.floor(maxMagnitude(dOut), backward.dv, valueDim),
     dBias: dBias.floor(1, backward.dBias ?? new Float64Array(), 1),
+    dAlibiSlopes: dAlibiSlopes.floor(1, backward.dAlibiSlopes ?? new Float64Array(), 1),
+    dSink: dSink.floor(1, backward.dSink ?? new Float64Array(), 1),
   };
 }
 
@@ -169,18 +219,25 @@ class Sums {
   }
 }
 
+/** A row of scores, as `forEachRow` gives it. */
+type Row = Parameters<Parameters<typeof forEachRow>[1]>[0];
+
 /** A function giving δs of a row's key `j`, for keys that are visible. */
 function scoreErrors(
   problem: Problem,
   { scores, dots }: ForwardF64,
-): (index: number, kvBase: number, j: number) => number {
-  const { lengthK, headDim } = problem;
+): (row: Row, j: number) => number {
+  const { lengthK, headDim, alibiSlopes: alibi } = problem;
   const queryNorms = rowNorms(problem.q, headDim);
   const keyNorms = rowNorms(problem.k, headDim);
-  return (index, kvBase, j) => {
+  return ({ b, h, i, index, kvBase }, j) => {
     const at = index * lengthK + j;
     const slope = Math.abs(scoreSlope(problem, dots[at]));
-    return u * (Math.abs(scores[at]) + slope * queryNorms[index] * keyNorms[kvBase + j]);
+    const subtracted = alibi
+      ? alibi.values[broadcastIndex(alibi, b, h, i, j)] * alibiDistance(problem, b, i, j)
+      : 0;
+    const product = slope * queryNorms[index] * keyNorms[kvBase + j];
+    return u * (Math.abs(scores[at]) + product + 2 * Math.abs(subtracted));
   };
 }
 

@@ -1,7 +1,14 @@
 // Bias: s += bias[i][j]. Rows of bias run along keys, score tiles along queries: four keys of four
 // rows are transposed at a time. A bias of minus infinity masks, whatever the score was: NaN from a
 // masked key must not survive it, so the sum is not left to arithmetic.
+import { Operand } from "../tables.gen";
+import { rowAt } from "../micro/task";
 import { LOG2E, madd } from "../micro/vmath";
+
+/** Scores may come out as minus infinity: such pairs are masked. */
+// @ts-ignore: decorator
+@inline
+export const HIDES: bool = true;
 
 // @ts-ignore: decorator
 @inline
@@ -10,7 +17,7 @@ function add(sp: usize, bias: v128, log2e: v128, masked: v128): void {
 }
 
 /** Adds bias to n scores of four lanes, the first of them for key `key`. `rows`: four row addresses. */
-export function biasTile(sp: usize, pitch: usize, n: i32, key: i32, rows: usize): void {
+export function scoreTile(task: usize, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, rows: usize): void {
   const log2e = f32x4.splat(LOG2E), masked = f32x4.splat(-Infinity), at = <usize>key << 2;
   const r0 = load<usize>(rows) + at, r1 = load<usize>(rows, 4) + at, r2 = load<usize>(rows, 8) + at, r3 = load<usize>(rows, 12) + at;
   let j: usize = 0;
@@ -34,11 +41,17 @@ export function biasTile(sp: usize, pitch: usize, n: i32, key: i32, rows: usize)
   }
 }
 
+/** One score, natural units. */
+export function scoreOne(task: usize, s: f64, batch: i32, head: i32, i: i32, j: i32): f64 {
+  const bias = <f64>load<f32>(rowAt(task, Operand.Bias, batch, head, i) + (<usize>j << 2));
+  return bias == -Infinity ? bias : s + bias; // masks, whatever the product holds
+}
+
 /**
  * dBias[i][j] += dS[j][lane] for the first `lanes` of four lanes. Rows that the bias broadcasts share
  * an address, so lanes are added one after the other.
  */
-export function biasGradientTile(dsp: usize, pitch: usize, n: i32, key: i32, rows: usize, lanes: i32): void {
+export function gradientTile(dsp: usize, pitch: usize, n: i32, key: i32, panel: usize, lanes: i32, rows: usize): void {
   for (let lane = 0; lane < lanes; ++lane) {
     let row = load<usize>(rows + (<usize>lane << 2)) + (<usize>key << 2), p = dsp + (<usize>lane << 2);
     for (let j = 0; j < n; ++j) {
@@ -47,4 +60,10 @@ export function biasGradientTile(dsp: usize, pitch: usize, n: i32, key: i32, row
       p += pitch;
     }
   }
+}
+
+/** The same of one pair. */
+export function gradientOne(task: usize, ds: f64, batch: i32, head: i32, i: i32, j: i32): void {
+  const at = rowAt(task, Operand.DBias, batch, head, i) + (<usize>j << 2);
+  store<f32>(at, load<f32>(at) + <f32>ds);
 }

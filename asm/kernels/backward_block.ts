@@ -1,20 +1,19 @@
 // A block of query rows of the backward pass: Q and dO packed twice, as panels [D][8] for S and dP and as
 // [8 columns][row] for dV and dK, with what each row brings to P and dS. Rows that are not finite are
-// cast out: their lanes hold zero, and they are added afterwards, score by score.
-import { Operand, Task } from "../abi";
+// deferred: their lanes hold zero, and they are added afterwards, score by score.
+import { Task } from "../abi";
+import { Operand } from "../tables.gen";
 import { packColumns, packPanel } from "../micro/pack";
+import { Constants, RowStats, UPPER } from "../micro/records";
 import { delta, finite } from "../micro/rows";
 import { rowsOf, rowStride } from "../micro/task";
 import { LOG2E } from "../micro/vmath";
 
-/** Two zero vectors, two of the scale, four addresses of bias rows, two of scale * log2 e. */
-const CONSTANT_BYTES: usize = 112;
-
 // Each thread has its own instance of this module, so its state is per thread.
-let D: i32 = 0, Dv: i32 = 0, anyOutcast: bool = false, scales: usize = 0, outcasts: usize = 0;
+let D: i32 = 0, Dv: i32 = 0, anyDeferred: bool = false, scales: usize = 0, deferredRows: usize = 0;
 /** The rows at hand. */
 export let rowBegin: i32 = 0, rowEnd: i32 = 0, panels: i32 = 0;
-/** A bit for each panel with a lane that takes no part: past the last row, cast out, or without a key. */
+/** A bit for each panel with a lane that takes no part: past the last row, deferred, or without a key. */
 export let deadPanels: u32 = 0;
 /** Scratch: Q^T and dO^T by panels, Q and dO by columns, dQ^T, -lse and -delta, constants. */
 export let qT: usize = 0, gT: usize = 0, qC: usize = 0, gC: usize = 0, dqT: usize = 0, stats: usize = 0, constants: usize = 0;
@@ -31,23 +30,23 @@ export function layOutBlock(ws: usize, headDim: i32, valueDim: i32, rows: i32): 
   dqT = gC + 4 * r * dv4;
   stats = dqT + 4 * r * headDim;
   scales = stats + (r << 3);
-  outcasts = scales + (r << 3);
-  constants = (outcasts + r + 15) & ~15;
-  return constants + CONSTANT_BYTES;
+  deferredRows = scales + (r << 3);
+  constants = (deferredRows + r + 15) & ~15;
+  return constants + Constants.Bytes;
 }
 
 /** Writes the constants of a task; they serve all its blocks. */
 export function writeConstants(scale: f32): void {
   const s = f32x4.splat(scale), s2 = f32x4.splat(scale * LOG2E);
-  memory.fill(constants, 0, 32);
-  v128.store(constants, s, 32);
-  v128.store(constants, s, 48);
-  v128.store(constants, s2, 80);
-  v128.store(constants, s2, 96);
+  memory.fill(constants + Constants.Zero, 0, 32);
+  v128.store(constants, s, Constants.Scale);
+  v128.store(constants, s, Constants.Scale + UPPER);
+  v128.store(constants, s2, Constants.Scale2);
+  v128.store(constants, s2, Constants.Scale2 + UPPER);
 }
 
 /**
- * -lse log2 e and -delta of each row, [panel][2][8]; rows that are not finite are cast out.
+ * -lse log2 e and -delta of each row, [panel][2][8]; rows that are not finite are deferred.
  *
  * The first is rounded to float32, which alone would cost P up to 5e-7. What is lost comes back as a
  * factor of dO and delta, which reaches dV and dS alike; `scales` holds it beside the scale of Q.
@@ -55,16 +54,16 @@ export function writeConstants(scale: f32): void {
 function packStats(task: usize, batch: i32, head: i32, q: usize, qStride: usize, dOut: usize, dOutStride: usize): void {
   const lse = rowsOf(task, Operand.Lse, batch, head), lseStride = rowStride(task, Operand.Lse);
   const scale = load<f32>(task, Task.Scale), scalesOfDOut = scales + (<usize>panels << 5);
-  anyOutcast = false;
-  memory.fill(outcasts, 0, <usize>panels << 3);
+  anyDeferred = false;
+  memory.fill(deferredRows, 0, <usize>panels << 3);
   deadPanels = 0;
   for (let i = 0; i < panels << 3; ++i) {
     let m: f32 = -Infinity, s: f32 = 0, factor: f32 = 1;
     if (rowBegin + i < rowEnd) {
       const l = load<f32>(lse + <usize>(rowBegin + i) * lseStride), d = delta(task, batch, head, rowBegin + i);
       if (!(l < Infinity && finite(q + <usize>i * qStride, D) && finite(dOut + <usize>i * dOutStride, Dv) && d - d == 0)) {
-        anyOutcast = true;
-        store<u8>(outcasts + <usize>i, 1);
+        anyDeferred = true;
+        store<u8>(deferredRows + <usize>i, 1);
       } else if (l > -Infinity) {
         const exact = -<f64>l * 1.4426950408889634;
         m = <f32>exact;
@@ -73,9 +72,9 @@ function packStats(task: usize, batch: i32, head: i32, q: usize, qStride: usize,
       }
     }
     if (m == -Infinity) deadPanels |= 1 << (i >> 3);
-    const at = stats + (<usize>(i >> 3) << 6) + (<usize>(i & 7) << 2);
-    store<f32>(at, m);
-    store<f32>(at, s, 32);
+    const at = stats + <usize>(i >> 3) * RowStats.Bytes + (<usize>(i & 7) << 2);
+    store<f32>(at, m, RowStats.NegativeLse);
+    store<f32>(at, s, RowStats.NegativeDelta);
     store<f32>(scales + (<usize>i << 2), scale);
     store<f32>(scalesOfDOut + (<usize>i << 2), factor);
   }
@@ -84,15 +83,15 @@ function packStats(task: usize, batch: i32, head: i32, q: usize, qStride: usize,
 /** Whether row i of the block is kept out of the products. */
 // @ts-ignore: decorator
 @inline
-export function outcast(i: i32): bool {
-  return load<bool>(outcasts + <usize>i);
+export function deferred(i: i32): bool {
+  return load<bool>(deferredRows + <usize>i);
 }
 
-/** Zeroes the lanes and columns of rows that were cast out. */
-function clearOutcasts(): void {
+/** Zeroes the lanes and columns of rows that were deferred. */
+function clearDeferred(): void {
   const padded = panels << 3;
   for (let i = 0; i < rowEnd - rowBegin; ++i) {
-    if (!outcast(i)) continue;
+    if (!deferred(i)) continue;
     clearLane(qT, D, i);
     clearLane(gT, Dv, i);
     clearColumns(qC, D, i, padded);
@@ -124,11 +123,11 @@ export function packBlock(task: usize, batch: i32, head: i32, begin: i32, end: i
   const scalesOfDOut = scales + (<usize>panels << 5);
   for (let p = 0; p < panels; ++p) {
     const r = <usize>p << 3;
-    packPanel(q + r * qStride, qStride, qT + <usize>p * (<usize>D << 5), rows - (p << 3), D, constants + 80);
+    packPanel(q + r * qStride, qStride, qT + <usize>p * (<usize>D << 5), rows - (p << 3), D, constants + Constants.Scale2);
     packPanel(dOut + r * dOutStride, dOutStride, gT + <usize>p * (<usize>Dv << 5), rows - (p << 3), Dv, scalesOfDOut + (r << 2));
   }
   packColumns(q, qStride, qC, rows, panels << 3, D, scales);
   packColumns(dOut, dOutStride, gC, rows, panels << 3, Dv, scalesOfDOut);
-  if (anyOutcast) clearOutcasts();
+  if (anyDeferred) clearDeferred();
   memory.fill(dqT, 0, <usize>panels * (<usize>D << 5));
 }

@@ -1,38 +1,40 @@
 // Decode: few query rows against many keys. All query rows that share a kv head are one item, so each
-// byte of K and V is read once, in address order; long key ranges are cut into parts that are merged
+// byte of K and V is read once, in address order; long key ranges are cut into KV splits that are combined
 // (flash-decoding).
 //
 //   rows r = (query head of the group, query), four to a quad, in the lanes of S[key][4]
 //   for each block of keys
 //     for each quad
 //       S[key][4] = K rows . q rows                     columns in lanes, one 4x4 transpose per key
-//       softcap, bias, masks;  online softmax, lazily rescaled
+//       features of scores, those that hide;  online softmax, lazily rescaled
 //       O[row][columns] += P[key][row] V[key][columns]  O stays in the first-level cache
-//   out = O / l, lse; or the same as one part of the keys
-import { DTypeCode, Flag, Item, Operand, Task } from "../abi";
+//   out = O / l, lse; or the same of one split
+import { DTypeCode, Item, Task } from "../abi";
+import { Operand } from "../tables.gen";
 import { widen } from "../micro/convert";
-import { exactRow } from "../stages/exact_row";
-import { maskAny } from "../features/mask";
-import { PANEL_BYTES, setLane } from "../micro/panel";
-import { finite } from "../micro/rows";
-import { endKey, firstKey, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
-import { maskScores, SCORE_FLAGS, transformScores } from "../stages/tile_scores";
+import { QuadState } from "../micro/records";
+import { finite, lseOf } from "../micro/rows";
+import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
+import { flushTiny } from "../micro/tile";
 import {
   decodeOutput2, decodeOutputRow, decodeScoreRow, decodeScores1, decodeScores2, decodeScores4, exp2v,
 } from "../micro/tiles.gen";
-import { exp2Constant, keep, LN2, LOG2E } from "../micro/vmath";
+import { escape, exp2Constant, LOG2E } from "../micro/vmath";
+import { hideScores } from "../stages/hide";
+import { setLane } from "../stages/panel";
+import { repairRow } from "../stages/repair";
+import { FADING_FLAGS, HIDE_FLAGS, hideAll, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
+import { addLogit, addsLogits } from "../stages/state";
 
-/** Keys of one look at the mask. */
+/** Keys whose pairs are looked at together, where features hide some. */
 const CHUNK: i32 = 64;
 /** Rows of a 16-bit K or V that are widened at a time: they stay in the first-level cache. */
 const WIDE_ROWS: i32 = 32;
-/** -m and l of a quad, and the narrowest band of its lanes: (low, high). */
-const STATE_BYTES: usize = 48;
-/** How far ahead of the tile memory is touched, in bytes of K and of V. */
+/** How far ahead of the tile memory is prefetched, in bytes of K and of V. */
 const K_AHEAD: usize = 1024;
 const V_AHEAD: usize = 2048;
 
-let task: usize = 0, flags: i32 = 0, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0;
+let task: usize = 0, flags: i32 = 0, owner: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0;
 let rows: i32 = 0, lengthQ: i32 = 0, qPitch: usize = 0, oPitch: usize = 0;
 let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, panels: usize = 0, wide: usize = 0;
 
@@ -50,7 +52,7 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): 
   outputs = queries + (quads * qPitch << 2);
   scores = outputs + (quads * oPitch << 2);
   states = scores + (<usize>block << 4);
-  panels = states + quads * STATE_BYTES;
+  panels = states + quads * QuadState.Bytes;
   wide = panels + quads * PANEL_BYTES;
 }
 
@@ -65,23 +67,23 @@ function packRows(sequence: usize): void {
   const s = load<f32>(task, Task.Scale) * LOG2E, lanes = (rows + 3) & ~3;
   memory.fill(queries, 0, <usize>lanes * qPitch);
   for (let r = 0; r < lanes; ++r) {
-    const row = min(r, rows - 1), i = row % lengthQ, state = states + <usize>(r >> 2) * STATE_BYTES;
+    const row = min(r, rows - 1), i = row % lengthQ, state = states + <usize>(r >> 2) * QuadState.Bytes;
     setLane(panels + <usize>(r >> 2) * PANEL_BYTES, r & 3, task, flags, sequence, batch, headOf(row), i);
     if ((r & 3) == 0) {
-      store<i32>(state, 0, 32);
-      store<i32>(state, i32.MAX_VALUE, 36);
+      store<i32>(state, 0, QuadState.FullBegin);
+      store<i32>(state, i32.MAX_VALUE, QuadState.FullEnd);
     }
-    store<i32>(state, max(load<i32>(state, 32), firstKey(sequence, i)), 32);
-    store<i32>(state, min(load<i32>(state, 36), endKey(sequence, i)), 36);
+    store<i32>(state, max(load<i32>(state, QuadState.FullBegin), firstKey(sequence, i)), QuadState.FullBegin);
+    store<i32>(state, min(load<i32>(state, QuadState.FullEnd), endKey(sequence, i)), QuadState.FullEnd);
     if (r >= rows) continue;
-    const q = rowsOf(task, Operand.Q, batch, headOf(r)) + <usize>i * rowStride(task, Operand.Q), dst = queries + <usize>r * qPitch;
+    const q = rowAt(task, Operand.Q, batch, headOf(r), i), dst = queries + <usize>r * qPitch;
     for (let d: usize = 0; d < <usize>D << 2; d += 4) store<f32>(dst + d, load<f32>(q + d) * s);
   }
 }
 
-/** S of n keys whose rows begin at k. `t`: where to touch ahead. */
+/** S of n keys whose rows begin at k. `t`: where to prefetch. */
 function scoreRows(k: usize, ld: usize, q: usize, sp: usize, n: i32, lanes: i32, t: usize): void {
-  if (lanes == 1) return keep(decodeScores1(k, q, sp, n, D, ld, qPitch, t));
+  if (lanes == 1) return escape(decodeScores1(k, q, sp, n, D, ld, qPitch, t));
   const whole = n & ~1;
   let x = 0;
   if (whole) {
@@ -89,7 +91,7 @@ function scoreRows(k: usize, ld: usize, q: usize, sp: usize, n: i32, lanes: i32,
     else x = decodeScores4(k, q, sp, whole, D, ld, qPitch, t);
   }
   if (whole < n) x += decodeScoreRow(k + <usize>whole * ld, q, sp + (<usize>whole << 4), n - whole, D, ld, qPitch, k);
-  keep(x);
+  escape(x);
 }
 
 /** O += P . V of n keys. A single row of P walks V strictly in order; more rows take four keys at once. */
@@ -100,7 +102,7 @@ function outputRows(v: usize, ld: usize, p: usize, o: usize, n: i32, lanes: i32,
   if (whole < n) {
     x += decodeOutputRow(v + <usize>whole * ld, p + (<usize>whole << 4), o, n - whole, Dv, ld, oPitch, heads, v);
   }
-  keep(x);
+  escape(x);
 }
 
 /** The same for any storage type: 16-bit rows are widened a few at a time. */
@@ -126,7 +128,7 @@ function softmaxBlock(n: i32, state: usize, o: usize): void {
   const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3);
   const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
   const end = scores + (<usize>n << 4), none = f32x4.splat(-Infinity), zero = f32x4.splat(0), limit = f32x4.splat(8);
-  let m = v128.load(state), l = v128.load(state, 16), t = none;
+  let m = v128.load(state, QuadState.NegativeM), l = v128.load(state, QuadState.L), t = none;
   for (let p = scores; p < end; p += 16) t = f32x4.pmax(t, v128.load(p));
   t = f32x4.add(t, m);
   const empty = f32x4.eq(l, zero), fresh = v128.and(empty, f32x4.gt(t, none));
@@ -136,55 +138,61 @@ function softmaxBlock(n: i32, state: usize, o: usize): void {
     const f = v128.bitselect(f32x4.splat(1), exp2v(f32x4.sub(zero, t), lo, mg, k5, k4, k3, k2, k1, k0), empty);
     m = f32x4.sub(m, t);
     l = f32x4.mul(l, f);
-    v128.store(state, m);
-    v128.store(state, f, 16);
+    v128.store(state, m, QuadState.NegativeM);
+    v128.store(state, f, QuadState.L); // for a moment, to be read by lanes
     for (let r: usize = 0; r < 4; ++r) {
-      const g = v128.load_splat<f32>(state + (r << 2), 16);
+      const g = v128.load_splat<f32>(state + (r << 2), QuadState.L);
       for (let p = o + r * oPitch, e = p + oPitch; p < e; p += 16) v128.store(p, f32x4.mul(g, v128.load(p)));
     }
   }
-  let sum = zero; // of its own: see exponentials() in softmax.ts
+  if (flags & FADING_FLAGS) flushTiny(scores, 16, n, m);
+  let sum = zero; // of its own: see exponentialTile in tools/build/tiles/exponentials.ts
   for (let p = scores; p < end; p += 16) {
     const y = exp2v(f32x4.add(v128.load(p), m), lo, mg, k5, k4, k3, k2, k1, k0);
     sum = f32x4.add(sum, y);
     v128.store(p, y);
   }
-  v128.store(state, f32x4.add(l, sum), 16);
+  v128.store(state, f32x4.add(l, sum), QuadState.L);
 }
 
 /** Keys [j0, j0 + n) for every quad. */
 function visitBlock(k: usize, v: usize, kStride: usize, vStride: usize, j0: i32, n: i32, kLimit: usize, vLimit: usize): void {
   for (let quad = 0; quad << 2 < rows; ++quad) {
-    const lanes = min(4, rows - (quad << 2)), panel = panels + <usize>quad * PANEL_BYTES, state = states + <usize>quad * STATE_BYTES;
+    const lanes = min(4, rows - (quad << 2)), panel = panels + <usize>quad * PANEL_BYTES, state = states + <usize>quad * QuadState.Bytes;
     const o = outputs + (<usize>quad * oPitch << 2), q = queries + (<usize>quad * qPitch << 2);
-    if (flags & Flag.Mask && !maskAny(panel + 96, lanes, j0, j0 + n)) continue;
+    if (flags & HIDE_FLAGS && hideAll(flags, panel, lanes, j0, j0 + n)) continue;
     products(true, k + <usize>j0 * kStride, kStride, q, scores, n, lanes, kLimit);
-    if (flags & SCORE_FLAGS) transformScores(task, flags, scores, 16, n, j0, panel, 1, 0);
-    maskScores(flags, scores, 16, n, j0, panel, 1, load<i32>(state, 32) - j0, load<i32>(state, 36) - j0);
+    if (flags & SCORE_FLAGS) scoreTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
+    const fullBegin = load<i32>(state, QuadState.FullBegin) - j0, fullEnd = load<i32>(state, QuadState.FullEnd) - j0;
+    hideScores(task, flags, scores, 16, n, j0, panel, 1, fullBegin, fullEnd);
     softmaxBlock(n, state, o);
     products(false, v + <usize>j0 * vStride, vStride, o, scores, n, lanes, vLimit);
   }
 }
 
-/** out and lse of every row, or one part of them. */
+/** out and lse of every row, or those of one split. */
 function writeRows(slot: i32): void {
-  const part = slot >= 0, target = part ? Operand.PartOut : Operand.Out, targetLse = part ? Operand.PartLse : Operand.Lse;
-  const shift = part ? <usize>slot * load<usize>(task, Task.PartOutBytes) : 0;
-  const lseShift = part ? <usize>slot * load<usize>(task, Task.PartLseBytes) : 0;
+  const split = slot >= 0, target = split ? Operand.SplitOut : Operand.Out, targetLse = split ? Operand.SplitLse : Operand.Lse;
+  const shift = split ? <usize>slot * load<usize>(task, Task.SplitOutBytes) : 0;
+  const lseShift = split ? <usize>slot * load<usize>(task, Task.SplitLseBytes) : 0;
   for (let r = 0; r < rows; ++r) {
-    const i = r % lengthQ, head = headOf(r), lane = states + <usize>(r >> 2) * STATE_BYTES + (<usize>(r & 3) << 2);
-    const l = load<f32>(lane, 16), f = l == 0 ? <f32>0 : 1 / l, o = outputs + <usize>r * oPitch;
-    const out = rowsOf(task, target, batch, head) + <usize>i * rowStride(task, target) + shift;
+    const i = r % lengthQ, head = headOf(r), lane = states + <usize>(r >> 2) * QuadState.Bytes + (<usize>(r & 3) << 2);
+    const l = load<f32>(lane, QuadState.L), m = load<f32>(lane, QuadState.NegativeM), o = outputs + <usize>r * oPitch;
+    store<f32>(lane, l == 0 ? 0 : 1 / l, QuadState.L); // the factor of the outputs
+    const lse = owner ? addLogit(task, flags, batch, head, i, l, m, lane + QuadState.L) : lseOf(l, m);
+    const f = load<f32>(lane, QuadState.L);
+    const out = rowAt(task, target, batch, head, i) + shift;
     for (let d: usize = 0; d < <usize>Dv << 2; d += 4) store<f32>(out + d, load<f32>(o + d) * f);
-    const lse = rowsOf(task, targetLse, batch, head) + <usize>i * rowStride(task, targetLse) + lseShift;
-    store<f32>(lse, l == 0 ? -Infinity : (Mathf.log2(l) - load<f32>(lane)) * LN2);
-    if (!part && !finite(out, Dv)) exactRow(task, batch, head, i);
+    store<f32>(rowAt(task, targetLse, batch, head, i) + lseShift, lse);
+    if (!split && !finite(out, Dv)) repairRow(task, batch, head, i);
   }
 }
 
 export function decodeItem(item: usize, ws: usize): void {
   task = taskOf(item);
   flags = load<i32>(task, Task.Flags);
+  const slot = load<i32>(item, Item.Slot);
+  owner = addsLogits(flags, slot);
   batch = load<i32>(item, Item.Batch);
   kv = load<i32>(item, Item.Head);
   D = load<i32>(task, Task.HeadDim);
@@ -195,15 +203,15 @@ export function decodeItem(item: usize, ws: usize): void {
   const sequence = sequenceOf(task, batch), block = load<i32>(task, Task.Tile);
   layOut(ws, D, Dv, rows, block);
   memory.fill(outputs, 0, (<usize>(rows + 3) >> 2) * oPitch << 2);
-  memory.fill(states, 0, (<usize>(rows + 3) >> 2) * STATE_BYTES);
+  memory.fill(states, 0, (<usize>(rows + 3) >> 2) * QuadState.Bytes);
   packRows(sequence);
   const kStride = rowStride(task, Operand.K), vStride = rowStride(task, Operand.V);
   const k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
-  const to = min(load<i32>(item, Item.KeyEnd), endKey(sequence, lengthQ - 1)), step = flags & Flag.Mask ? min(CHUNK, block) : block;
-  // where touching ahead must stop: past this item's keys
+  const to = min(load<i32>(item, Item.KeyEnd), endKey(sequence, lengthQ - 1)), step = flags & HIDE_FLAGS ? min(CHUNK, block) : block;
+  // where prefetching must stop: past this item's keys
   const kLimit = k + <usize>to * kStride, vLimit = v + <usize>to * vStride;
   for (let j0 = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, 0) & ~15); j0 < to; j0 += step) {
     visitBlock(k, v, kStride, vStride, j0, min(step, to - j0), kLimit, vLimit);
   }
-  writeRows(load<i32>(item, Item.Slot));
+  writeRows(slot);
 }

@@ -5,29 +5,34 @@
 //     for each panel of 8 queries                             Q^T [D][8], times scale * log2 e
 //       for each run of visible keys in the tile
 //         S^T[key][8] = K . Q^T - m                           m: running maximum, base 2
-//         softcap, bias, masks
+//         features of scores, then those that hide
 //         where S outgrows m by 2^8: move m, rescale l, O     lazily: exact after the final division
 //         P^T = 2^S,  l += sum of P^T
 //         O^T[column][8] += V^T . P^T                         V^T packed once for all panels of the block
 //   out = O / l,  lse = (m + log2 l) ln 2
 //
 // Nothing is horizontal: max, exp and sum run down the lanes, and P^T is already the right operand.
-import { Flag, Item, Operand, Task } from "../abi";
-import { exactRow } from "../stages/exact_row";
-import { allWhole, firstHidden, firstShown } from "../features/mask";
+import { Item, Task } from "../abi";
+import { Flag, Operand } from "../tables.gen";
+import { allFull, firstEmpty, firstNonEmpty } from "../features/blocks";
 import { packPanel, packRows, packTranspose, unpackPanel } from "../micro/pack";
-import { PANEL_BYTES, setPanel } from "../micro/panel";
-import { finish, rebase, rescan, softmaxTile, STATE_BYTES } from "../stages/softmax";
+import { State, UPPER } from "../micro/records";
+import { lseOf } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
-import { maskScores, SCORE_FLAGS, transformScores } from "../stages/tile_scores";
 import { FORWARD_PITCH, outputTile4, outputTile6, scoreTile1, scoreTile6 } from "../micro/tiles.gen";
-import { LN2, LOG2E, touch } from "../micro/vmath";
+import { LOG2E, prefetch } from "../micro/vmath";
+import { hideScores } from "../stages/hide";
+import { setPanel } from "../stages/panel";
+import { repairRow } from "../stages/repair";
+import { FADING_FLAGS, HIDE_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
+import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
+import { addLogit, addsLogits } from "../stages/state";
 
 /** Keys whose rows of V are packed together. */
 const CHUNK: i32 = 32;
 
 // The item at hand. Each thread has its own instance of this module, so this is per thread.
-let task: usize = 0, flags: i32 = 0, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
+let task: usize = 0, flags: i32 = 0, owner: bool = false, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
 let rowBegin: i32 = 0, rowEnd: i32 = 0, headDim: i32 = 0, valueDim: i32 = 0, columns: i32 = 0;
 // Its scratch, in this order. columns: valueDim up to a multiple of four.
 let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0;
@@ -35,15 +40,15 @@ let panel: usize = 0, origin: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
 // The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kSource: usize = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
 let packed: u32 = 0;
-// The blocks of the mask, by panels; see features/mask.ts.
+// Which blocks are visible, by panels; see features/blocks.ts.
 let blocks: usize = 0, blocksStride: usize = 0;
 // Whether any panel of the block saw a key of the tile so far.
-let entered: bool = false;
+let prefetched: bool = false;
 
 /** Bytes of scratch that a forward item of `rows` rows needs. */
 export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: i32): usize {
   layOut(0, headDim, valueDim, rows, keyTile);
-  return origin + STATE_BYTES;
+  return origin + State.Bytes;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32): void {
@@ -54,7 +59,7 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
   oPanels = qPanels + (panels * <usize>headDim << 5);
   scores = oPanels + (panels * dv << 5);
   states = scores + <usize>(keyTile + 8) * FORWARD_PITCH;
-  kRows = states + panels * STATE_BYTES;
+  kRows = states + panels * State.Bytes;
   vT = kRows + <usize>keyTile * kPitch;
   panel = vT + dv * vPitch;
   origin = panel + PANEL_BYTES;
@@ -62,8 +67,8 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
 
 /** S^T of keys [from, to) of the tile for one panel; the products start from the two vectors at `start`. */
 function scoreRun(q: usize, from: i32, to: i32, start: usize): void {
-  v128.store(start, f32x4.splat(-Infinity), 64);
-  v128.store(start, f32x4.splat(-Infinity), 80);
+  v128.store(start, f32x4.splat(-Infinity), State.T);
+  v128.store(start, f32x4.splat(-Infinity), State.T + UPPER);
   const n = to - from, rows = kTile + <usize>from * kPitch, sp = scores + <usize>from * FORWARD_PITCH;
   scoreTile6(rows, q, sp, headDim, kPitch, start, n / 6);
   if (n % 6 == 0) return;
@@ -82,16 +87,16 @@ function outputRun(o: usize, from: i32, to: i32): void {
   outputTile4(v + done * vPitch, p, o + (done << 5), n8, vPitch, (columns - 6 * sixes) / 4);
 }
 
-/** Brings the rows of the tile near, once a panel needs them. Not with a mask, which may need few. */
-function enterTile(): void {
-  entered = true;
-  if (kStride == kPitch) touch(kTile, kStride, kPitch, tileKeys);
-  touch(vTile, vStride, <usize>valueDim << 2, tileKeys);
+/** Prefetches the rows of the tile once a panel needs them. Not where blocks are hidden: few may be needed. */
+function prefetchTile(): void {
+  prefetched = true;
+  if (kStride == kPitch) prefetch(kTile, kStride, kPitch, tileKeys);
+  prefetch(vTile, vStride, <usize>valueDim << 2, tileKeys);
 }
 
 /**
  * Packs the chunks that keys [from, to) need and that no panel of this block needed before: V^T, and
- * the rows of K where they lie apart (heads side by side): at a stride of 4 KiB twelve of them share
+ * the rows of K where they are strided (heads side by side): at a stride of 4 KiB twelve of them share
  * the eight ways of a set of the second-level cache.
  */
 function packChunks(from: i32, to: i32): void {
@@ -107,62 +112,66 @@ function packChunks(from: i32, to: i32): void {
 
 /**
  * A run of keys [from, to) that holds something for panel p. The band lets every query see the keys
- * [openFrom, openTo) of the tile; `mixed`: the mask hides some scores of the run.
+ * [fullBegin, fullEnd) of the tile; `partial`: a feature hides some scores of the run.
  */
-function visitRun(p: usize, from: i32, to: i32, openFrom: i32, openTo: i32, mixed: bool): void {
-  const q = qPanels + p * (<usize>headDim << 5), o = oPanels + p * (<usize>columns << 5), state = states + p * STATE_BYTES;
-  const sp = scores + <usize>from * FORWARD_PITCH, n = to - from, masked = mixed || from < openFrom || to > openTo;
-  const active = mixed ? flags : flags & ~Flag.Mask;
-  if (masked || active) setPanel(panel, task, active, sequence, batch, head, rowBegin + <i32>(p << 3), rowEnd);
+function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, partial: bool): void {
+  const q = qPanels + p * (<usize>headDim << 5), o = oPanels + p * (<usize>columns << 5), state = states + p * State.Bytes;
+  const sp = scores + <usize>from * FORWARD_PITCH, n = to - from, masked = partial || from < fullBegin || to > fullEnd;
+  const active = partial ? flags : flags & ~HIDE_FLAGS;
+  if (masked || active & SCORE_FLAGS) setPanel(panel, task, active, sequence, batch, head, rowBegin + <i32>(p << 3), rowEnd);
   packChunks(from, to);
   scoreRun(q, from, to, flags & SCORE_FLAGS ? origin : state);
-  if (flags & SCORE_FLAGS) transformScores(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0);
-  const hidden = masked && maskScores(active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, openFrom - from, openTo - from);
+  if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
+  const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
   if (flags & SCORE_FLAGS) rebase(sp, n, state);
   else if (hidden) rescan(sp, n, state);
-  softmaxTile(sp, n, state, o, columns);
+  softmaxTile(sp, n, state, o, columns, (flags & FADING_FLAGS) != 0);
   outputRun(o, from, to);
 }
 
-/** One panel against the tile: its visible keys, cut into runs where the mask hides whole blocks. */
+/** One panel against the tile: its visible keys, cut into runs where whole blocks are hidden. */
 function visitPanel(p: usize): void {
   const first = rowBegin + <i32>(p << 3), last = min(first + 7, rowEnd - 1);
   const to = min(tileKeys, endKey(sequence, last) - tileKey);
   let from = max(0, firstKey(sequence, first) - tileKey) & ~7;
   if (from >= to) return;
-  const openFrom = firstKey(sequence, last) - tileKey, openTo = endKey(sequence, first) - tileKey;
-  if (!(flags & Flag.Mask)) {
-    if (!entered) enterTile();
-    return visitRun(p, from, to, openFrom, openTo, false);
+  const fullBegin = firstKey(sequence, last) - tileKey, fullEnd = endKey(sequence, first) - tileKey;
+  if (!(flags & Flag.Blocks)) {
+    if (!prefetched) prefetchTile();
+    return visitRun(p, from, to, fullBegin, fullEnd, false);
   }
   // relative to the tile, whose first key is a multiple of 16
   const row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
-  for (from = firstShown(row, from, to); from < to;) {
-    const end = firstHidden(row, from, to);
-    visitRun(p, from, end, openFrom, openTo, !allWhole(row, from, end));
-    from = firstShown(row, end, to);
+  for (from = firstNonEmpty(row, from, to); from < to;) {
+    const end = firstEmpty(row, from, to);
+    visitRun(p, from, end, fullBegin, fullEnd, !allFull(row, from, end));
+    from = firstNonEmpty(row, end, to);
   }
 }
 
-/** out = O / l and lse of every row; rows that came out non-finite are done again, exactly. */
+/** out = O / l and lse of every row; rows that came out non-finite are repaired. */
 function writeRows(panels: usize): void {
   const outStride = rowStride(task, Operand.Out), lseStride = rowStride(task, Operand.Lse);
   const out = rowsOf(task, Operand.Out, batch, head), lse = rowsOf(task, Operand.Lse, batch, head);
   for (let p: usize = 0; p < panels; ++p) {
-    const first = rowBegin + <i32>(p << 3), rows = min(8, rowEnd - first), state = states + p * STATE_BYTES;
+    const first = rowBegin + <i32>(p << 3), rows = min(8, rowEnd - first), state = states + p * State.Bytes;
     finish(state);
-    const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + 64, out + <usize>first * outStride, outStride, rows, valueDim);
     for (let i = 0; i < rows; ++i) {
-      const lane = state + (<usize>i << 2), l = load<f32>(lane, 32);
-      store<f32>(lse + <usize>(first + i) * lseStride, l == 0 ? -Infinity : (Mathf.log2(l) - load<f32>(lane)) * LN2);
-      if (bad >> i & 1) exactRow(task, batch, head, first + i);
+      const lane = state + (<usize>i << 2), l = load<f32>(lane, State.L), m = load<f32>(lane, State.NegativeM);
+      const value = owner ? addLogit(task, flags, batch, head, first + i, l, m, lane + State.T) : lseOf(l, m);
+      store<f32>(lse + <usize>(first + i) * lseStride, value);
+    }
+    const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + State.T, out + <usize>first * outStride, outStride, rows, valueDim);
+    for (let i = 0; i < rows; ++i) {
+      if (bad >> i & 1) repairRow(task, batch, head, first + i);
     }
   }
 }
 
 export function forwardItem(item: usize, ws: usize): void {
   task = taskOf(item);
-  flags = load<i32>(task, Task.Flags) & Flag.Scores;
+  flags = load<i32>(task, Task.Flags);
+  owner = addsLogits(flags, load<i32>(item, Item.Slot));
   batch = load<i32>(item, Item.Batch);
   head = load<i32>(item, Item.Head);
   sequence = sequenceOf(task, batch);
@@ -173,21 +182,21 @@ export function forwardItem(item: usize, ws: usize): void {
   columns = (valueDim + 3) & ~3;
   kStride = rowStride(task, Operand.K);
   vStride = rowStride(task, Operand.V);
-  blocks = rowsOf(task, Operand.MaskBlocks, batch, head);
-  blocksStride = rowStride(task, Operand.MaskBlocks);
+  blocks = rowsOf(task, Operand.Blocks, batch, head);
+  blocksStride = rowStride(task, Operand.Blocks);
   const rows = rowEnd - rowBegin, panels = <usize>(rows + 7) >> 3, tile = load<i32>(task, Task.Tile);
   layOut(ws, headDim, valueDim, rows, tile);
   const qStride = rowStride(task, Operand.Q), scale = f32x4.splat(load<f32>(task, Task.Scale) * LOG2E);
-  v128.store(origin, scale, 32);
-  v128.store(origin, scale, 48);
+  v128.store(origin, scale, State.L);
+  v128.store(origin, scale, State.L + UPPER);
   const q = rowsOf(task, Operand.Q, batch, head) + <usize>rowBegin * qStride;
-  touch(q, qStride, kPitch, rows);
+  prefetch(q, qStride, kPitch, rows);
   for (let p: usize = 0; p < panels; ++p) {
-    packPanel(q + (p << 3) * qStride, qStride, qPanels + p * (<usize>headDim << 5), rows - <i32>(p << 3), headDim, origin + 32);
+    packPanel(q + (p << 3) * qStride, qStride, qPanels + p * (<usize>headDim << 5), rows - <i32>(p << 3), headDim, origin + State.L);
   }
   memory.fill(oPanels, 0, panels * (<usize>columns << 5));
-  memory.fill(states, 0, panels * STATE_BYTES);
-  memory.fill(origin, 0, 32);
+  memory.fill(states, 0, panels * State.Bytes);
+  memory.fill(origin + State.NegativeM, 0, 32);
 
   const kv = kvHeadOf(task, head), k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
   const end = min(load<i32>(item, Item.KeyEnd), endKey(sequence, rowEnd - 1));
@@ -198,7 +207,7 @@ export function forwardItem(item: usize, ws: usize): void {
     kTile = kStride == kPitch ? kSource : kRows;
     vTile = v + <usize>tileKey * vStride;
     packed = 0;
-    entered = false;
+    prefetched = false;
     for (let p: usize = 0; p < panels; ++p) visitPanel(p);
   }
   writeRows(panels);

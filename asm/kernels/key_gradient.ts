@@ -11,13 +11,13 @@ export const PANELS: i32 = 32;
 @inline
 export const RUNS_BYTES: usize = 132;
 
-/** For each group of six keys of a tile, the runs of panels that computed it; `spans`: each panel's keys. */
-export function listRuns(spans: usize, panels: i32, keys: i32, runs: usize): void {
+/** For each group of six keys of a tile, the runs of panels that computed it; `keyRanges`: each panel's keys. */
+export function listRuns(keyRanges: usize, panels: i32, keys: i32, runs: usize): void {
   for (let g = 0; g * 6 < keys; ++g) {
     const list = runs + <usize>g * RUNS_BYTES;
     let count = 0, open = false;
     for (let p = 0; p < panels; ++p) {
-      const span = spans + (<usize>p << 3), inside = load<i32>(span) <= g * 6 && g * 6 < load<i32>(span, 4);
+      const range = keyRanges + (<usize>p << 3), inside = load<i32>(range) <= g * 6 && g * 6 < load<i32>(range, 4);
       if (inside && !open) {
         store<i32>(list + (<usize>count << 3), p, 4);
         store<i32>(list + (<usize>count << 3), 0, 8);

@@ -33,7 +33,7 @@ export const LOG2E: f32 = 1.4426950408889634;
 export const LN2: f32 = 0.6931471805599453;
 
 // Each constant four times in static data, loaded into a local before a loop: V8 builds an immediate
-// vector anew at every use (4.5 against 1.8 ns for four exponentials, shared/design/cpu-kernels.md).
+// vector anew at every use (4.5 against 1.8 ns for four exponentials).
 // -127; 1.5 * 2^23 + 127; the minimax polynomial of 2^x on [-1/2, 1/2], degree 5 down to 0.
 const EXP2_TABLE = memory.data<f32>([
   -127, -127, -127, -127,
@@ -46,7 +46,7 @@ const EXP2_TABLE = memory.data<f32>([
   1.000000072, 1.000000072, 1.000000072, 1.000000072,
 ], 16);
 
-/** The i-th of the eight constants of 2^x (EXP2_STEPS in tools/build/tiles.ts). */
+/** The i-th of the eight constants of 2^x (EXP2_STEPS in tools/build/tiles/exponentials.ts). */
 // @ts-ignore: decorator
 @inline
 export function exp2Constant(i: i32): v128 {
@@ -81,12 +81,12 @@ export function tanhv(x: v128): v128 {
   return v128.or(sign, f32x4.div(m, f32x4.add(m, f32x4.splat(2))));
 }
 
-const SINK = memory.data(16);
+const ESCAPE = memory.data(16);
 /**
  * Reads one word of every cache line of n rows, in address order: tiles walk six rows at once, which the
  * hardware prefetcher does not follow (backward at L 4096: 48.4 -> 51.1 GFLOP/s, forward at D 128: 50.5 -> 52.3).
  */
-export function touch(rows: usize, stride: usize, bytes: usize, n: i32): void {
+export function prefetch(rows: usize, stride: usize, bytes: usize, n: i32): void {
   if (stride == bytes) {
     bytes *= <usize>n;
     n = 1;
@@ -95,12 +95,12 @@ export function touch(rows: usize, stride: usize, bytes: usize, n: i32): void {
   for (; n > 0; --n, rows += stride) {
     for (let p = rows, end = rows + bytes; p < end; p += 64) x += load<i32>(p);
   }
-  store<i32>(SINK, x);
+  store<i32>(ESCAPE, x);
 }
 
 /** Keeps a value that is read only for its side effect on the cache. */
 // @ts-ignore: decorator
 @inline
-export function keep(x: i32): void {
-  store<i32>(SINK, x);
+export function escape(x: i32): void {
+  store<i32>(ESCAPE, x);
 }

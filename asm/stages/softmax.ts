@@ -1,14 +1,13 @@
 // The online softmax of one panel (Milakov and Gimelshein 2018; FlashAttention-2 section 3.1), base 2.
 //
-// State of a panel, 8 lanes each:  -m | l | t     m: running maximum, l: running sum, t: largest
-// score of the current tile less m. m starts at 0 and moves only when a tile outgrows it by 2^8, or
+// State of a panel (micro/records.ts), 8 lanes each:  -m | l | t     m: running maximum, l: running sum,
+// t: largest score of the current tile less m. m starts at 0 and moves only when a tile outgrows it by 2^8, or
 // when a lane's first visible tile lies far below it; the final division makes both exact.
+import { State, UPPER } from "../micro/records";
+import { flushTiny } from "../micro/tile";
 import { exp2v, exponentialTile } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
 
-// @ts-ignore: decorator
-@inline
-export const STATE_BYTES: usize = 96;
 const WIDTH: usize = 32;
 
 /** t = largest of n scores, per lane. */
@@ -18,13 +17,13 @@ function maximum(sp: usize, n: i32, state: usize): void {
     a = f32x4.pmax(a, v128.load(sp));
     b = f32x4.pmax(b, v128.load(sp, 16));
   }
-  v128.store(state, a, 64);
-  v128.store(state, b, 80);
+  v128.store(state, a, State.T);
+  v128.store(state, b, State.T + UPPER);
 }
 
 /** Subtracts m from n scores that do not carry it yet, and finds their maximum. */
 export function rebase(sp: usize, n: i32, state: usize): void {
-  const m0 = v128.load(state), m1 = v128.load(state, 16);
+  const m0 = v128.load(state, State.NegativeM), m1 = v128.load(state, State.NegativeM + UPPER);
   for (let p = sp, end = sp + <usize>n * WIDTH; p < end; p += WIDTH) {
     v128.store(p, f32x4.add(v128.load(p), m0));
     v128.store(p, f32x4.add(v128.load(p, 16), m1), 16);
@@ -51,8 +50,8 @@ function fresh(l: v128): v128 {
  * nor hide that the first scores of a lane lie far below.
  */
 export function rescan(sp: usize, n: i32, state: usize): void {
-  const a = v128.or(fresh(v128.load(state, 32)), outgrown(v128.load(state, 64)));
-  const b = v128.or(fresh(v128.load(state, 48)), outgrown(v128.load(state, 80)));
+  const a = v128.or(fresh(v128.load(state, State.L)), outgrown(v128.load(state, State.T)));
+  const b = v128.or(fresh(v128.load(state, State.L + UPPER)), outgrown(v128.load(state, State.T + UPPER)));
   if (v128.any_true(v128.or(a, b))) maximum(sp, n, state);
 }
 
@@ -70,29 +69,36 @@ function move(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
   const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
   const zero = f32x4.splat(0);
   for (let v: usize = 0; v < WIDTH; v += 16) {
-    const l = v128.load(state + v, 32), moving = moves(v128.load(state + v, 64), l);
-    const t = v128.and(v128.load(state + v, 64), moving);
+    const l = v128.load(state + v, State.L), moving = moves(v128.load(state + v, State.T), l);
+    const t = v128.and(v128.load(state + v, State.T), moving);
     // an empty lane has nothing to rescale, and 2^-t may overflow there: 0 * infinity is NaN
     const f = v128.bitselect(f32x4.splat(1), exp2v(f32x4.sub(zero, t), lo, mg, k5, k4, k3, k2, k1, k0), f32x4.eq(l, zero));
-    v128.store(state + v, f32x4.sub(v128.load(state + v), t));
-    v128.store(state + v, f32x4.mul(l, f), 32);
+    v128.store(state + v, f32x4.sub(v128.load(state + v, State.NegativeM), t), State.NegativeM);
+    v128.store(state + v, f32x4.mul(l, f), State.L);
     for (let q = op + v, end = q + <usize>columns * WIDTH; q < end; q += WIDTH) v128.store(q, f32x4.mul(f, v128.load(q)));
     for (let q = sp + v, end = q + <usize>n * WIDTH; q < end; q += WIDTH) v128.store(q, f32x4.sub(v128.load(q), t));
   }
 }
 
-/** One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. */
-export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
-  const a = moves(v128.load(state, 64), v128.load(state, 32)), b = moves(v128.load(state, 80), v128.load(state, 48));
+/**
+ * One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. `flush`: tiny
+ * weights become 0.
+ */
+export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32, flush: bool = false): void {
+  const a = moves(v128.load(state, State.T), v128.load(state, State.L)), b = moves(v128.load(state, State.T + UPPER), v128.load(state, State.L + UPPER));
   if (v128.any_true(v128.or(a, b))) move(sp, n, state, op, columns);
-  exponentialTile(sp, n, state + 32);
+  if (flush) {
+    flushTiny(sp, WIDTH, n, f32x4.splat(0));
+    flushTiny(sp + UPPER, WIDTH, n, f32x4.splat(0));
+  }
+  exponentialTile(sp, n, state + State.L);
 }
 
 /** Puts 1 / l, or 0 for lanes that saw no key, where t was: the factors of the final division. */
 export function finish(state: usize): void {
   const zero = f32x4.splat(0), one = f32x4.splat(1);
   for (let v: usize = 0; v < WIDTH; v += 16) {
-    const l = v128.load(state + v, 32);
-    v128.store(state + v, v128.andnot(f32x4.div(one, l), f32x4.eq(l, zero)), 64);
+    const l = v128.load(state + v, State.L);
+    v128.store(state + v, v128.andnot(f32x4.div(one, l), f32x4.eq(l, zero)), State.T);
   }
 }

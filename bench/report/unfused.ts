@@ -1,6 +1,6 @@
 /**
  * Fused against unfused: from which length on does fusing pay? The rival is our own unfused
- * attention (asm/unfused.ts), built from the same kind of register tiles.
+ * attention (bench/asm/unfused.ts), built from the same kind of register tiles.
  * @module
  */
 

@@ -1,12 +1,26 @@
-// bias: added to the score; minus infinity hides the pair.
-import { declare, elementReader, type StorageKind } from "../parts/storage.ts";
+// bias: added to the score; minus infinity hides the pair. It is read one element at a time.
+import { elementReader, kindNamed } from "../parts/storage.ts";
+import { rowAt } from "../parts/address.ts";
+import type { ShaderFeature } from "./feature.ts";
 
-/** Binds the bias; `bias_at(i)` is an element, `is_hole` tells minus infinity (no literal for it in WGSL). */
-export function biasReader(binding: number, kind: StorageKind): string {
-  return `${declare(binding, "bias", kind.dtype === "f32" ? "f32" : "u32")}
-${elementReader("bias", kind)}
-fn bias4(at: vec4<u32>) -> vec4<f32> {
-  return vec4<f32>(bias_at(at.x), bias_at(at.y), bias_at(at.z), bias_at(at.w));
+export const bias: ShaderFeature = {
+  name: "bias",
+  lowers: true,
+  declare(type, kind) {
+    const one = type === "f32", I = one ? "u32" : "vec4<u32>", B = one ? "bool" : "vec4<bool>";
+    return `${elementReader("bias", kindNamed(kind))}
+fn bias_value(at: ${I}) -> ${type} {
+  return ${
+      one ? "bias_at(at)" : "vec4<f32>(bias_at(at.x), bias_at(at.y), bias_at(at.z), bias_at(at.w))"
+    };
 }
-fn is_hole(b: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(b) == vec4<u32>(0xff800000u); }`;
-}
+// minus infinity by its bits: WGSL has no literal for it
+fn is_hole(b: ${type}) -> ${B} { return bitcast<${I}>(b) == ${I}(0xff800000u); }`;
+  },
+  perQuery: (at) => ({ row: rowAt("bias", at) }),
+  perKey: ({ key }) => ({ column: `${key} * U.bias_column` }),
+  read: (at) => `let b = bias_value(${at.ofQuery("row")} + ${at.ofKey("column")});`,
+  score: (s) => `${s} += b;`,
+  hide: () => "is_hole(b)",
+  gradient: { operand: "dBias", pair: (dS) => dS },
+};

@@ -1,25 +1,20 @@
-// mask: a byte for each pair, 1 = may attend, behind the work items in `tables`.
+// mask: a byte for each pair, 1 = may attend, behind the work items in the schedule buffer. Its address counts bytes.
+import { rowAt } from "../parts/address.ts";
+import type { ShaderFeature } from "./feature.ts";
 
-/** `mask4(at)`: four of its bytes as booleans. */
-export const MASK = `fn mask_byte(i: u32) -> bool {
-  let b = U.mask_byte + i; return ((tables[b >> 2u] >> ((b & 3u) * 8u)) & 0xffu) != 0u;
-}
-fn mask4(at: vec4<u32>) -> vec4<bool> {
+export const mask: ShaderFeature = {
+  name: "mask",
+  present: "U.mask_at > 0u",
+  declare: (type) =>
+    `fn mask_byte(i: u32) -> bool { return ((schedule[i >> 2u] >> ((i & 3u) * 8u)) & 0xffu) != 0u; }
+${
+      type === "f32"
+        ? "fn mask_sees(at: u32) -> bool { return mask_byte(at); }"
+        : `fn mask_sees(at: vec4<u32>) -> vec4<bool> {
   return vec4<bool>(mask_byte(at.x), mask_byte(at.y), mask_byte(at.z), mask_byte(at.w));
-}`;
-
-/** A vote of the workgroup: whether any thread sees a pair of this tile. */
-export const VOTE = `var<workgroup> vote: atomic<u32>;
-var<workgroup> outcome: u32;`;
-
-/** Runs `body` unless no thread said `any`. Costs three barriers; a tile that is skipped costs nothing more. */
-export function ifAnySees(any: string, body: string): string {
-  return `  if (li == 0u) { atomicStore(&vote, 0u); }
-  workgroupBarrier();
-  if (${any}) { atomicStore(&vote, 1u); }
-  workgroupBarrier();
-  if (li == 0u) { outcome = atomicLoad(&vote); }
-  if (workgroupUniformLoad(&outcome) != 0u) {
-${body}
-  }`;
-}
+}`
+    }`,
+  perQuery: (at) => ({ row: rowAt("mask", at) }),
+  perKey: ({ key }) => ({ column: `${key} * U.mask_column` }),
+  sees: (at) => `mask_sees(${at.ofQuery("row")} + ${at.ofKey("column")})`,
+};

@@ -1,23 +1,26 @@
-// From products to scores: what each feature does to the pairs of a tile, in the order of the feature table.
-// The same text serves forward and dQ, whose rows are queries, and dK/dV, whose rows are keys.
-import { biasReader } from "./bias.ts";
-import { ifAnySees, MASK, VOTE } from "./mask.ts";
-import { SOFTCAP } from "./softcap.ts";
-import { queryOf } from "../parts/item.ts";
-import { declare } from "../parts/storage.ts";
-import { each, SENTINELS } from "../parts/text.ts";
+// From products to scores: what the features of a variant do to pairs, in the order of the feature table. The same
+// text serves forward and dQ, whose rows are queries, dK/dV, whose rows are keys, and kernels that look at one pair.
+import type { FeatureName } from "../../src/problem/features/feature.ts";
+import { shaderName } from "../../src/tensor/operands.ts";
 import type { Geometry } from "../abi.ts";
+import { queryOf } from "../parts/address.ts";
+import { crossesBand, keysOf, outside } from "../parts/band.ts";
+import { declare } from "../parts/bindings.ts";
+import { each, SENTINELS } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
+import { ifAny, VOTE } from "../parts/vote.ts";
+import type { KeyAt, PairAt, QueryAt, ScoreType, ShaderFeature } from "./feature.ts";
+import { stateDeclarations } from "./state.ts";
+import { activeFeatures } from "./table.ts";
 
-/** What the score features of a variant need outside of `main`. `bias`: the binding that is free for it. */
-export function scoreDeclarations(v: Variant, bindings: { tables: number; bias: number }): string {
+/** What the features of a variant need outside of `main`, and the schedule buffer. */
+export function scoreDeclarations(v: Variant, type: ScoreType): string {
   return [
     SENTINELS,
-    declare(bindings.tables, "tables", "u32"),
-    v.softcap ? SOFTCAP : "",
-    v.bias ? biasReader(bindings.bias, v.bias) : "",
-    v.mask ? MASK : "",
-    v.mask ? VOTE : "",
+    declare("schedule", "u32"),
+    ...activeFeatures(v).map(({ name, declare }) => declare?.(type, v.features.get(name)!) ?? ""),
+    type === "f32" || !skipsTiles(v) ? "" : VOTE,
+    stateDeclarations(v),
   ].join("\n");
 }
 
@@ -26,94 +29,201 @@ export function scoreDeclarations(v: Variant, bindings: { tables: number; bias: 
  * forward did, and what they have in common drops out of S - lse. Scores are in natural units for the same reason:
  * P = exp2((S - lse) log2 e) takes the difference before anything is rounded.
  */
-export function stagedScale({ softcap }: Variant): string {
-  return softcap ? "(U.scale / U.softcap)" : "U.scale";
+export function stagedScale(v: Variant): string {
+  return activeFeatures(v).reduce((scale, { load }) => load?.factor(scale) ?? scale, "U.scale");
+}
+
+/** Factor of dK, which sums rows of q that have the staged scale; with a space before, or empty. */
+export function gradientFactor(v: Variant): string {
+  return activeFeatures(v).map(({ load }) => load ? ` * ${load.undo}` : "").join("");
 }
 
 /** Which axis of the tile the queries are on. */
 export type Side = "rows are queries" | "rows are keys";
 
-const BROADCAST = (v: Variant) =>
-  [v.bias && "bias", v.mask && "mask"].filter((name) => name !== undefined && name !== false) as (
-    | "bias"
-    | "mask"
-  )[];
+/** A name of WGSL for a value of a feature: `ofQuery` of row or column vector n, or `ofKey`. */
+const shareName = ({ name }: ShaderFeature, share: string, of: "q" | "k", n: number) =>
+  `${shaderName(name)}_${share}_${of}${n}`;
 
-/** Element of bias or mask: the share of row i of the tile, once a workgroup. Batch b is in `batch`. */
+function shares(v: Variant, of: "q" | "k", n: number, at: QueryAt | KeyAt): string {
+  return activeFeatures(v).flatMap((feature) => {
+    const made = "key" in at ? feature.perKey?.(at) : feature.perQuery?.(at);
+    return Object.entries(made ?? {}).map(([share, value]) =>
+      `  let ${shareName(feature, share, of, n)} = ${value};`
+    );
+  }).join("\n");
+}
+
+/** What features make of row i, once a workgroup: of `head<i>`, `query<i>` or `key<i>`, in sequence `batch`. */
 export function rowShares(g: Geometry, v: Variant, side: Side): string {
-  return BROADCAST(v).map((name) =>
-    each(
-      g.tm,
-      (i) =>
-        side === "rows are queries"
-          ? `  let ${name}_r${i} = ${name}_row(batch, head${i}, query${i});`
-          : `  let ${name}_r${i} = ${name}_row(batch, 0u, 0u) + key${i} * U.${name}_column;`,
-    )
-  ).join("\n");
+  const type = "f32", rest = { batch: "batch", offset: "offset" };
+  return each(
+    g.tm,
+    (i) =>
+      side === "rows are queries"
+        ? shares(v, "q", i, { type, ...rest, head: `head${i}`, query: `query${i}` })
+        : shares(v, "k", i, { type, key: `key${i}` }),
+  );
 }
 
-/** ... and the share of the columns, once a tile. */
+/** ... and of column vector n, once a tile: of `key_<n>`, or `head_<n>` and `query_<n>`. */
 export function columnShares(g: Geometry, v: Variant, side: Side): string {
-  return BROADCAST(v).map((name) =>
-    each(
-      g.jv,
-      (n) =>
-        side === "rows are queries"
-          ? `  let ${name}_c${n} = key_${n} * U.${name}_column;`
-          : `  let ${name}_c${n} = head_${n} * U.${name}_head + query_${n} * U.${name}_row;`,
-    )
-  ).join("\n");
+  const type = "vec4<f32>", rest = { batch: "batch", offset: "offset" };
+  return each(
+    g.jv,
+    (n) =>
+      side === "rows are queries"
+        ? shares(v, "k", n, { type, key: `key_${n}` })
+        : shares(v, "q", n, { type, ...rest, head: `head_${n}`, query: `query_${n}` }),
+  );
 }
 
-/** Runs `body` where the mask lets some pair of the tile through; `exists`: pairs that are there at all. */
-export function maskTile(
+/** Whether a feature makes something of queries: then their heads are wanted. */
+export function wantsQueries(v: Variant): boolean {
+  return activeFeatures(v).some(({ perQuery }) => perQuery);
+}
+
+/** The pairs (row i, column vector n) of a tile. */
+export function pairsAt(feature: ShaderFeature, side: Side, i: number, n: number): PairAt {
+  const [q, k] = side === "rows are queries" ? [i, n] : [n, i];
+  return {
+    type: "vec4<f32>",
+    ofQuery: (share) => shareName(feature, share, "q", q),
+    ofKey: (share) => shareName(feature, share, "k", k),
+  };
+}
+
+/** One pair: nothing is made ahead. */
+export function pairAt(feature: ShaderFeature, query: Omit<QueryAt, "type">, key: string): PairAt {
+  const type = "f32";
+  return {
+    type,
+    ofQuery: (share) => `(${feature.perQuery!({ type, ...query })[share]})`,
+    ofKey: (share) => `(${feature.perKey!({ type, key })[share]})`,
+  };
+}
+
+/** Turns the product in `s` into the score of one pair, unless `hide` is set, and sets it where features hide it. */
+export function scoreOfPair(
+  v: Variant,
+  s: string,
+  query: Omit<QueryAt, "type">,
+  key: string,
+): string {
+  const lines = activeFeatures(v).flatMap((feature) => {
+    const at = pairAt(feature, query, key), { read, score, hide, sees } = feature;
+    return [
+      read?.(at),
+      score?.(s, at),
+      hide && `hide = hide | ${hide(at)};`,
+      sees && `hide = hide | !${sees(at)};`,
+    ];
+  }).filter((line) => line !== undefined);
+  if (lines.length === 0) return "";
+  return `    // what operands hold for pairs outside could be anything
+    if (!hide) {\n${lines.map((line) => `      ${line}`).join("\n")}\n    }`;
+}
+
+/**
+ * For the repair kernel: from the product in `sum` to `pair.score` and `pair.slope`, returning early from hidden pairs.
+ * Features that may be there are asked for; NaN stays NaN whatever they do.
+ */
+export function repairScore(v: Variant): string {
+  const query = { batch: "batch", head: "head", query: "query", offset: "offset" };
+  const asked = ({ present }: ShaderFeature, lines: readonly (string | undefined)[]) => {
+    const made = lines.filter((line) => line !== undefined), margin = present ? "    " : "  ";
+    const text = made.map((line) => margin + line).join("\n");
+    return text && present ? `  if (${present}) {\n${text}\n  }` : text;
+  };
+  const active = activeFeatures(v);
+  const factors = active.filter(({ load }) => load)
+    .map((f) => asked(f, [`factor = ${f.load!.factor("factor")};`]));
+  const steps = active.map((feature) => {
+    const at = pairAt(feature, query, "key"), { read, score, slope, hide, sees } = feature;
+    return asked(feature, [
+      sees && `if (!${sees(at)}) { return pair; }`,
+      read?.(at),
+      hide && `if (${hide(at)}) { return pair; }`,
+      slope && `pair.slope *= ${slope("s")};`,
+      score && `if (!is_nan(s)) { ${score("s", at)} }`,
+    ]);
+  });
+  return ["  var factor = U.scale;", ...factors, "  var s = sum * factor;", ...steps]
+    .concat("  pair.score = s;").join("\n");
+}
+
+const skipsTiles = (v: Variant) => activeFeatures(v).some(({ sees }) => sees);
+
+/** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`; `exists`: those that are there at all. */
+export function seenPairs(v: Variant, side: Side, i: number, n: number, exists?: string): string {
+  const conditions = activeFeatures(v).flatMap((feature) =>
+    feature.sees ? [feature.sees(pairsAt(feature, side, i, n))] : []
+  );
+  if (conditions.length === 0) return "";
+  return `  let seen${i}_${n} = ${[...conditions, ...(exists ? [exists] : [])].join(" & ")};`;
+}
+
+/** Runs `body` where some pair of the tile is seen. */
+export function skipUnseenTiles(
   g: Geometry,
   v: Variant,
+  side: Side,
   exists: (i: number, n: number) => string,
   body: string,
 ): string {
-  if (!v.mask) return body;
-  const seen = each(
-    g.tm,
-    (i) =>
-      each(
-        g.jv,
-        (n) => `  let seen${i}_${n} = mask4(vec4<u32>(mask_r${i}) + mask_c${n}) & ${exists(i, n)};`,
-      ),
-  );
+  if (!skipsTiles(v)) return body;
+  const seen = each(g.tm, (i) => each(g.jv, (n) => seenPairs(v, side, i, n, exists(i, n))));
   const names = Array.from(
     { length: g.tm * g.jv },
     (_, n) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`,
   );
-  return `${seen}\n${ifAnySees(names.join(" || "), body)}`;
+  return `  // skip the tile where no pair is seen\n${seen}\n${ifAny(names.join(" || "), body)}`;
 }
 
 /**
- * Turns the product in `s` into the score of pairs (row i, column vector n); declares `hide`, and with
- * `slope` also that, d(score) / d(product). `absent`: columns that are not there.
+ * Turns the product in `s` into the score of pairs (row i, column vector n); declares `hide` where features hide
+ * pairs, and with `slopes` those of `slopeFactor`. `absent`: columns that are not there, for which operands could
+ * hold anything.
  */
 export function scoreOfPairs(
   v: Variant,
+  side: Side,
   s: string,
   i: number,
   n: number,
-  { slope = false, absent }: { readonly slope?: boolean; readonly absent?: string } = {},
+  { slopes = false, absent }: { readonly slopes?: boolean; readonly absent?: string } = {},
 ): string {
-  // what bias holds for rows that are not there could be anything
-  const hides = [v.bias && "is_hole(b)", v.bias && absent, v.mask && `!seen${i}_${n}`]
-    .filter(Boolean);
-  return [
-    v.softcap && slope ? `    let slope = tanh_slope4(${s});` : "",
-    v.softcap ? `    ${s} = tanh4(${s}) * U.softcap;` : "",
-    v.bias ? `    let b = bias4(vec4<u32>(bias_r${i}) + bias_c${n});` : "",
-    v.bias ? `    ${s} += b;` : "",
-    hides.length ? `    let hide = ${hides.map((h) => `(${h})`).join(" | ")};` : "",
-  ].filter(Boolean).join("\n");
+  const hides: string[] = [];
+  const lines = activeFeatures(v).flatMap((feature) => {
+    const at = pairsAt(feature, side, i, n);
+    if (feature.hide) hides.push(feature.hide(at), ...(absent ? [absent] : []));
+    return [
+      slopes && feature.slope ? `let ${slopeName(feature)} = ${feature.slope(s)};` : undefined,
+      feature.read?.(at),
+      feature.score?.(s, at),
+    ];
+  });
+  if (skipsTiles(v)) hides.push(`!seen${i}_${n}`);
+  if (hides.length) lines.push(`let hide = ${hides.map((hide) => `(${hide})`).join(" | ")};`);
+  return lines.filter((line) => line !== undefined).map((line) => `    ${line}`).join("\n");
+}
+
+const slopeName = ({ name }: ShaderFeature) => `slope_${shaderName(name)}`;
+
+/** d(score) / d(product), as a factor, of the features behind `after` or of all; empty where that is 1. */
+export function slopeFactor(v: Variant, after?: FeatureName): string {
+  const active = activeFeatures(v), from = active.findIndex(({ name }) => name === after) + 1;
+  return active.slice(from).map((f) => f.slope ? ` * ${slopeName(f)}` : "").join("");
 }
 
 /** Whether `scoreOfPairs` declares `hide`. */
 export function hidesPairs(v: Variant): boolean {
-  return v.bias !== undefined || v.mask;
+  return activeFeatures(v).some(({ hide, sees }) => hide || sees);
+}
+
+/** Whether `scoreOfPairs` does anything. */
+export function actsOnPairs(v: Variant): boolean {
+  return hidesPairs(v) || activeFeatures(v).some(({ score }) => score);
 }
 
 /** Where rows are queries: the first and last query of the tile. */
@@ -134,16 +244,24 @@ export function pairExists(i: number, n: number): string {
  * it do not run this.
  */
 export function hideOutsideBand(g: Geometry, name: string, hidden: string): string {
-  return `  if (k0 + ${g.columns}u > end || i32(k0) + ${
-    g.columns - 1
-  } > first_query + high || i32(k0) < last_query + low) {
+  const crosses = crossesBand({ first: "first_query", last: "last_query" }, {
+    first: "i32(k0)",
+    last: `i32(k0) + ${g.columns - 1}`,
+  });
+  return `  // hide pairs outside the band
+  if (k0 + ${g.columns}u > end || ${crosses}) {
 ${
-    each(g.tm, (i) =>
-      `    let hi${i} = vec4<i32>(min(i32(end) - 1, i32(query${i}) + high)); let lo${i} = vec4<i32>(i32(query${i}) + low);
+    each(g.tm, (i) => {
+      const { least, most } = keysOf(`query${i}`, "end");
+      const bounds = { least: `lo${i}`, most: `hi${i}` };
+      return `    let hi${i} = ${most}; let lo${i} = ${least};
 ${
         each(g.jv, (n) =>
-          `    ${name}${i}_${n} = select(${name}${i}_${n}, vec4<f32>(${hidden}), (vec4<i32>(key_${n}) > hi${i}) | (vec4<i32>(key_${n}) < lo${i}));`)
-      }`)
+          `    ${name}${i}_${n} = select(${name}${i}_${n}, vec4<f32>(${hidden}), ${
+            outside(`key_${n}`, bounds, "vec4<i32>")
+          });`)
+      }`;
+    })
   }
   }`;
 }

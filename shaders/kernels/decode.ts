@@ -3,24 +3,28 @@
 // neighbouring vec4 (flash-decoding; GQA packing as in llama.cpp).
 //
 //   for each block of keys
-//     part[r][key][lane] = q_r . k over the columns of the lane         lanes x keys share a step
-//     score[r][key] = features(Σ part)                                  rows x block, in workgroup memory
+//     partial[r][key][lane] = q_r . k over the columns of the lane         lanes x stride keys at once
+//     score[r][key] = features(Σ partial)                                  rows x block, in workgroup memory
 //     thread (column c, key group g): m, l, O[r] over the keys g, g + groups, ...
 //   merge the states of the key groups
 //
 // Each key group keeps its own softmax state, so no maximum is exchanged inside the loop: two barriers a block.
 // No subgroup operation is needed.
 import { type DecodeLayout, decodeLayout, type DecodeShape } from "../abi.ts";
-import { headOf, INPUTS, queryOf, READ_ITEM } from "../parts/item.ts";
-import { PARAMS, rowFunction } from "../parts/params.ts";
-import { scoreDeclarations, stagedScale } from "../features/score.ts";
-import { declare, rowsReader, rowsWriter } from "../parts/storage.ts";
+import { PARAMS } from "../features/params.ts";
+import { scoreDeclarations, scoreOfPair, stagedScale } from "../features/score.ts";
+import { startState } from "../features/state.ts";
+import { headOf, queryOf, queryRow, rowFunction } from "../parts/address.ts";
+import { keysOf, outside } from "../parts/band.ts";
+import { declare } from "../parts/bindings.ts";
+import { INPUTS, READ_ITEM } from "../parts/item.ts";
+import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { each, LN2, LOG2E, tidy, XYZW } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
 
-function dots({ rows, head4 }: DecodeShape, { lanes, step, block }: DecodeLayout): string {
+function dots({ rows, head4 }: DecodeShape, { lanes, stride, block }: DecodeLayout): string {
   const full = head4 % lanes === 0;
-  return `  for (var s = 0u; s < ${block}u; s += ${step}u) {
+  return `  for (var s = 0u; s < ${block}u; s += ${stride}u) {
     let j = s + li / ${lanes}u; let key = k0 + j;
 ${each(rows, (r) => `    var d${r} = 0.0;`)}
     if (key < end) {
@@ -41,7 +45,7 @@ ${
     })
   }
     }
-${each(rows, (r) => `    part[${r}][j][lane] = d${r};`)}
+${each(rows, (r) => `    partial[${r}][j][lane] = d${r};`)}
   }`;
 }
 
@@ -55,22 +59,11 @@ function scores(
     let r = t / ${block}u; let j = t % ${block}u; let key = k0 + j;
     let query = ${queryOf("r", v.grouped)};
     var s = 0.0;
-${each(lanes, (x) => `    s += part[r][j][${x}];`)}
-    ${v.softcap ? `s = tanh4(vec4<f32>(s)).x * U.softcap;` : ""}
-    var hide = key >= end || i32(key) > i32(query) + high || i32(key) < i32(query) + low;
-    ${
-    v.bias
-      ? `let head = ${headOf("r", v.grouped)};
-    if (!hide) { let b = vec4<f32>(bias_at(bias_row(batch, head, query) + key * U.bias_column)); s += b.x; hide = is_hole(b).x; }`
-      : ""
-  }
-    ${
-    v.mask
-      ? `if (!hide) { hide = !mask_byte(mask_row(batch, ${
-        headOf("r", v.grouped)
-      }, query) + key * U.mask_column); }`
-      : ""
-  }
+${each(lanes, (x) => `    s += partial[r][j][${x}];`)}
+    let head = ${headOf("r", v.grouped)};
+    // hide pairs outside the band
+    var hide = ${outside("key", keysOf("query", "end"), "i32")};
+${scoreOfPair(v, "s", { batch: "batch", head: "head", query: "query", offset: "offset" }, "key")}
     score[r][j] = select(s, HIDDEN, hide);
   }`;
 }
@@ -113,9 +106,9 @@ ${each(groups, (x) => `    l += state[${r}][${x}].y * exp2((state[${r}][${x}].x 
       var x = sums[0][li];
 ${each(groups - 1, (x) => `      x += sums[${x + 1}][li];`)}
       let head = ${headOf(`${r}u`, v.grouped)}; let query = ${queryOf(`${r}u`, v.grouped)};
-      store_out(out_row(batch, head, query) + slot * U.part_rows * U.value_dim, li, x * select(1.0 / l, 0.0, l == 0.0));
+      store_out(out_row(batch, head, query) + slot * U.split_rows * U.value_dim, li, x * select(1.0 / l, 0.0, l == 0.0));
       if (li == 0u) {
-        lse[lse_row(batch, head, query) + slot * U.part_rows] = select(m + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
+        lse[lse_row(batch, head, query) + slot * U.split_rows] = select(m + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
       }
     }
   }`)
@@ -130,17 +123,15 @@ export function decodeShader(
 ): string {
   const { rows, head4, value4, threads } = shape, l = decodeLayout(shape);
   return tidy(`${PARAMS}
-${scoreDeclarations(v, { tables: 1, bias: 7 })}
-${rowsReader(2, "q", v.kinds.q, "U.head_dim")}
-${rowsReader(3, "k", v.kinds.k, "U.head_dim")}
-${rowsReader(4, "v", v.kinds.v, "U.value_dim")}
-${rowsWriter(5, "out", scalarOut, "U.value_dim")}
-${declare(6, "lse", "f32", "read_write")}
-${["q", "k", "v", "out", "lse"].map((name) => rowFunction(name as "q")).join("\n")}
-${v.bias ? rowFunction("bias") : ""}
-${v.mask ? rowFunction("mask") : ""}
+${scoreDeclarations(v, "f32")}
+${rowsReader("q", v.kinds.q)}
+${rowsReader("k", v.kinds.k)}
+${rowsReader("v", v.kinds.v)}
+${rowsWriter("out", scalarOut)}
+${declare("lse", "f32", "read_write")}
+${(["q", "k", "v", "out", "lse"] as const).map(rowFunction).join("\n")}
 var<workgroup> qs: array<array<vec4<f32>, ${head4}>, ${rows}>;
-var<workgroup> part: array<array<array<f32, ${l.lanes + 1}>, ${l.block}>, ${rows}>;
+var<workgroup> partial: array<array<array<f32, ${l.lanes + 1}>, ${l.block}>, ${rows}>;
 var<workgroup> score: array<array<f32, ${l.block}>, ${rows}>;
 var<workgroup> state: array<array<vec2<f32>, ${l.groups}>, ${rows}>;
 var<workgroup> sums: array<array<vec4<f32>, ${value4}>, ${l.groups}>;
@@ -150,19 +141,27 @@ ${READ_ITEM}
   let lane = li % ${l.lanes}u; let column = li % ${value4}u; let group = li / ${value4}u;
   for (var t = li; t < ${rows * head4}u; t += ${threads}u) {
     let r = t / ${head4}u; let c = t % ${head4}u;
-    qs[r][c] = load_q(q_row(batch, ${headOf("r", v.grouped)}, ${queryOf("r", v.grouped)}), c) * ${
-    stagedScale(v)
-  };
+    qs[r][c] = load_q(${queryRow("q", "r", v.grouped)}, c) * ${stagedScale(v)};
   }
-${each(rows, (r) => `  var m${r} = FLOOR; var l${r} = 0.0; var o${r} = vec4<f32>(0.0);`)}
+${
+    each(rows, (r) => {
+      const head = headOf(`${r}u`, v.grouped), start = { m: `m${r}`, l: `l${r}`, head };
+      return `  var m${r} = FLOOR; var l${r} = 0.0; var o${r} = vec4<f32>(0.0);
+${startState(v, { ...start, split: "slot", holds: "group == 0u" })}`;
+    })
+  }
   workgroupBarrier();
   for (var k0 = begin; k0 < end; k0 += ${l.block}u) {
+  // partial = q . k
 ${dots(shape, l)}
   workgroupBarrier();
+  // score = features(sum of partial)
 ${scores(v, shape, l)}
   workgroupBarrier();
+  // P = exp(score - m), l += P, O += P v
 ${values(shape, l)}
   }
+  // merge the states of the key groups: out = O / l, lse = m + ln l
 ${finish(v, shape, l)}
 }`);
 }

@@ -4,8 +4,10 @@
 //                 rowsum(dOut * out) - dLse)
 //
 // Eight lanes for a row; their partial sums are added in the order of the lanes.
-import { PARAMS, rowFunction } from "../parts/params.ts";
-import { declare, rowsReader, type StorageKind } from "../parts/storage.ts";
+import { PARAMS } from "../features/params.ts";
+import { rowFunction } from "../parts/address.ts";
+import { declare } from "../parts/bindings.ts";
+import { rowsReader, type StorageKind } from "../parts/storage.ts";
 import { each, tidy } from "../parts/text.ts";
 
 const ROWS = 8;
@@ -13,7 +15,7 @@ const LANES = 8;
 
 /** What the kernel is made for. */
 export interface DeltaVariant {
-  readonly dout: StorageKind;
+  readonly dOut: StorageKind;
   readonly out: StorageKind;
   readonly withDLse: boolean;
 }
@@ -22,15 +24,15 @@ export interface DeltaVariant {
 export const DELTA_ROWS: number = ROWS;
 
 /** WGSL of a variant. Dispatch (query tiles, query heads, batch). */
-export function deltaShader({ dout, out, withDLse }: DeltaVariant): string {
+export function deltaShader({ dOut, out, withDLse }: DeltaVariant): string {
   return tidy(`${PARAMS}
-${rowsReader(1, "dout", dout, "U.value_dim")}
-${rowsReader(2, "out", out, "U.value_dim")}
-${declare(3, "lse", "f32")}
-${declare(4, "stats", "vec2<f32>", "read_write")}
-${withDLse ? declare(5, "dlse", "f32") : ""}
-${["dout", "out", "lse"].map((name) => rowFunction(name as "out")).join("\n")}
-${withDLse ? rowFunction("dlse") : ""}
+${rowsReader("dOut", dOut)}
+${rowsReader("out", out)}
+${declare("lse", "f32")}
+${declare("stats", "vec2<f32>", "read_write")}
+${withDLse ? declare("dLse", "f32") : ""}
+${(["dOut", "out", "lse"] as const).map(rowFunction).join("\n")}
+${withDLse ? rowFunction("dLse") : ""}
 var<workgroup> part: array<array<f32, ${LANES + 1}>, ${ROWS}>;
 @compute @workgroup_size(${ROWS * LANES})
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {

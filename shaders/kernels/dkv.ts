@@ -8,22 +8,30 @@
 //     dK += dSᵀ Q, dV += Pᵀ dOut
 //   dk = dK (Q is staged with the scale), dv = dV
 //
-// `parts` makes only one of the two: where a row is too wide for the registers of both, and where bias would
-// be the ninth storage buffer.
-import { headOf, INPUTS, queryOf, READ_ITEM, rowAddress } from "../parts/item.ts";
-import { PARAMS, rowFunction } from "../parts/params.ts";
+// It can make only one of the two: where a row is too wide for the registers of both, and where the operands of
+// features would be more storage buffers than a device has.
+import { type Geometry, geometry } from "../abi.ts";
+import { PARAMS } from "../features/params.ts";
 import {
   columnShares,
+  gradientFactor,
   hidesPairs,
-  maskTile,
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
+  type Side,
+  skipUnseenTiles,
+  slopeFactor,
   stagedScale,
+  wantsQueries,
 } from "../features/score.ts";
-import { declare, rowsReader, rowsWriter } from "../parts/storage.ts";
+import { headOf, queryOf, rowFunction } from "../parts/address.ts";
+import { crossesBand, outside, queriesOf } from "../parts/band.ts";
+import { declare } from "../parts/bindings.ts";
+import { INPUTS, READ_ITEM } from "../parts/item.ts";
+import { keySource, pairSource } from "../parts/sources.ts";
+import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { each, LOG2E, tidy } from "../parts/text.ts";
-import { type Geometry, geometry } from "../abi.ts";
 import {
   columnIndices,
   dotProducts,
@@ -34,21 +42,35 @@ import {
   threadPlace,
   tileMemory,
 } from "../parts/tile.ts";
-import { columns4, type Variant } from "../parts/variant.ts";
+import type { Variant } from "../parts/variant.ts";
+
+const SIDE: Side = "rows are keys";
 
 /** Which gradients a kernel makes. */
-export type Parts = "kv" | "k" | "v";
+export type Makes = "kv" | "k" | "v";
+
+function declarations(v: Variant, makes: Makes, scalarOut: boolean): string {
+  const withK = makes !== "v", withV = makes !== "k";
+  return `${PARAMS}
+${scoreDeclarations(v, "vec4<f32>")}
+${rowsReader("q", v.kinds.q)}
+${rowsReader("k", v.kinds.k)}
+${withK ? rowsReader("v", v.kinds.v) : ""}
+${rowsReader("dOut", v.kinds.dOut!)}
+${declare("stats", "vec2<f32>")}
+${withK ? rowsWriter("dk", scalarOut) : ""}
+${withV ? rowsWriter("dv", scalarOut) : ""}
+${(["q", "k", "dOut"] as const).map(rowFunction).join("\n")}
+${withK ? `${rowFunction("v")}\n${rowFunction("dk")}` : ""}
+${withV ? rowFunction("dv") : ""}`;
+}
 
 /** lse and delta of this thread's query rows; rows past the end get lse = 1e30, so P = 0. */
 function statistics(v: Variant, g: Geometry, withK: boolean): string {
   return each(g.jv, (n) =>
     `  let row_${n} = ${columnIndices(g, "r0", n)};
-${
-      v.bias || v.mask
-        ? `  let head_${n} = ${vectorOf(headOf(`row_${n}`, v.grouped), v.grouped)};`
-        : ""
-    }
-  let query_${n} = ${queryOf(`row_${n}`, v.grouped).replace("U.group", "vec4<u32>(U.group)")};
+${wantsQueries(v) ? `  let head_${n} = ${headOf(`row_${n}`, v.grouped, "vec4<u32>")};` : ""}
+  let query_${n} = ${queryOf(`row_${n}`, v.grouped, "vec4<u32>")};
   var lse_${n} = vec4<f32>(1e30); ${withK ? `var delta_${n} = vec4<f32>(0.0);` : ""}
 ${
       each(4, (j) =>
@@ -58,40 +80,40 @@ ${
     }`);
 }
 
-/** The scalar expression of a head, for four rows at once. */
-function vectorOf(expression: string, grouped: boolean): string {
-  if (!grouped) return "vec4<u32>(kv_head)";
-  return expression.replace("kv_head * U.group", "vec4<u32>(kv_head * U.group)")
-    .replace("% U.group", "% vec4<u32>(U.group)");
-}
-
 /** P takes the place of S, dS that of dP. */
 function probabilities(v: Variant, g: Geometry, withK: boolean): string {
   const keep = (name: string, value: string) =>
     `    ${name} = ${hidesPairs(v) ? `select(${value}, vec4<f32>(0.0), hide)` : value};`;
-  return each(g.tm, (i) =>
+  const text = each(g.tm, (i) =>
     each(g.jv, (n) =>
       `  {
 ${
-        scoreOfPairs(v, `s${i}_${n}`, i, n, {
-          slope: withK,
+        scoreOfPairs(v, SIDE, `s${i}_${n}`, i, n, {
+          slopes: withK,
           absent: `row_${n} >= vec4<u32>(end)`,
         })
       }
     let p = exp2((s${i}_${n} - lse_${n}) * ${LOG2E});
 ${keep(`s${i}_${n}`, "p")}
-${withK ? keep(`dp${i}_${n}`, `p * (dp${i}_${n} - delta_${n})${v.softcap ? " * slope" : ""}`) : ""}
+${withK ? keep(`dp${i}_${n}`, `p * (dp${i}_${n} - delta_${n})${slopeFactor(v)}`) : ""}
   }`));
+  return `  // P = exp(features(S) - lse)${withK ? ", dS = P (dP - delta) slope" : ""}\n${text}`;
 }
 
 function band(v: Variant, g: Geometry, withK: boolean): string {
-  return `  let first_query = i32(${queryOf("r0", v.grouped)});
+  return `  // hide pairs outside the band
+  let first_query = i32(${queryOf("r0", v.grouped)});
   let last_query = i32(${queryOf(`(min(r0 + ${g.columns}u, end) - 1u)`, v.grouped)});
-  if (i32(last_key) > first_query + high || i32(first) < last_query + low) {
+  if (${
+    crossesBand({ first: "first_query", last: "last_query" }, {
+      first: "i32(first)",
+      last: "i32(last_key)",
+    })
+  }) {
 ${
     each(g.tm, (i) =>
       each(g.jv, (n) =>
-        `    { let hide = (vec4<i32>(query_${n}) < vec4<i32>(i32(key${i}) - high)) | (vec4<i32>(query_${n}) > vec4<i32>(i32(key${i}) - low));
+        `    { let hide = ${outside(`query_${n}`, queriesOf(`key${i}`), "vec4<i32>")};
       s${i}_${n} = select(s${i}_${n}, vec4<f32>(0.0), hide);
       ${withK ? `dp${i}_${n} = select(dp${i}_${n}, vec4<f32>(0.0), hide);` : ""} }`))
   }
@@ -104,44 +126,50 @@ interface Widths {
   readonly v: number;
 }
 
-function setUp(v: Variant, g: Geometry, parts: Parts, widths: Widths): string {
+function setUp(v: Variant, g: Geometry, makes: Makes, widths: Widths): string {
   return `${READ_ITEM}
   let block = wid.z * ${v.blockChunks * g.c4}u;
   let stats_base = (batch * U.kv_heads + kv_head) * row_count;
 ${each(g.tm, (i) => `  let key${i} = first + ty * ${g.tm}u + ${i}u;`)}
-${rowShares(g, v, "rows are keys")}
-${parts === "v" ? "" : sumRegisters(g, "dk", widths.k * g.cc)}
-${parts === "k" ? "" : sumRegisters(g, "dv", widths.v * g.cc)}
+${rowShares(g, v, SIDE)}
+${makes === "v" ? "" : sumRegisters(g, "dk", widths.k * g.cc)}
+${makes === "k" ? "" : sumRegisters(g, "dv", widths.v * g.cc)}
 ${scoreRegisters(g, "s")}
-${parts === "v" ? "" : scoreRegisters(g, "dp")}
+${makes === "v" ? "" : scoreRegisters(g, "dp")}
   let last_key = min(first + ${g.rows}u, limit) - 1u;`;
 }
 
+function finish(v: Variant, g: Geometry, makes: Makes, widths: Widths): string {
+  const store = (name: "dk" | "dv", i: number, factor: string) =>
+    each(
+      widths[name === "dk" ? "k" : "v"] * g.cc,
+      (c) =>
+        `    store_${name}(at_${name}, block + tx + ${
+          g.nx * c
+        }u, select(vec4<f32>(0.0), ${name}${i}_${c}${factor}, real));`,
+    );
+  const withK = makes !== "v", withV = makes !== "k";
+  return each(g.tm, (i) =>
+    `  if (key${i} < U.length_k) {
+    let real = key${i} < limit; // keys past the sequence's length have gradient 0
+    ${withK ? `let at_dk = dk_row(batch, kv_head, key${i});` : ""}
+    ${withV ? `let at_dv = dv_row(batch, kv_head, key${i});` : ""}
+${withK ? store("dk", i, gradientFactor(v)) : ""}
+${withV ? store("dv", i, "") : ""}
+  }`);
+}
+
 /**
- * WGSL of a variant; with parts "kv" a workgroup makes whole rows, else `blockChunks` of the columns of its
+ * WGSL of a variant; with "kv" a workgroup makes whole rows, else `blockChunks` of the columns of its
  * operand. Dispatch (items, kv heads, blocks).
  */
-export function dkvShader(v: Variant, parts: Parts, { scalarOut }: { scalarOut: boolean }): string {
-  const g = geometry(v.tile), withK = parts !== "v", withV = parts !== "k";
-  const ofK = parts === "kv" ? v.headChunks : v.blockChunks;
-  const ofV = parts === "kv" ? v.valueChunks : v.blockChunks;
+export function dkvShader(v: Variant, makes: Makes, { scalarOut }: { scalarOut: boolean }): string {
+  const g = geometry(v.tile), withK = makes !== "v", withV = makes !== "k";
+  const ofK = makes === "kv" ? v.headChunks : v.blockChunks;
+  const ofV = makes === "kv" ? v.valueChunks : v.blockChunks;
   const wholeK = ofK === v.headChunks, wholeV = ofV === v.valueChunks;
-  const head = columns4("head_dim"), value = columns4("value_dim");
-  const keys = (name: "k" | "v"): Source => ({
-    name,
-    first: "first",
-    limit: "limit",
-    row: (r) => `${name}_row(batch, kv_head, ${r})`,
-    columns4: name === "k" ? head : value,
-  });
-  const queries = (name: "q" | "dout"): Source => ({
-    name,
-    first: "r0",
-    limit: "end",
-    row: (r) => rowAddress(name, r, v.grouped),
-    columns4: name === "q" ? head : value,
-    factor: name === "q" ? "staged_scale" : undefined,
-  });
+  const keys = (name: "k" | "v") => keySource(name, "first", "limit");
+  const queries = (name: "q" | "dOut") => pairSource(name, "r0", "end", v.grouped);
   const sums = (name: "dk" | "dv", p: string, source: Source, chunks: number, whole: boolean) =>
     products(g, name, p, source, {
       chunks,
@@ -150,62 +178,34 @@ export function dkvShader(v: Variant, parts: Parts, { scalarOut }: { scalarOut: 
     });
   const exists = (i: number, n: number) =>
     `(row_${n} < select(vec4<u32>(0u), vec4<u32>(end), key${i} < limit))`;
-  const body = `${withK ? dotProducts(g, "dp", keys("v"), queries("dout"), v.valueChunks) : ""}
+  const body = `${
+    withK
+      ? `  // dP^T = V dOut^T\n${dotProducts(g, "dp", keys("v"), queries("dOut"), v.valueChunks)}`
+      : ""
+  }
+  // S^T = K Q^T
 ${dotProducts(g, "s", keys("k"), queries("q"), v.headChunks)}
 ${probabilities(v, g, withK)}
 ${band(v, g, withK)}
+${withK ? "  // dK += dS^T Q" : ""}
 ${withK ? sums("dk", "dp", queries("q"), ofK, wholeK) : ""}
-${withV ? sums("dv", "s", queries("dout"), ofV, wholeV) : ""}`;
-  return tidy(`${PARAMS}
-${scoreDeclarations(v, { tables: 1, bias: 9 })}
-${rowsReader(2, "q", v.kinds.q, "U.head_dim")}
-${rowsReader(3, "k", v.kinds.k, "U.head_dim")}
-${withK ? rowsReader(4, "v", v.kinds.v, "U.value_dim") : ""}
-${rowsReader(5, "dout", v.kinds.dout!, "U.value_dim")}
-${declare(6, "stats", "vec2<f32>")}
-${withK ? rowsWriter(7, "dk", scalarOut, "U.head_dim") : ""}
-${withV ? rowsWriter(8, "dv", scalarOut, "U.value_dim") : ""}
-${["q", "k", "dout"].map((name) => rowFunction(name as "q")).join("\n")}
-${withK ? `${rowFunction("v")}\n${rowFunction("dk")}` : ""}
-${withV ? rowFunction("dv") : ""}
-${v.bias ? rowFunction("bias") : ""}
-${v.mask ? rowFunction("mask") : ""}
+${withV ? "  // dV += P^T dOut" : ""}
+${withV ? sums("dv", "s", queries("dOut"), ofV, wholeV) : ""}`;
+  return tidy(`${declarations(v, makes, scalarOut)}
 ${tileMemory(g)}
 @compute @workgroup_size(${g.threads})
 fn main(${INPUTS}) {
 ${threadPlace(g)}
-${setUp(v, g, parts, { k: ofK, v: ofV })}
+${setUp(v, g, makes, { k: ofK, v: ofV })}
   let staged_scale = ${stagedScale(v)};
-  // last rows first: with a causal mask they have the smallest P, and sums that begin small round less
+  // last rows first: below a diagonal they have the smallest P, and sums that begin small round less
   for (var left = (end - begin + ${g.columns - 1}u) / ${g.columns}u; left > 0u; left--) {
   let r0 = begin + (left - 1u) * ${g.columns}u;
 ${statistics(v, g, withK)}
-${columnShares(g, v, "rows are keys")}
-${maskTile(g, v, exists, body)}
+${columnShares(g, v, SIDE)}
+${skipUnseenTiles(g, v, SIDE, exists, body)}
   }
-${
-    each(g.tm, (i) =>
-      `  if (key${i} < U.length_k) {
-    let real = key${i} < limit; // keys past the sequence's length have gradient 0
-    ${withK ? `let at_k = dk_row(batch, kv_head, key${i});` : ""}
-    ${withV ? `let at_v = dv_row(batch, kv_head, key${i});` : ""}
-${
-        withK
-          ? each(ofK * g.cc, (c) =>
-            `    store_dk(at_k, block + tx + ${g.nx * c}u, select(vec4<f32>(0.0), dk${i}_${c}${
-              v.softcap ? " * U.softcap" : ""
-            }, real));`)
-          : ""
-      }
-${
-        withV
-          ? each(ofV * g.cc, (c) =>
-            `    store_dv(at_v, block + tx + ${
-              g.nx * c
-            }u, select(vec4<f32>(0.0), dv${i}_${c}, real));`)
-          : ""
-      }
-  }`)
-  }
+  // dk = dK, dv = dV
+${finish(v, g, makes, { k: ofK, v: ofV })}
 }`);
 }

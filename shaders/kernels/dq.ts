@@ -7,45 +7,52 @@
 //     P = exp(features(S) - lse), dS = P (dP - delta) slope
 //     dQ += dS K             its last chunk of K is still staged
 //   dq = scale dQ
-import { headOf, INPUTS, queryOf, READ_ITEM, rowAddress } from "../parts/item.ts";
-import { PARAMS, rowFunction } from "../parts/params.ts";
+import { type Geometry, geometry } from "../abi.ts";
+import { PARAMS } from "../features/params.ts";
 import {
   columnShares,
   hideOutsideBand,
   hidesPairs,
-  maskTile,
   pairExists,
   queriesOfTile,
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
+  type Side,
+  skipUnseenTiles,
+  slopeFactor,
   stagedScale,
 } from "../features/score.ts";
-import { declare, rowsReader, rowsWriter } from "../parts/storage.ts";
+import { headOf, queryOf, rowFunction } from "../parts/address.ts";
+import { declare } from "../parts/bindings.ts";
+import { INPUTS, READ_ITEM } from "../parts/item.ts";
+import { keySource, pairSource } from "../parts/sources.ts";
+import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { each, LOG2E, tidy } from "../parts/text.ts";
-import { type Geometry, geometry } from "../abi.ts";
 import {
   columnIndices,
   dotProducts,
   products,
   scoreRegisters,
-  type Source,
   sumRegisters,
   threadPlace,
   tileMemory,
 } from "../parts/tile.ts";
-import { columns4, type Variant } from "../parts/variant.ts";
+import type { Variant } from "../parts/variant.ts";
+
+const SIDE: Side = "rows are queries";
 
 /** dS of the pairs (row i, column vector n) takes the place of dP. */
 function scoreGradient(v: Variant, g: Geometry): string {
-  return each(g.tm, (i) =>
+  const text = each(g.tm, (i) =>
     each(g.jv, (n) =>
       `  {
-${scoreOfPairs(v, `s${i}_${n}`, i, n, { slope: true })}
+${scoreOfPairs(v, SIDE, `s${i}_${n}`, i, n, { slopes: true })}
     let p = exp2((s${i}_${n} - vec4<f32>(lse${i})) * ${LOG2E});
-    let ds = p * (dp${i}_${n} - vec4<f32>(delta${i}))${v.softcap ? " * slope" : ""};
+    let ds = p * (dp${i}_${n} - vec4<f32>(delta${i}))${slopeFactor(v)};
     dp${i}_${n} = ${hidesPairs(v) ? "select(ds, vec4<f32>(0.0), hide)" : "ds"};
   }`));
+  return `  // P = exp(features(S) - lse), dS = P (dP - delta) slope\n${text}`;
 }
 
 function setUp(v: Variant, g: Geometry): string {
@@ -61,7 +68,7 @@ ${
   var lse${i} = 1e30; var delta${i} = 0.0;
   if (row${i} < row_count) { let x = stats[stats_base + row${i}]; lse${i} = x.x; delta${i} = x.y; }`)
   }
-${rowShares(g, v, "rows are queries")}
+${rowShares(g, v, SIDE)}
 ${sumRegisters(g, "dq", v.blockChunks * g.cc)}
 ${scoreRegisters(g, "s")}
 ${scoreRegisters(g, "dp")}
@@ -71,25 +78,15 @@ ${queriesOfTile(g, v)}`;
 /** WGSL of a variant; `blockChunks` counts head columns. Dispatch (items, kv heads, blocks). */
 export function dqShader(v: Variant, { scalarOut }: { scalarOut: boolean }): string {
   const g = geometry(v.tile), whole = v.blockChunks === v.headChunks;
-  const rows = (name: "q" | "dout"): Source => ({
-    name,
-    first: "first",
-    limit: "row_count",
-    row: (r) => rowAddress(name, r, v.grouped),
-    columns4: name === "q" ? columns4("head_dim") : columns4("value_dim"),
-    factor: name === "q" ? "staged_scale" : undefined,
-  });
-  const keys = (name: "k" | "v"): Source => ({
-    name,
-    first: "k0",
-    limit: "end",
-    row: (r) => `${name}_row(batch, kv_head, ${r})`,
-    columns4: name === "k" ? columns4("head_dim") : columns4("value_dim"),
-  });
-  const body = `${dotProducts(g, "dp", rows("dout"), keys("v"), v.valueChunks)}
+  const rows = (name: "q" | "dOut") => pairSource(name, "first", "row_count", v.grouped);
+  const keys = (name: "k" | "v") => keySource(name, "k0", "end");
+  const body = `  // dP = dOut V^T
+${dotProducts(g, "dp", rows("dOut"), keys("v"), v.valueChunks)}
+  // S = Q K^T
 ${dotProducts(g, "s", rows("q"), keys("k"), v.headChunks)}
 ${scoreGradient(v, g)}
 ${hideOutsideBand(g, "dp", "0.0")}
+  // dQ += dS K
 ${
     products(g, "dq", "dp", keys("k"), {
       chunks: v.blockChunks,
@@ -98,16 +95,14 @@ ${
     })
   }`;
   return tidy(`${PARAMS}
-${scoreDeclarations(v, { tables: 1, bias: 8 })}
-${rowsReader(2, "q", v.kinds.q, "U.head_dim")}
-${rowsReader(3, "k", v.kinds.k, "U.head_dim")}
-${rowsReader(4, "v", v.kinds.v, "U.value_dim")}
-${rowsReader(5, "dout", v.kinds.dout!, "U.value_dim")}
-${declare(6, "stats", "vec2<f32>")}
-${rowsWriter(7, "dq", scalarOut, "U.head_dim")}
-${["q", "k", "v", "dout", "dq"].map((name) => rowFunction(name as "q")).join("\n")}
-${v.bias ? rowFunction("bias") : ""}
-${v.mask ? rowFunction("mask") : ""}
+${scoreDeclarations(v, "vec4<f32>")}
+${rowsReader("q", v.kinds.q)}
+${rowsReader("k", v.kinds.k)}
+${rowsReader("v", v.kinds.v)}
+${rowsReader("dOut", v.kinds.dOut!)}
+${declare("stats", "vec2<f32>")}
+${rowsWriter("dq", scalarOut)}
+${(["q", "k", "v", "dOut", "dq"] as const).map(rowFunction).join("\n")}
 ${tileMemory(g)}
 @compute @workgroup_size(${g.threads})
 fn main(${INPUTS}) {
@@ -116,9 +111,10 @@ ${setUp(v, g)}
   let staged_scale = ${stagedScale(v)};
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
-${columnShares(g, v, "rows are queries")}
-${maskTile(g, v, pairExists, body)}
+${columnShares(g, v, SIDE)}
+${skipUnseenTiles(g, v, SIDE, pairExists, body)}
   }
+  // dq = scale dQ
 ${
     each(g.tm, (i) =>
       `  if (row${i} < row_count) {

@@ -1,6 +1,6 @@
-// Kernels that go through a buffer once: narrowing f32 results to 16 bits, and adding partial sums.
-import { PARAMS } from "../parts/params.ts";
-import { declare } from "../parts/storage.ts";
+// Kernels that go through a buffer once: narrowing f32 results to 16 bits, adding partial sums, and copying words.
+import { PARAMS } from "../features/params.ts";
+import { declare } from "../parts/bindings.ts";
 import { tidy } from "../parts/text.ts";
 
 /** Threads of a workgroup; each takes one word of the result. */
@@ -34,29 +34,41 @@ const ROUND = {
 }`,
 };
 
-/** f32 to 16 bits, two elements a word. U.part_rows: elements. */
+/** f32 to 16 bits, two elements a word. U.count: elements. */
 export function narrowShader(dtype: "f16" | "bf16"): string {
   return tidy(`${PARAMS}
-${declare(1, "wide", "f32")}
-${declare(2, "words", "u32", "read_write")}
+${declare("source", "f32")}
+${declare("result", "u32", "read_write")}
 ${ROUND[dtype]}
 @compute @workgroup_size(${ELEMENTWISE_THREADS})
 fn main(${INPUTS}) {
   ${INDEX}
-  if (2u * i >= U.part_rows) { return; }
-  var high = 0u; if (2u * i + 1u < U.part_rows) { high = narrow(wide[2u * i + 1u]); }
-  words[i] = narrow(wide[2u * i]) | (high << 16u);
+  if (2u * i >= U.count) { return; }
+  var high = 0u; if (2u * i + 1u < U.count) { high = narrow(source[2u * i + 1u]); }
+  result[i] = narrow(source[2u * i]) | (high << 16u);
 }`);
 }
 
-/** sum += part. U.part_rows: elements. */
+/** result += source. U.count: elements. */
 export function addShader(): string {
   return tidy(`${PARAMS}
-${declare(1, "part", "f32")}
-${declare(2, "sum", "f32", "read_write")}
+${declare("source", "f32")}
+${declare("result", "f32", "read_write")}
 @compute @workgroup_size(${ELEMENTWISE_THREADS})
 fn main(${INPUTS}) {
   ${INDEX}
-  if (i < U.part_rows) { sum[i] += part[i]; }
+  if (i < U.count) { result[i] += source[i]; }
+}`);
+}
+
+/** Copies `count` words of `source` from `source_at` on into the schedule buffer, from word `target_at` on. */
+export function copyShader(): string {
+  return tidy(`${PARAMS}
+${declare("source", "u32")}
+${declare("schedule", "u32", "read_write")}
+@compute @workgroup_size(${ELEMENTWISE_THREADS})
+fn main(${INPUTS}) {
+  ${INDEX}
+  if (i < U.count) { schedule[U.target_at + i] = source[U.source_at + i]; }
 }`);
 }

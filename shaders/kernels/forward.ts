@@ -9,35 +9,42 @@
 //   out = O / l, lse = m + ln l
 //
 // Row sums stay with their threads and are added up once at the end.
-import { headOf, INPUTS, queryOf, READ_ITEM, rowAddress } from "../parts/item.ts";
-import { PARAMS, rowFunction } from "../parts/params.ts";
+import { type Geometry, geometry } from "../abi.ts";
+import { PARAMS } from "../features/params.ts";
 import {
+  actsOnPairs,
   columnShares,
   hideOutsideBand,
   hidesPairs,
-  maskTile,
   pairExists,
   queriesOfTile,
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
+  type Side,
+  skipUnseenTiles,
   stagedScale,
 } from "../features/score.ts";
-import { declare, rowsReader, rowsWriter } from "../parts/storage.ts";
+import { startState } from "../features/state.ts";
+import { headOf, queryOf, rowFunction } from "../parts/address.ts";
+import { declare } from "../parts/bindings.ts";
+import { INPUTS, READ_ITEM } from "../parts/item.ts";
+import { keySource, pairSource } from "../parts/sources.ts";
+import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { each, LN2, LOG2E, tidy } from "../parts/text.ts";
-import { type Geometry, geometry } from "../abi.ts";
 import {
   columnIndices,
   dotProducts,
   products,
   scoreRegisters,
-  type Source,
   stageResident,
   sumRegisters,
   threadPlace,
   tileMemory,
 } from "../parts/tile.ts";
-import { columns4, type Variant } from "../parts/variant.ts";
+import type { Variant } from "../parts/variant.ts";
+
+const SIDE: Side = "rows are queries";
 
 /** How results are stored: element by element where value columns do not come in fours. */
 export interface ForwardOptions {
@@ -47,15 +54,13 @@ export interface ForwardOptions {
 function declarations(v: Variant, g: Geometry, { scalarOut }: ForwardOptions): string {
   return [
     PARAMS,
-    scoreDeclarations(v, { tables: 1, bias: 7 }),
-    rowsReader(2, "q", v.kinds.q, "U.head_dim"),
-    rowsReader(3, "k", v.kinds.k, "U.head_dim"),
-    rowsReader(4, "v", v.kinds.v, "U.value_dim"),
-    rowsWriter(5, "out", scalarOut, "U.value_dim"),
-    declare(6, "lse", "f32", "read_write"),
-    ...["q", "k", "v", "out", "lse"].map((name) => rowFunction(name as "q")),
-    v.bias ? rowFunction("bias") : "",
-    v.mask ? rowFunction("mask") : "",
+    scoreDeclarations(v, "vec4<f32>"),
+    rowsReader("q", v.kinds.q),
+    rowsReader("k", v.kinds.k),
+    rowsReader("v", v.kinds.v),
+    rowsWriter("out", scalarOut),
+    declare("lse", "f32", "read_write"),
+    ...(["q", "k", "v", "out", "lse"] as const).map(rowFunction),
     tileMemory(g, v.headChunks),
     `var<workgroup> rm: array<array<array<f32, ${g.nx + 1}>, ${g.tm}>, ${g.ny}>;`,
   ].join("\n");
@@ -72,12 +77,22 @@ ${
         queryOf(`row${i}`, v.grouped)
       };
   let head${i} = ${headOf(`row${i}`, v.grouped)};
-  var m${i} = FLOOR; var l${i} = 0.0;`)
+  var m${i} = FLOOR; var l${i} = 0.0;
+${startState(v, { m: `m${i}`, l: `l${i}`, head: `head${i}`, split: "slot", holds: "tx == 0u" })}`)
   }
-${rowShares(g, v, "rows are queries")}
+${rowShares(g, v, SIDE)}
 ${sumRegisters(g, "o", oc)}
 ${scoreRegisters(g, "s")}
 ${queriesOfTile(g, v)}`;
+}
+
+/** S becomes scores, hidden pairs HIDDEN. */
+function featuresOf(v: Variant, g: Geometry): string {
+  const pair = (s: string, i: number, n: number) =>
+    `  {\n${scoreOfPairs(v, SIDE, s, i, n)}
+${hidesPairs(v) ? `    ${s} = select(${s}, vec4<f32>(HIDDEN), hide);` : ""}\n  }`;
+  return `  // S = features(S)
+${each(g.tm, (i) => each(g.jv, (n) => pair(`s${i}_${n}`, i, n)))}`;
 }
 
 function softmax(v: Variant, g: Geometry): string {
@@ -87,10 +102,12 @@ function softmax(v: Variant, g: Geometry): string {
       (_, n) => `max(max(s${i}_${n}.x, s${i}_${n}.y), max(s${i}_${n}.z, s${i}_${n}.w))`,
     )
       .reduce((all, next) => `max(${all}, ${next})`, `m${i}`);
-  return `${each(g.tm, (i) => `  rm[ty][${i}][tx] = ${largest(i)};`)}
+  return `  // m' = max(m, rowmax S)
+${each(g.tm, (i) => `  rm[ty][${i}][tx] = ${largest(i)};`)}
   workgroupBarrier(); // the chunks of Q and K are free as well
 ${each(g.tm, (i) => `  var n${i} = m${i};`)}
 ${each(g.nx, (x) => each(g.tm, (i) => `  n${i} = max(n${i}, rm[ty][${i}][${x}]);`))}
+  // P = exp(S - m'), l = l exp(m - m') + rowsum P, O = O exp(m - m')
 ${
     each(g.tm, (i) =>
       `  { let a = exp2((m${i} - n${i}) * ${LOG2E}); m${i} = n${i}; l${i} *= a;
@@ -106,7 +123,8 @@ ${
 }
 
 function finish(v: Variant, g: Geometry): string {
-  return `  workgroupBarrier();
+  return `  // out = O / l, lse = m + ln l; a row's sum lies with its threads
+  workgroupBarrier();
 ${each(g.tm, (i) => `  rm[ty][${i}][tx] = l${i};`)}
   workgroupBarrier();
 ${
@@ -115,13 +133,13 @@ ${
     var l = 0.0;
 ${each(g.nx, (x) => `    l += rm[ty][${i}][${x}];`)}
     let inverse = select(1.0 / l, 0.0, l == 0.0);
-    let at = out_row(batch, head${i}, query${i}) + slot * U.part_rows * U.value_dim;
+    let at = out_row(batch, head${i}, query${i}) + slot * U.split_rows * U.value_dim;
 ${
         each(v.blockChunks * g.cc, (c) =>
           `    store_out(at, block + tx + ${g.nx * c}u, o${i}_${c} * inverse);`)
       }
     if (tx == 0u && wid.z == 0u) {
-      lse[lse_row(batch, head${i}, query${i}) + slot * U.part_rows] = select(m${i} + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
+      lse[lse_row(batch, head${i}, query${i}) + slot * U.split_rows] = select(m${i} + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
     }
   }`)
   }`;
@@ -130,32 +148,14 @@ ${
 /** WGSL of a variant. Dispatch (items, kv heads, blocks of value columns). */
 export function forwardShader(v: Variant, options: ForwardOptions): string {
   const g = geometry(v.tile);
-  const rows: Source = {
-    name: "q",
-    first: "first",
-    limit: "row_count",
-    row: (r) => rowAddress("q", r, v.grouped),
-    columns4: columns4("head_dim"),
-    factor: "staged_scale",
-  };
-  const keys = (name: "k" | "v"): Source => ({
-    name,
-    first: "k0",
-    limit: "end",
-    row: (r) => `${name}_row(batch, kv_head, ${r})`,
-    columns4: name === "k" ? columns4("head_dim") : columns4("value_dim"),
-  });
-  const body = `${dotProducts(g, "s", rows, keys("k"), v.headChunks)}
-${
-    each(g.tm, (i) =>
-      each(g.jv, (n) =>
-        v.softcap || hidesPairs(v)
-          ? `  {\n${scoreOfPairs(v, `s${i}_${n}`, i, n)}
-${hidesPairs(v) ? `    s${i}_${n} = select(s${i}_${n}, vec4<f32>(HIDDEN), hide);` : ""}\n  }`
-          : ""))
-  }
+  const rows = pairSource("q", "first", "row_count", v.grouped);
+  const keys = (name: "k" | "v") => keySource(name, "k0", "end");
+  const body = `  // S = Q K^T
+${dotProducts(g, "s", rows, keys("k"), v.headChunks)}
+${actsOnPairs(v) ? featuresOf(v, g) : ""}
 ${hideOutsideBand(g, "s", "HIDDEN")}
 ${softmax(v, g)}
+  // O += P V
 ${products(g, "o", "s", keys("v"), { chunks: v.blockChunks, first: "block" })}`;
   return tidy(`${declarations(v, g, options)}
 @compute @workgroup_size(${g.threads})
@@ -163,11 +163,12 @@ fn main(${INPUTS}) {
 ${threadPlace(g)}
 ${setUp(v, g)}
   let staged_scale = ${stagedScale(v)};
+${g.resident ? "  // Q stays" : ""}
 ${stageResident(g, rows, v.headChunks)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
-${columnShares(g, v, "rows are queries")}
-${maskTile(g, v, pairExists, body)}
+${columnShares(g, v, SIDE)}
+${skipUnseenTiles(g, v, SIDE, pairExists, body)}
   }
 ${finish(v, g)}
 }`);

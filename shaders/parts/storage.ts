@@ -1,6 +1,9 @@
 // Storage buffers: how operands are declared, read and written. Arithmetic is f32; 16-bit values are
 // widened as they are read. A kind that is `scalar` takes any column count and any alignment; the others
 // read four columns at once and need both to be multiples of four elements.
+import { shaderName } from "../../src/tensor/operands.ts";
+import { type AddressedName, columnsOf } from "./address.ts";
+import { type BufferName, declare } from "./bindings.ts";
 import { each } from "./text.ts";
 
 /** How an operand is stored. */
@@ -17,19 +20,15 @@ export function kindName({ dtype, scalar }: StorageKind): string {
   return scalar ? `${dtype}s` : dtype;
 }
 
+/** The kind that has a name. */
+export function kindNamed(name: string): StorageKind {
+  const scalar = name.endsWith("s");
+  return { dtype: (scalar ? name.slice(0, -1) : name) as StorageKind["dtype"], scalar };
+}
+
 function elementType({ dtype, scalar }: StorageKind): string {
   if (dtype === "f32") return scalar ? "f32" : "vec4<f32>";
   return scalar ? "u32" : "vec2<u32>";
-}
-
-/** Binds a buffer. */
-export function declare(
-  binding: number,
-  name: string,
-  type: string,
-  access: "read" | "read_write" = "read",
-): string {
-  return `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${type}>;`;
 }
 
 const WIDEN = {
@@ -38,8 +37,12 @@ const WIDEN = {
   bf16: (word: string) => `bitcast<vec2<f32>>(vec2<u32>(${word} << 16u, ${word} & 0xffff0000u))`,
 };
 
-/** `fn <name>_at(i)`: one element. The buffer must be of a scalar kind. */
-export function elementReader(name: string, { dtype }: StorageKind): string {
+/** Binds a buffer of a scalar kind and defines `fn <name>_at(i)`: one element. */
+export function elementReader(buffer: BufferName, kind: StorageKind): string {
+  return `${declare(buffer, elementType(kind))}\n${elementFunction(shaderName(buffer), kind)}`;
+}
+
+function elementFunction(name: string, { dtype }: StorageKind): string {
   const body = dtype === "f32"
     ? `return ${name}[i];`
     : `let w = ${WIDEN[dtype](`${name}[i >> 1u]`)}; return select(w.x, w.y, (i & 1u) == 1u);`;
@@ -48,18 +51,14 @@ export function elementReader(name: string, { dtype }: StorageKind): string {
 
 /**
  * Binds an operand of rows and defines `fn load_<name>(at, c)`: columns 4c .. 4c+3 of the row that begins
- * at element `at`. Scalar kinds give 0 past `columns`, the others must not be asked for those.
+ * at element `at`. Scalar kinds give 0 past the last column, the others must not be asked for those.
  */
-export function rowsReader(
-  binding: number,
-  name: string,
-  kind: StorageKind,
-  columns: string,
-): string {
-  const text = [declare(binding, name, elementType(kind))];
+export function rowsReader(buffer: AddressedName, kind: StorageKind): string {
+  const name = shaderName(buffer), columns = `U.${columnsOf(buffer)}`;
+  const text = [declare(buffer, elementType(kind))];
   if (kind.scalar) {
     text.push(
-      elementReader(name, kind),
+      elementFunction(name, kind),
       `fn load_${name}(at: u32, c: u32) -> vec4<f32> {
   var x = vec4<f32>(0.0); let i = at + 4u * c;
 ${each(4, (e) => `  if (4u * c + ${e}u < ${columns}) { x[${e}] = ${name}_at(i + ${e}u); }`)}
@@ -79,13 +78,9 @@ ${each(4, (e) => `  if (4u * c + ${e}u < ${columns}) { x[${e}] = ${name}_at(i + 
   return text.join("\n");
 }
 
-/** Binds a result in f32 and defines `fn store_<name>(at, c, x)`; columns past `columns` are dropped. */
-export function rowsWriter(
-  binding: number,
-  name: string,
-  scalar: boolean,
-  columns: string,
-): string {
+/** Binds a result in f32 and defines `fn store_<name>(at, c, x)`; those past the last column are dropped. */
+export function rowsWriter(buffer: AddressedName, scalar: boolean): string {
+  const name = shaderName(buffer), columns = `U.${columnsOf(buffer)}`;
   const kind: StorageKind = { dtype: "f32", scalar };
   const body = scalar
     ? each(
@@ -93,7 +88,7 @@ export function rowsWriter(
       (e) => `  if (4u * c + ${e}u < ${columns}) { ${name}[at + 4u * c + ${e}u] = x[${e}]; }`,
     )
     : `  if (4u * c < ${columns}) { ${name}[(at >> 2u) + c] = x; }`;
-  return `${declare(binding, name, elementType(kind), "read_write")}
+  return `${declare(buffer, elementType(kind), "read_write")}
 fn store_${name}(at: u32, c: u32, x: vec4<f32>) {
 ${body}
 }`;

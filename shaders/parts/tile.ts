@@ -8,7 +8,9 @@
 // dimension of their own, so only one index varies inside a loop: one bounds clamp a step in naga, constant
 // offsets in the driver. Rows are padded by one vec4 (banks). Everything has a name: private arrays would
 // leave the registers. See docs/decisions/009.
+import { shaderName } from "../../src/tensor/operands.ts";
 import type { Geometry } from "../abi.ts";
+import type { BufferName } from "./bindings.ts";
 import { each, XYZW } from "./text.ts";
 
 /** Declares the tiles; `chunks` of Q where it is resident. */
@@ -31,8 +33,8 @@ export interface Source {
   /** First row, and one past the last that exists; rows past it are zero. */
   readonly first: string;
   readonly limit: string;
-  /** Name of the operand, `load_<name>` reads it. */
-  readonly name: string;
+  /** The operand; `load_<name>` reads it. */
+  readonly name: BufferName;
   row(index: string): string;
   /** Columns of the operand in vec4; those past them are zero. */
   readonly columns4: string;
@@ -56,22 +58,22 @@ export function stage(
     into?: string;
   } = {},
 ): string {
-  const step = g.threads / g.c4, loads = Math.ceil(count / step);
+  const stride = g.threads / g.c4, loads = Math.ceil(count / stride);
   const cell = (row: string) =>
     tile === "rt"
       ? `rt[(${row}) / ${g.tm}u][(${row}) % ${g.tm}u][${into}stage_column]`
       : `ct[(${row}) / ${g.nx}u][(${row}) % ${g.nx}u][stage_column]`;
-  const row = (n: number) => n ? `stage_row + ${n * step}u` : "stage_row";
+  const row = (n: number) => n ? `stage_row + ${n * stride}u` : "stage_row";
   const factor = source.factor ? ` * ${source.factor}` : "";
-  const partial = count % step !== 0; // the last load is not for every thread
+  const partial = count % stride !== 0; // the last load is not for every thread
   return `  {
     let inside = ${c0} + stage_column < ${source.columns4};
 ${
     each(loads, (n) =>
       `    var x${n} = vec4<f32>(0.0); let from${n} = ${source.first} + ${
-        skip + n * step
+        skip + n * stride
       }u + stage_row;
-    if (inside && from${n} < ${source.limit}) { x${n} = load_${source.name}(${
+    if (inside && from${n} < ${source.limit}) { x${n} = load_${shaderName(source.name)}(${
         source.row(`from${n}`)
       }, ${c0} + stage_column)${factor}; }`)
   }
@@ -86,17 +88,17 @@ ${
   }`;
 }
 
-/** A loop of `steps`, `unroll` of them in one turn; no loop when they are all. */
+/** A loop of `count` turns, `unroll` of them at a time; no loop when they are all. */
 function unrolled(
   { unroll }: Geometry,
-  steps: number,
+  count: number,
   name: string,
   body: (index: string) => string,
 ): string {
   const scope = (index: string) => `    {\n${body(index)}\n    }`;
-  if (unroll >= steps) return each(steps, (u) => scope(`${u}u`));
-  const turn = steps % unroll === 0 ? unroll : 1;
-  return `  for (var ${name} = 0u; ${name} < ${steps}u; ${name} += ${turn}u) {
+  if (unroll >= count) return each(count, (u) => scope(`${u}u`));
+  const turn = count % unroll === 0 ? unroll : 1;
+  return `  for (var ${name} = 0u; ${name} < ${count}u; ${name} += ${turn}u) {
 ${each(turn, (u) => scope(u ? `${name} + ${u}u` : name))}
   }`;
 }

@@ -1,4 +1,5 @@
 // What a generated attention kernel depends on beyond its uniforms: the key of the pipeline cache.
+import type { FeatureName } from "../../src/problem/features/feature.ts";
 import { kindName, type StorageKind } from "./storage.ts";
 import type { TileShape } from "../abi.ts";
 
@@ -8,7 +9,7 @@ export interface RowKinds {
   readonly k: StorageKind;
   readonly v: StorageKind;
   /** Backward only. */
-  readonly dout?: StorageKind;
+  readonly dOut?: StorageKind;
 }
 
 /** A specialisation of an attention kernel. */
@@ -20,11 +21,10 @@ export interface Variant {
   /** Chunks of result columns that one workgroup makes; fewer than all: wid.z counts the blocks. */
   readonly blockChunks: number;
   readonly kinds: RowKinds;
-  /** Several query heads read one kv head: rows are (query, head of the group) pairs. */
+  /** Several query heads read one kv head: rows are queries times heads of the group. */
   readonly grouped: boolean;
-  readonly softcap: boolean;
-  readonly bias?: StorageKind;
-  readonly mask: boolean;
+  /** Features that are on, in their order, each with what its text depends on ("" where that is nothing). */
+  readonly features: ReadonlyMap<FeatureName, string>;
 }
 
 /** Equal for variants that have the same text. */
@@ -37,13 +37,6 @@ export function variantKey(kernel: string, v: Variant): string {
     `head ${v.headChunks} value ${v.valueChunks} block ${v.blockChunks}`,
     ...kinds,
     v.grouped && "grouped",
-    v.softcap && "softcap",
-    v.bias && `bias ${kindName(v.bias)}`,
-    v.mask && "mask",
+    ...[...v.features].map(([name, kind]) => kind ? `${name} ${kind}` : name),
   ].filter(Boolean).join(", ");
-}
-
-/** vec4 of a head row or a value row: the last chunk may not be full. */
-export function columns4(dim: "head_dim" | "value_dim"): string {
-  return `((U.${dim} + 3u) >> 2u)`;
 }

@@ -6,8 +6,18 @@ import type { Tile } from "../plan/wasm/tiles.ts";
 
 /** One step of a plan: a kernel and its pieces of work. */
 export interface ExplainedStep {
-  /** The kernel: that of the plan, or one that joins partial results. */
-  readonly kernel: KernelName | "merge" | "sum of dq" | "delta" | "dq" | "dkv";
+  /** The kernel: that of the plan, or one that works before or after it; with the tensor that it is about. */
+  readonly kernel:
+    | KernelName
+    | "combine"
+    | "reduce dq"
+    | "merge into"
+    | "delta"
+    | "dq"
+    | "dkv"
+    | "dk"
+    | "dv"
+    | `${"copy" | "repair" | "pair sum" | "row sum" | "add" | "narrow"} ${string}`;
   /** Pieces of work. */
   readonly items: number;
 }
@@ -28,19 +38,19 @@ export interface Explanation {
   readonly tile: Tile;
   /** Threads that would share the work; on a GPU, those of a workgroup. */
   readonly threads: number;
-  /** Key ranges computed apart and merged. */
-  readonly parts: number;
+  /** KV splits: key ranges that are computed apart and combined. */
+  readonly splits: number;
   /** What runs, in order, and in how many pieces of work. */
   readonly steps: readonly ExplainedStep[];
   /** Pieces of work in all. */
   readonly items: number;
-  /** Pieces in which host tensors are brought in. */
-  readonly windows: number;
+  /** Regions: pieces in which operands are brought in or bound. */
+  readonly regions: number;
   /** Operations, bytes, visible pairs. */
   readonly cost: Cost;
   /** Scratch of one thread, or memory of a workgroup, in bytes. */
   readonly scratchBytes: number;
-  /** Memory beyond the tensors, in bytes: scratch (of all threads) and partial results of one window. */
+  /** Memory beyond the tensors, in bytes: scratch (of all threads) and partial results of one region. */
   readonly memoryBytes: number;
   /** What an N x N score matrix would take, in bytes. */
   readonly matrixBytes: number;

@@ -2,7 +2,9 @@
 // on the careful side for GPUs, because a small call that waits for a read-back is the common mistake.
 import type { AttentionProblem } from "../problem/problem.ts";
 import type { WasmTarget, WebGpuTarget } from "./target.ts";
+import { count, elementBytes, type OperandSpec } from "../tensor/view.ts";
 import { problemCost } from "./cost.ts";
+import { plannedResults } from "./results.ts";
 
 /** Milliseconds that a call is expected to take. */
 export interface Estimates {
@@ -37,14 +39,13 @@ export function wasmMs(
 
 /** Bytes of the operands that must be brought to the device, and of the results that are brought back. */
 function linkBytes(problem: AttentionProblem): { up: number; down: number } {
-  const { q, k, v, out, dOut, bias } = problem.operands;
-  const size = (spec: typeof q) => spec ? 4 * spec.size.reduce((a, b) => a * b, 1) : 0;
-  const host = (spec: typeof q) => spec && !spec.resident ? size(spec) : 0;
-  const up = [q, k, v, out, dOut, bias].reduce((sum, spec) => sum + host(spec), 0);
-  const down = problem.pass === "forward"
-    ? host(q) * problem.valueDim / problem.headDim
-    : host(q) + host(k) + host(v) + host(bias);
-  return { up, down };
+  const hostBytes = (specs: readonly Pick<OperandSpec, "dtype" | "size" | "resident">[]) =>
+    specs.filter(({ resident }) => !resident)
+      .reduce((sum, spec) => sum + elementBytes(spec) * count(spec.size), 0);
+  return {
+    up: hostBytes(Object.values(problem.operands)),
+    down: hostBytes(plannedResults(problem)),
+  };
 }
 
 /** On the GPU. `readBackMs`: what waiting for a few bytes takes, measured when the device was opened. */

@@ -35,17 +35,17 @@ export function visiblePairs(
 }
 
 /**
- * Cuts the keys of a sequence into `parts` ranges of about equal cost to the given rows, at multiples of
- * `step`. Parts may be empty; together they cover [0, lengthK).
+ * Cuts the keys of a sequence into `splits` ranges of about equal cost to the given rows, at multiples of
+ * `multiple`. They may be empty; together they cover [0, lengthK).
  */
 export function cutKeys(
   span: SequenceSpan,
   [rowBegin, rowEnd]: readonly [number, number],
   lengthK: number,
-  parts: number,
-  step: number,
+  splits: number,
+  multiple: number,
 ): [begin: number, end: number][] {
-  if (parts === 1) return [[0, lengthK]];
+  if (splits === 1) return [[0, lengthK]];
   // seen[j]: how many queries see key j, as a running sum of +1 and -1
   const change = new Int32Array(lengthK + 1);
   for (let i = rowBegin; i < rowEnd; i++) {
@@ -63,11 +63,11 @@ export function cutKeys(
   }
   const cuts = [0];
   let j = 0;
-  for (let part = 1; part < parts; part++) {
-    const share = total * part / parts;
-    while (j < lengthK && cumulative[j] < share) j += step;
+  for (let split = 1; split < splits; split++) {
+    const share = total * split / splits;
+    while (j < lengthK && cumulative[j] < share) j += multiple;
     cuts.push(Math.min(j, lengthK));
   }
   cuts.push(lengthK);
-  return cuts.slice(1).map((end, part) => [cuts[part], end]);
+  return cuts.slice(1).map((end, split) => [cuts[split], end]);
 }

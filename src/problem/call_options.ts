@@ -24,8 +24,8 @@ export interface Window {
 }
 
 /**
- * What a call computes, beside its tensors. The options apply in this order: scale, softcap, bias,
- * masks, softmax, product with v.
+ * What a call computes, beside its tensors. The options apply in this order: scale, softcap, ALiBi,
+ * bias, masks, sink, softmax, product with v.
  */
 export interface CallOptions {
   /** Order of the axes of q, k, v and of the results. Default `"bshd"`. */
@@ -34,6 +34,11 @@ export interface CallOptions {
   readonly softmaxScale?: number;
   /** `s = softcap * tanh(s / softcap)`, first thing after the scale (FlashAttention-2, ONNX). */
   readonly softcap?: number;
+  /**
+   * ALiBi slopes, f32 [queryHeads] or [batch, queryHeads]: `s -= slope * abs(i + o - j)`, where `i + o` is
+   * the (causal) diagonal of query i (Press et al. 2022).
+   */
+  readonly alibiSlopes?: AnyTensor;
   /** Additive, broadcastable to [batch, queryHeads, lengthQ, lengthK]; minus infinity masks. */
   readonly bias?: AnyTensor;
   /** Boolean, broadcastable likewise; 1 = may attend. */
@@ -44,6 +49,12 @@ export interface CallOptions {
   readonly window?: Window;
   /** Only the first n keys of each sequence are real, [batch]; the diagonal then ends at n. */
   readonly keyLengths?: Int32Array;
+  /**
+   * A logit of each head that joins the softmax denominator and no value, f32 [queryHeads]:
+   * `lse = ln(sum of e^s + e^sink)`; minus infinity is none. A row without keys has out 0 and lse = sink. With
+   * `mergeAttention`, exactly one of the parts may have it (gpt-oss, StreamingLLM).
+   */
+  readonly sink?: AnyTensor;
 }
 
 /** The same of a backward call: the options of the forward call, and a gradient of lse. */
@@ -90,6 +101,10 @@ export interface AttentionGradients<Q = HostTensor, K = HostTensor, V = HostTens
   readonly dv: V;
   /** Gradient of `bias`, when the call had one: summed over the axes that it broadcasts. */
   readonly dBias?: AnyTensor;
+  /** Gradient of `alibiSlopes`, when the call had some, in their shape. */
+  readonly dAlibiSlopes?: AnyTensor;
+  /** Gradient of `sink`, when the call had one, [queryHeads]. */
+  readonly dSink?: AnyTensor;
   /** Set when the GPU was lost during the call: where it was computed again. */
   readonly recovered?: "webgpu" | "wasm";
 }

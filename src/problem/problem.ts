@@ -37,8 +37,6 @@ const KNOWN: ReadonlySet<string> = new Set([
 
 /** Options of the contract that no backend has yet. */
 const PLANNED: ReadonlySet<string> = new Set([
-  "alibiSlopes",
-  "sink",
   "cuSeqlensQ",
   "cuSeqlensK",
   "blockMask",

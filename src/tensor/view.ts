@@ -40,7 +40,7 @@ export function count(shape: readonly number[]): number {
 }
 
 /** Bytes of one element of an operand. */
-export function elementBytes(spec: OperandSpec): number {
+export function elementBytes(spec: Pick<OperandSpec, "dtype">): number {
   return spec.dtype === "bool" ? 1 : BYTES[spec.dtype];
 }
 

@@ -1,8 +1,8 @@
 // The WASM backend: owns memory, kernels and threads, plans problems and runs the plans.
 //
-//   while windows are left
-//     stage the next window while there is a free place, publish its items
-//     when the oldest window is done: join partial results, take its results out
+//   while regions are left
+//     stage the next region while there is a free place, publish the items of its first step
+//     when the oldest region has done a step: begin its next one, or take its results out
 //     otherwise do an item, or wait for the other threads
 //
 // The flow is a generator that pauses where its caller may look around; see queue.ts.
@@ -29,11 +29,11 @@ import { CONTROL_BYTE, LinearMemory } from "./memory/linear_memory.ts";
 import { explainPlan } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
 import { mergeParts } from "./run/merge.ts";
-import { CallQueue, runThrough, type Steps } from "./run/queue.ts";
+import { CallQueue, type Progress, runThrough } from "./run/queue.ts";
 import { disposeResults, makeResults, type ResultView } from "./memory/results.ts";
-import { LocalRunner, MAX_OPEN_WINDOWS, PoolRunner, type Runner } from "./run/runner.ts";
+import { LocalRunner, MAX_OPEN_REGIONS, PoolRunner, type Runner } from "./run/runner.ts";
 import type { WasmSettings } from "./settings.ts";
-import { type StagedWindow, Staging } from "./run/staging.ts";
+import { type StagedRegion, Staging } from "./run/staging.ts";
 import { WasmTensor } from "./memory/tensors.ts";
 import { ThreadPool } from "./run/threads.ts";
 
@@ -80,7 +80,7 @@ export class WasmBackend implements Backend {
   /** Runs a call to its end on the calling thread. */
   runSync(problem: AttentionProblem, views: Views): ResultView[] {
     const plan = planAttention(problem, { ...this.target, threads: 1 });
-    return runThrough(this.#steps(problem, plan, views, { alone: true }));
+    return runThrough(this.#progress(problem, plan, views, { alone: true }));
   }
 
   async run(
@@ -91,7 +91,7 @@ export class WasmBackend implements Backend {
     const plan = planAttention(problem, this.target), action = callName(problem);
     const begin = () => {
       checkLive(views, action);
-      return this.#steps(problem, plan, views, { alone: false, signal });
+      return this.#progress(problem, plan, views, { alone: false, signal });
     };
     return await this.#calls.run(begin, () => disposedError(action));
   }
@@ -156,22 +156,23 @@ export class WasmBackend implements Backend {
 
   #runner(plan: Plan, threads: number): Runner {
     // read anew for each item: a synchronous call in between may have needed more
-    const scratch = () => this.#scratch[0].pointer, windows = plan.windows.length;
+    const scratch = () => this.#scratch[0].pointer, regions = plan.regions.length;
     if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
-      return new LocalRunner(this.#kernels, scratch, windows);
+      return new LocalRunner(this.#kernels, scratch, regions);
     }
     this.#pool.start(this.#module, this.#memory.memory, this.target.threads - 1);
-    const items = plan.windows.reduce((sum, window) => sum + window.items.length, 0);
+    const shared = plan.regions.flatMap(({ steps }) => steps).filter((step) => step.shared);
+    const items = shared.reduce((sum, step) => sum + step.items.length, 0);
     return new PoolRunner(this.#kernels, this.#memory, this.#pool, scratch, items);
   }
 
   /** Runs a plan. `alone`: on the calling thread only. */
-  *#steps(
+  *#progress(
     problem: AttentionProblem,
     plan: Plan,
     views: Views,
     options: { alone: boolean; signal?: AbortSignalLike },
-  ): Steps<ResultView[]> {
+  ): Progress<ResultView[]> {
     options.signal?.throwIfAborted();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.target.threads);
     const results = makeResults(this.#memory, resultSpecs(problem, views));
@@ -181,7 +182,7 @@ export class WasmBackend implements Backend {
       const all = options.alone || !this.#pool ? 1 : threads > 1 ? this.target.threads : 1;
       this.#reserveScratch(all, this.scratchBytes(problem, plan));
       runner = this.#runner(plan, threads);
-      yield* this.#windows(plan, staging, runner, threads, options.signal);
+      yield* this.#regions(plan, staging, runner, threads, options.signal);
       staging.finish();
       return results;
     } catch (error) {
@@ -195,37 +196,46 @@ export class WasmBackend implements Backend {
     }
   }
 
-  *#windows(
+  *#regions(
     plan: Plan,
     staging: Staging,
     runner: Runner,
     threads: number,
     signal: AbortSignalLike | undefined,
-  ): Steps<void> {
-    const { windows } = plan, active: { staged: StagedWindow; index: number }[] = [];
-    const places = threads === 1 ? 1 : Math.min(threads + 1, MAX_OPEN_WINDOWS);
+  ): Progress<void> {
+    const { regions } = plan, active: { staged: StagedRegion; index: number; step: number }[] = [];
+    const places = threads === 1 ? 1 : Math.min(threads + 1, MAX_OPEN_REGIONS);
     let next = 0;
     const mayStage = () => {
-      if (next === windows.length || active.length === places) return false;
-      // a window that adds to the dK and dV of another must wait for it
-      return !windows[next].accumulate || active.length === 0;
+      if (next === regions.length || active.length === places) return false;
+      // a region that adds to the dK and dV of another must wait for it
+      return !regions[next].accumulate || active.length === 0;
     };
-    while (next < windows.length || active.length > 0) {
+    while (next < regions.length || active.length > 0) {
       if (mayStage()) {
-        const staged = staging.stage(windows[next], next);
-        active.push({ staged, index: next });
-        runner.publish(next++, staged.items);
+        active.push({ staged: staging.stage(regions[next], next), index: next++, step: 0 });
+        this.#begin(active.at(-1)!, runner);
         continue;
       }
-      if (runner.done(active[0].index)) {
-        const { staged } = active.shift()!;
-        for (const join of staged.joins) this.#kernels.run(join, this.#scratch[0].pointer);
-        staging.collect(staged);
+      const oldest = active[0];
+      if (runner.done(oldest.index)) {
+        if (++oldest.step < oldest.staged.steps.length) this.#begin(oldest, runner);
+        else staging.collect(active.shift()!.staged);
         continue;
       }
-      if (runner.step()) yield "work";
+      if (runner.advance()) yield "work";
       else if (!runner.wait()) yield "threads";
       signal?.throwIfAborted();
     }
+  }
+
+  /** Begins a step of a region; one that threads do not share is done at once. */
+  #begin(
+    { staged, index, step }: { staged: StagedRegion; index: number; step: number },
+    runner: Runner,
+  ): void {
+    const items = staged.steps[step];
+    if (staged.region.steps[step].shared) return runner.publish(index, items);
+    for (const item of items) this.#kernels.run(item, this.#scratch[0].pointer);
   }
 }

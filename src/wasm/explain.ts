@@ -1,41 +1,57 @@
 // explain() for a plan of the CPU.
-import type { Explanation } from "../backend/explanation.ts";
-import type { Plan } from "../plan/wasm/plan.ts";
+import { Kernel } from "../../asm/abi.ts";
+import type { ExplainedStep, Explanation } from "../backend/explanation.ts";
+import { partialResults, type Plan } from "../plan/wasm/plan.ts";
 import type { AttentionProblem } from "../problem/problem.ts";
 
-/** Bytes of the partial results of a window: a row of out or dq, and lse, for each part. */
-function partialBytes({ kernel, windows }: Plan, problem: AttentionProblem): number {
+/** Kernels as explanations name them. */
+const NAMES: Readonly<Record<Kernel, ExplainedStep["kernel"]>> = {
+  [Kernel.Forward]: "forward",
+  [Kernel.Backward]: "backward",
+  [Kernel.Decode]: "decode",
+  [Kernel.Combine]: "combine",
+  [Kernel.ReduceDq]: "reduce dq",
+};
+
+/** Bytes of the partial results of a region: a row of out or dq, and lse, for each. */
+function partialBytes({ kernel, regions }: Plan, problem: AttentionProblem): number {
   const { queryHeads, kvHeads, headDim, valueDim } = problem;
   const rowBytes = ((kernel === "backward" ? headDim : valueDim) + 1) * 4;
-  return windows.reduce((most, w) => {
-    const parts = 1 + w.items.reduce((last, { slot }) => Math.max(last, slot), -1);
-    const heads = (w.kvHeadEnd - w.kvHeadBegin) * (queryHeads / kvHeads);
-    const rows = (w.batchEnd - w.batchBegin) * heads * (w.rowEnd - w.rowBegin);
-    return Math.max(most, parts * rows * rowBytes);
+  return regions.reduce((most, region) => {
+    const heads = (region.kvHeadEnd - region.kvHeadBegin) * (queryHeads / kvHeads);
+    const rows = (region.batchEnd - region.batchBegin) * heads * (region.rowEnd - region.rowBegin);
+    return Math.max(most, partialResults(region) * rows * rowBytes);
   }, 0);
 }
 
-/** Tells a plan. */
+/** What runs, in the order of the steps of a region; the same kernel in several regions is one step. */
+function explainSteps({ kernel, regions }: Plan): ExplainedStep[] {
+  const items = new Map<ExplainedStep["kernel"], number>([[kernel, 0]]);
+  for (const step of regions.flatMap(({ steps }) => steps)) {
+    const name = NAMES[step.kernel];
+    items.set(name, (items.get(name) ?? 0) + step.items.length);
+  }
+  return [...items].map(([kernel, items]) => ({ kernel, items }));
+}
+
+/** Describes a plan. */
 export function explainPlan(
   plan: Plan,
   problem: AttentionProblem,
   reason: string,
   scratchBytes: number,
 ): Explanation {
-  const { kernel, tile, threads, parts, windows, cost } = plan;
-  const items = windows.reduce((sum, window) => sum + window.items.length, 0);
-  const joins = windows.reduce((sum, window) => sum + window.joins.length, 0);
-  const join = kernel === "backward" ? "sum of dq" : "merge";
+  const { kernel, tile, threads, splits, regions, cost } = plan, steps = explainSteps(plan);
   return {
     backend: "wasm",
     reason,
     kernel,
     tile,
     threads,
-    parts,
-    steps: [{ kernel, items }, ...(joins > 0 ? [{ kernel: join, items: joins } as const] : [])],
-    items,
-    windows: windows.length,
+    splits,
+    steps,
+    items: steps[0].items,
+    regions: regions.length,
     cost,
     scratchBytes,
     memoryBytes: scratchBytes * threads + partialBytes(plan, problem),

@@ -162,7 +162,7 @@ export class WebGpuBackend implements Backend {
     const made = this.#make(resultSpecs(problem, views));
     let call: GpuCall | undefined;
     try {
-      if (plan.windows.length === 0) this.#fillEmpty(problem, made);
+      if (plan.regions.length === 0) this.#fillEmpty(problem, made);
       else {
         call = new GpuCall(this.#home, problem, plan, views, made);
         await this.#submit(call, call.steps(), action, signal);
@@ -242,7 +242,7 @@ export class WebGpuBackend implements Backend {
     const plan = planWebGpu(problem, this.target);
     const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
     const made = this.#make(specs);
-    if (plan.windows.length === 0) this.#fillEmpty(problem, made);
+    if (plan.regions.length === 0) this.#fillEmpty(problem, made);
     else {
       let call: GpuCall | undefined;
       try {

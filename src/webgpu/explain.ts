@@ -1,5 +1,4 @@
 // explain() for a GPU plan.
-import { geometry } from "../../shaders/abi.ts";
 import type { ExplainedStep, Explanation } from "../backend/explanation.ts";
 import type { GpuPlan } from "../plan/webgpu/plan.ts";
 import type { AttentionProblem } from "../problem/problem.ts";
@@ -7,50 +6,50 @@ import type { WebGpuTarget } from "../plan/target.ts";
 
 /** Bytes beyond the tensors: partial results, row statistics, work items. */
 function scratchBytes(plan: GpuPlan, { valueDim }: AttentionProblem): number {
-  return plan.windows.reduce((most, w) => {
-    const rows = (w.batchEnd - w.batchBegin) * (w.kvHeadEnd - w.kvHeadBegin) *
-      (w.groupEnd - w.groupBegin) *
-      (w.rowEnd - w.rowBegin);
-    const parts = w.parts > 1 ? w.parts * rows * (valueDim + 1) * 4 : 0;
+  return plan.regions.reduce((most, r) => {
+    const rows = (r.batchEnd - r.batchBegin) * (r.kvHeadEnd - r.kvHeadBegin) *
+      (r.groupEnd - r.groupBegin) * (r.rowEnd - r.rowBegin);
+    const splits = r.splits > 1 ? r.splits * rows * (valueDim + 1) * 4 : 0;
     const stats = plan.kernel === "backward" ? rows * 8 : 0;
-    return Math.max(most, parts + stats + (w.rowItems.length + w.keyItems.length) * 32);
+    return Math.max(most, splits + stats + (r.rowItems.length + r.keyItems.length) * 32);
   }, 0);
 }
 
-/** Tells a plan. */
+/** The steps of all regions, those of one kernel together, in the order in which they first run. */
+function explainSteps({ regions, last }: GpuPlan): ExplainedStep[] {
+  const items = new Map<string, number>();
+  for (const step of [...regions.flatMap(({ steps }) => steps), ...last]) {
+    const kernel = step.of ? `${step.kernel} ${step.of}` : step.kernel;
+    items.set(kernel, (items.get(kernel) ?? 0) + step.items);
+  }
+  return [...items].map(([kernel, items]) => ({ kernel, items }) as ExplainedStep);
+}
+
+/** Describes a plan. */
 export function explainGpu(
   plan: GpuPlan,
   problem: AttentionProblem,
   { adapter }: WebGpuTarget,
   reason: string,
 ): Explanation {
-  const { kernel, windows, cost, forward, decode, dq } = plan, chosen = forward ?? dq;
-  const g = chosen && geometry(chosen.tile);
-  const rows = windows.reduce((sum, w) => sum + w.rowItems.length, 0);
-  const keys = windows.reduce((sum, w) => sum + w.keyItems.length, 0);
-  const parts = Math.max(1, ...windows.map((w) => w.parts));
-  const steps: ExplainedStep[] = kernel === "backward"
-    ? [{ kernel: "delta", items: windows.length }, { kernel: "dq", items: rows }, {
-      kernel: "dkv",
-      items: keys,
-    }]
-    : [{ kernel, items: rows }];
-  if (parts > 1) steps.push({ kernel: "merge", items: windows.length });
-  const scratch = scratchBytes(plan, problem);
+  const { kernel, regions, cost, forward, decode, dq } = plan, chosen = forward ?? dq;
+  const items = regions.reduce((sum, r) => sum + r.rowItems.length + r.keyItems.length, 0);
   return {
     backend: "webgpu",
     reason,
     adapter,
     kernel,
-    tile: g ? { rows: g.rows, keys: g.columns } : { rows: decode?.rows ?? 0, keys: 0 },
-    threads: g?.threads ?? decode?.threads ?? 0,
-    parts,
-    steps,
-    items: rows + keys,
-    windows: windows.length,
+    tile: chosen
+      ? { rows: chosen.rows, keys: chosen.columns }
+      : { rows: decode?.rows ?? 0, keys: 0 },
+    threads: chosen?.threads ?? decode?.threads ?? 0,
+    splits: Math.max(1, ...regions.map(({ splits }) => splits)),
+    steps: explainSteps(plan),
+    items,
+    regions: regions.length,
     cost,
     scratchBytes: chosen?.bytes ?? 0,
-    memoryBytes: scratch,
+    memoryBytes: scratchBytes(plan, problem),
     matrixBytes: cost.pairs * 4,
   };
 }

@@ -1,6 +1,7 @@
 // Every kernel text that calls need, found by planning them: the steps of a call are made on a device that
 // computes nothing.
 import { decodeBytes } from "../../shaders/abi.ts";
+import { copyShader } from "../../shaders/kernels/elementwise.ts";
 import { probeShader } from "../../shaders/kernels/probe.ts";
 import { describeMerge } from "../../src/problem/merge.ts";
 import { type GpuPlan, planWebGpu } from "../../src/plan/webgpu/plan.ts";
@@ -53,13 +54,27 @@ const longCases: readonly Case[] = longFields.map((fields) =>
   defineCase({ queryHeads: 2, lengthQ: 2500, headDim: 64, ...fields })
 );
 
-/** Cut into windows on a machine of small bindings: joined over keys, over queries, in dBias. */
+/** Cut into regions on a machine of small bindings: joined over keys, over queries, in dBias. */
 const windowCases: readonly Case[] = [
   defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 200, lengthK: 230, headDim: 32 }),
   defineCase({ queryHeads: 2, lengthQ: 90, lengthK: 130, headDim: 35, bias: "hqk", dLse: true }),
   defineCase({ queryHeads: 2, lengthQ: 1, lengthK: 700, headDim: 32, dtype: "f16" }),
   defineCase({ lengthQ: 3, lengthK: 300, headDim: 16, mask: { axes: "qk", pattern: "random" } }),
 ];
+
+/** Numbers of heads: alone and with other features, for sums over pairs and rows; f16 and odd columns. */
+const headCases: readonly Case[] = [
+  defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 50, headDim: 24 }),
+  defineCase({ lengthQ: 40, lengthK: 50, headDim: 35, softcap: 4, bias: "hqk", dtype: "f16" }),
+  defineCase({ queryHeads: 2, lengthQ: 2, lengthK: 700, headDim: 32, causal: true }),
+];
+
+/** Inputs of a case with every operand that follows heads. */
+function headInputs(c: Case): Inputs {
+  const heads = { data: new Float32Array(c.queryHeads), shape: [c.queryHeads] };
+  const inputs = makeInputs(c), options = { ...inputs.options, alibiSlopes: heads, sink: heads };
+  return { ...inputs, name: `${inputs.name}, numbers of heads`, options };
+}
 
 /** Parts of merges: every format, in fours and element by element, with columns in fours and not. */
 const mergeCases: readonly Case[] = (["f32", "f16", "bf16"] as const).flatMap((dtype) => [
@@ -70,8 +85,18 @@ const mergeCases: readonly Case[] = (["f32", "f16", "bf16"] as const).flatMap((d
 
 /** How the key of each kernel begins: one that no case reaches must not look like one that compiles. */
 const KERNELS = [
-  ...["probe", "forward", "decode", "merge slots", "merge into", "exact forward", "delta"],
-  ...["dq", "dkv kv", "dkv k", "dkv v", "dbias", "exact dq", "exact dk", "exact dv"],
+  ...["probe", "forward", "decode", "combine", "merge into", "repair out", "delta"],
+  ...[
+    "dq",
+    "dkv kv",
+    "dkv k",
+    "dkv v",
+    "pair sum dBias",
+    "pair sum dAlibiSlopes",
+    "row sum dAlibiSlopes",
+    "row sum dSink",
+  ],
+  ...["copy", "repair dq", "repair dk", "repair dv"],
   ...["add", "narrow f16", "narrow bf16"],
 ];
 
@@ -91,7 +116,7 @@ function stepsOf(
   target: WebGpuTarget,
 ): { plan: GpuPlan; steps: Step[] } {
   const plan = planWebGpu(problem, target);
-  if (plan.windows.length === 0) return { plan, steps: [] };
+  if (plan.regions.length === 0) return { plan, steps: [] };
   const made = resultSpecs(problem, views).map((spec) => ({ spec, buffer }));
   return { plan, steps: new GpuCall(homeOf(target), problem, plan, views, made).steps() };
 }
@@ -116,9 +141,9 @@ function mixedInputs(): Inputs {
 
 /** How many workgroup bytes a plan expects a kernel to take. */
 function plannedBytes(key: string, plan: GpuPlan): number | undefined {
-  const [kernel] = key.split(/[ ,]/), { decode, forward, dq, dkv, dbias } = plan;
+  const [kernel] = key.split(/[ ,]/), { decode, forward, dq, dkv, pairSum } = plan;
   if (kernel === "decode") return decodeBytes(decode!);
-  const tiles: Record<string, { bytes: number } | undefined> = { forward, dq, dkv, dbias };
+  const tiles: Record<string, { bytes: number } | undefined> = { forward, dq, dkv, pair: pairSum };
   return tiles[kernel]?.bytes;
 }
 
@@ -181,13 +206,14 @@ export function countBuffers(code: string): number {
 export function findKernels(dialect: Dialect): Found {
   const collection = new Collection(), targets = targetsOf(dialect);
   const cases = [...grid.flatMap((section) => section.cases), ...longCases];
-  for (const inputs of [...cases.map(makeInputs), mixedInputs()]) {
+  for (const inputs of [...cases.map(makeInputs), mixedInputs(), ...headCases.map(headInputs)]) {
     for (const target of targets) collection.addCalls(inputs, target);
   }
   for (const c of windowCases) {
     for (const target of targets) collection.addCalls(makeInputs(c), smallBindings(target));
   }
   for (const c of mergeCases) collection.addMerge(c, targets[0]);
+  collection.add({ key: "copy", code: copyShader }, "resident numbers of heads");
   collection.add({ key: "probe", code: () => probeShader(64) }, "every device");
   const { texts, faults } = collection;
   for (const kernel of KERNELS) {

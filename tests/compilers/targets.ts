@@ -42,7 +42,7 @@ export function targetsOf(dialect: WebGpuTarget["dialect"]): WebGpuTarget[] {
   ));
 }
 
-/** A machine that binds so little at once that calls need windows, for the kernels that join them. */
+/** A machine that binds so little at once that calls need regions, for the kernels that join them. */
 export function smallBindings(target: WebGpuTarget): WebGpuTarget {
   const limits = { ...target.limits, storageBinding: 8192 };
   return { ...target, adapter: `${target.adapter}, small bindings`, limits };

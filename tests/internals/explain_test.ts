@@ -30,13 +30,13 @@ Deno.test("an explanation survives JSON and holds every fact of the plan", async
   assert.match(facts.reason, /SIMD.*2 threads/);
   assert.equal(facts.kernel, "forward");
   assert.equal(facts.threads, 2);
-  assert.equal(facts.parts, 1);
+  assert.equal(facts.splits, 1);
   assert.equal(facts.matrixBytes, 2 * 8 * 500 * 500 * 4);
   assert.equal(facts.cost.pairs, 2 * 8 * 500 * 500);
   assert.equal(facts.cost.visiblePairs, 2 * 8 * 500 * 501 / 2);
   assert.equal(facts.cost.flops, 2 * facts.cost.visiblePairs * 128);
   assert.equal(facts.cost.bytes, (2 * 500 * 8 * 128 + 2 * 500 * 2 * 128) * 4);
-  assert.ok(facts.items >= 2 * 8 && facts.windows >= 1);
+  assert.ok(facts.items >= 2 * 8 && facts.regions >= 1);
   assert.ok(facts.tile.rows % 8 === 0 && facts.tile.keys % 16 === 0);
   assert.ok(facts.scratchBytes > 0 && facts.scratchBytes < 2 ** 20);
 });
@@ -59,9 +59,9 @@ Deno.test("tiny work stays on one thread, larger work takes all", async () => {
 });
 
 Deno.test("decode of one kv head is cut into parts, one a thread, and many heads are not", async () => {
-  assert.equal((await explain([1, 1, 8, 128], [1, 20000, 1, 128], {}, 2)).parts, 2);
-  assert.equal((await explain([1, 1, 8, 128], [1, 20000, 8, 128], {}, 2)).parts, 1);
-  assert.equal((await explain([1, 1, 8, 128], [1, 20000, 1, 128], {}, 1)).parts, 1);
+  assert.equal((await explain([1, 1, 8, 128], [1, 20000, 1, 128], {}, 2)).splits, 2);
+  assert.equal((await explain([1, 1, 8, 128], [1, 20000, 8, 128], {}, 2)).splits, 1);
+  assert.equal((await explain([1, 1, 8, 128], [1, 20000, 1, 128], {}, 1)).splits, 1);
 });
 
 Deno.test("structural masks lower the cost", async () => {
@@ -87,5 +87,5 @@ Deno.test("empty problems are explained too", async () => {
   const none = await explain([1, 0, 2, 8], [1, 5, 2, 8]);
   assert.equal(none.cost.visiblePairs, 0);
   const empty = await explain([0, 3, 2, 8], [0, 5, 2, 8]);
-  assert.deepEqual([empty.items, empty.windows], [0, 0]);
+  assert.deepEqual([empty.items, empty.regions], [0, 0]);
 });

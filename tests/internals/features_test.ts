@@ -20,11 +20,13 @@ function testFiles(prefix: string): string {
 /** One way to turn each feature on. */
 const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
   softcap: { softcap: 5 },
+  alibiSlopes: { alibiSlopes: { data: new Float32Array(2), shape: [2] } },
   bias: { bias: { data: new Float32Array(1), shape: [1] } },
   mask: { mask: { data: new Uint8Array(1), shape: [1] } },
   keyLengths: { keyLengths: Int32Array.of(3) },
   causal: { causal: true },
   window: { window: { left: 1 } },
+  sink: { sink: { data: new Float32Array(2), shape: [2] } },
 };
 
 const dims = {
@@ -38,7 +40,9 @@ const dims = {
 };
 
 Deno.test("features apply in the documented order, each once", () => {
-  assert.deepEqual(names, ["softcap", "bias", "mask", "keyLengths", "causal", "window"]);
+  assert.deepEqual(names, [
+    ...["softcap", "alibiSlopes", "bias", "mask", "keyLengths", "causal", "window", "sink"],
+  ]);
   const order = ["load", "score", "hide", "state", "probability"];
   const stages = FEATURES.map(({ stage }) => order.indexOf(stage));
   assert.deepEqual(

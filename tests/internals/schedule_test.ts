@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Kernel } from "../../asm/abi.ts";
-import { type Plan, planAttention, type StageWindow } from "../../src/plan/wasm/plan.ts";
+import { type Plan, planAttention, type PlannedRegion } from "../../src/plan/wasm/plan.ts";
 import type { WorkItem } from "../../src/plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../src/problem/problem.ts";
 import { parseProblem, wasmTarget } from "../../tools/show/show.ts";
@@ -29,7 +29,7 @@ const problems: readonly string[] = [
   "forward q=1x20x2x8 k=1x0x2x8",
   "forward q=0x20x2x8 k=0x20x2x8",
   "forward q=1x20x0x8 k=1x20x0x8",
-  // few rows to a kv head: decode, whole and in parts
+  // few rows to a kv head: decode, whole and in splits
   "forward q=1x1x8x64 k=1x300x8x64",
   "forward q=1x1x8x512 k=1x2500x1x512",
   "forward q=1x2x8x512 k=1x2500x1x512 causal window=2000,",
@@ -37,7 +37,7 @@ const problems: readonly string[] = [
   "forward q=1x4x4x512 k=1x2048x1x512 dtype=bf16",
   "forward q=1x4x4x512 k=1x2048x1x512 kdtype=f16",
   "forward q=1x1x8x512 k=1x2500x1x512 resident",
-  // backward, whole and in parts
+  // backward, whole and in splits
   "backward q=1x17x1x8 k=1x17x1x8",
   "backward q=2x70x4x300 k=2x131x2x300 causal",
   "backward q=1x200x2x512 k=1x800x1x512",
@@ -75,15 +75,15 @@ function headsOf(problem: AttentionProblem, { kernel, head }: WorkItem): number[
   return Array.from({ length: group }, (_, n) => head * group + n);
 }
 
-function checkItem(problem: AttentionProblem, window: StageWindow, item: WorkItem): void {
+function checkItem(problem: AttentionProblem, region: PlannedRegion, item: WorkItem): void {
   const { batch, rowBegin, rowEnd, keyBegin, keyEnd } = item;
   const group = problem.queryHeads / problem.kvHeads;
-  assert.ok(window.batchBegin <= batch && batch < window.batchEnd);
+  assert.ok(region.batchBegin <= batch && batch < region.batchEnd);
   for (const head of headsOf(problem, item)) {
     const kvHead = Math.floor(head / group);
-    assert.ok(window.kvHeadBegin <= kvHead && kvHead < window.kvHeadEnd);
+    assert.ok(region.kvHeadBegin <= kvHead && kvHead < region.kvHeadEnd);
   }
-  assert.ok(window.rowBegin <= rowBegin && rowBegin <= rowEnd && rowEnd <= window.rowEnd);
+  assert.ok(region.rowBegin <= rowBegin && rowBegin <= rowEnd && rowEnd <= region.rowEnd);
   assert.ok(0 <= keyBegin && keyBegin <= keyEnd && keyEnd <= problem.lengthK);
 }
 
@@ -91,9 +91,9 @@ function checkItem(problem: AttentionProblem, window: StageWindow, item: WorkIte
 function checkCoverage(problem: AttentionProblem, plan: Plan): void {
   const pairs = new Pairs(problem);
   let visible = 0;
-  for (const window of plan.windows) {
-    for (const item of window.items) {
-      checkItem(problem, window, item);
+  for (const region of plan.regions) {
+    for (const item of region.steps[0].items) {
+      checkItem(problem, region, item);
       let seen = 0;
       for (const head of headsOf(problem, item)) {
         for (let i = item.rowBegin; i < item.rowEnd; i++) {
@@ -114,14 +114,14 @@ function checkCoverage(problem: AttentionProblem, plan: Plan): void {
   assert.equal(plan.cost.pairs, pairs.counts.length);
 }
 
-/** Windows tile [batch, kv head, row]; row windows of the same heads follow each other. */
-function checkWindows(problem: AttentionProblem, plan: Plan): void {
+/** Regions tile [batch, kv head, row]; regions of rows of the same heads follow each other. */
+function checkRegions(problem: AttentionProblem, plan: Plan): void {
   const { batch, kvHeads, lengthQ } = problem;
   const rowsDone = new Int32Array(batch * kvHeads);
-  plan.windows.forEach((window, n) => {
-    const { rowBegin, rowEnd, last, accumulate } = window;
-    for (let b = window.batchBegin; b < window.batchEnd; b++) {
-      for (let h = window.kvHeadBegin; h < window.kvHeadEnd; h++) {
+  plan.regions.forEach((region, n) => {
+    const { rowBegin, rowEnd, last, accumulate } = region;
+    for (let b = region.batchBegin; b < region.batchEnd; b++) {
+      for (let h = region.kvHeadBegin; h < region.kvHeadEnd; h++) {
         assert.equal(rowsDone[b * kvHeads + h], rowBegin, "rows come in order, without a gap");
         rowsDone[b * kvHeads + h] = rowEnd;
       }
@@ -129,60 +129,61 @@ function checkWindows(problem: AttentionProblem, plan: Plan): void {
     assert.equal(accumulate, plan.kernel === "backward" && rowBegin > 0, "accumulate");
     assert.equal(last, rowEnd === lengthQ, "last");
     if (rowBegin > 0) {
-      const before = plan.windows[n - 1];
-      const same = { ...window, rowBegin: before.rowBegin, rowEnd: rowBegin };
-      const { accumulate: _a, last: _l, items: _i, joins: _j, ...box } = same;
-      const { accumulate: _b, last: _m, items: _k, joins: _n, ...boxBefore } = before;
+      const before = plan.regions[n - 1];
+      const same = { ...region, rowBegin: before.rowBegin, rowEnd: rowBegin };
+      const { accumulate: _a, last: _l, steps: _s, ...box } = same;
+      const { accumulate: _b, last: _m, steps: _t, ...boxBefore } = before;
       assert.deepEqual(box, boxBefore, "no other heads come between the rows of some");
     }
-    if (lengthQ > 0) assert.ok(rowBegin < rowEnd, "a window has rows");
+    if (lengthQ > 0) assert.ok(rowBegin < rowEnd, "a region has rows");
   });
-  assert.ok(rowsDone.every((rows) => rows === lengthQ), "all rows of all heads have a window");
-  if (plan.kernel === "decode") assert.ok(plan.windows.every((w) => w.rowBegin === 0 && w.last));
+  assert.ok(rowsDone.every((rows) => rows === lengthQ), "all rows of all heads have a region");
+  if (plan.kernel === "decode") assert.ok(plan.regions.every((w) => w.rowBegin === 0 && w.last));
 }
 
 /** Partial results: where they go, and that one join sums each. */
-function checkParts(problem: AttentionProblem, plan: Plan): void {
-  const { kernel, parts } = plan;
+function checkSplits(problem: AttentionProblem, plan: Plan): void {
+  const { kernel, splits } = plan;
   const group = problem.queryHeads / problem.kvHeads;
-  for (const window of plan.windows) {
+  for (const region of plan.regions) {
     const byHead = new Map<string, WorkItem[]>();
-    for (const item of window.items) {
+    for (const item of region.steps[0].items) {
       const key = `${item.batch} ${item.head}`;
       byHead.set(key, [...byHead.get(key) ?? [], item]);
     }
     for (const items of byHead.values()) {
       items.sort((a, b) => a.keyBegin - b.keyBegin || a.keyEnd - b.keyEnd || a.slot - b.slot);
       const slots = items.map(({ slot }) => slot);
-      if (kernel === "forward" || parts === 1) {
+      if (kernel === "forward" || splits === 1) {
         assert.ok(slots.every((slot) => slot === -1), "whole results go to their final place");
       } else {
-        // in backward the first part writes dQ itself
+        // in backward the first split writes dQ itself
         const first = kernel === "decode" ? 0 : -1;
-        assert.deepEqual(slots, Array.from({ length: parts }, (_, n) => first + n), "slots");
+        assert.deepEqual(slots, Array.from({ length: splits }, (_, n) => first + n), "slots");
       }
     }
-    if (parts === 1 || kernel === "forward") {
-      assert.deepEqual(window.joins, []);
+    if (splits === 1 || kernel === "forward") {
+      assert.equal(region.steps.length, 1);
       continue;
     }
     const joined = new Set<string>();
-    for (const join of window.joins) {
-      checkItem(problem, window, join);
-      const wanted: Kernel = kernel === "decode" ? Kernel.Merge : Kernel.SumQueryGradient;
+    const [, combine] = region.steps;
+    for (const join of combine.items) {
+      checkItem(problem, region, join);
+      const wanted: Kernel = kernel === "decode" ? Kernel.Combine : Kernel.ReduceDq;
       assert.equal(join.kernel, wanted);
-      assert.deepEqual([join.rowBegin, join.rowEnd], [window.rowBegin, window.rowEnd]);
+      assert.deepEqual([join.rowBegin, join.rowEnd], [region.rowBegin, region.rowEnd]);
       joined.add(`${join.batch} ${join.head}`);
     }
-    const batches = window.batchEnd - window.batchBegin;
-    const heads = (window.kvHeadEnd - window.kvHeadBegin) * group;
-    assert.equal(window.joins.length, batches * heads);
+    const batches = region.batchEnd - region.batchBegin;
+    const heads = (region.kvHeadEnd - region.kvHeadBegin) * group;
+    assert.equal(combine.items.length, batches * heads);
     assert.equal(joined.size, batches * heads, "one join for each query head");
   }
 }
 
 function checkOrder(plan: Plan): void {
-  for (const { items } of plan.windows) {
+  for (const { items } of plan.regions.flatMap(({ steps }) => steps)) {
     items.forEach((item, n) => {
       if (n > 0) assert.ok(items[n - 1].pairs >= item.pairs, "items come longest first");
     });
@@ -192,9 +193,9 @@ function checkOrder(plan: Plan): void {
 function checkPlan(problem: AttentionProblem, threads: number): Plan {
   const plan = planAttention(problem, wasmTarget(threads));
   assert.ok(plan.threads >= 1 && plan.threads <= threads);
-  checkWindows(problem, plan);
+  checkRegions(problem, plan);
   checkCoverage(problem, plan);
-  checkParts(problem, plan);
+  checkSplits(problem, plan);
   checkOrder(plan);
   return plan;
 }
@@ -206,21 +207,21 @@ for (const words of problems) {
   });
 }
 
-Deno.test("the problems above reach every kernel, parts, and several row windows", () => {
+Deno.test("the problems above reach every kernel, splits, and several regions of rows", () => {
   const seen = new Set<string>();
   for (const words of problems) {
     const { problem } = parseProblem(words.split(" "));
     for (const threads of [1, 2, 3, 4, 5]) {
-      const { kernel, parts, windows } = planAttention(problem, wasmTarget(threads));
-      seen.add(`${kernel}${parts > 1 ? " in parts" : ""}`);
-      if (windows.some(({ rowBegin }) => rowBegin > 0)) {
-        seen.add(`${kernel}${parts > 1 ? " in parts" : ""} by rows`);
+      const { kernel, splits, regions } = planAttention(problem, wasmTarget(threads));
+      seen.add(`${kernel}${splits > 1 ? " in splits" : ""}`);
+      if (regions.some(({ rowBegin }) => rowBegin > 0)) {
+        seen.add(`${kernel}${splits > 1 ? " in splits" : ""} by rows`);
       }
     }
   }
   assert.deepEqual([...seen].sort(), [
-    ...["backward", "backward by rows", "backward in parts", "backward in parts by rows"],
-    ...["decode", "decode in parts", "forward", "forward by rows"],
+    ...["backward", "backward by rows", "backward in splits", "backward in splits by rows"],
+    ...["decode", "decode in splits", "forward", "forward by rows"],
   ]);
 });
 

@@ -33,7 +33,7 @@ const calls: readonly Call[] = [
   makeCall("one head", [1, 500, 1, 64], [1, 500, 1, 64]),
   makeCall("decode in parts", [1, 1, 8, 128], [1, 6000, 1, 128]),
   makeCall("decode of many heads", [1, 2, 24, 64], [1, 2000, 12, 64]),
-  makeCall("rows by windows", [1, 700, 1, 2048], [1, 40, 1, 2048]),
+  makeCall("rows by regions", [1, 700, 1, 2048], [1, 40, 1, 2048]),
   makeCall("tiny", [1, 3, 2, 8], [1, 5, 2, 8], { softcap: 3 }),
   makeCall("empty", [1, 0, 2, 8], [1, 5, 2, 8]),
 ];

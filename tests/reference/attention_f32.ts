@@ -5,7 +5,7 @@
  */
 
 import { forEachRow } from "./attention_f64.ts";
-import { broadcastIndex, isVisible } from "./features.ts";
+import { alibiDistance, broadcastIndex, isVisible } from "./features.ts";
 import type { Problem } from "./problem.ts";
 
 const f32 = Math.fround;
@@ -14,6 +14,8 @@ const f32 = Math.fround;
 export interface ForwardF32 {
   readonly out: Float32Array;
   readonly lse: Float32Array;
+  /** Weight of the sink in each row. */
+  readonly sinkShares: Float32Array;
   readonly probabilities: Float32Array;
   /** d score / d dot at each position: constant unless there is a softcap. */
   readonly slopes: Float32Array;
@@ -26,26 +28,31 @@ export interface BackwardF32 {
   readonly dk: Float32Array;
   readonly dv: Float32Array;
   readonly dBias: Float32Array | undefined;
+  readonly dAlibiSlopes: Float32Array | undefined;
+  readonly dSink: Float32Array | undefined;
 }
 
 /** Forward pass with S and P written out. */
 export function attentionF32(problem: Problem): ForwardF32 {
-  const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, bias } = problem;
+  const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, alibiSlopes: alibi, bias } =
+    problem;
   const q = Float32Array.from(problem.q);
   const k = Float32Array.from(problem.k);
   const v = Float32Array.from(problem.v);
+  const sink = problem.sink && Float32Array.from(problem.sink);
   const scale = f32(problem.scale);
   const cap = problem.softcap === undefined ? undefined : f32(problem.softcap);
   const rows = batch * queryHeads * lengthQ;
   const out = new Float32Array(rows * valueDim);
   const lse = new Float32Array(rows);
+  const sinkShares = new Float32Array(rows);
   const probabilities = new Float32Array(rows * lengthK);
   const slopes = new Float32Array(rows * lengthK);
   const visible = new Uint8Array(rows * lengthK);
 
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     const at = index * lengthK;
-    let max = -Infinity;
+    let max = sink ? sink[h] : -Infinity;
     for (let j = 0; j < lengthK; j++) {
       if (!isVisible(problem, b, h, i, j)) continue;
       visible[at + j] = 1;
@@ -60,16 +67,22 @@ export function attentionF32(problem: Problem): ForwardF32 {
         score = f32(cap * tanh);
         slopes[at + j] = f32(scale * f32(1 - f32(tanh * tanh)));
       }
+      if (alibi) {
+        const slope = f32(alibi.values[broadcastIndex(alibi, b, h, i, j)]);
+        score = f32(score - f32(slope * alibiDistance(problem, b, i, j)));
+      }
       if (bias) score = f32(score + f32(bias.values[broadcastIndex(bias, b, h, i, j)]));
       probabilities[at + j] = score;
       max = Math.max(max, score);
     }
-    let sum = 0;
+    let sum = sink && sink[h] > -Infinity ? f32(Math.exp(f32(sink[h] - max))) : 0;
+    const share = sum;
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
       probabilities[at + j] = Math.exp(f32(probabilities[at + j] - max));
       sum = f32(sum + probabilities[at + j]);
     }
+    sinkShares[index] = share === 0 ? 0 : f32(share / sum);
     lse[index] = sum === 0 ? -Infinity : f32(max + f32(Math.log(sum)));
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
@@ -80,17 +93,17 @@ export function attentionF32(problem: Problem): ForwardF32 {
       }
     }
   });
-  return { out, lse, probabilities, slopes, visible };
+  return { out, lse, sinkShares, probabilities, slopes, visible };
 }
 
 /** Backward pass from the stored P. */
 export function attentionBackwardF32(
   problem: Problem,
-  { out, probabilities, slopes, visible }: ForwardF32,
+  { out, sinkShares, probabilities, slopes, visible }: ForwardF32,
   dOutF64: Float64Array,
   dLseF64?: Float64Array,
 ): BackwardF32 {
-  const { lengthK, headDim, valueDim, bias } = problem;
+  const { lengthK, headDim, valueDim, alibiSlopes: alibi, bias, sink } = problem;
   const q = Float32Array.from(problem.q);
   const k = Float32Array.from(problem.k);
   const v = Float32Array.from(problem.v);
@@ -100,6 +113,8 @@ export function attentionBackwardF32(
   const dk = new Float32Array(k.length);
   const dv = new Float32Array(v.length);
   const dBias = bias && new Float32Array(bias.values.length);
+  const dAlibiSlopes = alibi && new Float32Array(alibi.values.length);
+  const dSink = sink && new Float32Array(sink.length);
 
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     const at = index * lengthK;
@@ -108,6 +123,7 @@ export function attentionBackwardF32(
       delta = f32(delta + f32(dOut[index * valueDim + d] * out[index * valueDim + d]));
     }
     if (dLse) delta = f32(delta - dLse[index]);
+    if (dSink) dSink[h] = f32(dSink[h] - f32(sinkShares[index] * delta));
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
       const p = probabilities[at + j];
@@ -120,6 +136,11 @@ export function attentionBackwardF32(
       if (bias && dBias) {
         const place = broadcastIndex(bias, b, h, i, j);
         dBias[place] = f32(dBias[place] + ds);
+      }
+      if (alibi && dAlibiSlopes) {
+        const place = broadcastIndex(alibi, b, h, i, j);
+        const term = f32(ds * alibiDistance(problem, b, i, j));
+        dAlibiSlopes[place] = f32(dAlibiSlopes[place] - term);
       }
       const dDot = f32(ds * slopes[at + j]);
       for (let d = 0; d < headDim; d++) {
@@ -134,5 +155,5 @@ export function attentionBackwardF32(
       }
     }
   });
-  return { dq, dk, dv, dBias };
+  return { dq, dk, dv, dBias, dAlibiSlopes, dSink };
 }

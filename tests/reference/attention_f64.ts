@@ -2,12 +2,20 @@
  * The oracle: attention as its formula says, in float64, with every matrix written out. O(N²) in time and memory,
  * made for reading.
  *
- *   forward    s = finish(q·k)   p = softmax(s)   out = p·v   lse = log Σ exp(s)
+ *   forward    s = finish(q·k)   p = softmax(s)   out = p·v   lse = log (Σ exp(s) + exp(sink))
  *   backward   dp = dOut·v   delta = Σ p∘dp   ds = p∘(dp − delta + dLse)
  *              dq = ds∘slope·k   dk = (ds∘slope)ᵀ·q   dv = pᵀ·dOut   dBias = Σ ds over broadcast axes
+ *              dAlibiSlopes = −Σ ds·distance   dSink = −Σ exp(sink − lse)·(delta − dLse)
  */
 
-import { broadcastIndex, finishScore, isVisible, kvHeadOf, scoreSlope } from "./features.ts";
+import {
+  alibiDistance,
+  broadcastIndex,
+  finishScore,
+  isVisible,
+  kvHeadOf,
+  scoreSlope,
+} from "./features.ts";
 import type { Problem } from "./problem.ts";
 
 /** Everything the forward pass makes, packed: rows are [batch, head, query], matrices add [key]. */
@@ -20,12 +28,14 @@ export interface ForwardF64 {
   readonly visible: Uint8Array;
 }
 
-/** Gradients in the shapes of their operands, packed [batch, head, row, dim]; dBias in the shape of bias. */
+/** Gradients in the shapes of their operands, packed [batch, head, row, dim]; those of options in the shapes of theirs. */
 export interface BackwardF64 {
   readonly dq: Float64Array;
   readonly dk: Float64Array;
   readonly dv: Float64Array;
   readonly dBias: Float64Array | undefined;
+  readonly dAlibiSlopes: Float64Array | undefined;
+  readonly dSink: Float64Array | undefined;
   /** dOut·v and Σ p∘dp, kept because the tolerance is made from them. */
   readonly dp: Float64Array;
   readonly delta: Float64Array;
@@ -75,6 +85,7 @@ export function attentionF64(problem: Problem): ForwardF64 {
       scores.subarray(at, row),
       visible.subarray(at, row),
       probabilities.subarray(at, row),
+      problem.sink?.[h],
     );
     for (let j = 0; j < lengthK; j++) {
       // Skipped, not multiplied by zero: what a hidden key holds must not matter.
@@ -88,11 +99,16 @@ export function attentionF64(problem: Problem): ForwardF64 {
   return { out, lse, dots, scores, probabilities, visible };
 }
 
-/** Fills `p` with the softmax of the visible scores and returns log Σ exp. */
-export function softmaxRow(scores: Float64Array, visible: Uint8Array, p: Float64Array): number {
-  let max = -Infinity;
-  let infinite = 0;
-  let count = 0;
+/** Fills `p` with the softmax of the visible scores, and of a sink that takes its share; returns log Σ exp. */
+export function softmaxRow(
+  scores: Float64Array,
+  visible: Uint8Array,
+  p: Float64Array,
+  sink: number = -Infinity,
+): number {
+  let max = sink;
+  let infinite = sink === Infinity ? 1 : 0;
+  let count = sink === -Infinity ? 0 : 1;
   scores.forEach((score, j) => {
     if (!visible[j]) return;
     count++;
@@ -105,7 +121,7 @@ export function softmaxRow(scores: Float64Array, visible: Uint8Array, p: Float64
     scores.forEach((score, j) => p[j] = visible[j] && score === Infinity ? 1 : 0);
     return Infinity;
   }
-  let sum = 0;
+  let sum = sink === -Infinity ? 0 : Math.exp(sink - max);
   scores.forEach((score, j) => {
     if (!visible[j]) return;
     p[j] = Math.exp(score - max); // ∞ − ∞ is NaN: two infinite scores have no limit
@@ -122,12 +138,14 @@ export function attentionBackwardF64(
   dOut: Float64Array,
   dLse?: Float64Array,
 ): BackwardF64 {
-  const { lengthK, headDim, valueDim, q, k, v, bias } = problem;
-  const { probabilities, visible, dots } = forward;
+  const { lengthK, headDim, valueDim, q, k, v, alibiSlopes: alibi, bias, sink } = problem;
+  const { probabilities, visible, dots, lse } = forward;
   const dq = new Float64Array(q.length);
   const dk = new Float64Array(k.length);
   const dv = new Float64Array(v.length);
   const dBias = bias && new Float64Array(bias.values.length);
+  const dAlibiSlopes = alibi && new Float64Array(alibi.values.length);
+  const dSink = sink && new Float64Array(sink.length);
   const dp = new Float64Array(probabilities.length);
   const delta = new Float64Array(forward.lse.length);
 
@@ -140,11 +158,20 @@ export function attentionBackwardF64(
       }
       delta[index] += probabilities[at + j] * dp[at + j];
     }
+    if (sink && dSink && sink[h] !== -Infinity) {
+      const p = sink[h] === Infinity && lse[index] === Infinity
+        ? 1
+        : Math.exp(sink[h] - lse[index]);
+      dSink[h] -= p * (delta[index] - (dLse ? dLse[index] : 0));
+    }
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
       const p = probabilities[at + j];
       const ds = p * (dp[at + j] - delta[index] + (dLse ? dLse[index] : 0));
       if (bias && dBias) dBias[broadcastIndex(bias, b, h, i, j)] += ds;
+      if (alibi && dAlibiSlopes) {
+        dAlibiSlopes[broadcastIndex(alibi, b, h, i, j)] -= ds * alibiDistance(problem, b, i, j);
+      }
       const dDot = ds * scoreSlope(problem, dots[at + j]);
       for (let d = 0; d < headDim; d++) {
         dq[index * headDim + d] += dDot * k[(kvBase + j) * headDim + d];
@@ -155,5 +182,5 @@ export function attentionBackwardF64(
       }
     }
   });
-  return { dq, dk, dv, dBias, dp, delta };
+  return { dq, dk, dv, dBias, dAlibiSlopes, dSink, dp, delta };
 }

@@ -1,6 +1,6 @@
 /**
  * The meaning of every option, one scalar function a feature, in the order of the contract:
- * scale → softcap → bias → masks. A new feature is one function here and one line in `finishScore` or `isVisible`.
+ * scale → softcap → ALiBi → bias → masks → sink. A new feature is one function here and one line in `finishScore` or `isVisible`.
  */
 
 import type { Broadcast, Problem } from "./problem.ts";
@@ -70,6 +70,11 @@ export function windowAllows(
   return query + offset - left <= key && key <= query + offset + right;
 }
 
+/** ALiBi: how far a key lies from the query's own position. */
+export function alibiDistance(problem: Problem, batch: number, query: number, key: number): number {
+  return Math.abs(query + queryOffset(problem, batch) - key);
+}
+
 /** The score after everything that changes its value, from the bare product q·k. */
 export function finishScore(
   problem: Problem,
@@ -81,6 +86,11 @@ export function finishScore(
 ): number {
   let score = dot * problem.scale;
   if (problem.softcap !== undefined) score = softcap(score, problem.softcap);
+  if (problem.alibiSlopes) {
+    const slope =
+      problem.alibiSlopes.values[broadcastIndex(problem.alibiSlopes, batch, head, query, key)];
+    score -= slope * alibiDistance(problem, batch, query, key);
+  }
   if (problem.bias) {
     score += problem.bias.values[broadcastIndex(problem.bias, batch, head, query, key)];
   }

@@ -3,8 +3,11 @@
 import { attentionF64 } from "./attention_f64.ts";
 import type { Problem } from "./problem.ts";
 
-/** dq, dk, dv and, with a bias, dBias. */
-export type Gradients = Record<"dq" | "dk" | "dv" | "dBias", Float64Array | undefined>;
+/** dq, dk, dv and, where the options have tensors, theirs. */
+export type Gradients = Record<
+  "dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink",
+  Float64Array | undefined
+>;
 
 /**
  * Differentiates L = Σ dOut∘out + Σ dLse∘lse with respect to every element. Rows that see nothing have lse −∞, a
@@ -33,11 +36,14 @@ export function finiteDifferences(
       operand[n] = value;
       return (above - below) / (2 * step);
     });
-  const bias = problem.bias?.values;
+  const ofOption = (values: Float64Array | Uint8Array | undefined) =>
+    values instanceof Float64Array ? gradient(values) : undefined;
   return {
     dq: gradient(problem.q),
     dk: gradient(problem.k),
     dv: gradient(problem.v),
-    dBias: bias instanceof Float64Array ? gradient(bias) : undefined,
+    dBias: ofOption(problem.bias?.values),
+    dAlibiSlopes: ofOption(problem.alibiSlopes?.values),
+    dSink: ofOption(problem.sink),
   };
 }

@@ -31,11 +31,15 @@ export interface ReferenceOptions {
   readonly layout?: Layout;
   readonly softmaxScale?: number;
   readonly softcap?: number;
+  /** [queryHeads] or [batch, queryHeads]. */
+  readonly alibiSlopes?: TestTensor;
   readonly bias?: TestTensor;
   readonly mask?: MaskTensor;
   readonly causal?: Causal;
   readonly window?: { readonly left?: number; readonly right?: number };
   readonly keyLengths?: Int32Array<ArrayBuffer>;
+  /** [queryHeads]. */
+  readonly sink?: TestTensor;
 }
 
 /** An array that broadcasts to [batch, queryHeads, lengthQ, lengthK]. */
@@ -59,8 +63,12 @@ export interface Problem {
   readonly v: Float64Array;
   readonly scale: number;
   readonly softcap: number | undefined;
+  /** Slopes as [batch or 1, queryHeads, 1, 1]. */
+  readonly alibiSlopes: Broadcast | undefined;
   readonly bias: Broadcast | undefined;
   readonly mask: Broadcast | undefined;
+  /** A logit for each query head. */
+  readonly sink: Float64Array | undefined;
   readonly options: ReferenceOptions;
 }
 
@@ -120,8 +128,13 @@ export function describeProblem(
     v: readOperand(v, layout),
     scale: options.softmaxScale ?? 1 / Math.sqrt(headDim),
     softcap: options.softcap,
+    alibiSlopes: options.alibiSlopes && {
+      values: readPacked(options.alibiSlopes),
+      shape: rank4([...options.alibiSlopes.shape, 1, 1]),
+    },
     bias: options.bias && { values: readPacked(options.bias), shape: rank4(options.bias.shape) },
     mask: options.mask && { values: options.mask.data, shape: rank4(options.mask.shape) },
+    sink: options.sink && readPacked(options.sink),
     options,
   };
 }

@@ -1,4 +1,4 @@
-/** Devices that can do less, and targets that ask for more: the same results whatever the tiles and windows are. */
+/** Devices that can do less, and targets that ask for more: the same results whatever the tiles and regions are. */
 
 import assert from "node:assert/strict";
 import type { Engine } from "../../mod.ts";
@@ -17,7 +17,7 @@ const file = "tests/webgpu/limits_test.ts";
 const dims = { headDim: 32 };
 const grouped = { queryHeads: 4, kvHeads: 2, ...dims };
 
-/** Windows of every axis at a binding of 12 KiB, and features across their borders. */
+/** Regions of every axis at a binding of 12 KiB, and features across their borders. */
 const cases: readonly Case[] = [
   defineCase({ ...dims, batch: 5, queryHeads: 1, lengthQ: 40, lengthK: 45 }),
   defineCase({ ...grouped, lengthQ: 60, lengthK: 130 }),
@@ -82,7 +82,7 @@ gpuTest("the limits that every device has are enough", async (t) => {
   });
 });
 
-gpuTest("bindings of 12 KiB: windows of every axis agree with the oracle", async (t) => {
+gpuTest("bindings of 12 KiB: regions of every axis agree with the oracle", async (t) => {
   const limits = { storageBinding: 12288 };
   await checkCases(t, cases, { defaultLimits: true, limits }, (engine) => {
     const seen = new Set<string>();
@@ -96,8 +96,8 @@ gpuTest("bindings of 12 KiB: windows of every axis agree with the oracle", async
           describeBackward(dOut, { ...saved, lse: rows }, options),
         ]
       ) {
-        const { kernel, windows } = planWebGpu(problem, engine.target as WebGpuTarget);
-        for (const w of windows) {
+        const { kernel, regions } = planWebGpu(problem, engine.target as WebGpuTarget);
+        for (const w of regions) {
           if (w.batchBegin > 0) seen.add(`${kernel} by batch`);
           if (w.kvHeadBegin > 0) seen.add(`${kernel} by head`);
           if (w.groupBegin > 0) seen.add(`${kernel} by group`);
@@ -138,7 +138,7 @@ gpuTest("no binding is larger than the device allows", async (t) => {
 });
 
 gpuTest("no dispatch is wider than the device allows", async (t) => {
-  // 16 workgroups an axis; heads and sequences are cut into windows, tiles and rows into dispatches
+  // 16 workgroups an axis; heads and sequences are cut into regions, tiles and rows into dispatches
   const limits = { workgroups: 16 }, short = { lengthQ: 20, lengthK: 24, ...dims };
   await checkCases(
     t,

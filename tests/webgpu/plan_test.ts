@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { GpuItem } from "../../src/plan/webgpu/work_items.ts";
-import { type GpuPlan, type GpuWindow, planWebGpu } from "../../src/plan/webgpu/plan.ts";
-import { wantedWorkgroups } from "../../src/plan/webgpu/tiles.ts";
+import { type GpuPlan, type PlannedRegion, planWebGpu } from "../../src/plan/webgpu/plan.ts";
+import { targetWorkgroups } from "../../src/plan/webgpu/tiles.ts";
 import type { AttentionProblem } from "../../src/problem/problem.ts";
 import type { WebGpuTarget } from "../../src/plan/target.ts";
 import { geometry } from "../../shaders/abi.ts";
@@ -50,22 +50,23 @@ const problems: readonly string[] = [
   "backward q=1x0x2x8 k=1x20x2x8",
 ];
 
-/** Query heads of a kv head that a window has, and its (query, head) rows. */
-const groupOf = (window: GpuWindow): number => window.groupEnd - window.groupBegin;
-const rowsOf = (window: GpuWindow): number => (window.rowEnd - window.rowBegin) * groupOf(window);
+/** Query heads of a kv head that a region has, and its (query, head) rows. */
+const groupOf = (region: PlannedRegion): number => region.groupEnd - region.groupBegin;
+const rowsOf = (region: PlannedRegion): number =>
+  (region.rowEnd - region.rowBegin) * groupOf(region);
 
-/** Visits the pairs of an item as its kernel would: (row of the kv head, key), in the window's coordinates. */
+/** Visits the pairs of an item as its kernel would: (row of the kv head, key), in the region's coordinates. */
 type Visit = (item: GpuItem, row: number, key: number) => void;
 
-function rowTile(window: GpuWindow, item: GpuItem, rows: number, visit: Visit) {
-  const end = Math.min(item.first + rows, rowsOf(window));
+function rowTile(region: PlannedRegion, item: GpuItem, rows: number, visit: Visit) {
+  const end = Math.min(item.first + rows, rowsOf(region));
   for (let row = item.first; row < end; row++) {
     for (let key = item.begin; key < item.end; key++) visit(item, row, key);
   }
 }
 
-function keyTile(window: GpuWindow, item: GpuItem, keys: number, visit: Visit) {
-  const end = Math.min(item.first + keys, window.keyEnd - window.keyBegin);
+function keyTile(region: PlannedRegion, item: GpuItem, keys: number, visit: Visit) {
+  const end = Math.min(item.first + keys, region.keyEnd - region.keyBegin);
   for (let key = item.first; key < end; key++) {
     for (let row = item.begin; row < item.end; row++) visit(item, row, key);
   }
@@ -76,18 +77,18 @@ function checkCoverage(
   problem: AttentionProblem,
   plan: GpuPlan,
   about: string,
-  walk: (window: GpuWindow, visit: Visit) => void,
+  walk: (region: PlannedRegion, visit: Visit) => void,
 ): void {
   const { batch, kvHeads, lengthQ, lengthK } = problem, group = problem.queryHeads / kvHeads;
   const met = new Uint8Array(batch * problem.queryHeads * lengthQ * lengthK);
   const index = (b: number, head: number, i: number, key: number) =>
     ((b * problem.queryHeads + head) * lengthQ + i) * lengthK + key;
-  for (const window of plan.windows) {
-    const { batchBegin, kvHeadBegin, kvHeadEnd, rowBegin, keyBegin } = window;
-    walk(window, ({ batch, low, high, limit }, row, key) => {
-      const query = Math.floor(row / groupOf(window)), distance = key - query;
+  for (const region of plan.regions) {
+    const { batchBegin, kvHeadBegin, kvHeadEnd, rowBegin, keyBegin } = region;
+    walk(region, ({ batch, low, high, limit }, row, key) => {
+      const query = Math.floor(row / groupOf(region)), distance = key - query;
       if (distance < low || distance > high || key >= limit) return;
-      const head = window.groupBegin + row % groupOf(window);
+      const head = region.groupBegin + row % groupOf(region);
       for (let h = kvHeadBegin; h < kvHeadEnd; h++) {
         met[index(batchBegin + batch, h * group + head, query + rowBegin, key + keyBegin)]++;
       }
@@ -111,14 +112,14 @@ function checkCoverage(
 
 /** Somebody writes every row of every slot, also where nothing is visible, and nobody writes it twice. */
 function checkWritten(
-  window: GpuWindow,
+  region: PlannedRegion,
   items: readonly GpuItem[],
   length: number,
   size: number,
   slots: number,
 ): void {
   const wanted: string[] = [];
-  for (let batch = 0; batch < window.batchEnd - window.batchBegin; batch++) {
+  for (let batch = 0; batch < region.batchEnd - region.batchBegin; batch++) {
     for (let first = 0; first < length; first += size) {
       for (let slot = 0; slot < slots; slot++) wanted.push(`${batch} ${first} ${slot}`);
     }
@@ -141,14 +142,14 @@ function checkCost(item: GpuItem, queries: [number, number], keys: [number, numb
 function checkItems(problem: AttentionProblem, plan: GpuPlan): void {
   const chosen = plan.forward ?? plan.dq, tile = chosen && geometry(chosen.tile).rows;
   const keys = plan.dkv ? geometry(plan.dkv.tile).rows : 0;
-  for (const window of plan.windows) {
-    const { rowItems, keyItems, parts } = window, rows = rowsOf(window), group = groupOf(window);
-    const size = tile ?? rows, lengthK = window.keyEnd - window.keyBegin;
-    checkWritten(window, rowItems, rows, size, parts);
-    checkWritten(window, keyItems, plan.dkv ? lengthK : 0, keys, 1);
+  for (const region of plan.regions) {
+    const { rowItems, keyItems, splits } = region, rows = rowsOf(region), group = groupOf(region);
+    const size = tile ?? rows, lengthK = region.keyEnd - region.keyBegin;
+    checkWritten(region, rowItems, rows, size, splits);
+    checkWritten(region, keyItems, plan.dkv ? lengthK : 0, keys, 1);
     for (const item of rowItems) {
       const { first, begin, end } = item, last = Math.min(rows, first + size) - 1;
-      assert.ok(0 <= begin && begin <= end && end <= lengthK, "keys of the window");
+      assert.ok(0 <= begin && begin <= end && end <= lengthK, "keys of the region");
       checkCost(item, [Math.floor(first / group), Math.floor(last / group) + 1], [begin, end]);
     }
     for (const item of keyItems) {
@@ -161,36 +162,39 @@ function checkItems(problem: AttentionProblem, plan: GpuPlan): void {
       });
     }
   }
-  checkCoverage(problem, plan, `${plan.kernel}, rows`, (window, visit) => {
-    for (const item of window.rowItems) rowTile(window, item, tile ?? rowsOf(window), visit);
+  checkCoverage(problem, plan, `${plan.kernel}, rows`, (region, visit) => {
+    for (const item of region.rowItems) rowTile(region, item, tile ?? rowsOf(region), visit);
   });
   if (plan.kernel !== "backward") return;
-  checkCoverage(problem, plan, "dK and dV", (window, visit) => {
-    for (const item of window.keyItems) keyTile(window, item, keys, visit);
+  checkCoverage(problem, plan, "dK and dV", (region, visit) => {
+    for (const item of region.keyItems) keyTile(region, item, keys, visit);
   });
 }
 
-/** Flags say which windows meet results of earlier ones, and parts are worth their merge. */
-function checkWindows(problem: AttentionProblem, plan: GpuPlan, target: WebGpuTarget): void {
+/** Flags say which regions meet results of earlier ones, and parts are worth their merge. */
+function checkRegions(problem: AttentionProblem, plan: GpuPlan, target: WebGpuTarget): void {
   const done = new Set<string>();
-  for (const window of plan.windows) {
-    const { batchBegin, kvHeadBegin, keyBegin, parts, moreKeys, moreRows } = window;
-    const rows = `rows ${batchBegin} ${kvHeadBegin} ${window.groupBegin} ${window.rowBegin}`;
+  for (const region of plan.regions) {
+    const { batchBegin, kvHeadBegin, keyBegin, splits, moreKeys, moreRows } = region;
+    const rows = `rows ${batchBegin} ${kvHeadBegin} ${region.groupBegin} ${region.rowBegin}`;
     const keys = `keys ${batchBegin} ${kvHeadBegin} ${keyBegin}`;
     assert.deepEqual([moreKeys, moreRows], [done.has(rows), done.has(keys)], `${rows}, ${keys}`);
     done.add(rows).add(keys);
     const least = plan.kernel === "decode" ? 256 : 512;
-    assert.ok(parts === 1 || parts * least <= window.keyEnd - keyBegin, `${parts} parts`);
-    assert.ok(parts === 1 || plan.kernel !== "backward");
-    const wanted = wantedWorkgroups(target);
-    assert.ok(parts === 1 || window.rowItems.length < 2 * wanted, "parts only to fill the device");
+    assert.ok(splits === 1 || splits * least <= region.keyEnd - keyBegin, `${splits} splits`);
+    assert.ok(splits === 1 || plan.kernel !== "backward");
+    const wanted = targetWorkgroups(target);
+    assert.ok(
+      splits === 1 || region.rowItems.length < 2 * wanted,
+      "splits only to fill the device",
+    );
   }
-  if (problem.batch * problem.lengthQ * problem.lengthK === 0) assert.deepEqual(plan.windows, []);
+  if (problem.batch * problem.lengthQ * problem.lengthK === 0) assert.deepEqual(plan.regions, []);
 }
 
 function checkPlan(problem: AttentionProblem, target: WebGpuTarget): GpuPlan {
   const plan = planWebGpu(problem, target);
-  checkWindows(problem, plan, target);
+  checkRegions(problem, plan, target);
   checkItems(problem, plan);
   return plan;
 }
@@ -202,26 +206,26 @@ for (const words of problems) {
   });
 }
 
-Deno.test("the problems above reach every kernel, parts, and windows of every axis", () => {
+Deno.test("the problems above reach every kernel, splits, and regions of every axis", () => {
   const seen = new Set<string>();
   for (const words of problems) {
     for (const target of targets) {
-      const { kernel, windows } = planWebGpu(parseProblem(words.split(" ")).problem, target);
-      for (const w of windows) {
-        if (w.parts > 1) seen.add(`${kernel} in parts`);
+      const { kernel, regions } = planWebGpu(parseProblem(words.split(" ")).problem, target);
+      for (const w of regions) {
+        if (w.splits > 1) seen.add(`${kernel} in splits`);
         if (w.batchBegin > 0) seen.add(`${kernel} by batch`);
         if (w.kvHeadBegin > 0) seen.add(`${kernel} by head`);
         if (w.groupBegin > 0) seen.add(`${kernel} by heads of a group`);
         if (w.rowBegin > 0) seen.add(`${kernel} by rows`);
         if (w.keyBegin > 0) seen.add(`${kernel} by keys`);
-        if (w.keyBegin > 0 && w.parts > 1) seen.add(`${kernel} by keys in parts`);
+        if (w.keyBegin > 0 && w.splits > 1) seen.add(`${kernel} by keys in splits`);
       }
     }
   }
   const axes = (kernel: string) => ["batch", "head", "keys"].map((axis) => `${kernel} by ${axis}`);
   const wanted = ["forward", "decode", "backward"].flatMap(axes);
   wanted.push("forward by heads of a group", "backward by heads of a group");
-  wanted.push("forward by rows", "backward by rows", "forward in parts", "decode in parts");
+  wanted.push("forward by rows", "backward by rows", "forward in splits", "decode in splits");
   for (const path of wanted) assert.ok(seen.has(path), `no problem is computed ${path}`);
 });
 

@@ -11,6 +11,9 @@ import {
   type WebGpuTarget,
 } from "../../mod.ts";
 import { wasmMs, webGpuMs } from "../../src/plan/estimate.ts";
+import { planWebGpu } from "../../src/plan/webgpu/plan.ts";
+import { describeBackward } from "../../src/problem/problem.ts";
+import { explainGpu } from "../../src/webgpu/explain.ts";
 import { parseProblem } from "../../tools/show/show.ts";
 import { plainTensor } from "../inputs.ts";
 import { callersDevice, forcedEngine, gpuEngine, gpuTest, watchDevice } from "./support.ts";
@@ -39,7 +42,7 @@ gpuTest("an explanation on the GPU survives JSON and holds every fact of the pla
   assert.ok(facts.tile.rows >= 8 && facts.tile.keys >= 8);
   assert.ok(facts.threads >= 32 && facts.threads <= limits.workgroupThreads);
   assert.ok(facts.scratchBytes > 0 && facts.scratchBytes <= limits.workgroupBytes);
-  assert.equal(facts.windows, 1);
+  assert.equal(facts.regions, 1);
   // one item for each tile of (query, head of the group) rows of a kv head, for both of a batch
   assert.equal(facts.items, 2 * Math.ceil(500 * 4 / facts.tile.rows));
   const { wasm, webgpu } = facts.estimates!;
@@ -51,26 +54,46 @@ gpuTest("steps and parts are those of the kernel", async () => {
   using engine = await gpuEngine();
   const kernels = ({ steps }: Explanation) => steps.map(({ kernel }) => kernel);
   const forward = explain(engine, [8, 300, 8, 32], [8, 300, 8, 32]);
-  assert.deepEqual([forward.kernel, forward.parts], ["forward", 1]);
-  assert.deepEqual(kernels(forward), ["forward"]);
+  assert.deepEqual([forward.kernel, forward.splits], ["forward", 1]);
+  assert.deepEqual(kernels(forward), ["forward", "repair out"]);
   const decode = explain(engine, [1, 1, 8, 64], [1, 20000, 1, 64]);
   assert.equal(decode.kernel, "decode");
-  assert.ok(decode.parts > 1);
-  assert.deepEqual(kernels(decode), ["decode", "merge"]);
-  assert.equal(decode.items, decode.parts);
-  assert.ok(decode.memoryBytes >= decode.parts * 8 * 65 * 4, "partial results");
+  assert.ok(decode.splits > 1);
+  assert.deepEqual(kernels(decode), ["decode", "combine", "repair out"]);
+  assert.equal(decode.items, decode.splits);
+  assert.ok(decode.memoryBytes >= decode.splits * 8 * 65 * 4, "partial results");
   const few = explain(engine, [1, 20, 1, 32], [1, 5000, 1, 32]);
-  assert.deepEqual(kernels(few), ["forward", "merge"]);
+  assert.deepEqual(kernels(few), ["forward", "combine", "repair out"]);
   const none = explain(engine, [1, 0, 2, 32], [1, 5, 2, 32]);
-  assert.deepEqual([none.items, none.windows, none.cost.visiblePairs], [0, 0, 0]);
+  assert.deepEqual([none.items, none.regions, none.cost.visiblePairs], [0, 0, 0]);
   const x = zeros(1, 9, 3, 8);
   assert.throws(() => engine.explain(x, zeros(1, 5, 2, 8), zeros(1, 5, 2, 8)), /multiple/);
 });
 
-gpuTest("explain tells the windows that small bindings make", async () => {
+gpuTest("explain lists every dispatch, in order", async () => {
+  using engine = await gpuEngine();
+  const x = { data: new Uint16Array(9 * 2 * 8), shape: [1, 9, 2, 8], dtype: "f16" } as const;
+  const heads = engine.tensor(new Float32Array(2), [2]), bias = zeros(9, 9);
+  const options = { alibiSlopes: heads, sink: heads, bias };
+  const { problem } = describeBackward(
+    x,
+    { q: x, k: x, v: x, out: x, lse: zeros(1, 2, 9) },
+    options,
+  );
+  const plan = planWebGpu(problem, engine.target as WebGpuTarget);
+  const told = explainGpu(plan, problem, engine.target as WebGpuTarget, "a test");
+  assert.deepEqual(told.steps.map(({ kernel }) => kernel), [
+    ...["copy alibiSlopes", "copy sink", "delta", "dq", "repair dq"],
+    ...(plan.dkv!.fused ? ["dkv"] : ["dk", "dv"]),
+    ...["repair dk", "repair dv", "pair sum dBias", "pair sum dAlibiSlopes"],
+    ...["row sum dAlibiSlopes", "row sum dSink", "narrow dq", "narrow dk", "narrow dv"],
+  ]);
+});
+
+gpuTest("explain tells the regions that small bindings make", async () => {
   const { engine } = await forcedEngine({ limits: { storageBinding: 2 ** 16 } });
-  const { windows, steps } = explain(engine, [4, 200, 4, 32], [4, 200, 4, 32]);
-  assert.ok(windows > 1, `${windows} windows`);
+  const { regions, steps } = explain(engine, [4, 200, 4, 32], [4, 200, 4, 32]);
+  assert.ok(regions > 1, `${regions} regions`);
   assert.equal(steps[0].kernel, "forward");
   engine.dispose();
 });

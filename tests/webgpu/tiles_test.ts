@@ -1,7 +1,7 @@
 /** Tiles of the GPU kernels: within the limits of the device, as the generated shaders really use them, or refused. */
 
 import assert from "node:assert/strict";
-import { dbiasShader } from "../../shaders/kernels/dbias.ts";
+import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
 import { decodeShader } from "../../shaders/kernels/decode.ts";
 import { dkvShader } from "../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../shaders/kernels/dq.ts";
@@ -29,7 +29,7 @@ const targets: Readonly<Record<string, WebGpuTarget>> = {
     { software: false },
   ),
 };
-const kernels: readonly TiledKernel[] = ["forward", "dq", "dkv", "dbias"];
+const kernels: readonly TiledKernel[] = ["forward", "dq", "dkv", "pairSum"];
 const dims = [...Array.from({ length: 130 }, (_, n) => n + 1), 160, 192, 255, 256, 257, 384, 512];
 
 const f32: StorageKind = { dtype: "f32", scalar: true };
@@ -41,21 +41,22 @@ function variantOf({ tile, blockChunks }: ChosenTile, headDim: number, valueDim:
     headChunks: Math.ceil(headDim / tile.chunk),
     valueChunks: Math.ceil(valueDim / tile.chunk),
     blockChunks,
-    kinds: { q: f32, k: f32, v: f32, dout: f32 },
+    kinds: { q: f32, k: f32, v: f32, dOut: f32 },
     grouped: true,
-    softcap: true,
-    bias: f32,
-    mask: true,
+    features: new Map([["softcap", ""], ["alibiSlopes", ""], ["bias", "f32s"], ["mask", ""], [
+      "sink",
+      "",
+    ]]),
   };
 }
 
-/** The texts of a kernel: dkv is two where dK and dV are made apart. */
+/** The texts of a kernel: dkv is two where dK and dV are made split. */
 function shadersOf(kernel: TiledKernel, chosen: ChosenTile, v: Variant): string[] {
   const scalarOut = true, repeats = { batch: true, head: true, row: true, column: false };
   if (kernel === "forward") return [forwardShader(v, { scalarOut })];
   if (kernel === "dq") return [dqShader(v, { scalarOut })];
-  if (kernel === "dbias") return [dbiasShader(v, repeats)];
-  const parts = chosen.together ? ["kv"] as const : ["k", "v"] as const;
+  if (kernel === "pairSum") return [pairSumShader(v, "bias", repeats)];
+  const parts = chosen.fused ? ["kv"] as const : ["k", "v"] as const;
   return parts.map((part) => dkvShader(v, part, { scalarOut }));
 }
 
@@ -82,18 +83,23 @@ for (const [name, target] of Object.entries(targets)) {
     for (const kernel of kernels) {
       for (const dim of dims) {
         for (const valueDim of [dim, 1, 512]) {
-          for (const apart of [false, true]) {
-            const needs = { headDim: dim, valueDim, flops: 1e10, apart };
+          for (const split of [false, true]) {
+            const needs = { headDim: dim, valueDim, flops: 1e10, split };
             const chosen = chooseTile(kernel, needs, target), g = geometry(chosen.tile);
             const about = `${kernel} ${dim}/${valueDim}: ${JSON.stringify(chosen)}`;
             assert.ok(chosen.bytes <= workgroupBytes, about);
             assert.ok(g.threads <= workgroupThreads, about);
             // the widest result that the kernel makes
-            const columns = { forward: valueDim, dq: dim, dkv: Math.max(dim, valueDim), dbias: 0 };
+            const columns = {
+              forward: valueDim,
+              dq: dim,
+              dkv: Math.max(dim, valueDim),
+              pairSum: 0,
+            };
             const chunks = Math.ceil(columns[kernel] / g.chunk);
-            assert.ok(kernel === "dbias" || chosen.blockChunks >= 1, about);
-            assert.ok(kernel === "dbias" || chosen.blockChunks <= chunks, about);
-            if (chosen.together) assert.ok(!apart || kernel !== "dkv", `${about} is not apart`);
+            assert.ok(kernel === "pairSum" || chosen.blockChunks >= 1, about);
+            assert.ok(kernel === "pairSum" || chosen.blockChunks <= chunks, about);
+            if (chosen.fused) assert.ok(!split || kernel !== "dkv", `${about} is not split`);
           }
         }
       }

@@ -6,7 +6,7 @@ import type { Causal, Layout, Window } from "../../src/problem/call_options.ts";
 import type { AttentionOptions } from "../../src/options.ts";
 import type { OperandName } from "../../src/tensor/operands.ts";
 import type { OperandSpec } from "../../src/tensor/view.ts";
-import { type Plan, planAttention, type StageWindow } from "../../src/plan/wasm/plan.ts";
+import { type Plan, planAttention, type PlannedRegion } from "../../src/plan/wasm/plan.ts";
 import type { WorkItem } from "../../src/plan/wasm/work_items.ts";
 import {
   type AttentionProblem,
@@ -182,15 +182,14 @@ function itemRow(item: WorkItem): (string | number)[] {
   ];
 }
 
-function windowRow(window: StageWindow, index: number): (string | number)[] {
-  const flags = [window.accumulate && "accumulate", window.last && "last"].filter(Boolean);
+function regionRow(region: PlannedRegion, index: number): (string | number)[] {
+  const flags = [region.accumulate && "accumulate", region.last && "last"].filter(Boolean);
   return [
     index,
-    range(window.batchBegin, window.batchEnd),
-    range(window.kvHeadBegin, window.kvHeadEnd),
-    range(window.rowBegin, window.rowEnd),
-    window.items.length,
-    window.joins.length,
+    range(region.batchBegin, region.batchEnd),
+    range(region.kvHeadBegin, region.kvHeadEnd),
+    range(region.rowBegin, region.rowEnd),
+    ...[0, 1].map((n) => region.steps[n]?.items.length ?? 0),
     flags.join(" "),
   ];
 }
@@ -215,8 +214,8 @@ export function showPlan(problem: AttentionProblem, plan: Plan): string {
     memoryBudget: 2 ** 32,
   });
   const { pass, batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim } = problem;
-  const { kernel, tile, parts, threads, windows, cost } = plan;
-  const items = windows.reduce((sum, window) => sum + window.items.length, 0);
+  const { kernel, tile, splits, threads, regions, cost } = plan;
+  const items = regions.reduce((sum, { steps }) => sum + steps[0].items.length, 0);
   const share = cost.pairs === 0 ? 0 : Math.round(100 * cost.visiblePairs / cost.pairs);
   const scratch = Math.ceil(backend.scratchBytes(problem, plan) / 1024);
   const facts = [
@@ -228,24 +227,31 @@ export function showPlan(problem: AttentionProblem, plan: Plan): string {
       `${kernel}, tiles of ${tile.rows} rows and ${tile.keys} keys, ${scratch} KiB scratch`,
     ],
     ["threads", `${threads}`],
-    ["key parts", `${parts}`],
+    ["KV splits", `${splits}`],
     [
       "cost",
       `${short(cost.flops)}FLOP, ${short(cost.bytes)}B, ${short(cost.visiblePairs)} of ${
         short(cost.pairs)
       } pairs (${share} %)`,
     ],
-    ["work", `${items} items in ${windows.length} windows`],
+    ["work", `${items} items in ${regions.length} regions`],
   ];
   const lines = [table(facts)];
-  if (windows.length > 0) {
-    const titles = ["window", "batch", "kv heads", "rows", "items", "joins", "flags"];
-    lines.push("", "windows", head(windows, 6, windowRow, titles));
+  if (regions.length > 0) {
+    const titles = ["region", "batch", "kv heads", "rows", "items", "combine", "flags"];
+    lines.push("", "regions", head(regions, 6, regionRow, titles));
     const heads = kernel === "forward" ? "query head" : "kv head";
     lines.push(
       "",
-      "items of window 0, longest first",
-      head(windows[0].items, 8, itemRow, ["batch", heads, "rows", "keys", "slot", "pairs"]),
+      "items of region 0, longest first",
+      head(regions[0].steps[0].items, 8, itemRow, [
+        "batch",
+        heads,
+        "rows",
+        "keys",
+        "slot",
+        "pairs",
+      ]),
     );
   }
   return lines.join("\n");

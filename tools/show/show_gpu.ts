@@ -12,7 +12,12 @@ import { type GpuPlan, planWebGpu } from "../../src/plan/webgpu/plan.ts";
 import type { ChosenTile } from "../../src/plan/webgpu/tiles.ts";
 import type { AttentionProblem } from "../../src/problem/problem.ts";
 import type { WebGpuTarget } from "../../src/plan/target.ts";
-import { type CallVariant, untiled, variantOf } from "../../src/webgpu/dispatch/dispatch.ts";
+import {
+  type CallVariant,
+  untiled,
+  variantFeatures,
+  variantOf,
+} from "../../src/webgpu/dispatch/dispatch.ts";
 
 /** A discrete GPU with the limits of Vulkan on NVIDIA. */
 const HARDWARE: WebGpuTarget = {
@@ -59,7 +64,7 @@ function tileLine(name: string, chosen: ChosenTile | undefined): string[] {
 
 /** A plan, to be read. */
 export function showGpuPlan(problem: AttentionProblem, target: WebGpuTarget): string {
-  const plan = planWebGpu(problem, target), { kernel, windows, decode } = plan;
+  const plan = planWebGpu(problem, target), { kernel, regions, decode } = plan;
   const lines = [
     `on       ${target.adapter}`,
     `kernel   ${kernel}`,
@@ -67,13 +72,13 @@ export function showGpuPlan(problem: AttentionProblem, target: WebGpuTarget): st
     ...(decode ? [`decode   ${decode.rows} rows at once, ${decode.threads} threads`] : []),
     ...tileLine("dQ", plan.dq),
     ...tileLine("dK/dV", plan.dkv),
-    ...tileLine("dBias", plan.dbias),
-    `windows  ${windows.length}`,
+    ...tileLine("sums", plan.pairSum),
+    `regions  ${regions.length}`,
   ];
-  windows.slice(0, 4).forEach((w, n) => {
+  regions.slice(0, 4).forEach((w, n) => {
     lines.push(
-      `window ${n}: batch ${w.batchBegin}-${w.batchEnd}, kv heads ${w.kvHeadBegin}-${w.kvHeadEnd}, ` +
-        `queries ${w.rowBegin}-${w.rowEnd}, keys ${w.keyBegin}-${w.keyEnd}, ${w.parts} key parts`,
+      `region ${n}: batch ${w.batchBegin}-${w.batchEnd}, kv heads ${w.kvHeadBegin}-${w.kvHeadEnd}, ` +
+        `queries ${w.rowBegin}-${w.rowEnd}, keys ${w.keyBegin}-${w.keyEnd}, ${w.splits} KV splits`,
     );
     for (const [name, items] of [["rows", w.rowItems], ["keys", w.keyItems]] as const) {
       items.slice(0, 4).forEach(({ batch, first, begin, end, slot, pairs }) =>
@@ -93,14 +98,11 @@ function kind(spec: OperandSpec | undefined): StorageKind {
 }
 
 function variant(problem: AttentionProblem, chosen: ChosenTile | undefined): Variant {
-  const { q, k, v, bias } = problem.operands;
-  const has = (name: string) => problem.features.some((use) => use.name === name);
+  const { q, k, v } = problem.operands;
   const call: CallVariant = {
-    kinds: { q: kind(q), k: kind(k), v: kind(v), dout: kind(v) },
+    kinds: { q: kind(q), k: kind(k), v: kind(v), dOut: kind(v) },
     grouped: problem.queryHeads > problem.kvHeads,
-    softcap: has("softcap"),
-    bias: bias && { ...kind(bias), scalar: true },
-    mask: has("mask"),
+    features: variantFeatures(problem, (name) => kind(problem.operands[name])),
   };
   return chosen ? variantOf(call, chosen, problem) : untiled(call);
 }
@@ -116,8 +118,8 @@ function texts(problem: AttentionProblem, plan: GpuPlan): string[] {
   const dkv = variant(problem, plan.dkv);
   return [
     dqShader(variant(problem, plan.dq), { scalarOut }),
-    ...(plan.dkv!.together ? ["kv"] as const : ["k", "v"] as const).map((parts) =>
-      dkvShader(dkv, parts, { scalarOut })
+    ...(plan.dkv!.fused ? ["kv"] as const : ["k", "v"] as const).map((makes) =>
+      dkvShader(dkv, makes, { scalarOut })
     ),
   ];
 }

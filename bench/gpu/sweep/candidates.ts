@@ -70,7 +70,7 @@ const blocksOf = (dim: number, { tile, blockChunks }: ChosenTile): number =>
 /** What a tile became, beside its name. */
 function outcome(kernel: SweptKernel, dim: number, chosen: ChosenTile): string {
   const blocks = blocksOf(dim, chosen);
-  const apart = kernel === "dkv" && !chosen.together;
+  const apart = kernel === "dkv" && !chosen.fused;
   return (apart ? " apart" : "") + (blocks > 1 ? ` ${blocks} blocks` : "");
 }
 
@@ -101,7 +101,7 @@ export function candidatesOf(
   if (!planned) return [];
   // a software target has a higher bound of registers
   const free = { ...target, software: true };
-  const apart = kernel === "dkv" && forced(kernel, { ...needs, apart: true }, free, tile);
+  const apart = kernel === "dkv" && forced(kernel, { ...needs, split: true }, free, tile);
   const dim = needs.headDim, usual = outcome(kernel, dim, planned);
   const all = new Map<string, Candidate>();
   for (const chosen of [planned, forced(kernel, needs, free, tile), apart]) {
@@ -117,9 +117,9 @@ export function candidatesOf(
 
 /** Products that a vec4 load feeds, less for what is known to cost: an order, not a forecast. */
 function promise({ named, chosen }: Candidate, dim: number): number {
-  const { tile: { tm, tn, nx, ny }, registers, together } = chosen;
+  const { tile: { tm, tn, nx, ny }, registers, fused } = chosen;
   return tm * tn / (tm + tn) * (named ? 2 : 1) * (registers > 216 ? 0.8 : 1) *
-    (nx * ny < 64 ? 0.7 : 1) * (together ? 1 : 0.9) / blocksOf(dim, chosen);
+    (nx * ny < 64 ? 0.7 : 1) * (fused ? 1 : 0.9) / blocksOf(dim, chosen);
 }
 
 /** Three, which lavapipe compiles in a few seconds each. */
@@ -161,5 +161,5 @@ export function relatives(
     { ...tile, unroll },
     ...(kernel === "forward" ? [{ ...tile, unroll, resident: true }] : []),
   ]).flatMap((other) => candidatesOf(kernel, needs, target, other))
-    .filter((c) => c.id !== id && c.chosen.together === chosen.together);
+    .filter((c) => c.id !== id && c.chosen.fused === chosen.fused);
 }

@@ -5,7 +5,8 @@
  */
 
 import { decodeBlock, decodeBytes, type DecodeShape } from "../../../shaders/abi.ts";
-import { decodeItems, localSpans } from "../../../src/plan/webgpu/work_items.ts";
+import { forwardSteps } from "../../../src/plan/webgpu/steps.ts";
+import { decodeItems } from "../../../src/plan/webgpu/work_items.ts";
 import type { GpuPlan } from "../../../src/plan/webgpu/plan.ts";
 import type { RaceOptions, Timing } from "../../measure.ts";
 import { raceOnGpu } from "../clock.ts";
@@ -38,12 +39,12 @@ export function divisions(device: SweepDevice, subject: SweepCase): Promise<Divi
 /** A plan with other key parts and threads. */
 function divided({ plan, problem }: SweepCase, parts: number, threads: number): GpuPlan {
   const decode: DecodeShape = { ...plan.decode!, threads };
-  const windows = plan.windows.map((window) => ({
-    ...window,
-    parts,
-    rowItems: decodeItems(window, localSpans(problem, window), parts, decodeBlock(decode)),
-  }));
-  return { ...plan, decode, windows };
+  const regions = plan.regions.map((region) => {
+    const rowItems = decodeItems(region, region.spans, parts, decodeBlock(decode));
+    const work = { ...region, splits: parts, rowItems };
+    return { ...work, steps: forwardSteps(problem, work, "decode") };
+  });
+  return { ...plan, decode, regions };
 }
 
 /** Threads that the kernel takes, besides the planner's. */
@@ -84,7 +85,7 @@ class Divisions {
   /** The planner's division comes first. */
   async run(): Promise<Division[]> {
     const { software } = this.#device.open.target;
-    const { plan, c } = this.#subject, shape = plan.decode!, { parts } = plan.windows[0];
+    const { plan, c } = this.#subject, shape = plan.decode!, { splits: parts } = plan.regions[0];
     const all = [await this.#look(parts, shape.threads)];
     const each = c.batch * c.kvHeads;
     const others = PARTS.filter((n) =>

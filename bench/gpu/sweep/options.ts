@@ -6,7 +6,7 @@
 import type { TiledKernel } from "../../../src/plan/webgpu/tiles.ts";
 
 /** The kernels whose tiles are swept. */
-export type SweptKernel = Exclude<TiledKernel, "dbias">;
+export type SweptKernel = Exclude<TiledKernel, "pairSum">;
 
 export interface SweepOptions {
   readonly kernels: readonly (SweptKernel | "decode")[];

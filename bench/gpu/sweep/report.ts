@@ -15,12 +15,12 @@ const SHOWN = 16;
 const caseOf = ({ c, causal }: Combination): string => c.name + (causal ? " causal" : "");
 
 /** How a tile was made, where that is not the usual way. */
-function notes({ table, named, parts, windows, note, final }: Entry): string {
+function notes({ table, named, splits, regions, note, final }: Entry): string {
   return [
     table && "the table's",
     named,
-    parts > 1 && `${parts} key parts`,
-    windows > 1 && `${windows} windows`,
+    splits > 1 && `${splits} KV splits`,
+    regions > 1 && `${regions} regions`,
     note,
     !final && "one look",
   ].filter(Boolean).join(", ");
@@ -59,16 +59,16 @@ export function printCombination(found: Combination, peakGflops: number): void {
 
 export function keepCombination(found: Combination, peakGflops: number, results: Results): void {
   for (const entry of found.entries) {
-    const { tile, bytes, registers, blockChunks, together } = entry.chosen;
+    const { tile, bytes, registers, blockChunks, fused } = entry.chosen;
     results.add("gpu-sweep", {
       kernel: found.kernel,
       case: found.c.name,
       causal: found.causal,
       ...tile,
       resident: tile.resident ?? false,
-      ...{ blockChunks, together, bytes, registers },
+      ...{ blockChunks, together: fused, bytes, registers },
       ...{ table: entry.table, final: entry.final, named: entry.named, note: entry.note },
-      ...{ parts: entry.parts, windows: entry.windows },
+      ...{ splits: entry.splits, regions: entry.regions },
       gflops: nullForNaN(entry.gflops),
       share: nullForNaN(entry.gflops / peakGflops),
       error: nullForNaN(entry.error),

@@ -142,9 +142,9 @@ export class SweepCase {
       await device.run(alone);
       const firstMs = performance.now() - start;
       this.#clear(call);
-      // the exact kernels would repair what a wrong tile makes of its rows
+      // the repair kernels would mend what a wrong tile makes of its rows
       await device.run(
-        await record(steps.filter(({ kernel: { key } }) => !key.startsWith("exact"))),
+        await record(steps.filter(({ kernel: { key } }) => !key.startsWith("repair"))),
       );
       await device.home.memory.settle();
       const error = await this.#error(kernel), againMs = await device.run(alone);
@@ -193,5 +193,5 @@ export class SweepCase {
 /** Whether a step is the kernel's work. Partial rows belong to the kernel that needs them. */
 function belongs({ kernel: { key } }: Step, kernel: AnyKernel): boolean {
   return key.startsWith(`${kernel} `) || key.startsWith(`${kernel},`) ||
-    key.startsWith("merge slots");
+    key.startsWith("merge ");
 }

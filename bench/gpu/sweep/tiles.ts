@@ -19,8 +19,8 @@ export interface Entry extends Candidate {
   /** The planner's choice. */
   readonly table: boolean;
   /** Ranges of keys that are merged afterwards; parts of the tensors. */
-  readonly parts: number;
-  readonly windows: number;
+  readonly splits: number;
+  readonly regions: number;
   readonly timing?: Timing;
   /** Billions of operations of the products that the kernel is for, on visible pairs. */
   readonly gflops: number;
@@ -129,12 +129,12 @@ export class TileSweep {
   }
 
   async #look(subject: SweepCase, candidate: Candidate, table: boolean): Promise<Entry> {
-    const blank = { ...candidate, table, parts: 1, windows: 1, final: false };
+    const blank = { ...candidate, table, splits: 1, regions: 1, final: false };
     const nothing = { gflops: NaN, error: NaN, compileMs: NaN };
     let launch: Launch | undefined;
     try {
       const plan = subject.planWith(this.#kernel, candidate.chosen);
-      const where = { parts: plan.windows[0].parts, windows: plan.windows.length };
+      const where = { splits: plan.regions[0].splits, regions: plan.regions.length };
       launch = await subject.launch(this.#kernel, plan);
       const { error, compileMs } = launch;
       if (!(error <= subject.tolerance)) {

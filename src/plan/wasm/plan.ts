@@ -1,11 +1,11 @@
-// How a problem is computed: kernel, tiles, threads, windows and their work items. A pure function of
+// How a problem is computed: kernel, tiles, threads, regions and the steps of work on them. A pure function of
 // problem and target, so it can be tested and explained without a device.
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { WasmTarget } from "../target.ts";
 import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
-import { type KeyCuts, windowItems, type WorkItem } from "./work_items.ts";
-import { keyParts } from "./splits.ts";
+import { type KeyCuts, regionSteps, type Step } from "./work_items.ts";
+import { kvSplits } from "./splits.ts";
 import {
   backwardTile,
   DECODE_QUERIES,
@@ -15,30 +15,33 @@ import {
   type Tile,
 } from "./tiles.ts";
 import { cutKeys } from "../visible.ts";
-import { ITEM_FLOPS, type Span3, stageWindows } from "./regions.ts";
+import { ITEM_FLOPS, type Region, regionsOf } from "./regions.ts";
 
-/** What is staged together, and the work on it. */
-export interface StageWindow extends Span3 {
-  /** Continues the dK and dV of the window before it. */
+/** A region and the work on it. */
+export interface PlannedRegion extends Region {
+  /** Continues the dK and dV of the region before it. */
   readonly accumulate: boolean;
-  /** No later window adds to its dK and dV. */
+  /** No later region adds to its dK and dV. */
   readonly last: boolean;
-  /** Independent of each other, longest first. */
-  readonly items: readonly WorkItem[];
-  /** What joins partial results once all items are done. */
-  readonly joins: readonly WorkItem[];
+  /** What runs, one step after the other. */
+  readonly steps: readonly Step[];
 }
 
 /** How a problem is computed. */
 export interface Plan {
   readonly kernel: KernelName;
   readonly tile: Tile;
-  /** Key ranges that are computed apart and then joined. */
-  readonly parts: number;
+  /** Key ranges that are computed separately and then combined. */
+  readonly splits: number;
   /** Threads worth waking. */
   readonly threads: number;
-  readonly windows: readonly StageWindow[];
+  readonly regions: readonly PlannedRegion[];
   readonly cost: Cost;
+}
+
+/** Partial results of each row of a region, those that have a place of their own. */
+export function partialResults({ steps }: PlannedRegion): number {
+  return 1 + steps[0].items.reduce((last, { slot }) => Math.max(last, slot), -1);
 }
 
 /** Work below this many operations is done before a second thread is awake (about 0.2 ms). */
@@ -71,9 +74,9 @@ function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: numb
 }
 
 /** Kv groups whose items may run at the same time. */
-function groupsAtOnce(problem: AttentionProblem, kernel: KernelName, spans: Span3[]): number {
-  // row windows of backward run one after the other: each needs work for every thread
-  const first = kernel === "backward" && spans.some(({ rowBegin }) => rowBegin > 0) && spans[0];
+function groupsAtOnce(problem: AttentionProblem, kernel: KernelName, regions: Region[]): number {
+  // regions of rows of backward run one after the other: each needs work for every thread
+  const first = kernel === "backward" && regions.some(({ rowBegin }) => rowBegin > 0) && regions[0];
   if (!first) return problem.batch * problem.kvHeads;
   return (first.batchEnd - first.batchBegin) * (first.kvHeadEnd - first.kvHeadBegin);
 }
@@ -84,23 +87,25 @@ export function planAttention(problem: AttentionProblem, target: WasmTarget): Pl
   const threads = cost.flops < THREAD_FLOPS ? 1 : target.threads;
   const kernel = chooseKernel(problem);
   const tile = chooseTile(kernel, problem, threads);
-  const spans = stageWindows(problem, kernel);
-  const parts = keyParts(kernel, problem, threads, groupsAtOnce(problem, kernel, spans));
+  const all = regionsOf(problem, kernel);
+  const splits = kvSplits(kernel, problem, threads, groupsAtOnce(problem, kernel, all));
   const cuts = new Map<number, KeyCuts>();
-  const cutsOf = ({ rowBegin, rowEnd }: Span3): KeyCuts => {
+  const cutsOf = ({ rowBegin, rowEnd }: Region): KeyCuts => {
     let found = cuts.get(rowBegin);
     if (!found) {
-      const step = kernel === "backward" ? tile.keys : 16, { lengthK } = problem;
-      found = problem.spans.map((span) => cutKeys(span, [rowBegin, rowEnd], lengthK, parts, step));
+      const multiple = kernel === "backward" ? tile.keys : 16, { lengthK } = problem;
+      found = problem.spans.map((span) =>
+        cutKeys(span, [rowBegin, rowEnd], lengthK, splits, multiple)
+      );
       cuts.set(rowBegin, found);
     }
     return found;
   };
-  const windows = spans.map((span): StageWindow => ({
-    ...span,
-    accumulate: kernel === "backward" && span.rowBegin > 0,
-    last: span.rowEnd === problem.lengthQ,
-    ...windowItems(problem, kernel, tile, cutsOf(span), span),
+  const regions = all.map((region): PlannedRegion => ({
+    ...region,
+    accumulate: kernel === "backward" && region.rowBegin > 0,
+    last: region.rowEnd === problem.lengthQ,
+    steps: regionSteps(problem, kernel, tile, cutsOf(region), region),
   }));
-  return { kernel, tile, parts, threads, windows, cost };
+  return { kernel, tile, splits, threads, regions, cost };
 }

@@ -4,9 +4,9 @@ import type { AttentionProblem } from "../../problem/problem.ts";
 import type { KernelName } from "../kernel.ts";
 import type { Tile } from "./tiles.ts";
 import { visiblePairs } from "../visible.ts";
-import type { Span3 } from "./regions.ts";
+import type { Region } from "./regions.ts";
 
-/** One piece of work. `head` is a query head in forward and joins, a kv head in decode and backward. */
+/** One piece of work. `head` is a kv head in decode and backward, a query head otherwise. */
 export interface WorkItem {
   readonly kernel: Kernel;
   readonly batch: number;
@@ -21,31 +21,28 @@ export interface WorkItem {
   readonly pairs: number;
 }
 
+/** A step of the work on a region. Steps run one after the other, the items of one in any order. */
+export interface Step {
+  readonly kernel: Kernel;
+  /** Independent of each other, longest first. */
+  readonly items: readonly WorkItem[];
+  /** Whether threads share the items; those of short steps are not worth handing over. */
+  readonly shared: boolean;
+}
+
 /** For each sequence, its key ranges. */
 export type KeyCuts = readonly (readonly [begin: number, end: number])[][];
 
-type Items = { items: WorkItem[]; joins: WorkItem[] };
-
 /** Blocks of rows of every query head. */
-function forwardItems(problem: AttentionProblem, tile: Tile, span: Span3): WorkItem[] {
+function forwardItems(problem: AttentionProblem, tile: Tile, region: Region): WorkItem[] {
   const group = problem.queryHeads / problem.kvHeads, items: WorkItem[] = [];
-  for (let batch = span.batchBegin; batch < span.batchEnd; batch++) {
-    for (let rowBegin = span.rowBegin; rowBegin < span.rowEnd; rowBegin += tile.rows) {
-      const rowEnd = Math.min(rowBegin + tile.rows, span.rowEnd);
+  const kernel = Kernel.Forward, keyBegin = 0, keyEnd = problem.lengthK, slot = -1;
+  for (let batch = region.batchBegin; batch < region.batchEnd; batch++) {
+    for (let rowBegin = region.rowBegin; rowBegin < region.rowEnd; rowBegin += tile.rows) {
+      const rowEnd = Math.min(rowBegin + tile.rows, region.rowEnd);
       const pairs = visiblePairs(problem.spans[batch], rowBegin, rowEnd, 0, problem.lengthK);
-      for (let head = span.kvHeadBegin * group; head < span.kvHeadEnd * group; head++) {
-        const keyEnd = problem.lengthK, slot = -1;
-        items.push({
-          kernel: Kernel.Forward,
-          batch,
-          head,
-          rowBegin,
-          rowEnd,
-          keyBegin: 0,
-          keyEnd,
-          slot,
-          pairs,
-        });
+      for (let head = region.kvHeadBegin * group; head < region.kvHeadEnd * group; head++) {
+        items.push({ kernel, batch, head, rowBegin, rowEnd, keyBegin, keyEnd, slot, pairs });
       }
     }
   }
@@ -57,17 +54,17 @@ function groupItems(
   problem: AttentionProblem,
   kernel: Kernel,
   cuts: KeyCuts,
-  span: Span3,
-  slotOf: (part: number, parts: number) => number,
+  region: Region,
+  slotOf: (split: number) => number,
 ): WorkItem[] {
   const group = problem.queryHeads / problem.kvHeads, items: WorkItem[] = [];
-  const { rowBegin, rowEnd } = span;
-  for (let batch = span.batchBegin; batch < span.batchEnd; batch++) {
-    cuts[batch].forEach(([keyBegin, keyEnd], part) => {
+  const { rowBegin, rowEnd } = region;
+  for (let batch = region.batchBegin; batch < region.batchEnd; batch++) {
+    cuts[batch].forEach(([keyBegin, keyEnd], split) => {
       const pairs = group *
         visiblePairs(problem.spans[batch], rowBegin, rowEnd, keyBegin, keyEnd);
-      const slot = slotOf(part, cuts[batch].length);
-      for (let head = span.kvHeadBegin; head < span.kvHeadEnd; head++) {
+      const slot = slotOf(split);
+      for (let head = region.kvHeadBegin; head < region.kvHeadEnd; head++) {
         items.push({ kernel, batch, head, rowBegin, rowEnd, keyBegin, keyEnd, slot, pairs });
       }
     });
@@ -75,50 +72,45 @@ function groupItems(
   return items;
 }
 
-/** Rows of every query head, for what joins partial results. */
-function joinItems(problem: AttentionProblem, kernel: Kernel, span: Span3): WorkItem[] {
+/** Rows of every query head, for what combines partial results. */
+function combineItems(problem: AttentionProblem, kernel: Kernel, region: Region): WorkItem[] {
   const group = problem.queryHeads / problem.kvHeads, items: WorkItem[] = [];
-  const { rowBegin, rowEnd } = span;
-  for (let batch = span.batchBegin; batch < span.batchEnd; batch++) {
-    for (let head = span.kvHeadBegin * group; head < span.kvHeadEnd * group; head++) {
-      items.push({
-        kernel,
-        batch,
-        head,
-        rowBegin,
-        rowEnd,
-        keyBegin: 0,
-        keyEnd: 0,
-        slot: -1,
-        pairs: 0,
-      });
+  const { rowBegin, rowEnd } = region, none = { keyBegin: 0, keyEnd: 0, slot: -1, pairs: 0 };
+  for (let batch = region.batchBegin; batch < region.batchEnd; batch++) {
+    for (let head = region.kvHeadBegin * group; head < region.kvHeadEnd * group; head++) {
+      items.push({ kernel, batch, head, rowBegin, rowEnd, ...none });
     }
   }
   return items;
 }
 
-/** The work of one window: items longest first, so that threads finish together. */
-export function windowItems(
+/** The work on one region, in order. */
+export function regionSteps(
   problem: AttentionProblem,
-  kernel: KernelName,
+  name: KernelName,
   tile: Tile,
   cuts: KeyCuts,
-  span: Span3,
-): Items {
-  const longestFirst = (items: WorkItem[]) => items.sort((a, b) => b.pairs - a.pairs);
-  if (kernel === "forward") {
-    return { items: longestFirst(forwardItems(problem, tile, span)), joins: [] };
+  region: Region,
+): Step[] {
+  // longest first, so that threads finish together
+  const main = (kernel: Kernel, items: WorkItem[]): Step => ({
+    kernel,
+    items: items.sort((a, b) => b.pairs - a.pairs),
+    shared: true,
+  });
+  const combine = (kernel: Kernel): Step => ({
+    kernel,
+    items: combineItems(problem, kernel, region),
+    shared: false,
+  });
+  if (name === "forward") return [main(Kernel.Forward, forwardItems(problem, tile, region))];
+  const split = (cuts[0]?.length ?? 1) > 1;
+  if (name === "decode") {
+    const slotOf = (n: number) => split ? n : -1;
+    const items = groupItems(problem, Kernel.Decode, cuts, region, slotOf);
+    return [main(Kernel.Decode, items), ...(split ? [combine(Kernel.Combine)] : [])];
   }
-  const parts = cuts[0]?.length ?? 1;
-  if (kernel === "decode") {
-    const slot = (part: number) => parts > 1 ? part : -1;
-    return {
-      items: longestFirst(groupItems(problem, Kernel.Decode, cuts, span, slot)),
-      joins: parts > 1 ? joinItems(problem, Kernel.Merge, span) : [],
-    };
-  }
-  // the first range of keys writes dQ itself, the others partial sums that are added in their order
-  const items = groupItems(problem, Kernel.Backward, cuts, span, (part) => part - 1);
-  const joins = parts > 1 ? joinItems(problem, Kernel.SumQueryGradient, span) : [];
-  return { items: longestFirst(items), joins };
+  // the first split writes dQ itself, the others partial sums that are added in their order
+  const items = groupItems(problem, Kernel.Backward, cuts, region, (n) => n - 1);
+  return [main(Kernel.Backward, items), ...(split ? [combine(Kernel.ReduceDq)] : [])];
 }

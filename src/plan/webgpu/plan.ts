@@ -1,31 +1,30 @@
-// How a problem is computed on a GPU: kernels, tiles, windows of the tensors, and the work items of each
-// kernel as data. A pure function of problem and target.
+// How a problem is computed on a GPU: kernels, tiles, regions of the tensors, the work items of each
+// kernel as data, and what runs in which order. A pure function of problem and target.
 import { decodeBlock, type DecodeShape } from "../../../shaders/abi.ts";
-import { geometry } from "../../../shaders/abi.ts";
+import type { SequenceSpan } from "../../problem/features/feature.ts";
+import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
-import type { WebGpuTarget } from "../target.ts";
-import { type Box, boxWindows } from "./regions.ts";
+import { gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { type Cost, problemCost } from "../cost.ts";
-import { decodeItems, forwardItems, type GpuItem, keyTileItems, localSpans } from "./work_items.ts";
 import type { KernelName } from "../kernel.ts";
+import type { WebGpuTarget } from "../target.ts";
+import { isScheduled, planRegions, type Region } from "./regions.ts";
+import { backwardSteps, forwardSteps, type GpuStep, lastSteps, type RegionWork } from "./steps.ts";
 import {
   chooseTile,
   type ChosenTile,
   decodeShape,
   longestStream,
-  wantedWorkgroups,
+  targetWorkgroups,
 } from "./tiles.ts";
+import { decodeItems, forwardItems, keyTileItems, localSpans } from "./work_items.ts";
 
 /** A part of the tensors that is bound at once, and the work on it. */
-export interface GpuWindow extends Box {
-  /** Whether an earlier window holds other keys of the same queries, or other queries of the same keys. */
-  readonly moreKeys: boolean;
-  readonly moreRows: boolean;
-  /** Key ranges that are computed apart and then merged. */
-  readonly parts: number;
-  /** Tiles of query rows (forward, decode, dQ), and tiles of keys (dK/dV). */
-  readonly rowItems: readonly GpuItem[];
-  readonly keyItems: readonly GpuItem[];
+export interface PlannedRegion extends RegionWork {
+  /** What its sequences may see, in its coordinates. */
+  readonly spans: readonly SequenceSpan[];
+  /** What runs, in order. */
+  readonly steps: readonly GpuStep[];
 }
 
 /** How a problem is computed. */
@@ -35,75 +34,104 @@ export interface GpuPlan {
   readonly decode?: DecodeShape;
   readonly dq?: ChosenTile;
   readonly dkv?: ChosenTile;
-  readonly dbias?: ChosenTile;
-  readonly windows: readonly GpuWindow[];
+  readonly pairSum?: ChosenTile;
+  readonly regions: readonly PlannedRegion[];
+  /** What runs behind all regions. */
+  readonly last: readonly GpuStep<"narrow">[];
   readonly cost: Cost;
 }
 
 /** Keys below which a part of a tile's keys is not worth its merge. */
-const FORWARD_PART = 512;
-const DECODE_PART = 256;
-/** Parts that a merge still reads quickly. */
-const MOST_PARTS = 64;
+const FORWARD_SPLIT = 512;
+const DECODE_SPLIT = 256;
+/** KV splits that a merge still reads quickly. */
+const MOST_SPLITS = 64;
 
-/** Key parts so that `tiles` of each part fill the device. */
-function keyParts(tiles: number, lengthK: number, least: number, target: WebGpuTarget): number {
-  const wanted = Math.ceil(wantedWorkgroups(target) / Math.max(1, tiles));
-  return Math.max(1, Math.min(wanted, Math.floor(lengthK / least), MOST_PARTS));
+/** Storage buffers of dK/dV without those of features: schedule, q, k, v, dOut, stats, dk, dv. */
+const DKV_BUFFERS = 8;
+
+/** KV splits so that `tiles` of each fill the device. */
+function numSplits(tiles: number, lengthK: number, least: number, target: WebGpuTarget): number {
+  const wanted = Math.ceil(targetWorkgroups(target) / Math.max(1, tiles));
+  return Math.max(1, Math.min(wanted, Math.floor(lengthK / least), MOST_SPLITS));
+}
+
+/** Operands of features that are bound. */
+function featureBuffers({ features }: AttentionProblem): number {
+  return features.flatMap(({ name }) => feature(name).operands ?? [])
+    .filter((operand) => !isScheduled(operand)).length;
+}
+
+/** Whether the regions before this one hold other keys, or other queries or heads of the same keys. */
+const more = (region: Region) => ({
+  moreKeys: region.keyBegin > 0,
+  moreRows: region.rowBegin > 0 || region.groupBegin > 0,
+});
+
+type Needs = Parameters<typeof chooseTile>[1];
+
+function planBackward(
+  problem: AttentionProblem,
+  needs: Needs,
+  regions: readonly Region[],
+  target: WebGpuTarget,
+): Omit<GpuPlan, "cost" | "last"> {
+  const dq = chooseTile("dq", needs, target);
+  const split = DKV_BUFFERS + featureBuffers(problem) > target.limits.storageBuffers;
+  const dkv = chooseTile("dkv", { ...needs, split }, target);
+  const summed = gradientsOf(problem.operands).some((name) => OPERANDS[name].summed);
+  const pairSum = summed ? chooseTile("pairSum", needs, target) : undefined;
+  const planned = regions.map((region): PlannedRegion => {
+    const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
+    const work: RegionWork = {
+      ...region,
+      ...more(region),
+      splits: 1,
+      rowItems: forwardItems(region, spans, group, dq.rows, 1),
+      keyItems: keyTileItems(region, spans, group, dkv.rows),
+    };
+    return { ...work, spans, steps: backwardSteps(problem, work, dkv.fused) };
+  });
+  return { kernel: "backward", dq, dkv, pairSum, regions: planned };
+}
+
+function planForward(
+  problem: AttentionProblem,
+  needs: Needs,
+  regions: readonly Region[],
+  target: WebGpuTarget,
+): Omit<GpuPlan, "cost" | "last"> {
+  const { headDim, valueDim, lengthQ } = problem;
+  const group = problem.queryHeads / Math.max(1, problem.kvHeads);
+  // a decode kernel is made for all rows of a group
+  const whole = regions.every((region) =>
+    region.rowEnd - region.rowBegin === lengthQ && region.groupEnd - region.groupBegin === group
+  );
+  const decode = whole ? decodeShape({ lengthQ, group, headDim, valueDim }, target) : undefined;
+  const forward = decode ? undefined : chooseTile("forward", needs, target);
+  const kernel = decode ? "decode" : "forward", tileRows = forward?.rows;
+  const planned = regions.map((region): PlannedRegion => {
+    const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
+    const heads = (region.batchEnd - region.batchBegin) * (region.kvHeadEnd - region.kvHeadBegin);
+    const keys = region.keyEnd - region.keyBegin, rows = (region.rowEnd - region.rowBegin) * group;
+    const tile = tileRows ?? rows, tiles = heads * Math.max(1, Math.ceil(rows / tile));
+    const splits = numSplits(tiles, keys, decode ? DECODE_SPLIT : FORWARD_SPLIT, target);
+    const rowItems = decode
+      ? decodeItems(region, spans, splits, decodeBlock(decode))
+      : forwardItems(region, spans, group, tile, splits);
+    const work: RegionWork = { ...region, ...more(region), splits, rowItems, keyItems: [] };
+    return { ...work, spans, steps: forwardSteps(problem, work, kernel) };
+  });
+  return { kernel, forward, decode, regions: planned };
 }
 
 /** Plans a problem for a GPU. */
 export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): GpuPlan {
-  const cost = problemCost(problem), { headDim, valueDim, lengthQ, kvHeads, pass } = problem;
-  const group = problem.queryHeads / Math.max(1, kvHeads);
+  const cost = problemCost(problem), { headDim, valueDim, pass } = problem;
   const needs = { headDim, valueDim, flops: cost.flops };
   const stream = longestStream(problem, target);
-  const boxes = boxWindows(problem, { ...target.limits, stream });
-  // dK and dV of a box continue those of boxes before it with other queries or other heads
-  const more = (box: Box) => ({
-    moreKeys: box.keyBegin > 0,
-    moreRows: box.rowBegin > 0 || box.groupBegin > 0,
-  });
-  const bias = problem.operands.bias !== undefined;
-  if (pass === "backward") {
-    const dq = chooseTile("dq", needs, target);
-    const apart = bias && target.limits.storageBuffers < 9;
-    const dkv = chooseTile("dkv", { ...needs, apart }, target);
-    const dbias = bias ? chooseTile("dbias", needs, target) : undefined;
-    const windows = boxes.map((box): GpuWindow => {
-      const spans = localSpans(problem, box), group = box.groupEnd - box.groupBegin;
-      return {
-        ...box,
-        ...more(box),
-        parts: 1,
-        rowItems: forwardItems(box, spans, group, geometry(dq.tile).rows, 1),
-        keyItems: keyTileItems(box, spans, group, geometry(dkv.tile).rows),
-      };
-    });
-    return { kernel: "backward", dq, dkv, dbias, windows, cost };
-  }
-  // a decode kernel is made for all rows of a group
-  const whole = boxes.every((box) =>
-    box.rowEnd - box.rowBegin === lengthQ && box.groupEnd - box.groupBegin === group
-  );
-  const decode = whole ? decodeShape({ lengthQ, group, headDim, valueDim }, target) : undefined;
-  const forward = decode ? undefined : chooseTile("forward", needs, target);
-  const windows = boxes.map((box): GpuWindow => {
-    const spans = localSpans(problem, box), group = box.groupEnd - box.groupBegin;
-    const heads = (box.batchEnd - box.batchBegin) * (box.kvHeadEnd - box.kvHeadBegin);
-    const keys = box.keyEnd - box.keyBegin, rows = (box.rowEnd - box.rowBegin) * group;
-    const tile = forward ? geometry(forward.tile).rows : rows;
-    const tiles = heads * Math.max(1, Math.ceil(rows / tile));
-    const parts = keyParts(tiles, keys, decode ? DECODE_PART : FORWARD_PART, target);
-    return {
-      ...box,
-      ...more(box),
-      parts,
-      rowItems: decode
-        ? decodeItems(box, spans, parts, decodeBlock(decode))
-        : forwardItems(box, spans, group, tile, parts),
-      keyItems: [],
-    };
-  });
-  return { kernel: decode ? "decode" : "forward", forward, decode, windows, cost };
+  const regions = planRegions(problem, { ...target.limits, stream });
+  const plan = pass === "backward" ? planBackward : planForward;
+  const last = regions.length > 0 ? lastSteps(problem) : [];
+  return { ...plan(problem, needs, regions, target), last, cost };
 }

@@ -1,15 +1,24 @@
-// Boxes: the parts of a problem whose tensors fit the bindings of a device. A binding holds the whole range
-// from the first to the last element of its box, so axes are cut from the one with the largest stride.
-import { elementBytes, type OperandSpec, rowMajor } from "../../tensor/view.ts";
+// Regions: the parts of a problem whose tensors fit the bindings of a device. A binding holds the whole range
+// from the first to the last element of its region, so axes are cut from the one with the largest stride.
+import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
+import {
+  type Follows,
+  follows,
+  OPERAND_NAMES,
+  type OperandName,
+  OPERANDS,
+} from "../../tensor/operands.ts";
+import { elementBytes, rowMajor, tensorAxes } from "../../tensor/view.ts";
+import { plannedResults } from "../results.ts";
 
 /** Ranges of sequences, kv heads, heads of a group, queries and keys. */
-export interface Box {
+export interface Region {
   readonly batchBegin: number;
   readonly batchEnd: number;
   readonly kvHeadBegin: number;
   readonly kvHeadEnd: number;
-  /** Query heads that share a kv head; fewer than all only where the box has one kv head. */
+  /** Query heads that share a kv head; fewer than all only where the region has one kv head. */
   readonly groupBegin: number;
   readonly groupEnd: number;
   readonly rowBegin: number;
@@ -18,8 +27,8 @@ export interface Box {
   readonly keyEnd: number;
 }
 
-/** Limits that boxes keep. */
-export interface BoxLimits {
+/** Limits that regions keep. */
+export interface RegionLimits {
   readonly storageBinding: number;
   readonly offsetAlignment: number;
   readonly workgroups: number;
@@ -29,112 +38,106 @@ export interface BoxLimits {
 
 type Axis = "batch" | "head" | "group" | "row" | "key";
 /** A length for each axis. */
-export type Steps = { -readonly [axis in Axis]: number };
+export type RegionSize = { -readonly [axis in Axis]: number };
 
-/** Which axes of an operand follow queries, and which keys. */
-type Kind = "query" | "key" | "score";
-
-/** An operand as boxes see it. */
+/** An operand as regions see it. */
 interface Extent {
   readonly bytes: number;
   readonly strides: readonly number[];
   readonly sizes: readonly number[];
-  readonly kind: Kind;
-  /** Bytes of its binding that others need: a mask lies behind the work items. */
-  readonly shared?: number;
+  readonly follows: Follows;
+  /** Bytes of its binding that others need. */
+  readonly shared: number;
 }
+
+/**
+ * Whether an input is no binding of its own but lies behind the work items in the schedule buffer: bytes, and numbers
+ * of heads. Eight storage buffers are all that every device has.
+ */
+export function isScheduled(name: OperandName): boolean {
+  const { role, dtype } = OPERANDS[name];
+  return role === "input" && (dtype === "bool" || follows(name) === "heads");
+}
+
+/** What the schedule holds beside them: sequences and work items. */
+const SCHEDULE_BYTES = 2 ** 20;
+
+/** Tensors in the order in which they are looked at: first what follows queries. */
+const ORDER: readonly Follows[] = ["queries", "keys", "scores", "heads"];
 
 function extents(problem: AttentionProblem): Extent[] {
-  const { layout, batch, queryHeads, lengthQ, operands, pass } = problem;
-  const { q, k, v, out, lse, dOut, dLse, bias, mask } = operands;
-  const order = layout === "bshd" ? [0, 2, 1, 3] : [0, 1, 2, 3];
-  const found: Extent[] = [];
-  const add = (spec: OperandSpec | undefined, kind: Kind) => {
-    if (!spec) return;
-    const { size: sizes, strides } = spec;
-    found.push({ bytes: elementBytes(spec), strides, sizes, kind });
-  };
-  // results and gradients are row-major, and f32 while they are made
-  const addResult = (sizes: readonly number[], kind: Kind, axes: readonly number[] = order) => {
-    const dense = rowMajor(axes.map((axis) => sizes[axis]));
-    const strides = [0, 1, 2, 3].map((axis) => dense[axes.indexOf(axis)]);
-    found.push({ bytes: 4, strides, sizes, kind });
-  };
-  for (const spec of [q, out, dOut, lse, dLse]) add(spec, "query");
-  for (const spec of [k, v]) add(spec, "key");
-  add(bias, "score");
-  if (mask) {
-    found.push({
-      bytes: 1,
-      strides: mask.strides,
-      sizes: mask.size,
-      kind: "score",
-      shared: 2 ** 20,
-    });
+  const { operands, layout } = problem, found: Extent[] = [];
+  for (const name of OPERAND_NAMES) {
+    const spec = operands[name];
+    if (!spec) continue;
+    const shared = isScheduled(name) ? SCHEDULE_BYTES : 0, bytes = elementBytes(spec);
+    found.push({ bytes, strides: spec.strides, sizes: spec.size, follows: follows(name), shared });
   }
-  if (pass === "forward") {
-    addResult([batch, queryHeads, lengthQ, problem.valueDim], "query");
-    addResult([batch, queryHeads, lengthQ, 1], "query", [0, 1, 2, 3]);
-  } else {
-    addResult(q!.size, "query");
-    for (const spec of [k!, v!]) addResult(spec.size, "key");
-    if (bias) addResult(bias.size, "score", [0, 1, 2, 3]);
+  // results are row-major, and f32 while they are made
+  for (const { name, size } of plannedResults(problem)) {
+    const rank = { layout: 4, rows: 3, heads: 2, broadcast: 4 }[OPERANDS[name].shape];
+    const axes = tensorAxes(name, rank, layout);
+    const shape = Array.from({ length: rank }, (_, axis) => size[axes.indexOf(axis)]);
+    const dense = rowMajor(shape), strides = axes.map((axis) => dense[axis] ?? 1);
+    found.push({ bytes: 4, strides, sizes: size, follows: follows(name), shared: 0 });
   }
-  return found;
+  return ORDER.flatMap((what) => found.filter((extent) => extent.follows === what));
 }
 
-/** Elements of an axis that a box of these steps holds. */
-function width({ sizes, kind }: Extent, axis: number, step: Steps, group: number): number {
+/** Elements of an axis that a region of this size holds. */
+function width({ sizes, follows }: Extent, axis: number, size: RegionSize, group: number): number {
   if (sizes[axis] === 1) return 1;
-  if (axis === 0) return step.batch;
-  if (axis === 1) return kind === "key" ? step.head : (step.head - 1) * group + step.group;
-  if (axis === 2) return kind === "key" ? step.key : step.row;
-  return kind === "score" ? step.key : sizes[3];
+  if (axis === 0) return size.batch;
+  if (axis === 1) return follows === "keys" ? size.head : (size.head - 1) * group + size.group;
+  if (axis === 2) return follows === "keys" ? size.key : size.row;
+  return follows === "scores" ? size.key : sizes[3];
 }
 
-/** The axis to cut: of those that still can be, the one whose steps lie farthest apart. */
-function farthest({ sizes, strides, kind }: Extent, step: Steps): Axis | undefined {
-  const axisOf = (n: number): Axis | undefined =>
-    n === 0
-      ? "batch"
-      : n === 1
-      ? step.head > 1 || kind === "key" ? "head" : "group"
-      : n === 2
-      ? kind === "key" ? "key" : "row"
-      : kind === "score"
-      ? "key"
-      : undefined;
+/** What to cut to make an axis of an operand shorter. */
+function cutOf(n: number, follows: Follows, size: RegionSize): Axis | undefined {
+  if (n === 0) return "batch";
+  if (n === 1) return size.head > 1 || follows === "keys" ? "head" : "group";
+  if (n === 2) return follows === "keys" ? "key" : "row";
+  return follows === "scores" ? "key" : undefined;
+}
+
+/** The axis to cut: of those that still can be, the one whose elements lie farthest apart. */
+function farthest({ sizes, strides, follows }: Extent, size: RegionSize): Axis | undefined {
   return [0, 1, 2, 3].filter((n) => {
-    const axis = axisOf(n);
-    return axis !== undefined && sizes[n] > 1 && step[axis] > 1;
-  }).sort((a, b) => strides[b] - strides[a]).map(axisOf)[0];
+    const axis = cutOf(n, follows, size);
+    return axis !== undefined && sizes[n] > 1 && size[axis] > 1;
+  }).sort((a, b) => strides[b] - strides[a]).map((n) => cutOf(n, follows, size))[0];
 }
 
-/** Sizes of the boxes along each axis. */
-function steps(problem: AttentionProblem, total: Steps, limits: BoxLimits): Steps {
-  const step = { ...total }, group = total.group;
+/** Sizes of the regions along each axis. */
+function regionSize(
+  problem: AttentionProblem,
+  total: RegionSize,
+  limits: RegionLimits,
+): RegionSize {
+  const size = { ...total }, group = total.group;
   const room = limits.storageBinding - limits.offsetAlignment;
-  const cut = (axis: Axis) => step[axis] = Math.ceil(step[axis] / 2);
-  while (step.batch > limits.workgroups) cut("batch");
-  while (step.head * step.group > limits.workgroups) cut(step.head > 1 ? "head" : "group");
+  const cut = (axis: Axis) => size[axis] = Math.ceil(size[axis] / 2);
+  while (size.batch > limits.workgroups) cut("batch");
+  while (size.head * size.group > limits.workgroups) cut(size.head > 1 ? "head" : "group");
   const { stream = Infinity } = limits;
-  while (step.key > stream) cut("key");
-  while (problem.pass === "backward" && step.row * step.group > stream) {
-    if (step.row > 1) cut("row");
-    else { // heads of a group are cut only where a box has one kv head
-      step.head = 1;
+  while (size.key > stream) cut("key");
+  while (problem.pass === "backward" && size.row * size.group > stream) {
+    if (size.row > 1) cut("row");
+    else { // heads of a group are cut only where a region has one kv head
+      size.head = 1;
       cut("group");
     }
   }
   for (const extent of extents(problem)) {
     const bytes = () =>
       extent.bytes * [0, 1, 2, 3].reduce(
-        (sum, n) => sum + (width(extent, n, step, group) - 1) * extent.strides[n],
+        (sum, n) => sum + (width(extent, n, size, group) - 1) * extent.strides[n],
         1,
       );
-    const own = room - Math.min(room / 2, extent.shared ?? 0);
+    const own = room - Math.min(room / 2, extent.shared);
     while (bytes() > own) {
-      const axis = farthest(extent, step);
+      const axis = farthest(extent, size);
       if (!axis) {
         throw new RangeError(
           `Cannot run attention: a row of ${bytes()} bytes is more than the ${room} bytes that the GPU binds`,
@@ -143,42 +146,45 @@ function steps(problem: AttentionProblem, total: Steps, limits: BoxLimits): Step
       cut(axis);
     }
   }
-  return step;
+  return size;
 }
 
-/** Boxes of the given steps: first all keys of a range of queries, then the next queries. */
-export function boxesOf(total: Steps, step: Steps): Box[] {
-  const boxes: Box[] = [];
-  for (let b = 0; b < total.batch; b += step.batch) {
-    for (let h = 0; h < total.head; h += step.head) {
-      for (let g = 0; g < total.group; g += step.group) {
-        for (let r = 0; r < total.row; r += step.row) {
-          for (let k = 0; k < total.key; k += step.key) {
-            boxes.push({
+/** Regions of the given size: first all keys of a range of queries, then the next queries. */
+export function regionsOf(total: RegionSize, size: RegionSize): Region[] {
+  const regions: Region[] = [];
+  for (let b = 0; b < total.batch; b += size.batch) {
+    for (let h = 0; h < total.head; h += size.head) {
+      for (let g = 0; g < total.group; g += size.group) {
+        for (let r = 0; r < total.row; r += size.row) {
+          for (let k = 0; k === 0 || k < total.key; k += Math.max(1, size.key)) {
+            regions.push({
               batchBegin: b,
-              batchEnd: Math.min(total.batch, b + step.batch),
+              batchEnd: Math.min(total.batch, b + size.batch),
               kvHeadBegin: h,
-              kvHeadEnd: Math.min(total.head, h + step.head),
+              kvHeadEnd: Math.min(total.head, h + size.head),
               groupBegin: g,
-              groupEnd: Math.min(total.group, g + step.group),
+              groupEnd: Math.min(total.group, g + size.group),
               rowBegin: r,
-              rowEnd: Math.min(total.row, r + step.row),
+              rowEnd: Math.min(total.row, r + size.row),
               keyBegin: k,
-              keyEnd: Math.min(total.key, k + step.key),
+              keyEnd: Math.min(total.key, k + size.key),
             });
           }
         }
       }
     }
   }
-  return boxes;
+  return regions;
 }
 
-/** The boxes of a problem. */
-export function boxWindows(problem: AttentionProblem, limits: BoxLimits): Box[] {
-  const { batch, kvHeads, queryHeads, lengthQ, lengthK } = problem;
+/** The regions of a problem; none where there is nothing to do but to fill results. */
+export function planRegions(problem: AttentionProblem, limits: RegionLimits): Region[] {
+  const { batch, kvHeads, queryHeads, lengthQ, lengthK, features } = problem;
   const group = queryHeads / Math.max(1, kvHeads);
   const total = { batch, head: kvHeads, group, row: lengthQ, key: lengthK };
-  if (Object.values(total).some((n) => n === 0)) return [];
-  return boxesOf(total, steps(problem, total, limits));
+  // rows without a key may have a state all the same
+  const alone = features.some(({ name }) => feature(name).stage === "state");
+  const needed = alone ? { ...total, key: 1 } : total;
+  if (Object.values(needed).some((n) => n === 0)) return [];
+  return regionsOf(total, regionSize(problem, total, limits));
 }

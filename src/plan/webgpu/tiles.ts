@@ -1,13 +1,12 @@
 // Tiles of the GPU kernels: the only home of their shapes. A candidate is taken when its workgroup memory and
 // threads are within the device's limits and its registers within what a GPU has for a thread. Candidates for
-// hardware come from a model of issue slots (shared shelf, gpu-kernels.md 13.3) and are not measured yet: the
-// tuning item replaces them.
+// hardware come from a model of issue slots and are not measured yet.
 import { decodeBytes, type DecodeShape } from "../../../shaders/abi.ts";
 import { type Geometry, geometry, tileBytes, type TileShape } from "../../../shaders/abi.ts";
 import type { WebGpuTarget } from "../target.ts";
 
 /** The tiled kernels. */
-export type TiledKernel = "forward" | "dq" | "dkv" | "dbias";
+export type TiledKernel = "forward" | "dq" | "dkv" | "pairSum";
 
 /** A target with tiles to take instead of the table's, where they fit: for tuning. */
 export interface TunedTarget extends WebGpuTarget {
@@ -17,10 +16,14 @@ export interface TunedTarget extends WebGpuTarget {
 /** A tile with the columns of the result that a workgroup makes. */
 export interface ChosenTile {
   readonly tile: TileShape;
+  /** Rows and columns of the whole tile, and threads of a workgroup. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly threads: number;
   /** Chunks of result columns of a workgroup; all of them unless they do not fit the registers. */
   readonly blockChunks: number;
   /** Only dkv: whether dK and dV are made by one kernel. */
-  readonly together: boolean;
+  readonly fused: boolean;
   /** Workgroup memory, as we count it (wgpu does not check). */
   readonly bytes: number;
   /** Estimate of registers of a thread. */
@@ -45,8 +48,8 @@ const HARDWARE: readonly TileShape[] = [
 
 /**
  * lavapipe and SwiftShader, where a dynamic load from workgroup memory costs more than the arithmetic. measured
- * on lavapipe, forward (1, 8, 1024, 1024, 64): 4x4 6.0 GFLOP/s, 8x4 8.0, 8x8 with nx 4 10.5. Its first launch
- * is compiled for 3 s (SMALL: 0.5 to 1 s), so it is for work that is worth it.
+ * on lavapipe, forward (1, 8, 1024, 1024, 64): 4x4 6.0 GFLOP/s, 8x4 8.0, 8x8 with nx 4 10.5. Compiling
+ * it takes 3 s (SMALL: 0.5 to 1 s), so it is for work that is worth it.
  */
 const SOFTWARE: TileShape = { nx: 4, ny: 8, tm: 8, tn: 8, chunk: 32, unroll: 1, resident: true };
 /**
@@ -62,7 +65,7 @@ const SHAPE: Record<TiledKernel, { scores: number; sums: number }> = {
   forward: { scores: 1, sums: 1 },
   dq: { scores: 2, sums: 1 },
   dkv: { scores: 2, sums: 2 },
-  dbias: { scores: 3, sums: 0 },
+  pairSum: { scores: 3, sums: 0 },
 };
 
 function registers(g: Geometry, scores: number, sumChunks: number): number {
@@ -74,8 +77,8 @@ export interface TileNeeds {
   readonly headDim: number;
   readonly valueDim: number;
   readonly flops: number;
-  /** Only dkv: bias would be a ninth storage buffer. */
-  readonly apart?: boolean;
+  /** Only dkv: dK and dV are made by kernels of their own, because one would have too many storage buffers. */
+  readonly split?: boolean;
 }
 
 function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
@@ -91,7 +94,7 @@ function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget)
 const chunksOf = (dim: number, { chunk }: TileShape): number => Math.ceil(dim / chunk);
 
 /** Columns that padding to a tile's chunk adds to what the narrowest chunk, 32, adds. */
-function wastes(dim: number, tile: TileShape): boolean {
+function overPads(dim: number, tile: TileShape): boolean {
   return chunksOf(dim, tile) * tile.chunk > Math.ceil(dim / 32) * 32;
 }
 
@@ -113,17 +116,18 @@ export function chooseTile(
       : REGISTERS.large;
     const bytes = tileBytes(g, chunksOf(headDim, tile)) +
       (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
-      (kernel === "dbias" ? 4 * g.threads : 0) + 48; // the vote of masked tiles; variables begin at 16
+      (kernel === "pairSum" ? 4 * g.threads : 0) + 48; // the vote of tiles; variables begin at 16
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
     const whole = sums === 2 ? head + value : sums * result;
     const all = registers(g, scores, whole);
-    const fits = (blockChunks: number, together: boolean, count: number): ChosenTile => (
-      { tile, blockChunks, together, bytes, registers: count }
-    );
-    if (wastes(headDim, tile) || wastes(valueDim, tile)) continue;
-    if (all <= most && !needs.apart) return fits(result, true, all);
+    const fits = (blockChunks: number, fused: boolean, count: number): ChosenTile => ({
+      ...{ tile, rows: g.rows, columns: g.columns, threads: g.threads },
+      ...{ blockChunks, fused, bytes, registers: count },
+    });
+    if (overPads(headDim, tile) || overPads(valueDim, tile)) continue;
+    if (all <= most && !needs.split) return fits(result, true, all);
     // one result apart from the other, or one block of columns after the other: scores are made again for each
     const room = most - registers(g, scores, 0);
     const block = Math.max(1, Math.min(result, Math.floor(room / (4 * g.tm * g.cc))));
@@ -166,7 +170,7 @@ export function decodeShape(
 }
 
 /** Workgroups from which a device is taken to be full: about two for each of the largest GPU's cores. */
-export function wantedWorkgroups({ software }: WebGpuTarget): number {
+export function targetWorkgroups({ software }: WebGpuTarget): number {
   return software ? 8 : 264;
 }
 

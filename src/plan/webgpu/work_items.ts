@@ -1,14 +1,14 @@
 // Work items of GPU kernels: which rows meet which keys, as data, longest first. Coordinates count from the
-// begin of the window, because that is where the bindings begin.
+// begin of the region, because that is where the bindings begin.
 import type { SequenceSpan } from "../../problem/features/feature.ts";
 import { UNBOUNDED } from "../../problem/features/feature.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
-import type { Box } from "./regions.ts";
+import type { Region } from "./regions.ts";
 import { visibleKeys, visiblePairs } from "../visible.ts";
 
 /** One workgroup's work, for every kv head; the words of shaders/parts/item.ts. */
 export interface GpuItem {
-  /** Sequence of the window. */
+  /** Sequence of the region. */
   readonly batch: number;
   /** First row of a tile of rows, or first key of a tile of keys. */
   readonly first: number;
@@ -19,20 +19,21 @@ export interface GpuItem {
   readonly low: number;
   readonly high: number;
   readonly limit: number;
+  /** KV split. */
   readonly slot: number;
   /** Visible pairs of one query head: what it costs. */
   readonly pairs: number;
 }
 
-/** What the sequences of a window may see, in its coordinates. */
-export function localSpans({ spans }: AttentionProblem, box: Box): SequenceSpan[] {
-  const shift = box.keyBegin - box.rowBegin;
+/** What the sequences of a region may see, in its coordinates. */
+export function localSpans({ spans }: AttentionProblem, region: Region): SequenceSpan[] {
+  const shift = region.keyBegin - region.rowBegin;
   const clamp = (n: number) => Math.max(-UNBOUNDED, Math.min(UNBOUNDED, n));
-  const lengthQ = box.rowEnd - box.rowBegin, lengthK = box.keyEnd - box.keyBegin;
-  return spans.slice(box.batchBegin, box.batchEnd).map((span) => ({
+  const lengthQ = region.rowEnd - region.rowBegin, lengthK = region.keyEnd - region.keyBegin;
+  return spans.slice(region.batchBegin, region.batchEnd).map((span) => ({
     lengthQ,
-    lengthK: Math.max(0, Math.min(lengthK, span.lengthK - box.keyBegin)),
-    offset: span.offset - shift,
+    lengthK: Math.max(0, Math.min(lengthK, span.lengthK - region.keyBegin)),
+    offset: clamp(span.offset - shift),
     // an unbounded side stays unbounded
     low: span.low <= -UNBOUNDED ? -UNBOUNDED : clamp(span.low - shift),
     high: span.high >= UNBOUNDED ? UNBOUNDED : clamp(span.high - shift),
@@ -41,26 +42,26 @@ export function localSpans({ spans }: AttentionProblem, box: Box): SequenceSpan[
 
 const longestFirst = (items: GpuItem[]): GpuItem[] => items.sort((a, b) => b.pairs - a.pairs);
 
-/** Tiles of `rows` query rows; each in `parts` ranges of keys. */
+/** Tiles of `rows` query rows; each in `splits` ranges of keys. */
 export function forwardItems(
-  box: Box,
+  region: Region,
   spans: readonly SequenceSpan[],
   group: number,
   rows: number,
-  parts: number,
+  splits: number,
 ): GpuItem[] {
-  const items: GpuItem[] = [], lengthQ = box.rowEnd - box.rowBegin, total = lengthQ * group;
+  const items: GpuItem[] = [], lengthQ = region.rowEnd - region.rowBegin, total = lengthQ * group;
   spans.forEach((span, batch) => {
     for (let first = 0; first < total; first += rows) {
       const from = Math.floor(first / group);
       const to = Math.floor((Math.min(total, first + rows) - 1) / group) + 1;
       const begin = Math.min(span.lengthK, visibleKeys(span, from)[0]);
       const end = Math.max(begin, visibleKeys(span, to - 1)[1]);
-      // parts of equal length: every part is there for every tile, because the merge reads all
-      const step = Math.ceil((end - begin) / parts / 32) * 32;
-      for (let slot = 0; slot < parts; slot++) {
-        const keyBegin = Math.min(end, begin + slot * step);
-        const keyEnd = slot === parts - 1 ? end : Math.min(end, keyBegin + step);
+      // splits of equal length: every one is there for every tile, because the merge reads all
+      const length = Math.ceil((end - begin) / splits / 32) * 32;
+      for (let slot = 0; slot < splits; slot++) {
+        const keyBegin = Math.min(end, begin + slot * length);
+        const keyEnd = slot === splits - 1 ? end : Math.min(end, keyBegin + length);
         const pairs = visiblePairs(span, from, to, keyBegin, keyEnd);
         const { low, high, lengthK: limit } = span;
         items.push({ batch, first, begin: keyBegin, end: keyEnd, low, high, limit, slot, pairs });
@@ -72,19 +73,19 @@ export function forwardItems(
 
 /** Ranges of keys for all rows of a kv head at once. */
 export function decodeItems(
-  box: Box,
+  region: Region,
   spans: readonly SequenceSpan[],
-  parts: number,
+  splits: number,
   block: number,
 ): GpuItem[] {
-  const items: GpuItem[] = [], lengthQ = box.rowEnd - box.rowBegin;
+  const items: GpuItem[] = [], lengthQ = region.rowEnd - region.rowBegin;
   spans.forEach((span, batch) => {
     // keys that no row sees are not read
     const from = Math.min(span.lengthK, visibleKeys(span, 0)[0]);
     const to = Math.max(from, visibleKeys(span, lengthQ - 1)[1]);
-    const step = Math.max(block, Math.ceil((to - from) / parts / block) * block);
-    for (let slot = 0; slot < parts; slot++) {
-      const begin = Math.min(to, from + slot * step), end = Math.min(to, begin + step);
+    const length = Math.max(block, Math.ceil((to - from) / splits / block) * block);
+    for (let slot = 0; slot < splits; slot++) {
+      const begin = Math.min(to, from + slot * length), end = Math.min(to, begin + length);
       const pairs = visiblePairs(span, 0, lengthQ, begin, end);
       const { low, high, lengthK: limit } = span;
       items.push({ batch, first: 0, begin, end, low, high, limit, slot, pairs });
@@ -95,13 +96,13 @@ export function decodeItems(
 
 /** Tiles of `keys` keys, with the query rows that see some of them. */
 export function keyTileItems(
-  box: Box,
+  region: Region,
   spans: readonly SequenceSpan[],
   group: number,
   keys: number,
 ): GpuItem[] {
-  const items: GpuItem[] = [], lengthQ = box.rowEnd - box.rowBegin;
-  const lengthK = box.keyEnd - box.keyBegin;
+  const items: GpuItem[] = [], lengthQ = region.rowEnd - region.rowBegin;
+  const lengthK = region.keyEnd - region.keyBegin;
   spans.forEach((span, batch) => {
     for (let first = 0; first < lengthK; first += keys) {
       const last = Math.min(first + keys, span.lengthK) - 1;

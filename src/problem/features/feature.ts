@@ -3,8 +3,8 @@ import type { Complaint } from "../../tensor/errors.ts";
 import type { InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 
-/** Names of the features, in the order in which they apply. */
-export type FeatureName = "softcap" | "bias" | "mask" | "keyLengths" | "causal" | "window";
+/** Names of the features: each is the option of that name. */
+export type FeatureName = Exclude<keyof CallOptions, "layout" | "softmaxScale">;
 
 /** Sizes that an option is checked against. */
 export interface Dims {
@@ -61,7 +61,7 @@ export interface Feature<P = unknown> {
   /** The tensors that it brings: rows of the operand table, which also says which have a gradient. */
   readonly operands?: readonly OptionOperand[];
   /** The numbers that it brings, by the names by which kernels know them. */
-  scalars?(params: P): Readonly<Record<string, number>>;
+  readonly scalars?: Readonly<Record<string, (params: P) => number>>;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
   /** Score features: whether d(score) changes on its way back. Those that add leave it alone. */

@@ -18,5 +18,5 @@ export const softcap: Feature<number> = {
     }
     return softcap === 0 ? undefined : softcap; // 0 means off, as in FlashAttention and ONNX
   },
-  scalars: (softcap) => ({ softcap }),
+  scalars: { softcap: (softcap) => softcap },
 };

@@ -2,23 +2,27 @@
 // window because they move the diagonal; causal before window because the window follows it.
 import type { Complaint } from "../../tensor/errors.ts";
 import type { CallOptions } from "../call_options.ts";
+import { alibiSlopes } from "./alibi_slopes.ts";
 import { bias } from "./bias.ts";
 import { causal } from "./causal.ts";
 import type { Dims, Feature, FeatureName, FeatureUse, SequenceSpan } from "./feature.ts";
 import { UNBOUNDED } from "./feature.ts";
 import { keyLengths } from "./key_lengths.ts";
 import { mask } from "./mask.ts";
+import { sink } from "./sink.ts";
 import { softcap } from "./softcap.ts";
 import { window } from "./window.ts";
 
 /** Every feature. */
 export const FEATURES: readonly Feature[] = [
   softcap,
+  alibiSlopes,
   bias,
   mask,
   keyLengths,
   causal,
   window,
+  sink,
 ] as Feature[];
 
 const BY_NAME: ReadonlyMap<FeatureName, Feature> = new Map(FEATURES.map((f) => [f.name, f]));
@@ -40,6 +44,12 @@ export function parseFeatures(
     if (params !== undefined) uses.push({ name, params });
   }
   return uses;
+}
+
+/** The numbers that a feature brings, by name. */
+export function scalarsOf({ name, params }: FeatureUse): Record<string, number> {
+  const { scalars = {} } = feature(name);
+  return Object.fromEntries(Object.entries(scalars).map(([key, value]) => [key, value(params)]));
 }
 
 /** What each sequence of the batch may see once every feature has had its say. */

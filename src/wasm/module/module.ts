@@ -11,8 +11,14 @@ export interface KernelExports {
   readonly backwardScratch: (d: number, dv: number, rows: number) => number;
   readonly decodeScratch: (d: number, dv: number, rows: number, keys: number) => number;
   readonly widen: (source: number, target: number, n: number, dtype: number) => void;
-  readonly maskBlocks: (rows: number, pitch: number, n: number, keys: number, to: number) => void;
   readonly narrow: (source: number, target: number, n: number, dtype: number) => void;
+  readonly summarizeBlocks: (
+    rows: number,
+    pitch: number,
+    n: number,
+    keys: number,
+    to: number,
+  ) => void;
 }
 
 const zeros = (n: number): number[] => new Array(n).fill(0);

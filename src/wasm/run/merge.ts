@@ -1,5 +1,6 @@
 // mergeAttention on the CPU: one head of one batch element at a time, so memory stays small.
-import { Item, Kernel, Operand, OperandWord, Task } from "../../../asm/abi.ts";
+import { Item, Kernel, OperandWord, Task } from "../../../asm/abi.ts";
+import { Operand } from "../../../asm/tables.gen.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { MergePart, MergeShape } from "../../problem/merge.ts";
 import type { View } from "../../tensor/view.ts";
@@ -9,6 +10,7 @@ import { copyBox, type Elements } from "../memory/copy.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
 import type { KernelExports } from "../module/module.ts";
+import { operandAt, TASK_BYTES } from "./task_record.ts";
 import { disposeResults, elements, makeResults, type ResultView } from "../memory/results.ts";
 
 /** A head of a 16-bit or f32 tensor as f32 rows at `pointer`. */
@@ -66,24 +68,24 @@ export function mergeParts(
     return blocks[blocks.length - 1];
   };
   try {
-    const task = allocate(Task.Bytes), item = allocate(Item.Bytes), temporary = allocate(headBytes);
+    const task = allocate(TASK_BYTES), item = allocate(Item.Bytes), temporary = allocate(headBytes);
     const out = allocate(headBytes), lse = allocate(length * 4);
     const partOut = allocate(headBytes * parts.length),
       partLse = allocate(length * 4 * parts.length);
-    const words = memory.u32(task, Task.Bytes / 4).fill(0);
+    const words = memory.u32(task, TASK_BYTES / 4).fill(0);
     const record = (operand: Operand, pointer: number, row: number) => {
-      words[operand * OperandWord.Bytes / 4] = pointer;
-      words[(operand * OperandWord.Bytes + OperandWord.Row) / 4] = row;
+      words[operandAt(operand) / 4] = pointer;
+      words[(operandAt(operand) + OperandWord.Row) / 4] = row;
     };
     record(Operand.Out, out, rowBytes);
     record(Operand.Lse, lse, 4);
-    record(Operand.PartOut, partOut, rowBytes);
-    record(Operand.PartLse, partLse, 4);
+    record(Operand.SplitOut, partOut, rowBytes);
+    record(Operand.SplitLse, partLse, 4);
     words[Task.ValueDim / 4] = valueDim;
-    words[Task.Parts / 4] = parts.length;
-    words[Task.PartOutBytes / 4] = headBytes;
-    words[Task.PartLseBytes / 4] = length * 4;
-    memory.u32(item, Item.Bytes / 4).set([Kernel.Merge, task, 0, 0, 0, length, 0, 0, 0, 0]);
+    words[Task.Splits / 4] = parts.length;
+    words[Task.SplitOutBytes / 4] = headBytes;
+    words[Task.SplitLseBytes / 4] = length * 4;
+    memory.u32(item, Item.Bytes / 4).set([Kernel.Combine, task, 0, 0, 0, length, 0, 0, 0, 0]);
     for (let b = 0; b < batch; b++) {
       for (let h = 0; h < heads; h++) {
         parts.forEach((part, p) => {

@@ -7,7 +7,7 @@
 export type Pause = "work" | "threads";
 
 /** A call that can be left at its pauses. */
-export type Steps<T> = Generator<Pause, T, void>;
+export type Progress<T> = Generator<Pause, T, void>;
 
 /** Milliseconds of computing after which an asynchronous call lets the event loop turn. */
 const TURN_MS = 24;
@@ -22,9 +22,9 @@ function turn(): Promise<void> {
 }
 
 /** Runs a call to its end at once. */
-export function runThrough<T>(steps: Steps<T>): T {
+export function runThrough<T>(progress: Progress<T>): T {
   for (;;) {
-    const { done, value } = steps.next();
+    const { done, value } = progress.next();
     if (done) return value;
   }
 }
@@ -43,7 +43,7 @@ export class CallQueue {
   }
 
   /** Runs a call after those before it. `refusal` is its error when the queue was closed meanwhile. */
-  async run<T>(begin: () => Steps<T>, refusal: () => Error): Promise<T> {
+  async run<T>(begin: () => Progress<T>, refusal: () => Error): Promise<T> {
     const before = this.#tail;
     let resolve!: () => void; // Promise.withResolvers is not in Node 20
     this.#tail = new Promise<void>((done) => resolve = done);
@@ -59,13 +59,13 @@ export class CallQueue {
     }
   }
 
-  /** Steps through a call, and lets the event loop turn now and then. */
-  async #drive<T>(steps: Steps<T>, refusal: () => Error): Promise<T> {
+  /** Progress through a call, and lets the event loop turn now and then. */
+  async #drive<T>(progress: Progress<T>, refusal: () => Error): Promise<T> {
     let last = performance.now(), told = false;
     for (;;) {
       const stop: boolean = this.#closed && !told;
       told ||= stop;
-      const { done, value } = stop ? steps.throw(refusal()) : steps.next();
+      const { done, value } = stop ? progress.throw(refusal()) : progress.next();
       if (done) return value;
       const now = performance.now();
       if (value === "work" && now - last < TURN_MS) continue;

@@ -7,12 +7,12 @@ import type { ThreadPool } from "./threads.ts";
 
 /** How the items of a call get done. */
 export interface Runner {
-  /** Makes the items of window `window` available. */
-  publish(window: number, items: readonly number[]): void;
+  /** Makes the items of region `region` available. */
+  publish(region: number, items: readonly number[]): void;
   /** Does one item, if there is one to take. */
-  step(): boolean;
-  /** Whether every item of a window is done. */
-  done(window: number): boolean;
+  advance(): boolean;
+  /** Whether every item of a region is done. */
+  done(region: number): boolean;
   /** Waits a moment for other threads where the host allows blocking; false where it does not. */
   wait(): boolean;
   /** Takes back what nobody began. Other threads may still be inside an item; see `idle`. */
@@ -28,32 +28,32 @@ export class LocalRunner implements Runner {
   readonly #kernels: KernelExports;
   readonly #scratch: () => number;
   readonly #left: number[];
-  #queue: { window: number; item: number }[] = [];
+  #queue: { region: number; item: number }[] = [];
   #next = 0;
 
-  constructor(kernels: KernelExports, scratch: () => number, windows: number) {
+  constructor(kernels: KernelExports, scratch: () => number, regions: number) {
     this.#kernels = kernels;
     this.#scratch = scratch;
-    this.#left = new Array<number>(windows).fill(0);
+    this.#left = new Array<number>(regions).fill(0);
   }
 
-  publish(window: number, items: readonly number[]): void {
+  publish(region: number, items: readonly number[]): void {
     if (this.#next === this.#queue.length) [this.#queue, this.#next] = [[], 0];
-    this.#left[window] = items.length;
-    for (const item of items) this.#queue.push({ window, item });
+    this.#left[region] = items.length;
+    for (const item of items) this.#queue.push({ region, item });
   }
 
-  step(): boolean {
+  advance(): boolean {
     const entry = this.#queue[this.#next];
     if (!entry) return false;
     this.#next++;
     this.#kernels.run(entry.item, this.#scratch());
-    this.#left[entry.window]--;
+    this.#left[entry.region]--;
     return true;
   }
 
-  done(window: number): boolean {
-    return this.#left[window] === 0;
+  done(region: number): boolean {
+    return this.#left[region] === 0;
   }
 
   wait(): boolean {
@@ -71,12 +71,12 @@ export class LocalRunner implements Runner {
   dispose(): void {}
 }
 
-/** Most windows that may be open at a time: each has its own count of items left. */
-export const MAX_OPEN_WINDOWS: number = Control.LeftCount;
+/** Most regions that may be open at a time: each has its own count of items left. */
+export const MAX_OPEN_REGIONS: number = Control.LeftCount;
 
-/** The control word that counts the items left of a window. */
-function leftOf(window: number): number {
-  return Control.Left + window % Control.LeftCount;
+/** The control word that counts the items left of a region. */
+function leftOf(region: number): number {
+  return Control.Left + region % Control.LeftCount;
 }
 
 /** Items shared with the threads of a pool through the control block. */
@@ -111,10 +111,10 @@ export class PoolRunner implements Runner {
     Atomics.store(control, Control.Failed, 0);
   }
 
-  publish(window: number, items: readonly number[]): void {
+  publish(region: number, items: readonly number[]): void {
     const { control } = this.#pool;
     this.#memory.u32(this.#tickets + this.#published * 4, items.length).set(items);
-    Atomics.store(control, leftOf(window), items.length);
+    Atomics.store(control, leftOf(region), items.length);
     this.#published += items.length;
     Atomics.add(control, Control.Published, items.length);
     Atomics.notify(control, Control.Published);
@@ -132,8 +132,8 @@ export class PoolRunner implements Runner {
   }
 
   #finish(item: number): void {
-    const window = this.#memory.u32(item, Item.Bytes / 4)[Item.Window / 4];
-    Atomics.sub(this.#pool.control, leftOf(window), 1);
+    const region = this.#memory.u32(item, Item.Bytes / 4)[Item.Region / 4];
+    Atomics.sub(this.#pool.control, leftOf(region), 1);
     Atomics.add(this.#pool.control, Control.Done, 1);
   }
 
@@ -141,7 +141,7 @@ export class PoolRunner implements Runner {
     return this.#memory.u32(this.#tickets + ((ticket - this.#begin) | 0) * 4, 1)[0];
   }
 
-  step(): boolean {
+  advance(): boolean {
     const ticket = this.#take();
     if (ticket === undefined) return false;
     const item = this.#item(ticket);
@@ -153,11 +153,11 @@ export class PoolRunner implements Runner {
     return true;
   }
 
-  done(window: number): boolean {
+  done(region: number): boolean {
     if (Atomics.load(this.#pool.control, Control.Failed)) {
       throw new Error(`A worker thread failed: ${this.#pool.message || "no message yet"}`);
     }
-    return Atomics.load(this.#pool.control, leftOf(window)) === 0;
+    return Atomics.load(this.#pool.control, leftOf(region)) === 0;
   }
 
   wait(): boolean {

@@ -1,52 +1,57 @@
-// Staging: bringing one window of a call's operands into linear memory, telling the kernels where they
+// Staging: bringing one region of a call's operands into linear memory, telling the kernels where they
 // lie, and taking results out again. Resident f32 tensors are used in place; everything else is copied
 // (16-bit values are widened on the way, so that kernels see f32).
-import { Operand } from "../../../asm/abi.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { abiName, type OperandName } from "../../tensor/operands.ts";
-import type { OperandSpec, View } from "../../tensor/view.ts";
-import type { Plan, StageWindow } from "../../plan/wasm/plan.ts";
-import { stagedWhole } from "../../plan/wasm/regions.ts";
+import type { OperandName } from "../../tensor/operands.ts";
+import { elementBytes, type OperandSpec, type View } from "../../tensor/view.ts";
+import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { MaskTensor } from "../../tensor/tensor.ts";
 import { copyBox, type Side } from "../memory/copy.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
-import { maskBlocksBytes, maskBlocksWords, summarizeMask } from "./mask_summary.ts";
+import { blocksBytes, blocksWords, summarizeBlocks } from "./blocks.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
 import type { KernelExports } from "../module/module.ts";
 import { elements, type ResultView } from "../memory/results.ts";
+import {
+  type Box,
+  boxKey,
+  boxOf,
+  type Four,
+  repeats,
+  STAGED,
+  stagedRaw,
+  type Stay,
+  stayOf,
+  usable,
+} from "./staged_operands.ts";
+import { Sums } from "./sums.ts";
 import { type OperandWords, writeItems, writeTask } from "./task_record.ts";
 import type { WasmTensor } from "../memory/tensors.ts";
 
-type Four = [number, number, number, number];
-
 /** A box of an operand in linear memory. */
-interface Staged {
+interface Staged extends Box {
   readonly name: OperandName;
   readonly pointer: number;
-  /** First index and number of indices of each axis. */
-  readonly begin: Four;
-  readonly size: Four;
   /** In elements of the staged type. */
   readonly strides: Four;
   readonly elementBytes: number;
-  /** What follows the box: the summary of a mask. */
+  readonly stay: Stay;
+  /** Under which it is kept; empty where it is not. */
+  readonly key: string;
+  /** What follows the box: the summary of hidden pairs. */
   readonly behind: number;
 }
 
-/** A window that lies in linear memory, ready to run. */
-export interface StagedWindow {
-  readonly window: StageWindow;
-  /** Addresses of the item records. */
-  readonly items: readonly number[];
-  readonly joins: readonly number[];
+/** A region that lies in linear memory, ready to run. */
+export interface StagedRegion {
+  readonly region: PlannedRegion;
+  /** Addresses of the item records of each step. */
+  readonly steps: readonly (readonly number[])[];
   readonly staged: readonly Staged[];
-  /** What is freed when the window is done. */
+  /** What is freed when the region is done. */
   readonly blocks: readonly number[];
 }
-
-const up = (n: number, to: number): number => Math.ceil(n / to) * to;
-const product = (size: readonly number[]): number => size.reduce((a, b) => a * b, 1);
 
 /** Elements from the first of a box to its last, both included. */
 function extent({ size, strides }: Staged): number {
@@ -54,17 +59,7 @@ function extent({ size, strides }: Staged): number {
   return size.reduce((last, n, axis) => last + (n - 1) * strides[axis], 1);
 }
 
-/** Whether kernels may work on a resident result or operand where it lies. */
-function usable(spec: OperandSpec, name: OperandName, kernel: Plan["kernel"]): boolean {
-  if (!spec.resident) return false;
-  if (name === "bias" || name === "dBias") return false; // rows need padding, and sums an order
-  if (kernel === "decode" && (name === "k" || name === "v")) return true; // read as stored
-  // the gradient tiles of dK and dV work on whole groups of four columns
-  if (name === "dk" || name === "dv") return spec.dtype === "f32" && spec.size[3] % 4 === 0;
-  return spec.dtype === "f32";
-}
-
-/** Brings the windows of one call in and out. */
+/** Brings the regions of one call in and out. */
 export class Staging {
   readonly #memory: LinearMemory;
   readonly #kernels: KernelExports;
@@ -72,10 +67,10 @@ export class Staging {
   readonly #plan: Plan;
   readonly #inputs: readonly View[];
   readonly #results: readonly ResultView[];
-  /** Keys and their gradients, kept while later row windows of the same heads need them. */
+  /** Boxes that later regions need too. */
   readonly #kept = new Map<string, Staged>();
   readonly #blocks = new Set<number>();
-  readonly #dBias: Float32Array | undefined;
+  readonly #sums: Sums;
 
   constructor(
     memory: LinearMemory,
@@ -91,8 +86,7 @@ export class Staging {
     this.#plan = plan;
     this.#inputs = Object.values(views);
     this.#results = results;
-    const dBias = results.find((result) => result.name === "dBias");
-    if (dBias) this.#dBias = new Float32Array(product(dBias.size));
+    this.#sums = new Sums(results);
   }
 
   #allocate(bytes: number): number {
@@ -106,67 +100,53 @@ export class Staging {
     this.#blocks.delete(pointer);
   }
 
-  /** The box of an operand that a window needs. */
-  #box(spec: OperandSpec, name: OperandName, w: StageWindow): { begin: Four; size: Four } {
-    const group = this.#problem.queryHeads / this.#problem.kvHeads;
-    const keys = name === "k" || name === "v" || name === "dk" || name === "dv";
-    const [h0, h1] = keys
-      ? [w.kvHeadBegin, w.kvHeadEnd]
-      : [w.kvHeadBegin * group, w.kvHeadEnd * group];
-    const [r0, r1] = keys ? [0, spec.size[2]] : [w.rowBegin, w.rowEnd];
-    const begin: Four = [w.batchBegin, h0, r0, 0];
-    const size: Four = [w.batchEnd - w.batchBegin, h1 - h0, r1 - r0, spec.size[3]];
-    if (name === "bias" || name === "mask" || name === "dBias") {
-      for (const axis of [0, 1, 2]) if (spec.size[axis] === 1) [begin[axis], size[axis]] = [0, 1];
-      // what all heads share is staged whole, once, if it is not too large
-      if (name !== "dBias" && stagedWhole(spec)) [begin[2], size[2]] = [0, spec.size[2]];
-      size[3] = this.#problem.lengthK;
-    }
-    return { begin, size };
-  }
-
   /** Allocates a box, its axes in the order of the source, rows at the pitch that kernels want. */
-  #place(spec: OperandSpec, name: OperandName, w: StageWindow, bytes: number): Staged {
-    const { begin, size } = this.#box(spec, name, w);
-    const pitch = name === "mask"
-      ? up(size[3], 16)
-      : name === "dk" || name === "dv" || name === "bias" || name === "dBias"
-      ? up(size[3], 4)
-      : size[3];
+  #place(
+    name: OperandName,
+    spec: OperandSpec,
+    region: PlannedRegion,
+    bytes: number,
+    { stay, key }: { stay: Stay; key: string },
+  ): Staged {
+    const { splits } = this.#plan, { multiple } = STAGED[name];
+    const { begin, size } = boxOf(name, spec, stay, region, this.#problem, splits);
     const strides: Four = [0, 0, 0, 1];
-    let next = pitch;
+    let next = Math.ceil(size[3] / multiple) * multiple;
     for (const axis of [0, 1, 2].sort((a, b) => spec.strides[a] - spec.strides[b] || b - a)) {
       strides[axis] = next;
       next *= size[axis];
     }
     // kernels read whole vectors of mask rows and of 16-bit rows
-    const room = next * bytes + 16, behind = name === "mask" ? maskBlocksBytes(size) : 0;
-    const pointer = this.#allocate(room + behind);
-    return { name, pointer, begin, size, strides, elementBytes: bytes, behind: pointer + room };
+    const room = next * bytes + 16, summary = this.#hasBlocks(name) ? blocksBytes(size) : 0;
+    const pointer = this.#allocate(room + summary), behind = pointer + room;
+    return { name, pointer, begin, size, strides, elementBytes: bytes, stay, key, behind };
   }
 
-  #stageInput(view: View, w: StageWindow): Staged {
-    const shared = (view.name === "mask" || view.name === "bias") && stagedWhole(view);
-    const key = shared && view.size[0] === 1
-      ? view.name
-      : `${view.name} ${w.batchBegin} ${shared ? "" : w.kvHeadBegin}`;
+  /** Whether hidden pairs of an operand are summed up by blocks. Decode looks at the pairs themselves. */
+  #hasBlocks(name: OperandName): boolean {
+    return STAGED[name].dtype === "bool" && this.#plan.kernel !== "decode";
+  }
+
+  #stageInput(view: View, region: PlannedRegion): Staged {
+    const { name, dtype } = view, stay = stayOf(name, view);
+    const key = stay === "region" ? "" : boxKey(name, view, stay, region);
     const kept = this.#kept.get(key);
     if (kept) return kept;
-    const raw = this.#plan.kernel === "decode" && (view.name === "k" || view.name === "v");
-    const narrow = view.dtype === "f16" || view.dtype === "bf16";
-    const bytes = view.dtype === "bool" ? 1 : narrow ? 2 : 4;
-    const staged = this.#place(view, view.name, w, bytes);
+    const narrow = dtype === "f16" || dtype === "bf16";
+    const staged = this.#place(name, view, region, dtype === "bool" ? 1 : narrow ? 2 : 4, {
+      stay,
+      key,
+    });
     const tensor = view.tensor;
-    const array = view.dtype === "bool" ? (tensor as MaskTensor).data : elements(tensor as never);
+    const array = dtype === "bool" ? (tensor as MaskTensor).data : elements(tensor as never);
     // axes that broadcast repeat element 0
     const strides = view.strides.map((stride, axis) => view.size[axis] === 1 ? 0 : stride);
     const offset = staged.begin.reduce((sum, index, axis) => sum + index * strides[axis], 0);
     copyBox(this.#side(staged), { array, offset, strides }, staged.size);
-    if (view.name === "mask" && this.#plan.kernel !== "decode") {
-      summarizeMask(this.#kernels, staged, staged.behind);
-    }
-    const result = narrow && !raw ? this.#widen(staged, view.dtype as DType) : staged;
-    if (shared || view.name === "k" || view.name === "v") this.#kept.set(key, result);
+    if (this.#hasBlocks(name)) summarizeBlocks(this.#kernels, staged, staged.behind);
+    const wide = narrow && !stagedRaw(name, this.#plan.kernel);
+    const result = wide ? this.#widen(staged, dtype) : staged;
+    if (key) this.#kept.set(key, result);
     return result;
   }
 
@@ -178,14 +158,14 @@ export class Staging {
     return { ...staged, pointer, elementBytes: 4 };
   }
 
-  #placeResult(result: ResultView, w: StageWindow): Staged {
-    const key = `${result.name} ${w.batchBegin} ${w.kvHeadBegin}`, kept = this.#kept.get(key);
+  #placeResult(result: ResultView, region: PlannedRegion): Staged {
+    const { name } = result, stay = stayOf(name, result);
+    const key = stay === "region" ? "" : boxKey(name, result, stay, region);
+    const kept = this.#kept.get(key);
     if (kept) return kept;
-    const staged = this.#place(result, result.name, w, 4);
-    if (result.name === "dk" || result.name === "dv") this.#kept.set(key, staged);
-    if (result.name === "dBias") {
-      this.#memory.f32(staged.pointer, product(staged.size.with(3, up(staged.size[3], 4)))).fill(0);
-    }
+    const staged = this.#place(name, result, region, 4, { stay, key });
+    if (key) this.#kept.set(key, staged);
+    if (STAGED[name].summed) this.#memory.f32(staged.pointer, extent(staged)).fill(0);
     return staged;
   }
 
@@ -200,37 +180,29 @@ export class Staging {
     return { array, offset: 0, strides };
   }
 
-  /** Brings a window in. */
-  stage(window: StageWindow, index: number): StagedWindow {
-    const { kernel } = this.#plan, staged: Staged[] = [], words: OperandWords[] = [];
-    const inPlace = (spec: OperandSpec, name: OperandName, tensor: WasmTensor) => {
-      const bytes = spec.dtype === "f32" ? 4 : 2;
-      words.push([Operand[abiName(name) as "Q"], [
-        tensor.pointer,
-        ...spec.strides.slice(0, 3).map((s) => s * bytes),
-      ]]);
-    };
-    const add = (box: Staged, spec: OperandSpec) => {
-      staged.push(box);
-      const strides = [0, 1, 2].map((axis) =>
-        (box.name === "bias" || box.name === "mask" || box.name === "dBias") &&
-          spec.size[axis] === 1
-          ? 0
-          : box.strides[axis] * box.elementBytes
-      );
-      const back = strides.reduce((sum, stride, axis) => sum + stride * box.begin[axis], 0);
-      words.push([Operand[abiName(box.name) as "Q"], [box.pointer - back, ...strides]]);
-      if (box.name === "mask") words.push(maskBlocksWords(box, spec.size, box.behind));
-    };
-    for (const view of this.#inputs) {
-      if (usable(view, view.name, kernel)) inPlace(view, view.name, view.tensor as WasmTensor);
-      else add(this.#stageInput(view, window), view);
+  /** Where kernels find an operand of a region; brings it in where they cannot work on it in place. */
+  #bring(view: View | ResultView, region: PlannedRegion, staged: Staged[]): OperandWords[] {
+    const { name } = view, { operand } = STAGED[name];
+    if (usable(name, view, this.#plan.kernel)) {
+      const bytes = elementBytes(view), { pointer } = view.tensor as WasmTensor;
+      return [[operand, [pointer, ...view.strides.slice(0, 3).map((stride) => stride * bytes)]]];
     }
-    for (const result of this.#results) {
-      if (usable(result, result.name, kernel)) {
-        inPlace(result, result.name, result.tensor as WasmTensor);
-      } else add(this.#placeResult(result, window), result);
-    }
+    const box = "like" in view ? this.#placeResult(view, region) : this.#stageInput(view, region);
+    staged.push(box);
+    const strides = [0, 1, 2].map((axis) =>
+      repeats(name, view, axis) ? 0 : box.strides[axis] * box.elementBytes
+    );
+    const back = strides.reduce((sum, stride, axis) => sum + stride * box.begin[axis], 0);
+    const words: OperandWords[] = [[operand, [box.pointer - back, ...strides]]];
+    if (this.#hasBlocks(name)) words.push(blocksWords(box, view.size, box.behind));
+    return words;
+  }
+
+  /** Brings a region in. */
+  stage(region: PlannedRegion, index: number): StagedRegion {
+    const staged: Staged[] = [];
+    const words = [...this.#inputs, ...this.#results]
+      .flatMap((view) => this.#bring(view, region, staged));
     const blocks = staged.map((box) => box.pointer);
     const room = {
       memory: this.#memory,
@@ -239,26 +211,25 @@ export class Staging {
         return blocks[blocks.length - 1];
       },
     };
-    const task = writeTask(room, this.#problem, this.#plan, window, words);
-    const items = writeItems(room, window.items, task, index);
-    const joins = writeItems(room, window.joins, task, index);
-    return { window, items, joins, staged, blocks };
+    const task = writeTask(room, this.#problem, this.#plan, region, words);
+    const steps = region.steps.map(({ items }) => writeItems(room, items, task, index));
+    return { region, steps, staged, blocks };
   }
 
-  /** Takes the results of a finished window out and gives its memory back. */
-  collect({ window, staged, blocks }: StagedWindow): void {
+  /** Takes the results of a finished region out and gives its memory back. */
+  collect({ region, staged, blocks }: StagedRegion): void {
     const keep = new Set<number>();
     for (const box of staged) {
-      const keyed = box.name === "k" || box.name === "v" || box.name === "dk" || box.name === "dv";
-      const whole = (box.name === "mask" || box.name === "bias") &&
-        stagedWhole(this.#problem.operands[box.name]!);
-      if (whole) keep.add(box.pointer); // until the call ends
-      else if (keyed && !window.last) keep.add(box.pointer);
-      else if (keyed) this.#kept.delete(`${box.name} ${window.batchBegin} ${window.kvHeadBegin}`);
+      if (box.stay === "call" || (box.stay === "rows" && !region.last)) {
+        keep.add(box.pointer);
+        continue;
+      }
+      if (box.key) this.#kept.delete(box.key);
       const result = this.#results.find(({ name }) => name === box.name);
-      if (!result || keep.has(box.pointer)) continue;
-      if (box.name === "dBias") this.#addBias(box, result);
-      else this.#takeOut(box, result);
+      if (!result) continue;
+      if (STAGED[box.name].summed) {
+        this.#sums.add(result, { ...box, values: this.#side(box).array });
+      } else this.#takeOut(box, result);
     }
     for (const pointer of blocks) if (!keep.has(pointer)) this.#free(pointer);
   }
@@ -276,37 +247,22 @@ export class Staging {
     if (source !== box) this.#free(source.pointer);
   }
 
-  /** Adds a window's dBias; windows come in their order, so every sum has one order. */
-  #addBias(box: Staged, result: ResultView): void {
-    const sums = this.#dBias!, { array: values } = this.#side(box);
-    const strides = [0, 1, 2, 3].map((axis) => result.size[axis] === 1 ? 0 : result.strides[axis]);
-    const [nb, nh, nr, nk] = box.size;
-    for (let b = 0; b < nb; b++) {
-      for (let h = 0; h < nh; h++) {
-        for (let r = 0; r < nr; r++) {
-          const from = b * box.strides[0] + h * box.strides[1] + r * box.strides[2];
-          const to = [b, h, r].reduce(
-            (sum, i, axis) => sum + (box.begin[axis] + i) * strides[axis],
-            0,
-          );
-          for (let k = 0; k < nk; k++) sums[to + k * strides[3]] += values[from + k];
-        }
-      }
-    }
-  }
-
-  /** Writes what only the whole call knows. */
+  /** Writes what only the whole call knows: sums over regions. */
   finish(): void {
-    const result = this.#results.find(({ name }) => name === "dBias");
-    if (!result || !this.#dBias) return;
-    const n = this.#dBias.length, target = elements(result.tensor);
-    if (result.dtype === "f32") return target.set(this.#dBias);
-    const wide = this.#allocate(n * 4 + 16), narrow = this.#allocate(n * 2 + 16);
-    this.#memory.f32(wide, n).set(this.#dBias);
-    this.#kernels.narrow(wide, narrow, n, DTYPE_CODES[result.dtype as DType]!);
-    target.set(this.#memory.u16(narrow, n));
-    this.#free(wide);
-    this.#free(narrow);
+    for (const { name, dtype, tensor } of this.#results) {
+      const sums = this.#sums.of(name), target = elements(tensor);
+      if (!sums) continue;
+      if (dtype === "f32") {
+        target.set(sums);
+        continue;
+      }
+      const n = sums.length, wide = this.#allocate(n * 4 + 16), narrow = this.#allocate(n * 2 + 16);
+      this.#memory.f32(wide, n).set(sums);
+      this.#kernels.narrow(wide, narrow, n, DTYPE_CODES[dtype as DType]!);
+      elements(tensor).set(this.#memory.u16(narrow, n));
+      this.#free(wide);
+      this.#free(narrow);
+    }
   }
 
   /** Gives back whatever is still held, after a failure too. */

@@ -1,95 +1,123 @@
-// Writing what the kernels read: the task record of a window, its sequences, its items, and room for
+// Writing what the kernels read: the task record of a region, its sequences, its items, and room for
 // partial results. Field offsets come from asm/abi.ts, which the kernels are compiled from too.
-import { Flag, Item, Operand, OperandWord, Sequence, Task } from "../../../asm/abi.ts";
+import { Item, OperandWord, Sequence, Task } from "../../../asm/abi.ts";
+import { Flag, Operand, Scalar } from "../../../asm/tables.gen.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { abiName, gradientsOf, OPERANDS } from "../../tensor/operands.ts";
-import { feature } from "../../problem/features/table.ts";
-import type { Plan, StageWindow } from "../../plan/wasm/plan.ts";
+import { UNBOUNDED } from "../../problem/features/feature.ts";
+import { scalarsOf } from "../../problem/features/table.ts";
+import { partialResults, type Plan, type PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { WorkItem } from "../../plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
 
+/** Bytes of a task. */
+export const TASK_BYTES: number = Task.Operands + Operand.Count * OperandWord.Bytes;
+
+/** Where the record of an operand lies in a task. */
+export function operandAt(operand: Operand): number {
+  return Task.Operands + operand * OperandWord.Bytes;
+}
+
 /** Pointer and byte strides of (batch, head, row) of one operand. */
 export type OperandWords = readonly [operand: Operand, words: readonly number[]];
 
-/** Memory that lives as long as the window. */
+/** Memory that lives as long as the region. */
 export interface Room {
   readonly memory: LinearMemory;
   allocate(bytes: number): number;
 }
 
-/** Flags of the features that act on single scores, and the scalars they bring. */
+/** The flag of a feature or of a gradient; 0 for those that kernels need not know, like structural masks. */
+function flagOf(name: string): number {
+  return Flag[abiName(name) as keyof typeof Flag] ?? 0;
+}
+
+/** Flags of features and of gradients that are summed, and the scalars that features bring. */
 function writeFeatures(
   problem: AttentionProblem,
-  window: StageWindow,
   u32: Uint32Array,
   f32: Float32Array,
 ): void {
-  let flags = window.accumulate ? Flag.Accumulate : 0;
-  for (const { name, params } of problem.features) {
-    const { perScore, scalars } = feature(name);
-    if (perScore) flags |= Flag[abiName(name) as "Softcap"];
-    for (const [scalar, value] of Object.entries(scalars?.(params) ?? {})) {
-      f32[Task[abiName(scalar) as "Softcap"] / 4] = value;
+  let flags = 0;
+  for (const use of problem.features) {
+    flags |= flagOf(use.name);
+    for (const [scalar, value] of Object.entries(scalarsOf(use))) {
+      f32[Scalar[abiName(scalar) as keyof typeof Scalar] / 4] = value;
     }
   }
   for (const gradient of problem.pass === "backward" ? gradientsOf(problem.operands) : []) {
     const { summed, gradientOf } = OPERANDS[gradient];
-    if (summed) flags |= Flag[`${abiName(gradientOf!)}Gradient` as "BiasGradient"];
+    if (summed) flags |= flagOf(`${gradientOf}Gradient`);
   }
-  u32[Task.Flags / 4] = flags;
+  u32[Task.Flags / 4] |= flags;
 }
 
-/** Room for partial results: [part][batch][head][row][column] and the same without columns. */
-function placeParts(
+/** Room for partial results: [split][batch][head][row][column] and the same without columns. */
+function placeSplits(
   room: Room,
   problem: AttentionProblem,
   plan: Plan,
-  window: StageWindow,
+  region: PlannedRegion,
 ): { words: OperandWords[]; outBytes: number; lseBytes: number; count: number } {
-  const count = 1 + window.items.reduce((last, { slot }) => Math.max(last, slot), -1);
+  const count = partialResults(region);
   if (count === 0) return { words: [], outBytes: 0, lseBytes: 0, count };
   const { queryHeads, kvHeads, headDim, valueDim } = problem, group = queryHeads / kvHeads;
   const columns = plan.kernel === "backward" ? headDim : valueDim;
-  const heads = (window.kvHeadEnd - window.kvHeadBegin) * group;
-  const rows = window.rowEnd - window.rowBegin;
-  const all = (window.batchEnd - window.batchBegin) * heads * rows;
+  const heads = (region.kvHeadEnd - region.kvHeadBegin) * group;
+  const rows = region.rowEnd - region.rowBegin;
+  const all = (region.batchEnd - region.batchBegin) * heads * rows;
   const record = (bytes: number): number[] => {
     const pointer = room.allocate(count * all * bytes);
     const [row, head, batch] = [bytes, bytes * rows, bytes * rows * heads];
-    const back = window.batchBegin * batch + window.kvHeadBegin * group * head +
-      window.rowBegin * row;
+    const back = region.batchBegin * batch + region.kvHeadBegin * group * head +
+      region.rowBegin * row;
     return [pointer - back, batch, head, row];
   };
   return {
-    words: [[Operand.PartOut, record(columns * 4)], [Operand.PartLse, record(4)]],
+    words: [[Operand.SplitOut, record(columns * 4)], [Operand.SplitLse, record(4)]],
     outBytes: all * columns * 4,
     lseBytes: all * 4,
     count,
   };
 }
 
-/** Writes the task of a window; returns its address. */
+/** Writes the sequences; a diagonal far outside any length stays there. */
+function writeSequences(room: Room, { spans }: AttentionProblem, pointer: number): void {
+  const n = Sequence.Bytes / 4;
+  const table = new Int32Array(room.memory.memory.buffer, pointer, spans.length * n);
+  spans.forEach(({ lengthQ, lengthK, offset, low, high }, b) => {
+    const at = b * n;
+    table[at + Sequence.LengthQ / 4] = lengthQ;
+    table[at + Sequence.LengthK / 4] = lengthK;
+    table[at + Sequence.Offset / 4] = Math.max(-UNBOUNDED, Math.min(UNBOUNDED, offset));
+    table[at + Sequence.Low / 4] = low;
+    table[at + Sequence.High / 4] = high;
+  });
+}
+
+/** Writes the task of a region; returns its address. */
 export function writeTask(
   room: Room,
   problem: AttentionProblem,
   plan: Plan,
-  window: StageWindow,
+  region: PlannedRegion,
   words: readonly OperandWords[],
 ): number {
   const { headDim, valueDim, queryHeads, kvHeads, lengthQ, spans } = problem;
-  const task = room.allocate(Task.Bytes);
+  const task = room.allocate(TASK_BYTES);
   const sequences = room.allocate(spans.length * Sequence.Bytes);
-  const parts = placeParts(room, problem, plan, window);
+  const splits = placeSplits(room, problem, plan, region);
   // views only now: allocating may have grown the memory
-  const u32 = room.memory.u32(task, Task.Bytes / 4).fill(0);
-  for (const [operand, record] of [...words, ...parts.words]) {
-    record.forEach((word, i) => u32[(operand * OperandWord.Bytes) / 4 + i] = word);
+  const u32 = room.memory.u32(task, TASK_BYTES / 4).fill(0);
+  for (const [operand, record] of [...words, ...splits.words]) {
+    record.forEach((word, i) => u32[operandAt(operand) / 4 + i] = word);
+    if (operand === Operand.Blocks) u32[Task.Flags / 4] |= Flag.Blocks;
   }
-  u32[Task.PartOutBytes / 4] = parts.outBytes;
-  u32[Task.PartLseBytes / 4] = parts.lseBytes;
-  u32[Task.Parts / 4] = parts.count;
+  u32[Task.SplitOutBytes / 4] = splits.outBytes;
+  u32[Task.SplitLseBytes / 4] = splits.lseBytes;
+  u32[Task.Splits / 4] = splits.count;
   u32[Task.Sequences / 4] = sequences;
   u32[Task.HeadDim / 4] = headDim;
   u32[Task.ValueDim / 4] = valueDim;
@@ -100,15 +128,15 @@ export function writeTask(
   if (plan.kernel === "decode") {
     u32[Task.KvDtype / 4] = DTYPE_CODES[problem.operands.k!.dtype as DType]!;
   }
-  const f32 = room.memory.f32(task, Task.Bytes / 4);
+  if (region.accumulate) u32[Task.Flags / 4] |= Flag.Accumulate;
+  const f32 = room.memory.f32(task, TASK_BYTES / 4);
   f32[Task.Scale / 4] = problem.softmaxScale;
-  writeFeatures(problem, window, u32, f32);
-  const table = new Int32Array(room.memory.memory.buffer, sequences, spans.length * 4);
-  spans.forEach((span, b) => table.set([span.lengthQ, span.lengthK, span.low, span.high], b * 4));
+  writeFeatures(problem, u32, f32);
+  writeSequences(room, problem, sequences);
   return task;
 }
 
-/** Writes items; returns their addresses. `index`: the window's place in the plan. */
+/** Writes items; returns their addresses. `index`: the region's place in the plan. */
 export function writeItems(
   room: Room,
   items: readonly WorkItem[],

@@ -51,8 +51,8 @@ export function workerMain(start: WorkerStart, tell: (message: string) => void):
     const nth = (ticket - Atomics.load(control, words.first)) | 0;
     const at = (Atomics.load(control, words.items) >>> 0) + nth * 4;
     try {
-      const window = runTicket(at, start.control + (words.scratch + index) * 4);
-      Atomics.sub(control, words.left + window % words.leftCount, 1);
+      const region = runTicket(at, start.control + (words.scratch + index) * 4);
+      Atomics.sub(control, words.left + region % words.leftCount, 1);
     } catch (error) {
       Atomics.store(control, words.failed, 1);
       tell(String(error));

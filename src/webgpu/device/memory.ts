@@ -9,10 +9,10 @@ const STAGING = USAGE.mapRead | USAGE.copyTarget;
 /** Bytes that are kept for later calls. */
 const KEPT_BYTES = 2 ** 28;
 
-/** Sizes come in steps of a quarter of a power of two, so that buffers of like calls fit again. */
+/** Sizes come in grades of a quarter of a power of two, so that buffers of like calls fit again. */
 function roundUp(bytes: number): number {
-  const step = Math.max(256, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 2));
-  return Math.ceil(Math.max(1, bytes) / step) * step;
+  const grade = Math.max(256, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 2));
+  return Math.ceil(Math.max(1, bytes) / grade) * grade;
 }
 
 /** All buffers of an engine. */

@@ -1,194 +1,100 @@
-// Steps of a backward window: delta, dQ, exact dq, dK/dV, exact dk, exact dv [, dBias].
-import { dbiasShader } from "../../../shaders/kernels/dbias.ts";
+// Dispatches of a backward region: delta, dQ, dK and dV.
+import { pairFeatures } from "../../../shaders/features/table.ts";
 import { DELTA_ROWS, deltaShader } from "../../../shaders/kernels/delta.ts";
-import { dkvShader, type Parts } from "../../../shaders/kernels/dkv.ts";
+import { dkvShader, type Makes } from "../../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../../shaders/kernels/dq.ts";
-import type { ParamValues } from "../../../shaders/parts/params.ts";
-import { kindName, type StorageKind } from "../../../shaders/parts/storage.ts";
-import { geometry } from "../../../shaders/abi.ts";
+import { kindName } from "../../../shaders/parts/storage.ts";
 import { variantKey } from "../../../shaders/parts/variant.ts";
 import type { GpuItem } from "../../plan/webgpu/work_items.ts";
-import type { ChosenTile } from "../../plan/webgpu/tiles.ts";
-import { exactStep } from "./repair.ts";
-import type { Slice } from "./slices.ts";
-import {
-  address,
-  type Bound,
-  bound,
-  type CallVariant,
-  pairs,
-  scoreParams,
-  type Step,
-  variantOf,
-  type WindowPlaces,
-} from "./dispatch.ts";
+import { type Bound, type CallVariant, pairs, type Step, variantOf } from "./dispatch.ts";
+import type { RegionCall } from "./region_call.ts";
+import type { BufferView } from "./views.ts";
 
-/** The gradients of a window. */
-export function backwardSteps(
-  call: CallVariant,
-  w: WindowPlaces,
-  work: {
-    readonly dq: ChosenTile;
-    readonly dkv: ChosenTile;
-    readonly dbias?: ChosenTile;
-    readonly rowItems: readonly GpuItem[];
-    readonly keyItems: readonly GpuItem[];
-    readonly rowBase: number;
-    readonly keyBase: number;
-    readonly out: Slice;
-    readonly outKind: StorageKind;
-    readonly dOut: Slice;
-    readonly lse: Slice;
-    readonly dLse?: Slice;
-    readonly stats: Bound;
-    readonly results: { readonly dq: Slice; readonly dk: Slice; readonly dv: Slice };
-    readonly dBias?: Slice;
-    /** Size of each axis of the bias: those of one repeat. */
-    readonly biasSize?: readonly number[];
-    /** Add to dBias instead of writing it. */
-    readonly addBias: boolean;
-  },
-): Step[] {
-  const { results, stats } = work, { headDim, valueDim } = w;
-  const visible = (items: readonly GpuItem[]) => 2 * pairs(items) * w.group * w.kvHeads;
-  const inputs = {
-    1: w.tables,
-    2: bound(w.q),
-    3: bound(w.k),
-    4: bound(w.v),
-    5: bound(work.dOut),
-    6: stats,
-  };
-  const params = {
-    ...w.params,
-    ...address("q", w.q),
-    ...address("k", w.k),
-    ...address("v", w.v),
-    ...address("dout", work.dOut),
-    ...address("dq", results.dq),
-    ...address("dk", results.dk),
-    ...address("dv", results.dv),
-    ...scoreParams(w),
-  };
-  const withBias = (binding: number) => w.bias ? { [binding]: bound(w.bias) } : {};
-  const steps: Step[] = [deltaStep(call, w, work)];
+/** What the gradient kernels take from the call: what acts on rows alone is in lse. */
+export function backwardVariant({ call: { variant } }: RegionCall): CallVariant {
+  return { ...variant, features: pairFeatures(variant.features) };
+}
 
-  const dq = variantOf(call, work.dq, w), scalarHead = headDim % 4 !== 0;
-  steps.push({
-    kernel: {
-      key: variantKey("dq", dq) + (scalarHead ? ", scalar out" : ""),
-      code: () => dqShader(dq, { scalarOut: scalarHead }),
-    },
-    bindings: { ...inputs, 7: bound(results.dq), ...withBias(8) },
-    params: { ...params, item_base: work.rowBase },
-    x: work.rowItems.length,
-    y: w.kvHeads,
-    z: Math.ceil(dq.headChunks / dq.blockChunks),
-    flops: visible(work.rowItems) * (2 * headDim + valueDim),
+/** What the gradient kernels read. */
+export function backwardInputs(
+  r: RegionCall,
+): Readonly<Record<"q" | "k" | "v" | "dOut", BufferView>> {
+  return { q: r.input("q"), k: r.input("k"), v: r.input("v"), dOut: r.input("dOut") };
+}
+
+/** lse and delta of each row: two floats. */
+export const statsOf = (r: RegionCall): Bound => r.rowScratch("stats", 2);
+
+const visible = (r: RegionCall, items: readonly GpuItem[]) => 2 * pairs(items) * r.heads;
+
+/** stats = (lse, delta). */
+export function deltaStep(r: RegionCall): Step {
+  const { sizes, rows } = r, withDLse = r.call.views.dLse !== undefined;
+  const kinds = { dOut: r.kind("dOut"), out: r.kind("out") };
+  const { bindings, params } = r.bind({
+    dOut: r.input("dOut"),
+    out: r.input("out"),
+    lse: r.input("lse"),
+    ...(withDLse && { dLse: r.input("dLse") }),
   });
-  steps.push(
-    exactStep("dq", call, w, {
-      bindings: { ...inputs, 7: bound(results.dq), ...withBias(8) },
-      params,
-    }),
-  );
-
-  const dkv = variantOf(call, work.dkv, w), scalarValue = valueDim % 4 !== 0;
-  const scalar = scalarHead || scalarValue;
-  for (const parts of (work.dkv.together ? ["kv"] : ["k", "v"]) as Parts[]) {
-    const chunks = parts === "k" ? dkv.headChunks : dkv.valueChunks;
-    // a block of dkv is as wide as the wider operand: the narrower one may need fewer
-    const v = parts === "kv" ? dkv : { ...dkv, blockChunks: Math.min(dkv.blockChunks, chunks) };
-    steps.push({
-      kernel: {
-        key: variantKey(`dkv ${parts}`, v) + (scalar ? ", scalar out" : ""),
-        code: () => dkvShader(v, parts, { scalarOut: scalar }),
-      },
-      bindings: {
-        ...inputs,
-        7: bound(results.dk),
-        8: bound(results.dv),
-        ...withBias(9),
-      },
-      params: { ...params, item_base: work.keyBase },
-      x: work.keyItems.length,
-      y: w.kvHeads,
-      z: parts === "kv" ? 1 : Math.ceil(chunks / v.blockChunks),
-      flops: visible(work.keyItems) *
-        (headDim + (parts === "kv" ? headDim + 2 * valueDim : headDim + valueDim)),
-    });
-  }
-  steps.push(
-    exactStep("dk", call, w, {
-      bindings: { ...inputs, 7: bound(results.dk), ...withBias(8) },
-      params,
-    }),
-    exactStep("dv", call, w, {
-      bindings: { ...inputs, 7: bound(results.dv), ...withBias(8) },
-      params,
-    }),
-  );
-  if (work.dBias && work.dbias) steps.push(dbiasStep(call, w, work, inputs, params));
-  return steps;
-}
-
-type BackwardWork = Parameters<typeof backwardSteps>[2];
-
-function deltaStep(call: CallVariant, w: WindowPlaces, work: BackwardWork): Step {
-  const dout = call.kinds.dout!, withDLse = work.dLse !== undefined;
-  const variant = { dout, out: work.outKind, withDLse };
   return {
     kernel: {
-      key: `delta ${kindName(dout)} ${kindName(work.outKind)} ${withDLse}`,
-      code: () => deltaShader(variant),
+      key: `delta ${kindName(kinds.dOut)} ${kindName(kinds.out)} ${withDLse}`,
+      code: () => deltaShader({ ...kinds, withDLse }),
     },
-    bindings: {
-      1: bound(work.dOut),
-      2: bound(work.out),
-      3: bound(work.lse),
-      4: work.stats,
-      ...(work.dLse && { 5: bound(work.dLse) }),
-    },
-    params: {
-      ...w.params,
-      ...address("dout", work.dOut),
-      ...address("out", work.out),
-      ...address("lse", work.lse),
-      ...(work.dLse && address("dlse", work.dLse)),
-    },
-    x: Math.ceil(w.lengthQ / DELTA_ROWS),
-    y: w.kvHeads * w.group,
-    z: w.batch,
-    flops: 2 * w.batch * w.kvHeads * w.group * w.lengthQ * w.valueDim,
+    bindings: { ...bindings, stats: statsOf(r) },
+    params,
+    x: Math.ceil(sizes.lengthQ / DELTA_ROWS),
+    y: r.heads,
+    z: sizes.batch,
+    flops: 2 * rows * sizes.valueDim,
   };
 }
 
-function dbiasStep(
-  call: CallVariant,
-  w: WindowPlaces,
-  work: BackwardWork,
-  inputs: Step["bindings"],
-  params: ParamValues,
-): Step {
-  const v = variantOf(call, work.dbias!, w), g = geometry(v.tile), size = work.biasSize!;
-  const broadcast = {
-    batch: size[0] === 1,
-    head: size[1] === 1,
-    row: size[2] === 1,
-    column: size[3] === 1,
-  };
-  const rowTiles = broadcast.row ? 1 : Math.ceil(w.lengthQ / g.rows);
-  const columnTiles = broadcast.column ? 1 : Math.ceil(w.lengthK / g.columns);
+/** dQ: tiles of query rows. */
+export function dqStep(r: RegionCall): Step {
+  const { headDim, valueDim, kvHeads } = r.sizes, scalarOut = headDim % 4 !== 0;
+  const v = variantOf(backwardVariant(r), r.call.plan.dq!, r.sizes);
+  const { bindings, params } = r.bind({ ...backwardInputs(r), dq: r.gradient("dq") });
   return {
     kernel: {
-      key: `${variantKey("dbias", v)}, repeats ${Object.values(broadcast)}`,
-      code: () => dbiasShader(v, broadcast),
+      key: variantKey("dq", v) + (scalarOut ? ", scalar out" : ""),
+      code: () => dqShader(v, { scalarOut }),
     },
-    bindings: { ...inputs, 7: bound(work.dBias!), 8: bound(w.bias!) },
-    params: { ...params, ...address("dq", work.dBias!), parts: work.addBias ? 1 : 0 },
-    x: rowTiles * columnTiles,
-    y: broadcast.head ? 1 : w.kvHeads * w.group,
-    z: broadcast.batch ? 1 : w.batch,
-    flops: 2 * pairs(work.rowItems) * w.group * w.kvHeads * (w.headDim + w.valueDim),
+    bindings: { ...bindings, stats: statsOf(r) },
+    params: { ...params, item_base: r.schedule.rowBase },
+    x: r.region.rowItems.length,
+    y: kvHeads,
+    z: Math.ceil(v.headChunks / v.blockChunks),
+    flops: visible(r, r.region.rowItems) * (2 * headDim + valueDim),
+  };
+}
+
+/** dK and dV, or one of them: tiles of keys. */
+export function dkvStep(r: RegionCall, makes: Makes): Step {
+  const { headDim, valueDim, kvHeads } = r.sizes, { keyItems } = r.region;
+  const whole = variantOf(backwardVariant(r), r.call.plan.dkv!, r.sizes);
+  const chunks = makes === "k" ? whole.headChunks : whole.valueChunks;
+  // a block is as wide as the wider operand: the narrower one may need fewer
+  const blockChunks = Math.min(whole.blockChunks, chunks);
+  const v = makes === "kv" ? whole : { ...whole, blockChunks };
+  const scalarOut = headDim % 4 !== 0 || valueDim % 4 !== 0;
+  const { bindings, params } = r.bind({
+    ...backwardInputs(r),
+    dk: r.gradient("dk"),
+    dv: r.gradient("dv"),
+  });
+  return {
+    kernel: {
+      key: variantKey(`dkv ${makes}`, v) + (scalarOut ? ", scalar out" : ""),
+      code: () => dkvShader(v, makes, { scalarOut }),
+    },
+    bindings: { ...bindings, stats: statsOf(r) },
+    params: { ...params, item_base: r.schedule.keyBase },
+    x: keyItems.length,
+    y: kvHeads,
+    z: makes === "kv" ? 1 : Math.ceil(chunks / v.blockChunks),
+    flops: visible(r, keyItems) *
+      (headDim + (makes === "kv" ? headDim + 2 * valueDim : headDim + valueDim)),
   };
 }

@@ -1,13 +1,22 @@
-// A step: one dispatch as data: kernel, buffers, parameters, workgroups. What runs and in which order is read in
-// forward_steps.ts and backward_steps.ts; how it gets to the device is in submit.ts.
-import type { ParamValues } from "../../../shaders/parts/params.ts";
-import { geometry } from "../../../shaders/abi.ts";
+// A step: one dispatch as data: kernel, buffers, parameters, workgroups. What runs and in which order is planned
+// (src/plan/webgpu/steps.ts); how it gets to the device is in submit.ts.
+import type { ParamValues } from "../../../shaders/features/params.ts";
+import { SHADER_FEATURES } from "../../../shaders/features/table.ts";
+import { kindName, type StorageKind } from "../../../shaders/parts/storage.ts";
+import { isScheduled } from "../../plan/webgpu/regions.ts";
+import { feature } from "../../problem/features/table.ts";
+import type { AttentionProblem } from "../../problem/problem.ts";
+import { addressAxes, type AddressedName } from "../../../shaders/parts/address.ts";
+import type { BufferName } from "../../../shaders/parts/bindings.ts";
 import type { Variant } from "../../../shaders/parts/variant.ts";
-import type { GpuItem } from "../../plan/webgpu/work_items.ts";
 import type { ChosenTile } from "../../plan/webgpu/tiles.ts";
+import type { GpuItem } from "../../plan/webgpu/work_items.ts";
+import type { ResultSpec } from "../../problem/results.ts";
+import { type OperandName, shaderName } from "../../tensor/operands.ts";
+import type { Axes } from "../../tensor/view.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { Kernel } from "../device/pipelines.ts";
-import type { Slice } from "./slices.ts";
+import type { BufferView } from "./views.ts";
 
 /** A range of a buffer that a shader sees. */
 export interface Bound {
@@ -16,11 +25,13 @@ export interface Bound {
   readonly size: number;
 }
 
+/** Buffers by name; those that a shader does not declare are left out. */
+export type Bindings = { readonly [name in BufferName]?: Bound };
+
 /** One dispatch. */
 export interface Step {
   readonly kernel: Kernel;
-  /** By binding number; those that the shader does not declare are left out. */
-  readonly bindings: Readonly<Record<number, Bound | undefined>>;
+  readonly bindings: Bindings;
   readonly params: ParamValues;
   /** Workgroups; x may be cut into several dispatches, which `item_base` tells apart. */
   readonly x: number;
@@ -30,16 +41,20 @@ export interface Step {
   readonly flops: number;
 }
 
-/** What all steps of a window share. */
-export interface WindowPlaces {
-  readonly params: ParamValues;
-  readonly tables: Bound;
-  readonly q: Slice;
-  readonly k: Slice;
-  readonly v: Slice;
-  readonly bias?: Slice;
-  /** Strides of the mask, whose bytes are in `tables`. */
-  readonly mask?: Slice;
+/** What a variant takes from the call. */
+export type CallVariant = Pick<Variant, "kinds" | "grouped" | "features">;
+
+/** A result while it is made: in f32, and where it is in the end. */
+export interface MadeResult {
+  readonly spec: ResultSpec;
+  /** Where the result ends up. */
+  readonly buffer: GpuBuffer;
+  /** Where it is computed: `buffer`, or scratch when it is narrowed from there. */
+  readonly work: GpuBuffer;
+}
+
+/** Sizes of a region. */
+export interface RegionSizes {
   readonly batch: number;
   readonly kvHeads: number;
   readonly group: number;
@@ -47,53 +62,52 @@ export interface WindowPlaces {
   readonly lengthK: number;
   readonly headDim: number;
   readonly valueDim: number;
-  /** Workgroups that fill the device. */
-  readonly wantedWorkgroups: number;
-  /** Whether no workgroup may take many rows in turn. */
-  readonly fewRows: boolean;
 }
 
-/** What a variant takes from the call. */
-export type CallVariant = Pick<Variant, "kinds" | "grouped" | "softcap" | "bias" | "mask">;
-
-/** The range that a slice is. */
-export const bound = ({ buffer, offset, size }: Slice): Bound => ({ buffer, offset, size });
+/** The range that a view is. */
+export const bound = ({ buffer, offset, size }: BufferView): Bound => ({ buffer, offset, size });
 
 /** A whole buffer of scratch. */
 export function wholeBuffer(buffer: GpuBuffer, size: number = buffer.size): Bound {
-  return { buffer, offset: 0, size: Math.ceil(size / 4) * 4 };
+  return { buffer, offset: 0, size: Math.max(16, Math.ceil(size / 4) * 4) };
 }
 
-/** Address parameters of an operand. */
-export function address(name: string, { at, strides }: Slice): ParamValues {
+/** Address parameters of an operand; axes of one repeat. */
+export function address(
+  name: AddressedName,
+  { at, strides }: { readonly at: number; readonly strides: Axes },
+): ParamValues {
+  const x = shaderName(name), axes = addressAxes(name);
   return {
-    [`${name}_at`]: at,
-    [`${name}_batch`]: strides[0],
-    [`${name}_head`]: strides[1],
-    [`${name}_row`]: strides[2],
+    [`${x}_at`]: at,
+    ...Object.fromEntries(axes.map((axis, n) => [`${x}_${axis}`, strides[n]])),
   };
 }
 
-/** The parameters of bias and mask, whose axes of one repeat. */
-export function scoreParams({ bias, mask }: WindowPlaces): ParamValues {
-  return {
-    ...(bias && { ...address("bias", bias), bias_column: bias.strides[3] }),
-    ...(mask && { ...address("mask", mask), mask_column: mask.strides[3] }),
-  };
+/** The features of a problem that kernels act on, with what their texts depend on; `kindOf`: how operands lie. */
+export function variantFeatures(
+  { features }: AttentionProblem,
+  kindOf: (name: OperandName) => StorageKind,
+): Variant["features"] {
+  const known = features.filter(({ name }) => SHADER_FEATURES.some((made) => made.name === name));
+  return new Map(known.map(({ name }) => {
+    const operand = feature(name).operands?.find((one) => !isScheduled(one));
+    // operands of features are read element by element
+    return [name, operand ? kindName({ ...kindOf(operand), scalar: true }) : ""];
+  }));
 }
 
 /** A variant of a tile. */
 export function variantOf(
   call: CallVariant,
-  chosen: ChosenTile,
-  w: Pick<WindowPlaces, "headDim" | "valueDim">,
+  { tile, blockChunks }: ChosenTile,
+  { headDim, valueDim }: Pick<RegionSizes, "headDim" | "valueDim">,
 ): Variant {
-  const { tile, blockChunks } = chosen, g = geometry(tile);
   return {
     ...call,
     tile,
-    headChunks: Math.ceil(w.headDim / g.chunk),
-    valueChunks: Math.ceil(w.valueDim / g.chunk),
+    headChunks: Math.ceil(headDim / tile.chunk),
+    valueChunks: Math.ceil(valueDim / tile.chunk),
     blockChunks,
   };
 }

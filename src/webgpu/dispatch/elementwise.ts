@@ -1,12 +1,16 @@
-// Steps that go through whole results: narrowing to 16 bits, and adding the shares of windows.
+// Dispatches that go through a buffer once: narrowing to 16 bits, adding the shares of regions, and copying small
+// inputs into the schedule.
 import {
   addShader,
+  copyShader,
   ELEMENTWISE_ROW,
   ELEMENTWISE_THREADS,
   narrowShader,
 } from "../../../shaders/kernels/elementwise.ts";
 import type { GpuBuffer } from "../device/api.ts";
-import type { Bound, Step } from "./dispatch.ts";
+import type { OperandName } from "../../tensor/operands.ts";
+import { bound, type Step } from "./dispatch.ts";
+import type { RegionCall } from "./region_call.ts";
 
 /** Workgroups of a kernel that goes through `words` words: rows of a fixed length. */
 function elementwise(words: number): { x: number; y: number; z: number } {
@@ -29,10 +33,10 @@ export function narrowSteps(
     steps.push({
       kernel: { key: `narrow ${dtype}`, code: () => narrowShader(dtype) },
       bindings: {
-        1: { buffer: wide, offset: begin * 4, size: count * 4 },
-        2: { buffer: words, offset: begin * 2, size: Math.ceil(count / 2) * 4 },
+        source: { buffer: wide, offset: begin * 4, size: count * 4 },
+        result: { buffer: words, offset: begin * 2, size: Math.ceil(count / 2) * 4 },
       },
-      params: { part_rows: count },
+      params: { count },
       ...elementwise(Math.ceil(count / 2)),
       flops: count,
     });
@@ -40,13 +44,26 @@ export function narrowSteps(
   return steps;
 }
 
-/** sum += part, over all elements of both. */
-export function addStep(part: Bound, sum: Bound, n: number): Step {
+/** Adds a region's share of a gradient to what regions before it left; all elements of the range of both. */
+export function addStep(r: RegionCall, of: OperandName): Step {
+  const part = r.gradient(of), n = part.size / 4;
   return {
     kernel: { key: "add", code: addShader },
-    bindings: { 1: part, 2: sum },
-    params: { part_rows: n },
+    bindings: { source: bound(part), result: bound(r.result(of)) },
+    params: { count: n },
     ...elementwise(n),
     flops: n,
+  };
+}
+
+/** Copies a resident input behind the work items, where it belongs: nothing but a dispatch fits into a pass. */
+export function copyStep(r: RegionCall, of: OperandName): Step {
+  const source = r.input(of), { at, count } = r.schedule.inputs.get(of)!;
+  return {
+    kernel: { key: "copy", code: copyShader },
+    bindings: { source: bound(source), schedule: r.scheduleBuffer },
+    params: { count, source_at: source.at, target_at: at },
+    ...elementwise(count),
+    flops: count,
   };
 }

@@ -1,137 +1,126 @@
-// Steps of a forward window: forward or decode [, merge slots], exact rows. Windows with more keys of the same
-// queries are merged into the result.
+// Dispatches of a forward region: forward or decode, merge of KV splits, merge into what other regions left.
 import { decodeShader } from "../../../shaders/kernels/decode.ts";
 import { forwardShader } from "../../../shaders/kernels/forward.ts";
-import { mergeIntoShader, mergeSlotsShader } from "../../../shaders/kernels/merge.ts";
+import { combineSplitsShader, mergeIntoShader } from "../../../shaders/kernels/merge.ts";
 import { kindName, type StorageKind } from "../../../shaders/parts/storage.ts";
 import { variantKey } from "../../../shaders/parts/variant.ts";
-import type { GpuItem } from "../../plan/webgpu/work_items.ts";
-import type { ChosenTile } from "../../plan/webgpu/tiles.ts";
-import { exactStep } from "./repair.ts";
-import type { Kernel } from "../device/pipelines.ts";
-import type { Slice } from "./slices.ts";
 import {
   address,
   bound,
-  type CallVariant,
   pairs,
-  scoreParams,
+  type RegionSizes,
   type Step,
   untiled,
   variantOf,
-  type WindowPlaces,
 } from "./dispatch.ts";
+import type { PartialRows, RegionCall } from "./region_call.ts";
 
-/** out and lse of a window, from its row items; in `slots` first, where there are several parts. */
-export function forwardSteps(
-  call: CallVariant,
-  w: WindowPlaces,
-  work: {
-    readonly forward?: ChosenTile;
-    readonly decode?: Parameters<typeof decodeShader>[1];
-    readonly items: readonly GpuItem[];
-    readonly itemBase: number;
-    readonly out: Slice;
-    readonly lse: Slice;
-    readonly parts: number;
-    /** Slots of partial results, where there are several parts. */
-    readonly slots?: { readonly out: Slice; readonly lse: Slice };
-  },
-): Step[] {
-  const { out, lse, slots, parts } = work, target = slots ?? { out, lse };
-  const scalarOut = w.valueDim % 4 !== 0;
-  const rows = w.batch * w.kvHeads * w.group * w.lengthQ;
-  const partRows = { part_rows: rows, parts };
-  const bindings = {
-    1: w.tables,
-    2: bound(w.q),
-    3: bound(w.k),
-    4: bound(w.v),
-    5: bound(target.out),
-    6: bound(target.lse),
-    ...(w.bias && { 7: bound(w.bias) }),
-  };
-  const params = {
-    ...w.params,
-    ...address("q", w.q),
-    ...address("k", w.k),
-    ...address("v", w.v),
-    ...scoreParams(w),
-    ...partRows,
-    item_base: work.itemBase,
-  };
-  const flops = 2 * pairs(work.items) * w.group * w.kvHeads * (w.headDim + w.valueDim);
-  const v = work.forward ? variantOf(call, work.forward, w) : untiled({ ...call, grouped: true });
-  const shape = work.decode;
-  const kernel: Kernel = shape
-    ? {
-      key: `${variantKey("decode", v)}, ${Object.values(shape)}${scalarOut ? ", scalar out" : ""}`,
-      code: () => decodeShader(v, shape, { scalarOut }),
-    }
-    : {
-      key: variantKey("forward", v) + (scalarOut ? ", scalar out" : ""),
+/** What forward and decode read and write. */
+function places(r: RegionCall): Pick<Step, "bindings" | "params"> {
+  const { q, k, v } = { q: r.input("q"), k: r.input("k"), v: r.input("v") };
+  const { bindings, params } = r.bind({ q, k, v, ...r.splits });
+  return { bindings, params: { ...params, item_base: r.schedule.rowBase } };
+}
+
+function flopsOf(
+  { region: { rowItems }, heads, sizes: { headDim, valueDim } }: RegionCall,
+): number {
+  return 2 * pairs(rowItems) * heads * (headDim + valueDim);
+}
+
+const scalarKey = (scalar: boolean) => scalar ? ", scalar out" : "";
+
+/** Tiles of query rows. */
+export function forwardStep(r: RegionCall): Step {
+  const { variant, plan } = r.call, scalarOut = r.valueKind.scalar;
+  const v = variantOf(variant, plan.forward!, r.sizes);
+  const blocks = Math.ceil(v.valueChunks / v.blockChunks);
+  return {
+    kernel: {
+      key: variantKey("forward", v) + scalarKey(scalarOut),
       code: () => forwardShader(v, { scalarOut }),
-    };
-  const blocks = work.forward ? Math.ceil(v.valueChunks / v.blockChunks) : 1;
-  const steps: Step[] = [{
-    kernel,
-    bindings,
-    params: { ...params, ...address("out", target.out), ...address("lse", target.lse) },
-    x: work.items.length,
-    y: w.kvHeads,
+    },
+    ...places(r),
+    x: r.region.rowItems.length,
+    y: r.sizes.kvHeads,
     z: blocks,
-    flops: flops * blocks,
-  }];
-  if (slots) {
-    steps.push({
-      kernel: { key: `merge slots ${scalarOut}`, code: () => mergeSlotsShader(scalarOut) },
-      bindings: { 1: bound(slots.out), 2: bound(slots.lse), 3: bound(out), 4: bound(lse) },
-      params: { ...w.params, ...partRows, ...address("out", out), ...address("lse", lse) },
-      x: w.lengthQ,
-      y: w.kvHeads * w.group,
-      z: w.batch,
-      flops: 2 * rows * parts * w.valueDim,
-    });
-  }
-  steps.push(
-    exactStep("forward", call, w, {
-      bindings: { ...bindings, 6: bound(lse), 7: bound(out), ...(w.bias && { 8: bound(w.bias) }) },
-      params: { ...params, ...address("out", out), ...address("lse", lse), item_base: 0 },
-    }),
-  );
-  return steps;
+    flops: flopsOf(r) * blocks,
+  };
+}
+
+/** Ranges of keys for few rows. */
+export function decodeStep(r: RegionCall): Step {
+  const { variant, plan } = r.call, scalarOut = r.valueKind.scalar, shape = plan.decode!;
+  const v = untiled({ ...variant, grouped: true });
+  return {
+    kernel: {
+      key: `${variantKey("decode", v)}, ${Object.values(shape)}${scalarKey(scalarOut)}`,
+      code: () => decodeShader(v, shape, { scalarOut }),
+    },
+    ...places(r),
+    x: r.region.rowItems.length,
+    y: r.sizes.kvHeads,
+    z: 1,
+    flops: flopsOf(r),
+  };
+}
+
+/** Combines the KV splits. */
+export function combineStep(r: RegionCall): Step {
+  const { splits, merged, sizes, rows } = r, scalarOut = r.valueKind.scalar;
+  return {
+    kernel: { key: `combine ${scalarOut}`, code: () => combineSplitsShader(scalarOut) },
+    bindings: {
+      partOut: bound(splits.out),
+      partLse: bound(splits.lse),
+      out: bound(merged.out),
+      lse: bound(merged.lse),
+    },
+    params: { ...r.params, ...address("out", merged.out), ...address("lse", merged.lse) },
+    x: sizes.lengthQ,
+    y: r.heads,
+    z: sizes.batch,
+    flops: 2 * rows * r.region.splits * sizes.valueDim,
+  };
+}
+
+/** Merges a region into what those before it left. */
+export function mergeRegionStep(r: RegionCall): Step {
+  const result = { out: r.result("out"), lse: r.result("lse") };
+  return mergeIntoStep(r.sizes, r.params, { ...r.merged, kind: r.valueKind }, result, false);
 }
 
 /** Merges a part, `[batch, head, query]` rows, into results; `first`: writes them over. */
 export function mergeIntoStep(
-  w: Pick<WindowPlaces, "params" | "batch" | "kvHeads" | "group" | "lengthQ" | "valueDim">,
-  part: { readonly out: Slice; readonly lse: Slice; readonly kind: StorageKind },
-  result: { readonly out: Slice; readonly lse: Slice },
+  { batch, kvHeads, group, lengthQ, valueDim }: Omit<RegionSizes, "lengthK" | "headDim">,
+  params: Step["params"],
+  part: PartialRows & { readonly kind: StorageKind },
+  result: PartialRows,
   first: boolean,
 ): Step {
-  const scalarOut = w.valueDim % 4 !== 0;
+  const scalarOut = valueDim % 4 !== 0;
   return {
     kernel: {
       key: `merge into ${kindName(part.kind)} ${scalarOut}`,
       code: () => mergeIntoShader(part.kind, scalarOut),
     },
     bindings: {
-      1: bound(part.out),
-      2: bound(part.lse),
-      3: bound(result.out),
-      4: bound(result.lse),
+      partOut: bound(part.out),
+      partLse: bound(part.lse),
+      out: bound(result.out),
+      lse: bound(result.lse),
     },
     params: {
-      ...w.params,
-      ...address("q", part.out),
-      ...address("k", part.lse),
+      ...params,
+      ...address("partOut", part.out),
+      ...address("partLse", part.lse),
       ...address("out", result.out),
       ...address("lse", result.lse),
-      parts: first ? 0 : 1,
+      accumulate: first ? 0 : 1,
     },
-    x: w.lengthQ,
-    y: w.kvHeads * w.group,
-    z: w.batch,
-    flops: 4 * w.batch * w.kvHeads * w.group * w.lengthQ * w.valueDim,
+    x: lengthQ,
+    y: kvHeads * group,
+    z: batch,
+    flops: 4 * batch * kvHeads * group * lengthQ * valueDim,
   };
 }

@@ -1,24 +1,24 @@
 // mergeAttention on the GPU: parts are merged into the result one after the other, in their order.
 import type { MergePart, MergeShape } from "../../problem/merge.ts";
 import { count } from "../../tensor/view.ts";
-import { type Box, boxesOf } from "../../plan/webgpu/regions.ts";
+import { type Region, regionsOf } from "../../plan/webgpu/regions.ts";
 import type { ResultSpec } from "../../problem/results.ts";
 import type { GpuBuffer } from "../device/api.ts";
-import { type Slice, sliceBuffer, Slices, storageKind } from "./slices.ts";
+import { type BufferView, InputViews, storageKind, viewBuffer } from "./views.ts";
 import { narrowSteps } from "./elementwise.ts";
 import { mergeIntoStep } from "./forward.ts";
 import type { Step } from "./dispatch.ts";
 import type { Home } from "../device/tensors.ts";
 
 /** Ranges of the result that can be bound: all of it, or rows of one head at a time. */
-function ranges({ batch, heads, length }: MergeShape, rowStride: number, home: Home): Box[] {
+function ranges({ batch, heads, length }: MergeShape, rowStride: number, home: Home): Region[] {
   const { storageBinding, offsetAlignment } = home.open.target.limits;
   const room = (storageBinding - offsetAlignment) / 4, all = batch * heads * length;
   const fits = all * rowStride <= room; // rows of other heads may lie in between
   const none = { group: 1, key: 1 }, total = { batch, head: heads, row: length, ...none };
-  if (fits) return boxesOf(total, total);
+  if (fits) return regionsOf(total, total);
   const row = Math.max(1, Math.floor(room / rowStride));
-  return boxesOf(total, { batch: 1, head: 1, row, ...none });
+  return regionsOf(total, { batch: 1, head: 1, row, ...none });
 }
 
 /** The steps of a merge. `made`: out and lse. */
@@ -33,17 +33,17 @@ export function mergeSteps(
   const n = count(out.spec.shape), work = wide ? out.buffer : take(n * 4);
   if (n === 0) return [];
   const { limits } = home.open.target, alignment = limits.offsetAlignment;
-  const slices = parts.map(() => new Slices(home, 1, take)); // parts have the same names
-  const steps = ranges(shape, out.spec.strides[2], home).flatMap((box) => {
-    const where = { box, follows: "queries", group: 1, alignment } as const;
-    const slice = (buffer: GpuBuffer, spec: ResultSpec): Slice =>
-      sliceBuffer(buffer, 0, { ...spec, dtype: "f32" }, where);
-    const result = { out: slice(work, out.spec), lse: slice(lse.buffer, lse.spec) };
+  const inputs = parts.map(() => new InputViews(home, 1, take)); // parts have the same names
+  const steps = ranges(shape, out.spec.strides[2], home).flatMap((region) => {
+    const place = { region, group: 1, alignment };
+    const part = (buffer: GpuBuffer, spec: ResultSpec): BufferView =>
+      viewBuffer(buffer, 0, spec.name, { ...spec, dtype: "f32" }, place);
+    const result = { out: part(work, out.spec), lse: part(lse.buffer, lse.spec) };
     const w = {
-      batch: box.batchEnd - box.batchBegin,
-      kvHeads: box.kvHeadEnd - box.kvHeadBegin,
+      batch: region.batchEnd - region.batchBegin,
+      kvHeads: region.kvHeadEnd - region.kvHeadBegin,
       group: 1,
-      lengthQ: box.rowEnd - box.rowBegin,
+      lengthQ: region.rowEnd - region.rowBegin,
       valueDim,
     };
     const params = {
@@ -55,11 +55,11 @@ export function mergeSteps(
     };
     return parts.map((part, index) => {
       const source = {
-        out: slices[index].of(part.out, box, "queries"),
-        lse: slices[index].of(part.lse, box, "queries"),
+        out: inputs[index].of(part.out, region),
+        lse: inputs[index].of(part.lse, region),
         kind: storageKind(part.out),
       };
-      return mergeIntoStep({ ...w, params }, source, result, index === 0);
+      return mergeIntoStep(w, params, source, result, index === 0);
     });
   });
   if (wide) return steps;

@@ -1,6 +1,7 @@
 // Recording steps into passes, and submitting them: parameters of all steps in one buffer, long work in several
 // submissions, so that watchdogs are kept quiet and a signal is heard in between.
-import { PARAMS_BYTES, writeParams } from "../../../shaders/parts/params.ts";
+import { PARAMS_BYTES, writeParams } from "../../../shaders/features/params.ts";
+import { bufferAt, UNIFORM_BINDING } from "../../../shaders/parts/bindings.ts";
 import type { AbortSignalLike } from "../../backend/backend.ts";
 import type { GpuBuffer, GpuComputePass, GpuDevice } from "../device/api.ts";
 import type { OpenDevice } from "../device/device.ts";
@@ -65,12 +66,15 @@ export class Recording {
 
   #group({ layout, storage }: Pipeline, step: Step): object {
     const entries = storage.map((binding) => {
-      const resource = step.bindings[binding];
-      if (!resource) throw new Error(`step "${step.kernel.key}" has no buffer ${binding}`);
+      const name = bufferAt(binding), resource = step.bindings[name];
+      if (!resource) throw new Error(`step "${step.kernel.key}" has no buffer ${name}`);
       return { binding, resource };
     });
     const params = { buffer: this.#params, offset: 0, size: PARAMS_BYTES };
-    return this.#pipelines.group(layout, [{ binding: 0, resource: params }, ...entries]);
+    return this.#pipelines.group(layout, [
+      { binding: UNIFORM_BINDING, resource: params },
+      ...entries,
+    ]);
   }
 
   /** Records dispatches `begin .. end` into a pass. */

@@ -1,0 +1,59 @@
+// Non-finite repair: one row of the result, score by score in float64.
+//
+// Inside a matrix product 0 * NaN is NaN, so a masked key that holds NaN or infinity can spoil a row
+// that must not see it, and a single infinite score gives infinity - infinity. The fast path tests
+// every row it writes; a row that is not finite comes here and is computed by the definition:
+// masked positions do not exist, one visible score of +infinity takes all the weight, NaN stays NaN.
+import { Task } from "../abi";
+import { Operand } from "../tables.gen";
+import { element } from "../micro/convert";
+import { dot, weight } from "../micro/rows";
+import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
+import { hideOne, scoreOne, stateLogit } from "./scores.gen";
+
+/** Score of query i and key j after all score features, natural units; minus infinity where masked. */
+export function exactScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
+  const flags = load<i32>(task, Task.Flags);
+  if (hideOne(task, flags, batch, head, i, j)) return -Infinity;
+  return scoreOne(task, flags, rawScore(task, batch, head, i, j), batch, head, i, j);
+}
+
+/** scale * q . k */
+export function rawScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
+  const q = rowAt(task, Operand.Q, batch, head, i), k = rowAt(task, Operand.K, batch, kvHeadOf(task, head), j);
+  return dot(q, k, load<i32>(task, Task.HeadDim), load<i32>(task, Task.KvDtype)) * <f64>load<f32>(task, Task.Scale);
+}
+
+/** Writes out and lse of one query row. */
+export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
+  const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i);
+  const logit = <f64>stateLogit(task, load<i32>(task, Task.Flags), batch, head, i); // like a key whose v is 0
+  let m = logit, infinite = logit == Infinity ? 1 : 0, nan = logit != logit;
+  for (let j = from; j < to; ++j) {
+    const s = exactScore(task, batch, head, i, j);
+    if (s != s) nan = true;
+    else if (s == Infinity) infinite++;
+    m = max(m, s);
+  }
+  let l = m > -Infinity ? NativeMath.exp(logit - m) : 0;
+  if (nan || infinite > 1) l = NaN;
+  else if (infinite == 1) l = 1;
+  else for (let j = from; j < to && m > -Infinity; ++j) l += NativeMath.exp(exactScore(task, batch, head, i, j) - m);
+  const lse = l == 0 ? -Infinity : m == Infinity || l != l ? m + l : m + NativeMath.log(l);
+  store<f32>(rowAt(task, Operand.Lse, batch, head, i), <f32>lse);
+
+  const out = rowAt(task, Operand.Out, batch, head, i);
+  const vStride = rowStride(task, Operand.V), v = rowsOf(task, Operand.V, batch, kvHeadOf(task, head));
+  const Dv = load<i32>(task, Task.ValueDim), dtype = load<i32>(task, Task.KvDtype);
+  memory.fill(out, 0, <usize>Dv << 2);
+  if (l == 0) return;
+  for (let j = from; j < to; ++j) {
+    const s = exactScore(task, batch, head, i, j), p = l != l ? l : weight(s, lse);
+    // a key at minus infinity is masked: what its v holds must not matter
+    if (s == -Infinity || (m == Infinity && p == 0)) continue;
+    for (let d = 0; d < Dv; ++d) {
+      const at = out + (<usize>d << 2), x = <f64>element(v + <usize>j * vStride, d, dtype);
+      store<f32>(at, <f32>(<f64>load<f32>(at) + p * x));
+    }
+  }
+}

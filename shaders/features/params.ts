@@ -1,0 +1,72 @@
+// The uniform block of every kernel: sizes, scalars, and where each operand begins and how far apart its
+// axes lie, in elements. One table makes the WGSL struct and the words that the host writes.
+import { FEATURES } from "../../src/problem/features/table.ts";
+import { shaderName } from "../../src/tensor/operands.ts";
+import { addressAxes, ADDRESSED } from "../parts/address.ts";
+import { UNIFORM_BINDING } from "../parts/bindings.ts";
+
+const SIZES = [
+  "length_q", // query rows of a head within the region
+  "length_k",
+  "batch", // sequences of the region
+  "group", // query heads of a kv head
+  "kv_heads",
+  "head_dim",
+  "value_dim",
+  "num_splits", // KV splits of a row
+  "split_rows", // rows of a split
+  "item_base", // first work item of the dispatch
+  "accumulate", // whether results are added to what is there
+  "count", // elements of an elementwise kernel
+  "source_at", // and where it reads and writes
+  "target_at",
+] as const;
+const SCALARS: readonly string[] = [
+  "scale",
+  "neg_inf",
+  ...FEATURES.flatMap(({ scalars = {} }) => Object.keys(scalars).map(shaderName)),
+];
+
+/** Word of each field. */
+export const FIELDS: ReadonlyMap<string, number> = new Map(
+  [
+    ...SIZES,
+    ...SCALARS,
+    ...ADDRESSED.flatMap((name) =>
+      ["at", ...addressAxes(name)].map((axis) => `${shaderName(name)}_${axis}`)
+    ),
+  ].map((name, word) => [name, word]),
+);
+
+/** Bytes from one block to the next: offsets of uniform buffers are multiples of 256. */
+export const PARAMS_BYTES = 512;
+
+/** WGSL of the block. */
+export const PARAMS: string = `struct Params {
+${
+  [...FIELDS.keys()].map((name) => `  ${name}: ${SCALARS.includes(name) ? "f32" : "u32"},`).join(
+    "\n",
+  )
+}
+};
+@group(0) @binding(${UNIFORM_BINDING}) var<uniform> U: Params;`;
+
+/** Values of a block; missing fields are 0. */
+export type ParamValues = Readonly<Record<string, number>>;
+
+/** Writes a block into `words` and `floats`, two views of the same bytes, from word `at` on. */
+export function writeParams(
+  words: Uint32Array,
+  floats: Float32Array,
+  at: number,
+  values: ParamValues,
+): void {
+  words.fill(0, at, at + PARAMS_BYTES / 4);
+  for (const [name, value] of Object.entries(values)) {
+    const word = FIELDS.get(name);
+    if (word === undefined) throw new TypeError(`no parameter ${name}`);
+    if (SCALARS.includes(name)) floats[at + word] = value;
+    else words[at + word] = value;
+  }
+  floats[at + FIELDS.get("neg_inf")!] = -Infinity; // WGSL cannot write it down
+}

@@ -1,0 +1,32 @@
+// The operands that tiles are staged from: rows of q and dOut, rows of k and v.
+import { type AddressedName, columnsOf, keyRow, queryRow } from "./address.ts";
+import type { Source } from "./tile.ts";
+
+/** vec4 of a row: the last chunk may not be full. */
+const columns4 = (name: AddressedName) => `((U.${columnsOf(name)} + 3u) >> 2u)`;
+
+/** Query rows of a kv head; q has the scale of the scores as it is staged, in `staged_scale`. */
+export function querySource(
+  name: "q" | "dOut",
+  first: string,
+  limit: string,
+  row: (r: string) => string,
+): Source {
+  const factor = name === "q" ? "staged_scale" : undefined;
+  return { name, first, limit, row, columns4: columns4(name), factor };
+}
+
+/** Query rows times heads of a group. */
+export function pairSource(
+  name: "q" | "dOut",
+  first: string,
+  limit: string,
+  grouped: boolean,
+): Source {
+  return querySource(name, first, limit, (r) => queryRow(name, r, grouped));
+}
+
+/** Key rows of kv head `kv_head`. */
+export function keySource(name: "k" | "v", first: string, limit: string): Source {
+  return { name, first, limit, row: (r) => keyRow(name, r), columns4: columns4(name) };
+}

@@ -1,0 +1,113 @@
+// What runs for a region, dispatch by dispatch, in order: src/webgpu/dispatch turns the list into dispatches, and
+// explain() tells it.
+import { FEATURES } from "../../problem/features/table.ts";
+import type { AttentionProblem } from "../../problem/problem.ts";
+import { follows, gradientsOf, type OperandName, OPERANDS } from "../../tensor/operands.ts";
+import { plannedResults } from "../results.ts";
+import { isScheduled, type Region } from "./regions.ts";
+import type { GpuItem } from "./work_items.ts";
+
+/** A kernel that runs for a region. `combine`: KV splits of a region; `merge into`: a region and what is there. */
+export type GpuKernel =
+  | "copy"
+  | "forward"
+  | "decode"
+  | "combine"
+  | "merge into"
+  | "delta"
+  | "dq"
+  | "dkv"
+  | "dk"
+  | "dv"
+  | "repair"
+  | "pair sum"
+  | "row sum"
+  | "add";
+
+/** One dispatch; results are narrowed behind all regions. */
+export interface GpuStep<K extends GpuKernel | "narrow" = GpuKernel> {
+  readonly kernel: K;
+  /** The operand that it is about, where a kernel serves several. */
+  readonly of?: OperandName;
+  /** Pieces of work. */
+  readonly items: number;
+}
+
+/** What a region's steps depend on. */
+export interface RegionWork extends Region {
+  /** Whether an earlier region holds other keys of the same queries, or other queries of the same keys. */
+  readonly moreKeys: boolean;
+  readonly moreRows: boolean;
+  /** Ranges of keys that are computed separately and then combined. */
+  readonly splits: number;
+  /** Tiles of query rows (forward, decode, dQ), and tiles of keys (dK/dV). */
+  readonly rowItems: readonly GpuItem[];
+  readonly keyItems: readonly GpuItem[];
+}
+
+/** Which kind of feature brings an operand. */
+function stageOf(input: OperandName): string | undefined {
+  return FEATURES.find(({ operands }) => (operands as OperandName[] | undefined)?.includes(input))
+    ?.stage;
+}
+
+/** Small tensors that live on the GPU are copied behind the work items. */
+function copies({ operands }: AttentionProblem): GpuStep[] {
+  return (Object.keys(operands) as OperandName[])
+    .filter((name) => isScheduled(name) && operands[name]!.resident)
+    .map((of) => ({ kernel: "copy", of, items: 1 }));
+}
+
+/** The steps of a forward region. */
+export function forwardSteps(
+  problem: AttentionProblem,
+  work: RegionWork,
+  kernel: "forward" | "decode",
+): GpuStep[] {
+  const steps: GpuStep[] = [...copies(problem), { kernel, items: work.rowItems.length }];
+  if (work.splits > 1) steps.push({ kernel: "combine", items: 1 });
+  steps.push({ kernel: "repair", of: "out", items: 1 });
+  if (work.moreKeys) steps.push({ kernel: "merge into", items: 1 });
+  return steps;
+}
+
+/** The gradients that are sums: over pairs, or over rows, which a region adds once. */
+function sums(problem: AttentionProblem, { moreKeys }: RegionWork): GpuStep[] {
+  return gradientsOf(problem.operands).filter((name) => OPERANDS[name].summed).flatMap((of) => {
+    const rowSum: GpuStep = { kernel: "row sum", of, items: 1 };
+    if (stageOf(OPERANDS[of].gradientOf!) === "state") return moreKeys ? [] : [rowSum];
+    const pairSum: GpuStep = { kernel: "pair sum", of, items: 1 };
+    return follows(of) === "heads" ? [pairSum, rowSum] : [pairSum];
+  });
+}
+
+/** The steps of a backward region; `fused`: dK and dV are made by one kernel. */
+export function backwardSteps(
+  problem: AttentionProblem,
+  work: RegionWork,
+  fused: boolean,
+): GpuStep[] {
+  const { rowItems, keyItems, moreKeys, moreRows } = work, items = keyItems.length;
+  const dkv: GpuStep[] = fused
+    ? [{ kernel: "dkv", items }]
+    : [{ kernel: "dk", items }, { kernel: "dv", items }];
+  // regions before this one have been here: its share is made in scratch and added
+  const added = [moreKeys && "dq", moreRows && "dk", moreRows && "dv"] as const;
+  return [
+    ...copies(problem),
+    { kernel: "delta", items: 1 },
+    { kernel: "dq", items: rowItems.length },
+    { kernel: "repair", of: "dq", items: 1 },
+    ...dkv,
+    { kernel: "repair", of: "dk", items: 1 },
+    { kernel: "repair", of: "dv", items: 1 },
+    ...sums(problem, work),
+    ...added.flatMap((of): GpuStep[] => of ? [{ kernel: "add", of, items: 1 }] : []),
+  ];
+}
+
+/** What runs behind all regions: results that are stored in 16 bits. */
+export function lastSteps(problem: AttentionProblem): GpuStep<"narrow">[] {
+  return plannedResults(problem).filter(({ dtype }) => dtype !== "f32")
+    .map(({ name }) => ({ kernel: "narrow", of: name, items: 1 }));
+}

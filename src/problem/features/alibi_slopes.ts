@@ -1,0 +1,16 @@
+import { checkHeads } from "./heads.ts";
+import type { Feature } from "./feature.ts";
+
+/** ALiBi: every head subtracts its slope times the distance from the diagonal. */
+export const alibiSlopes: Feature<true> = {
+  name: "alibiSlopes",
+  stage: "score",
+  source: "Press et al. 2022 (ALiBi), FlashAttention-2 alibi_slopes",
+  operands: ["alibiSlopes"],
+  perScore: true,
+  parse({ alibiSlopes }, dims, complaint) {
+    if (alibiSlopes === undefined) return undefined;
+    checkHeads("alibiSlopes", alibiSlopes, dims, true, complaint);
+    return true;
+  },
+};

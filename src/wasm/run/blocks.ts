@@ -1,0 +1,46 @@
+// The summary of hidden pairs by blocks, which lies behind their staged rows: for every 8 query rows a byte for
+// every 16 keys (asm/features/blocks.ts). Axes that the rows broadcast, it broadcasts too.
+import { Operand } from "../../../asm/tables.gen.ts";
+import type { KernelExports } from "../module/module.ts";
+import type { OperandWords } from "./task_record.ts";
+
+/** Rows of bytes in linear memory, 1 = visible: [batch, head, row, key], at a pitch of whole vectors. */
+export interface StagedPairs {
+  readonly pointer: number;
+  readonly begin: readonly number[];
+  readonly size: readonly number[];
+  readonly strides: readonly number[];
+}
+
+const panelsOf = (rows: number): number => Math.ceil(rows / 8);
+const blocksOf = (keys: number): number => Math.ceil(keys / 16);
+
+/** Bytes of the summary of a box; kernels read whole words of it. */
+export function blocksBytes([batches, heads, rows, keys]: readonly number[]): number {
+  return batches * heads * panelsOf(rows) * blocksOf(keys) + 8;
+}
+
+/** Writes the summary to `target`. */
+export function summarizeBlocks(kernels: KernelExports, pairs: StagedPairs, target: number): void {
+  const { pointer, size: [batches, heads, rows, keys], strides } = pairs;
+  for (let b = 0; b < batches; b++) {
+    for (let h = 0; h < heads; h++) {
+      const from = pointer + b * strides[0] + h * strides[1];
+      const to = target + (b * heads + h) * panelsOf(rows) * blocksOf(keys);
+      kernels.summarizeBlocks(from, strides[2], rows, keys, to);
+    }
+  }
+}
+
+/** The operand record of a summary at `target`; `full`: the size of the whole operand, 1 where it broadcasts. */
+export function blocksWords(
+  { begin, size: [, heads, rows, keys] }: StagedPairs,
+  full: readonly number[],
+  target: number,
+): OperandWords {
+  const panel = blocksOf(keys), head = panelsOf(rows) * panel;
+  const strides = [heads * head, head, panel].map((stride, axis) => full[axis] === 1 ? 0 : stride);
+  const first = [begin[0], begin[1], begin[2] / 8]; // regions of rows begin at multiples of 256
+  const back = strides.reduce((sum, stride, axis) => sum + stride * first[axis], 0);
+  return [Operand.Blocks, [target - back, ...strides]];
+}

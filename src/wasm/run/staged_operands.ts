@@ -1,0 +1,116 @@
+// How each operand lies in engine memory, derived from the operand table: which part of it a region needs,
+// how its rows are padded, how long it stays, and whether it is staged at all.
+import { Operand } from "../../../asm/tables.gen.ts";
+import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
+import { stagedWhole } from "../../plan/wasm/regions.ts";
+import type { AttentionProblem } from "../../problem/problem.ts";
+import {
+  abiName,
+  type Follows,
+  follows,
+  OPERAND_NAMES,
+  type OperandName,
+  type OperandRow,
+  OPERANDS,
+} from "../../tensor/operands.ts";
+import type { OperandSpec } from "../../tensor/view.ts";
+
+/** A number for each of [batch, head, row, column]. */
+export type Four = [number, number, number, number];
+
+/** First index and number of indices of each axis. */
+export interface Box {
+  readonly begin: Four;
+  readonly size: Four;
+}
+
+/** How long a staged operand stays: one region, all regions of rows of the same heads, or the whole call. */
+export type Stay = "region" | "rows" | "call";
+
+/** A row of the operand table with what follows from it here. */
+export interface StagedRow extends OperandRow {
+  readonly follows: Follows;
+  /** Where kernels find it. */
+  readonly operand: Operand;
+  /**
+   * Staged rows are a multiple of so many elements: kernels read whole vectors of what follows scores, and write
+   * whole vectors of the gradients of keys.
+   */
+  readonly multiple: number;
+}
+
+function stagedRow(name: OperandName): StagedRow {
+  const row = OPERANDS[name], what = follows(name);
+  const gradientOfKeys = what === "keys" && row.role === "result";
+  const multiple = what === "scores" ? row.dtype === "bool" ? 16 : 4 : gradientOfKeys ? 4 : 1;
+  return { ...row, follows: what, operand: Operand[abiName(name) as "Q"], multiple };
+}
+
+/** The operand table, as it is staged. */
+export const STAGED: Readonly<Record<OperandName, StagedRow>> = Object.fromEntries(
+  OPERAND_NAMES.map((name) => [name, stagedRow(name)]),
+) as Record<OperandName, StagedRow>;
+
+/** How long an operand stays in engine memory. */
+export function stayOf(name: OperandName, spec: OperandSpec): Stay {
+  const { follows, summed } = STAGED[name];
+  if (follows === "queries" || summed) return "region";
+  if (follows === "keys") return "rows";
+  return follows === "heads" || stagedWhole(spec) ? "call" : "region";
+}
+
+/** Boxes of an operand that stays: those with the same key are the same. */
+export function boxKey(name: OperandName, spec: OperandSpec, stay: Stay, w: PlannedRegion): string {
+  if (stay !== "call") return `${name} ${w.batchBegin} ${w.kvHeadBegin}`;
+  // what has an element for each pair is staged by batch elements
+  return STAGED[name].follows === "scores" && spec.size[0] > 1 ? `${name} ${w.batchBegin}` : name;
+}
+
+/** Whether kernels may work on a resident operand or result where it lies. */
+export function usable(name: OperandName, spec: OperandSpec, kernel: Plan["kernel"]): boolean {
+  if (!spec.resident) return false;
+  const { role, summed, follows } = STAGED[name];
+  if (summed || follows === "scores") return false; // sums have an order, and rows need padding
+  if (stagedRaw(name, kernel)) return true;
+  // the gradient tiles of keys work on whole groups of four columns
+  const whole = follows !== "keys" || role === "input" || spec.size[3] % 4 === 0;
+  return spec.dtype === "f32" && whole;
+}
+
+/** Whether kernels read an operand as it is stored instead of as f32. */
+export function stagedRaw(name: OperandName, kernel: Plan["kernel"]): boolean {
+  return kernel === "decode" && STAGED[name].follows === "keys";
+}
+
+/** The part of an operand that a region needs. */
+export function boxOf(
+  name: OperandName,
+  spec: OperandSpec,
+  stay: Stay,
+  { batchBegin, batchEnd, kvHeadBegin, kvHeadEnd, rowBegin, rowEnd }: PlannedRegion,
+  { queryHeads, kvHeads, lengthK }: AttentionProblem,
+  splits: number,
+): Box {
+  const { follows, summed } = STAGED[name], group = follows === "keys" ? 1 : queryHeads / kvHeads;
+  const heads = (kvHeadEnd - kvHeadBegin) * group;
+  const begin: Four = [batchBegin, kvHeadBegin * group, rowBegin, 0];
+  const size: Four = [batchEnd - batchBegin, heads, rowEnd - rowBegin, spec.size[3]];
+  if (follows === "queries") return { begin, size };
+  if (follows === "heads") {
+    if (!summed) return { begin: [0, 0, 0, 0], size: [...spec.size] };
+    // each split adds up its own, which the host then adds in their order
+    [begin[2], size[2]] = [0, splits];
+  }
+  if (follows === "scores") {
+    for (const axis of [0, 1, 2]) if (spec.size[axis] === 1) [begin[axis], size[axis]] = [0, 1];
+    size[3] = lengthK;
+  }
+  if (follows === "keys" || stay === "call") [begin[2], size[2]] = [0, spec.size[2]];
+  return { begin, size };
+}
+
+/** Whether kernels see an axis of an operand repeated. */
+export function repeats(name: OperandName, spec: OperandSpec, axis: number): boolean {
+  const { follows, summed } = STAGED[name];
+  return spec.size[axis] === 1 && (follows === "scores" || (follows === "heads" && !summed));
+}

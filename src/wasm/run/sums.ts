@@ -1,0 +1,48 @@
+// Gradients that are summed over several pieces of work: each region has accumulators of its own, and the host
+// adds them up region by region, so that every sum has one order.
+import { follows, type OperandName, OPERANDS } from "../../tensor/operands.ts";
+import { count } from "../../tensor/view.ts";
+import type { ResultView } from "../memory/results.ts";
+
+/** Accumulators of a region: where they begin in the result, and how they lie in `values`. */
+export interface Accumulators {
+  readonly values: ArrayLike<number>;
+  readonly begin: readonly number[];
+  readonly size: readonly number[];
+  readonly strides: readonly number[];
+}
+
+/** The sums of one call. */
+export class Sums {
+  readonly #sums = new Map<OperandName, Float32Array | Float64Array>();
+
+  constructor(results: readonly ResultView[]) {
+    for (const { name, size } of results) {
+      if (!OPERANDS[name].summed) continue;
+      // a number for a head has terms of all its pairs
+      const Sum = follows(name) === "heads" ? Float64Array : Float32Array;
+      this.#sums.set(name, new Sum(count(size)));
+    }
+  }
+
+  /** Adds accumulators to a result; axes that it lacks are summed over. */
+  add({ name, size, strides }: ResultView, from: Accumulators): void {
+    const sums = this.#sums.get(name)!;
+    const to = strides.map((stride, axis) => size[axis] === 1 ? 0 : stride);
+    const [batches, heads, rows, columns] = from.size;
+    for (let b = 0; b < batches; b++) {
+      for (let h = 0; h < heads; h++) {
+        for (let r = 0; r < rows; r++) {
+          const [source, target] = [from.strides, to].map((s) => b * s[0] + h * s[1] + r * s[2]);
+          const start = target + from.begin.reduce((sum, index, axis) => sum + index * to[axis], 0);
+          for (let k = 0; k < columns; k++) sums[start + k * to[3]] += from.values[source + k];
+        }
+      }
+    }
+  }
+
+  /** What a result has summed up to; undefined where it is no sum. */
+  of(name: OperandName): Float32Array | Float64Array | undefined {
+    return this.#sums.get(name);
+  }
+}

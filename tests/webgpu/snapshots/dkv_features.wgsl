@@ -1,0 +1,263 @@
+// see params.wgsl
+const HIDDEN: f32 = -1e30;
+const FLOOR: f32 = -5e29;
+@group(0) @binding(1) var<storage, read> schedule: array<u32>;
+fn cap_tanh(x: vec4<f32>) -> vec4<f32> {
+  let t = exp2(abs(x) * -2.8853900817779268);
+  let big = sign(x) * (1.0 - t) / (1.0 + t);
+  let y = x * x;
+  let small = x * (1.0 + y * (-0.33333333 + y * (0.13333333 + y * (-0.05396825 + y * 0.02186949))));
+  return select(big, small, abs(x) < vec4<f32>(0.25));
+}
+// d(s) / d(product): 1 - tanh^2, without the difference of near numbers when saturated
+fn cap_slope(x: vec4<f32>) -> vec4<f32> {
+  let t = exp2(abs(x) * -2.8853900817779268); let u = 1.0 + t;
+  return 4.0 * t / (u * u);
+}
+fn minus_slope(batch: u32, head: u32) -> f32 {
+  return -bitcast<f32>(schedule[U.alibi_slopes_at + batch * U.alibi_slopes_batch + head * U.alibi_slopes_head]);
+}
+fn minus_slopes(batch: u32, head: vec4<u32>) -> vec4<f32> {
+  return vec4<f32>(minus_slope(batch, head.x), minus_slope(batch, head.y), minus_slope(batch, head.z), minus_slope(batch, head.w));
+}
+@group(0) @binding(9) var<storage, read> bias: array<f32>;
+fn bias_at(i: u32) -> f32 { return bias[i]; }
+fn bias_value(at: vec4<u32>) -> vec4<f32> {
+  return vec4<f32>(bias_at(at.x), bias_at(at.y), bias_at(at.z), bias_at(at.w));
+}
+// minus infinity by its bits: WGSL has no literal for it
+fn is_hole(b: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(b) == vec4<u32>(0xff800000u); }
+fn mask_byte(i: u32) -> bool { return ((schedule[i >> 2u] >> ((i & 3u) * 8u)) & 0xffu) != 0u; }
+fn mask_sees(at: vec4<u32>) -> vec4<bool> {
+  return vec4<bool>(mask_byte(at.x), mask_byte(at.y), mask_byte(at.z), mask_byte(at.w));
+}
+fn sink_of(head: u32) -> f32 { return bitcast<f32>(schedule[U.sink_at + head * U.sink_head]); }
+fn sink_logit(head: u32, split: u32) -> f32 {
+  if (split > 0u || U.sink_at == 0u) { return U.neg_inf; }
+  return sink_of(head);
+}
+// its share of the row: 0 where there is none, 1 where it is infinite and so all
+fn sink_share(sink: f32, lse: f32) -> f32 {
+  let bits = bitcast<u32>(sink);
+  if (bits == 0xff800000u) { return 0.0; }
+  if (bits == 0x7f800000u && bitcast<u32>(lse) == bits) { return 1.0; }
+  return exp2((sink - lse) * 1.4426950408889634);
+}
+var<workgroup> vote: atomic<u32>;
+var<workgroup> outcome: u32;
+// infinities and NaN by their bits: compilers may assume that there are none
+fn joining(logit: f32) -> f32 { return select(logit, HIDDEN, bitcast<u32>(logit) == 0xff800000u); }
+// exp(logit - top); what is not finite stays so, and the row is repaired
+fn joining_weight(logit: f32, top: f32) -> f32 {
+  if ((bitcast<u32>(logit) & 0x7f800000u) == 0x7f800000u) { return logit; }
+  return exp2((logit - top) * 1.4426950408889634);
+}
+@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
+fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
+@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
+fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
+@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
+fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
+@group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
+fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
+@group(0) @binding(19) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(14) var<storage, read_write> dk: array<vec4<f32>>;
+fn store_dk(at: u32, c: u32, x: vec4<f32>) {
+  if (4u * c < U.head_dim) { dk[(at >> 2u) + c] = x; }
+}
+fn q_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
+}
+fn k_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.k_at + b * U.k_batch + h * U.k_head + i * U.k_row;
+}
+fn dout_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.dout_at + b * U.dout_batch + h * U.dout_head + i * U.dout_row;
+}
+fn v_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.v_at + b * U.v_batch + h * U.v_head + i * U.v_row;
+}
+fn dk_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.dk_at + b * U.dk_batch + h * U.dk_head + i * U.dk_row;
+}
+var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
+var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
+@compute @workgroup_size(4)
+fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
+  let tx = li % 2u; let ty = li / 2u;
+  let stage_row = li / 2u; let stage_column = li % 2u;
+  let item = (U.item_base + wid.x) * 8u;
+  let batch = schedule[item]; let first = schedule[item + 1u];
+  let begin = schedule[item + 2u]; let end = schedule[item + 3u];
+  let low = bitcast<i32>(schedule[item + 4u]); let high = bitcast<i32>(schedule[item + 5u]);
+  let limit = schedule[item + 6u]; let slot = schedule[item + 7u];
+  let offset = bitcast<i32>(schedule[4u * batch + 3u]);
+  let kv_head = wid.y; let row_count = U.length_q * U.group;
+  let block = wid.z * 2u;
+  let stats_base = (batch * U.kv_heads + kv_head) * row_count;
+  let key0 = first + ty * 1u + 0u;
+  let alibi_slopes_position_k0 = f32(key0);
+  let bias_column_k0 = key0 * U.bias_column;
+  let mask_column_k0 = key0 * U.mask_column;
+  var dk0_0 = vec4<f32>(0.0);
+  var s0_0 = vec4<f32>(0.0);
+  var dp0_0 = vec4<f32>(0.0);
+  let last_key = min(first + 2u, limit) - 1u;
+  let staged_scale = (U.scale / U.softcap);
+  // last rows first: below a diagonal they have the smallest P, and sums that begin small round less
+  for (var left = (end - begin + 7u) / 8u; left > 0u; left--) {
+  let r0 = begin + (left - 1u) * 8u;
+  let row_0 = vec4<u32>(r0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
+  let head_0 = (vec4<u32>(kv_head * U.group) + row_0 % vec4<u32>(U.group));
+  let query_0 = (row_0 / vec4<u32>(U.group));
+  var lse_0 = vec4<f32>(1e30); var delta_0 = vec4<f32>(0.0);
+  if (row_0[0] < end) { let x = stats[stats_base + row_0[0]]; lse_0[0] = x.x; delta_0[0] = x.y; }
+  if (row_0[1] < end) { let x = stats[stats_base + row_0[1]]; lse_0[1] = x.x; delta_0[1] = x.y; }
+  if (row_0[2] < end) { let x = stats[stats_base + row_0[2]]; lse_0[2] = x.x; delta_0[2] = x.y; }
+  if (row_0[3] < end) { let x = stats[stats_base + row_0[3]]; lse_0[3] = x.x; delta_0[3] = x.y; }
+  let alibi_slopes_slope_q0 = minus_slopes(batch, head_0);
+  let alibi_slopes_diagonal_q0 = vec4<f32>(vec4<i32>(query_0) + offset);
+  let bias_row_q0 = U.bias_at + batch * U.bias_batch + head_0 * U.bias_head + query_0 * U.bias_row;
+  let mask_row_q0 = U.mask_at + batch * U.mask_batch + head_0 * U.mask_head + query_0 * U.mask_row;
+  // skip the tile where no pair is seen
+  let seen0_0 = mask_sees(mask_row_q0 + mask_column_k0) & (row_0 < select(vec4<u32>(0u), vec4<u32>(end), key0 < limit));
+  if (li == 0u) { atomicStore(&vote, 0u); }
+  workgroupBarrier();
+  if (any(seen0_0)) { atomicStore(&vote, 1u); }
+  workgroupBarrier();
+  if (li == 0u) { outcome = atomicLoad(&vote); }
+  if (workgroupUniformLoad(&outcome) != 0u) {
+  // dP^T = V dOut^T
+  dp0_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  workgroupBarrier();
+  {
+    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
+    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
+    if (inside && from0 < limit) { x0 = load_v(v_row(batch, kv_head, from0), c0 + stage_column); }
+    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+  }
+  {
+    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
+    var x0 = vec4<f32>(0.0); let from0 = r0 + 0u + stage_row;
+    if (inside && from0 < end) { x0 = load_dout(dout_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column); }
+    var x1 = vec4<f32>(0.0); let from1 = r0 + 2u + stage_row;
+    if (inside && from1 < end) { x1 = load_dout(dout_row(batch, (kv_head * U.group + from1 % U.group), (from1 / U.group)), c0 + stage_column); }
+    var x2 = vec4<f32>(0.0); let from2 = r0 + 4u + stage_row;
+    if (inside && from2 < end) { x2 = load_dout(dout_row(batch, (kv_head * U.group + from2 % U.group), (from2 / U.group)), c0 + stage_column); }
+    var x3 = vec4<f32>(0.0); let from3 = r0 + 6u + stage_row;
+    if (inside && from3 < end) { x3 = load_dout(dout_row(batch, (kv_head * U.group + from3 % U.group), (from3 / U.group)), c0 + stage_column); }
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
+    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
+    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+  }
+  workgroupBarrier();
+  for (var d = 0u; d < 2u; d += 1u) {
+    {
+      let b0 = ct[0][tx][d];
+      let b1 = ct[1][tx][d];
+      let b2 = ct[2][tx][d];
+      let b3 = ct[3][tx][d];
+      let a0 = rt[ty][0][d];
+      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
+      dp0_0 = fma(vec4<f32>(a0.x), b_x0, dp0_0);
+      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
+      dp0_0 = fma(vec4<f32>(a0.y), b_y0, dp0_0);
+      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
+      dp0_0 = fma(vec4<f32>(a0.z), b_z0, dp0_0);
+      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
+      dp0_0 = fma(vec4<f32>(a0.w), b_w0, dp0_0);
+    }
+  }
+  }
+  // S^T = K Q^T
+  s0_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  workgroupBarrier();
+  {
+    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
+    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
+    if (inside && from0 < limit) { x0 = load_k(k_row(batch, kv_head, from0), c0 + stage_column); }
+    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+  }
+  {
+    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
+    var x0 = vec4<f32>(0.0); let from0 = r0 + 0u + stage_row;
+    if (inside && from0 < end) { x0 = load_q(q_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column) * staged_scale; }
+    var x1 = vec4<f32>(0.0); let from1 = r0 + 2u + stage_row;
+    if (inside && from1 < end) { x1 = load_q(q_row(batch, (kv_head * U.group + from1 % U.group), (from1 / U.group)), c0 + stage_column) * staged_scale; }
+    var x2 = vec4<f32>(0.0); let from2 = r0 + 4u + stage_row;
+    if (inside && from2 < end) { x2 = load_q(q_row(batch, (kv_head * U.group + from2 % U.group), (from2 / U.group)), c0 + stage_column) * staged_scale; }
+    var x3 = vec4<f32>(0.0); let from3 = r0 + 6u + stage_row;
+    if (inside && from3 < end) { x3 = load_q(q_row(batch, (kv_head * U.group + from3 % U.group), (from3 / U.group)), c0 + stage_column) * staged_scale; }
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
+    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
+    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+  }
+  workgroupBarrier();
+  for (var d = 0u; d < 2u; d += 1u) {
+    {
+      let b0 = ct[0][tx][d];
+      let b1 = ct[1][tx][d];
+      let b2 = ct[2][tx][d];
+      let b3 = ct[3][tx][d];
+      let a0 = rt[ty][0][d];
+      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
+      s0_0 = fma(vec4<f32>(a0.x), b_x0, s0_0);
+      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
+      s0_0 = fma(vec4<f32>(a0.y), b_y0, s0_0);
+      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
+      s0_0 = fma(vec4<f32>(a0.z), b_z0, s0_0);
+      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
+      s0_0 = fma(vec4<f32>(a0.w), b_w0, s0_0);
+    }
+  }
+  }
+  // P = exp(features(S) - lse), dS = P (dP - delta) slope
+  {
+    let slope_softcap = cap_slope(s0_0);
+    s0_0 = cap_tanh(s0_0) * U.softcap;
+    s0_0 = fma(vec4<f32>(alibi_slopes_slope_q0), abs(vec4<f32>(alibi_slopes_diagonal_q0) - vec4<f32>(alibi_slopes_position_k0)), s0_0);
+    let b = bias_value(bias_row_q0 + bias_column_k0);
+    s0_0 += b;
+    let hide = (is_hole(b)) | (row_0 >= vec4<u32>(end)) | (!seen0_0);
+    let p = exp2((s0_0 - lse_0) * 1.4426950408889634);
+    s0_0 = select(p, vec4<f32>(0.0), hide);
+    dp0_0 = select(p * (dp0_0 - delta_0) * slope_softcap, vec4<f32>(0.0), hide);
+  }
+  // hide pairs outside the band
+  let first_query = i32((r0 / U.group));
+  let last_query = i32(((min(r0 + 8u, end) - 1u) / U.group));
+  if (i32(last_key) > first_query + high || i32(first) < last_query + low) {
+    { let hide = (vec4<i32>(query_0) > vec4<i32>(i32(key0) - low)) | (vec4<i32>(query_0) < vec4<i32>(i32(key0) - high));
+      s0_0 = select(s0_0, vec4<f32>(0.0), hide);
+      dp0_0 = select(dp0_0, vec4<f32>(0.0), hide); }
+  }
+  // dK += dS^T Q
+  workgroupBarrier();
+  rt[ty][0][tx + 0u] = dp0_0;
+  workgroupBarrier();
+  for (var x = 0u; x < 2u; x += 1u) {
+    {
+      let b0_0 = ct[0][x][tx + 0u];
+      let b1_0 = ct[1][x][tx + 0u];
+      let b2_0 = ct[2][x][tx + 0u];
+      let b3_0 = ct[3][x][tx + 0u];
+      let p0_0 = rt[ty][0][x + 0u];
+      dk0_0 = fma(vec4<f32>(p0_0.x), b0_0, dk0_0);
+      dk0_0 = fma(vec4<f32>(p0_0.y), b1_0, dk0_0);
+      dk0_0 = fma(vec4<f32>(p0_0.z), b2_0, dk0_0);
+      dk0_0 = fma(vec4<f32>(p0_0.w), b3_0, dk0_0);
+    }
+  }
+  }
+  }
+  // dk = dK, dv = dV
+  if (key0 < U.length_k) {
+    let real = key0 < limit; // keys past the sequence's length have gradient 0
+    let at_dk = dk_row(batch, kv_head, key0);
+    store_dk(at_dk, block + tx + 0u, select(vec4<f32>(0.0), dk0_0 * U.softcap, real));
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The text of each kernel for a small variant, so that a change of text is seen where it is reviewed. After a change
+ * that is meant: deno test -A tests/webgpu/snapshots_test.ts -- --update
+ */
+
+import assert from "node:assert/strict";
+import { FIELDS, PARAMS, PARAMS_BYTES } from "../../shaders/features/params.ts";
+import { decodeShader } from "../../shaders/kernels/decode.ts";
+import { deltaShader } from "../../shaders/kernels/delta.ts";
+import { dkvShader } from "../../shaders/kernels/dkv.ts";
+import { dqShader } from "../../shaders/kernels/dq.ts";
+import { addShader, copyShader, narrowShader } from "../../shaders/kernels/elementwise.ts";
+import { forwardShader } from "../../shaders/kernels/forward.ts";
+import { combineSplitsShader, mergeIntoShader } from "../../shaders/kernels/merge.ts";
+import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
+import { repairShader } from "../../shaders/kernels/repair.ts";
+import { rowSumShader } from "../../shaders/kernels/row_sum.ts";
+import { type StorageKind, VECTORS } from "../../shaders/parts/storage.ts";
+import type { Variant } from "../../shaders/parts/variant.ts";
+
+const scalars: StorageKind = { dtype: "f32", scalar: true };
+
+const plain: Variant = {
+  tile: { nx: 2, ny: 2, tm: 1, tn: 4, chunk: 8, unroll: 1 },
+  headChunks: 1,
+  valueChunks: 1,
+  blockChunks: 1,
+  kinds: { q: VECTORS, k: VECTORS, v: VECTORS, dOut: VECTORS },
+  grouped: true,
+  features: new Map(),
+};
+const full: Variant = {
+  ...plain,
+  features: new Map([
+    ["softcap", ""],
+    ["alibiSlopes", ""],
+    ["bias", "f32s"],
+    ["mask", ""],
+    ["sink", ""],
+  ]),
+};
+const slopes: Variant = { ...plain, features: new Map([["alibiSlopes", ""]]) };
+const repair: Variant = { ...full, kinds: { q: scalars, k: scalars, v: scalars, dOut: scalars } };
+const shape = { rows: 2, head4: 2, value4: 2, threads: 8 };
+const out = { scalarOut: false };
+const all = { batch: false, head: false, row: false, column: false };
+
+const texts: Readonly<Record<string, string>> = {
+  params: PARAMS,
+  forward: forwardShader(plain, out),
+  forward_features: forwardShader(full, out),
+  decode: decodeShader(full, shape, out),
+  combine_splits: combineSplitsShader(false),
+  merge_into: mergeIntoShader(VECTORS, false),
+  delta: deltaShader({ dOut: VECTORS, out: VECTORS, withDLse: true }),
+  dq: dqShader(full, out),
+  dkv: dkvShader(plain, "kv", out),
+  dkv_features: dkvShader(full, "k", out),
+  pair_sum: pairSumShader(full, "bias", all),
+  pair_sum_rows: pairSumShader(slopes, "alibiSlopes", { ...all, column: true }),
+  row_sum: rowSumShader(plain, "sink", true),
+  repair_out: repairShader("out", repair),
+  repair_dq: repairShader("dq", repair),
+  narrow_f16: narrowShader("f16"),
+  add: addShader(),
+  copy: copyShader(),
+};
+
+Deno.test("the fields of the uniform block fit", () => {
+  assert.ok(FIELDS.size * 4 <= PARAMS_BYTES, `${FIELDS.size} words`);
+});
+
+const fileOf = (name: string) => new URL(`snapshots/${name}.wgsl`, import.meta.url);
+
+for (const [name, text] of Object.entries(texts)) {
+  Deno.test(`the text of ${name} is the one that was reviewed`, () => {
+    const code = name === "params" ? `${text}\n` : text.replace(PARAMS, "// see params.wgsl");
+    if (Deno.args.includes("--update")) Deno.writeTextFileSync(fileOf(name), code);
+    assert.equal(code, Deno.readTextFileSync(fileOf(name)));
+  });
+}

@@ -1,0 +1,285 @@
+// Writes asm/stages/scores.gen.ts: what features do to scores, pairs and rows, as guarded calls of the hooks
+// that asm/features/<feature>.ts exports, in the order of the feature table. Hooks of a feature, all optional:
+//
+//   scoreTile      n scores of four lanes              scoreOne      one score in float64
+//   HIDES          scores may come out minus infinity  slopeOne      d score / d what it was before
+//   FADES          most weights of a row may be tiny
+//   hideTile       masks n scores of four lanes        hideOne       whether a pair is masked
+//   hideAll        whether a run of keys is masked     stateLogit    a logit that joins the sum of a row
+//   beginGradient, writeGradient                       around the sums of a head
+//   gradientTile, gradientOne                          sums dS over pairs; dS is that of the feature's result
+//   stateGradient                                      sums over rows
+//
+// A scoreTile whose feature has slopeOne also stores its slopes. Tile hooks of a feature with operands are
+// given the addresses of the lanes' rows; gradientTile those of the gradient, where it has an element a pair.
+import { readFileSync } from "node:fs";
+import { FEATURES } from "../../src/problem/features/table.ts";
+import {
+  abiName,
+  follows,
+  type GradientName,
+  gradientsOf,
+  type OperandName,
+} from "../../src/tensor/operands.ts";
+import { featureFile, kernelsKnow } from "./tables.ts";
+
+/** A feature that kernels know. */
+interface Hooks {
+  readonly flag: string;
+  readonly operands: readonly OperandName[];
+  /** Gradients that have an element for each pair, or for some pairs together. */
+  readonly pairGradients: readonly GradientName[];
+  /** The name under which a hook is imported; undefined where the feature lacks it. */
+  hook(name: string): string | undefined;
+}
+
+/** The exports of a feature's file; undefined where kernels know nothing of it. */
+function exportsOf(name: string): string[] | undefined {
+  if (!kernelsKnow(name)) return undefined;
+  const file = new URL(`../../asm/features/${featureFile(name)}.ts`, import.meta.url);
+  const text = readFileSync(file, "utf8");
+  return [...text.matchAll(/^export (?:function|const) (\w+)/gm)].map(([, hook]) => hook);
+}
+
+function readHooks(): { all: Hooks[]; imports: string[] } {
+  const imports: string[] = [];
+  const all = FEATURES.flatMap(({ name, operands = [] }): Hooks[] => {
+    const exported = exportsOf(name);
+    if (!exported) return [];
+    const alias = (hook: string) => `${name}${abiName(hook)}`;
+    const list = exported.map((hook) => `${hook} as ${alias(hook)}`).join(", ");
+    imports.push(`import { ${list} } from "../features/${featureFile(name)}";`);
+    const pairGradients = gradientsOf(Object.fromEntries(operands.map((operand) => [operand, 1])))
+      .filter((gradient) => follows(gradient) === "scores");
+    const hook = (hook: string) => exported.includes(hook) ? alias(hook) : undefined;
+    return [{ flag: `Flag.${abiName(name)}`, operands, pairGradients, hook }];
+  });
+  if (all.filter(({ hook }) => hook("stateLogit")).length > 1) {
+    throw new Error("two features have a stateLogit: their sum is not written yet");
+  }
+  return { all, imports };
+}
+
+const PAIR = "batch, head, i, j";
+
+/** Writes the calls of hooks; in all that it writes, `flags` are those of the task. */
+class HookCalls {
+  readonly #all: readonly Hooks[];
+  /** A word a lane for each row that tile hooks are given: its operand, and the flag that it needs. */
+  readonly #rows: { operand: string; flag: string }[] = [];
+  readonly #slopes: readonly Hooks[];
+
+  constructor(all: readonly Hooks[]) {
+    this.#all = all;
+    this.#slopes = this.#having("slopeOne");
+    for (const { flag, operands, pairGradients, hook } of all) {
+      if (!hook("scoreTile") && !hook("hideTile")) continue;
+      this.#rows.push(...operands.map((operand) => ({ operand, flag })));
+      this.#rows.push(...pairGradients.map((operand) => ({ operand, flag: `${flag}Gradient` })));
+    }
+  }
+
+  #having(hook: string): Hooks[] {
+    return this.#all.filter((one) => one.hook(hook));
+  }
+
+  /** A line for each feature that has the hook, guarded by its flag. */
+  #calls(hook: string, rest: (name: string, of: Hooks) => string, suffix = ""): string {
+    return this.#having(hook)
+      .map((of) => `  if (flags & ${of.flag}${suffix}${rest(of.hook(hook)!, of)}`).join("\n");
+  }
+
+  #rowsAt(operand: string): string {
+    const at = 32 * this.#rows.findIndex((row) => row.operand === operand);
+    return `panel + (Panel.Bytes + ${at})`;
+  }
+
+  /** Arguments of a tile hook: the addresses of four rows of each operand. */
+  #given(operands: readonly string[], v = " + v"): string {
+    return operands.map((operand) => `, ${this.#rowsAt(operand)}${v}`).join("");
+  }
+
+  #slopeAt(of: Hooks): string {
+    return `slopes + ${this.#slopes.indexOf(of)} * slopeBytes + v`;
+  }
+
+  constants(): string {
+    const flags = (hook: string, suffix = "") =>
+      this.#having(hook).map(({ flag }) => flag + suffix).join(" | ") || "0";
+    const list = [
+      ["Features that change the value of a score.", "SCORE_FLAGS", flags("scoreTile")],
+      ["Those of them that may mask it.", "MASKING_FLAGS", flags("HIDES")],
+      ["Those that make many weights tiny.", "FADING_FLAGS", flags("FADES")],
+      ["Those that leave slopes for the way back, and how many.", "SLOPE_FLAGS", flags("slopeOne")],
+      ["", "SLOPES", String(this.#slopes.length)],
+      ["Features that hide single pairs.", "HIDE_FLAGS", flags("hideTile")],
+      ["Features of the softmax state.", "STATE_FLAGS", flags("stateLogit")],
+      ["Sums over pairs.", "PAIR_SUM_FLAGS", flags("gradientTile", "Gradient")],
+      ["Sums over rows.", "ROW_SUM_FLAGS", flags("stateGradient", "Gradient")],
+      ["A panel with its words.", "PANEL_BYTES", `Panel.Bytes + ${32 * this.#rows.length}`],
+    ];
+    return list.map(([about, name, value]) =>
+      `${about && `/** ${about} */\n`}// @ts-ignore: decorator\n@inline\n` +
+      `export const ${name}: ${name.endsWith("_FLAGS") ? "i32" : "usize"} = ${value};`
+    ).join("\n");
+  }
+
+  lanes(): string {
+    const stores = this.#rows.map(({ operand, flag }) =>
+      `  if (flags & ${flag}) store<usize>(${this.#rowsAt(operand)}, ` +
+      `rowAt(task, Operand.${abiName(operand)}, batch, head, i));`
+    );
+    return `/** Where the rows of query i lie that tile hooks read; \`panel\`: the lane's first word. */
+export function loadLane(task: usize, flags: i32, batch: i32, head: i32, i: i32, panel: usize): void {
+${stores.join("\n")}
+}`;
+  }
+
+  scores(): string {
+    const tiles = this.#calls("scoreTile", (name, of) => {
+      const slope = of.hook("slopeOne") ? `, slopes ? ${this.#slopeAt(of)} : 0` : "";
+      const rows = this.#given(of.operands);
+      return `) ${name}(task, sp + v, pitch, n, key, panel + v${rows}${slope});`;
+    });
+    return `/**
+ * Scores S^T[n keys][4 * vectors lanes] from products, base 2. \`slopes\`: where derivatives go, a tile for each
+ * feature that has one, \`slopeBytes\` apart; 0 for nowhere.
+ */
+export function scoreTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, slopes: usize, slopeBytes: usize): void {
+  for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {
+${tiles.replaceAll(/^/gm, "  ")}
+  }
+}
+
+/** One score from its product, float64, natural units. */
+export function scoreOne(task: usize, flags: i32, s: f64, batch: i32, head: i32, i: i32, j: i32): f64 {
+${this.#calls("scoreOne", (name) => `) s = ${name}(task, s, ${PAIR});`)}
+  return s;
+}`;
+  }
+
+  hides(): string {
+    const tiles = this.#calls("hideTile", (name, of) => {
+      const rows = this.#given(of.operands);
+      return ` && ${name}(task, sp + v, pitch, n, key, panel + v${rows})) any = true;`;
+    });
+    const all = this.#calls("hideAll", (name, of) => {
+      const rows = this.#given(of.operands, "").slice(2);
+      return ` && ${name}(${rows}, lanes, key, end)) return true;`;
+    });
+    return `/** Masks scores of hidden pairs; returns whether there were any. */
+export function hideTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, v: usize): bool {
+  let any = false;
+${tiles}
+  return any;
+}
+
+/** Whether a pair is hidden. */
+export function hideOne(task: usize, flags: i32, batch: i32, head: i32, i: i32, j: i32): bool {
+${this.#calls("hideOne", (name) => ` && ${name}(task, ${PAIR})) return true;`)}
+  return false;
+}
+
+/** Whether the keys [key, end) are hidden from the first lanes of a panel; \`key\` is a multiple of 16. */
+export function hideAll(flags: i32, panel: usize, lanes: i32, key: i32, end: i32): bool {
+${all}
+  return false;
+}`;
+  }
+
+  state(): string {
+    const logits = this.#calls("stateLogit", (name) => `) return ${name}(task, batch, head, i);`);
+    return `/** The logit that joins the softmax state of a row, natural units; minus infinity for none. */
+export function stateLogit(task: usize, flags: i32, batch: i32, head: i32, i: i32): f32 {
+${logits}
+  return -Infinity;
+}`;
+  }
+
+  gradientTiles(): string {
+    const lines = this.#all.toReversed().flatMap((of) => {
+      const { flag, pairGradients } = of, sum = of.hook("gradientTile"), lines: string[] = [];
+      if (sum) {
+        const tile = `sp + v, pitch, n, key, panel + v, m${this.#given(pairGradients)}`;
+        lines.push(`    if (flags & ${flag}Gradient && m > 0) ${sum}(${tile});`);
+      }
+      if (of.hook("slopeOne")) {
+        lines.push(`    if (flags & ${flag}) multiply(sp + v, ${this.#slopeAt(of)}, pitch, n);`);
+      }
+      return lines;
+    });
+    return `/** dS^T of a tile on its way from scores to products: sums over pairs, and slopes. The last feature first. */
+export function gradientTiles(flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, lanes: i32, slopes: usize, slopeBytes: usize): void {
+  for (let v: usize = 0; v < 32; v += 16) {
+    const m = min(4, lanes - <i32>(v >> 2));
+${lines.join("\n")}
+  }
+}`;
+  }
+
+  gradientOne(): string {
+    // what a score was before each feature, as far as slopes need it
+    const before = (n: number) => n ? `s${n}` : "s";
+    const last = this.#all.findLastIndex((of) => of.hook("slopeOne"));
+    const scores = this.#all.slice(0, Math.max(0, last)).map((of, n) => {
+      const name = of.hook("scoreOne"), s = before(n);
+      const value = name ? `flags & ${of.flag} ? ${name}(task, ${s}, ${PAIR}) : ${s}` : s;
+      return `  const ${before(n + 1)} = ${value};`;
+    });
+    const back = this.#all.map((of, n) => {
+      const { flag } = of, sum = of.hook("gradientOne"), slope = of.hook("slopeOne");
+      return [
+        ...sum ? [`  if (flags & ${flag}Gradient) ${sum}(task, ds, ${PAIR});`] : [],
+        ...slope ? [`  if (flags & ${flag}) ds *= ${slope}(task, ${before(n)}, ${PAIR});`] : [],
+      ];
+    }).toReversed().flat();
+    return `/** The same for one pair, whose product is s; returns dS of the product. */
+export function gradientOne(task: usize, flags: i32, ds: f64, s: f64, batch: i32, head: i32, i: i32, j: i32): f64 {
+${[...scores, ...back].join("\n")}
+  return ds;
+}`;
+  }
+
+  sums(): string {
+    const calls = (hook: string, call: string) =>
+      this.#calls(hook, (name) => `) ${name}(${call});`, "Gradient");
+    return `/** A head of a backward item begins. */
+export function beginGradients(flags: i32): void {
+${calls("beginGradient", "")}
+}
+
+/** Sums over rows: query row i, which is given to one item only. */
+export function stateGradients(task: usize, flags: i32, batch: i32, head: i32, i: i32): void {
+${calls("stateGradient", "task, batch, head, i")}
+}
+
+/** A head of a backward item ends: its sums go to the place of its KV split. */
+export function writeGradients(task: usize, flags: i32, batch: i32, head: i32, split: i32): void {
+${calls("writeGradient", "task, batch, head, split")}
+}`;
+  }
+}
+
+/** The whole generated file. */
+export function hooksSource(): string {
+  const { all, imports } = readHooks(), calls = new HookCalls(all);
+  const head = [
+    "// Generated by tools/build/hooks.ts (deno task build) from the exports of asm/features/: do not edit.",
+    'import { Flag, Operand } from "../tables.gen";',
+    'import { Panel } from "../micro/records";',
+    'import { rowAt } from "../micro/task";',
+    'import { multiply } from "../micro/tile";',
+    ...imports,
+  ];
+  return [
+    head.join("\n"),
+    calls.constants(),
+    calls.lanes(),
+    calls.scores(),
+    calls.hides(),
+    calls.state(),
+    calls.gradientTiles(),
+    calls.gradientOne(),
+    calls.sums(),
+  ].join("\n\n") + "\n";
+}
