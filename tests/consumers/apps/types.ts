@@ -29,7 +29,7 @@ export async function host(): Promise<HostTensor> {
 export async function resident(settings: EngineOptions): Promise<Float32Array | Uint16Array> {
   const engine: Engine = await createEngine(settings);
   const k: Tensor = engine.tensor(new Float32Array(64), [1, 4, 2, 8], "f32");
-  const { out } = engine.attentionSync(k, k, k, { engine });
+  const { out } = engine.attentionSync(k, k, k);
   return await out.read();
 }
 
