@@ -119,15 +119,14 @@ const AXIS_WORDS = {
 function checkSize(view: View, dims: Dims, complaint: Complaint): void {
   const { axes, shape } = OPERANDS[view.name];
   if (shape === "broadcast") return;
-  axes.forEach((axis, n) => {
-    if (shape === "heads" && n === 0 && view.size[0] === 1) return; // the same for every sequence
-    const wanted = axisSize(axis, dims);
-    if (view.size[n] !== wanted) {
-      throw complaint.range(
-        `${view.name} has ${AXIS_WORDS[axis]} ${view.size[n]} but ${wanted} was wanted`,
-      );
-    }
-  });
+  for (let n = 0; n < 4; n++) {
+    const wanted = axisSize(axes[n], dims), found = view.size[n];
+    if (found === wanted) continue;
+    if (shape === "heads" && n === 0 && found === 1) continue; // the same for every sequence
+    throw complaint.range(
+      `${view.name} has ${AXIS_WORDS[axes[n]]} ${found} but ${wanted} was wanted`,
+    );
+  }
 }
 
 function refuseBytes(views: Views): void {

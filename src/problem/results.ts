@@ -2,7 +2,14 @@
 import { type DType, isFloat16Array, type TensorData } from "../tensor/dtype.ts";
 import type { MergePart, MergeShape } from "./merge.ts";
 import { gradientsOf, type OperandName, OPERANDS } from "../tensor/operands.ts";
-import { count, type OperandSpec, rowMajor, tensorAxes, type View } from "../tensor/view.ts";
+import {
+  type Axes,
+  count,
+  type OperandSpec,
+  rowMajor,
+  tensorAxes,
+  type View,
+} from "../tensor/view.ts";
 import type { Layout } from "./call_options.ts";
 import type { AttentionProblem, Views } from "./problem.ts";
 import type { AnyTensor, HostTensor } from "../tensor/tensor.ts";
@@ -25,15 +32,20 @@ function specLike(
   layout: Layout,
 ): ResultSpec {
   const axes = tensorAxes(name, shape.length, layout), dense = rowMajor(shape);
-  const pick = (from: readonly number[]) => axes.map((axis) => from[axis] ?? 1);
+  const pick = ([b, h, r, c]: readonly number[], from: readonly number[]): Axes => [
+    b < 0 ? 1 : from[b],
+    h < 0 ? 1 : from[h],
+    r < 0 ? 1 : from[r],
+    c < 0 ? 1 : from[c],
+  ];
   return {
     name,
     like,
     dtype,
     shape,
     resident: like.resident,
-    size: pick(shape) as never,
-    strides: pick(dense) as never,
+    size: pick(axes, shape),
+    strides: pick(axes, dense),
   };
 }
 

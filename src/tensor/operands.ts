@@ -93,12 +93,13 @@ export const OPERANDS: Readonly<Record<OperandName, OperandRow>> = { ...INPUTS, 
 /** All names, in the order of the table. */
 export const OPERAND_NAMES: readonly OperandName[] = Object.keys(OPERANDS) as OperandName[];
 
+const GRADIENT_NAMES = Object.keys(GRADIENTS) as GradientName[];
+
 /** The gradients of a problem with these inputs, in the order of the table. */
 export function gradientsOf(
   inputs: { readonly [name in OperandName]?: unknown },
 ): GradientName[] {
-  return (Object.keys(GRADIENTS) as GradientName[])
-    .filter((name) => inputs[GRADIENTS[name].gradientOf!] !== undefined);
+  return GRADIENT_NAMES.filter((name) => inputs[GRADIENTS[name].gradientOf!] !== undefined);
 }
 
 /** Whether an axis of an operand runs along `axis`. */
@@ -112,12 +113,19 @@ export function runsAlong(name: OperandName, axis: AxisName): boolean {
  */
 export type Follows = "queries" | "keys" | "scores" | "heads";
 
-/** What an operand follows. */
-export function follows(name: OperandName): Follows {
-  const [, , row, column] = OPERANDS[name].axes;
+function followsAxes({ axes: [, , row, column] }: OperandRow): Follows {
   if (row === "key") return "keys";
   if (row === "one") return "heads";
   return column === "key" ? "scores" : "queries";
+}
+
+const FOLLOWS = Object.fromEntries(
+  OPERAND_NAMES.map((name) => [name, followsAxes(OPERANDS[name])]),
+) as Record<OperandName, Follows>;
+
+/** What an operand follows. */
+export function follows(name: OperandName): Follows {
+  return FOLLOWS[name];
 }
 
 /** Sizes of a call that axes run along. */

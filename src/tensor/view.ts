@@ -2,7 +2,7 @@
 // tensor lies, whatever the layout or strides it came with; everything after validation speaks views.
 import { BYTES, canHold, type DType, impliedDType } from "./dtype.ts";
 import { type Complaint, show } from "./errors.ts";
-import { type OperandName, OPERANDS } from "./operands.ts";
+import { type OperandName, type OperandRow, OPERANDS } from "./operands.ts";
 import { type AnyTensor, isResident, type MaskTensor } from "./tensor.ts";
 
 /** Sizes or element strides of [batch, head, row, column]. */
@@ -202,13 +202,13 @@ export function tensorAxes(
   }
 }
 
-/** Ranks that a tensor may have; undefined: any up to 4. */
-function ranksOf(name: OperandName): readonly number[] | undefined {
-  const { shape, axes } = OPERANDS[name];
-  if (shape === "layout") return [4];
-  if (shape === "rows") return [3];
-  if (shape === "heads") return axes[0] === "one" ? [1] : [1, 2];
-  return undefined;
+/** Ranks that a tensor may have; none said: any up to 4. */
+const RANKS = { layout: [4], rows: [3], heads: [1, 2], broadcast: undefined };
+const ONE_RANK = [1];
+
+/** Ranks that a tensor of an operand may have; undefined: any up to 4. */
+function ranksOf({ shape, axes }: OperandRow): readonly number[] | undefined {
+  return shape === "heads" && axes[0] === "one" ? ONE_RANK : RANKS[shape];
 }
 
 /** An operand's view of a tensor, its axes named; axes that it lacks have size 1. */
@@ -219,15 +219,19 @@ export function viewOperand(
   complaint: Complaint,
 ): View {
   const row = OPERANDS[name];
-  const { dtype, shape, strides, resident } = facts(name, tensor, ranksOf(name), complaint);
+  const { dtype, shape, strides, resident } = facts(name, tensor, ranksOf(row), complaint);
   if (row.dtype === "f32" && dtype !== "f32") {
     throw complaint.type(`${name} has dtype ${show(dtype)} but must be "f32"`);
   }
   const axes = tensorAxes(name, shape.length, layout);
-  const size = axes.map((axis) => shape[axis] ?? 1);
+  const size: [number, number, number, number] = [1, 1, 1, 1];
   // what repeats has stride 0; a row without columns is one column wide
-  const stride = axes.map((axis, n) =>
-    row.shape === "broadcast" && size[n] === 1 ? 0 : axis >= 0 ? strides[axis] : n === 3 ? 1 : 0
-  );
-  return { name, tensor, dtype, resident, size: size as never, strides: stride as never };
+  const stride: [number, number, number, number] = [0, 0, 0, row.shape === "broadcast" ? 0 : 1];
+  for (let n = 0; n < 4; n++) {
+    const axis = axes[n];
+    if (axis < 0) continue;
+    size[n] = shape[axis];
+    if (row.shape !== "broadcast" || shape[axis] !== 1) stride[n] = strides[axis];
+  }
+  return { name, tensor, dtype, resident, size, strides: stride };
 }

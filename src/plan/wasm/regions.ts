@@ -50,13 +50,16 @@ export function stagedWhole(spec: OperandSpec): boolean {
   return spec.size[1] === 1 && count(spec.size) * (spec.dtype === "bool" ? 1 : 4) <= WHOLE_BYTES;
 }
 
+/** The results of a forward call. */
+const OUTPUTS: readonly OperandName[] = ["out", "lse"];
+
 /** Staged bytes of one query row of one kv group (with its query heads), and of the group's keys. */
 function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
   const { operands, kvHeads, queryHeads, lengthK, pass } = problem;
   const group = queryHeads / Math.max(1, kvHeads);
-  const results = pass === "forward" ? ["out", "lse"] as const : gradientsOf(operands);
+  const results: readonly OperandName[] = pass === "forward" ? OUTPUTS : gradientsOf(operands);
   let row = 0, keys = 0;
-  for (const name of [...Object.keys(operands) as OperandName[], ...results]) {
+  const add = (name: OperandName) => {
     const { axes, summed, gradientOf } = OPERANDS[name];
     const like = operands[gradientOf ?? name] ?? operands.q!; // results look like inputs
     const bytes = axisSize(axes[3], problem) * (like.dtype === "bool" ? 1 : 4);
@@ -73,7 +76,9 @@ function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
       case "heads":
         break;
     }
-  }
+  };
+  for (const name in operands) add(name as OperandName);
+  for (const name of results) add(name);
   return { row, keys };
 }
 

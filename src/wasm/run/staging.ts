@@ -180,29 +180,37 @@ export class Staging {
     return { array, offset: 0, strides };
   }
 
-  /** Where kernels find an operand of a region; brings it in where they cannot work on it in place. */
-  #bring(view: View | ResultView, region: PlannedRegion, staged: Staged[]): OperandWords[] {
-    const { name } = view, { operand } = STAGED[name];
+  /** Adds where kernels find an operand of a region; brings it in where they cannot work on it in place. */
+  #bring(
+    view: View | ResultView,
+    region: PlannedRegion,
+    staged: Staged[],
+    words: OperandWords[],
+  ): void {
+    const { name } = view, { operand } = STAGED[name], strides = [0, 0, 0];
     if (usable(name, view, this.#plan.kernel)) {
       const bytes = elementBytes(view), { pointer } = view.tensor as WasmTensor;
-      return [[operand, [pointer, ...view.strides.slice(0, 3).map((stride) => stride * bytes)]]];
+      for (let axis = 0; axis < 3; axis++) strides[axis] = view.strides[axis] * bytes;
+      words.push([operand, [pointer, ...strides]]);
+      return;
     }
     const box = "like" in view ? this.#placeResult(view, region) : this.#stageInput(view, region);
     staged.push(box);
-    const strides = [0, 1, 2].map((axis) =>
-      repeats(name, view, axis) ? 0 : box.strides[axis] * box.elementBytes
-    );
-    const back = strides.reduce((sum, stride, axis) => sum + stride * box.begin[axis], 0);
-    const words: OperandWords[] = [[operand, [box.pointer - back, ...strides]]];
+    let first = box.pointer; // of the whole operand, as if all of it were there
+    for (let axis = 0; axis < 3; axis++) {
+      if (repeats(name, view, axis)) continue;
+      strides[axis] = box.strides[axis] * box.elementBytes;
+      first -= strides[axis] * box.begin[axis];
+    }
+    words.push([operand, [first, ...strides]]);
     if (this.#hasBlocks(name)) words.push(blocksWords(box, view.size, box.behind));
-    return words;
   }
 
   /** Brings a region in. */
   stage(region: PlannedRegion, index: number): StagedRegion {
-    const staged: Staged[] = [];
-    const words = [...this.#inputs, ...this.#results]
-      .flatMap((view) => this.#bring(view, region, staged));
+    const staged: Staged[] = [], words: OperandWords[] = [];
+    for (const view of this.#inputs) this.#bring(view, region, staged, words);
+    for (const result of this.#results) this.#bring(result, region, staged, words);
     const blocks = staged.map((box) => box.pointer);
     const room = {
       memory: this.#memory,
@@ -249,6 +257,7 @@ export class Staging {
 
   /** Writes what only the whole call knows: sums over regions. */
   finish(): void {
+    if (this.#sums.none) return;
     for (const { name, dtype, tensor } of this.#results) {
       const sums = this.#sums.of(name), target = elements(tensor);
       if (!sums) continue;

@@ -25,6 +25,11 @@ export class Sums {
     }
   }
 
+  /** Whether the call has no sums. */
+  get none(): boolean {
+    return this.#sums.size === 0;
+  }
+
   /** Adds accumulators to a result; axes that it lacks are summed over. */
   add({ name, size, strides }: ResultView, from: Accumulators): void {
     const sums = this.#sums.get(name)!;

@@ -6,7 +6,7 @@ import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { abiName, gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { UNBOUNDED } from "../../problem/features/feature.ts";
-import { scalarsOf } from "../../problem/features/table.ts";
+import { feature, scalarsOf } from "../../problem/features/table.ts";
 import { partialResults, type Plan, type PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { WorkItem } from "../../plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
@@ -43,6 +43,7 @@ function writeFeatures(
   let flags = 0;
   for (const use of problem.features) {
     flags |= flagOf(use.name);
+    if (!feature(use.name).scalars) continue;
     for (const [scalar, value] of Object.entries(scalarsOf(use))) {
       f32[Scalar[abiName(scalar) as keyof typeof Scalar] / 4] = value;
     }
