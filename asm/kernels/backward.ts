@@ -29,7 +29,7 @@ import { Constants, Panel, RowStats } from "../micro/records";
 import { endKey, firstKey, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny, silenceMasked } from "../micro/tile";
 import {
-  BACKWARD_PITCH, blockScoreTile1, blockScoreTile6, probabilityTile, queryTile1, queryTile4, queryTile5,
+  BACKWARD_PITCH, gemm_s_dp_1x8, gemm_s_dp_6x8, probabilityTile, gemm_dq_1x8, gemm_dq_4x8, gemm_dq_5x8,
 } from "../micro/tiles.gen";
 import { prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
@@ -82,12 +82,12 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
 /** A product of keys [from, to) of the tile with one panel, into rows of P or dS. */
 function scoreProduct(rows: usize, stride: usize, packed: usize, dst: usize, from: i32, to: i32, n: i32, start: usize): void {
   const keys = to - from, at = rows + <usize>from * stride, out = dst + <usize>from * BACKWARD_PITCH;
-  blockScoreTile6(at, packed, out, n, stride, start, keys / 6);
+  gemm_s_dp_6x8(at, packed, out, n, stride, start, keys / 6);
   if (keys % 6 == 0) return;
   if (to >= 6) {
     const last = <usize>(to - 6);
-    blockScoreTile6(rows + last * stride, packed, dst + last * BACKWARD_PITCH, n, stride, start, 1);
-  } else blockScoreTile1(at, packed, out, n, stride, start, keys);
+    gemm_s_dp_6x8(rows + last * stride, packed, dst + last * BACKWARD_PITCH, n, stride, start, 1);
+  } else gemm_s_dp_1x8(at, packed, out, n, stride, start, keys);
 }
 
 /** Hides every key from the lanes that take no part: their zeros times an infinite k would be NaN. */
@@ -105,9 +105,9 @@ function queryProduct(k: usize, ds: usize, dq: usize, n: i32): void {
     fives = 0;
   }
   const d4 = <usize>(5 * fives), d1 = d4 + <usize>(4 * fours);
-  queryTile5(k, ds, dq, n, kPitch, fives);
-  queryTile4(k + (d4 << 2), ds, dq + (d4 << 5), n, kPitch, fours);
-  queryTile1(k + (d1 << 2), ds, dq + (d1 << 5), n, kPitch, D - <i32>d1);
+  gemm_dq_5x8(k, ds, dq, n, kPitch, fives);
+  gemm_dq_4x8(k + (d4 << 2), ds, dq + (d4 << 5), n, kPitch, fours);
+  gemm_dq_1x8(k + (d1 << 2), ds, dq + (d1 << 5), n, kPitch, D - <i32>d1);
 }
 
 /** Rows of a tile where the products read them: in place, or copied where they are strided (see forward.ts). */

@@ -17,7 +17,7 @@ import { finite, lseOf } from "../micro/rows";
 import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny } from "../micro/tile";
 import {
-  decodeOutput2, decodeOutputRow, decodeScoreRow, decodeScores1, decodeScores2, decodeScores4, exp2v,
+  gemv_o_4x2, gemv_o_1x1, gemv_s_1x4, gemv_s_1x1, gemv_s_2x2, gemv_s_2x4, exp2v,
 } from "../micro/tiles.gen";
 import { escape, exp2Constant, LOG2E } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
@@ -83,14 +83,14 @@ function packRows(sequence: usize): void {
 
 /** S of n keys whose rows begin at k. `t`: where to prefetch. */
 function scoreRows(k: usize, ld: usize, q: usize, sp: usize, n: i32, lanes: i32, t: usize): void {
-  if (lanes == 1) return escape(decodeScores1(k, q, sp, n, D, ld, qPitch, t));
+  if (lanes == 1) return escape(gemv_s_1x1(k, q, sp, n, D, ld, qPitch, t));
   const whole = n & ~1;
   let x = 0;
   if (whole) {
-    if (lanes == 2) x = decodeScores2(k, q, sp, whole, D, ld, qPitch, t);
-    else x = decodeScores4(k, q, sp, whole, D, ld, qPitch, t);
+    if (lanes == 2) x = gemv_s_2x2(k, q, sp, whole, D, ld, qPitch, t);
+    else x = gemv_s_2x4(k, q, sp, whole, D, ld, qPitch, t);
   }
-  if (whole < n) x += decodeScoreRow(k + <usize>whole * ld, q, sp + (<usize>whole << 4), n - whole, D, ld, qPitch, k);
+  if (whole < n) x += gemv_s_1x4(k + <usize>whole * ld, q, sp + (<usize>whole << 4), n - whole, D, ld, qPitch, k);
   escape(x);
 }
 
@@ -98,9 +98,9 @@ function scoreRows(k: usize, ld: usize, q: usize, sp: usize, n: i32, lanes: i32,
 function outputRows(v: usize, ld: usize, p: usize, o: usize, n: i32, lanes: i32, t: usize): void {
   const whole = lanes == 1 ? 0 : n & ~3, heads = lanes > 2 ? 4 : lanes;
   let x = 0;
-  if (whole) x = decodeOutput2(v, p, o, whole, Dv, ld, oPitch, heads, t);
+  if (whole) x = gemv_o_4x2(v, p, o, whole, Dv, ld, oPitch, heads, t);
   if (whole < n) {
-    x += decodeOutputRow(v + <usize>whole * ld, p + (<usize>whole << 4), o, n - whole, Dv, ld, oPitch, heads, v);
+    x += gemv_o_1x1(v + <usize>whole * ld, p + (<usize>whole << 4), o, n - whole, Dv, ld, oPitch, heads, v);
   }
   escape(x);
 }

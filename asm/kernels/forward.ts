@@ -19,7 +19,7 @@ import { packPanel, packRows, packTranspose, unpackPanel } from "../micro/pack";
 import { State, UPPER } from "../micro/records";
 import { lseOf } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
-import { FORWARD_PITCH, outputTile4, outputTile6, scoreTile1, scoreTile6 } from "../micro/tiles.gen";
+import { FORWARD_PITCH, gemm_o_4x8, gemm_o_6x8, gemm_s_1x8, gemm_s_6x8 } from "../micro/tiles.gen";
 import { LOG2E, prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
@@ -70,12 +70,12 @@ function scoreRun(q: usize, from: i32, to: i32, start: usize): void {
   v128.store(start, f32x4.splat(-Infinity), State.T);
   v128.store(start, f32x4.splat(-Infinity), State.T + UPPER);
   const n = to - from, rows = kTile + <usize>from * kPitch, sp = scores + <usize>from * FORWARD_PITCH;
-  scoreTile6(rows, q, sp, headDim, kPitch, start, n / 6);
+  gemm_s_6x8(rows, q, sp, headDim, kPitch, start, n / 6);
   if (n % 6 == 0) return;
   if (n >= 6) { // the last six keys, some once more: cheaper than up to five single rows
     const last = <usize>(n - 6);
-    scoreTile6(rows + last * kPitch, q, sp + last * FORWARD_PITCH, headDim, kPitch, start, 1);
-  } else scoreTile1(rows, q, sp, headDim, kPitch, start, n);
+    gemm_s_6x8(rows + last * kPitch, q, sp + last * FORWARD_PITCH, headDim, kPitch, start, 1);
+  } else gemm_s_1x8(rows, q, sp, headDim, kPitch, start, n);
 }
 
 /** O^T += V^T . P^T over keys [from, to); P^T is zeroed up to the next multiple of eight keys. */
@@ -83,8 +83,8 @@ function outputRun(o: usize, from: i32, to: i32): void {
   const n = to - from, n8 = (n + 7) & ~7, p = scores + <usize>from * FORWARD_PITCH;
   memory.fill(p + <usize>n * FORWARD_PITCH, 0, <usize>(n8 - n) * FORWARD_PITCH);
   const v = vT + (<usize>from << 2), sixes = columns / 12 * 2, done = <usize>(6 * sixes);
-  outputTile6(v, p, o, n8, vPitch, sixes);
-  outputTile4(v + done * vPitch, p, o + (done << 5), n8, vPitch, (columns - 6 * sixes) / 4);
+  gemm_o_6x8(v, p, o, n8, vPitch, sixes);
+  gemm_o_4x8(v + done * vPitch, p, o + (done << 5), n8, vPitch, (columns - 6 * sixes) / 4);
 }
 
 /** Prefetches the rows of the tile once a panel needs them. Not where blocks are hidden: few may be needed. */

@@ -1,6 +1,6 @@
 // dK and dV of a tile of keys: rows of dS^T or P^T are the scalars, Q or dO by columns the packed side.
 // Panels that saw nothing of six keys hold old numbers there, so the sums run over runs of panels that did.
-import { BACKWARD_PITCH, gradientTile1x4, gradientTile1x8, gradientTile6x4, gradientTile6x8 } from "../micro/tiles.gen";
+import { BACKWARD_PITCH, gemm_dkv_1x4, gemm_dkv_1x8, gemm_dkv_6x4, gemm_dkv_6x8 } from "../micro/tiles.gen";
 
 /** Panels of the largest block: 256 / 8. */
 // @ts-ignore: decorator
@@ -45,12 +45,12 @@ export function keyProduct(runs: usize, panels: i32, keys: i32, scalars: usize, 
         const first = <usize>load<i32>(list + (<usize>r << 3), 4), rows = load<i32>(list + (<usize>r << 3), 8) << 3;
         const ap = a + (first << 5), bp = b + (first << 3 << shift);
         if (six == 6) {
-          if (full) gradientTile6x8(ap, bp, c, rows, stride);
-          else gradientTile6x4(ap, bp, c, rows, stride);
+          if (full) gemm_dkv_6x8(ap, bp, c, rows, stride);
+          else gemm_dkv_6x4(ap, bp, c, rows, stride);
         } else {
           for (let t: usize = 0; t < <usize>six; ++t) {
-            if (full) gradientTile1x8(ap + t * BACKWARD_PITCH, bp, c + t * stride, rows, stride);
-            else gradientTile1x4(ap + t * BACKWARD_PITCH, bp, c + t * stride, rows, stride);
+            if (full) gemm_dkv_1x8(ap + t * BACKWARD_PITCH, bp, c + t * stride, rows, stride);
+            else gemm_dkv_1x4(ap + t * BACKWARD_PITCH, bp, c + t * stride, rows, stride);
           }
         }
       }

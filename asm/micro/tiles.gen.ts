@@ -6,7 +6,7 @@ export const FORWARD_PITCH: i32 = 32;
 
 export const BACKWARD_PITCH: i32 = 1088;
 
-export function scoreTile6(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
+export function gemm_s_6x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128, bp = q;
   let c0_0 = b0; let c0_1 = b1; let c1_0 = b0; let c1_1 = b1; let c2_0 = b0; let c2_1 = b1; let c3_0 = b0; let c3_1 = b1; let c4_0 = b0; let c4_1 = b1; let c5_0 = b0; let c5_1 = b1;
@@ -88,7 +88,7 @@ export function scoreTile6(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip
   }
 }
 
-export function scoreTile1(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
+export function gemm_s_1x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128, bp = q;
   let c0_0 = b0; let c0_1 = b1;
@@ -125,7 +125,7 @@ export function scoreTile1(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip
   }
 }
 
-export function outputTile6(ap: usize, p: usize, cp: usize, n: i32, ld: usize, groups: i32): void {
+export function gemm_o_6x8(ap: usize, p: usize, cp: usize, n: i32, ld: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let a: v128, b0: v128, b1: v128, bp = p;
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let c4_0 = v128.load(cp, 128); let c4_1 = v128.load(cp, 144); let c5_0 = v128.load(cp, 160); let c5_1 = v128.load(cp, 176);
@@ -195,7 +195,7 @@ export function outputTile6(ap: usize, p: usize, cp: usize, n: i32, ld: usize, g
   }
 }
 
-export function outputTile4(ap: usize, p: usize, cp: usize, n: i32, ld: usize, groups: i32): void {
+export function gemm_o_4x8(ap: usize, p: usize, cp: usize, n: i32, ld: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let a: v128, b0: v128, b1: v128, bp = p;
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112);
@@ -249,7 +249,7 @@ export function outputTile4(ap: usize, p: usize, cp: usize, n: i32, ld: usize, g
   }
 }
 
-export function blockScoreTile6(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
+export function gemm_s_dp_6x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128, bp = q;
   let c0_0 = b0; let c0_1 = b1; let c1_0 = b0; let c1_1 = b1; let c2_0 = b0; let c2_1 = b1; let c3_0 = b0; let c3_1 = b1; let c4_0 = b0; let c4_1 = b1; let c5_0 = b0; let c5_1 = b1;
@@ -329,7 +329,7 @@ export function blockScoreTile6(ap: usize, q: usize, cp: usize, n: i32, ld: usiz
   }
 }
 
-export function blockScoreTile1(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
+export function gemm_s_dp_1x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128, bp = q;
   let c0_0 = b0; let c0_1 = b1;
@@ -364,7 +364,7 @@ export function blockScoreTile1(ap: usize, q: usize, cp: usize, n: i32, ld: usiz
   }
 }
 
-export function gradientTile6x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
+export function gemm_dkv_6x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp + ld * 1, 0); let c1_1 = v128.load(cp + ld * 1, 16); let c2_0 = v128.load(cp + ld * 2, 0); let c2_1 = v128.load(cp + ld * 2, 16); let c3_0 = v128.load(cp + ld * 3, 0); let c3_1 = v128.load(cp + ld * 3, 16); let c4_0 = v128.load(cp + ld * 4, 0); let c4_1 = v128.load(cp + ld * 4, 16); let c5_0 = v128.load(cp + ld * 5, 0); let c5_1 = v128.load(cp + ld * 5, 16);
   let a: v128, b0: v128, b1: v128;
   let p0 = ap + 1088 * 0; let p1 = ap + 1088 * 1; let p2 = ap + 1088 * 2; let p3 = ap + 1088 * 3; let p4 = ap + 1088 * 4; let p5 = ap + 1088 * 5;
@@ -431,7 +431,7 @@ export function gradientTile6x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usi
   v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp + ld * 1, c1_0, 0); v128.store(cp + ld * 1, c1_1, 16); v128.store(cp + ld * 2, c2_0, 0); v128.store(cp + ld * 2, c2_1, 16); v128.store(cp + ld * 3, c3_0, 0); v128.store(cp + ld * 3, c3_1, 16); v128.store(cp + ld * 4, c4_0, 0); v128.store(cp + ld * 4, c4_1, 16); v128.store(cp + ld * 5, c5_0, 0); v128.store(cp + ld * 5, c5_1, 16);
 }
 
-export function gradientTile6x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
+export function gemm_dkv_6x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
   let c0_0 = v128.load(cp, 0); let c1_0 = v128.load(cp + ld * 1, 0); let c2_0 = v128.load(cp + ld * 2, 0); let c3_0 = v128.load(cp + ld * 3, 0); let c4_0 = v128.load(cp + ld * 4, 0); let c5_0 = v128.load(cp + ld * 5, 0);
   let a: v128, b0: v128;
   let p0 = ap + 1088 * 0; let p1 = ap + 1088 * 1; let p2 = ap + 1088 * 2; let p3 = ap + 1088 * 3; let p4 = ap + 1088 * 4; let p5 = ap + 1088 * 5;
@@ -498,7 +498,7 @@ export function gradientTile6x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usi
   v128.store(cp, c0_0, 0); v128.store(cp + ld * 1, c1_0, 0); v128.store(cp + ld * 2, c2_0, 0); v128.store(cp + ld * 3, c3_0, 0); v128.store(cp + ld * 4, c4_0, 0); v128.store(cp + ld * 5, c5_0, 0);
 }
 
-export function gradientTile1x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
+export function gemm_dkv_1x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16);
   let a: v128, b0: v128, b1: v128;
   let p0 = ap + 1088 * 0;
@@ -525,7 +525,7 @@ export function gradientTile1x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usi
   v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16);
 }
 
-export function gradientTile1x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
+export function gemm_dkv_1x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
   let c0_0 = v128.load(cp, 0);
   let a: v128, b0: v128;
   let p0 = ap + 1088 * 0;
@@ -552,7 +552,7 @@ export function gradientTile1x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usi
   v128.store(cp, c0_0, 0);
 }
 
-export function queryTile5(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
+export function gemm_dq_5x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let p = kp, bp = ds, n = keys;
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let c4_0 = v128.load(cp, 128); let c4_1 = v128.load(cp, 144); let a: v128, x: v128, b0: v128, b1: v128;
@@ -587,7 +587,7 @@ export function queryTile5(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize
   }
 }
 
-export function queryTile4(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
+export function gemm_dq_4x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let p = kp, bp = ds, n = keys;
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let a: v128, x: v128, b0: v128, b1: v128;
@@ -619,7 +619,7 @@ export function queryTile4(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize
   }
 }
 
-export function queryTile1(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
+export function gemm_dq_1x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let p = kp, bp = ds, n = keys;
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let a: v128, x: v128, b0: v128, b1: v128;
@@ -726,7 +726,7 @@ export function probabilityTile(sp: usize, wp: usize, n: i32, start: usize): voi
   }
 }
 
-export function decodeScores1(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
+export function gemv_s_1x1(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
   const e = sp + (<usize>n << 4), row = <usize>D << 2; let x: i32 = 0;
   do {
     let p0 = k + ld * 0; let q0 = q + qd * 0;
@@ -768,7 +768,7 @@ export function decodeScores1(k: usize, q: usize, sp: usize, n: i32, D: i32, ld:
   return x;
 }
 
-export function decodeScores2(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
+export function gemv_s_2x2(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
   const e = sp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 2 : 0; let x: i32 = 0;
   do {
     for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);
@@ -822,7 +822,7 @@ export function decodeScores2(k: usize, q: usize, sp: usize, n: i32, D: i32, ld:
   return x;
 }
 
-export function decodeScores4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
+export function gemv_s_2x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
   const e = sp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 2 : 0; let x: i32 = 0;
   do {
     for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);
@@ -896,7 +896,7 @@ export function decodeScores4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld:
   return x;
 }
 
-export function decodeScoreRow(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
+export function gemv_s_1x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
   const e = sp + (<usize>n << 4), row = <usize>D << 2; let x: i32 = 0;
   do {
     let p0 = k + ld * 0; let q0 = q + qd * 0; let q1 = q + qd * 1; let q2 = q + qd * 2; let q3 = q + qd * 3;
@@ -968,7 +968,7 @@ export function decodeScoreRow(k: usize, q: usize, sp: usize, n: i32, D: i32, ld
   return x;
 }
 
-export function decodeOutput2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {
+export function gemv_o_4x2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {
   const e = pp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 4 : 0; let x: i32 = 0;
   let a: v128, c0: v128, c1: v128;
   do {
@@ -1029,7 +1029,7 @@ export function decodeOutput2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld:
   return x;
 }
 
-export function decodeOutputRow(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {
+export function gemv_o_1x1(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {
   const e = pp + (<usize>n << 4), row = <usize>D << 2; let x: i32 = 0;
   let a: v128, c0: v128;
   do {

@@ -2,7 +2,7 @@
 // export takes the address of its operands (256 KiB of ones), the head dimension and how often to
 // run, and returns the work of one run: floating-point operations, or vectors of four for softmax.
 
-import { gradientTile6x8, outputTile6, queryTile5, scoreTile6 } from "../../asm/micro/tiles.gen";
+import { gemm_dkv_6x8, gemm_o_6x8, gemm_dq_5x8, gemm_s_6x8 } from "../../asm/micro/tiles.gen";
 import { softmaxTile } from "../../asm/stages/softmax";
 
 const KIB: usize = 1024;
@@ -12,14 +12,14 @@ const FORWARD_KEYS: i32 = 384, BACKWARD_QUERIES: i32 = 128, BACKWARD_KEYS: i32 =
 /** S^T[48 keys][8 queries] = K · Q^T over the head dimension, six keys at a time. */
 export function benchScoreTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 32 * KIB, scores = base + 64 * KIB, state = base + 80 * KIB;
-  for (; repeats > 0; --repeats) scoreTile6(base, panel, scores, headDim, <usize>headDim << 2, state, 8);
+  for (; repeats > 0; --repeats) gemm_s_6x8(base, panel, scores, headDim, <usize>headDim << 2, state, 8);
   return 2 * 48 * 8 * headDim;
 }
 
 /** O^T[columns][8 queries] += V^T · P^T over a tile of keys, six columns at a time. */
 export function benchOutputTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 224 * KIB, out = base + 240 * KIB, groups = headDim / 6;
-  for (; repeats > 0; --repeats) outputTile6(base, panel, out, FORWARD_KEYS, <usize>(FORWARD_KEYS + 16) << 2, groups);
+  for (; repeats > 0; --repeats) gemm_o_6x8(base, panel, out, FORWARD_KEYS, <usize>(FORWARD_KEYS + 16) << 2, groups);
   return 2 * 6 * groups * 8 * FORWARD_KEYS;
 }
 
@@ -36,13 +36,13 @@ export function benchSoftmax(base: usize, headDim: i32, repeats: i32): i32 {
 /** dV or dK [6 keys][8 columns] += P or dS · dO or Q over the queries of a block. */
 export function benchGradTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 32 * KIB, out = base + 64 * KIB;
-  for (; repeats > 0; --repeats) gradientTile6x8(base, panel, out, BACKWARD_QUERIES, <usize>headDim << 2);
+  for (; repeats > 0; --repeats) gemm_dkv_6x8(base, panel, out, BACKWARD_QUERIES, <usize>headDim << 2);
   return 2 * 6 * 8 * BACKWARD_QUERIES;
 }
 
 /** dQ^T[columns][8 queries] += K^T · dS^T over the keys of a tile, five columns at a time. */
 export function benchQueryTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 64 * KIB, out = base + 128 * KIB, groups = headDim / 5;
-  for (; repeats > 0; --repeats) queryTile5(base, panel, out, BACKWARD_KEYS, <usize>headDim << 2, groups);
+  for (; repeats > 0; --repeats) gemm_dq_5x8(base, panel, out, BACKWARD_KEYS, <usize>headDim << 2, groups);
   return 2 * 5 * groups * 8 * BACKWARD_KEYS;
 }

@@ -1,5 +1,8 @@
 // Writes asm/micro/tiles.gen.ts: the register tiles, unrolled. They are text because AssemblyScript
 // neither unrolls loops nor keeps an array of v128 in registers (docs/decisions/001).
+//
+// Names are role and shape, as in BLIS and XNNPACK: gemm_<result>_<rows>x<lanes> for products of a panel of queries
+// (rows are keys for s, dp and dkv, columns for o and dq), gemv_<result>_<keys>x<query rows> for decode.
 import { decodeOutputTile, decodeScoreTile } from "./tiles/decode.ts";
 import { exp2Function, exponentialTile, probabilityTile } from "./tiles/exponentials.ts";
 import { BACKWARD_PITCH, FORWARD_PITCH } from "./tiles/pitch.ts";
@@ -12,27 +15,27 @@ export function tilesSource(): string {
     'import { exp2Constant, madd, sumLanes } from "./vmath";',
     `export const FORWARD_PITCH: i32 = ${FORWARD_PITCH};`,
     `export const BACKWARD_PITCH: i32 = ${BACKWARD_PITCH};`,
-    scoreTile("scoreTile6", 6, FORWARD_PITCH, true),
-    scoreTile("scoreTile1", 1, FORWARD_PITCH, true),
-    outputTile("outputTile6", 6),
-    outputTile("outputTile4", 4),
-    scoreTile("blockScoreTile6", 6, BACKWARD_PITCH, false),
-    scoreTile("blockScoreTile1", 1, BACKWARD_PITCH, false),
-    gradientTile("gradientTile6x8", 6, 2),
-    gradientTile("gradientTile6x4", 6, 1),
-    gradientTile("gradientTile1x8", 1, 2),
-    gradientTile("gradientTile1x4", 1, 1),
-    queryTile("queryTile5", 5),
-    queryTile("queryTile4", 4),
-    queryTile("queryTile1", 1),
+    scoreTile("gemm_s_6x8", 6, FORWARD_PITCH, true),
+    scoreTile("gemm_s_1x8", 1, FORWARD_PITCH, true),
+    outputTile("gemm_o_6x8", 6),
+    outputTile("gemm_o_4x8", 4),
+    scoreTile("gemm_s_dp_6x8", 6, BACKWARD_PITCH, false),
+    scoreTile("gemm_s_dp_1x8", 1, BACKWARD_PITCH, false),
+    gradientTile("gemm_dkv_6x8", 6, 2),
+    gradientTile("gemm_dkv_6x4", 6, 1),
+    gradientTile("gemm_dkv_1x8", 1, 2),
+    gradientTile("gemm_dkv_1x4", 1, 1),
+    queryTile("gemm_dq_5x8", 5),
+    queryTile("gemm_dq_4x8", 4),
+    queryTile("gemm_dq_1x8", 1),
     exp2Function(),
     exponentialTile("exponentialTile"),
     probabilityTile("probabilityTile"),
-    decodeScoreTile("decodeScores1", 1, 1, 4, false),
-    decodeScoreTile("decodeScores2", 2, 2, 2, true),
-    decodeScoreTile("decodeScores4", 2, 4, 1, true),
-    decodeScoreTile("decodeScoreRow", 1, 4, 1, false),
-    decodeOutputTile("decodeOutput2", 4, 2, true),
-    decodeOutputTile("decodeOutputRow", 1, 1, false),
+    decodeScoreTile("gemv_s_1x1", 1, 1, 4, false),
+    decodeScoreTile("gemv_s_2x2", 2, 2, 2, true),
+    decodeScoreTile("gemv_s_2x4", 2, 4, 1, true),
+    decodeScoreTile("gemv_s_1x4", 1, 4, 1, false),
+    decodeOutputTile("gemv_o_4x2", 4, 2, true),
+    decodeOutputTile("gemv_o_1x1", 1, 1, false),
   ].join("\n\n") + "\n";
 }

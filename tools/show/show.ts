@@ -37,10 +37,11 @@ SHAPE is 1x1024x8x64: batch, length, heads, dim (with the word bhsd: batch, head
   window=64,0  window=64,  window=,8     keys left and right of the diagonal
   keyLengths=100,37                      one for each batch
   bias=8x1024x1024  mask=1024x1024       shapes that broadcast
+  alibiSlopes=8  alibiSlopes=2x8  sink=8 a number for each head
   softcap=30  scale=0.125
 
   deno task show forward q=1x1024x8x64 k=1x1024x2x64 causal threads=2
-  deno task show tile scoreTile6`;
+  deno task show tile gemm_s_6x8`;
 
 /** What was asked for cannot be shown; the message says why. */
 export class UsageError extends Error {}
@@ -115,6 +116,7 @@ export function parseProblem(words: readonly string[]): {
   };
   const causal = take("causal"), window = take("window"), keyLengths = take("keyLengths");
   const bias = shape("bias"), mask = shape("mask");
+  const slopes = shape("alibiSlopes"), sink = shape("sink");
   const options: AttentionOptions = {
     layout,
     softcap: number("softcap"),
@@ -123,6 +125,8 @@ export function parseProblem(words: readonly string[]): {
     window: window === undefined ? undefined : windowOf(window),
     keyLengths: keyLengths === undefined ? undefined : Int32Array.from(integers(keyLengths, ",")),
     bias: bias && outline(bias, "f32"),
+    alibiSlopes: slopes && outline(slopes, "f32"),
+    sink: sink && outline(sink, "f32"),
     mask: mask && { data: new Uint8Array(mask.reduce((a, b) => a * b, 1)), shape: mask },
   };
   const [key, value] = [
