@@ -26,6 +26,14 @@ const cases: readonly Case[] = [
     ...{ bias: "1hqk", mask: { axes: "b1qk", pattern: "random" }, window: { left: 60 } },
   }),
   defineCase({ queryHeads: 2, lengthQ: 90, headDim: 33, dtype: "bf16", dLse: true }),
+  defineCase({
+    queryHeads: 2,
+    kvHeads: 1,
+    lengthQ: 70,
+    lengthK: 800,
+    alibiSlopes: "h",
+    sink: true,
+  }),
 ];
 
 /** Runs `body` on each configuration, for each case. */

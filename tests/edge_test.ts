@@ -45,6 +45,7 @@ const hiding: readonly Partial<Case>[] = [
   { bias: "1hqk", biasHoles: true },
   { bias: "k", biasHoles: true, softcap: 4 },
   { alibiSlopes: "bh", causal: { offset: -20 } },
+  { alibiSlopes: "h", keyLengths: [97, 40], softcap: 4 },
 ];
 
 /** Decode shapes take another path. */
@@ -115,7 +116,7 @@ edge("NaN late in a long block of queries reaches exactly what depends on it", a
 
 edge("one infinite score takes all the weight", async (session) => {
   for (const shape of shapes) {
-    const c = defineCase({ ...shape, bias: "1hqk" });
+    const c = defineCase({ ...shape, bias: "1hqk", alibiSlopes: "h", sink: true });
     const inputs = withBias(makeInputs(c), [[0, Infinity]]);
     const { out, lse } = await session.forward(inputs);
     assert.equal(lse.data[0], Infinity);

@@ -130,9 +130,19 @@ const alibiSection: Section = {
   ),
 };
 
+/** Shapes that the CPU cuts up: backward in KV splits, and in regions of rows as well; decode in splits. */
+const cutUp: readonly Partial<Case>[] = [
+  { batch: 2, queryHeads: 2, kvHeads: 1, lengthQ: 60, lengthK: 800, headDim: 36, valueDim: 20 },
+  { queryHeads: 2, kvHeads: 1, lengthQ: 520, lengthK: 1600, headDim: 5, valueDim: 4 },
+  { queryHeads: 8, kvHeads: 1, lengthQ: 1, lengthK: 3000, headDim: 128, valueDim: 130 },
+];
+
 const sinkSection: Section = {
   title: "sinks",
   cases: [
+    ...cutUp.map((shape) => defineCase({ ...shape, sink: true, alibiSlopes: "h", bias: "1hqk" })),
+    defineCase({ ...broadcastShape, lengthQ: 0, sink: true, alibiSlopes: "h" }),
+    defineCase({ ...broadcastShape, lengthQ: 2, lengthK: 0, sink: true, alibiSlopes: "bh" }),
     defineCase({ ...broadcastShape, sink: true }),
     defineCase({ ...broadcastShape, sink: true, causal: true, layout: "bhsd", dLse: true }),
     // rows that see nothing but the sink

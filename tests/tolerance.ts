@@ -10,7 +10,7 @@
  * independent of each other, so that they add as a root of squares.
  *
  *   a score          δs = u·(|s| + scale·‖q‖·‖k‖)      its own, and those of the sums on the way to it; with ALiBi
- *                    + u·2·|slope|·distance             the product and the difference, before they cancel
+ *                    + u·3·|slope|·distance             the slope in base 2, the product, the difference
  *   a probability    δp = p·(u + (1 − p)·δs)           its own, and its score's: dp/ds = p·(1 − p)
  *   a term of out    δp·|v|
  *   a term of lse    p·(u + δs)
@@ -237,7 +237,7 @@ function scoreErrors(
       ? alibi.values[broadcastIndex(alibi, b, h, i, j)] * alibiDistance(problem, b, i, j)
       : 0;
     const product = slope * queryNorms[index] * keyNorms[kvBase + j];
-    return u * (Math.abs(scores[at]) + product + 2 * Math.abs(subtracted));
+    return u * (Math.abs(scores[at]) + product + 3 * Math.abs(subtracted));
   };
 }
 
