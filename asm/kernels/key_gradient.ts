@@ -6,7 +6,7 @@ import { BACKWARD_PITCH, gemm_dkv_1x4, gemm_dkv_1x8, gemm_dkv_6x4, gemm_dkv_6x8 
 // @ts-ignore: decorator
 @inline
 export const PANELS: i32 = 32;
-/** A list of panel runs: a count, then (first panel, panels) pairs; runs never touch, so at most 16. */
+/** A list of panel runs: a count, then first panel and panels of each; runs never touch, so at most 16. */
 // @ts-ignore: decorator
 @inline
 export const RUNS_BYTES: usize = 132;

@@ -134,7 +134,7 @@ export class GpuTensor implements Tensor {
     const end = at + data.length;
     if (byte % 4 !== 0 || (data.byteLength % 4 !== 0 && end < n)) {
       throw complaint.range(
-        `at is ${at} with ${data.length} elements but 16-bit values in GPU memory are written in pairs`,
+        `at is ${at} with ${data.length} elements but 16-bit values in GPU memory are written two at a time`,
       );
     }
     upload(this.#home, this.buffer, byte, bits(data));
