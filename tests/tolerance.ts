@@ -18,8 +18,7 @@
  *   ds               δp·|dp − delta| + p·(δdp + δdelta), where δdp = u·(|dp| + ‖dOut‖·‖v‖), δdelta likewise
  *
  * In backward δp is p·(u + δs + u·|lse|): it makes p from its own score and the stored lse, and does not divide by a sum
- * in which an error would cancel. With ALiBi the stored lse is off by the whole of forward's error, 3·u·|lse|: the row's
- * largest score may be far from its lse.
+ * in which an error would cancel.
  */
 
 import { halfUlp, smallestHalfStep, type StorageType } from "./half.ts";
@@ -166,8 +165,8 @@ export function gradientFloors(
       const at = index * lengthK + j;
       if (!forward.visible[at]) continue;
       const p = forward.probabilities[at];
-      const lseError = (alibi ? 3 : 1) * u * Math.abs(forward.lse[index]);
-      const pError = p * (u + scoreError({ b, h, i, index, kvBase }, j) + lseError);
+      const pError = p *
+        (u + scoreError({ b, h, i, index, kvBase }, j) + u * Math.abs(forward.lse[index]));
       const [dp, delta] = [backward.dp[at], backward.delta[index]];
       const dpError = u * (Math.abs(dp) + dOutNorms[index] * valueNorms[kvBase + j]);
       const dsError = pError * Math.abs(dp - delta) + p * (dpError + deltaError);

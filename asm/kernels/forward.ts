@@ -25,7 +25,7 @@ import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
 import { repairRow } from "../stages/repair";
 import { FADING_FLAGS, HIDE_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
-import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
+import { finish, moveAhead, rebase, rescan, softmaxTile } from "../stages/softmax";
 import { addLogit, addsLogits } from "../stages/state";
 
 /** Keys whose rows of V are packed together. */
@@ -123,6 +123,7 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   scoreRun(q, from, to, flags & SCORE_FLAGS ? origin : state);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
+  if (flags & FADING_FLAGS) moveAhead(sp, n, state, o, columns);
   if (flags & SCORE_FLAGS) rebase(sp, n, state);
   else if (hidden) rescan(sp, n, state);
   softmaxTile(sp, n, state, o, columns, (flags & FADING_FLAGS) != 0);

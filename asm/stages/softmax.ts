@@ -94,6 +94,21 @@ export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns:
   exponentialTile(sp, n, state + State.L);
 }
 
+/**
+ * Moves m before n scores carry it. Scores that rise by hundreds from tile to tile would be rounded at that size
+ * if the old m were subtracted first; so they are rounded once, near 0.
+ */
+export function moveAhead(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
+  maximum(sp, n, state);
+  let any = v128.splat<i32>(0);
+  for (let v: usize = 0; v < WIDTH; v += 16) {
+    const t = f32x4.add(v128.load(state + v, State.T), v128.load(state + v, State.NegativeM));
+    v128.store(state + v, t, State.T);
+    any = v128.or(any, moves(t, v128.load(state + v, State.L)));
+  }
+  if (v128.any_true(any)) move(sp, 0, state, op, columns);
+}
+
 /** Puts 1 / l, or 0 for lanes that saw no key, where t was: the factors of the final division. */
 export function finish(state: usize): void {
   const zero = f32x4.splat(0), one = f32x4.splat(1);
