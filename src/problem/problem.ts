@@ -1,9 +1,9 @@
 // What is asked, as plain data: every user error is thrown here, and nothing after this file looks at
 // options again. A problem holds no tensors and knows no device, so it can be planned, printed, compared.
 import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
-import type { Dims, FeatureUse, SequenceSpan } from "./features/feature.ts";
+import type { FeatureUse, SequenceSpan } from "./features/feature.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
-import { axisSize, type OperandName, OPERANDS } from "../tensor/operands.ts";
+import { axisSize, type AxisSizes, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import { type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
@@ -12,7 +12,7 @@ import type { AnyTensor } from "../tensor/tensor.ts";
 export type Pass = "forward" | "backward";
 
 /** A validated call. */
-export interface AttentionProblem extends Dims {
+export interface AttentionProblem extends AxisSizes {
   readonly pass: Pass;
   readonly layout: Layout;
   readonly softmaxScale: number;
@@ -80,7 +80,7 @@ function checkScale(scale: unknown, headDim: number, complaint: Complaint): numb
   return scale;
 }
 
-function dimsOf(q: View, k: View, v: View, complaint: Complaint): Dims {
+function dimsOf(q: View, k: View, v: View, complaint: Complaint): AxisSizes {
   const [batch, queryHeads, lengthQ, headDim] = q.size;
   const [, kvHeads, lengthK, keyDim] = k.size;
   const same = (what: string, a: View, x: number, b: View, y: number) => {
@@ -116,7 +116,7 @@ const AXIS_WORDS = {
 } as const;
 
 /** Throws unless the axes of an operand are as long as the call says; those of `broadcast` were checked. */
-function checkSize(view: View, dims: Dims, complaint: Complaint): void {
+function checkSize(view: View, dims: AxisSizes, complaint: Complaint): void {
   const { axes, shape } = OPERANDS[view.name];
   if (shape === "broadcast") return;
   for (let n = 0; n < 4; n++) {

@@ -202,7 +202,6 @@ export function tensorAxes(
   }
 }
 
-/** Ranks that a tensor may have; none said: any up to 4. */
 const RANKS = { layout: [4], rows: [3], heads: [1, 2], broadcast: undefined };
 const ONE_RANK = [1];
 

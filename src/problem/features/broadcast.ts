@@ -1,20 +1,16 @@
 // Bias and mask broadcast to [batch, queryHeads, lengthQ, lengthK]: axes of 1 and missing leading axes.
 import { type Complaint, show } from "../../tensor/errors.ts";
-import type { Dims } from "./feature.ts";
+import type { AxisSizes } from "../../tensor/operands.ts";
+import { shapeOf } from "./shape.ts";
 
 /** Throws unless `shape` broadcasts to the scores of `dims`. */
 export function checkBroadcast(
   name: string,
   tensor: unknown,
-  dims: Dims,
+  dims: AxisSizes,
   complaint: Complaint,
 ): void {
-  const shape = typeof tensor === "object" && tensor !== null && "shape" in tensor
-    ? tensor.shape
-    : undefined;
-  if (!Array.isArray(shape)) {
-    throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
-  }
+  const shape = shapeOf(name, tensor, complaint);
   if (shape.length > 4) {
     throw complaint.type(
       `${name} has rank ${shape.length}, shape ${show(shape)}, but rank 4 or less was wanted`,

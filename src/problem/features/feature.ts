@@ -1,21 +1,10 @@
 // What a feature is: one record that validation, planning, kernels, tests and docs all read.
 import type { Complaint } from "../../tensor/errors.ts";
-import type { InputName } from "../../tensor/operands.ts";
+import type { AxisSizes, InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 
 /** Names of the features: each is the option of that name. */
 export type FeatureName = Exclude<keyof CallOptions, "layout" | "softmaxScale">;
-
-/** Sizes that an option is checked against. */
-export interface Dims {
-  readonly batch: number;
-  readonly queryHeads: number;
-  readonly kvHeads: number;
-  readonly lengthQ: number;
-  readonly lengthK: number;
-  readonly headDim: number;
-  readonly valueDim: number;
-}
 
 /**
  * What the queries of one sequence may see: key j with `low <= j - i <= high` and `j < lengthK`.
@@ -55,7 +44,7 @@ export interface Feature<P = unknown> {
   /** Where it comes from; for the docs. */
   readonly source: string;
   /** Undefined when off. Throws what `complaint` builds. */
-  parse(options: CallOptions, dims: Dims, complaint: Complaint): P | undefined;
+  parse(options: CallOptions, dims: AxisSizes, complaint: Complaint): P | undefined;
   /** Narrows what sequence `index` may see: how a structural mask reaches the schedule. */
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
   /** The tensors that it brings: rows of the operand table, which also says which have a gradient. */

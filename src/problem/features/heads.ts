@@ -1,21 +1,17 @@
 // Tensors with a number for each head: [queryHeads] or [batch, queryHeads].
 import { type Complaint, show } from "../../tensor/errors.ts";
-import type { Dims } from "./feature.ts";
+import type { AxisSizes } from "../../tensor/operands.ts";
+import { shapeOf } from "./shape.ts";
 
 /** Throws unless `tensor` has a shape that numbers of heads have; `perBatch`: [batch, queryHeads] too. */
 export function checkHeads(
   name: string,
   tensor: unknown,
-  { batch, queryHeads }: Dims,
+  { batch, queryHeads }: AxisSizes,
   perBatch: boolean,
   complaint: Complaint,
 ): void {
-  const shape = typeof tensor === "object" && tensor !== null && "shape" in tensor
-    ? tensor.shape
-    : undefined;
-  if (!Array.isArray(shape)) {
-    throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
-  }
+  const shape = shapeOf(name, tensor, complaint);
   const wanted = perBatch ? [[queryHeads], [batch, queryHeads]] : [[queryHeads]];
   if (wanted.some((sizes) => `${sizes}` === `${shape}`)) return;
   const what = perBatch ? "[queryHeads] or [batch, queryHeads]" : "[queryHeads]";

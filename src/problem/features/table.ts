@@ -1,11 +1,12 @@
 // The registry of features, in the order in which they apply. Key lengths come before causal and
 // window because they move the diagonal; causal before window because the window follows it.
 import type { Complaint } from "../../tensor/errors.ts";
+import type { AxisSizes } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 import { alibiSlopes } from "./alibi_slopes.ts";
 import { bias } from "./bias.ts";
 import { causal } from "./causal.ts";
-import type { Dims, Feature, FeatureName, FeatureUse, SequenceSpan } from "./feature.ts";
+import type { Feature, FeatureName, FeatureUse, SequenceSpan } from "./feature.ts";
 import { UNBOUNDED } from "./feature.ts";
 import { keyLengths } from "./key_lengths.ts";
 import { mask } from "./mask.ts";
@@ -35,7 +36,7 @@ export function feature(name: FeatureName): Feature {
 /** The features that `options` turn on, checked. */
 export function parseFeatures(
   options: CallOptions,
-  dims: Dims,
+  dims: AxisSizes,
   complaint: Complaint,
 ): FeatureUse[] {
   const uses: FeatureUse[] = [];
@@ -53,7 +54,7 @@ export function scalarsOf({ name, params }: FeatureUse): Record<string, number> 
 }
 
 /** What each sequence of the batch may see once every feature has had its say. */
-export function sequenceSpans(uses: readonly FeatureUse[], dims: Dims): SequenceSpan[] {
+export function sequenceSpans(uses: readonly FeatureUse[], dims: AxisSizes): SequenceSpan[] {
   const clamp = (n: number) => Math.max(-UNBOUNDED, Math.min(UNBOUNDED, n));
   return Array.from({ length: dims.batch }, (_, index) => {
     let span: SequenceSpan = {
