@@ -6,7 +6,7 @@
 import type { Results } from "./store.ts";
 import { digits3, printTable } from "./table.ts";
 
-/** One goal of shared/design/goals.md and what was measured for it. */
+/** One goal of the project and what was measured for it. */
 export interface GoalRow {
   readonly goal: string;
   readonly target: number;

@@ -1,5 +1,5 @@
 /**
- * The GPU rows of shared/design/goals.md: goal beside measurement, and where there is no verdict,
+ * The GPU goals of the project: goal beside measurement, and where there is no verdict,
  * why.
  * @module
  */

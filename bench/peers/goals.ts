@@ -1,5 +1,5 @@
 /**
- * The CPU rows of shared/design/goals.md that compare us with other libraries, computed from the
+ * The CPU goals of the project that compare us with other libraries, computed from the
  * cells that ran.
  * @module
  */
