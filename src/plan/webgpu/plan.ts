@@ -2,13 +2,12 @@
 // kernel as data, and what runs in which order. A pure function of problem and target.
 import { decodeBlock, type DecodeShape } from "../../../shaders/abi.ts";
 import type { SequenceSpan } from "../../problem/features/feature.ts";
-import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
 import type { WebGpuTarget } from "../target.ts";
-import { isScheduled, planRegions, type Region } from "./regions.ts";
+import { boundOperands, planRegions, type Region } from "./regions.ts";
 import { backwardSteps, forwardSteps, type GpuStep, lastSteps, type RegionWork } from "./steps.ts";
 import {
   chooseTile,
@@ -56,12 +55,6 @@ function numSplits(tiles: number, lengthK: number, least: number, target: WebGpu
   return Math.max(1, Math.min(wanted, Math.floor(lengthK / least), MOST_SPLITS));
 }
 
-/** Operands of features that are bound. */
-function featureBuffers({ features }: AttentionProblem): number {
-  return features.flatMap(({ name }) => feature(name).operands ?? [])
-    .filter((operand) => !isScheduled(operand)).length;
-}
-
 /** Whether the regions before this one hold other keys, or other queries or heads of the same keys. */
 const more = (region: Region) => ({
   moreKeys: region.keyBegin > 0,
@@ -77,7 +70,7 @@ function planBackward(
   target: WebGpuTarget,
 ): Omit<GpuPlan, "cost" | "last"> {
   const dq = chooseTile("dq", needs, target);
-  const split = DKV_BUFFERS + featureBuffers(problem) > target.limits.storageBuffers;
+  const split = DKV_BUFFERS + boundOperands(problem).length > target.limits.storageBuffers;
   const dkv = chooseTile("dkv", { ...needs, split }, target);
   const summed = gradientsOf(problem.operands).some((name) => OPERANDS[name].summed);
   const pairSum = summed ? chooseTile("pairSum", needs, target) : undefined;

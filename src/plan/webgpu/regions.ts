@@ -59,7 +59,13 @@ export function isScheduled(name: OperandName): boolean {
   return role === "input" && (dtype === "bool" || follows(name) === "heads");
 }
 
-/** What the schedule holds beside them: sequences and work items. */
+/** Operands of features that have a binding of their own. */
+export function boundOperands({ features }: AttentionProblem): OperandName[] {
+  return features.flatMap(({ name }) => feature(name).operands ?? [])
+    .filter((name) => !isScheduled(name));
+}
+
+/** What the schedule buffer holds beside inputs: sequences and work items. */
 const SCHEDULE_BYTES = 2 ** 20;
 
 /** Tensors in the order in which they are looked at: first what follows queries. */

@@ -3,7 +3,7 @@
 import type { ParamValues } from "../../../shaders/features/params.ts";
 import { type StorageKind, VECTORS } from "../../../shaders/parts/storage.ts";
 import type { GpuPlan, PlannedRegion } from "../../plan/webgpu/plan.ts";
-import { isScheduled } from "../../plan/webgpu/regions.ts";
+import { boundOperands } from "../../plan/webgpu/regions.ts";
 import { feature, scalarsOf } from "../../problem/features/table.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { OperandName } from "../../tensor/operands.ts";
@@ -197,9 +197,8 @@ export class RegionCall {
 
   /** Operands of features that are bound. */
   #featureViews(): { readonly [name in OperandName]?: BufferView } {
-    const operands = this.call.problem.features.flatMap(({ name }) => feature(name).operands ?? []);
     return Object.fromEntries(
-      operands.filter((name) => !isScheduled(name)).map((name) => [name, this.input(name)]),
+      boundOperands(this.call.problem).map((name) => [name, this.input(name)]),
     );
   }
 

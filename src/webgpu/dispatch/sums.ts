@@ -48,10 +48,8 @@ export function pairSumStep(r: RegionCall, of: OperandName): Step {
 /** A sum over the rows of a head. */
 export function rowSumStep(r: RegionCall, of: OperandName): Step {
   const { name, gradient } = featureOf(of), { spec } = r.call.results.get(of)!;
-  const wholeBatch = spec.size[0] === 1,
-    rows = gradient!.row ? { stats: statsOf(r) } : {
-      rowSums: rowSums(r),
-    };
+  const wholeBatch = spec.size[0] === 1;
+  const rows = gradient!.row ? { stats: statsOf(r) } : { rowSums: rowSums(r) };
   const { bindings, params } = r.bind({ [of]: r.result(of) });
   return {
     kernel: {
