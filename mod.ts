@@ -42,6 +42,7 @@ export type {
   CallOptions,
   Causal,
   Layout,
+  PerSequence,
   SavedForBackward,
   Window,
 } from "./src/problem/call_options.ts";

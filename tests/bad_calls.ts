@@ -153,6 +153,35 @@ const operandCalls: readonly BadCall[] = [
   },
 ];
 
+/** A view of four values as a tensor of any size. */
+const repeated = (batch: number, length: number) => ({
+  ...{ data: new Float32Array(4), shape: [batch, length, 2, 4], strides: [0, 0, 0, 1] },
+});
+
+/** Sizes that nothing holds: refused before anything is planned. */
+const absurdCalls: readonly BadCall[] = [
+  {
+    about: "more queries than an array could hold",
+    operands: { q: repeated(1, 2 ** 31), k: repeated(1, 2), v: repeated(1, 2) },
+    ...{ error: RangeError, wants: [/68719476736 bytes/, /lengthQ 2147483648/] },
+  },
+  {
+    about: "more keys than an array could hold",
+    operands: { q: repeated(1, 2), k: repeated(1, 2 ** 33), v: repeated(1, 2 ** 33) },
+    ...{ error: RangeError, wants: [/274877906944 bytes/, /lengthK 8589934592/] },
+  },
+  {
+    about: "more keys than are counted to",
+    operands: { q: repeated(1, 2), k: repeated(1, 2 ** 30), v: repeated(1, 2 ** 30) },
+    ...{ error: RangeError, wants: [/lengthK/, /1073741824/] },
+  },
+  {
+    about: "more sequences than are counted to",
+    operands: { q: repeated(2 ** 25, 1), k: repeated(2 ** 25, 1), v: repeated(2 ** 25, 1) },
+    ...{ error: RangeError, wants: [/batch/, /33554432/] },
+  },
+];
+
 const optionCalls: readonly BadCall[] = [
   {
     about: "a scale of NaN",
@@ -300,6 +329,56 @@ const optionCalls: readonly BadCall[] = [
     ...{ error: RangeError, wants: [/sink/, /\b3\b/, /\b4\b/] },
   },
   {
+    about: "a scale that float32 does not hold",
+    options: { softmaxScale: 1e39 },
+    ...{ error: RangeError, wants: [/softmaxScale/, /1e\+39/, /float32/] },
+  },
+  {
+    about: "a scale that float32 rounds to 0",
+    options: { softmaxScale: 1e-300 },
+    ...{ error: RangeError, wants: [/softmaxScale/, /1e-300/, /float32/] },
+  },
+  {
+    about: "a softcap that float32 does not hold",
+    options: { softcap: 1e39 },
+    ...{ error: RangeError, wants: [/softcap/, /1e\+39/, /float32/] },
+  },
+  {
+    about: "a name of PyTorch",
+    options: wrong({ isCausal: true }),
+    ...{ error: TypeError, wants: [/isCausal/, /here: causal/] },
+  },
+  {
+    about: "a name that two options share elsewhere",
+    options: wrong({ attn_mask: bytes(5, 7) }),
+    ...{ error: TypeError, wants: [/attn_mask/, /here: bias or mask/] },
+  },
+  {
+    about: "a causal form with an unknown key",
+    options: wrong({ causal: { ofset: 1 } }),
+    ...{ error: TypeError, wants: [/causal/, /ofset/, /offset/] },
+  },
+  {
+    about: "key lengths that are no whole numbers",
+    options: { keyLengths: [3, 2.5] },
+    ...{ error: RangeError, wants: [/keyLengths\[1\]/, /2\.5/, /integer/] },
+  },
+  {
+    about: "one key length that is too long",
+    options: { keyLengths: 8 },
+    ...{ error: RangeError, wants: [/keyLengths/, /\b8\b/, /\b7\b/] },
+  },
+  {
+    about: "a signal that is none",
+    options: wrong({ signal: {} }),
+    ...{ error: TypeError, wants: [/signal/, /no keys/, /AbortSignal/] },
+  },
+  {
+    about: "options that are null",
+    options: null as unknown as AttentionOptions,
+    ...{ error: TypeError, wants: [/options/, /null/, /object/] },
+  },
+  {
     about: "an engine that is none",
     options: wrong({ engine: "wasm" }),
     ...{ error: TypeError, wants: [/engine/, /wasm|string/] },
@@ -307,7 +386,16 @@ const optionCalls: readonly BadCall[] = [
 ];
 
 /** Bad calls of attention(). */
-export const badForwardCalls: readonly BadCall[] = [...operandCalls, ...optionCalls];
+export const badForwardCalls: readonly BadCall[] = [
+  ...operandCalls,
+  ...absurdCalls,
+  ...optionCalls,
+  {
+    about: "shapes that fit in the other layout",
+    operands: { q: tensor(2, 4, 5, 8), k: tensor(2, 2, 7, 8), v: tensor(2, 2, 7, 6) },
+    ...{ error: RangeError, wants: [/5 queryHeads/, /7 kvHeads/, /layout: "bhsd"/] },
+  },
+];
 
 /** Bad calls of attentionBackward(), beyond those that both share. */
 export const badBackwardCalls: readonly BadCall[] = [

@@ -205,6 +205,9 @@ edge("inputs are never written and results alias nothing", async (session) => {
     const made = [out, lse, ...Object.values<TestTensor>({ ...gradients })]
       .map(({ data }) => data.buffer);
     assert.ok(!made.some((buffer) => given.includes(buffer)), "a result shares an input's buffer");
+    const givenShapes = [q, k, v, dOut].map(({ shape }) => shape);
+    const resultShapes = [out, ...Object.values<TestTensor>({ ...gradients })].map((t) => t.shape);
+    assert.ok(!resultShapes.some((shape) => givenShapes.includes(shape)), "a shape is an input's");
   }
 });
 

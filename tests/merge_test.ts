@@ -135,3 +135,20 @@ function assertMerged(
     assertClose({ ...subject, seed: inputs.seed, rerun }, values, want, tensor.shape);
   }
 }
+
+Deno.test("bad merges are refused with the argument, its value and what was wanted", () => {
+  const out = { data: new Float32Array(4), shape: [1, 1, 1, 4] };
+  const part = { out, lse: { data: new Float32Array(1), shape: [1, 1, 1] } };
+  const bytes = { ...part, out: { data: new Int8Array(4), shape: [1, 1, 1, 4] } };
+  const cases: readonly [parts: unknown, options: unknown, want: RegExp][] = [
+    [[part], null, /^Cannot run mergeAttention: options is null but must be an object/],
+    [[part], { scale: 2 }, /^Cannot run mergeAttention: options has the unknown name "scale"/],
+    [[part, bytes], {}, /parts\[1\]\.out of dtype "i8" is not supported/],
+    [[part, { ...part, lse: out }], {}, /lse has rank 4/],
+    [[], {}, /parts has 0 entries/],
+    [part, {}, /parts is an object with out, lse but must be an array/],
+  ];
+  for (const [parts, options, want] of cases) {
+    assert.throws(() => mergeAttention(parts as [], options as object), { message: want });
+  }
+});

@@ -24,6 +24,7 @@ import type { GpuComputePass, GpuDeviceLike } from "../webgpu/device/api.ts";
 import type { WebGpuBackend } from "../webgpu/backend.ts";
 import { checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
+import { own, ownResults } from "./ownership.ts";
 import { byName, Router } from "./router.ts";
 
 /** What a method of an engine takes beside the options of a call: the engine is known already. */
@@ -129,7 +130,7 @@ export class Engine {
     if (this.#router.pending) { // it would live on the CPU for good
       throw new DeviceLostError("Cannot run tensor", "another device is being opened: call again");
     }
-    return this.#router.first.tensor(data, shape, type);
+    return own(this.#router.first.tensor(data, shape, type), this);
   }
 
   /**
@@ -146,7 +147,7 @@ export class Engine {
   ): Tensor {
     this.#router.alive("wrap");
     const gpu = this.#requireGpu("wrapping a GPUBuffer", "use tensor, which copies host values");
-    return gpu.wrap(buffer, shape, dtype, byteOffset);
+    return own(gpu.wrap(buffer, shape, dtype, byteOffset), this);
   }
 
   #requireGpu(what: string, remedy: string): WebGpuBackend {
@@ -163,7 +164,7 @@ export class Engine {
     options: CallOptions & Abortable = {},
   ): Promise<AttentionResult<ResultOf<T>>> {
     const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
-    return await this.#router.run(problem, views, options.signal);
+    return ownResults(await this.#router.run(problem, views, options.signal), this);
   }
 
   /** `attentionSync` on this engine. */
@@ -173,9 +174,9 @@ export class Engine {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): AttentionResult<ResultOf<T>> {
-    options.signal?.throwIfAborted();
     const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
-    return this.#router.runSync(problem, views);
+    options.signal?.throwIfAborted();
+    return ownResults(this.#router.runSync(problem, views), this);
   }
 
   /** `attentionBackward` on this engine. */
@@ -189,7 +190,7 @@ export class Engine {
       saved,
       this.#own(options, "attentionBackward"),
     );
-    return await this.#router.run(problem, views, options.signal);
+    return ownResults(await this.#router.run(problem, views, options.signal), this);
   }
 
   /** `attentionBackwardSync` on this engine. */
@@ -198,13 +199,13 @@ export class Engine {
     saved: SavedForBackward<Q, K, V>,
     options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
-    options.signal?.throwIfAborted();
     const { problem, views } = describeBackward(
       dOut,
       saved,
       this.#own(options, "attentionBackward"),
     );
-    return this.#router.runSync(problem, views);
+    options.signal?.throwIfAborted();
+    return ownResults(this.#router.runSync(problem, views), this);
   }
 
   /** `mergeAttention` on this engine. */
@@ -216,7 +217,7 @@ export class Engine {
     const merge = describeMerge(parts, this.#own(options, "mergeAttention"));
     const views = merge.parts.flatMap(({ out, lse }) => [out, lse]);
     const backend = this.#router.owner(views, "mergeAttention") ?? this.#router.wasm;
-    return byName(backend.merge(merge.parts, merge.shape));
+    return ownResults(byName(backend.merge(merge.parts, merge.shape)), this);
   }
 
   /**
@@ -268,7 +269,7 @@ export class Engine {
     return this.#encode(pass, problem, views);
   }
 
-  #encode<R>(pass: object, problem: AttentionProblem, views: Views): R {
+  #encode<R extends object>(pass: object, problem: AttentionProblem, views: Views): R {
     const action = callName(problem);
     this.#router.alive(action);
     const gpu = this.#requireGpu(`recording ${action} into a pass`, `use ${action}`);
@@ -276,7 +277,7 @@ export class Engine {
       throw new Complaint(action).type(`pass is ${show(pass)} but must be a GPUComputePassEncoder`);
     }
     this.#router.owner(Object.values(views), action);
-    return byName(gpu.encode(pass as GpuComputePass, problem, views));
+    return ownResults(byName(gpu.encode(pass as GpuComputePass, problem, views)), this);
   }
 
   /** How `attention` with these arguments would run, as data; nothing is computed. */

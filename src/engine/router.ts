@@ -85,7 +85,9 @@ export class Router {
       const lost = found ? undefined : (tensor as { open?: { lost?: string } }).open?.lost;
       if (lost) throw new DeviceLostError(`Cannot run ${action}: ${name} is gone`, lost);
       if (!found || (owner && found !== owner)) {
-        throw new TypeError(`Cannot run ${action}: ${name} belongs to another engine`);
+        throw new TypeError(
+          `Cannot run ${action}: ${name} belongs to another engine, but all tensors of a call must come from the one that runs it`,
+        );
       }
       owner = found;
     }

@@ -4,16 +4,19 @@ import type { AnyTensor, HostTensor, MaskTensor } from "../tensor/tensor.ts";
 /** Order of the axes: `"bshd"` is [batch, length, heads, dim], `"bhsd"` is [batch, heads, length, dim]. */
 export type Layout = "bshd" | "bhsd";
 
+/** An integer for all sequences of a batch, or one for each. */
+export type PerSequence = number | readonly number[] | Int32Array;
+
 /**
  * Which keys a query may see, with `o = lengthK - lengthQ`: `true` and `"bottom-right"` mean
- * `j <= i + o`, `"top-left"` means `j <= i`, `{ offset: n }` means `j <= i + n` (a number, or one for
+ * `j <= i + o`, `"top-left"` means `j <= i`, `{ offset: n }` means `j <= i + n` (an integer, or one for
  * each batch element).
  */
 export type Causal =
   | boolean
   | "bottom-right"
   | "top-left"
-  | { readonly offset: number | Int32Array };
+  | { readonly offset: PerSequence };
 
 /** `i + o - left <= j <= i + o + right`; a side that is missing is unbounded. */
 export interface Window {
@@ -47,8 +50,8 @@ export interface CallOptions {
   readonly causal?: Causal;
   /** Sliding window around the (causal) diagonal. */
   readonly window?: Window;
-  /** Only the first n keys of each sequence are real, [batch]; the diagonal then ends at n. */
-  readonly keyLengths?: Int32Array;
+  /** Only the first n keys of each sequence are real, one n or [batch]; the diagonal then ends at n. */
+  readonly keyLengths?: PerSequence;
   /**
    * A logit of each head that joins the softmax denominator and no value, f32 [queryHeads]:
    * `lse = ln(sum of e^s + e^sink)`; minus infinity is none. A row without keys has out 0 and lse = sink. With

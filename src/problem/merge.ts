@@ -2,6 +2,7 @@
 import { Complaint, show } from "../tensor/errors.ts";
 import { type View, viewOperand } from "../tensor/view.ts";
 import type { Layout } from "./call_options.ts";
+import { checkLayout, checkNames, refuseBytes } from "./option_checks.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
 /** What a merge needs beside its parts. */
@@ -25,6 +26,8 @@ export interface MergeShape {
   readonly valueDim: number;
 }
 
+const KNOWN: ReadonlySet<string> = new Set(["layout", "engine"]);
+
 /** Checks a merge. */
 export function describeMerge(
   parts: readonly { readonly out: AnyTensor; readonly lse: AnyTensor }[],
@@ -35,10 +38,8 @@ export function describeMerge(
     throw complaint.type(`parts is ${show(parts)} but must be an array of { out, lse }`);
   }
   if (parts.length === 0) throw complaint.range("parts has 0 entries but at least 1 was wanted");
-  const { layout = "bshd" } = options;
-  if (layout !== "bshd" && layout !== "bhsd") {
-    throw complaint.type(`layout is ${show(layout)} but must be "bshd" or "bhsd"`);
-  }
+  checkNames(options, KNOWN, complaint);
+  const layout = checkLayout(options.layout, complaint);
   const views = parts.map((part, index) => {
     if (typeof part !== "object" || part === null) {
       throw complaint.type(`parts[${index}] is ${show(part)} but must be { out, lse }`);
@@ -48,6 +49,7 @@ export function describeMerge(
       lse: viewOperand("lse", part.lse, layout, complaint),
     };
   });
+  views.forEach(({ out }, index) => refuseBytes(out, `parts[${index}].out`));
   const [batch, heads, length, valueDim] = views[0].out.size;
   views.forEach(({ out, lse }, index) => {
     if (`${out.size}` !== `${views[0].out.size}`) {

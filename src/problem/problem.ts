@@ -1,11 +1,13 @@
 // What is asked, as plain data: every user error is thrown here, and nothing after this file looks at
 // options again. A problem holds no tensors and knows no device, so it can be planned, printed, compared.
-import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
-import type { FeatureUse, SequenceSpan } from "./features/feature.ts";
+import { Complaint, show } from "../tensor/errors.ts";
+import { type FeatureUse, type SequenceSpan, UNBOUNDED } from "./features/feature.ts";
+import { checkScalar } from "./features/scalar.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
 import { axisSize, type AxisSizes, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import { type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
+import { checkLayout, checkNames, checkSignal, refuseBytes } from "./option_checks.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
 /** Which of the two passes a call runs. */
@@ -34,53 +36,36 @@ const KNOWN: ReadonlySet<string> = new Set([
   "engine",
   "signal",
 ]);
+const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse"]);
 
-/** Options of the contract that no backend has yet. */
-const PLANNED: ReadonlySet<string> = new Set([
-  "cuSeqlensQ",
-  "cuSeqlensK",
-  "blockMask",
-  "scoreMod",
-  "dropout",
-  "pagedKv",
-  "rotary",
-  "stats",
-  "scores",
-]);
-
-function checkOptions(options: unknown, pass: Pass, complaint: Complaint): void {
-  if (typeof options !== "object" || options === null) {
-    throw complaint.type(`options is ${show(options)} but must be an object`);
-  }
-  for (const [key, value] of Object.entries(options)) {
-    if (KNOWN.has(key) || (key === "dLse" && pass === "backward") || value === undefined) continue;
-    if (PLANNED.has(key)) {
-      throw new UnsupportedError(`the option ${key}`, "any", "leave it out, it is planned");
-    }
-    throw complaint.type(
-      `options has the unknown name ${show(key)}, wanted one of ${[...KNOWN].join(", ")}`,
-    );
-  }
-}
-
-function checkLayout(layout: unknown, complaint: Complaint): Layout {
-  if (layout === undefined || layout === "bshd") return "bshd";
-  if (layout === "bhsd") return "bhsd";
-  throw complaint.type(`layout is ${show(layout)} but must be "bshd" or "bhsd"`);
-}
+/** More elements than any array or buffer of today has. */
+const MOST_ELEMENTS = 2 ** 33;
+/** Far more (sequence, head) pairs than a schedule of work could hold. */
+const MOST_HEADS = 2 ** 24;
 
 function checkScale(scale: unknown, headDim: number, complaint: Complaint): number {
   if (scale === undefined) return 1 / Math.sqrt(Math.max(1, headDim));
-  if (typeof scale !== "number") {
-    throw complaint.type(`softmaxScale is ${show(scale)} but must be a number`);
-  }
-  if (!(scale >= 0 && scale < Infinity)) {
-    throw complaint.range(`softmaxScale is ${scale} but must be a finite number >= 0`);
-  }
-  return scale;
+  return checkScalar("softmaxScale", scale, complaint);
 }
 
-function dimsOf(q: View, k: View, v: View, complaint: Complaint): AxisSizes {
+/** What to try where shapes do not fit but would in the other layout. */
+function layoutHint(
+  { size: q }: View,
+  { size: k }: View,
+  { size: v }: View,
+  layout: Layout,
+): string {
+  const fits = q[0] === k[0] && q[0] === v[0] && k[2] === v[2] && k[1] === v[1] && q[3] === k[3] &&
+    k[2] > 0 && q[2] % k[2] === 0;
+  if (!fits) return "";
+  const [other, axes] = layout === "bshd"
+    ? ["bhsd", "[batch, heads, length, dim], as in PyTorch and ONNX"]
+    : ["bshd", "[batch, length, heads, dim]"];
+  return ` (are the axes ${axes}? then pass layout: "${other}")`;
+}
+
+function dimsOf(q: View, k: View, v: View, layout: Layout, complaint: Complaint): AxisSizes {
+  const hint = layoutHint(q, k, v, layout);
   const [batch, queryHeads, lengthQ, headDim] = q.size;
   const [, kvHeads, lengthK, keyDim] = k.size;
   const same = (what: string, a: View, x: number, b: View, y: number) => {
@@ -97,7 +82,8 @@ function dimsOf(q: View, k: View, v: View, complaint: Complaint): AxisSizes {
   if (v.size[3] < 1) throw complaint.range(`v has valueDim ${v.size[3]} but it must be at least 1`);
   if (kvHeads === 0 ? queryHeads !== 0 : queryHeads % kvHeads !== 0) {
     throw complaint.range(
-      `q has ${queryHeads} queryHeads but they must be a multiple of the ${kvHeads} kvHeads of k`,
+      `q has ${queryHeads} queryHeads but they must be a multiple of the ${kvHeads} kvHeads of k` +
+        hint,
     );
   }
   return { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: v.size[3] };
@@ -129,11 +115,27 @@ function checkSize(view: View, dims: AxisSizes, complaint: Complaint): void {
   }
 }
 
-function refuseBytes(views: Views): void {
-  for (const view of Object.values(views)) {
-    if (view.dtype === "i8") {
-      throw new UnsupportedError(`${view.name} of dtype "i8"`, "any", "pass f32, f16 or bf16");
-    }
+/** Throws where sizes are beyond what can be computed, before anything is planned: strides of 0 reach any size. */
+function checkExtent(dims: AxisSizes, complaint: Complaint): void {
+  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim } = dims;
+  const query = lengthQ * Math.max(headDim, valueDim), key = lengthK * Math.max(headDim, valueDim);
+  const most = batch * Math.max(queryHeads * query, kvHeads * key);
+  if (most > MOST_ELEMENTS) {
+    throw complaint.range(
+      `the largest tensor would have ${most} elements, ${4 * most} bytes in float32, but at most ` +
+        `${MOST_ELEMENTS} elements are possible (batch ${batch}, lengthQ ${lengthQ}, ` +
+        `lengthK ${lengthK})`,
+    );
+  }
+  for (const name of ["lengthQ", "lengthK"] as const) {
+    if (dims[name] < UNBOUNDED) continue;
+    throw complaint.range(`${name} is ${dims[name]} but must be below ${UNBOUNDED}`);
+  }
+  if (batch * queryHeads > MOST_HEADS || batch > MOST_HEADS) {
+    throw complaint.range(
+      `batch ${batch} times queryHeads ${queryHeads} is ${batch * queryHeads} ` +
+        `but must be at most ${MOST_HEADS}`,
+    );
   }
 }
 
@@ -144,7 +146,8 @@ function describe(
   layout: Layout,
   complaint: Complaint,
 ): { problem: AttentionProblem; views: Views } {
-  const dims = dimsOf(views.q, views.k, views.v, complaint);
+  const dims = dimsOf(views.q, views.k, views.v, layout, complaint);
+  checkExtent(dims, complaint);
   const softmaxScale = checkScale(options.softmaxScale, dims.headDim, complaint);
   const features = parseFeatures(options, dims, complaint);
   const all: { [name in OperandName]?: View } = { ...views };
@@ -153,8 +156,10 @@ function describe(
       all[operand] = viewOperand(operand, options[operand]!, layout, complaint);
     }
   }
-  refuseBytes(all);
-  for (const view of Object.values(all)) checkSize(view, dims, complaint);
+  for (const view of Object.values(all)) {
+    refuseBytes(view, view.name);
+    checkSize(view, dims, complaint);
+  }
   const operands: { [name in OperandName]?: OperandSpec } = {};
   for (const [name, { dtype, size, strides, resident }] of Object.entries(all)) {
     operands[name as OperandName] = { dtype, size, strides, resident };
@@ -172,7 +177,8 @@ export function describeForward(
   options: BackwardCallOptions,
 ): { problem: AttentionProblem; views: Views } {
   const complaint = new Complaint("attention");
-  checkOptions(options, "forward", complaint);
+  checkNames(options, KNOWN, complaint);
+  checkSignal((options as { signal?: unknown }).signal, complaint);
   const layout = checkLayout(options.layout, complaint);
   return describe(
     "forward",
@@ -194,7 +200,8 @@ export function describeBackward(
   options: BackwardCallOptions,
 ): { problem: AttentionProblem; views: Views } {
   const complaint = new Complaint("attentionBackward");
-  checkOptions(options, "backward", complaint);
+  checkNames(options, KNOWN_BACKWARD, complaint);
+  checkSignal((options as { signal?: unknown }).signal, complaint);
   if (typeof saved !== "object" || saved === null) {
     throw complaint.type(`saved is ${show(saved)} but must be { q, k, v, out, lse }`);
   }

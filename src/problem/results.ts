@@ -61,7 +61,8 @@ export function resultSpecs(problem: AttentionProblem, views: Views): ResultSpec
   }
   return gradientsOf(views).map((name) => {
     const input = views[OPERANDS[name].gradientOf!]!; // a gradient is like its input
-    return specLike(input, name, input.dtype as DType, (input.tensor as AnyTensor).shape, layout);
+    const shape = [...(input.tensor as AnyTensor).shape]; // its own: results share nothing with inputs
+    return specLike(input, name, input.dtype as DType, shape, layout);
   });
 }
 

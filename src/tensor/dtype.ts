@@ -21,18 +21,32 @@ export type TensorData = Float32Array | Uint16Array | Int8Array | Float16ArrayLi
 /** Bytes of one value. */
 export const BYTES: { readonly [T in DType]: number } = { f32: 4, f16: 2, bf16: 2, i8: 1 };
 
+const nameOf = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+)!.get!;
+
+/**
+ * The kind of a typed array, like `"Float32Array"`; undefined for what is none. By its brand: typed arrays of
+ * other realms (frames, `node:vm`, test runners) have classes of their own.
+ */
+export function arrayKind(value: unknown): string | undefined {
+  return nameOf.call(value) as string | undefined;
+}
+
 /** The type an array implies by itself; undefined for 16-bit integers, which may be f16 or bf16. */
 export function impliedDType(data: ArrayBufferView): DType | undefined {
-  if (data instanceof Float32Array) return "f32";
-  if (data instanceof Int8Array) return "i8";
+  if (data instanceof Float32Array) return "f32"; // the common case, at once
   if (isFloat16Array(data)) return "f16";
-  return undefined;
+  const kind = arrayKind(data);
+  return kind === "Float32Array" ? "f32" : kind === "Int8Array" ? "i8" : undefined;
 }
 
 /** Whether an array can hold a type. */
 export function canHold(data: ArrayBufferView, dtype: DType): boolean {
-  if (data instanceof Uint16Array) return dtype === "f16" || dtype === "bf16";
-  return impliedDType(data) === dtype;
+  const implied = impliedDType(data);
+  if (implied !== undefined) return implied === dtype;
+  return arrayKind(data) === "Uint16Array" && (dtype === "f16" || dtype === "bf16");
 }
 
 /** Whether an array is a `Float16Array`, also where the class does not exist. */

@@ -1,6 +1,6 @@
 // Operands: tensors with their axes named. A view says where element (batch, head, row, column) of a
 // tensor lies, whatever the layout or strides it came with; everything after validation speaks views.
-import { BYTES, canHold, type DType, impliedDType } from "./dtype.ts";
+import { arrayKind, BYTES, canHold, type DType, impliedDType } from "./dtype.ts";
 import { type Complaint, show } from "./errors.ts";
 import { type OperandName, type OperandRow, OPERANDS } from "./operands.ts";
 import { type AnyTensor, isResident, type MaskTensor } from "./tensor.ts";
@@ -164,7 +164,7 @@ export function checkDType(
     throw complaint.type(`${name}.data is ${show(data)} but must be a ${wanted}`);
   }
   const implied = impliedDType(data);
-  if (implied === undefined && !(data instanceof Uint16Array)) {
+  if (implied === undefined && arrayKind(data) !== "Uint16Array") {
     throw complaint.type(`${name}.data is ${show(data)} but must be a ${wanted}`);
   }
   const dtype = tensor.dtype ?? implied;

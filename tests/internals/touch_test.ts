@@ -21,7 +21,7 @@ const OWN = [
 
 /** Names that are also something else: the word, files where it is that, and what it is there. */
 const OTHER_MEANINGS: readonly { word: string; files: readonly string[]; meaning: string }[] = [
-  { word: "mask", files: ["src/problem/problem.ts"], meaning: "blockMask, which is planned" },
+  { word: "mask", files: ["src/problem/option_checks.ts"], meaning: "blockMask, which is planned" },
 ];
 
 const STRUCTURAL = FEATURES.filter(({ perScore, stage }) => stage === "hide" && !perScore);

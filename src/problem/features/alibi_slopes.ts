@@ -6,6 +6,7 @@ export const alibiSlopes: Feature<true> = {
   name: "alibiSlopes",
   stage: "score",
   source: "Press et al. 2022 (ALiBi), FlashAttention-2 alibi_slopes",
+  elsewhere: ["alibi_slopes"],
   operands: ["alibiSlopes"],
   perScore: true,
   parse({ alibiSlopes }, dims, complaint) {

@@ -6,6 +6,7 @@ export const bias: Feature<true> = {
   name: "bias",
   stage: "score",
   source: "PyTorch SDPA attn_mask (float), ONNX Attention attn_mask (float), T5, Swin",
+  elsewhere: ["attnMask", "attn_mask", "attnBias", "attn_bias"],
   operands: ["bias"],
   perScore: true,
   parse({ bias }, dims, complaint) {

@@ -1,16 +1,18 @@
 import { show } from "../../tensor/errors.ts";
 import type { Feature } from "./feature.ts";
+import { perSequence } from "./per_sequence.ts";
 
 /** An offset for each batch element, or one of the two alignments. */
-type CausalParams = "bottom-right" | "top-left" | { readonly offset: number | Int32Array };
+type CausalParams = "bottom-right" | "top-left" | { readonly offsets: readonly number[] };
 
 /** Causal: query i sees keys up to i + offset, which is where the diagonal lies. */
 export const causal: Feature<CausalParams> = {
   name: "causal",
   stage: "hide",
   source: "FlashAttention-2 (bottom-right), PyTorch SDPA (top-left), ONNX Attention (offset)",
+  elsewhere: ["isCausal", "is_causal", "unidirectional"],
   perScore: false,
-  parse({ causal }, dims, complaint) {
+  parse({ causal }, { batch }, complaint) {
     if (causal === undefined || causal === false) return undefined;
     if (causal === true || causal === "bottom-right") return "bottom-right";
     if (causal === "top-left") return "top-left";
@@ -18,33 +20,18 @@ export const causal: Feature<CausalParams> = {
     if (typeof causal !== "object" || causal === null || !("offset" in causal)) {
       throw complaint.type(`causal is ${show(causal)} but ${wanted}`);
     }
-    const { offset } = causal;
-    if (offset instanceof Int32Array) {
-      if (offset.length !== dims.batch) {
-        throw complaint.range(
-          `causal.offset has ${offset.length} entries but batch is ${dims.batch}`,
-        );
-      }
-      return { offset: offset.slice() };
+    const unknown = Object.keys(causal).find((key) => key !== "offset");
+    if (unknown !== undefined) {
+      throw complaint.type(`causal has the unknown key ${show(unknown)}, wanted offset`);
     }
-    if (typeof offset !== "number") {
-      throw complaint.type(
-        `causal.offset is ${show(offset)} but must be an integer or an Int32Array`,
-      );
-    }
-    if (!Number.isSafeInteger(offset)) {
-      throw complaint.range(`causal.offset is ${offset} but must be an integer`);
-    }
-    return { offset };
+    return { offsets: perSequence("causal.offset", causal.offset, batch, complaint) };
   },
   span(params, span, index) {
     const offset = params === "bottom-right"
       ? span.offset
       : params === "top-left"
       ? 0
-      : typeof params.offset === "number"
-      ? params.offset
-      : params.offset[index];
+      : params.offsets[index];
     return { ...span, offset, high: Math.min(span.high, offset) };
   },
 };

@@ -43,6 +43,8 @@ export interface Feature<P = unknown> {
   readonly stage: Stage;
   /** Where it comes from; for the docs. */
   readonly source: string;
+  /** What the option is called elsewhere (PyTorch, FlashAttention, ONNX, JAX): errors point from there to here. */
+  readonly elsewhere?: readonly string[];
   /** Undefined when off. Throws what `complaint` builds. */
   parse(options: CallOptions, dims: AxisSizes, complaint: Complaint): P | undefined;
   /** Narrows what sequence `index` may see: how a structural mask reaches the schedule. */

@@ -1,30 +1,24 @@
-import { show } from "../../tensor/errors.ts";
 import type { Feature } from "./feature.ts";
+import { perSequence } from "./per_sequence.ts";
 
 /** Key lengths: only the first n keys of each sequence are real, and the diagonal ends at n. */
-export const keyLengths: Feature<Int32Array> = {
+export const keyLengths: Feature<readonly number[]> = {
   name: "keyLengths",
   stage: "hide",
   source: "FlashAttention seqused_k, ONNX Attention-24 nonpad_kv_seqlen",
+  elsewhere: ["seqused_k", "seqlensK", "seqlens_k", "nonpad_kv_seqlen", "keyValueSeqLengths"],
   perScore: false,
-  parse({ keyLengths }, dims, complaint) {
+  parse({ keyLengths }, { batch, lengthK }, complaint) {
     if (keyLengths === undefined) return undefined;
-    if (!(keyLengths instanceof Int32Array)) {
-      throw complaint.type(`keyLengths is ${show(keyLengths)} but must be an Int32Array`);
-    }
-    if (keyLengths.length !== dims.batch) {
-      throw complaint.range(
-        `keyLengths has ${keyLengths.length} entries but batch is ${dims.batch}`,
-      );
-    }
-    keyLengths.forEach((n, index) => {
-      if (n < 0 || n > dims.lengthK) {
+    const lengths = perSequence("keyLengths", keyLengths, batch, complaint);
+    lengths.forEach((n, index) => {
+      if (n < 0 || n > lengthK) {
         throw complaint.range(
-          `keyLengths[${index}] is ${n} but must be from 0 to lengthK = ${dims.lengthK}`,
+          `keyLengths[${index}] is ${n} but must be from 0 to lengthK = ${lengthK}`,
         );
       }
     });
-    return keyLengths.slice();
+    return lengths;
   },
   span: (lengths, span, index) => ({
     ...span,

@@ -1,3 +1,4 @@
+import { arrayKind } from "../../tensor/dtype.ts";
 import { show } from "../../tensor/errors.ts";
 import { checkBroadcast } from "./broadcast.ts";
 import type { Feature } from "./feature.ts";
@@ -7,12 +8,13 @@ export const mask: Feature<true> = {
   name: "mask",
   stage: "hide",
   source: "PyTorch SDPA attn_mask (bool), ONNX Attention attn_mask (bool)",
+  elsewhere: ["attnMask", "attn_mask"],
   operands: ["mask"],
   perScore: true,
   parse({ mask }, dims, complaint) {
     if (mask === undefined) return undefined;
     checkBroadcast("mask", mask, dims, complaint);
-    if (!(mask.data instanceof Uint8Array)) {
+    if (arrayKind(mask.data) !== "Uint8Array") {
       throw complaint.type(`mask.data is ${show(mask.data)} but must be a Uint8Array`);
     }
     return true;

@@ -6,6 +6,7 @@ export const sink: Feature<true> = {
   name: "sink",
   stage: "state",
   source: "StreamingLLM (Xiao et al. 2023), gpt-oss sinks",
+  elsewhere: ["sinks", "s_aux", "head_sink"],
   operands: ["sink"],
   perScore: false,
   parse({ sink }, dims, complaint) {

@@ -7,6 +7,7 @@ export const window: Feature<Window> = {
   name: "window",
   stage: "hide",
   source: "FlashAttention-2 window_size, Longformer, Mistral",
+  elsewhere: ["windowSize", "window_size", "localWindowSize"],
   perScore: false,
   parse({ window }, _dims, complaint) {
     if (window === undefined) return undefined;

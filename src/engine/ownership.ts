@@ -1,0 +1,27 @@
+// Which engine a resident tensor belongs to, so that calls need not be told. A tensor keeps its engine alive.
+import type { AnyTensor } from "../tensor/tensor.ts";
+
+const OWNERS = new WeakMap<object, object>();
+
+/** Notes the engine of a resident tensor; returns the tensor. */
+export function own<T extends object>(tensor: T, engine: object): T {
+  OWNERS.set(tensor, engine);
+  return tensor;
+}
+
+/** Notes the engine of all resident tensors among the results of a call; returns the results. */
+export function ownResults<R extends object>(results: R, engine: object): R {
+  for (const tensor of Object.values(results)) {
+    if (typeof tensor === "object" && "read" in tensor) OWNERS.set(tensor, engine);
+  }
+  return results;
+}
+
+/** The engine of the first resident tensor among some. */
+export function ownerOf(tensors: Iterable<AnyTensor | undefined>): object | undefined {
+  for (const tensor of tensors) {
+    const owner = typeof tensor === "object" && tensor !== null ? OWNERS.get(tensor) : undefined;
+    if (owner) return owner;
+  }
+  return undefined;
+}
