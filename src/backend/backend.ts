@@ -1,12 +1,13 @@
 // What an engine asks of a backend. A backend plans and runs problems; which one runs a call, and every
 // error about arguments, is the business of those who call it.
-import type { DType, TensorData } from "../tensor/dtype.ts";
+import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "./explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { OperandName } from "../tensor/operands.ts";
-import type { View } from "../tensor/view.ts";
+import { count, type View } from "../tensor/view.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import type { Target } from "../plan/target.ts";
+import { ResidentTensor } from "../tensor/resident.ts";
 import type { HostTensor, Tensor } from "../tensor/tensor.ts";
 
 /** What is used of an `AbortSignal`: not every type library has the class. */
@@ -43,8 +44,8 @@ export interface Backend {
   readonly target: Target;
   /** Bytes in total, in use and at the peak. */
   readonly memory: MemoryUse;
-  /** A resident tensor, row-major, with a copy of `data`. */
-  tensor(data: TensorData, shape: readonly number[], dtype: DType): Tensor;
+  /** A resident tensor, row-major; what it holds is unspecified. */
+  empty(shape: readonly number[], dtype: DType): Tensor;
   /** Whether a resident tensor lives in this backend. */
   owns(tensor: Tensor): boolean;
   /**
@@ -78,11 +79,29 @@ export function disposedError(action: string): TypeError {
   return new TypeError(`Cannot run ${action}: the engine was disposed`);
 }
 
-/** Throws when a tensor was disposed while its call waited. */
+/** The resident tensors of a call, each once. */
+export function residentOf(views: Views): ResidentTensor[] {
+  const tensors = (Object.values(views) as View[]).map(({ tensor }) => tensor);
+  return [...new Set(tensors.filter((tensor) => tensor instanceof ResidentTensor))];
+}
+
+/** Throws when a tensor was disposed while its call waited, or no longer has the elements that it had. */
 export function checkLive(views: Views, action: string): void {
-  for (const { name, tensor } of Object.values(views) as View[]) {
-    if ("disposed" in tensor && tensor.disposed) {
-      throw new TypeError(`Cannot run ${action}: ${name} was disposed while the call waited`);
+  for (const view of Object.values(views) as View[]) {
+    if ("disposed" in view.tensor && view.tensor.disposed) {
+      throw new TypeError(`Cannot run ${action}: ${view.name} was disposed while the call waited`);
     }
+    checkReach(view, action);
   }
+}
+
+/** Throws when a host array was transferred or made smaller since the call checked it: it would give NaN. */
+export function checkReach({ name, tensor, size, strides }: View, action: string): void {
+  if (!("data" in tensor)) return;
+  const reach = count(size) && size.reduce((last, n, axis) => last + (n - 1) * strides[axis], 1);
+  if (tensor.data.length >= reach) return;
+  throw new TypeError(
+    `Cannot run ${action}: ${name}.data has ${tensor.data.length} elements now but ${reach} are read: ` +
+      "it was transferred or made smaller while the call was under way",
+  );
 }

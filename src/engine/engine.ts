@@ -17,13 +17,13 @@ import {
   type Views,
 } from "../problem/problem.ts";
 import type { DType, TensorData } from "../tensor/dtype.ts";
-import { Complaint, DeviceLostError, show, UnsupportedError } from "../tensor/errors.ts";
-import type { AnyTensor, ResultOf, Tensor } from "../tensor/tensor.ts";
-import { checkDType, count } from "../tensor/view.ts";
+import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
+import type { AnyTensor, HostTensor, ResultOf, Tensor } from "../tensor/tensor.ts";
 import type { GpuComputePass, GpuDeviceLike } from "../webgpu/device/api.ts";
 import type { WebGpuBackend } from "../webgpu/backend.ts";
 import { checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
+import { describeEmpty, describeTensor } from "./new_tensor.ts";
 import { own, ownResults } from "./ownership.ts";
 import { byName, Router } from "./router.ts";
 
@@ -109,28 +109,31 @@ export class Engine {
   }
 
   /**
-   * A resident tensor, row-major, with a copy of `data`. `dtype` follows from the array but for
-   * Uint16Array.
+   * A resident tensor, row-major, with a copy of `data`. `dtype` follows from the array but for Uint16Array;
+   * float32 values may be stored in 16 bits, rounded to the nearest.
    */
-  tensor(data: TensorData, shape: readonly number[], dtype?: DType): Tensor {
+  tensor(data: TensorData, shape: readonly number[], dtype?: DType): Tensor;
+  /** The same of a host tensor, strided or not. */
+  tensor(tensor: HostTensor, dtype?: DType): Tensor;
+  tensor(data: TensorData | HostTensor, shape?: readonly number[] | DType, dtype?: DType): Tensor {
     this.#router.alive("tensor");
-    const complaint = new Complaint("tensor");
-    const type = checkDType("tensor", { data, dtype }, complaint);
-    if (type === "i8") {
-      throw new UnsupportedError(`a tensor of dtype "i8"`, this.backend, "use f32, f16 or bf16");
+    const stored = typeof shape === "string" ? shape : dtype;
+    const made = describeTensor(data, shape, stored, this.backend);
+    const tensor = this.#router.empty("tensor", made.source.shape, made.dtype);
+    try {
+      tensor.write(made.source);
+    } catch (error) {
+      tensor.dispose();
+      throw error;
     }
-    if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
-      throw complaint.range(`shape is ${show(shape)} but must be an array of integers >= 0`);
-    }
-    if (data.length !== count(shape)) {
-      throw complaint.range(
-        `data has ${data.length} elements but shape ${show(shape)} needs ${count(shape)}`,
-      );
-    }
-    if (this.#router.pending) { // it would live on the CPU for good
-      throw new DeviceLostError("Cannot run tensor", "another device is being opened: call again");
-    }
-    return own(this.#router.first.tensor(data, shape, type), this);
+    return own(tensor, this);
+  }
+
+  /** A resident tensor whose values are unspecified until they are written, such as a KV cache. Default f32. */
+  empty(shape: readonly number[], dtype?: DType): Tensor {
+    this.#router.alive("empty");
+    const made = describeEmpty(shape, dtype, this.backend);
+    return own(this.#router.empty("empty", made.shape, made.dtype), this);
   }
 
   /**

@@ -5,9 +5,11 @@ import {
   type BackendResult,
   callName,
   disposedError,
+  residentOf,
 } from "../backend/backend.ts";
 import { type Estimates, wasmMs } from "../plan/estimate.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
+import type { DType } from "../tensor/dtype.ts";
 import { DeviceLostError, UnsupportedError } from "../tensor/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { View } from "../tensor/view.ts";
@@ -66,9 +68,15 @@ export class Router {
     return wasmReason(this.#options, this.wasm.target, this.#gpu?.reason);
   }
 
-  /** Whether another device is being opened after a loss. */
-  get pending(): boolean {
-    return this.#gpu?.pending !== undefined;
+  /** A tensor of the first backend whose values nobody has written. */
+  empty(action: string, shape: readonly number[], dtype: DType): Tensor {
+    if (this.#gpu?.pending) { // it would live on the CPU for good
+      throw new DeviceLostError(
+        `Cannot run ${action}`,
+        "another device is being opened: call again",
+      );
+    }
+    return this.first.empty(shape, dtype);
   }
 
   /** Throws when the engine was disposed. */
@@ -124,7 +132,22 @@ export class Router {
   ): Promise<R> {
     signal?.throwIfAborted();
     this.alive(callName(problem));
-    const resident = Object.values(views).some((view) => view.resident);
+    // until the call has ended, their memory stays and nobody writes to it
+    const inputs = residentOf(views);
+    for (const input of inputs) input.hold(true);
+    try {
+      return await this.#run(problem, views, inputs.length > 0, signal);
+    } finally {
+      for (const input of inputs) input.release(true);
+    }
+  }
+
+  async #run<R>(
+    problem: AttentionProblem,
+    views: Views,
+    resident: boolean,
+    signal: AbortSignalLike | undefined,
+  ): Promise<R> {
     // without a turn where there is nothing to wait for: calls begin before what their caller does next
     if (this.#gpu?.pending) await this.#gpu.pending;
     const worthIt = () => this.estimates(problem).wasm > DETECT_AFTER_MS;

@@ -73,13 +73,20 @@ export interface Tensor {
   /** On a GPU: the byte of `buffer` where the tensor begins. */
   readonly byteOffset?: number;
   /**
-   * Copies values into the tensor, from element `at` on (row-major). How a KV cache grows: with layout
-   * `"bshd"` and one sequence, token n begins at `n * kvHeads * headDim`.
+   * Copies values into the tensor. `at` is the element where they begin (row-major), or an index of the first axes:
+   * `keys.write(row, [0, n])` writes token n of the first sequence in layout `"bshd"`. Values with a shape (and
+   * strides) fill a box of that shape: `keys.write({ data: row, shape: [1, kvHeads, 1, headDim] }, [0, 0, n])` in
+   * layout `"bhsd"`. Float32 values are rounded to the type of the tensor. Throws while a call reads the tensor.
    */
-  write(data: TensorData, at?: number): void;
-  /** Copies the values to a new host array, row-major. */
+  write(data: TensorData | HostTensor, at?: number | readonly number[]): void;
+  /** Copies the values to a new host array, row-major; 16-bit values as their bits. */
   read(): Promise<Float32Array | Uint16Array>;
-  /** Gives the memory back; using the tensor afterwards throws. Safe to call twice. */
+  /** The same in float32, whatever the type of the tensor. */
+  read(as: "f32"): Promise<Float32Array>;
+  /**
+   * Gives the memory back, once the calls that are running with it have ended; using the tensor afterwards throws.
+   * Safe to call twice.
+   */
   dispose(): void;
   /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void;

@@ -44,7 +44,8 @@ export function elementBytes(spec: Pick<OperandSpec, "dtype">): number {
   return spec.dtype === "bool" ? 1 : BYTES[spec.dtype];
 }
 
-function checkShape(name: string, shape: unknown, complaint: Complaint): readonly number[] {
+/** Throws unless `shape` is one. */
+export function checkShape(name: string, shape: unknown, complaint: Complaint): readonly number[] {
   if (!Array.isArray(shape)) {
     throw complaint.type(`${name}.shape is ${show(shape)} but must be an array of sizes`);
   }
@@ -58,7 +59,8 @@ function checkShape(name: string, shape: unknown, complaint: Complaint): readonl
   return shape;
 }
 
-function checkStrides(
+/** The strides of a tensor in elements: those that are given, or those of row-major order. */
+export function checkStrides(
   name: string,
   strides: readonly number[] | undefined,
   shape: readonly number[],
@@ -88,7 +90,7 @@ function checkStrides(
 }
 
 /** Throws when the array cannot hold what shape and strides reach. */
-function checkExtent(
+export function checkExtent(
   name: string,
   data: ArrayBufferView & { readonly length: number },
   shape: readonly number[],

@@ -16,7 +16,7 @@ import {
   type MemoryUse,
   type RunOptions,
 } from "../backend/backend.ts";
-import { bits, type DType, type TensorData } from "../tensor/dtype.ts";
+import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import { type Plan, planAttention } from "../plan/wasm/plan.ts";
@@ -67,10 +67,8 @@ export class WasmBackend implements Backend {
     return this.#memory.use;
   }
 
-  tensor(data: TensorData, shape: readonly number[], dtype: DType): Tensor {
-    const tensor = new WasmTensor(this.#memory, shape, dtype);
-    tensor.view().set(bits(data));
-    return tensor;
+  empty(shape: readonly number[], dtype: DType): Tensor {
+    return new WasmTensor(this.#memory, shape, dtype);
   }
 
   owns(tensor: Tensor): boolean {
@@ -122,11 +120,13 @@ export class WasmBackend implements Backend {
   scratchBytes(problem: AttentionProblem, { kernel, tile }: Plan): number {
     const { headDim, valueDim, lengthQ, queryHeads, kvHeads } = problem;
     if (kernel === "forward") {
-      return this.#kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys);
+      return this.#kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys) >>> 0;
     }
-    if (kernel === "backward") return this.#kernels.backwardScratch(headDim, valueDim, tile.rows);
+    if (kernel === "backward") {
+      return this.#kernels.backwardScratch(headDim, valueDim, tile.rows) >>> 0;
+    }
     const rows = lengthQ * (queryHeads / kvHeads);
-    return this.#kernels.decodeScratch(headDim, valueDim, rows, tile.keys);
+    return this.#kernels.decodeScratch(headDim, valueDim, rows, tile.keys) >>> 0;
   }
 
   /** Makes sure the first `threads` threads have scratch. No pool item may be running. */

@@ -7,9 +7,10 @@ import {
   checkLive,
   disposedError,
   type MemoryUse,
+  residentOf,
   type RunOptions,
 } from "../backend/backend.ts";
-import { bits, BYTES, type DType, type TensorData } from "../tensor/dtype.ts";
+import { BYTES, type DType } from "../tensor/dtype.ts";
 import { DeviceLostError } from "../tensor/errors.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
@@ -30,7 +31,7 @@ import { Pipelines } from "./device/pipelines.ts";
 import { readBack } from "./device/read_back.ts";
 import { Recording } from "./dispatch/submit.ts";
 import type { Step } from "./dispatch/dispatch.ts";
-import { checkWrap, GpuTensor, type Home, upload } from "./device/tensors.ts";
+import { checkWrap, GpuTensor, type Home } from "./device/tensors.ts";
 
 /** How a GPU backend is made. */
 export interface GpuSettings {
@@ -80,10 +81,8 @@ export class WebGpuBackend implements Backend {
     return this.open.lost;
   }
 
-  tensor(data: TensorData, shape: readonly number[], dtype: DType): Tensor {
-    const tensor = new GpuTensor(this.#home, shape, dtype);
-    upload(this.#home, tensor.buffer, 0, bits(data));
-    return tensor;
+  empty(shape: readonly number[], dtype: DType): Tensor {
+    return new GpuTensor(this.#home, shape, dtype);
   }
 
   /** A tensor in a buffer that the caller owns. */
@@ -233,7 +232,7 @@ export class WebGpuBackend implements Backend {
 
   /**
    * Records a call into a pass of the caller's; results are resident. Nobody knows when the pass is submitted,
-   * so its scratch is kept until the last of its results is disposed of.
+   * so its scratch and inputs are kept until the last of its results is disposed of.
    */
   encode(pass: GpuComputePass, problem: AttentionProblem, views: Views): BackendResult[] {
     const action = `Cannot run ${callName(problem)}`;
@@ -256,10 +255,14 @@ export class WebGpuBackend implements Backend {
         this.#release(made, true);
         throw error;
       }
+      const inputs = residentOf(views);
+      for (const input of inputs) input.hold(false);
       let results = made.length;
       for (const { tensor } of made) {
-        tensor!.onDispose = () => {
-          if (--results === 0) call!.dispose();
+        tensor!.onFree = () => {
+          if (--results > 0) return;
+          call!.dispose();
+          for (const input of inputs) input.release(false);
         };
       }
     }

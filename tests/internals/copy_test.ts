@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { rowMajor } from "../../src/tensor/view.ts";
-import { copyBox, type Elements, type Side } from "../../src/wasm/memory/copy.ts";
+import { copyBox, type Elements, type Side } from "../../src/tensor/copy.ts";
 
 const seed = 20261120;
 

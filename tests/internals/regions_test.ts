@@ -87,12 +87,17 @@ Deno.test("a bias of 8192 x 8192 is staged by rows, at most 4 MiB or 256 rows at
   assert.ok(regions.every((w) => w.rowEnd - w.rowBegin === 256));
 });
 
-Deno.test("dBias is summed region by region, so that a region of it holds one head of one sequence", () => {
-  const { regions } = regionsFor("backward q=3x20x4x8 k=3x20x2x8 bias=4x20x20");
-  assert.deepEqual(
-    regions.map((w) => [w.batchBegin, w.kvHeadBegin]),
-    [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]],
-  );
+Deno.test("a region of a sum over sequences holds one head, of as many sequences as fit", () => {
+  const few = regionsFor("backward q=3x20x4x8 k=3x20x2x8 bias=4x20x20").regions;
+  assert.deepEqual(few.map((w) => [w.batchBegin, w.batchEnd, w.kvHeadBegin]), [[0, 3, 0], [
+    0,
+    3,
+    1,
+  ]]);
+  const large = regionsFor("backward q=2x700x2x8 k=2x700x1x8 bias=2x700x700").regions;
+  assert.ok(large.every((w) => w.batchEnd - w.batchBegin === 1));
+  const many = regionsFor("backward q=4096x4x4x8 k=4096x4x4x8 bias=4x4x4").regions;
+  assert.ok(many.length <= 32, `${many.length} regions for 16384 tiny heads`);
 });
 
 Deno.test({

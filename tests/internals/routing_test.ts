@@ -29,7 +29,7 @@ class StubGpu implements Backend {
   readonly asked: string[] = [];
   readonly #tensors = new Set<Tensor>();
 
-  tensor(_data: unknown, shape: readonly number[]): Tensor {
+  empty(shape: readonly number[]): Tensor {
     this.asked.push("tensor");
     const tensor = new StubTensor(shape);
     this.#tensors.add(tensor);

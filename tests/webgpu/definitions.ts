@@ -88,7 +88,7 @@ function offsetOf({ options, lengthQ, lengthK }: Call, b: number): number {
   if (typeof causal === "object") {
     return typeof causal.offset === "number" ? causal.offset : causal.offset[b];
   }
-  return causal === "top-left" ? 0 : (keyLengths?.[b] ?? lengthK) - lengthQ;
+  return causal === "top-left" ? 0 : ((keyLengths as Int32Array)?.[b] ?? lengthK) - lengthQ;
 }
 
 /** |d(i) - j| of every score. */

@@ -117,17 +117,17 @@ export function regionsOf(problem: AttentionProblem, kernel: KernelName): Region
   if (batch === 0 || kvHeads === 0 || problem.queryHeads === 0) return regions;
   const { row, keys } = groupBytes(problem), rows = rowsOfRegion(problem, kernel, row);
   const one = row * lengthQ + keys, slab = one * kvHeads;
-  // shared rows are summed region by region, so a region holds one kv head
+  // heads of a region may be computed at the same time, and they may share rows that are summed
   const alone = sharesGradientRows(problem);
   let heads = Math.max(1, Math.floor(REGION_BYTES / Math.max(1, one)));
   if (one === 0 || (!contiguousHeads(problem) && slab <= SLAB_BYTES)) heads = kvHeads;
   if (alone) heads = 1;
   heads = Math.min(heads, kvHeads);
-  const batches = one === 0 && !alone
-    ? batch
-    : heads === kvHeads && !alone && rows >= lengthQ
-    ? Math.max(1, Math.floor(REGION_BYTES / Math.max(1, slab)))
-    : 1;
+  let batches = 1;
+  if (one === 0 && !alone) batches = batch;
+  else if (rows >= lengthQ && (alone || heads === kvHeads)) {
+    batches = Math.max(1, Math.floor(REGION_BYTES / Math.max(1, alone ? one : slab)));
+  }
   for (let b = 0; b < batch; b += batches) {
     for (let h = 0; h < kvHeads; h += heads) {
       for (let r = 0; r < Math.max(1, lengthQ); r += Math.max(1, rows)) {

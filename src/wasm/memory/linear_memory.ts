@@ -1,10 +1,10 @@
-// The linear memory of an engine: a first-fit allocator over it, and typed views that survive growth.
+// The linear memory of an engine: an allocator over it, and typed views that survive growth.
 // Blocks are aligned to cache lines. Freed blocks are joined and used again, so a steady stream of calls
 // does not grow the memory; it grows by whole wasm pages only when nothing fits.
 import type { MemoryUse } from "../../backend/backend.ts";
+import { FreeBlocks, GRAIN } from "./free_blocks.ts";
 
 const PAGE = 65536;
-const ALIGN = 64;
 /** Where the heap begins: the first page holds the kernels' constants and the control block. */
 export const HEAP_BYTE: number = PAGE;
 /** Where the control block begins; asm's static data ends far below. */
@@ -12,18 +12,13 @@ export const CONTROL_BYTE: number = 49152;
 
 const up = (n: number, to: number): number => Math.ceil(n / to) * to;
 
-interface Block {
-  begin: number;
-  end: number;
-}
-
 /** Linear memory with an allocator. */
 export class LinearMemory {
   readonly memory: WebAssembly.Memory;
   readonly shared: boolean;
   readonly #budget: number;
   readonly #sizes = new Map<number, number>();
-  #free: Block[] = [];
+  readonly #free = new FreeBlocks();
   #used = 0;
   #peak = 0;
 
@@ -40,9 +35,8 @@ export class LinearMemory {
   }
 
   #grow(bytes: number): void {
-    const last = this.#free.at(-1), end = this.memory.buffer.byteLength;
-    const tail = last && last.end === end ? end - last.begin : 0;
-    const pages = Math.ceil((bytes - tail) / PAGE);
+    const end = this.memory.buffer.byteLength;
+    const pages = Math.ceil((bytes - this.#free.before(end)) / PAGE);
     const after = end + pages * PAGE;
     if (after > this.#budget) {
       throw new RangeError(
@@ -58,33 +52,17 @@ export class LinearMemory {
         { cause },
       );
     }
-    this.#release({ begin: end, end: after });
-  }
-
-  #release(block: Block): void {
-    const at = this.#free.findIndex((free) => free.begin > block.begin);
-    const index = at < 0 ? this.#free.length : at;
-    this.#free.splice(index, 0, block);
-    for (const i of [index, index - 1]) {
-      const left = this.#free[i], right = this.#free[i + 1];
-      if (left && right && left.end === right.begin) {
-        left.end = right.end;
-        this.#free.splice(i + 1, 1);
-      }
-    }
+    this.#free.add(end, after);
   }
 
   /** A block of at least `bytes` bytes. Throws a RangeError with the bytes when memory is out. */
   allocate(bytes: number): number {
-    const size = Math.max(ALIGN, up(bytes, ALIGN));
-    let index = this.#free.findIndex((free) => free.end - free.begin >= size);
-    if (index < 0) {
+    const size = Math.max(GRAIN, up(bytes, GRAIN));
+    let begin = this.#free.take(size);
+    if (begin === undefined) {
       this.#grow(size);
-      index = this.#free.length - 1;
+      begin = this.#free.take(size)!;
     }
-    const block = this.#free[index], { begin } = block;
-    block.begin += size;
-    if (block.begin === block.end) this.#free.splice(index, 1);
     this.#sizes.set(begin, size);
     this.#used += size;
     this.#peak = Math.max(this.#peak, this.#used);
@@ -97,7 +75,7 @@ export class LinearMemory {
     if (size === undefined) return;
     this.#sizes.delete(pointer);
     this.#used -= size;
-    this.#release({ begin: pointer, end: pointer + size });
+    this.#free.add(pointer, pointer + size);
   }
 
   /** Views are made anew: growth leaves old ones detached or short. */

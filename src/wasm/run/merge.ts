@@ -6,7 +6,7 @@ import type { MergePart, MergeShape } from "../../problem/merge.ts";
 import type { View } from "../../tensor/view.ts";
 import { mergeSpecs } from "../../problem/results.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import { copyBox, type Elements } from "../memory/copy.ts";
+import { copyBox, type Elements } from "../../tensor/copy.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
 import type { KernelExports } from "../module/module.ts";

@@ -102,15 +102,21 @@ export function boxOf(
     [begin[2], size[2]] = [0, splits];
   }
   if (follows === "scores") {
-    for (const axis of [0, 1, 2]) if (spec.size[axis] === 1) [begin[axis], size[axis]] = [0, 1];
+    for (const axis of [0, 1, 2]) {
+      if (repeats(name, spec, axis)) [begin[axis], size[axis]] = [0, 1];
+    }
     size[3] = lengthK;
   }
   if (follows === "keys" || stay === "call") [begin[2], size[2]] = [0, spec.size[2]];
   return { begin, size };
 }
 
-/** Whether kernels see an axis of an operand repeated. */
+/**
+ * Whether kernels see an axis of an operand repeated. Sequences of a region may be computed at the same time, so
+ * each has accumulators of its own for sums that they share.
+ */
 export function repeats(name: OperandName, spec: OperandSpec, axis: number): boolean {
   const { follows, summed } = STAGED[name];
-  return spec.size[axis] === 1 && (follows === "scores" || (follows === "heads" && !summed));
+  if (spec.size[axis] !== 1 || (summed && axis === 0)) return false;
+  return follows === "scores" || (follows === "heads" && !summed);
 }

@@ -1,13 +1,14 @@
 // Staging: bringing one region of a call's operands into linear memory, telling the kernels where they
 // lie, and taking results out again. Resident f32 tensors are used in place; everything else is copied
 // (16-bit values are widened on the way, so that kernels see f32).
+import { callName, checkReach } from "../../backend/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { OperandName } from "../../tensor/operands.ts";
 import { elementBytes, type OperandSpec, type View } from "../../tensor/view.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { MaskTensor } from "../../tensor/tensor.ts";
-import { copyBox, type Side } from "../memory/copy.ts";
+import { copyBox, type Side } from "../../tensor/copy.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import { blocksBytes, blocksWords, summarizeBlocks } from "./blocks.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
@@ -138,6 +139,7 @@ export class Staging {
       key,
     });
     const tensor = view.tensor;
+    checkReach(view, callName(this.#problem)); // the event loop turned since the call began
     const array = dtype === "bool" ? (tensor as MaskTensor).data : elements(tensor as never);
     // axes that broadcast repeat element 0
     const strides = view.strides.map((stride, axis) => view.size[axis] === 1 ? 0 : stride);
@@ -171,7 +173,7 @@ export class Staging {
 
   /** A staged box as one side of a copy; element 0 is the first of the box. */
   #side({ pointer, strides, elementBytes }: Staged): Side {
-    const length = (this.#memory.memory.buffer.byteLength - pointer) / elementBytes | 0;
+    const length = Math.floor((this.#memory.memory.buffer.byteLength - pointer) / elementBytes);
     const array = elementBytes === 4
       ? this.#memory.f32(pointer, length)
       : elementBytes === 2

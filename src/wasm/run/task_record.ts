@@ -84,8 +84,8 @@ function placeSplits(
   };
 }
 
-/** Writes the sequences; a diagonal far outside any length stays there. */
-function writeSequences(room: Room, { spans }: AttentionProblem, pointer: number): void {
+/** Writes sequences; a diagonal far outside any length stays there. */
+function writeSequences(room: Room, spans: AttentionProblem["spans"], pointer: number): void {
   const n = Sequence.Bytes / 4;
   const table = new Int32Array(room.memory.memory.buffer, pointer, spans.length * n);
   spans.forEach(({ lengthQ, lengthK, offset, low, high }, b) => {
@@ -106,7 +106,9 @@ export function writeTask(
   region: PlannedRegion,
   words: readonly OperandWords[],
 ): number {
-  const { headDim, valueDim, queryHeads, kvHeads, lengthQ, spans } = problem;
+  const { headDim, valueDim, queryHeads, kvHeads, lengthQ } = problem;
+  // those of the region only: a problem may have as many regions as sequences
+  const spans = problem.spans.slice(region.batchBegin, region.batchEnd);
   const task = room.allocate(TASK_BYTES);
   const sequences = room.allocate(spans.length * Sequence.Bytes);
   const splits = placeSplits(room, problem, plan, region);
@@ -119,7 +121,7 @@ export function writeTask(
   u32[Task.SplitOutBytes / 4] = splits.outBytes;
   u32[Task.SplitLseBytes / 4] = splits.lseBytes;
   u32[Task.Splits / 4] = splits.count;
-  u32[Task.Sequences / 4] = sequences;
+  u32[Task.Sequences / 4] = sequences - region.batchBegin * Sequence.Bytes;
   u32[Task.HeadDim / 4] = headDim;
   u32[Task.ValueDim / 4] = valueDim;
   u32[Task.GroupSize / 4] = queryHeads / kvHeads;
@@ -133,7 +135,7 @@ export function writeTask(
   const f32 = room.memory.f32(task, TASK_BYTES / 4);
   f32[Task.Scale / 4] = problem.softmaxScale;
   writeFeatures(problem, u32, f32);
-  writeSequences(room, problem, sequences);
+  writeSequences(room, spans, sequences);
   return task;
 }
 

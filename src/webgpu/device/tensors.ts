@@ -1,8 +1,8 @@
 // Resident tensors of the GPU engine: whole buffers, or ranges of buffers that callers own.
-import { bits, BYTES, canHold, type DType, type TensorData } from "../../tensor/dtype.ts";
+import { BYTES, type DType } from "../../tensor/dtype.ts";
 import { Complaint, DeviceLostError, show } from "../../tensor/errors.ts";
 import { count } from "../../tensor/view.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { ResidentTensor, type StoredValues } from "../../tensor/resident.ts";
 import { type GpuBuffer, MAP_READ, USAGE } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
 import type { GpuMemory } from "./memory.ts";
@@ -62,18 +62,15 @@ export function checkWrap(
 }
 
 /** A tensor in a GPU buffer, row-major. */
-export class GpuTensor implements Tensor {
-  readonly shape: readonly number[];
-  readonly dtype: DType;
+export class GpuTensor extends ResidentTensor {
   /** The buffer, and the byte of it where the tensor begins. */
   readonly buffer: GpuBuffer;
   readonly byteOffset: number;
   readonly #home: Home;
   /** The buffer is the caller's. */
   readonly #borrowed: boolean;
-  #disposed = false;
-  /** Called once, when the tensor is disposed. */
-  onDispose: (() => void) | undefined;
+  /** Called once, when the memory is given back. */
+  onFree: (() => void) | undefined;
 
   constructor(
     home: Home,
@@ -81,8 +78,7 @@ export class GpuTensor implements Tensor {
     dtype: DType,
     borrowed?: { readonly buffer: GpuBuffer; readonly byteOffset: number },
   ) {
-    this.shape = [...shape];
-    this.dtype = dtype;
+    super(shape, dtype);
     this.#home = home;
     this.#borrowed = borrowed !== undefined;
     // from the pool: a new buffer would be cleared by the implementation first, which kernels do not need
@@ -105,43 +101,32 @@ export class GpuTensor implements Tensor {
     return this.#home.open;
   }
 
-  get disposed(): boolean {
-    return this.#disposed;
-  }
-
-  #usable(action: string, usage: "copySource" | "copyTarget"): void {
-    if (this.#disposed) throw new TypeError(`Cannot ${action} a tensor: it was disposed`);
+  protected override check(action: "read" | "write"): void {
+    if (this.disposed) throw new TypeError(`Cannot ${action} a tensor: it was disposed`);
     const { lost } = this.#home.open;
     if (lost) throw new DeviceLostError(`Cannot ${action} a tensor`, lost);
-    if (this.buffer.usage & USAGE[usage]) return;
+    const [usage, name] = action === "read"
+      ? [USAGE.copySource, "COPY_SRC"]
+      : [USAGE.copyTarget, "COPY_DST"];
+    if (this.buffer.usage & usage) return;
     // a device would ignore it, or give zeros
-    const name = usage === "copySource" ? "COPY_SRC" : "COPY_DST";
     throw new TypeError(`Cannot ${action} a tensor: its buffer was made without the usage ${name}`);
   }
 
-  write(data: TensorData, at = 0): void {
-    const complaint = new Complaint("write"), n = count(this.shape);
-    this.#usable("write", "copyTarget");
-    if (!ArrayBuffer.isView(data) || !canHold(data, this.dtype)) {
-      throw complaint.type(`data is ${show(data)} but the tensor has dtype ${show(this.dtype)}`);
-    }
-    if (!(Number.isSafeInteger(at) && at >= 0 && at + data.length <= n)) {
-      throw complaint.range(
-        `at is ${show(at)} with ${data.length} elements but the tensor has ${n}`,
-      );
-    }
-    const byte = this.byteOffset + at * BYTES[this.dtype];
-    const end = at + data.length;
-    if (byte % 4 !== 0 || (data.byteLength % 4 !== 0 && end < n)) {
-      throw complaint.range(
-        `at is ${at} with ${data.length} elements but 16-bit values in GPU memory are written two at a time`,
-      );
-    }
-    upload(this.#home, this.buffer, byte, bits(data));
+  protected override checkPut(at: number, n: number): void {
+    const bytes = BYTES[this.dtype];
+    const whole = (at * bytes) % 4 === 0 && ((n * bytes) % 4 === 0 || at + n === count(this.shape));
+    if (whole) return;
+    throw new Complaint("write").range(
+      `at is ${at} with ${n} elements but 16-bit values in GPU memory are written two at a time`,
+    );
   }
 
-  async read(): Promise<Float32Array | Uint16Array> {
-    this.#usable("read", "copySource");
+  protected override put(values: StoredValues, at: number): void {
+    upload(this.#home, this.buffer, this.byteOffset + at * BYTES[this.dtype], values);
+  }
+
+  protected override async get(): Promise<StoredValues> {
     const bytes = this.byteLength, Values = this.dtype === "f32" ? Float32Array : Uint16Array;
     if (bytes === 0) return new Values(0);
     const { open, memory } = this.#home, padded = Math.ceil(bytes / 4) * 4;
@@ -162,14 +147,8 @@ export class GpuTensor implements Tensor {
     }
   }
 
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
+  protected override free(): void {
     if (!this.#borrowed) this.#home.memory.give(this.buffer);
-    this.onDispose?.();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
+    this.onFree?.();
   }
 }

@@ -1,0 +1,59 @@
+// What a new resident tensor is made from, checked.
+import { arrayKind, type DType, type TensorData } from "../tensor/dtype.ts";
+import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+import { checkDType, count } from "../tensor/view.ts";
+
+/** Throws unless `shape` is an array of sizes. */
+function checkSizes(shape: unknown, complaint: Complaint): readonly number[] {
+  if (Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0)) return shape;
+  throw complaint.range(`shape is ${show(shape)} but must be an array of integers >= 0`);
+}
+
+function checkStored(dtype: unknown, backend: string, complaint: Complaint): DType {
+  if (dtype === "f32" || dtype === "f16" || dtype === "bf16") return dtype;
+  if (dtype === "i8") {
+    throw new UnsupportedError(`a tensor of dtype "i8"`, backend, "use f32, f16 or bf16");
+  }
+  throw complaint.type(`dtype is ${show(dtype)} but must be "f32", "f16" or "bf16"`);
+}
+
+/** Shape and type of a tensor without values. */
+export function describeEmpty(
+  shape: unknown,
+  dtype: unknown,
+  backend: string,
+): { readonly shape: readonly number[]; readonly dtype: DType } {
+  const complaint = new Complaint("empty");
+  return {
+    shape: checkSizes(shape, complaint),
+    dtype: checkStored(dtype ?? "f32", backend, complaint),
+  };
+}
+
+/** The values of a tensor, and its type: float32 values may be stored in 16 bits. */
+export function describeTensor(
+  data: TensorData | HostTensor,
+  shape: unknown,
+  dtype: unknown,
+  backend: string,
+): { readonly source: HostTensor; readonly dtype: DType } {
+  const complaint = new Complaint("tensor");
+  if (typeof data !== "object" || data === null) {
+    throw complaint.type(`data is ${show(data)} but must be an array or a tensor { data, shape }`);
+  }
+  const given = ArrayBuffer.isView(data) ? { data, shape: shape as number[] } : data;
+  const sizes = checkSizes(given.shape, complaint), wide = arrayKind(given.data) === "Float32Array";
+  const own = wide ? "f32" : checkDType("tensor", { dtype, ...given }, complaint);
+  const stored = checkStored(dtype ?? given.dtype ?? own, backend, complaint);
+  if (!wide && stored !== own) {
+    throw complaint.type(`dtype is ${show(stored)} but the values have dtype ${show(own)}`);
+  }
+  if (ArrayBuffer.isView(data) && data.length !== count(sizes)) {
+    throw complaint.range(
+      `data has ${data.length} elements but shape ${show(sizes)} needs ${count(sizes)}`,
+    );
+  }
+  const { strides } = given as HostTensor;
+  return { source: { data: given.data, shape: sizes, ...(strides && { strides }) }, dtype: stored };
+}

@@ -1,0 +1,193 @@
+// What resident tensors of all engines have in common: their life, and writing boxes of values.
+import { narrowed, widened } from "./convert.ts";
+import { arrayKind, bits, canHold, type DType, type TensorData } from "./dtype.ts";
+import { Complaint, show } from "./errors.ts";
+import type { HostTensor, Tensor } from "./tensor.ts";
+import { checkDType, checkExtent, checkShape, checkStrides, count, rowMajor } from "./view.ts";
+
+/** Values in the storage type of a tensor. */
+export type StoredValues = Float32Array | Uint16Array;
+
+/** A box of a tensor: the index where it begins, and its size. */
+interface Box {
+  readonly begin: readonly number[];
+  readonly size: readonly number[];
+}
+
+/** A tensor in the memory of an engine, row-major. */
+export abstract class ResidentTensor implements Tensor {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  #disposed = false;
+  /** Calls that need its memory. */
+  #holders = 0;
+  /** Those of them that read it at a time nobody knows. */
+  #readers = 0;
+
+  constructor(shape: readonly number[], dtype: DType) {
+    this.shape = [...shape];
+    this.dtype = dtype;
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** Keeps the memory until `release`, whatever happens to the tensor; `reading`: it must not be written either. */
+  hold(reading: boolean): void {
+    this.#holders++;
+    if (reading) this.#readers++;
+  }
+
+  /** Ends a `hold`. */
+  release(reading: boolean): void {
+    this.#holders--;
+    if (reading) this.#readers--;
+    if (this.#disposed && this.#holders === 0) this.free();
+  }
+
+  /** Gives the memory back. */
+  protected abstract free(): void;
+  /** Throws when the values cannot be reached. */
+  protected abstract check(action: "read" | "write"): void;
+  /** Throws when `n` values cannot be put at element `at`. */
+  protected checkPut(_at: number, _n: number): void {}
+  /** Copies values in from element `at` on. */
+  protected abstract put(values: StoredValues, at: number): void;
+  /** A copy of the values. */
+  protected abstract get(): Promise<StoredValues>;
+
+  write(data: TensorData | HostTensor, at: number | readonly number[] = 0): void {
+    this.check("write");
+    if (this.#readers > 0) {
+      throw new TypeError(
+        "Cannot write a tensor: a call that reads it is under way, await it first",
+      );
+    }
+    const complaint = new Complaint("write");
+    if (typeof at === "number" && ArrayBuffer.isView(data)) this.#writeRun(data, at, complaint);
+    else this.#writeBox(data, at, complaint);
+  }
+
+  /** Writes elements that follow each other. */
+  #writeRun(data: TensorData, at: number, complaint: Complaint): void {
+    const n = count(this.shape), values = this.#stored(data, undefined, complaint);
+    if (!(Number.isSafeInteger(at) && at >= 0 && at + values.length <= n)) {
+      throw complaint.range(
+        `at is ${show(at)} with ${values.length} elements but the tensor has ${n}`,
+      );
+    }
+    this.checkPut(at, values.length);
+    this.put(values, at);
+  }
+
+  #writeBox(data: TensorData | HostTensor, at: unknown, complaint: Complaint): void {
+    const { begin, size } = this.#boxOf(data, at, complaint), strides = rowMajor(this.shape);
+    const tensor: HostTensor = ArrayBuffer.isView(data) ? { data, shape: size } : data;
+    if (tensor !== data && tensor.data.length !== count(size)) {
+      throw complaint.range(
+        `data has ${tensor.data.length} elements but a box of shape ${show(size)} at ${
+          show(begin)
+        } ` +
+          `has ${count(size)}`,
+      );
+    }
+    const dense = denseValues(tensor, complaint);
+    const values = this.#stored(dense, tensor.dtype, complaint);
+    // axes that are whole from some axis on are one run
+    let axis = size.length - 1, run = size[axis] ?? 1;
+    while (axis > 0 && size[axis] === this.shape[axis]) run *= size[--axis];
+    const first = begin.reduce((sum, index, n) => sum + index * strides[n], 0);
+    const runs = values.length === 0 ? 0 : values.length / run, outer = size.slice(0, axis);
+    const targets = Array.from({ length: runs }, (_, n) => first + offsetOf(n, outer, strides));
+    for (const target of targets) this.checkPut(target, run); // all of them before the first
+    targets.forEach((target, n) => this.put(values.subarray(n * run, (n + 1) * run), target));
+  }
+
+  /** Where values go that come with an index or a shape. */
+  #boxOf(data: TensorData | HostTensor, at: unknown, complaint: Complaint): Box {
+    const { shape } = this, index = at === 0 ? [] : at as number[];
+    if (!Array.isArray(index) || index.length > shape.length) {
+      throw complaint.type(`at is ${show(at)} but must be an index of up to ${shape.length} axes`);
+    }
+    const begin = shape.map((_, axis) => index[axis] ?? 0);
+    // values without a shape fill what an index of the first axes names
+    const size = ArrayBuffer.isView(data)
+      ? shape.map((n, axis) => axis < index.length ? 1 : n)
+      : checkShape("data", data?.shape, complaint);
+    const fits = size.length === shape.length &&
+      begin.every((from, axis) =>
+        Number.isSafeInteger(from) && from >= 0 && from + size[axis] <= shape[axis]
+      );
+    if (fits) return { begin, size };
+    throw complaint.range(
+      `a box of shape ${show(size)} at ${show(begin)} is not inside of a tensor of shape ${
+        show(shape)
+      }`,
+    );
+  }
+
+  /** Values in the type of the tensor: float32 is rounded where it has to be. */
+  #stored(data: TensorData, dtype: DType | undefined, complaint: Complaint): StoredValues {
+    if (this.dtype !== "f32" && arrayKind(data) === "Float32Array") {
+      return narrowed(data as Float32Array, this.dtype);
+    }
+    const fits = ArrayBuffer.isView(data) && canHold(data, this.dtype);
+    if (fits && (dtype ?? this.dtype) === this.dtype) return bits(data) as StoredValues;
+    throw complaint.type(
+      `data is ${show(data)}${dtype ? ` of dtype ${show(dtype)}` : ""} but the tensor has dtype ` +
+        show(this.dtype),
+    );
+  }
+
+  read(): Promise<StoredValues>;
+  read(as: "f32"): Promise<Float32Array>;
+  async read(as?: "f32"): Promise<StoredValues> {
+    if (as !== undefined && as !== "f32") {
+      throw new Complaint("read").type(`the type is ${show(as)} but must be "f32" or left out`);
+    }
+    this.check("read");
+    const values = await this.get();
+    return as === undefined || this.dtype === "f32"
+      ? values
+      : widened(values as Uint16Array, this.dtype);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#holders === 0) this.free();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** The offset of the n-th element of a box. */
+function offsetOf(n: number, size: readonly number[], strides: readonly number[]): number {
+  let offset = 0;
+  for (let axis = size.length - 1; axis >= 0; axis--) {
+    offset += n % size[axis] * strides[axis];
+    n = Math.floor(n / size[axis]);
+  }
+  return offset;
+}
+
+/** The values of a host tensor one after the other, in the same kind of array. */
+function denseValues(tensor: HostTensor, complaint: Complaint): TensorData {
+  const { data, shape } = tensor, n = count(shape);
+  if (tensor.dtype !== undefined) checkDType("data", tensor, complaint);
+  if (!ArrayBuffer.isView(data)) throw complaint.type(`data is ${show(data)} but must be an array`);
+  const strides = checkStrides("data", tensor.strides, shape, complaint);
+  checkExtent("data", data, shape, strides, complaint);
+  if (`${strides}` === `${rowMajor(shape)}`) {
+    return (data as Float32Array).subarray(0, n);
+  }
+  const dense = (data as Float32Array).slice(0, n), run = shape[shape.length - 1];
+  for (let at = 0; at < n; at += run) {
+    const from = offsetOf(at / run, shape.slice(0, -1), strides);
+    dense.set((data as Float32Array).subarray(from, from + run), at);
+  }
+  return dense;
+}
