@@ -8,6 +8,8 @@ const FOLDERS = ["src", "asm", "shaders", "tools", "tests", "docs", "examples", 
 /** A page, or the comments of a file of code. */
 export interface Prose {
   readonly file: string;
+  /** All of it. */
+  readonly whole: string;
   /** Without what stands in fences: that runs, or is for the reader's own folder. */
   readonly text: string;
 }
@@ -24,31 +26,30 @@ export function exists(path: string): boolean {
 function filesUnder(folder: string): string[] {
   return [...Deno.readDirSync(new URL(`${folder}/`, root))].flatMap(({ name, isDirectory }) => {
     if (isDirectory) return name === "node_modules" ? [] : filesUnder(`${folder}/${name}`);
-    return /\.(ts|md|mjs)$/.test(name) ? [`${folder}/${name}`] : [];
+    return /\.(ts|md)$/.test(name) ? [`${folder}/${name}`] : [];
   });
 }
 
 const top = [...Deno.readDirSync(root)].map(({ name }) => name);
-const files = [
+
+/** Every page and every file of code, with its path. */
+export const FILES: readonly string[] = [
   ...top.filter((name) => /\.(ts|md)$/.test(name)),
   ...FOLDERS.filter(exists).flatMap(filesUnder),
 ];
-
-/** Every page and every file of code, with its path. */
-export const FILES: readonly string[] = files;
 
 const COMMENT = /\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm;
 const FENCE = /^```[\s\S]*?^```$/gm;
 
 /** Pages and comments. Generated files are made by what is read anyway. */
-export const PROSE: readonly Prose[] = files.filter((file) => !file.endsWith(".gen.ts"))
+export const PROSE: readonly Prose[] = FILES.filter((file) => !file.endsWith(".gen.ts"))
   .map((file) => {
     const text = read(file);
-    if (file.endsWith(".md")) return { file, text: text.replaceAll(FENCE, "") };
+    if (file.endsWith(".md")) return { file, whole: text, text: text.replaceAll(FENCE, "") };
     const comments = [...text.matchAll(COMMENT)].map(([comment]) => comment);
     // a comment that goes on in the next line is one text
     const joined = comments.join("\n").replaceAll(/\n\s*(?:\/\/|\*(?!\/)) ?/g, "\n");
-    return { file, text: joined.replaceAll(FENCE, "") };
+    return { file, whole: joined, text: joined.replaceAll(FENCE, "") };
   });
 
 /** Code without its comments. */
@@ -59,7 +60,7 @@ export function code(file: string): string {
 /** Every word of the code; not of the test that asks, which lists the names of others. */
 export function codeWords(): Set<string> {
   const own = /tests\/internals\/(docs_test|prose)\.ts$/;
-  const texts = files.filter((file) => file.endsWith(".ts") && !own.test(file)).map(code);
+  const texts = FILES.filter((file) => file.endsWith(".ts") && !own.test(file)).map(code);
   texts.push(read("deno.json"), read(".ci/run"));
   return new Set(texts.flatMap((text) => text.match(/[A-Za-z_]\w*/g) ?? []));
 }
