@@ -13,7 +13,7 @@ const INPUTS = `@builtin(local_invocation_index) li: u32, @builtin(workgroup_id)
 const THREADS = 64;
 
 /**
- * Combines the KV splits of a row: `part_out` is [split][batch][head][query][column], `part_lse` likewise.
+ * Combines the KV splits of a row: `partOut` is [split][batch][head][query][column], `partLse` likewise.
  * Dispatch (queries, query heads, batch).
  */
 export function combineSplitsShader(scalarOut: boolean): string {
