@@ -1,10 +1,11 @@
 /** mergeAttention(): partial results over disjoint keys become the result over all keys. */
 
 import assert from "node:assert/strict";
-import { attention, type AttentionResult, mergeAttention } from "../mod.ts";
+import { attention, type AttentionResult, type Engine, mergeAttention } from "../mod.ts";
 import { assertClose } from "./assert_close.ts";
 import { hostTensor } from "./backends.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
+import { onEngines } from "./engines.ts";
 import { type Inputs, makeInputs } from "./inputs.ts";
 import { type ExpectedResults, expectForward } from "./oracle.ts";
 import type { TestTensor } from "./reference/problem.ts";
@@ -152,3 +153,85 @@ Deno.test("bad merges are refused with the argument, its value and what was want
     assert.throws(() => mergeAttention(parts as [], options as object), { message: want });
   }
 });
+
+/** A part of one row, resident. */
+function rowPart(engine: Engine, out: readonly number[], lse: number) {
+  return {
+    out: engine.tensor(Float32Array.from(out), [1, 1, 1, out.length]),
+    lse: engine.tensor(Float32Array.of(lse), [1, 1, 1]),
+  };
+}
+
+/** The definition, in float64. */
+function mergeRow(parts: readonly (readonly [out: readonly number[], lse: number])[]) {
+  const live = parts.filter(([, lse]) => lse !== -Infinity),
+    m = Math.max(...live.map(([, lse]) => lse));
+  const lost = live.some(([, lse]) => Number.isNaN(lse)) ||
+    live.filter(([, lse]) => lse === Infinity).length > 1;
+  const weights = live.map(([, lse]) => lost ? NaN : lse === m ? 1 : Math.exp(lse - m));
+  const l = weights.reduce((sum, w) => sum + w, 0);
+  const out = parts[0][0].map((_, c) =>
+    live.reduce((sum, [x], p) => weights[p] === 0 ? sum : sum + weights[p] * x[c], 0) /
+    (l === 0 ? 1 : l)
+  );
+  return { out, lse: l === 0 ? -Infinity : lost ? NaN : m + Math.log(l) };
+}
+
+onEngines(
+  "every lse but minus infinity is a number, at the ends of float32 too",
+  async (engine) => {
+    const [a, b] = [[1, 2, 3, 4, 5], [3, 4, 5, 6, 7]],
+      poison = [NaN, Infinity, NaN, -Infinity, NaN];
+    const f = Math.fround, lowest = -3.4028234663852886e38;
+    const cases: [number[], number][][] = [
+      [[poison, -Infinity], [a, 2]],
+      [[a, 2], [poison, -Infinity]],
+      [[poison, -Infinity], [poison, -Infinity]],
+      [[a, Infinity], [b, 2]],
+      [[a, 2], [b, Infinity], [a, lowest]],
+      [[a, Infinity], [b, Infinity]],
+      [[a, Infinity], [b, 1], [a, Infinity]],
+      [[a, NaN], [b, 1]],
+      [[a, 1], [b, NaN]],
+      [[a, f(-1e30)], [b, f(-1e30)]],
+      [[a, lowest], [b, lowest], [a, lowest]],
+      [[a, lowest], [b, -1e5], [poison, -Infinity]],
+      [[a, f(3e38)], [b, f(-3e38)]],
+      [[a, f(3e38)], [b, f(3e38)]],
+      [[a, 1e-40], [b, 0]],
+    ];
+    for (const columns of [4, 5]) { // in vectors and one by one
+      for (const parts of cases) {
+        const cut = parts.map(([out, lse]) => [out.slice(0, columns), lse] as const);
+        const resident = cut.map(([out, lse]) => rowPart(engine, out, lse));
+        const got = mergeAttention(resident), want = mergeRow(cut), about = Deno.inspect(cut);
+        const row = [...await got.out.read("f32"), ...await got.lse.read("f32")];
+        [...want.out, want.lse].forEach((x, n) => {
+          const close = Object.is(row[n], x) || row[n] === x ||
+            Math.abs(row[n] - x) <= 1e-6 * Math.abs(x);
+          assert.ok(close, `${about}: ${row} but want ${want.out},${want.lse}`);
+        });
+      }
+    }
+  },
+);
+
+onEngines(
+  "more sequences than a GPU dispatches along an axis, and parts of all types",
+  async (engine) => {
+    const n = 70_000, ones = new Float32Array(n * 4).fill(1);
+    const part = () => ({
+      out: engine.tensor(ones, [n, 1, 1, 4]),
+      lse: engine.tensor(new Float32Array(n), [n, 1, 1]),
+    });
+    const { out, lse } = mergeAttention([part(), part()]);
+    assert.ok((await out.read()).every((x) => Math.abs(x - 1) < 1e-6));
+    assert.ok((await lse.read()).every((x) => Math.abs(x - Math.LN2) < 1e-6));
+    const small = (dtype: "f32" | "f16" | "bf16") => ({
+      out: engine.tensor({ data: Float32Array.of(1, 2, 3, 4), shape: [1, 1, 1, 4] }, dtype),
+      lse: engine.tensor(new Float32Array(1), [1, 1, 1]),
+    });
+    const mixed = mergeAttention([small("f32"), small("f16"), small("bf16"), small("f32")]);
+    assert.deepEqual([...await mixed.out.read()], [1, 2, 3, 4]);
+  },
+);

@@ -3,28 +3,10 @@
 import assert from "node:assert/strict";
 import { createEngine, type DType, type Engine, type HostTensor, type Tensor } from "../mod.ts";
 import { narrowed, widened } from "../src/tensor/convert.ts";
-import { openGpu } from "./backends.ts";
+import { onEngines } from "./engines.ts";
 import { decode, encode } from "./half.ts";
 import { plainTensor } from "./inputs.ts";
 import { normalNumbers, randomNumbers } from "./random.ts";
-
-/** A test on each engine that this machine has. */
-function onEngines(name: string, fn: (engine: Engine) => Promise<void>): void {
-  Deno.test({
-    name,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn(t) {
-      await t.step("wasm", async () => {
-        using engine = await createEngine({ backend: "wasm", threads: 2 });
-        await fn(engine);
-      });
-      const gpu = await openGpu();
-      if ("absent" in gpu) return console.log(`not run on webgpu: ${gpu.absent}`);
-      await t.step("webgpu", () => fn(gpu)).finally(() => gpu.dispose());
-    },
-  });
-}
 
 const values = (n: number, seed = 1) => Float32Array.from(normalNumbers(seed, n));
 

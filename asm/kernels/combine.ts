@@ -4,7 +4,8 @@
 //   M = max of the splits' lse,  w = exp(lse - M)
 //   out = sum of w out / sum of w,  lse = M + ln sum of w
 //
-// Splits with lse = -infinity saw no key: they weigh nothing, whatever their out holds.
+// Splits with lse = -infinity saw no key: they weigh nothing, whatever their out holds. One split with
+// lse = +infinity takes all, two of them are NaN, as attention itself has it.
 import { Item, Task } from "../abi";
 import { Operand } from "../tables.gen";
 import { repairRow } from "../stages/repair";
@@ -34,6 +35,7 @@ function combineRow(task: usize, batch: i32, head: i32, i: i32): void {
     const lse = <f64>load<f32>(splitLse + s * lseBytes);
     if (lse > -Infinity || lse != lse) sum += lse == m ? 1 : NativeMath.exp(lse - m);
   }
+  if (m == Infinity && sum > 1) sum = NaN;
   memory.fill(out, 0, <usize>Dv << 2);
   for (let s: usize = 0; s < <usize>splits; ++s) {
     const lse = <f64>load<f32>(splitLse + s * lseBytes);

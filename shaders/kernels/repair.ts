@@ -15,6 +15,7 @@ import { activeFeatures } from "../features/table.ts";
 import { headOf, keyRow, queryOf, queryRow, rowFunction } from "../parts/address.ts";
 import { keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
+import { FLOAT_CLASSES, NOT_A_NUMBER } from "../parts/floats.ts";
 import { READ_SEQUENCE } from "../parts/item.ts";
 import { rowsReader, type StorageKind } from "../parts/storage.ts";
 import { LN2, LOG2E, tidy } from "../parts/text.ts";
@@ -34,13 +35,6 @@ const SUBJECT = {
   dk: { columns: "head_dim", summand: "q" },
   dv: { columns: "value_dim", summand: "dOut" },
 } as const;
-
-/** Classes of floats by their bits: compilers may assume that there are no NaN. */
-const CLASSES =
-  `fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
-fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
-fn is_plus_infinity(x: f32) -> bool { return bitcast<u32>(x) == 0x7f800000u; }
-fn is_minus_infinity(x: f32) -> bool { return bitcast<u32>(x) == 0xff800000u; }`;
 
 /** `pair_score`: natural units, and whether the pair is hidden. */
 function pairScore(v: Variant): string {
@@ -124,8 +118,7 @@ ${joining.map((_, n) => `    if (brings${n}) { sum += exp(joins${n} - top); }`).
     sum = 0.0;
     for (var t = 0u; t < ${THREADS}u; t++) { sum += shares[t].x; }
     var inverse = 1.0 / sum; var row_lse = top + log2(sum) * ${LN2};
-    // a NaN by its bits: an expression that makes one may be folded away
-    if (nan > 0.0 || infinite > 1.0) { inverse = bitcast<f32>(not_a_number); row_lse = inverse; }
+    if (nan > 0.0 || infinite > 1.0) { inverse = ${NOT_A_NUMBER}; row_lse = inverse; }
     if (limit_row) { row_lse = top; }
     if (seen == 0.0) { row_lse = U.neg_inf; }
     if (li == 0u) { lse[lse_row(batch, head, query)] = row_lse; }`;
@@ -163,7 +156,7 @@ ${forward ? "" : rowsReader("dOut", v.kinds.dOut!)}
 ${forward ? declare("lse", "f32", "read_write") : declare("stats", "vec2<f32>")}
 ${declare(kind, "f32", "read_write")}
 ${rows.map(rowFunction).join("\n")}
-${CLASSES}
+${FLOAT_CLASSES}
 ${pairScore(v)}
 ${forward ? "" : gradientWeight(kind)}
 var<workgroup> found: atomic<u32>;
@@ -245,7 +238,6 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let kv_head = wid.y; let batch = wid.z;
   let rows = U.length_q * U.group;
   let count = ${byKey ? "U.length_k" : "rows"}; let partners = ${byKey ? "rows" : "U.length_k"};
-  let not_a_number = bitcast<u32>(U.neg_inf) | 0x400000u;
   let columns = U.${SUBJECT[kind].columns};
   // one look at all rows without a barrier: mostly that is all
   for (${blocks}) {

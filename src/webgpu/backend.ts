@@ -56,8 +56,6 @@ export class WebGpuBackend implements Backend {
   readonly #pipelines: Pipelines;
   #tail: Promise<unknown> = Promise.resolve();
   #disposed = false;
-  /** An error of a call that could not wait for it. */
-  #late: Error | undefined;
 
   constructor(open: OpenDevice, settings: GpuSettings) {
     this.open = open;
@@ -156,7 +154,7 @@ export class WebGpuBackend implements Backend {
     signal: AbortSignalLike | undefined,
   ): Promise<BackendResult[]> {
     if (this.lost) throw new DeviceLostError(action, this.lost);
-    this.#throwLate();
+    this.open.throwError();
     const plan = planWebGpu(problem, this.target);
     const made = this.#make(resultSpecs(problem, views));
     let call: GpuCall | undefined;
@@ -238,6 +236,7 @@ export class WebGpuBackend implements Backend {
     const action = `Cannot run ${callName(problem)}`;
     if (this.#disposed) throw disposedError(callName(problem));
     if (this.lost) throw new DeviceLostError(action, this.lost);
+    this.open.throwError();
     const plan = planWebGpu(problem, this.target);
     const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
     const made = this.#make(specs);
@@ -249,7 +248,7 @@ export class WebGpuBackend implements Backend {
         const steps = call.steps();
         call.requireOnePass();
         new Recording(this.open, this.#pipelines, steps, (bytes) => scratch.scratch(bytes))
-          .recordInto(pass);
+          .recordInto(pass, action);
       } catch (error) {
         call?.dispose();
         this.#release(made, true);
@@ -271,6 +270,7 @@ export class WebGpuBackend implements Backend {
 
   merge(parts: readonly MergePart[], shape: MergeShape): BackendResult[] {
     if (this.lost) throw new DeviceLostError("Cannot run mergeAttention", this.lost);
+    this.open.throwError();
     const specs = mergeSpecs(shape, parts[0]).map((spec) => ({ ...spec, resident: true }));
     const made = this.#make(specs), scratch: GpuBuffer[] = [];
     const take = (bytes: number) => {
@@ -281,13 +281,14 @@ export class WebGpuBackend implements Backend {
       const steps = mergeSteps(this.#home, parts, shape, made, take);
       const recording = new Recording(this.open, this.#pipelines, steps, take);
       // the call cannot wait: what the device says of it is heard by the next one that can
-      this.open.checked("Cannot run mergeAttention", () => {
+      const action = "Cannot run mergeAttention";
+      this.open.checked(action, () => {
         const encoder = this.open.device.createCommandEncoder();
         const pass = encoder.beginComputePass();
-        recording.recordInto(pass);
+        recording.recordInto(pass, action);
         pass.end();
         this.open.device.queue.submit([encoder.finish()]);
-      }).catch((error) => this.#late = error);
+      });
     } catch (error) {
       this.#release(made, true);
       throw error;
@@ -297,19 +298,13 @@ export class WebGpuBackend implements Backend {
     return made.map(({ spec, tensor }) => ({ name: spec.name, tensor: tensor! }));
   }
 
-  #throwLate(): void {
-    const error = this.#late;
-    this.#late = undefined;
-    if (error) throw error;
-  }
-
   async synchronize(): Promise<void> {
     await this.#tail;
-    this.#throwLate();
     const { queue } = this.open.device;
     if (!this.lost) {
       await this.open.whileAlive(queue.onSubmittedWorkDone(), "Cannot synchronize");
     }
+    await this.open.settled();
   }
 
   /** Gives scratch back. A device of the engine's own goes with it; see engine.ts. */

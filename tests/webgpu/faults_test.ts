@@ -172,40 +172,72 @@ gpuTest("a device without room: RangeError with the bytes, and the next call wor
   }
 });
 
-gpuTest("an error of the device reaches the caller in debug, and the engine goes on", async () => {
-  using engine = await gpuEngine({ debug: true });
-  await checkWell(engine); // and with it the memory of WASM
-  const device = deviceOf(engine), size = q.data.byteLength, { used } = engine.memory;
-  const gone = () => {
-    const buffer = device.createBuffer({ size, usage: STORAGE });
-    const tensor = engine.wrap(buffer, q.shape);
-    buffer.destroy();
-    return tensor;
-  };
-  await assert.rejects(() => engine.attention(q, gone(), v), /GPU rejected it.*destroyed/s);
-  await checkWell(engine);
-  const lse = plainTensor(6, [1, 4, 200]);
-  await assert.rejects(
-    () => engine.attentionBackward(gone(), { q, k, v, out: dOut, lse }),
-    /GPU rejected it.*destroyed/s,
+for (const debug of [true, false]) {
+  gpuTest(
+    `an error of the device reaches the caller, ${debug ? "with" : "without"} debug`,
+    async () => {
+      using engine = await gpuEngine({ debug });
+      await checkWell(engine); // and with it the memory of WASM
+      const device = deviceOf(engine), other = await callersDevice();
+      const size = q.data.byteLength, lse = plainTensor(6, [1, 4, 200]);
+      const buffers = {
+        destroyed: () => {
+          const buffer = device.createBuffer({ size, usage: STORAGE });
+          return { buffer, spoil: () => buffer.destroy() };
+        },
+        "another device's": () => {
+          return { buffer: other.createBuffer({ size, usage: STORAGE }), spoil: () => {} };
+        },
+      };
+      for (const [kind, make] of Object.entries(buffers)) {
+        const wrapped = () => {
+          const { buffer, spoil } = make(), tensor = engine.wrap(buffer, q.shape);
+          spoil();
+          return tensor;
+        };
+        await assert.rejects(() => engine.attention(q, wrapped(), v), /GPU rejected it/, kind);
+        await checkWell(engine);
+        const saved = { q, k, v, out: dOut, lse };
+        await assert.rejects(
+          () => engine.attentionBackward(wrapped(), saved),
+          /GPU rejected it/,
+          kind,
+        );
+        await assert.rejects(() => wrapped().read(), /GPU rejected it/, kind);
+        // what cannot wait is heard by whoever waits next
+        const later: [string, () => unknown][] = [
+          ["write", () => wrapped().write(q.data as Float32Array)],
+          ["a merge", () => engine.mergeAttention([{ out: wrapped(), lse: engine.tensor(lse) }])],
+          ["recording", () => {
+            const pass = device.createCommandEncoder().beginComputePass();
+            for (
+              const { dispose } of Object.values(engine.encode(pass, q, wrapped(), v))
+            ) void dispose;
+          }],
+        ];
+        for (const [name, call] of later) {
+          call();
+          await assert.rejects(() => engine.synchronize(), /GPU rejected it/, `${kind}, ${name}`);
+          await engine.synchronize(); // said once
+          call();
+          await new Promise((done) => setTimeout(done, 20));
+          await assert.rejects(
+            () => engine.attention(q, k, v),
+            /GPU rejected it/,
+            `${kind}, ${name}`,
+          );
+          await checkWell(engine);
+        }
+        // resident results: the call resolves before the device has looked at them
+        const { out } = await engine.attention(wrapped(), k, v).catch(() => ({ out: undefined }));
+        if (out) await assert.rejects(() => out.read(), /GPU rejected it/, kind);
+      }
+      if (debug) assert.ok(engine.memory.used >= used);
+      other.destroy();
+      await checkWell(engine);
+    },
   );
-  await assert.rejects(() => gone().read(), /destroyed/);
-  assert.equal(engine.memory.used, used);
-  await checkWell(engine);
-});
-
-gpuTest("without debug the device says it to the program, and the engine goes on", async () => {
-  using engine = await gpuEngine({ debug: false });
-  const device = deviceOf(engine);
-  const buffer = device.createBuffer({ size: q.data.byteLength, usage: STORAGE });
-  const tensor = engine.wrap(buffer, q.shape), { used } = engine.memory;
-  buffer.destroy();
-  device.pushErrorScope("validation"); // in the place of the uncaptured error event
-  await engine.attention(q, tensor, v).catch(() => {});
-  assert.match((await device.popErrorScope())?.message ?? "nothing", /destroyed/);
-  assert.equal(engine.memory.used, used);
-  await checkWell(engine);
-});
+}
 
 // --- disposing -----------------------------------------------------------------------------------------
 

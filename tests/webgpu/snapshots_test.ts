@@ -51,7 +51,7 @@ const texts: Readonly<Record<string, string>> = {
   forward_features: forwardShader(full, out),
   decode: decodeShader(full, shape, out),
   combine_splits: combineSplitsShader(false),
-  merge_into: mergeIntoShader(VECTORS, false),
+  merge_into: mergeIntoShader(VECTORS, false, true),
   delta: deltaShader({ dOut: VECTORS, out: VECTORS, withDLse: true }),
   dq: dqShader(full, out),
   dkv: dkvShader(plain, "kv", out),

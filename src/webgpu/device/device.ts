@@ -20,8 +20,12 @@ export class OpenDevice {
   readonly target: WebGpuTarget;
   /** Milliseconds that a read-back of a few bytes took. */
   readonly readBackMs: number;
-  /** Whether every submission is checked for validation errors. */
+  /** Whether every submission waits for what the device says of it. */
   debug = false;
+  /** What the device has not yet said of. */
+  readonly #outcomes = new Set<Promise<void>>();
+  /** The first error that nobody has heard yet. */
+  #error: Error | undefined;
   #lost: string | undefined;
   /** Who waits for work of the device. Not one promise of the loss: each wait would stay with it until the loss. */
   readonly #waiting = new Set<(error: Error) => void>();
@@ -41,20 +45,46 @@ export class OpenDevice {
     return this.#lost;
   }
 
-  /** Does work that may be invalid; with `debug` waits for what the device says of it. */
-  async checked<T>(action: string, work: () => T): Promise<T> {
-    if (!this.debug) return work();
+  /**
+   * Does work that may be invalid. What the device says of it comes later: `settled` throws it, or `throwError` once
+   * it is there.
+   */
+  checked<T>(action: string, work: () => T): T {
     this.device.pushErrorScope("validation");
-    let error: Promise<GpuError | null>, result: T;
     try {
-      result = work();
+      return work();
     } finally {
-      error = this.device.popErrorScope();
-      error.catch(() => {}); // work itself may have thrown
+      const outcome = this.device.popErrorScope().then((error: GpuError | null) => {
+        if (error) this.#error ??= new Error(`${action}: the GPU rejected it: ${error.message}`);
+      }, () => {}) // of a device that was lost
+        .finally(() => this.#outcomes.delete(outcome));
+      this.#outcomes.add(outcome);
     }
-    const found = await error;
-    if (found) throw new Error(`${action}: the GPU rejected it: ${found.message}`);
-    return result;
+  }
+
+  /** Throws an error that the device told of after its call had ended; it is then forgotten. */
+  throwError(): void {
+    const error = this.#error;
+    this.#error = undefined;
+    if (error) throw error;
+  }
+
+  /** Waits for what the device says of all work so far; throws the first error. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#outcomes);
+    this.throwError();
+  }
+
+  /** Maps buffers to be read. Rejects with what the device said of the work that fills them, where it said something. */
+  async mapped(buffers: readonly GpuBuffer[], action: string): Promise<void> {
+    try {
+      await this.whileAlive(
+        Promise.all(buffers.map((buffer) => buffer.mapAsync(MAP_READ))),
+        action,
+      );
+    } finally {
+      await this.settled();
+    }
   }
 
   /** Waits for work of the device; rejects when it goes away meanwhile. */

@@ -26,18 +26,28 @@ export interface GroupEntry {
 const MOST_GROUPS = 128;
 
 const BINDING =
-  /@binding\((\d+)\) var<(uniform|storage), ?(read_write|read)?>|@binding\((\d+)\) var<uniform>/g;
+  /@binding\((\d+)\) var<storage, (read_write|read)> \w+: array<([^;]+)>;|@binding\((\d+)\) var<uniform>/g;
+
+/** Bytes of an element, the least that is bound. */
+const ELEMENT_BYTES: Readonly<Record<string, number>> = {
+  ...{ "f32": 4, "u32": 4, "vec2<u32>": 8, "vec2<f32>": 8, "vec4<f32>": 16 },
+};
+
+/** A binding as a layout wants it. */
+interface Entry {
+  readonly binding: number;
+  readonly type: string;
+  readonly least: number;
+}
 
 /** Bindings of a shader, as a layout wants them. */
-function entriesOf(code: string): { binding: number; type: string }[] {
-  return [...code.matchAll(BINDING)].map(([, storage, , access, uniform]) => ({
-    binding: Number(storage ?? uniform),
-    type: uniform !== undefined
-      ? "uniform"
-      : access === "read_write"
-      ? "storage"
-      : "read-only-storage",
-  }));
+function entriesOf(code: string): Entry[] {
+  return [...code.matchAll(BINDING)].map(([, storage, access, element, uniform]) => {
+    if (uniform !== undefined) return { binding: Number(uniform), type: "uniform", least: 0 };
+    const type = access === "read_write" ? "storage" : "read-only-storage";
+    // said in the layout: two kernels with one layout would be checked against the size of the first (wgpu)
+    return { binding: Number(storage), type, least: ELEMENT_BYTES[element] };
+  });
 }
 
 /** The pipelines of a device. */
@@ -83,15 +93,15 @@ export class Pipelines {
     return this.#made.size;
   }
 
-  #layout(entries: { binding: number; type: string }[]): { group: object; pipeline: object } {
-    const key = entries.map(({ binding, type }) => `${binding} ${type}`).join();
+  #layout(entries: readonly Entry[]): { group: object; pipeline: object } {
+    const key = entries.map((entry) => Object.values(entry).join(" ")).join();
     let layout = this.#layouts.get(key);
     if (!layout) {
       const group = this.#device.createBindGroupLayout({
-        entries: entries.map(({ binding, type }) => ({
+        entries: entries.map(({ binding, type, least }) => ({
           binding,
           visibility: COMPUTE_STAGE,
-          buffer: { type, hasDynamicOffset: type === "uniform" },
+          buffer: { type, hasDynamicOffset: type === "uniform", minBindingSize: least },
         })),
       });
       const pipeline = this.#device.createPipelineLayout({ bindGroupLayouts: [group] });

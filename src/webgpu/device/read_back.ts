@@ -2,7 +2,7 @@
 // mapped at the same time, only where one could not hold them all.
 import { bits } from "../../tensor/dtype.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import { type GpuBuffer, MAP_READ } from "./api.ts";
+import type { GpuBuffer } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
 import type { GpuMemory } from "./memory.ts";
 
@@ -53,7 +53,7 @@ export async function readBack(
   if (batches.length === 0) return;
   try {
     for (const { bytes } of batches) staging.push(memory.take(bytes, true));
-    await open.checked(action, () => {
+    open.checked(action, () => {
       const encoder = open.device.createCommandEncoder();
       batches.forEach(({ wanted }, n) => {
         for (const { result: { buffer, bytes }, at } of wanted) {
@@ -62,7 +62,7 @@ export async function readBack(
       });
       open.device.queue.submit([encoder.finish()]);
     });
-    await open.whileAlive(Promise.all(staging.map((buffer) => buffer.mapAsync(MAP_READ))), action);
+    await open.mapped(staging, action);
     batches.forEach((batch, n) => copyHome(batch, staging[n]));
   } finally {
     for (const buffer of staging) memory.give(buffer);

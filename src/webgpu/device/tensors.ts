@@ -3,7 +3,7 @@ import { BYTES, type DType } from "../../tensor/dtype.ts";
 import { Complaint, DeviceLostError, show } from "../../tensor/errors.ts";
 import { count } from "../../tensor/view.ts";
 import { ResidentTensor, type StoredValues } from "../../tensor/resident.ts";
-import { type GpuBuffer, MAP_READ, USAGE } from "./api.ts";
+import { type GpuBuffer, USAGE } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
 import type { GpuMemory } from "./memory.ts";
 
@@ -123,7 +123,11 @@ export class GpuTensor extends ResidentTensor {
   }
 
   protected override put(values: StoredValues, at: number): void {
-    upload(this.#home, this.buffer, this.byteOffset + at * BYTES[this.dtype], values);
+    const byte = this.byteOffset + at * BYTES[this.dtype];
+    const write = () => upload(this.#home, this.buffer, byte, values);
+    // only a caller's buffer can be another device's, or destroyed
+    if (this.#borrowed) this.#home.open.checked("Cannot write a tensor", write);
+    else write();
   }
 
   protected override async get(): Promise<StoredValues> {
@@ -132,12 +136,12 @@ export class GpuTensor extends ResidentTensor {
     const { open, memory } = this.#home, padded = Math.ceil(bytes / 4) * 4;
     const staging = memory.take(padded, true);
     try {
-      await open.checked("Cannot read a tensor", () => {
+      open.checked("Cannot read a tensor", () => {
         const encoder = open.device.createCommandEncoder();
         encoder.copyBufferToBuffer(this.buffer, this.byteOffset, staging, 0, padded);
         open.device.queue.submit([encoder.finish()]);
       });
-      await open.whileAlive(staging.mapAsync(MAP_READ), "Cannot read a tensor");
+      await open.mapped([staging], "Cannot read a tensor");
       const values = new Values(staging.getMappedRange(), 0, bytes / Values.BYTES_PER_ELEMENT)
         .slice();
       staging.unmap();

@@ -6,6 +6,7 @@ import { kindName, type StorageKind } from "../../../shaders/parts/storage.ts";
 import { variantKey } from "../../../shaders/parts/variant.ts";
 import {
   address,
+  type Bound,
   bound,
   pairs,
   type RegionSizes,
@@ -90,25 +91,30 @@ export function mergeRegionStep(r: RegionCall): Step {
   return mergeIntoStep(r.sizes, r.params, { ...r.merged, kind: r.valueKind }, result, false);
 }
 
-/** Merges a part, `[batch, head, query]` rows, into results; `first`: writes them over. */
+/**
+ * Merges a part, `[batch, head, query]` rows, into results; `first`: writes them over. `state`: where the state of
+ * what is there is kept from part to part.
+ */
 export function mergeIntoStep(
   { batch, kvHeads, group, lengthQ, valueDim }: Omit<RegionSizes, "lengthK" | "headDim">,
   params: Step["params"],
   part: PartialRows & { readonly kind: StorageKind },
   result: PartialRows,
   first: boolean,
+  state?: Bound,
 ): Step {
   const scalarOut = valueDim % 4 !== 0;
   return {
     kernel: {
-      key: `merge into ${kindName(part.kind)} ${scalarOut}`,
-      code: () => mergeIntoShader(part.kind, scalarOut),
+      key: `merge into ${kindName(part.kind)} ${scalarOut}${state ? " kept" : ""}`,
+      code: () => mergeIntoShader(part.kind, scalarOut, state !== undefined),
     },
     bindings: {
       partOut: bound(part.out),
       partLse: bound(part.lse),
       out: bound(result.out),
       lse: bound(result.lse),
+      ...(state && { stats: state }),
     },
     params: {
       ...params,

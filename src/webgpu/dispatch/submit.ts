@@ -94,8 +94,8 @@ export class Recording {
   }
 
   /** Records everything into a caller's pass. */
-  recordInto(pass: GpuComputePass): void {
-    this.#record(pass, 0, this.#dispatches.length);
+  recordInto(pass: GpuComputePass, action: string): void {
+    this.#open.checked(action, () => this.#record(pass, 0, this.#dispatches.length));
   }
 
   /** Ranges of dispatches that are submitted together. */
@@ -115,14 +115,15 @@ export class Recording {
     return batches;
   }
 
-  #submit([begin, end]: readonly [number, number], action: string): Promise<void> {
+  async #submit([begin, end]: readonly [number, number], action: string): Promise<void> {
     const { device } = this.#open;
-    return this.#open.checked(action, () => {
+    this.#open.checked(action, () => {
       const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
       this.#record(pass, begin, end);
       pass.end();
       device.queue.submit([encoder.finish()]);
     });
+    if (this.#open.debug) await this.#open.settled();
   }
 
   /** Submits everything; waits in between only when there are several submissions. */

@@ -1,6 +1,21 @@
 // see params.wgsl
-const HIDDEN: f32 = -1e30;
-const FLOOR: f32 = -5e29;
+fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
+fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+fn is_plus_infinity(x: f32) -> bool { return bitcast<u32>(x) == 0x7f800000u; }
+fn is_minus_infinity(x: f32) -> bool { return bitcast<u32>(x) == 0xff800000u; }
+fn part_weight(lse: f32, m: f32) -> f32 {
+  if (is_minus_infinity(lse)) { return 0.0; }
+  if (lse == m || is_nan(lse)) { return 1.0; }
+  return select(exp2((lse - m) * 1.4426950408889634), 0.0, is_plus_infinity(m));
+}
+// The sum of all shares; of parts that have no sum: NaN.
+fn all_weights(sum: f32, infinite: u32, nan: bool) -> f32 {
+  return select(sum, bitcast<f32>(bitcast<u32>(U.neg_inf) | 0x400000u), nan || infinite > 1u);
+}
+fn merged_lse(m: f32, l: f32) -> f32 {
+  if (l == 0.0) { return U.neg_inf; }
+  return select(m + log2(l) * 0.6931471805599453, select(m, l, is_nan(l)), is_nan(l) || is_plus_infinity(m));
+}
 @group(0) @binding(21) var<storage, read> part_out: array<vec4<f32>>;
 fn load_part_out(at: u32, c: u32) -> vec4<f32> { return part_out[(at >> 2u) + c]; }
 @group(0) @binding(22) var<storage, read> part_lse: array<f32>;
@@ -18,22 +33,29 @@ fn out_row(b: u32, h: u32, i: u32) -> u32 {
 fn lse_row(b: u32, h: u32, i: u32) -> u32 {
   return U.lse_at + b * U.lse_batch + h * U.lse_head + i * U.lse_row;
 }
-var<workgroup> old_lse: f32;
+@group(0) @binding(19) var<storage, read_write> stats: array<vec2<f32>>;
+var<workgroup> old: vec2<f32>;
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let query = U.item_base + wid.x; let head = wid.y; let batch = wid.z;
   let at = out_row(batch, head, query); let source = part_out_row(batch, head, query);
   let x = part_lse[part_lse_row(batch, head, query)]; let place = lse_row(batch, head, query);
-  if (li == 0u) { if (U.accumulate > 0u) { old_lse = lse[place]; } else { old_lse = U.neg_inf; } }
-  let y = workgroupUniformLoad(&old_lse);
-  // weights of what is there and of the part
-  let m = max(FLOOR, max(x, y));
-  let new_weight = exp2((x - m) * 1.4426950408889634); let old_weight = exp2((y - m) * 1.4426950408889634);
-  let l = new_weight + old_weight; let inverse = select(1.0 / l, 0.0, l == 0.0);
-  let a = old_weight * inverse; let b = new_weight * inverse;
-  for (var c = li; c < U.value_dim / 4u; c += 64u) {
-    var old = vec4<f32>(0.0); if (U.accumulate > 0u) { old = out[(at >> 2u) + c]; }
-    out[(at >> 2u) + c] = a * old + b * load_part_out(source, c);
+  if (li == 0u) {
+    old = vec2<f32>(U.neg_inf, 0.0);
+    if (U.accumulate > 0u) { old = stats[place]; }
   }
-  if (li == 0u) { lse[place] = select(m + log2(l) * 0.6931471805599453, U.neg_inf, l == 0.0); }
+  let there = workgroupUniformLoad(&old); let y = there.x;
+  // weights of what is there and of the part
+  var m = select(x, y, is_nan(x)); if (!is_nan(x) && !is_nan(y)) { m = max(x, y); }
+  let new_weight = part_weight(x, m); let old_weight = part_weight(y, m) * there.y;
+  let infinite = select(0u, 2u, is_plus_infinity(x) && is_plus_infinity(y));
+  let l = all_weights(new_weight + old_weight, infinite, is_nan(x) || is_nan(y) || is_nan(there.y));
+  let inverse = select(1.0 / l, 0.0, l == 0.0); let a = old_weight * inverse; let b = new_weight * inverse;
+  for (var c = li; c < U.value_dim / 4u; c += 64u) {
+    var sum = vec4<f32>(0.0);
+    if (old_weight != 0.0) { sum = a * out[(at >> 2u) + c]; }
+    if (new_weight != 0.0) { sum = fma(vec4<f32>(b), load_part_out(source, c), sum); }
+    out[(at >> 2u) + c] = sum;
+  }
+  if (li == 0u) { lse[place] = merged_lse(m, l); stats[place] = vec2<f32>(m, l); }
 }

@@ -169,7 +169,6 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let kv_head = wid.y; let batch = wid.z;
   let rows = U.length_q * U.group;
   let count = rows; let partners = U.length_k;
-  let not_a_number = bitcast<u32>(U.neg_inf) | 0x400000u;
   let columns = U.head_dim;
   // one look at all rows without a barrier: mostly that is all
   for (var first = wid.x * 16u; first < count; first += groups.x * 16u) {

@@ -146,7 +146,6 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let kv_head = wid.y; let batch = wid.z;
   let rows = U.length_q * U.group;
   let count = rows; let partners = U.length_k;
-  let not_a_number = bitcast<u32>(U.neg_inf) | 0x400000u;
   let columns = U.value_dim;
   // one look at all rows without a barrier: mostly that is all
   for (var first = wid.x * 16u; first < count; first += groups.x * 16u) {
@@ -221,8 +220,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     sum = 0.0;
     for (var t = 0u; t < 64u; t++) { sum += shares[t].x; }
     var inverse = 1.0 / sum; var row_lse = top + log2(sum) * 0.6931471805599453;
-    // a NaN by its bits: an expression that makes one may be folded away
-    if (nan > 0.0 || infinite > 1.0) { inverse = bitcast<f32>(not_a_number); row_lse = inverse; }
+    if (nan > 0.0 || infinite > 1.0) { inverse = bitcast<f32>(bitcast<u32>(U.neg_inf) | 0x400000u); row_lse = inverse; }
     if (limit_row) { row_lse = top; }
     if (seen == 0.0) { row_lse = U.neg_inf; }
     if (li == 0u) { lse[lse_row(batch, head, query)] = row_lse; }
