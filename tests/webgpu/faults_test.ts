@@ -210,9 +210,7 @@ for (const debug of [true, false]) {
           ["a merge", () => engine.mergeAttention([{ out: wrapped(), lse: engine.tensor(lse) }])],
           ["recording", () => {
             const pass = device.createCommandEncoder().beginComputePass();
-            for (
-              const { dispose } of Object.values(engine.encode(pass, q, wrapped(), v))
-            ) void dispose;
+            engine.encode(pass, q, wrapped(), v);
           }],
         ];
         for (const [name, call] of later) {
@@ -232,7 +230,6 @@ for (const debug of [true, false]) {
         const { out } = await engine.attention(wrapped(), k, v).catch(() => ({ out: undefined }));
         if (out) await assert.rejects(() => out.read(), /GPU rejected it/, kind);
       }
-      if (debug) assert.ok(engine.memory.used >= used);
       other.destroy();
       await checkWell(engine);
     },

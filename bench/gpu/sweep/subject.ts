@@ -153,7 +153,10 @@ export class SweepCase {
           `a launch takes ${againMs.toFixed(0)} ms: too long to be timed in one pass`,
         );
       }
-      const work = { name: kernel, record: (pass: unknown) => alone.recordInto(pass as never) };
+      const work = {
+        name: kernel,
+        record: (pass: unknown) => alone.recordInto(pass as never, "Cannot run the sweep"),
+      };
       return { work, compileMs: Math.max(0, firstMs - againMs), error, dispose };
     } catch (error) {
       dispose();
