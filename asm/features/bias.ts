@@ -3,7 +3,8 @@
 // masked key must not survive it, so the sum is not left to arithmetic.
 import { Operand } from "../tables.gen";
 import { rowAt } from "../micro/task";
-import { LOG2E, madd } from "../micro/vmath";
+import { addNatural } from "../micro/range";
+import { LOG2E } from "../micro/vmath";
 
 /** Scores may come out as minus infinity: such pairs are masked. */
 // @ts-ignore: decorator
@@ -13,7 +14,7 @@ export const HIDES: bool = true;
 // @ts-ignore: decorator
 @inline
 function add(sp: usize, bias: v128, log2e: v128, masked: v128): void {
-  v128.store(sp, v128.bitselect(masked, madd(bias, log2e, v128.load(sp)), f32x4.eq(bias, masked)));
+  v128.store(sp, v128.bitselect(masked, addNatural(v128.load(sp), bias, log2e), f32x4.eq(bias, masked)));
 }
 
 /** Adds bias to n scores of four lanes, the first of them for key `key`. `rows`: four row addresses. */
@@ -45,6 +46,18 @@ export function scoreTile(task: usize, sp: usize, pitch: usize, n: i32, key: i32
 export function scoreOne(task: usize, s: f64, batch: i32, head: i32, i: i32, j: i32): f64 {
   const bias = <f64>load<f32>(rowAt(task, Operand.Bias, batch, head, i) + (<usize>j << 2));
   return bias == -Infinity ? bias : s + bias; // masks, whatever the product holds
+}
+
+/** Whether query i may attend to no key in [from, to). */
+export function hideRow(task: usize, batch: i32, head: i32, i: i32, from: i32, to: i32): bool {
+  const row = rowAt(task, Operand.Bias, batch, head, i), masked = f32x4.splat(-Infinity);
+  let p = row + (<usize>from << 2);
+  const end = row + (<usize>to << 2);
+  for (; p + 16 <= end; p += 16) {
+    if (v128.any_true(f32x4.ne(v128.load(p), masked))) return false;
+  }
+  for (; p < end; p += 4) if (load<f32>(p) != -Infinity) return false;
+  return true;
 }
 
 /**

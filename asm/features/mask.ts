@@ -40,6 +40,16 @@ export function hideOne(task: usize, batch: i32, head: i32, i: i32, j: i32): boo
   return !load<u8>(rowAt(task, Operand.Mask, batch, head, i) + j);
 }
 
+/** Whether query i may attend to no key in [from, to). */
+export function hideRow(task: usize, batch: i32, head: i32, i: i32, from: i32, to: i32): bool {
+  const row = rowAt(task, Operand.Mask, batch, head, i);
+  let p = row + from;
+  const end = row + to;
+  for (; p + 16 <= end; p += 16) if (v128.any_true(v128.load(p))) return false;
+  for (; p < end; ++p) if (load<u8>(p)) return false;
+  return true;
+}
+
 /**
  * Whether none of `lanes` rows may attend to a key in [key, end), rounded up to 16 keys; `key` is a
  * multiple of 16.

@@ -18,10 +18,10 @@ export function beginGradient(): void {
 }
 
 /** The sink's weight in query row i times delta; a row is given to one item only. */
-export function stateGradient(task: usize, batch: i32, head: i32, i: i32): void {
+export function stateGradient(task: usize, batch: i32, head: i32, i: i32, lse: f64): void {
   const sink = stateLogit(task, batch, head, i);
   if (sink == -Infinity) return;
-  sum += weight(<f64>sink, <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i))) * <f64>delta(task, batch, head, i);
+  sum += weight(<f64>sink, lse) * <f64>delta(task, batch, head, i);
 }
 
 /** Writes what the item has for a head. */

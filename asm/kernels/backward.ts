@@ -3,6 +3,7 @@
 //
 //   for each query head of the group, each block of up to 256 query rows
 //     Q^T, dO^T panels [D][8]; Q, dO as [8 columns][row]; -lse and -delta, delta = rowsum(dO * O) - dLse
+//     (rows with an lse of a large size: see large_rows.ts)
 //     for each tile of 48 keys
 //       for each panel of 8 queries that sees a key of the tile
 //         S^T[key][8] = K . Q^T,  dP^T = V . dO^T - delta
@@ -19,22 +20,25 @@
 import { Item, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
 import {
-  constants, deadPanels, deferred, dqT, gC, gT, layOutBlock, packBlock, panels, qC, qT, rowBegin, rowEnd, stats,
-  writeConstants,
+  anyLarge, constants, deadPanels, deferred, dqT, gC, gT, layOutBlock, packGradients, packQueries, panels, qC, qT,
+  rowBegin, rowEnd, stats, writeConstants,
 } from "./backward_block";
 import { allFull, endNonEmpty, firstNonEmpty } from "../features/blocks";
 import { keyProduct, listRuns, PANELS, RUNS_BYTES } from "./key_gradient";
+import { settleLargeRows } from "./large_rows";
 import { packRows, unpackPanel } from "../micro/pack";
 import { Constants, Panel, RowStats } from "../micro/records";
-import { endKey, firstKey, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
+import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny, silenceMasked } from "../micro/tile";
 import {
-  BACKWARD_PITCH, gemm_s_dp_1x8, gemm_s_dp_6x8, probabilityTile, gemm_dq_1x8, gemm_dq_4x8, gemm_dq_5x8,
+  BACKWARD_PITCH, probabilityTile, gemm_dq_1x8, gemm_dq_4x8, gemm_dq_5x8,
 } from "../micro/tiles.gen";
 import { prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
-import { repairGradientRow } from "../stages/repair_gradient";
+import { ownSum, repairGradientRow } from "../stages/repair_gradient";
+import { rowLse } from "../stages/repair";
+import { scoreProduct } from "../stages/score_product";
 import {
   beginGradients, FADING_FLAGS, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, ROW_SUM_FLAGS, SCORE_FLAGS,
   SLOPE_FLAGS, SLOPES, scoreTiles, stateGradients, writeGradients,
@@ -77,17 +81,6 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
   keyRanges = vRows + <usize>TILE * (valueDim << 2);
   runs = keyRanges + PANELS * 8;
   panel = (runs + <usize>GROUPS * RUNS_BYTES + 15) & ~15;
-}
-
-/** A product of keys [from, to) of the tile with one panel, into rows of P or dS. */
-function scoreProduct(rows: usize, stride: usize, packed: usize, dst: usize, from: i32, to: i32, n: i32, start: usize): void {
-  const keys = to - from, at = rows + <usize>from * stride, out = dst + <usize>from * BACKWARD_PITCH;
-  gemm_s_dp_6x8(at, packed, out, n, stride, start, keys / 6);
-  if (keys % 6 == 0) return;
-  if (to >= 6) {
-    const last = <usize>(to - 6);
-    gemm_s_dp_6x8(rows + last * stride, packed, dst + last * BACKWARD_PITCH, n, stride, start, 1);
-  } else gemm_s_dp_1x8(at, packed, out, n, stride, start, keys);
 }
 
 /** Hides every key from the lanes that take no part: their zeros times an infinite k would be NaN. */
@@ -243,10 +236,15 @@ export function backwardItem(item: usize, ws: usize): void {
     blocks = rowsOf(task, Operand.Blocks, batch, head);
     beginGradients(flags);
     if (flags & ROW_SUM_FLAGS && slot < 0) {
-      for (let i = from; i < to; ++i) stateGradients(task, flags, batch, head, i);
+      for (let i = from; i < to; ++i) {
+        const lse = <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i)), own = ownSum(task, batch, head, i, lse);
+        stateGradients(task, flags, batch, head, i, own ? rowLse() : lse);
+      }
     }
     for (let begin = from; begin < to; begin += block) {
-      packBlock(task, batch, head, begin, min(begin + block, to));
+      packQueries(task, batch, head, begin, min(begin + block, to));
+      if (anyLarge) settleLargeRows(task, flags, sequence, batch, head, rowsOf(task, Operand.K, batch, kv), kStride, D, P, TILE, panel);
+      packGradients(task, batch, head);
       visitTiles(kv);
       writeRows(slot);
     }

@@ -5,12 +5,18 @@ import { Task } from "../abi";
 import { Operand } from "../tables.gen";
 import { packColumns, packPanel } from "../micro/pack";
 import { Constants, RowStats, UPPER } from "../micro/records";
+import { LARGE } from "../micro/range";
 import { delta, finite } from "../micro/rows";
 import { rowsOf, rowStride } from "../micro/task";
 import { LOG2E } from "../micro/vmath";
 
 // Each thread has its own instance of this module, so its state is per thread.
 let D: i32 = 0, Dv: i32 = 0, anyDeferred: bool = false, scales: usize = 0, deferredRows: usize = 0;
+/** Whether the block has rows whose lse is large; see large_rows.ts. */
+export let anyLarge: bool = false;
+/** What is noted of a row. */
+const DEFERRED: u8 = 1;
+const IS_LARGE: u8 = 2;
 /** The rows at hand. */
 export let rowBegin: i32 = 0, rowEnd: i32 = 0, panels: i32 = 0;
 /** A bit for each panel with a lane that takes no part: past the last row, deferred, or without a key. */
@@ -54,7 +60,7 @@ export function writeConstants(scale: f32): void {
 function packStats(task: usize, batch: i32, head: i32, q: usize, qStride: usize, dOut: usize, dOutStride: usize): void {
   const lse = rowsOf(task, Operand.Lse, batch, head), lseStride = rowStride(task, Operand.Lse);
   const scale = load<f32>(task, Task.Scale), scalesOfDOut = scales + (<usize>panels << 5);
-  anyDeferred = false;
+  anyDeferred = anyLarge = false;
   memory.fill(deferredRows, 0, <usize>panels << 3);
   deadPanels = 0;
   for (let i = 0; i < panels << 3; ++i) {
@@ -63,7 +69,12 @@ function packStats(task: usize, batch: i32, head: i32, q: usize, qStride: usize,
       const l = load<f32>(lse + <usize>(rowBegin + i) * lseStride), d = delta(task, batch, head, rowBegin + i);
       if (!(l < Infinity && finite(q + <usize>i * qStride, D) && finite(dOut + <usize>i * dOutStride, Dv) && d - d == 0)) {
         anyDeferred = true;
-        store<u8>(deferredRows + <usize>i, 1);
+        store<u8>(deferredRows + <usize>i, DEFERRED);
+      } else if (Mathf.abs(l) > LARGE && l > -Infinity) {
+        anyLarge = true;
+        store<u8>(deferredRows + <usize>i, IS_LARGE);
+        m = 0;
+        s = -d;
       } else if (l > -Infinity) {
         const exact = -<f64>l * 1.4426950408889634;
         m = <f32>exact;
@@ -84,7 +95,34 @@ function packStats(task: usize, batch: i32, head: i32, q: usize, qStride: usize,
 // @ts-ignore: decorator
 @inline
 export function deferred(i: i32): bool {
-  return load<bool>(deferredRows + <usize>i);
+  return load<u8>(deferredRows + <usize>i) == DEFERRED;
+}
+
+/** Whether lse of row i of the block is large. */
+export function isLarge(i: i32): bool {
+  return load<u8>(deferredRows + <usize>i) == IS_LARGE;
+}
+
+/** Keeps row i of the block out of the products. */
+export function deferRow(i: i32): void {
+  const at = stats + <usize>(i >> 3) * RowStats.Bytes + (<usize>(i & 7) << 2);
+  anyDeferred = true;
+  store<u8>(deferredRows + <usize>i, DEFERRED);
+  deadPanels |= 1 << (i >> 3);
+  store<f32>(at, -Infinity, RowStats.NegativeLse);
+  store<f32>(at, 0, RowStats.NegativeDelta);
+}
+
+/** Sets the factor of dO and delta of row i of the block. */
+export function setFactor(i: i32, factor: f32): void {
+  const at = stats + <usize>(i >> 3) * RowStats.Bytes + (<usize>(i & 7) << 2);
+  store<f32>(scales + (<usize>panels << 5) + (<usize>i << 2), factor);
+  store<f32>(at, load<f32>(at, RowStats.NegativeDelta) * factor, RowStats.NegativeDelta);
+}
+
+/** Q^T of panel p of the block. */
+export function packedQueries(p: i32): usize {
+  return qT + <usize>p * (<usize>D << 5);
 }
 
 /** Zeroes the lanes and columns of rows that were deferred. */
@@ -111,8 +149,8 @@ function clearColumns(packed: usize, n: i32, i: i32, padded: i32): void {
   }
 }
 
-/** Packs rows [begin, end) of a head; dQ^T of the block starts at zero. */
-export function packBlock(task: usize, batch: i32, head: i32, begin: i32, end: i32): void {
+/** Begins a block: rows [begin, end) of a head. Packs what scores need. */
+export function packQueries(task: usize, batch: i32, head: i32, begin: i32, end: i32): void {
   rowBegin = begin;
   rowEnd = end;
   panels = (end - begin + 7) >> 3;
@@ -120,10 +158,19 @@ export function packBlock(task: usize, batch: i32, head: i32, begin: i32, end: i
   const q = rowsOf(task, Operand.Q, batch, head) + <usize>rowBegin * qStride;
   const dOut = rowsOf(task, Operand.DOut, batch, head) + <usize>rowBegin * dOutStride;
   packStats(task, batch, head, q, qStride, dOut, dOutStride);
+  for (let p = 0; p < panels; ++p) {
+    packPanel(q + (<usize>p << 3) * qStride, qStride, packedQueries(p), rows - (p << 3), D, constants + Constants.Scale2);
+  }
+}
+
+/** Packs the rest of the block, once the factors of its rows are known; its dQ^T starts at zero. */
+export function packGradients(task: usize, batch: i32, head: i32): void {
+  const qStride = rowStride(task, Operand.Q), dOutStride = rowStride(task, Operand.DOut), rows = rowEnd - rowBegin;
+  const q = rowsOf(task, Operand.Q, batch, head) + <usize>rowBegin * qStride;
+  const dOut = rowsOf(task, Operand.DOut, batch, head) + <usize>rowBegin * dOutStride;
   const scalesOfDOut = scales + (<usize>panels << 5);
   for (let p = 0; p < panels; ++p) {
     const r = <usize>p << 3;
-    packPanel(q + r * qStride, qStride, qT + <usize>p * (<usize>D << 5), rows - (p << 3), D, constants + Constants.Scale2);
     packPanel(dOut + r * dOutStride, dOutStride, gT + <usize>p * (<usize>Dv << 5), rows - (p << 3), Dv, scalesOfDOut + (r << 2));
   }
   packColumns(q, qStride, qC, rows, panels << 3, D, scales);

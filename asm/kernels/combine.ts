@@ -8,7 +8,7 @@
 // lse = +infinity takes all, two of them are NaN, as attention itself has it.
 import { Item, Task } from "../abi";
 import { Operand } from "../tables.gen";
-import { repairRow } from "../stages/repair";
+import { lostRow, repairRow } from "../stages/repair";
 import { finite } from "../micro/rows";
 import { rowAt, rowsOf, rowStride, taskOf } from "../micro/task";
 import { madd } from "../micro/vmath";
@@ -53,7 +53,9 @@ export function combineItem(item: usize): void {
   const Dv = load<i32>(task, Task.ValueDim), stride = rowStride(task, Operand.Out), out = rowsOf(task, Operand.Out, batch, head);
   for (let i = load<i32>(item, Item.RowBegin); i < load<i32>(item, Item.RowEnd); ++i) {
     combineRow(task, batch, head, i);
-    if (load<i32>(task, Task.HeadDim) && !finite(out + <usize>i * stride, Dv)) repairRow(task, batch, head, i);
+    if (!load<i32>(task, Task.HeadDim)) continue;
+    const empty = load<f32>(rowAt(task, Operand.Lse, batch, head, i)) == -Infinity;
+    if (!finite(out + <usize>i * stride, Dv) || (empty && lostRow(task, batch, head, i))) repairRow(task, batch, head, i);
   }
 }
 

@@ -22,8 +22,8 @@ import {
 import { escape, exp2Constant, LOG2E } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
-import { repairRow } from "../stages/repair";
-import { FADING_FLAGS, HIDE_FLAGS, hideAll, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
+import { lostRow, repairRow } from "../stages/repair";
+import { FADING_FLAGS, HIDE_FLAGS, hideAll, MASKING_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
 import { addLogit, addsLogits } from "../stages/state";
 
 /** Keys whose pairs are looked at together, where features hide some. */
@@ -179,12 +179,12 @@ function writeRows(slot: i32): void {
     const i = r % lengthQ, head = headOf(r), lane = states + <usize>(r >> 2) * QuadState.Bytes + (<usize>(r & 3) << 2);
     const l = load<f32>(lane, QuadState.L), m = load<f32>(lane, QuadState.NegativeM), o = outputs + <usize>r * oPitch;
     store<f32>(lane, l == 0 ? 0 : 1 / l, QuadState.L); // the factor of the outputs
-    const lse = owner ? addLogit(task, flags, batch, head, i, l, m, lane + QuadState.L) : lseOf(l, m);
+    const lse = owner ? addLogit(task, flags, batch, head, i, l, m, lane + QuadState.L) : lseOf(l, m, (flags & MASKING_FLAGS) != 0);
     const f = load<f32>(lane, QuadState.L);
     const out = rowAt(task, target, batch, head, i) + shift;
     for (let d: usize = 0; d < <usize>Dv << 2; d += 4) store<f32>(out + d, load<f32>(o + d) * f);
     store<f32>(rowAt(task, targetLse, batch, head, i) + lseShift, lse);
-    if (!split && !finite(out, Dv)) repairRow(task, batch, head, i);
+    if (!split && (!finite(out, Dv) || (lse == -Infinity && lostRow(task, batch, head, i)))) repairRow(task, batch, head, i);
   }
 }
 

@@ -23,9 +23,9 @@ import { FORWARD_PITCH, gemm_o_4x8, gemm_o_6x8, gemm_s_1x8, gemm_s_6x8 } from ".
 import { LOG2E, prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
-import { repairRow } from "../stages/repair";
-import { FADING_FLAGS, HIDE_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
-import { finish, moveAhead, rebase, rescan, softmaxTile } from "../stages/softmax";
+import { lostRow, repairRow } from "../stages/repair";
+import { FADING_FLAGS, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
+import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
 import { addLogit, addsLogits } from "../stages/state";
 
 /** Keys whose rows of V are packed together. */
@@ -123,8 +123,7 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   scoreRun(q, from, to, flags & SCORE_FLAGS ? origin : state);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
-  if (flags & FADING_FLAGS) moveAhead(sp, n, state, o, columns);
-  if (flags & SCORE_FLAGS) rebase(sp, n, state);
+  if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns);
   else if (hidden) rescan(sp, n, state);
   softmaxTile(sp, n, state, o, columns, (flags & FADING_FLAGS) != 0);
   outputRun(o, from, to);
@@ -159,12 +158,15 @@ function writeRows(panels: usize): void {
     finish(state);
     for (let i = 0; i < rows; ++i) {
       const lane = state + (<usize>i << 2), l = load<f32>(lane, State.L), m = load<f32>(lane, State.NegativeM);
-      const value = owner ? addLogit(task, flags, batch, head, first + i, l, m, lane + State.T) : lseOf(l, m);
+      const value = owner
+        ? addLogit(task, flags, batch, head, first + i, l, m, lane + State.T)
+        : lseOf(l, m, (flags & MASKING_FLAGS) != 0);
       store<f32>(lse + <usize>(first + i) * lseStride, value);
     }
     const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + State.T, out + <usize>first * outStride, outStride, rows, valueDim);
     for (let i = 0; i < rows; ++i) {
-      if (bad >> i & 1) repairRow(task, batch, head, first + i);
+      const empty = load<f32>(lse + <usize>(first + i) * lseStride) == -Infinity;
+      if (bad >> i & 1 || (empty && lostRow(task, batch, head, first + i))) repairRow(task, batch, head, first + i);
     }
   }
 }

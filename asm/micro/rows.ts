@@ -2,6 +2,7 @@
 import { Task } from "../abi";
 import { Operand } from "../tables.gen";
 import { element } from "./convert";
+import { naturalOf } from "./range";
 import { has, rowAt } from "./task";
 import { LN2, madd, sum4 } from "./vmath";
 
@@ -15,11 +16,16 @@ export function finite(row: usize, n: i32): bool {
   return s == 0;
 }
 
-/** lse of a row from its softmax state, which holds -m in base 2; minus infinity where it saw no key. */
+/**
+ * lse of a row from its softmax state, which holds -m in base 2; minus infinity where it saw no key. `bent`: see
+ * range.ts.
+ */
 // @ts-ignore: decorator
 @inline
-export function lseOf(l: f32, negativeM: f32): f32 {
-  return l == 0 ? -Infinity : (Mathf.log2(l) - negativeM) * LN2;
+export function lseOf(l: f32, negativeM: f32, bent: bool): f32 {
+  if (l == 0) return -Infinity;
+  if (bent && negativeM > 1e38) return <f32>naturalOf(-negativeM, true); // ln l is far below its last place
+  return (Mathf.log2(l) - negativeM) * LN2;
 }
 
 /** a . b over n columns; b holds values of type `dtype`. */

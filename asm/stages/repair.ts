@@ -9,7 +9,7 @@ import { Operand } from "../tables.gen";
 import { element } from "../micro/convert";
 import { dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
-import { hideOne, scoreOne, stateLogit } from "./scores.gen";
+import { hideOne, hideRow, scoreOne, stateLogit } from "./scores.gen";
 
 /** Score of query i and key j after all score features, natural units; minus infinity where masked. */
 export function exactScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
@@ -24,8 +24,11 @@ export function rawScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f6
   return dot(q, k, load<i32>(task, Task.HeadDim), load<i32>(task, Task.KvDtype)) * <f64>load<f32>(task, Task.Scale);
 }
 
-/** Writes out and lse of one query row. */
-export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
+/** The softmax state of a row in float64: its largest score, and the sum of exp(score - m); see `rowState`. */
+export let rowM: f64 = 0, rowL: f64 = 0;
+
+/** Finds the state of a row; NaN as the sum where a score is NaN or two are infinite. */
+export function rowState(task: usize, batch: i32, head: i32, i: i32): void {
   const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i);
   const logit = <f64>stateLogit(task, load<i32>(task, Task.Flags), batch, head, i); // like a key whose v is 0
   let m = logit, infinite = logit == Infinity ? 1 : 0, nan = logit != logit;
@@ -39,16 +42,38 @@ export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
   if (nan || infinite > 1) l = NaN;
   else if (infinite == 1) l = 1;
   else for (let j = from; j < to && m > -Infinity; ++j) l += NativeMath.exp(exactScore(task, batch, head, i, j) - m);
-  const lse = l == 0 ? -Infinity : m == Infinity || l != l ? m + l : m + NativeMath.log(l);
-  store<f32>(rowAt(task, Operand.Lse, batch, head, i), <f32>lse);
+  rowM = m;
+  rowL = l;
+}
 
+/** lse of the state that was found last. */
+export function rowLse(): f64 {
+  return rowL == 0 ? -Infinity : rowM == Infinity || rowL != rowL ? rowM + rowL : rowM + NativeMath.log(rowL);
+}
+
+/**
+ * Whether a row that came out empty sees a key all the same: one whose score is below all that the fast path can
+ * hold.
+ */
+export function lostRow(task: usize, batch: i32, head: i32, i: i32): bool {
+  const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i);
+  return from < to && !hideRow(task, load<i32>(task, Task.Flags), batch, head, i, from, to);
+}
+
+/** Writes out and lse of one query row. */
+export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
+  rowState(task, batch, head, i);
+  const m = rowM, l = rowL;
+  store<f32>(rowAt(task, Operand.Lse, batch, head, i), <f32>rowLse());
+
+  const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i);
   const out = rowAt(task, Operand.Out, batch, head, i);
   const vStride = rowStride(task, Operand.V), v = rowsOf(task, Operand.V, batch, kvHeadOf(task, head));
   const Dv = load<i32>(task, Task.ValueDim), dtype = load<i32>(task, Task.KvDtype);
   memory.fill(out, 0, <usize>Dv << 2);
   if (l == 0) return;
   for (let j = from; j < to; ++j) {
-    const s = exactScore(task, batch, head, i, j), p = l != l ? l : weight(s, lse);
+    const s = exactScore(task, batch, head, i, j), p = l != l ? l : weight(s, m) / l;
     // a key at minus infinity is masked: what its v holds must not matter
     if (s == -Infinity || (m == Infinity && p == 0)) continue;
     for (let d = 0; d < Dv; ++d) {

@@ -3,9 +3,10 @@
 // key spoiled.
 import { Task } from "../abi";
 import { Operand } from "../tables.gen";
+import { LARGE, sameLse } from "../micro/range";
 import { delta, dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, sequenceOf } from "../micro/task";
-import { exactScore, rawScore } from "./repair";
+import { exactScore, rawScore, rowL, rowLse, rowM, rowState } from "./repair";
 import { gradientOne, PAIR_SUM_FLAGS } from "./scores.gen";
 
 /** row[d] += x * y[d] */
@@ -16,6 +17,16 @@ function addScaled(row: usize, x: f64, y: usize, n: i32): void {
 }
 
 /**
+ * Whether a row has its weights from its own state, which is then in `rowM` and `rowL`: its lse is so large that its
+ * rounding would change them, and is the lse of these keys.
+ */
+export function ownSum(task: usize, batch: i32, head: i32, i: i32, lse: f64): bool {
+  if (!(Math.abs(lse) > <f64>LARGE && Math.abs(lse) < Infinity)) return false;
+  rowState(task, batch, head, i);
+  return rowL > 0 && sameLse(rowLse(), lse);
+}
+
+/**
  * Writes the dQ row of query i for keys [keyBegin, keyEnd) at `dq`; with `keys` it also adds what the
  * row gives to dK, dV and the sums over pairs.
  */
@@ -23,7 +34,7 @@ export function repairGradientRow(task: usize, batch: i32, head: i32, i: i32, ke
   const sequence = sequenceOf(task, batch), kv = kvHeadOf(task, head), scale = <f64>load<f32>(task, Task.Scale);
   const D = load<i32>(task, Task.HeadDim), Dv = load<i32>(task, Task.ValueDim);
   const flags = keys ? load<i32>(task, Task.Flags) : load<i32>(task, Task.Flags) & ~PAIR_SUM_FLAGS;
-  const lse = <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i));
+  const lse = <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i)), own = ownSum(task, batch, head, i, lse);
   const q = rowAt(task, Operand.Q, batch, head, i), dOut = rowAt(task, Operand.DOut, batch, head, i);
   const deltaI = <f64>delta(task, batch, head, i), end = min(keyEnd, endKey(sequence, i));
   memory.fill(dq, 0, <usize>D << 2);
@@ -31,7 +42,7 @@ export function repairGradientRow(task: usize, batch: i32, head: i32, i: i32, ke
   for (let j = max(keyBegin, firstKey(sequence, i)); j < end; ++j) {
     const s = exactScore(task, batch, head, i, j);
     if (s == -Infinity) continue;
-    const p = weight(s, lse), ds = p * (dot(dOut, rowAt(task, Operand.V, batch, kv, j), Dv, 0) - deltaI);
+    const p = own ? weight(s, rowM) / rowL : weight(s, lse), ds = p * (dot(dOut, rowAt(task, Operand.V, batch, kv, j), Dv, 0) - deltaI);
     const x = gradientOne(task, flags, ds, rawScore(task, batch, head, i, j), batch, head, i, j) * scale;
     addScaled(dq, x, rowAt(task, Operand.K, batch, kv, j), D);
     if (!keys) continue;

@@ -5,8 +5,8 @@ import { rowAt } from "../micro/task";
 import { multiply } from "../micro/tile";
 import { scoreTile as softcapScoreTile, scoreOne as softcapScoreOne, slopeOne as softcapSlopeOne } from "../features/softcap";
 import { FADES as alibiSlopesFADES, scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
-import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
-import { hideTile as maskHideTile, hideOne as maskHideOne, hideAll as maskHideAll } from "../features/mask";
+import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, hideRow as biasHideRow, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
+import { hideTile as maskHideTile, hideOne as maskHideOne, hideRow as maskHideRow, hideAll as maskHideAll } from "../features/mask";
 import { stateLogit as sinkStateLogit, beginGradient as sinkBeginGradient, stateGradient as sinkStateGradient, writeGradient as sinkWriteGradient } from "../features/sink";
 
 /** Features that change the value of a score. */
@@ -90,6 +90,13 @@ export function hideOne(task: usize, flags: i32, batch: i32, head: i32, i: i32, 
   return false;
 }
 
+/** Whether a feature by itself hides all keys [from, to) from query i. */
+export function hideRow(task: usize, flags: i32, batch: i32, head: i32, i: i32, from: i32, to: i32): bool {
+  if (flags & Flag.Bias && biasHideRow(task, batch, head, i, from, to)) return true;
+  if (flags & Flag.Mask && maskHideRow(task, batch, head, i, from, to)) return true;
+  return false;
+}
+
 /** Whether the keys [key, end) are hidden from the first lanes of a panel; `key` is a multiple of 16. */
 export function hideAll(flags: i32, panel: usize, lanes: i32, key: i32, end: i32): bool {
   if (flags & Flag.Mask && maskHideAll(panel + (Panel.Bytes + 96), lanes, key, end)) return true;
@@ -126,9 +133,9 @@ export function beginGradients(flags: i32): void {
   if (flags & Flag.SinkGradient) sinkBeginGradient();
 }
 
-/** Sums over rows: query row i, which is given to one item only. */
-export function stateGradients(task: usize, flags: i32, batch: i32, head: i32, i: i32): void {
-  if (flags & Flag.SinkGradient) sinkStateGradient(task, batch, head, i);
+/** Sums over rows: query row i and its lse, which is given to one item only. */
+export function stateGradients(task: usize, flags: i32, batch: i32, head: i32, i: i32, lse: f64): void {
+  if (flags & Flag.SinkGradient) sinkStateGradient(task, batch, head, i, lse);
 }
 
 /** A head of a backward item ends: its sums go to the place of its KV split. */

@@ -21,16 +21,6 @@ function maximum(sp: usize, n: i32, state: usize): void {
   v128.store(state, b, State.T + UPPER);
 }
 
-/** Subtracts m from n scores that do not carry it yet, and finds their maximum. */
-export function rebase(sp: usize, n: i32, state: usize): void {
-  const m0 = v128.load(state, State.NegativeM), m1 = v128.load(state, State.NegativeM + UPPER);
-  for (let p = sp, end = sp + <usize>n * WIDTH; p < end; p += WIDTH) {
-    v128.store(p, f32x4.add(v128.load(p), m0));
-    v128.store(p, f32x4.add(v128.load(p, 16), m1), 16);
-  }
-  maximum(sp, n, state);
-}
-
 /** Which of four lanes have outgrown their maximum by 2^8. */
 // @ts-ignore: decorator
 @inline
@@ -95,10 +85,11 @@ export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns:
 }
 
 /**
- * Moves m before n scores carry it. Scores that rise by hundreds from tile to tile would be rounded at that size
- * if the old m were subtracted first; so they are rounded once, near 0.
+ * Subtracts m from n scores that do not carry it yet, and finds their maximum. m moves first: scores that rise by
+ * hundreds from tile to tile would be rounded at that size if the old m were subtracted; so they are rounded once,
+ * near 0.
  */
-export function moveAhead(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
+export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
   maximum(sp, n, state);
   let any = v128.splat<i32>(0);
   for (let v: usize = 0; v < WIDTH; v += 16) {
@@ -106,7 +97,18 @@ export function moveAhead(sp: usize, n: i32, state: usize, op: usize, columns: i
     v128.store(state + v, t, State.T);
     any = v128.or(any, moves(t, v128.load(state + v, State.L)));
   }
-  if (v128.any_true(any)) move(sp, 0, state, op, columns);
+  if (v128.any_true(any)) {
+    move(sp, 0, state, op, columns);
+    for (let v: usize = 0; v < WIDTH; v += 16) { // what moved is at the maximum now
+      const t = v128.load(state + v, State.T), zero = f32x4.splat(0);
+      v128.store(state + v, v128.bitselect(zero, t, moves(t, v128.load(state + v, State.L))), State.T);
+    }
+  }
+  const m0 = v128.load(state, State.NegativeM), m1 = v128.load(state, State.NegativeM + UPPER);
+  for (let p = sp, end = sp + <usize>n * WIDTH; p < end; p += WIDTH) {
+    v128.store(p, f32x4.add(v128.load(p), m0));
+    v128.store(p, f32x4.add(v128.load(p, 16), m1), 16);
+  }
 }
 
 /** Puts 1 / l, or 0 for lanes that saw no key, where t was: the factors of the final division. */

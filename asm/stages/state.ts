@@ -1,10 +1,9 @@
 // The end of a row's softmax state, where features add logits to it: like keys whose v is 0. They are added
 // once, by the item that computes the row or by that of its first KV split, and not before the end: a state
 // that began with a logit far from the scores would round them away.
+import { aboveScore, naturalOf } from "../micro/range";
 import { lseOf } from "../micro/rows";
-import { STATE_FLAGS, stateLogit } from "./scores.gen";
-
-const LN2: f64 = 0.6931471805599453;
+import { MASKING_FLAGS, STATE_FLAGS, stateLogit } from "./scores.gen";
 
 /** Whether an item adds the logits of features to its rows; `split`: below 0 where the keys are whole. */
 // @ts-ignore: decorator
@@ -19,9 +18,10 @@ export function addsLogits(flags: i32, split: i32): bool {
  */
 export function addLogit(task: usize, flags: i32, batch: i32, head: i32, i: i32, l: f32, negativeM: f32, factor: usize): f32 {
   const logit = stateLogit(task, flags, batch, head, i);
-  if (logit == -Infinity) return lseOf(l, negativeM);
+  const bent = (flags & MASKING_FLAGS) != 0;
+  if (logit == -Infinity) return lseOf(l, negativeM, bent);
   if (l == 0) return logit;
-  const m = -<f64>negativeM * LN2, above = <f64>logit - m;
+  const m = naturalOf(-negativeM, bent), above = aboveScore(logit, -negativeM, bent);
   const a = above > 0 ? NativeMath.exp(-above) : 1, b = above > 0 ? 1 : NativeMath.exp(above);
   const sum = <f64>l * a + b;
   store<f32>(factor, <f32>(a / sum));

@@ -35,6 +35,9 @@ export interface PairAt {
 export interface RowStats {
   readonly head: string;
   readonly lse: string;
+  /** A weight of the row is exp2((score - m) log2 e - log2l). */
+  readonly m: string;
+  readonly log2l: string;
   readonly delta: string;
 }
 

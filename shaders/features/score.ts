@@ -152,6 +152,26 @@ export function repairScore(v: Variant): string {
     .concat("  pair.score = s;").join("\n");
 }
 
+/** S becomes scores, hidden pairs `hidden`, in a tile whose rows are queries. */
+export function scoresOfTile(v: Variant, g: Geometry, hidden: string): string {
+  const pair = (s: string, i: number, n: number) =>
+    `  {\n${scoreOfPairs(v, "rows are queries", s, i, n)}
+${hidesPairs(v) ? `    ${s} = select(${s}, vec4<f32>(${hidden}), hide);` : ""}\n  }`;
+  return `  // S = features(S)
+${each(g.tm, (i) => each(g.jv, (n) => pair(`s${i}_${n}`, i, n)))}`;
+}
+
+/** Whether features let a query see a key, without a look at the score: a condition for each that can say so. */
+export function seesKey(v: Variant): string[] {
+  const query = { batch: "batch", head: "head", query: "query", offset: "offset" };
+  return activeFeatures(v).flatMap((feature) => {
+    const sees = feature.sees?.(pairAt(feature, query, "key"));
+    return sees === undefined
+      ? []
+      : [feature.present ? `(!(${feature.present}) || ${sees})` : sees];
+  });
+}
+
 const skipsTiles = (v: Variant) => activeFeatures(v).some(({ sees }) => sees);
 
 /** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`; `exists`: those that are there at all. */

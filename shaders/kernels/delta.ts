@@ -1,14 +1,14 @@
 // delta: what the gradient kernels need of each row, once (FlashAttention-2, algorithm 2, line 4).
 //
-//   stats[row] = (lse, or 1e30 where the row saw no key, so that P is 0;
-//                 rowsum(dOut * out) - dLse)
+//   stats[row] = (lse, or the highest f32 where the row saw no key, so that P is 0;
+//                 rowsum(dOut * out) - dLse; 0; lse)            see row_state.ts for large ones
 //
 // Eight lanes for a row; their partial sums are added in the order of the lanes.
 import { PARAMS } from "../features/params.ts";
 import { rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { rowsReader, type StorageKind } from "../parts/storage.ts";
-import { each, tidy } from "../parts/text.ts";
+import { each, EMPTY_LSE, tidy } from "../parts/text.ts";
 
 const ROWS = 8;
 const LANES = 8;
@@ -29,7 +29,7 @@ export function deltaShader({ dOut, out, withDLse }: DeltaVariant): string {
 ${rowsReader("dOut", dOut)}
 ${rowsReader("out", out)}
 ${declare("lse", "f32")}
-${declare("stats", "vec2<f32>", "read_write")}
+${declare("stats", "vec4<f32>", "read_write")}
 ${withDLse ? declare("dLse", "f32") : ""}
 ${(["dOut", "out", "lse"] as const).map(rowFunction).join("\n")}
 ${withDLse ? rowFunction("dLse") : ""}
@@ -53,7 +53,8 @@ ${each(LANES, (x) => `    total += part[slot][${x}];`)}
     let x = lse[lse_row(batch, head, query)];
     let rows = U.length_q * U.group;
     let at = (batch * U.kv_heads + head / U.group) * rows + query * U.group + head % U.group;
-    stats[at] = vec2<f32>(select(x, 1e30, x < -1e29), total);
+    let empty = bitcast<u32>(x) == 0xff800000u;
+    stats[at] = vec4<f32>(select(x, ${EMPTY_LSE}, empty), total, 0.0, x);
   }
 }`);
 }

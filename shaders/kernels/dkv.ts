@@ -31,7 +31,7 @@ import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
-import { each, LOG2E, tidy } from "../parts/text.ts";
+import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
 import {
   columnIndices,
   dotProducts,
@@ -57,7 +57,7 @@ ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${withK ? rowsReader("v", v.kinds.v) : ""}
 ${rowsReader("dOut", v.kinds.dOut!)}
-${declare("stats", "vec2<f32>")}
+${declare("stats", "vec4<f32>")}
 ${withK ? rowsWriter("dk", scalarOut) : ""}
 ${withV ? rowsWriter("dv", scalarOut) : ""}
 ${(["q", "k", "dOut"] as const).map(rowFunction).join("\n")}
@@ -65,16 +65,18 @@ ${withK ? `${rowFunction("v")}\n${rowFunction("dk")}` : ""}
 ${withV ? rowFunction("dv") : ""}`;
 }
 
-/** lse and delta of this thread's query rows; rows past the end get lse = 1e30, so P = 0. */
+/** lse and delta of this thread's query rows; rows past the end get the highest lse, so P = 0. */
 function statistics(v: Variant, g: Geometry, withK: boolean): string {
   return each(g.jv, (n) =>
     `  let row_${n} = ${columnIndices(g, "r0", n)};
 ${wantsQueries(v) ? `  let head_${n} = ${headOf(`row_${n}`, v.grouped, "vec4<u32>")};` : ""}
   let query_${n} = ${queryOf(`row_${n}`, v.grouped, "vec4<u32>")};
-  var lse_${n} = vec4<f32>(1e30); ${withK ? `var delta_${n} = vec4<f32>(0.0);` : ""}
+  var lse_${n} = vec4<f32>(${EMPTY_LSE}); var low_sum_${n} = vec4<f32>(0.0); ${
+      withK ? `var delta_${n} = vec4<f32>(0.0);` : ""
+    }
 ${
       each(4, (j) =>
-        `  if (row_${n}[${j}] < end) { let x = stats[stats_base + row_${n}[${j}]]; lse_${n}[${j}] = x.x; ${
+        `  if (row_${n}[${j}] < end) { let x = stats[stats_base + row_${n}[${j}]]; lse_${n}[${j}] = x.x; low_sum_${n}[${j}] = x.z; ${
           withK ? `delta_${n}[${j}] = x.y;` : ""
         } }`)
     }`);
@@ -93,7 +95,7 @@ ${
           absent: `row_${n} >= vec4<u32>(end)`,
         })
       }
-    let p = exp2((s${i}_${n} - lse_${n}) * ${LOG2E});
+    let p = exp2(fma(s${i}_${n} - lse_${n}, vec4<f32>(${LOG2E}), -low_sum_${n}));
 ${keep(`s${i}_${n}`, "p")}
 ${withK ? keep(`dp${i}_${n}`, `p * (dp${i}_${n} - delta_${n})${slopeFactor(v)}`) : ""}
   }`));

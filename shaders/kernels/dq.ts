@@ -28,7 +28,7 @@ import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
-import { each, LOG2E, tidy } from "../parts/text.ts";
+import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
 import {
   columnIndices,
   dotProducts,
@@ -48,7 +48,7 @@ function scoreGradient(v: Variant, g: Geometry): string {
     each(g.jv, (n) =>
       `  {
 ${scoreOfPairs(v, SIDE, `s${i}_${n}`, i, n, { slopes: true })}
-    let p = exp2((s${i}_${n} - vec4<f32>(lse${i})) * ${LOG2E});
+    let p = exp2(fma(s${i}_${n} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i})));
     let ds = p * (dp${i}_${n} - vec4<f32>(delta${i}))${slopeFactor(v)};
     dp${i}_${n} = ${hidesPairs(v) ? "select(ds, vec4<f32>(0.0), hide)" : "ds"};
   }`));
@@ -65,8 +65,8 @@ ${
         queryOf(`row${i}`, v.grouped)
       };
   let head${i} = ${headOf(`row${i}`, v.grouped)};
-  var lse${i} = 1e30; var delta${i} = 0.0;
-  if (row${i} < row_count) { let x = stats[stats_base + row${i}]; lse${i} = x.x; delta${i} = x.y; }`)
+  var lse${i} = ${EMPTY_LSE}; var delta${i} = 0.0; var low_sum${i} = 0.0;
+  if (row${i} < row_count) { let x = stats[stats_base + row${i}]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }`)
   }
 ${rowShares(g, v, SIDE)}
 ${sumRegisters(g, "dq", v.blockChunks * g.cc)}
@@ -100,7 +100,7 @@ ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${rowsReader("v", v.kinds.v)}
 ${rowsReader("dOut", v.kinds.dOut!)}
-${declare("stats", "vec2<f32>")}
+${declare("stats", "vec4<f32>")}
 ${rowsWriter("dq", scalarOut)}
 ${(["q", "k", "v", "dOut", "dq"] as const).map(rowFunction).join("\n")}
 ${tileMemory(g)}

@@ -15,12 +15,11 @@ import {
   actsOnPairs,
   columnShares,
   hideOutsideBand,
-  hidesPairs,
   pairExists,
   queriesOfTile,
   rowShares,
   scoreDeclarations,
-  scoreOfPairs,
+  scoresOfTile,
   type Side,
   skipUnseenTiles,
   stagedScale,
@@ -37,6 +36,7 @@ import {
   dotProducts,
   products,
   scoreRegisters,
+  softmaxOfTile,
   stageResident,
   sumRegisters,
   threadPlace,
@@ -86,42 +86,6 @@ ${scoreRegisters(g, "s")}
 ${queriesOfTile(g, v)}`;
 }
 
-/** S becomes scores, hidden pairs HIDDEN. */
-function featuresOf(v: Variant, g: Geometry): string {
-  const pair = (s: string, i: number, n: number) =>
-    `  {\n${scoreOfPairs(v, SIDE, s, i, n)}
-${hidesPairs(v) ? `    ${s} = select(${s}, vec4<f32>(HIDDEN), hide);` : ""}\n  }`;
-  return `  // S = features(S)
-${each(g.tm, (i) => each(g.jv, (n) => pair(`s${i}_${n}`, i, n)))}`;
-}
-
-function softmax(v: Variant, g: Geometry): string {
-  const largest = (i: number) =>
-    Array.from(
-      { length: g.jv },
-      (_, n) => `max(max(s${i}_${n}.x, s${i}_${n}.y), max(s${i}_${n}.z, s${i}_${n}.w))`,
-    )
-      .reduce((all, next) => `max(${all}, ${next})`, `m${i}`);
-  return `  // m' = max(m, rowmax S)
-${each(g.tm, (i) => `  rm[ty][${i}][tx] = ${largest(i)};`)}
-  workgroupBarrier(); // the chunks of Q and K are free as well
-${each(g.tm, (i) => `  var n${i} = m${i};`)}
-${each(g.nx, (x) => each(g.tm, (i) => `  n${i} = max(n${i}, rm[ty][${i}][${x}]);`))}
-  // P = exp(S - m'), l = l exp(m - m') + rowsum P, O = O exp(m - m')
-${
-    each(g.tm, (i) =>
-      `  { let a = exp2((m${i} - n${i}) * ${LOG2E}); m${i} = n${i}; l${i} *= a;
-${
-        each(g.jv, (n) =>
-          `    s${i}_${n} = exp2((s${i}_${n} - vec4<f32>(n${i})) * ${LOG2E}); l${i} += (s${i}_${n}.x + s${i}_${n}.y) + (s${i}_${n}.z + s${i}_${n}.w);`)
-      }
-${
-        each(v.blockChunks * g.cc, (c) => `    o${i}_${c} *= a;`)
-      }
-  }`)
-  }`;
-}
-
 function finish(v: Variant, g: Geometry): string {
   return `  // out = O / l, lse = m + ln l; a row's sum lies with its threads
   workgroupBarrier();
@@ -152,9 +116,9 @@ export function forwardShader(v: Variant, options: ForwardOptions): string {
   const keys = (name: "k" | "v") => keySource(name, "k0", "end");
   const body = `  // S = Q K^T
 ${dotProducts(g, "s", rows, keys("k"), v.headChunks)}
-${actsOnPairs(v) ? featuresOf(v, g) : ""}
+${actsOnPairs(v) ? scoresOfTile(v, g, "HIDDEN") : ""}
 ${hideOutsideBand(g, "s", "HIDDEN")}
-${softmax(v, g)}
+${softmaxOfTile(g, v.blockChunks * g.cc)}
   // O += P V
 ${products(g, "o", "s", keys("v"), { chunks: v.blockChunks, first: "block" })}`;
   return tidy(`${declarations(v, g, options)}

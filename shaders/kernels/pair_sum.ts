@@ -34,7 +34,7 @@ import { declare } from "../parts/bindings.ts";
 import { READ_SEQUENCE } from "../parts/item.ts";
 import { keySource, querySource } from "../parts/sources.ts";
 import { rowsReader } from "../parts/storage.ts";
-import { each, LOG2E, tidy } from "../parts/text.ts";
+import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
 import {
   columnIndices,
   dotProducts,
@@ -122,7 +122,7 @@ function pair(v: Variant, of: ShaderFeature, i: number, n: number): string {
     let outside = ${outside(`key_${n}`, bounds, "vec4<i32>")};
 ${seenPairs(v, SIDE, i, n)}
 ${scoreOfPairs(v, SIDE, s, i, n, { slopes: true })}
-    var p = exp2((${s} - vec4<f32>(lse${i})) * ${LOG2E});
+    var p = exp2(fma(${s} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i})));
     // one infinite score: the limit of one that grows without end
     p = select(p, vec4<f32>(1.0), is_top(${s}) & vec4<bool>(is_top(vec4<f32>(lse${i})).x));
     let ds = p * (dp${i}_${n} - vec4<f32>(delta${i}))${slopeFactor(v, of.name)};
@@ -139,7 +139,7 @@ ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${rowsReader("v", v.kinds.v)}
 ${rowsReader("dOut", v.kinds.dOut!)}
-${declare("stats", "vec2<f32>")}
+${declare("stats", "vec4<f32>")}
 ${declare(follows(operand) === "heads" ? "rowSums" : operand, "f32", "read_write")}
 ${(["q", "k", "v", "dOut"] as const).map(rowFunction).join("\n")}
 fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
@@ -196,8 +196,8 @@ ${READ_SEQUENCE}
   }; i0 += ${g.rows}u) {
 ${
     each(g.tm, (i) =>
-      `  let query${i} = i0 + ty * ${g.tm}u + ${i}u; let head${i} = head; var lse${i} = 1e30; var delta${i} = 0.0;
-  if (query${i} < U.length_q) { let x = stats[stats_base + query${i} * U.group]; lse${i} = x.x; delta${i} = x.y; }`)
+      `  let query${i} = i0 + ty * ${g.tm}u + ${i}u; let head${i} = head; var lse${i} = ${EMPTY_LSE}; var delta${i} = 0.0; var low_sum${i} = 0.0;
+  if (query${i} < U.length_q) { let x = stats[stats_base + query${i} * U.group]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }`)
   }
 ${rowShares(g, v, SIDE)}
   let last_query = i32(min(i0 + ${g.rows}u, U.length_q)) - 1;

@@ -9,7 +9,7 @@
 //   dv       w = P                                  dv  = Σ w dOut   partners are query rows of the group
 import { shaderName } from "../../src/tensor/operands.ts";
 import { PARAMS } from "../features/params.ts";
-import { repairScore, scoreDeclarations } from "../features/score.ts";
+import { repairScore, scoreDeclarations, seesKey } from "../features/score.ts";
 import { logitsOf } from "../features/state.ts";
 import { activeFeatures } from "../features/table.ts";
 import { headOf, keyRow, queryOf, queryRow, rowFunction } from "../parts/address.ts";
@@ -56,11 +56,26 @@ ${repairScore(v)}
 }`;
 }
 
+/** `sees_key`: whether a row that came out empty sees a key all the same, whose score was below all sentinels. */
+function seesKeys(v: Variant): string {
+  const { least, most } = keysOf("query", "limit");
+  return `fn row_weight(score: f32, top: f32) -> f32 { return select(exp(score - top), 0.0, is_minus_infinity(score)); }
+fn sees_key(batch: u32, head: u32, query: u32) -> bool {
+${READ_SEQUENCE}
+  let last = ${most};
+  for (var j = max(0, ${least}); j <= last; j++) {
+    let key = u32(j);
+    if (${["true", ...seesKey(v)].join(" && ")}) { return true; }
+  }
+  return false;
+}`;
+}
+
 /** Weight of a pair in backward: P, or dS times scale. */
 function gradientWeight(kind: RepairKind): string {
   return `fn weight(batch: u32, kv_head: u32, row: u32, head: u32, query: u32, key: u32, pair: Pair) -> f32 {
   let x = stats[(batch * U.kv_heads + kv_head) * U.length_q * U.group + row];
-  var p = exp2((pair.score - x.x) * ${LOG2E});
+  var p = exp2(fma(pair.score - x.x, ${LOG2E}, -x.z));
   // one infinite score: the limit of one that grows without end
   if (is_plus_infinity(pair.score) && is_plus_infinity(x.x)) { p = 1.0; }
   ${
@@ -91,7 +106,7 @@ function rowState(v: Variant): string {
 ${joining.join("\n")}
     for (var p = li; p < partners; p += ${THREADS}u) {
       let pair = pair_score(batch, kv_head, head, query, p);
-      if (pair.hidden) { continue; }
+      if (pair.hidden || is_minus_infinity(pair.score)) { continue; }
       seen = 1.0;
       if (is_nan(pair.score)) { nan = 1.0; } else { top = max(top, pair.score); }
       if (is_plus_infinity(pair.score)) { infinite += 1.0; }
@@ -110,7 +125,7 @@ ${joining.join("\n")}
 ${joining.map((_, n) => `    if (brings${n}) { sum += exp(joins${n} - top); }`).join("\n")}
     for (var p = li; p < partners; p += ${THREADS}u) {
       let pair = pair_score(batch, kv_head, head, query, p);
-      if (!pair.hidden) { sum += exp(pair.score - top); }
+      if (!pair.hidden && !is_minus_infinity(pair.score)) { sum += exp(pair.score - top); }
     }
     workgroupBarrier();
     shares[li] = vec4<f32>(sum);
@@ -120,7 +135,7 @@ ${joining.map((_, n) => `    if (brings${n}) { sum += exp(joins${n} - top); }`).
     var inverse = 1.0 / sum; var row_lse = top + log2(sum) * ${LN2};
     if (nan > 0.0 || infinite > 1.0) { inverse = ${NOT_A_NUMBER}; row_lse = inverse; }
     if (limit_row) { row_lse = top; }
-    if (seen == 0.0) { row_lse = U.neg_inf; }
+    if (seen == 0.0) { row_lse = U.neg_inf; inverse = 0.0; }
     if (li == 0u) { lse[lse_row(batch, head, query)] = row_lse; }`;
 }
 
@@ -153,12 +168,12 @@ ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${withV ? rowsReader("v", v.kinds.v) : ""}
 ${forward ? "" : rowsReader("dOut", v.kinds.dOut!)}
-${forward ? declare("lse", "f32", "read_write") : declare("stats", "vec2<f32>")}
+${forward ? declare("lse", "f32", "read_write") : declare("stats", "vec4<f32>")}
 ${declare(kind, "f32", "read_write")}
 ${rows.map(rowFunction).join("\n")}
 ${FLOAT_CLASSES}
 ${pairScore(v)}
-${forward ? "" : gradientWeight(kind)}
+${forward ? seesKeys(v) : gradientWeight(kind)}
 var<workgroup> found: atomic<u32>;
 var<workgroup> bad: u32;
 var<workgroup> shares: array<vec4<f32>, ${THREADS}>;
@@ -177,7 +192,10 @@ function look(kind: RepairKind, v: Variant, address: string, bit: string): strin
       ${
     kind === "out"
       ? `let x = lse[${queryRow("lse", "item", true)}];
-      finite = finite && (is_finite(x) || (is_minus_infinity(x) && ${lowest(v)}));`
+      finite = finite && (is_finite(x) || (is_minus_infinity(x) && ${lowest(v)}));
+      if (finite && is_minus_infinity(x) && li % ${perRow}u == 0u) {
+        finite = !sees_key(batch, ${headOf("item", true)}, ${queryOf("item", true)});
+      }`
       : ""
   }
       if (!finite) { atomicOr(&found, ${bit}); }
@@ -190,7 +208,7 @@ function repairRow(kind: RepairKind, v: Variant): string {
   const { summand } = SUBJECT[kind], row = byKey ? "p" : "row", key = byKey ? "row" : "p";
   const pair = `${headOf(row, true)}, ${queryOf(row, true)}, ${key}`;
   const w = forward
-    ? "select(exp(pair.score - top) * inverse, select(0.0, 1.0, is_plus_infinity(pair.score)), limit_row)"
+    ? "select(row_weight(pair.score, top) * inverse, select(0.0, 1.0, is_plus_infinity(pair.score)), limit_row)"
     : `weight(batch, kv_head, ${row}, ${pair}, pair)`;
   const other = byKey ? queryRow(summand, "p", true) : keyRow(summand, "p");
   return `${

@@ -22,11 +22,11 @@ export function rowSumShader(v: Variant, name: FeatureName, wholeBatch: boolean)
   const { operand, row } = gradient!, result = shaderName(operand);
   const term = row
     ? `let x = stats[((batch * U.kv_heads + head / U.group) * U.length_q + query) * U.group + head % U.group];
-      acc += ${row({ head: "head", lse: "x.x", delta: "x.y" })};`
+      acc += ${row({ head: "head", m: "x.x", log2l: "x.z", lse: "x.w", delta: "x.y" })};`
     : "acc += row_sums[(batch * U.kv_heads * U.group + head) * U.length_q + query];";
   return tidy(`${PARAMS}
 ${scoreDeclarations({ ...v, features: new Map([[name, ""]]) }, "f32")}
-${row ? declare("stats", "vec2<f32>") : declare("rowSums", "f32")}
+${row ? declare("stats", "vec4<f32>") : declare("rowSums", "f32")}
 ${declare(operand, "f32", "read_write")}
 var<workgroup> shares: array<f32, ${THREADS}>;
 @compute @workgroup_size(${THREADS})

@@ -17,6 +17,12 @@ export const LN2 = "0.6931471805599453";
 export const SENTINELS = `const HIDDEN: f32 = -1e30;
 const FLOOR: f32 = -5e29;`;
 
+/** The lowest f32, and what stands for lse of a row without a key: every P of it is 0. */
+export const LOWEST = "-3.4028234e38";
+export const EMPTY_LSE = "3.4028234e38";
+/** An lse of this size is rounded so far in f32 that weights change by 5e-4; see kernels/row_state.ts. */
+export const LARGE = "8192.0";
+
 /** Drops empty lines and trailing blanks. */
 export function tidy(text: string): string {
   return text.split("\n").map((line) => line.trimEnd()).filter((line) => line !== "").join("\n") +

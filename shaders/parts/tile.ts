@@ -11,7 +11,7 @@
 import { shaderName } from "../../src/tensor/operands.ts";
 import type { Geometry } from "../abi.ts";
 import type { BufferName } from "./bindings.ts";
-import { each, XYZW } from "./text.ts";
+import { each, LOG2E, XYZW } from "./text.ts";
 
 /** Declares the tiles; `chunks` of Q where it is resident. */
 export function tileMemory({ c4, tm, ny, nx, tn, jv, resident }: Geometry, chunks = 1): string {
@@ -229,4 +229,35 @@ export function sumRegisters(g: Geometry, out: string, oc: number): string {
 export function columnIndices(g: Geometry, first: string, v: number): string {
   const lanes = [0, 1, 2, 3].map((j) => `${g.nx * (4 * v + j)}u`).join(", ");
   return `vec4<u32>(${first} + tx) + vec4<u32>(${lanes})`;
+}
+
+/**
+ * One tile of the online softmax: S becomes P; the state (m, l) of each row and its `columns` columns of O are brought
+ * up to date.
+ */
+export function softmaxOfTile(g: Geometry, columns: number): string {
+  const largest = (i: number) =>
+    Array.from(
+      { length: g.jv },
+      (_, n) => `max(max(s${i}_${n}.x, s${i}_${n}.y), max(s${i}_${n}.z, s${i}_${n}.w))`,
+    )
+      .reduce((all, next) => `max(${all}, ${next})`, `m${i}`);
+  return `  // m' = max(m, rowmax S)
+${each(g.tm, (i) => `  rm[ty][${i}][tx] = ${largest(i)};`)}
+  workgroupBarrier(); // the chunks of Q and K are free as well
+${each(g.tm, (i) => `  var n${i} = m${i};`)}
+${each(g.nx, (x) => each(g.tm, (i) => `  n${i} = max(n${i}, rm[ty][${i}][${x}]);`))}
+  // P = exp(S - m'), l = l exp(m - m') + rowsum P, O = O exp(m - m')
+${
+    each(g.tm, (i) =>
+      `  { let a = exp2((m${i} - n${i}) * ${LOG2E}); m${i} = n${i}; l${i} *= a;
+${
+        each(g.jv, (n) =>
+          `    s${i}_${n} = exp2((s${i}_${n} - vec4<f32>(n${i})) * ${LOG2E}); l${i} += (s${i}_${n}.x + s${i}_${n}.y) + (s${i}_${n}.z + s${i}_${n}.w);`)
+      }
+${
+        each(columns, (c) => `    o${i}_${c} *= a;`)
+      }
+  }`)
+  }`;
 }

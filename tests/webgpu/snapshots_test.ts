@@ -14,6 +14,7 @@ import { forwardShader } from "../../shaders/kernels/forward.ts";
 import { combineSplitsShader, mergeIntoShader } from "../../shaders/kernels/merge.ts";
 import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
 import { repairShader } from "../../shaders/kernels/repair.ts";
+import { rowStateShader } from "../../shaders/kernels/row_state.ts";
 import { rowSumShader } from "../../shaders/kernels/row_sum.ts";
 import { type StorageKind, VECTORS } from "../../shaders/parts/storage.ts";
 import type { Variant } from "../../shaders/parts/variant.ts";
@@ -53,6 +54,7 @@ const texts: Readonly<Record<string, string>> = {
   combine_splits: combineSplitsShader(false),
   merge_into: mergeIntoShader(VECTORS, false, true),
   delta: deltaShader({ dOut: VECTORS, out: VECTORS, withDLse: true }),
+  row_state: rowStateShader(full),
   dq: dqShader(full, out),
   dkv: dkvShader(plain, "kv", out),
   dkv_features: dkvShader(full, "k", out),

@@ -5,7 +5,8 @@
 //   HIDES          scores may come out minus infinity  slopeOne      d score / d what it was before
 //   FADES          most weights of a row may be tiny
 //   hideTile       masks n scores of four lanes        hideOne       whether a pair is masked
-//   hideAll        whether a run of keys is masked     stateLogit    a logit that joins the sum of a row
+//   hideAll        whether a run of keys is masked     hideRow       the same of one row
+//   stateLogit     a logit that joins the sum of a row
 //   beginGradient, writeGradient                       around the sums of a head
 //   gradientTile, gradientOne                          sums dS over pairs; dS is that of the feature's result
 //   stateGradient                                      sums over rows
@@ -180,6 +181,12 @@ ${this.#calls("hideOne", (name) => ` && ${name}(task, ${PAIR})) return true;`)}
   return false;
 }
 
+/** Whether a feature by itself hides all keys [from, to) from query i. */
+export function hideRow(task: usize, flags: i32, batch: i32, head: i32, i: i32, from: i32, to: i32): bool {
+${this.#calls("hideRow", (name) => ` && ${name}(task, batch, head, i, from, to)) return true;`)}
+  return false;
+}
+
 /** Whether the keys [key, end) are hidden from the first lanes of a panel; \`key\` is a multiple of 16. */
 export function hideAll(flags: i32, panel: usize, lanes: i32, key: i32, end: i32): bool {
 ${all}
@@ -248,9 +255,9 @@ export function beginGradients(flags: i32): void {
 ${calls("beginGradient", "")}
 }
 
-/** Sums over rows: query row i, which is given to one item only. */
-export function stateGradients(task: usize, flags: i32, batch: i32, head: i32, i: i32): void {
-${calls("stateGradient", "task, batch, head, i")}
+/** Sums over rows: query row i and its lse, which is given to one item only. */
+export function stateGradients(task: usize, flags: i32, batch: i32, head: i32, i: i32, lse: f64): void {
+${calls("stateGradient", "task, batch, head, i, lse")}
 }
 
 /** A head of a backward item ends: its sums go to the place of its KV split. */

@@ -15,6 +15,7 @@ export type GpuKernel =
   | "combine"
   | "merge into"
   | "delta"
+  | "row state"
   | "dq"
   | "dkv"
   | "dk"
@@ -96,6 +97,7 @@ export function backwardSteps(
   return [
     ...copies(problem),
     { kernel: "delta", items: 1 },
+    { kernel: "row state", items: rowItems.length },
     { kernel: "dq", items: rowItems.length },
     { kernel: "repair", of: "dq", items: 1 },
     ...dkv,

@@ -3,6 +3,7 @@ import { pairFeatures } from "../../../shaders/features/table.ts";
 import { DELTA_ROWS, deltaShader } from "../../../shaders/kernels/delta.ts";
 import { dkvShader, type Makes } from "../../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../../shaders/kernels/dq.ts";
+import { rowStateShader } from "../../../shaders/kernels/row_state.ts";
 import { kindName } from "../../../shaders/parts/storage.ts";
 import { variantKey } from "../../../shaders/parts/variant.ts";
 import type { GpuItem } from "../../plan/webgpu/work_items.ts";
@@ -22,12 +23,12 @@ export function backwardInputs(
   return { q: r.input("q"), k: r.input("k"), v: r.input("v"), dOut: r.input("dOut") };
 }
 
-/** lse and delta of each row: two floats. */
-export const statsOf = (r: RegionCall): Bound => r.rowScratch("stats", 2);
+/** What the gradient kernels take from each row, four floats: see shaders/kernels/row_state.ts. */
+export const statsOf = (r: RegionCall): Bound => r.rowScratch("stats", 4);
 
 const visible = (r: RegionCall, items: readonly GpuItem[]) => 2 * pairs(items) * r.heads;
 
-/** stats = (lse, delta). */
+/** stats = (lse, delta, 0, lse). */
 export function deltaStep(r: RegionCall): Step {
   const { sizes, rows } = r, withDLse = r.call.views.dLse !== undefined;
   const kinds = { dOut: r.kind("dOut"), out: r.kind("out") };
@@ -48,6 +49,21 @@ export function deltaStep(r: RegionCall): Step {
     y: r.heads,
     z: sizes.batch,
     flops: 2 * rows * sizes.valueDim,
+  };
+}
+
+/** stats = (m, delta, log2 l, lse) of rows with a large lse: tiles of query rows. */
+export function rowStateStep(r: RegionCall): Step {
+  const v = variantOf(r.call.variant, r.call.plan.dq!, r.sizes);
+  const { bindings, params } = r.bind({ q: r.input("q"), k: r.input("k") });
+  return {
+    kernel: { key: variantKey("row state", v), code: () => rowStateShader(v) },
+    bindings: { ...bindings, stats: statsOf(r) },
+    params: { ...params, item_base: r.schedule.rowBase },
+    x: r.region.rowItems.length,
+    y: r.sizes.kvHeads,
+    z: 1,
+    flops: 0, // there is hardly ever such a row
   };
 }
 

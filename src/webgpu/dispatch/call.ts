@@ -9,7 +9,7 @@ import type { ResultSpec } from "../../problem/results.ts";
 import { type OperandName, OPERANDS } from "../../tensor/operands.ts";
 import type { GpuBuffer, GpuCommandEncoder } from "../device/api.ts";
 import type { Home } from "../device/tensors.ts";
-import { deltaStep, dkvStep, dqStep } from "./backward.ts";
+import { deltaStep, dkvStep, dqStep, rowStateStep } from "./backward.ts";
 import { type CallVariant, type Step, variantFeatures } from "./dispatch.ts";
 import { addStep, copyStep, narrowSteps } from "./elementwise.ts";
 import { combineStep, decodeStep, forwardStep, mergeRegionStep } from "./forward.ts";
@@ -26,6 +26,7 @@ const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => S
   combine: combineStep,
   "merge into": mergeRegionStep,
   delta: deltaStep,
+  "row state": rowStateStep,
   dq: dqStep,
   dkv: (r) => dkvStep(r, "kv"),
   dk: (r) => dkvStep(r, "k"),
@@ -117,6 +118,15 @@ export class GpuCall {
     return narrowSteps(work, buffer, count(spec.shape), dtype, limits);
   }
 
+  /** Whether some lse may be large: one in host memory is looked at, so that the kernel need not be made. */
+  #mayBeLarge(): boolean {
+    const { tensor } = this.#context.views.lse!;
+    if (!("data" in tensor)) return true;
+    return (tensor.data as Float32Array).some((lse) =>
+      Math.abs(lse) > 8192 && Math.abs(lse) < Infinity
+    );
+  }
+
   /** Every dispatch of the call, in order. */
   steps(): Step[] {
     const { regions, last } = this.#plan;
@@ -127,7 +137,8 @@ export class GpuCall {
     }
     const steps = regions.flatMap((region) => {
       const call = new RegionCall(this.#context, region);
-      return region.steps.map(({ kernel, of }) => BUILDERS[kernel](call, of!));
+      return region.steps.filter(({ kernel }) => kernel !== "row state" || this.#mayBeLarge())
+        .map(({ kernel, of }) => BUILDERS[kernel](call, of!));
     });
     return [...steps, ...last.flatMap((step) => this.#narrow(step))];
   }

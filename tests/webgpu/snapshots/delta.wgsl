@@ -4,7 +4,7 @@ fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
 @group(0) @binding(5) var<storage, read> out: array<vec4<f32>>;
 fn load_out(at: u32, c: u32) -> vec4<f32> { return out[(at >> 2u) + c]; }
 @group(0) @binding(6) var<storage, read> lse: array<f32>;
-@group(0) @binding(19) var<storage, read_write> stats: array<vec2<f32>>;
+@group(0) @binding(19) var<storage, read_write> stats: array<vec4<f32>>;
 @group(0) @binding(8) var<storage, read> dlse: array<f32>;
 fn dout_row(b: u32, h: u32, i: u32) -> u32 {
   return U.dout_at + b * U.dout_batch + h * U.dout_head + i * U.dout_row;
@@ -45,6 +45,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let x = lse[lse_row(batch, head, query)];
     let rows = U.length_q * U.group;
     let at = (batch * U.kv_heads + head / U.group) * rows + query * U.group + head % U.group;
-    stats[at] = vec2<f32>(select(x, 1e30, x < -1e29), total);
+    let empty = bitcast<u32>(x) == 0xff800000u;
+    stats[at] = vec4<f32>(select(x, 3.4028234e38, empty), total, 0.0, x);
   }
 }

@@ -10,7 +10,7 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(19) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(19) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(14) var<storage, read_write> dk: array<vec4<f32>>;
 fn store_dk(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.head_dim) { dk[(at >> 2u) + c] = x; }
@@ -64,11 +64,11 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let r0 = begin + (left - 1u) * 8u;
   let row_0 = vec4<u32>(r0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
   let query_0 = (row_0 / vec4<u32>(U.group));
-  var lse_0 = vec4<f32>(1e30); var delta_0 = vec4<f32>(0.0);
-  if (row_0[0] < end) { let x = stats[stats_base + row_0[0]]; lse_0[0] = x.x; delta_0[0] = x.y; }
-  if (row_0[1] < end) { let x = stats[stats_base + row_0[1]]; lse_0[1] = x.x; delta_0[1] = x.y; }
-  if (row_0[2] < end) { let x = stats[stats_base + row_0[2]]; lse_0[2] = x.x; delta_0[2] = x.y; }
-  if (row_0[3] < end) { let x = stats[stats_base + row_0[3]]; lse_0[3] = x.x; delta_0[3] = x.y; }
+  var lse_0 = vec4<f32>(3.4028234e38); var low_sum_0 = vec4<f32>(0.0); var delta_0 = vec4<f32>(0.0);
+  if (row_0[0] < end) { let x = stats[stats_base + row_0[0]]; lse_0[0] = x.x; low_sum_0[0] = x.z; delta_0[0] = x.y; }
+  if (row_0[1] < end) { let x = stats[stats_base + row_0[1]]; lse_0[1] = x.x; low_sum_0[1] = x.z; delta_0[1] = x.y; }
+  if (row_0[2] < end) { let x = stats[stats_base + row_0[2]]; lse_0[2] = x.x; low_sum_0[2] = x.z; delta_0[2] = x.y; }
+  if (row_0[3] < end) { let x = stats[stats_base + row_0[3]]; lse_0[3] = x.x; low_sum_0[3] = x.z; delta_0[3] = x.y; }
   // dP^T = V dOut^T
   dp0_0 = vec4<f32>(0.0);
   for (var c0 = 0u; c0 < 2u; c0 += 2u) {
@@ -159,7 +159,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   }
   // P = exp(features(S) - lse), dS = P (dP - delta) slope
   {
-    let p = exp2((s0_0 - lse_0) * 1.4426950408889634);
+    let p = exp2(fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0));
     s0_0 = p;
     dp0_0 = p * (dp0_0 - delta_0);
   }

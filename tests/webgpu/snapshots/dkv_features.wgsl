@@ -37,11 +37,11 @@ fn sink_logit(head: u32, split: u32) -> f32 {
   return sink_of(head);
 }
 // its share of the row: 0 where there is none, 1 where it is infinite and so all
-fn sink_share(sink: f32, lse: f32) -> f32 {
+fn sink_share(sink: f32, lse: f32, m: f32, log2l: f32) -> f32 {
   let bits = bitcast<u32>(sink);
   if (bits == 0xff800000u) { return 0.0; }
   if (bits == 0x7f800000u && bitcast<u32>(lse) == bits) { return 1.0; }
-  return exp2((sink - lse) * 1.4426950408889634);
+  return exp2(fma(sink - m, 1.4426950408889634, -log2l));
 }
 var<workgroup> vote: atomic<u32>;
 var<workgroup> outcome: u32;
@@ -60,7 +60,7 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(19) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(19) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(14) var<storage, read_write> dk: array<vec4<f32>>;
 fn store_dk(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.head_dim) { dk[(at >> 2u) + c] = x; }
@@ -110,11 +110,11 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let row_0 = vec4<u32>(r0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
   let head_0 = (vec4<u32>(kv_head * U.group) + row_0 % vec4<u32>(U.group));
   let query_0 = (row_0 / vec4<u32>(U.group));
-  var lse_0 = vec4<f32>(1e30); var delta_0 = vec4<f32>(0.0);
-  if (row_0[0] < end) { let x = stats[stats_base + row_0[0]]; lse_0[0] = x.x; delta_0[0] = x.y; }
-  if (row_0[1] < end) { let x = stats[stats_base + row_0[1]]; lse_0[1] = x.x; delta_0[1] = x.y; }
-  if (row_0[2] < end) { let x = stats[stats_base + row_0[2]]; lse_0[2] = x.x; delta_0[2] = x.y; }
-  if (row_0[3] < end) { let x = stats[stats_base + row_0[3]]; lse_0[3] = x.x; delta_0[3] = x.y; }
+  var lse_0 = vec4<f32>(3.4028234e38); var low_sum_0 = vec4<f32>(0.0); var delta_0 = vec4<f32>(0.0);
+  if (row_0[0] < end) { let x = stats[stats_base + row_0[0]]; lse_0[0] = x.x; low_sum_0[0] = x.z; delta_0[0] = x.y; }
+  if (row_0[1] < end) { let x = stats[stats_base + row_0[1]]; lse_0[1] = x.x; low_sum_0[1] = x.z; delta_0[1] = x.y; }
+  if (row_0[2] < end) { let x = stats[stats_base + row_0[2]]; lse_0[2] = x.x; low_sum_0[2] = x.z; delta_0[2] = x.y; }
+  if (row_0[3] < end) { let x = stats[stats_base + row_0[3]]; lse_0[3] = x.x; low_sum_0[3] = x.z; delta_0[3] = x.y; }
   let alibi_slopes_slope_q0 = minus_slopes(batch, head_0);
   let alibi_slopes_diagonal_q0 = vec4<f32>(vec4<i32>(query_0) + offset);
   let bias_row_q0 = U.bias_at + batch * U.bias_batch + head_0 * U.bias_head + query_0 * U.bias_row;
@@ -223,7 +223,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let b = bias_value(bias_row_q0 + bias_column_k0);
     s0_0 += b;
     let hide = (is_hole(b)) | (row_0 >= vec4<u32>(end)) | (!seen0_0);
-    let p = exp2((s0_0 - lse_0) * 1.4426950408889634);
+    let p = exp2(fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0));
     s0_0 = select(p, vec4<f32>(0.0), hide);
     dp0_0 = select(p * (dp0_0 - delta_0) * slope_softcap, vec4<f32>(0.0), hide);
   }

@@ -37,11 +37,11 @@ fn sink_logit(head: u32, split: u32) -> f32 {
   return sink_of(head);
 }
 // its share of the row: 0 where there is none, 1 where it is infinite and so all
-fn sink_share(sink: f32, lse: f32) -> f32 {
+fn sink_share(sink: f32, lse: f32, m: f32, log2l: f32) -> f32 {
   let bits = bitcast<u32>(sink);
   if (bits == 0xff800000u) { return 0.0; }
   if (bits == 0x7f800000u && bitcast<u32>(lse) == bits) { return 1.0; }
-  return exp2((sink - lse) * 1.4426950408889634);
+  return exp2(fma(sink - m, 1.4426950408889634, -log2l));
 }
 var<workgroup> vote: atomic<u32>;
 var<workgroup> outcome: u32;
@@ -60,7 +60,7 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(19) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(19) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(13) var<storage, read_write> dq: array<vec4<f32>>;
 fn store_dq(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.head_dim) { dq[(at >> 2u) + c] = x; }
@@ -97,8 +97,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let stats_base = (batch * U.kv_heads + kv_head) * row_count;
   let row0 = first + ty * 1u + 0u; let query0 = (row0 / U.group);
   let head0 = (kv_head * U.group + row0 % U.group);
-  var lse0 = 1e30; var delta0 = 0.0;
-  if (row0 < row_count) { let x = stats[stats_base + row0]; lse0 = x.x; delta0 = x.y; }
+  var lse0 = 3.4028234e38; var delta0 = 0.0; var low_sum0 = 0.0;
+  if (row0 < row_count) { let x = stats[stats_base + row0]; lse0 = x.x; delta0 = x.y; low_sum0 = x.z; }
   let alibi_slopes_slope_q0 = minus_slope(batch, head0);
   let alibi_slopes_diagonal_q0 = f32(i32(query0) + offset);
   let bias_row_q0 = U.bias_at + batch * U.bias_batch + head0 * U.bias_head + query0 * U.bias_row;
@@ -218,7 +218,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let b = bias_value(bias_row_q0 + bias_column_k0);
     s0_0 += b;
     let hide = (is_hole(b)) | (!seen0_0);
-    let p = exp2((s0_0 - vec4<f32>(lse0)) * 1.4426950408889634);
+    let p = exp2(fma(s0_0 - vec4<f32>(lse0), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum0)));
     let ds = p * (dp0_0 - vec4<f32>(delta0)) * slope_softcap;
     dp0_0 = select(ds, vec4<f32>(0.0), hide);
   }

@@ -37,11 +37,11 @@ fn sink_logit(head: u32, split: u32) -> f32 {
   return sink_of(head);
 }
 // its share of the row: 0 where there is none, 1 where it is infinite and so all
-fn sink_share(sink: f32, lse: f32) -> f32 {
+fn sink_share(sink: f32, lse: f32, m: f32, log2l: f32) -> f32 {
   let bits = bitcast<u32>(sink);
   if (bits == 0xff800000u) { return 0.0; }
   if (bits == 0x7f800000u && bitcast<u32>(lse) == bits) { return 1.0; }
-  return exp2((sink - lse) * 1.4426950408889634);
+  return exp2(fma(sink - m, 1.4426950408889634, -log2l));
 }
 var<workgroup> vote: atomic<u32>;
 var<workgroup> outcome: u32;
@@ -60,7 +60,7 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(19) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(19) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(16) var<storage, read_write> dbias: array<f32>;
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
@@ -99,8 +99,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let kv_head = head / U.group;
   let stats_base = (batch * U.kv_heads + kv_head) * U.length_q * U.group + head % U.group;
   for (var i0 = i_tile; i0 < min(i_tile + 1u, U.length_q); i0 += 2u) {
-  let query0 = i0 + ty * 1u + 0u; let head0 = head; var lse0 = 1e30; var delta0 = 0.0;
-  if (query0 < U.length_q) { let x = stats[stats_base + query0 * U.group]; lse0 = x.x; delta0 = x.y; }
+  let query0 = i0 + ty * 1u + 0u; let head0 = head; var lse0 = 3.4028234e38; var delta0 = 0.0; var low_sum0 = 0.0;
+  if (query0 < U.length_q) { let x = stats[stats_base + query0 * U.group]; lse0 = x.x; delta0 = x.y; low_sum0 = x.z; }
   let alibi_slopes_slope_q0 = minus_slope(batch, head0);
   let alibi_slopes_diagonal_q0 = f32(i32(query0) + offset);
   let bias_row_q0 = U.bias_at + batch * U.bias_batch + head0 * U.bias_head + query0 * U.bias_row;
@@ -212,7 +212,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let b = bias_value(bias_row_q0 + bias_column_k0);
     s0_0 += b;
     let hide = (is_hole(b)) | (!seen0_0);
-    var p = exp2((s0_0 - vec4<f32>(lse0)) * 1.4426950408889634);
+    var p = exp2(fma(s0_0 - vec4<f32>(lse0), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum0)));
     // one infinite score: the limit of one that grows without end
     p = select(p, vec4<f32>(1.0), is_top(s0_0) & vec4<bool>(is_top(vec4<f32>(lse0)).x));
     let ds = p * (dp0_0 - vec4<f32>(delta0));

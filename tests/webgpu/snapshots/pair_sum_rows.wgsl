@@ -16,7 +16,7 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(19) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(19) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(20) var<storage, read_write> row_sums: array<f32>;
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
@@ -55,8 +55,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let kv_head = head / U.group;
   let stats_base = (batch * U.kv_heads + kv_head) * U.length_q * U.group + head % U.group;
   for (var i0 = i_tile; i0 < min(i_tile + 1u, U.length_q); i0 += 2u) {
-  let query0 = i0 + ty * 1u + 0u; let head0 = head; var lse0 = 1e30; var delta0 = 0.0;
-  if (query0 < U.length_q) { let x = stats[stats_base + query0 * U.group]; lse0 = x.x; delta0 = x.y; }
+  let query0 = i0 + ty * 1u + 0u; let head0 = head; var lse0 = 3.4028234e38; var delta0 = 0.0; var low_sum0 = 0.0;
+  if (query0 < U.length_q) { let x = stats[stats_base + query0 * U.group]; lse0 = x.x; delta0 = x.y; low_sum0 = x.z; }
   let alibi_slopes_slope_q0 = minus_slope(batch, head0);
   let alibi_slopes_diagonal_q0 = f32(i32(query0) + offset);
   let last_query = i32(min(i0 + 2u, U.length_q)) - 1;
@@ -158,7 +158,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let hi = min(i32(end) - 1, i32(query0) + high); let lo = i32(query0) + low;
     let outside = (vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo));
     s0_0 = fma(vec4<f32>(alibi_slopes_slope_q0), abs(vec4<f32>(alibi_slopes_diagonal_q0) - vec4<f32>(alibi_slopes_position_k0)), s0_0);
-    var p = exp2((s0_0 - vec4<f32>(lse0)) * 1.4426950408889634);
+    var p = exp2(fma(s0_0 - vec4<f32>(lse0), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum0)));
     // one infinite score: the limit of one that grows without end
     p = select(p, vec4<f32>(1.0), is_top(s0_0) & vec4<bool>(is_top(vec4<f32>(lse0)).x));
     let ds = p * (dp0_0 - vec4<f32>(delta0));

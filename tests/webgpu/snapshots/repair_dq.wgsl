@@ -35,11 +35,11 @@ fn sink_logit(head: u32, split: u32) -> f32 {
   return sink_of(head);
 }
 // its share of the row: 0 where there is none, 1 where it is infinite and so all
-fn sink_share(sink: f32, lse: f32) -> f32 {
+fn sink_share(sink: f32, lse: f32, m: f32, log2l: f32) -> f32 {
   let bits = bitcast<u32>(sink);
   if (bits == 0xff800000u) { return 0.0; }
   if (bits == 0x7f800000u && bitcast<u32>(lse) == bits) { return 1.0; }
-  return exp2((sink - lse) * 1.4426950408889634);
+  return exp2(fma(sink - m, 1.4426950408889634, -log2l));
 }
 // infinities and NaN by their bits: compilers may assume that there are none
 fn joining(logit: f32) -> f32 { return select(logit, HIDDEN, bitcast<u32>(logit) == 0xff800000u); }
@@ -88,7 +88,7 @@ fn load_dout(at: u32, c: u32) -> vec4<f32> {
   if (4u * c + 3u < U.value_dim) { x[3] = dout_at(i + 3u); }
   return x;
 }
-@group(0) @binding(19) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(19) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(13) var<storage, read_write> dq: array<f32>;
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
@@ -148,7 +148,7 @@ fn pair_score(batch: u32, kv_head: u32, head: u32, query: u32, key: u32) -> Pair
 }
 fn weight(batch: u32, kv_head: u32, row: u32, head: u32, query: u32, key: u32, pair: Pair) -> f32 {
   let x = stats[(batch * U.kv_heads + kv_head) * U.length_q * U.group + row];
-  var p = exp2((pair.score - x.x) * 1.4426950408889634);
+  var p = exp2(fma(pair.score - x.x, 1.4426950408889634, -x.z));
   // one infinite score: the limit of one that grows without end
   if (is_plus_infinity(pair.score) && is_plus_infinity(x.x)) { p = 1.0; }
   var dp = 0.0;

@@ -35,11 +35,11 @@ fn sink_logit(head: u32, split: u32) -> f32 {
   return sink_of(head);
 }
 // its share of the row: 0 where there is none, 1 where it is infinite and so all
-fn sink_share(sink: f32, lse: f32) -> f32 {
+fn sink_share(sink: f32, lse: f32, m: f32, log2l: f32) -> f32 {
   let bits = bitcast<u32>(sink);
   if (bits == 0xff800000u) { return 0.0; }
   if (bits == 0x7f800000u && bitcast<u32>(lse) == bits) { return 1.0; }
-  return exp2((sink - lse) * 1.4426950408889634);
+  return exp2(fma(sink - m, 1.4426950408889634, -log2l));
 }
 // infinities and NaN by their bits: compilers may assume that there are none
 fn joining(logit: f32) -> f32 { return select(logit, HIDDEN, bitcast<u32>(logit) == 0xff800000u); }
@@ -136,6 +136,19 @@ fn pair_score(batch: u32, kv_head: u32, head: u32, query: u32, key: u32) -> Pair
   pair.hidden = false;
   return pair;
 }
+fn row_weight(score: f32, top: f32) -> f32 { return select(exp(score - top), 0.0, is_minus_infinity(score)); }
+fn sees_key(batch: u32, head: u32, query: u32) -> bool {
+  let sequence = 4u * batch;
+  let limit = schedule[sequence];
+  let low = bitcast<i32>(schedule[sequence + 1u]); let high = bitcast<i32>(schedule[sequence + 2u]);
+  let offset = bitcast<i32>(schedule[sequence + 3u]);
+  let last = min(i32(limit) - 1, i32(query) + high);
+  for (var j = max(0, i32(query) + low); j <= last; j++) {
+    let key = u32(j);
+    if (true && (!(U.mask_at > 0u) || mask_sees((U.mask_at + batch * U.mask_batch + head * U.mask_head + query * U.mask_row) + (key * U.mask_column)))) { return true; }
+  }
+  return false;
+}
 var<workgroup> found: atomic<u32>;
 var<workgroup> bad: u32;
 var<workgroup> shares: array<vec4<f32>, 64>;
@@ -157,6 +170,9 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
       let x = lse[lse_row(batch, (kv_head * U.group + item % U.group), (item / U.group))];
       finite = finite && (is_finite(x) || (is_minus_infinity(x) && false));
+      if (finite && is_minus_infinity(x) && li % 4u == 0u) {
+        finite = !sees_key(batch, (kv_head * U.group + item % U.group), (item / U.group));
+      }
       if (!finite) { atomicOr(&found, 1u); }
     } }
   }
@@ -174,6 +190,9 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
       let x = lse[lse_row(batch, (kv_head * U.group + item % U.group), (item / U.group))];
       finite = finite && (is_finite(x) || (is_minus_infinity(x) && false));
+      if (finite && is_minus_infinity(x) && li % 4u == 0u) {
+        finite = !sees_key(batch, (kv_head * U.group + item % U.group), (item / U.group));
+      }
       if (!finite) { atomicOr(&found, 1u << n); }
     } }
   workgroupBarrier();
@@ -193,7 +212,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     }
     for (var p = li; p < partners; p += 64u) {
       let pair = pair_score(batch, kv_head, head, query, p);
-      if (pair.hidden) { continue; }
+      if (pair.hidden || is_minus_infinity(pair.score)) { continue; }
       seen = 1.0;
       if (is_nan(pair.score)) { nan = 1.0; } else { top = max(top, pair.score); }
       if (is_plus_infinity(pair.score)) { infinite += 1.0; }
@@ -212,7 +231,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     if (brings0) { sum += exp(joins0 - top); }
     for (var p = li; p < partners; p += 64u) {
       let pair = pair_score(batch, kv_head, head, query, p);
-      if (!pair.hidden) { sum += exp(pair.score - top); }
+      if (!pair.hidden && !is_minus_infinity(pair.score)) { sum += exp(pair.score - top); }
     }
     workgroupBarrier();
     shares[li] = vec4<f32>(sum);
@@ -222,7 +241,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     var inverse = 1.0 / sum; var row_lse = top + log2(sum) * 0.6931471805599453;
     if (nan > 0.0 || infinite > 1.0) { inverse = bitcast<f32>(bitcast<u32>(U.neg_inf) | 0x400000u); row_lse = inverse; }
     if (limit_row) { row_lse = top; }
-    if (seen == 0.0) { row_lse = U.neg_inf; }
+    if (seen == 0.0) { row_lse = U.neg_inf; inverse = 0.0; }
     if (li == 0u) { lse[lse_row(batch, head, query)] = row_lse; }
     // result = sum of w * v
     for (var c0 = 0u; c0 < columns; c0 += 64u) {
@@ -233,7 +252,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
         let p = p0 + li;
         if (p < partners) {
           let pair = pair_score(batch, kv_head, (kv_head * U.group + row % U.group), (row / U.group), p);
-          if (!pair.hidden) { weights[li] = vec2<f32>(select(exp(pair.score - top) * inverse, select(0.0, 1.0, is_plus_infinity(pair.score)), limit_row), 1.0); }
+          if (!pair.hidden) { weights[li] = vec2<f32>(select(row_weight(pair.score, top) * inverse, select(0.0, 1.0, is_plus_infinity(pair.score)), limit_row), 1.0); }
         }
         workgroupBarrier();
         if (c < columns) {

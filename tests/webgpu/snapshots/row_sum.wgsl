@@ -8,11 +8,11 @@ fn sink_logit(head: u32, split: u32) -> f32 {
   return sink_of(head);
 }
 // its share of the row: 0 where there is none, 1 where it is infinite and so all
-fn sink_share(sink: f32, lse: f32) -> f32 {
+fn sink_share(sink: f32, lse: f32, m: f32, log2l: f32) -> f32 {
   let bits = bitcast<u32>(sink);
   if (bits == 0xff800000u) { return 0.0; }
   if (bits == 0x7f800000u && bitcast<u32>(lse) == bits) { return 1.0; }
-  return exp2((sink - lse) * 1.4426950408889634);
+  return exp2(fma(sink - m, 1.4426950408889634, -log2l));
 }
 // infinities and NaN by their bits: compilers may assume that there are none
 fn joining(logit: f32) -> f32 { return select(logit, HIDDEN, bitcast<u32>(logit) == 0xff800000u); }
@@ -21,7 +21,7 @@ fn joining_weight(logit: f32, top: f32) -> f32 {
   if ((bitcast<u32>(logit) & 0x7f800000u) == 0x7f800000u) { return logit; }
   return exp2((logit - top) * 1.4426950408889634);
 }
-@group(0) @binding(19) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(19) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(18) var<storage, read_write> dsink: array<f32>;
 var<workgroup> shares: array<f32, 256>;
 @compute @workgroup_size(256)
@@ -32,7 +32,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   for (var batch = 0u; batch < U.batch; batch++) {
     for (var query = li; query < U.length_q; query += 256u) {
       let x = stats[((batch * U.kv_heads + head / U.group) * U.length_q + query) * U.group + head % U.group];
-      acc += -sink_share(sink_of(head), x.x) * x.y;
+      acc += -sink_share(sink_of(head), x.w, x.x, x.z) * x.y;
     }
   }
   shares[li] = acc;
