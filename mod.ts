@@ -52,6 +52,13 @@ export type { Tile } from "./src/plan/wasm/tiles.ts";
 export type { Cost } from "./src/plan/cost.ts";
 export type { Estimates } from "./src/plan/estimate.ts";
 export type { Target, WasmTarget, WebGpuTarget } from "./src/plan/target.ts";
-export type { AnyTensor, HostTensor, MaskTensor, ResultOf, Tensor } from "./src/tensor/tensor.ts";
+export type {
+  AnyTensor,
+  FloatResultOf,
+  HostTensor,
+  MaskTensor,
+  ResultOf,
+  Tensor,
+} from "./src/tensor/tensor.ts";
 export type { SimdLevel } from "./src/wasm/module/kernel_bytes.ts";
 export type { GpuDeviceLike } from "./src/webgpu/device/api.ts";

@@ -7,9 +7,9 @@ import type { MergeCallOptions } from "./problem/merge.ts";
 /** How a call runs, whatever it computes. */
 export interface RunChoice {
   /** An engine other than the default one. */
-  readonly engine?: Engine;
+  readonly engine?: Engine | undefined;
   /** Stops the call between pieces of work; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignalLike;
+  readonly signal?: AbortSignalLike | undefined;
 }
 
 /**
@@ -33,5 +33,5 @@ export interface AttentionBackwardOptions extends BackwardCallOptions, RunChoice
 /** Options of `mergeAttention`. */
 export interface MergeOptions extends MergeCallOptions {
   /** An engine other than the default one; needed when parts are resident on it. */
-  readonly engine?: Engine;
+  readonly engine?: Engine | undefined;
 }

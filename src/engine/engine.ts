@@ -30,7 +30,7 @@ import { byName, Router } from "./router.ts";
 /** What a method of an engine takes beside the options of a call: the engine is known already. */
 export interface Abortable {
   /** Stops the call between pieces of work; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignalLike;
+  readonly signal?: AbortSignalLike | undefined;
 }
 
 /**
@@ -144,8 +144,8 @@ export class Engine {
     buffer: object,
     shape: readonly number[],
     { dtype = "f32", byteOffset = 0 }: {
-      readonly dtype?: DType;
-      readonly byteOffset?: number;
+      readonly dtype?: DType | undefined;
+      readonly byteOffset?: number | undefined;
     } = {},
   ): Tensor {
     this.#router.alive("wrap");

@@ -9,21 +9,21 @@ export type BackendName = "auto" | "webgpu" | "wasm";
 /** Options of `createEngine`. */
 export interface EngineOptions {
   /** Default `"auto"`: the best backend of this machine. */
-  readonly backend?: BackendName;
+  readonly backend?: BackendName | undefined;
   /** Threads that share the work, the calling one included. Default: one for each core. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
-  readonly wasmModule?: object;
+  readonly wasmModule?: object | undefined;
   /** Bytes that the memory of each backend may grow to. Default 4 GiB for WASM, 64 GiB on a GPU. */
-  readonly memoryBudget?: number;
+  readonly memoryBudget?: number | undefined;
   /** With `backend: "webgpu"`: take a software GPU where there is no other. */
-  readonly allowFallbackAdapter?: boolean;
+  readonly allowFallbackAdapter?: boolean | undefined;
   /** A `GPUDevice` to compute on: of the page, or of Dawn (`npm:webgpu`). It stays the caller's. */
-  readonly device?: GpuDeviceLike;
+  readonly device?: GpuDeviceLike | undefined;
   /** Check every submission to the GPU for validation errors; each costs a wait. */
-  readonly debug?: boolean;
+  readonly debug?: boolean | undefined;
   /** Force the plain build even where relaxed SIMD exists: the same rounding on every machine. */
-  readonly simd?: SimdLevel;
+  readonly simd?: SimdLevel | undefined;
 }
 
 /** Throws unless the options make sense and exist. */

@@ -1,5 +1,5 @@
 // What is asked of a call and what it returns; how and where it runs is in options.ts.
-import type { AnyTensor, HostTensor, MaskTensor } from "../tensor/tensor.ts";
+import type { AnyTensor, FloatResultOf, HostTensor, MaskTensor } from "../tensor/tensor.ts";
 
 /** Order of the axes: `"bshd"` is [batch, length, heads, dim], `"bhsd"` is [batch, heads, length, dim]. */
 export type Layout = "bshd" | "bhsd";
@@ -21,9 +21,9 @@ export type Causal =
 /** `i + o - left <= j <= i + o + right`; a side that is missing is unbounded. */
 export interface Window {
   /** Keys to the left of the diagonal. */
-  readonly left?: number;
+  readonly left?: number | undefined;
   /** Keys to the right of the diagonal. */
-  readonly right?: number;
+  readonly right?: number | undefined;
 }
 
 /**
@@ -32,38 +32,38 @@ export interface Window {
  */
 export interface CallOptions {
   /** Order of the axes of q, k, v and of the results. Default `"bshd"`. */
-  readonly layout?: Layout;
+  readonly layout?: Layout | undefined;
   /** Factor of the scores. Default `1 / sqrt(headDim)`. */
-  readonly softmaxScale?: number;
+  readonly softmaxScale?: number | undefined;
   /** `s = softcap * tanh(s / softcap)`, first thing after the scale (FlashAttention-2, ONNX). */
-  readonly softcap?: number;
+  readonly softcap?: number | undefined;
   /**
    * ALiBi slopes, f32 [queryHeads] or [batch, queryHeads]: `s -= slope * abs(i + o - j)`, where `i + o` is
    * the (causal) diagonal of query i (Press et al. 2022).
    */
-  readonly alibiSlopes?: AnyTensor;
+  readonly alibiSlopes?: AnyTensor | undefined;
   /** Additive, broadcastable to [batch, queryHeads, lengthQ, lengthK]; minus infinity masks. */
-  readonly bias?: AnyTensor;
+  readonly bias?: AnyTensor | undefined;
   /** Boolean, broadcastable likewise; 1 = may attend. */
-  readonly mask?: MaskTensor;
+  readonly mask?: MaskTensor | undefined;
   /** Causal masking. Default `false`. */
-  readonly causal?: Causal;
+  readonly causal?: Causal | undefined;
   /** Sliding window around the (causal) diagonal. */
-  readonly window?: Window;
+  readonly window?: Window | undefined;
   /** Only the first n keys of each sequence are real, one n or [batch]; the diagonal then ends at n. */
-  readonly keyLengths?: PerSequence;
+  readonly keyLengths?: PerSequence | undefined;
   /**
    * A logit of each head that joins the softmax denominator and no value, f32 [queryHeads]:
    * `lse = ln(sum of e^s + e^sink)`; minus infinity is none. A row without keys has out 0 and lse = sink. With
    * `mergeAttention`, exactly one of the parts may have it (gpt-oss, StreamingLLM).
    */
-  readonly sink?: AnyTensor;
+  readonly sink?: AnyTensor | undefined;
 }
 
 /** The same of a backward call: the options of the forward call, and a gradient of lse. */
 export interface BackwardCallOptions extends CallOptions {
   /** Gradient of the loss with respect to lse, [batch, queryHeads, lengthQ], where lse was used too. */
-  readonly dLse?: AnyTensor;
+  readonly dLse?: AnyTensor | undefined;
 }
 
 /** What `attention` returns. Tensors live where q lives. */
@@ -71,9 +71,9 @@ export interface AttentionResult<T = HostTensor> {
   /** Like q with valueDim for headDim, and q's storage type. */
   readonly out: T;
   /** Natural logarithm of the softmax denominator, f32 [batch, queryHeads, lengthQ]. */
-  readonly lse: T;
+  readonly lse: FloatResultOf<T>;
   /** Set when the GPU was lost during the call: where it was computed again. */
-  readonly recovered?: "webgpu" | "wasm";
+  readonly recovered?: "webgpu" | "wasm" | undefined;
 }
 
 /** What `attentionBackward` needs of the forward call: its inputs and its results. */
@@ -103,11 +103,11 @@ export interface AttentionGradients<Q = HostTensor, K = HostTensor, V = HostTens
   /** Gradient of v. */
   readonly dv: V;
   /** Gradient of `bias`, when the call had one: summed over the axes that it broadcasts. */
-  readonly dBias?: AnyTensor;
+  readonly dBias?: AnyTensor | undefined;
   /** Gradient of `alibiSlopes`, when the call had some, in their shape. */
-  readonly dAlibiSlopes?: AnyTensor;
+  readonly dAlibiSlopes?: AnyTensor | undefined;
   /** Gradient of `sink`, when the call had one, [queryHeads]. */
-  readonly dSink?: AnyTensor;
+  readonly dSink?: AnyTensor | undefined;
   /** Set when the GPU was lost during the call: where it was computed again. */
-  readonly recovered?: "webgpu" | "wasm";
+  readonly recovered?: "webgpu" | "wasm" | undefined;
 }

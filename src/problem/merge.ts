@@ -8,7 +8,7 @@ import type { AnyTensor } from "../tensor/tensor.ts";
 /** What a merge needs beside its parts. */
 export interface MergeCallOptions {
   /** Order of the axes of the parts. Default `"bshd"`. */
-  readonly layout?: Layout;
+  readonly layout?: Layout | undefined;
 }
 
 /** One partial result. */

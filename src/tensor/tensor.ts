@@ -13,15 +13,15 @@ import type { DType, TensorData } from "./dtype.ts";
  * const q: HostTensor = { data: new Float32Array(16 * 2 * 8), shape: [1, 16, 2, 8] };
  * ```
  */
-export interface HostTensor {
+export interface HostTensor<A extends TensorData = TensorData> {
   /** The values, at least as many as shape and strides reach. */
-  readonly data: TensorData;
+  readonly data: A;
   /** Size of each axis; zero is legal. */
   readonly shape: readonly number[];
   /** How `data` stores values. */
-  readonly dtype?: DType;
+  readonly dtype?: DType | undefined;
   /** Elements from one index to the next, for each axis. */
-  readonly strides?: readonly number[];
+  readonly strides?: readonly number[] | undefined;
 }
 
 /**
@@ -42,7 +42,7 @@ export interface MaskTensor {
   /** Up to four axes that broadcast to `[batch, queryHeads, lengthQ, lengthK]`. */
   readonly shape: readonly number[];
   /** Elements from one index to the next, for each axis. */
-  readonly strides?: readonly number[];
+  readonly strides?: readonly number[] | undefined;
 }
 
 /**
@@ -69,9 +69,9 @@ export interface Tensor {
   /** Whether the memory was given back. */
   readonly disposed: boolean;
   /** On a GPU: the `GPUBuffer`, for programs that bind it to kernels of their own. */
-  readonly buffer?: object;
+  readonly buffer?: object | undefined;
   /** On a GPU: the byte of `buffer` where the tensor begins. */
-  readonly byteOffset?: number;
+  readonly byteOffset?: number | undefined;
   /**
    * Copies values into the tensor. `at` is the element where they begin (row-major), or an index of the first axes:
    * `keys.write(row, [0, n])` writes token n of the first sequence in layout `"bshd"`. Values with a shape (and
@@ -95,8 +95,13 @@ export interface Tensor {
 /** What calls accept wherever a tensor of numbers is wanted. */
 export type AnyTensor = HostTensor | Tensor;
 
-/** Where the result of an input of type T lives: where the input lives. */
-export type ResultOf<T> = T extends Tensor ? Tensor : HostTensor;
+/** The result of an input of type T: it lives where the input lives, in the same kind of array. */
+export type ResultOf<T> = T extends Tensor ? Tensor
+  : T extends { readonly data: infer A extends TensorData } ? HostTensor<A>
+  : HostTensor;
+
+/** The same of a result that is float32 whatever the input holds. */
+export type FloatResultOf<T> = T extends Tensor ? Tensor : HostTensor<Float32Array>;
 
 /** Whether a tensor is resident. */
 export function isResident(tensor: AnyTensor): tensor is Tensor {
