@@ -1,8 +1,6 @@
 // The public calls: check, plan, run on an engine.
-import type { Engine } from "./engine/engine.ts";
-import { ownerOf } from "./engine/ownership.ts";
+import { backwardTensors, engineOf, partTensors } from "./engine/engine_of.ts";
 import { defaultEngine } from "./engine/create_engine.ts";
-import { Complaint, show } from "./tensor/errors.ts";
 import type {
   AttentionGradients,
   AttentionResult,
@@ -10,31 +8,6 @@ import type {
 } from "./problem/call_options.ts";
 import type { AttentionBackwardOptions, AttentionOptions, MergeOptions } from "./options.ts";
 import type { AnyTensor, ResultOf } from "./tensor/tensor.ts";
-
-/** The engine of a call: the one that is named, or that of its resident tensors, or the default. */
-function engineOf(
-  options: { engine?: Engine } | undefined,
-  action: string,
-  tensors: Iterable<AnyTensor | undefined>,
-): Engine {
-  const engine = options?.engine;
-  if (engine === undefined) return (ownerOf(tensors) as Engine | undefined) ?? defaultEngine();
-  // by what it can do: another copy of this module, as bundlers make, has a class of its own
-  const runs = typeof engine === "object" && engine !== null && "attentionSync" in engine &&
-    "explain" in engine;
-  if (!runs) throw new Complaint(action).type(`engine is ${show(engine)} but must be an Engine`);
-  return engine;
-}
-
-/** What a backward call is given; `saved` is checked later. */
-function backwardTensors(dOut: AnyTensor, saved: SavedForBackward | undefined): AnyTensor[] {
-  return [dOut, ...Object.values(saved ?? {})];
-}
-
-/** What a merge is given; `parts` are checked later. */
-function* partTensors(parts: unknown): Generator<AnyTensor> {
-  for (const part of Array.isArray(parts) ? parts : []) yield* [part?.out, part?.lse];
-}
 
 /**
  * Exact attention, `softmax(q kᵀ · softmaxScale) v`, tile by tile (FlashAttention-2): memory beyond the
@@ -72,7 +45,7 @@ export async function attention<T extends AnyTensor>(
   v: AnyTensor,
   options: AttentionOptions = {},
 ): Promise<AttentionResult<ResultOf<T>>> {
-  return await engineOf(options, "attention", [q, k, v]).attention(q, k, v, options);
+  return await engineOf(options, "attention", [q, k, v], defaultEngine).attention(q, k, v, options);
 }
 
 /**
@@ -97,7 +70,7 @@ export function attentionSync<T extends AnyTensor>(
   v: AnyTensor,
   options: AttentionOptions = {},
 ): AttentionResult<ResultOf<T>> {
-  return engineOf(options, "attention", [q, k, v]).attentionSync(q, k, v, options);
+  return engineOf(options, "attention", [q, k, v], defaultEngine).attentionSync(q, k, v, options);
 }
 
 /**
@@ -129,7 +102,7 @@ export async function attentionBackward<
   saved: SavedForBackward<Q, K, V>,
   options: AttentionBackwardOptions = {},
 ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
-  return await engineOf(options, "attentionBackward", backwardTensors(dOut, saved))
+  return await engineOf(options, "attentionBackward", backwardTensors(dOut, saved), defaultEngine)
     .attentionBackward(dOut, saved, options);
 }
 
@@ -158,11 +131,12 @@ export function attentionBackwardSync<
   saved: SavedForBackward<Q, K, V>,
   options: AttentionBackwardOptions = {},
 ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
-  return engineOf(options, "attentionBackward", backwardTensors(dOut, saved)).attentionBackwardSync(
-    dOut,
-    saved,
-    options,
-  );
+  return engineOf(options, "attentionBackward", backwardTensors(dOut, saved), defaultEngine)
+    .attentionBackwardSync(
+      dOut,
+      saved,
+      options,
+    );
 }
 
 /**
@@ -193,5 +167,8 @@ export function mergeAttention<T extends AnyTensor>(
   parts: readonly { readonly out: T; readonly lse: AnyTensor }[],
   options: MergeOptions = {},
 ): AttentionResult<ResultOf<T>> {
-  return engineOf(options, "mergeAttention", partTensors(parts)).mergeAttention(parts, options);
+  return engineOf(options, "mergeAttention", partTensors(parts), defaultEngine).mergeAttention(
+    parts,
+    options,
+  );
 }

@@ -25,7 +25,7 @@ export function scoreTile(task: usize, sp: usize, pitch: usize, n: i32, key: i32
 
 /** |d - j| of query i and key j. */
 function distanceOf(task: usize, batch: i32, i: i32, j: i32): f64 {
-  return Math.abs(<f64>diagonalOf(sequenceOf(task, batch), i) - <f64>j);
+  return abs(<f64>diagonalOf(sequenceOf(task, batch), i) - <f64>j);
 }
 
 /** One score, natural units. */

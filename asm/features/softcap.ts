@@ -2,6 +2,7 @@
 // Scores are in base 2, so they carry a factor log2 e in and out.
 import { Scalar } from "../tables.gen";
 import { LOG2E, tanhv } from "../micro/vmath";
+import { tanh } from "../micro/real";
 
 /** Caps n scores of four lanes; with `slope` it stores the derivative 1 - tanh^2 there, same layout. */
 export function scoreTile(task: usize, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, slope: usize): void {
@@ -21,11 +22,11 @@ export function scoreTile(task: usize, sp: usize, pitch: usize, n: i32, key: i32
 /** One score, natural units. */
 export function scoreOne(task: usize, s: f64, batch: i32, head: i32, i: i32, j: i32): f64 {
   const cap = <f64>load<f32>(task, Scalar.Softcap);
-  return cap * NativeMath.tanh(s / cap);
+  return cap * tanh(s / cap);
 }
 
 /** The derivative of scoreOne by the score. */
 export function slopeOne(task: usize, s: f64, batch: i32, head: i32, i: i32, j: i32): f64 {
-  const t = NativeMath.tanh(s / <f64>load<f32>(task, Scalar.Softcap));
+  const t = tanh(s / <f64>load<f32>(task, Scalar.Softcap));
   return 1 - t * t;
 }

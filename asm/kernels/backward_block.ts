@@ -70,7 +70,7 @@ function packStats(task: usize, batch: i32, head: i32, q: usize, qStride: usize,
       if (!(l < Infinity && finite(q + <usize>i * qStride, D) && finite(dOut + <usize>i * dOutStride, Dv) && d - d == 0)) {
         anyDeferred = true;
         store<u8>(deferredRows + <usize>i, DEFERRED);
-      } else if (Mathf.abs(l) > LARGE && l > -Infinity) {
+      } else if (abs(l) > LARGE && l > -Infinity) {
         anyLarge = true;
         store<u8>(deferredRows + <usize>i, IS_LARGE);
         m = 0;

@@ -12,6 +12,7 @@ import { lostRow, repairRow } from "../stages/repair";
 import { finite } from "../micro/rows";
 import { rowAt, rowsOf, rowStride, taskOf } from "../micro/task";
 import { madd } from "../micro/vmath";
+import { exp, log } from "../micro/real";
 
 /** target[d] += w * source[d] */
 function accumulate(target: usize, source: usize, w: f32, n: i32): void {
@@ -33,17 +34,17 @@ function combineRow(task: usize, batch: i32, head: i32, i: i32): void {
   for (let s: usize = 0; s < <usize>splits; ++s) m = max(m, <f64>load<f32>(splitLse + s * lseBytes));
   for (let s: usize = 0; s < <usize>splits; ++s) {
     const lse = <f64>load<f32>(splitLse + s * lseBytes);
-    if (lse > -Infinity || lse != lse) sum += lse == m ? 1 : NativeMath.exp(lse - m);
+    if (lse > -Infinity || lse != lse) sum += lse == m ? 1 : exp(lse - m);
   }
   if (m == Infinity && sum > 1) sum = NaN;
   memory.fill(out, 0, <usize>Dv << 2);
   for (let s: usize = 0; s < <usize>splits; ++s) {
     const lse = <f64>load<f32>(splitLse + s * lseBytes);
     if (lse == -Infinity) continue;
-    const w = (lse == m ? 1 : NativeMath.exp(lse - m)) / sum;
+    const w = (lse == m ? 1 : exp(lse - m)) / sum;
     if (w != 0) accumulate(out, splitOut + s * outBytes, <f32>w, Dv);
   }
-  const lse = sum == 0 ? -Infinity : m + NativeMath.log(sum);
+  const lse = sum == 0 ? -Infinity : m + log(sum);
   store<f32>(rowAt(task, Operand.Lse, batch, head, i), <f32>lse);
 }
 

@@ -18,6 +18,7 @@ import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
 import { MASKING_FLAGS, scoreTiles, stateLogit } from "../stages/scores.gen";
 import { scoreProduct } from "../stages/score_product";
+import { exp, log } from "../micro/real";
 
 /** Below every score. */
 const LOWEST: f32 = -3.4028234663852886e38;
@@ -75,14 +76,14 @@ export function settleLargeRows(task: usize, flags: i32, sequence: usize, batch:
       if (!isLarge((p << 3) + lane)) continue;
       const i = rowBegin + (p << 3) + lane, at = tile + (<usize>lane << 2), m = load<f32>(at);
       const bent = (flags & MASKING_FLAGS) != 0, natural = naturalOf(m, bent), lse = <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i));
-      const logit = aboveScore(stateLogit(task, flags, batch, head, i), m, bent), l = <f64>load<f32>(at, 32) + NativeMath.exp(logit);
+      const logit = aboveScore(stateLogit(task, flags, batch, head, i), m, bent), l = <f64>load<f32>(at, 32) + exp(logit);
       if (!(l > 0 && l < Infinity && m > LOWEST && m < Infinity)) {
         deferRow((p << 3) + lane);
         continue;
       }
-      const own = sameLse(natural + NativeMath.log(l), lse);
+      const own = sameLse(natural + log(l), lse);
       store<f32>(stats + <usize>p * RowStats.Bytes + (<usize>lane << 2), -m, RowStats.NegativeLse);
-      setFactor((p << 3) + lane, <f32>(own ? 1 / l : NativeMath.exp(natural - lse)));
+      setFactor((p << 3) + lane, <f32>(own ? 1 / l : exp(natural - lse)));
     }
   }
 }

@@ -47,5 +47,5 @@ export const LARGE: f32 = 8192;
 
 /** Whether two values of an lse differ by roundings of float32 only. */
 export function sameLse(exact: f64, given: f64): bool {
-  return Math.abs(exact - given) <= 5e-7 * Math.abs(given);
+  return abs(exact - given) <= 5e-7 * abs(given);
 }

@@ -5,6 +5,7 @@ import { element } from "./convert";
 import { naturalOf } from "./range";
 import { has, rowAt } from "./task";
 import { LN2, madd, sum4 } from "./vmath";
+import { exp, log2 } from "./real";
 
 /** Whether all n values of a row are finite: 0 * x is NaN for the others. */
 export function finite(row: usize, n: i32): bool {
@@ -25,7 +26,7 @@ export function finite(row: usize, n: i32): bool {
 export function lseOf(l: f32, negativeM: f32, bent: bool): f32 {
   if (l == 0) return -Infinity;
   if (bent && negativeM > 1e38) return <f32>naturalOf(-negativeM, true); // ln l is far below its last place
-  return (Mathf.log2(l) - negativeM) * LN2;
+  return (log2(l) - negativeM) * LN2;
 }
 
 /** a . b over n columns; b holds values of type `dtype`. */
@@ -38,7 +39,7 @@ export function dot(a: usize, b: usize, n: i32, dtype: i32): f64 {
 /** Weight of a score against the logarithm of the sum; the only infinite score has weight 1. */
 export function weight(s: f64, lse: f64): f64 {
   if (lse == Infinity) return s == Infinity ? 1 : s != s ? s : 0;
-  return NativeMath.exp(s - lse);
+  return exp(s - lse);
 }
 
 /** delta of one query row: sum of dO * O, less the gradient that lse itself was given. */

@@ -10,6 +10,7 @@ import { element } from "../micro/convert";
 import { dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
 import { hideOne, hideRow, scoreOne, stateLogit } from "./scores.gen";
+import { exp, log } from "../micro/real";
 
 /** Score of query i and key j after all score features, natural units; minus infinity where masked. */
 export function exactScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
@@ -38,17 +39,17 @@ export function rowState(task: usize, batch: i32, head: i32, i: i32): void {
     else if (s == Infinity) infinite++;
     m = max(m, s);
   }
-  let l = m > -Infinity ? NativeMath.exp(logit - m) : 0;
+  let l = m > -Infinity ? exp(logit - m) : 0;
   if (nan || infinite > 1) l = NaN;
   else if (infinite == 1) l = 1;
-  else for (let j = from; j < to && m > -Infinity; ++j) l += NativeMath.exp(exactScore(task, batch, head, i, j) - m);
+  else for (let j = from; j < to && m > -Infinity; ++j) l += exp(exactScore(task, batch, head, i, j) - m);
   rowM = m;
   rowL = l;
 }
 
 /** lse of the state that was found last. */
 export function rowLse(): f64 {
-  return rowL == 0 ? -Infinity : rowM == Infinity || rowL != rowL ? rowM + rowL : rowM + NativeMath.log(rowL);
+  return rowL == 0 ? -Infinity : rowM == Infinity || rowL != rowL ? rowM + rowL : rowM + log(rowL);
 }
 
 /**

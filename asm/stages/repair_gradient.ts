@@ -21,7 +21,7 @@ function addScaled(row: usize, x: f64, y: usize, n: i32): void {
  * rounding would change them, and is the lse of these keys.
  */
 export function ownSum(task: usize, batch: i32, head: i32, i: i32, lse: f64): bool {
-  if (!(Math.abs(lse) > <f64>LARGE && Math.abs(lse) < Infinity)) return false;
+  if (!(abs(lse) > <f64>LARGE && abs(lse) < Infinity)) return false;
   rowState(task, batch, head, i);
   return rowL > 0 && sameLse(rowLse(), lse);
 }

@@ -4,6 +4,7 @@
 import { aboveScore, naturalOf } from "../micro/range";
 import { lseOf } from "../micro/rows";
 import { MASKING_FLAGS, STATE_FLAGS, stateLogit } from "./scores.gen";
+import { exp, log } from "../micro/real";
 
 /** Whether an item adds the logits of features to its rows; `split`: below 0 where the keys are whole. */
 // @ts-ignore: decorator
@@ -22,8 +23,8 @@ export function addLogit(task: usize, flags: i32, batch: i32, head: i32, i: i32,
   if (logit == -Infinity) return lseOf(l, negativeM, bent);
   if (l == 0) return logit;
   const m = naturalOf(-negativeM, bent), above = aboveScore(logit, -negativeM, bent);
-  const a = above > 0 ? NativeMath.exp(-above) : 1, b = above > 0 ? 1 : NativeMath.exp(above);
+  const a = above > 0 ? exp(-above) : 1, b = above > 0 ? 1 : exp(above);
   const sum = <f64>l * a + b;
   store<f32>(factor, <f32>(a / sum));
-  return <f32>((above > 0 ? <f64>logit : m) + NativeMath.log(sum));
+  return <f32>((above > 0 ? <f64>logit : m) + log(sum));
 }

@@ -8,7 +8,8 @@ const root = new URL("../../", import.meta.url);
 /** From the top: a folder imports itself and what stands below it. Types count as well. */
 const LAYERS: readonly (readonly string[])[] = [
   ["mod.ts"],
-  ["src/attention.ts", "src/kernels.ts"],
+  ["src/attention.ts", "src/kernels.ts", "src/wasm.ts"],
+  ["src/types.ts"],
   ["src/options.ts"],
   ["src/engine"],
   ["src/wasm", "src/webgpu"], // side by side: they know nothing of each other

@@ -1,0 +1,32 @@
+// Which engine runs a public call.
+import type { SavedForBackward } from "../problem/call_options.ts";
+import { Complaint, show } from "../tensor/errors.ts";
+import type { AnyTensor } from "../tensor/tensor.ts";
+import type { Engine } from "./engine.ts";
+import { ownerOf } from "./ownership.ts";
+
+/** The engine of a call: the one that is named, or that of its resident tensors, or `other`. */
+export function engineOf(
+  options: { engine?: Engine | undefined } | undefined,
+  action: string,
+  tensors: Iterable<AnyTensor | undefined>,
+  other: () => Engine,
+): Engine {
+  const engine = options?.engine;
+  if (engine === undefined) return (ownerOf(tensors) as Engine | undefined) ?? other();
+  // by what it can do: another copy of this module, as bundlers make, has a class of its own
+  const runs = typeof engine === "object" && engine !== null && "attentionSync" in engine &&
+    "explain" in engine;
+  if (!runs) throw new Complaint(action).type(`engine is ${show(engine)} but must be an Engine`);
+  return engine;
+}
+
+/** What a backward call is given; `saved` is checked later. */
+export function backwardTensors(dOut: AnyTensor, saved: SavedForBackward | undefined): AnyTensor[] {
+  return [dOut, ...Object.values(saved ?? {})];
+}
+
+/** What a merge is given; `parts` are checked later. */
+export function* partTensors(parts: unknown): Generator<AnyTensor> {
+  for (const part of Array.isArray(parts) ? parts : []) yield* [part?.out, part?.lse];
+}

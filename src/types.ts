@@ -1,0 +1,39 @@
+// The types that both entries export.
+export type { AbortSignalLike, MemoryUse } from "./backend/backend.ts";
+export type { ExplainedStep, Explanation } from "./backend/explanation.ts";
+export type { Abortable } from "./engine/engine.ts";
+export type { BackendName, EngineOptions } from "./engine/engine_options.ts";
+export type {
+  AttentionBackwardOptions,
+  AttentionOptions,
+  MergeOptions,
+  RunChoice,
+} from "./options.ts";
+export type { Cost } from "./plan/cost.ts";
+export type { Estimates } from "./plan/estimate.ts";
+export type { KernelName } from "./plan/kernel.ts";
+export type { Target, WasmTarget, WebGpuTarget } from "./plan/target.ts";
+export type { Tile } from "./plan/wasm/tiles.ts";
+export type {
+  AttentionGradients,
+  AttentionResult,
+  BackwardCallOptions,
+  CallOptions,
+  Causal,
+  Layout,
+  PerSequence,
+  SavedForBackward,
+  Window,
+} from "./problem/call_options.ts";
+export type { MergeCallOptions } from "./problem/merge.ts";
+export type { DType, Float16ArrayLike, TensorData } from "./tensor/dtype.ts";
+export type {
+  AnyTensor,
+  FloatResultOf,
+  HostTensor,
+  MaskTensor,
+  ResultOf,
+  Tensor,
+} from "./tensor/tensor.ts";
+export type { SimdLevel } from "./wasm/module/kernel_bytes.ts";
+export type { GpuDeviceLike } from "./webgpu/device/api.ts";

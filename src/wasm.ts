@@ -1,0 +1,118 @@
+/**
+ * The CPU alone: the same calls as `@flashtile/attention`, on engines that never look for a GPU. A bundle of this entry
+ * holds no WGSL and no code for GPUs.
+ *
+ * @example
+ * ```ts
+ * import { attention } from "@flashtile/attention/wasm";
+ *
+ * const shape = [1, 128, 8, 64]; // batch, length, heads, headDim
+ * const x = { data: new Float32Array(128 * 8 * 64).fill(0.1), shape };
+ * const { out } = await attention(x, x, x, { causal: true });
+ * console.log(out.shape);
+ * ```
+ *
+ * @module
+ */
+import { Engine } from "./engine/engine.ts";
+import { backwardTensors, engineOf, partTensors } from "./engine/engine_of.ts";
+import { checkEngineOptions, type EngineOptions } from "./engine/engine_options.ts";
+import type { AttentionBackwardOptions, AttentionOptions, MergeOptions } from "./options.ts";
+import type {
+  AttentionGradients,
+  AttentionResult,
+  SavedForBackward,
+} from "./problem/call_options.ts";
+import { UnsupportedError } from "./tensor/errors.ts";
+import type { AnyTensor, ResultOf } from "./tensor/tensor.ts";
+
+let shared: Engine | undefined;
+
+/** The engine of calls that name none. */
+function defaultEngine(): Engine {
+  if (!shared || shared.disposed) shared = new Engine({ backend: "wasm" });
+  return shared;
+}
+
+/** Options of `createEngine` of this entry: those of the whole library, less what is about GPUs. */
+export type WasmEngineOptions =
+  & Omit<EngineOptions, "backend" | "device" | "allowFallbackAdapter" | "debug">
+  & { readonly backend?: "auto" | "wasm" | undefined };
+
+/** Makes an engine, as `createEngine` of `@flashtile/attention` does, on the CPU. */
+// deno-lint-ignore require-await -- the same contract: what is wrong rejects
+export async function createEngine(options: WasmEngineOptions = {}): Promise<Engine> {
+  checkEngineOptions(options);
+  const { backend = "wasm" } = options as EngineOptions;
+  if (backend === "webgpu") {
+    throw new UnsupportedError(
+      "computing on a GPU",
+      "wasm",
+      "import createEngine from @flashtile/attention",
+    );
+  }
+  return new Engine({ ...options, backend: "wasm" });
+}
+
+/** `attention` of `@flashtile/attention`. */
+export async function attention<T extends AnyTensor>(
+  q: T,
+  k: AnyTensor,
+  v: AnyTensor,
+  options: AttentionOptions = {},
+): Promise<AttentionResult<ResultOf<T>>> {
+  return await engineOf(options, "attention", [q, k, v], defaultEngine)
+    .attention(q, k, v, options);
+}
+
+/** `attentionSync` of `@flashtile/attention`. */
+export function attentionSync<T extends AnyTensor>(
+  q: T,
+  k: AnyTensor,
+  v: AnyTensor,
+  options: AttentionOptions = {},
+): AttentionResult<ResultOf<T>> {
+  return engineOf(options, "attention", [q, k, v], defaultEngine)
+    .attentionSync(q, k, v, options);
+}
+
+/** `attentionBackward` of `@flashtile/attention`. */
+export async function attentionBackward<
+  Q extends AnyTensor,
+  K extends AnyTensor,
+  V extends AnyTensor,
+>(
+  dOut: AnyTensor,
+  saved: SavedForBackward<Q, K, V>,
+  options: AttentionBackwardOptions = {},
+): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
+  return await engineOf(options, "attentionBackward", backwardTensors(dOut, saved), defaultEngine)
+    .attentionBackward(dOut, saved, options);
+}
+
+/** `attentionBackwardSync` of `@flashtile/attention`. */
+export function attentionBackwardSync<
+  Q extends AnyTensor,
+  K extends AnyTensor,
+  V extends AnyTensor,
+>(
+  dOut: AnyTensor,
+  saved: SavedForBackward<Q, K, V>,
+  options: AttentionBackwardOptions = {},
+): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
+  return engineOf(options, "attentionBackward", backwardTensors(dOut, saved), defaultEngine)
+    .attentionBackwardSync(dOut, saved, options);
+}
+
+/** `mergeAttention` of `@flashtile/attention`. */
+export function mergeAttention<T extends AnyTensor>(
+  parts: readonly { readonly out: T; readonly lse: AnyTensor }[],
+  options: MergeOptions = {},
+): AttentionResult<ResultOf<T>> {
+  return engineOf(options, "mergeAttention", partTensors(parts), defaultEngine)
+    .mergeAttention(parts, options);
+}
+
+export type * from "./types.ts";
+export { Engine } from "./engine/engine.ts";
+export { UnsupportedError } from "./tensor/errors.ts";
