@@ -30,7 +30,7 @@ import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
-import { each, LN2, LOG2E, tidy } from "../parts/text.ts";
+import { each, LN2, tidy } from "../parts/text.ts";
 import {
   columnIndices,
   dotProducts,
