@@ -25,6 +25,12 @@ export type {
   SavedForBackward,
   Window,
 } from "./problem/call_options.ts";
+export type {
+  GpuBufferLike,
+  GpuComputePassLike,
+  HostGpuBuffer,
+  HostGpuDevice,
+} from "./tensor/gpu_types.ts";
 export type { MergeCallOptions } from "./problem/merge.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./tensor/dtype.ts";
 export type {

@@ -18,6 +18,7 @@ import {
 } from "../problem/problem.ts";
 import type { DType, TensorData } from "../tensor/dtype.ts";
 import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
+import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor/gpu_types.ts";
 import type { AnyTensor, HostTensor, ResultOf, Tensor } from "../tensor/tensor.ts";
 import type { GpuComputePass, GpuDeviceLike } from "../webgpu/device/api.ts";
 import type { WebGpuBackend } from "../webgpu/backend.ts";
@@ -78,8 +79,8 @@ export class Engine {
    * The `GPUDevice` that computes, for programs with kernels of their own; undefined on the CPU. Another one after
    * a loss.
    */
-  get device(): GpuDeviceLike | undefined {
-    return this.#webgpu?.open.device;
+  get device(): HostGpuDevice<GpuDeviceLike> | undefined {
+    return this.#webgpu?.open.device as HostGpuDevice<GpuDeviceLike> | undefined;
   }
 
   get #webgpu(): WebGpuBackend | undefined {
@@ -141,7 +142,7 @@ export class Engine {
    * (and COPY_SRC to be read, COPY_DST to be written). Disposing of the tensor leaves it alone.
    */
   wrap(
-    buffer: object,
+    buffer: GpuBufferLike,
     shape: readonly number[],
     { dtype = "f32", byteOffset = 0 }: {
       readonly dtype?: DType | undefined;
@@ -235,7 +236,7 @@ export class Engine {
    *
    * const engine = await createEngine();
    * if (engine.device) {
-   *   const device = engine.device as GPUDevice;
+   *   const { device } = engine;
    *   const q = engine.tensor(new Float32Array(64), [1, 1, 1, 64]);
    *   const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
    *   const { out } = engine.encode(pass, q, q, q);
@@ -247,7 +248,7 @@ export class Engine {
    * ```
    */
   encode(
-    pass: object,
+    pass: GpuComputePassLike,
     q: AnyTensor,
     k: AnyTensor,
     v: AnyTensor,
@@ -259,7 +260,7 @@ export class Engine {
 
   /** Records `attentionBackward`, as `encode` records `attention`. */
   encodeBackward(
-    pass: object,
+    pass: GpuComputePassLike,
     dOut: AnyTensor,
     saved: SavedForBackward,
     options: BackwardCallOptions & Abortable = {},
@@ -272,7 +273,7 @@ export class Engine {
     return this.#encode(pass, problem, views);
   }
 
-  #encode<R extends object>(pass: object, problem: AttentionProblem, views: Views): R {
+  #encode<R extends object>(pass: GpuComputePassLike, problem: AttentionProblem, views: Views): R {
     const action = callName(problem);
     this.#router.alive(action);
     const gpu = this.#requireGpu(`recording ${action} into a pass`, `use ${action}`);
@@ -280,7 +281,7 @@ export class Engine {
       throw new Complaint(action).type(`pass is ${show(pass)} but must be a GPUComputePassEncoder`);
     }
     this.#router.owner(Object.values(views), action);
-    return ownResults(byName(gpu.encode(pass as GpuComputePass, problem, views)), this);
+    return ownResults(byName(gpu.encode(pass as unknown as GpuComputePass, problem, views)), this);
   }
 
   /** How `attention` with these arguments would run, as data; nothing is computed. */

@@ -1,5 +1,6 @@
 // Tensors: what callers pass and get back, host and resident alike.
 import type { DType, TensorData } from "./dtype.ts";
+import type { HostGpuBuffer } from "./gpu_types.ts";
 
 /**
  * A tensor in host memory. Row-major unless `strides` (in elements) are given; the innermost stride
@@ -69,7 +70,7 @@ export interface Tensor {
   /** Whether the memory was given back. */
   readonly disposed: boolean;
   /** On a GPU: the `GPUBuffer`, for programs that bind it to kernels of their own. */
-  readonly buffer?: object | undefined;
+  readonly buffer?: HostGpuBuffer | undefined;
   /** On a GPU: the byte of `buffer` where the tensor begins. */
   readonly byteOffset?: number | undefined;
   /**

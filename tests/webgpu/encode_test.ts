@@ -106,7 +106,7 @@ gpuTest(
     using engine = await gpuEngine();
     for (const pass of [null, {}, deviceOf(engine).createCommandEncoder()]) {
       assert.throws(
-        () => engine.encode(pass as object, q, k, v),
+        () => engine.encode(pass as never, q, k, v),
         /TypeError.*GPUComputePassEncoder/,
       );
     }

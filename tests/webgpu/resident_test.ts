@@ -159,7 +159,7 @@ gpuTest("wrap refuses what it cannot use and says why", async () => {
   const uniform = device.createBuffer({ size: 64, usage: USAGE.uniform });
   assert.throws(() => engine.wrap(uniform, [4]), /RangeError.*usage 64.*STORAGE/);
   for (const nothing of [{}, null, 3, new Float32Array(4)]) {
-    assert.throws(() => engine.wrap(nothing as object, [4]), /TypeError.*must be a GPUBuffer/);
+    assert.throws(() => engine.wrap(nothing as never, [4]), /TypeError.*must be a GPUBuffer/);
   }
 });
 

@@ -53,7 +53,7 @@ export async function callersDevice(limits: Record<string, number> = {}): Promis
 /** The device of an engine. */
 export function deviceOf(engine: Engine): GpuDevice {
   if (!engine.device) throw new Error("the engine has no device");
-  return engine.device as GpuDevice;
+  return engine.device as unknown as GpuDevice;
 }
 
 /** What to force: limits of the device, limits of the plan below those, and other facts of the target. */

@@ -2,6 +2,7 @@
 import { BYTES, type DType } from "../../tensor/dtype.ts";
 import { Complaint, DeviceLostError, show } from "../../tensor/errors.ts";
 import { count } from "../../tensor/view.ts";
+import type { HostGpuBuffer } from "../../tensor/gpu_types.ts";
 import { ResidentTensor, type StoredValues } from "../../tensor/resident.ts";
 import { type GpuBuffer, USAGE } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
@@ -64,7 +65,7 @@ export function checkWrap(
 /** A tensor in a GPU buffer, row-major. */
 export class GpuTensor extends ResidentTensor {
   /** The buffer, and the byte of it where the tensor begins. */
-  readonly buffer: GpuBuffer;
+  readonly buffer: GpuBuffer & HostGpuBuffer;
   readonly byteOffset: number;
   readonly #home: Home;
   /** The buffer is the caller's. */
@@ -82,7 +83,8 @@ export class GpuTensor extends ResidentTensor {
     this.#home = home;
     this.#borrowed = borrowed !== undefined;
     // from the pool: a new buffer would be cleared by the implementation first, which kernels do not need
-    this.buffer = borrowed?.buffer ?? home.memory.take(this.byteLength);
+    const buffer = borrowed?.buffer ?? home.memory.take(this.byteLength);
+    this.buffer = buffer as GpuBuffer & HostGpuBuffer;
     this.byteOffset = borrowed?.byteOffset ?? 0;
   }
 
