@@ -28,6 +28,7 @@ export type {
 export type {
   GpuBufferLike,
   GpuComputePassLike,
+  HostGpuAdapter,
   HostGpuBuffer,
   HostGpuDevice,
 } from "./tensor/gpu_types.ts";

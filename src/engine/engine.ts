@@ -235,8 +235,8 @@ export class Engine {
    * import { createEngine } from "@flashtile/attention";
    *
    * const engine = await createEngine();
-   * if (engine.device) {
-   *   const { device } = engine;
+   * const { device } = engine;
+   * if (device) {
    *   const q = engine.tensor(new Float32Array(64), [1, 1, 1, 64]);
    *   const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
    *   const { out } = engine.encode(pass, q, q, q);

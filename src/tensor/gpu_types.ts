@@ -1,8 +1,11 @@
 // What programs see of a GPU: the types of their own library where it has them (a browser's, Deno's, @webgpu/types),
 // so that nothing has to be cast, and structural ones elsewhere.
 
-// by way of `navigator.gpu`: classes that a library declares are no properties of `globalThis`
-type Adapter = typeof globalThis extends {
+/**
+ * `GPUAdapter` where the type library has it, else never. By way of `navigator.gpu`: classes that a library declares are
+ * no properties of `globalThis`.
+ */
+export type HostGpuAdapter = typeof globalThis extends {
   readonly navigator: {
     readonly gpu: { requestAdapter(...options: never[]): Promise<infer A> };
   };
@@ -10,9 +13,9 @@ type Adapter = typeof globalThis extends {
   : never;
 
 /** `GPUDevice` where the type library has it, else `Otherwise`. */
-export type HostGpuDevice<Otherwise = object> = [Adapter] extends [
+export type HostGpuDevice<Otherwise = object> = [HostGpuAdapter] extends [
   { requestDevice(...options: never[]): Promise<infer Device> },
-] ? [Adapter] extends [never] ? Otherwise : Device
+] ? [HostGpuAdapter] extends [never] ? Otherwise : Device
   : Otherwise;
 
 /** `GPUBuffer` where the type library has it. */
