@@ -5,8 +5,8 @@
  */
 
 import { caseNamed, square } from "./cases.ts";
-import { HostSubject, ResidentSubject, wasmEngine } from "./library.ts";
-import { Unfused } from "./unfused_kernel.ts";
+import { HostSubject, ResidentSubject, wasmEngine } from "./subjects/flashtile.ts";
+import { Unfused } from "./subjects/unfused_wasm.ts";
 
 const engine = await wasmEngine(1);
 // Every `fn` is an async function in so many words: Deno.bench waits for no other promise.

@@ -3,8 +3,8 @@
  * @module
  */
 
-import type { Results } from "./store.ts";
-import { digits3, printTable } from "./table.ts";
+import type { Results } from "./measure/store.ts";
+import { digits3, printTable } from "./measure/table.ts";
 
 /** One goal of the project and what was measured for it. */
 export interface GoalRow {

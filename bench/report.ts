@@ -8,22 +8,22 @@
 
 import { parseArgs } from "node:util";
 import { type GoalRow, reportGoals } from "./goals.ts";
-import { type Engine, wasmEngine } from "./library.ts";
-import { describeMachine, machineLine } from "./machine.ts";
-import { QUICK, type RaceOptions } from "./measure.ts";
-import { measureRoofline, printRoofline, type Roofline } from "./roofline.ts";
-import { Results } from "./store.ts";
-import { digits3 } from "./table.ts";
-import { backwardSection } from "./report/backward.ts";
-import type { Context, Section } from "./report/context.ts";
-import { decodeSection } from "./report/decode.ts";
-import { densitySection } from "./report/density.ts";
-import { causalSection, forwardSection } from "./report/forward.ts";
-import { freshSection } from "./report/fresh.ts";
-import { memorySection } from "./report/memory.ts";
-import { packageSection } from "./report/package.ts";
-import { scalingSection } from "./report/scaling.ts";
-import { unfusedSection } from "./report/unfused.ts";
+import { type Engine, wasmEngine } from "./subjects/flashtile.ts";
+import { describeMachine, machineLine } from "./measure/machine.ts";
+import { QUICK, type RaceOptions } from "./measure/race.ts";
+import { measureRoofline, printRoofline, type Roofline } from "./limits/wasm.ts";
+import { Results } from "./measure/store.ts";
+import { digits3 } from "./measure/table.ts";
+import { backwardSection } from "./sections/backward.ts";
+import type { Context, Section } from "./sections/context.ts";
+import { decodeSection } from "./sections/decode.ts";
+import { densitySection } from "./sections/density.ts";
+import { causalSection, forwardSection } from "./sections/forward.ts";
+import { freshSection } from "./sections/fresh.ts";
+import { memorySection } from "./sections/memory.ts";
+import { packageSection } from "./sections/package.ts";
+import { scalingSection } from "./sections/scaling.ts";
+import { unfusedSection } from "./sections/unfused.ts";
 
 const SECTIONS: Readonly<Record<string, Section>> = {
   forward: forwardSection,

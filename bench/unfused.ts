@@ -4,9 +4,9 @@
  * @module
  */
 
-import { describeMachine, machineLine } from "./machine.ts";
-import { digits3, printTable } from "./table.ts";
-import { unfusedSpeed } from "./unfused_kernel.ts";
+import { describeMachine, machineLine } from "./measure/machine.ts";
+import { digits3, printTable } from "./measure/table.ts";
+import { unfusedSpeed } from "./subjects/unfused_wasm.ts";
 
 const LENGTHS = [16, 32, 64, 128, 256, 512, 1024];
 

@@ -4,14 +4,14 @@
  */
 
 import type { Case } from "../cases.ts";
-import type { RaceOptions, Timing } from "../measure.ts";
-import type { Results, Row } from "../store.ts";
-import type { GpuClock } from "./clock.ts";
-import type { Gpu } from "./device.ts";
-import type { Facts } from "./facts.ts";
+import type { RaceOptions, Timing } from "../measure/race.ts";
+import type { Results, Row } from "../measure/store.ts";
+import type { GpuClock } from "../measure/gpu_clock.ts";
+import type { Gpu } from "../measure/gpu_device.ts";
+import type { Facts } from "../limits/webgpu.ts";
 import type { GpuGoal } from "./goals.ts";
-import type { GpuEngine } from "./library.ts";
-import type { SweepOptions } from "./sweep/options.ts";
+import type { GpuEngine } from "../subjects/flashtile_webgpu.ts";
+import type { SweepOptions } from "../../tools/tune/options.ts";
 
 /** The library on this machine, or why it is not there. */
 export type Ours = { readonly engine: GpuEngine } | { readonly missing: string };

@@ -5,10 +5,10 @@
 
 import type { Case, Operands } from "../cases.ts";
 import type { GpuContext } from "./context.ts";
-import { GpuSubject, roundedToHalf } from "./library.ts";
-import type { Entrant } from "./race.ts";
-import { outputError } from "./samples.ts";
-import { UnfusedOnGpu } from "./unfused.ts";
+import { GpuSubject, roundedToHalf } from "../subjects/flashtile_webgpu.ts";
+import type { Entrant } from "../measure/verified_race.ts";
+import { outputError } from "../oracle.ts";
+import { UnfusedOnGpu } from "../subjects/unfused_webgpu.ts";
 
 /** f32 attention of unit normals errs by 1e-6; an f16 result is rounded to eleven bits. */
 const TOLERANCE = { f32: 1e-5, f16: 4e-3 };

@@ -5,8 +5,8 @@
  */
 
 import { decidingValue, type GoalRow, nullForNaN, verdict } from "../goals.ts";
-import type { Results } from "../store.ts";
-import { digits3, printTable } from "../table.ts";
+import type { Results } from "../measure/store.ts";
+import { digits3, printTable } from "../measure/table.ts";
 
 export interface GpuGoal extends GoalRow {
   /** Why nothing was measured, or why what was measured decides nothing. */

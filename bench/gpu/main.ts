@@ -13,24 +13,24 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { describeMachine, machineLine } from "../machine.ts";
-import type { RaceOptions } from "../measure.ts";
-import { Results } from "../store.ts";
-import { digits3 } from "../table.ts";
+import { describeMachine, machineLine } from "../measure/machine.ts";
+import type { RaceOptions } from "../measure/race.ts";
+import { Results } from "../measure/store.ts";
+import { digits3 } from "../measure/table.ts";
 import { named } from "./cases.ts";
-import { GpuClock } from "./clock.ts";
+import { GpuClock } from "../measure/gpu_clock.ts";
 import { type GpuContext, type GpuSection, type Ours, reasonOf } from "./context.ts";
-import { adapterName, type Gpu, openGpu } from "./device.ts";
-import { type Facts, measureFacts, printDevice, printFacts } from "./facts.ts";
+import { adapterName, type Gpu, openGpu } from "../measure/gpu_device.ts";
+import { type Facts, measureFacts, printDevice, printFacts } from "../limits/webgpu.ts";
 import { type GpuGoal, reportGpuGoals } from "./goals.ts";
-import { openEngine } from "./library.ts";
+import { openEngine } from "../subjects/flashtile_webgpu.ts";
 import { backwardSection } from "./sections/backward.ts";
 import { decodeSection } from "./sections/decode.ts";
 import { forwardSection } from "./sections/forward.ts";
 import { hostSection } from "./sections/host.ts";
 import { peersSection } from "./sections/peers.ts";
-import { sweepSection } from "./sections/sweep.ts";
-import { SWEEP_FLAGS, sweepOptions } from "./sweep/options.ts";
+import { sweepSection } from "../../tools/tune/sweep.ts";
+import { SWEEP_FLAGS, sweepOptions } from "../../tools/tune/options.ts";
 
 const SECTIONS: Readonly<Record<string, GpuSection>> = {
   facts: factsSection,

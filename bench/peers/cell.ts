@@ -4,7 +4,7 @@
  * @module
  */
 
-import { samplesFor, summarize, type Timing } from "../measure.ts";
+import { samplesFor, summarize, type Timing } from "../measure/race.ts";
 import { ContenderProcess } from "./process.ts";
 import type { Job } from "./job.ts";
 

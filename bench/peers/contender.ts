@@ -8,7 +8,7 @@
 import { writeFileSync } from "node:fs";
 import { reference, referenceGradients, worstError } from "../reference.ts";
 import { operands } from "../cases.ts";
-import { processMemory } from "../machine.ts";
+import { processMemory } from "../measure/machine.ts";
 import {
   isCausal,
   type Job,

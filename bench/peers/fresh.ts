@@ -5,7 +5,7 @@
  */
 
 import { caseNamed } from "../cases.ts";
-import { type Contender, race } from "../measure.ts";
+import { type Contender, race } from "../measure/race.ts";
 import type { Job } from "./job.ts";
 import { contenderCommand } from "./process.ts";
 

@@ -5,8 +5,8 @@
 
 import { forwardFlops } from "../cases.ts";
 import { nullForNaN } from "../goals.ts";
-import type { Results } from "../store.ts";
-import { digits3, mebibytes, printTable, times } from "../table.ts";
+import type { Results } from "../measure/store.ts";
+import { digits3, mebibytes, printTable, times } from "../measure/table.ts";
 import type { Entry } from "./cell.ts";
 import { type CellResult, fastest, timeOf } from "./goals.ts";
 import type { Section } from "./plan.ts";

@@ -10,7 +10,7 @@
 import type { Case } from "../../cases.ts";
 import { ANSWER_MARK } from "../../peers/protocol.ts";
 import { gpuOperands } from "../cases.ts";
-import { outputError } from "../samples.ts";
+import { outputError } from "../../oracle.ts";
 
 export interface PeerJob {
   /** As in the tables, such as `onnxruntime-web/mha`. */

@@ -5,7 +5,7 @@
 
 import { shapes } from "../../cases.ts";
 import { gpuOperands } from "../cases.ts";
-import { openEngine } from "../library.ts";
+import { openEngine } from "../../subjects/flashtile_webgpu.ts";
 import type { PeerJob, PreparedPeer } from "./contender.ts";
 
 export async function prepare(job: PeerJob): Promise<PreparedPeer> {

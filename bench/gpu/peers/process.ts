@@ -4,7 +4,7 @@
  * @module
  */
 
-import { summarize, type Timing } from "../../measure.ts";
+import { summarize, type Timing } from "../../measure/race.ts";
 import { ANSWER_MARK } from "../../peers/protocol.ts";
 import { reasonOf } from "../context.ts";
 import type { PeerAnswer, PeerJob } from "./contender.ts";

@@ -5,13 +5,13 @@
 
 import { backwardFlops, type Case } from "../../cases.ts";
 import { nullForNaN } from "../../goals.ts";
-import { digits3, milliseconds, percent, printTable, times } from "../../table.ts";
+import { digits3, milliseconds, percent, printTable, times } from "../../measure/table.ts";
 import { backwardCases, gpuOperands } from "../cases.ts";
 import { few, type GpuContext, rate, timingFields } from "../context.ts";
 import { type GpuGoal, onHardware } from "../goals.ts";
-import { GpuSubject } from "../library.ts";
-import { msOf, type Outcome, raceVerified } from "../race.ts";
-import { gradientError, outputError } from "../samples.ts";
+import { GpuSubject } from "../../subjects/flashtile_webgpu.ts";
+import { msOf, type Outcome, raceVerified } from "../../measure/verified_race.ts";
+import { gradientError, outputError } from "../../oracle.ts";
 
 /** Of the largest gradient: its terms are sums over the whole length. */
 const TOLERANCE = { forward: 1e-5, backward: 5e-5 };

@@ -6,12 +6,12 @@
 
 import { type Case, kvBytes } from "../../cases.ts";
 import { nullForNaN } from "../../goals.ts";
-import { digits3, milliseconds, percent, printTable } from "../../table.ts";
+import { digits3, milliseconds, percent, printTable } from "../../measure/table.ts";
 import { decodeCases, gpuOperands } from "../cases.ts";
 import { few, type GpuContext, rate, timingFields } from "../context.ts";
 import { flashtile } from "../entrants.ts";
 import { type GpuGoal, onHardware } from "../goals.ts";
-import { msOf, type Outcome, raceVerified } from "../race.ts";
+import { msOf, type Outcome, raceVerified } from "../../measure/verified_race.ts";
 
 /** From here on the goal holds: less may stay in a cache from one launch to the next. */
 const LEAST_BYTES = 64e6;

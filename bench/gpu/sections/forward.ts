@@ -6,12 +6,12 @@
 
 import { type Case, forwardFlops } from "../../cases.ts";
 import { nullForNaN } from "../../goals.ts";
-import { digits3, milliseconds, percent, printTable, times } from "../../table.ts";
+import { digits3, milliseconds, percent, printTable, times } from "../../measure/table.ts";
 import { forwardCases, gpuOperands, halfCases } from "../cases.ts";
 import { few, type GpuContext, rate, timingFields } from "../context.ts";
 import { flashtile, type Storage, unfused } from "../entrants.ts";
 import { type GpuGoal, onHardware } from "../goals.ts";
-import { msOf, type Outcome, raceVerified } from "../race.ts";
+import { msOf, type Outcome, raceVerified } from "../../measure/verified_race.ts";
 
 interface Result {
   readonly c: Case;

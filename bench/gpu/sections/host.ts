@@ -4,13 +4,13 @@
  */
 
 import { type Case, operands } from "../../cases.ts";
-import { summarize } from "../../measure.ts";
-import { digits3, mebibytes, percent, printTable } from "../../table.ts";
+import { summarize } from "../../measure/race.ts";
+import { digits3, mebibytes, percent, printTable } from "../../measure/table.ts";
 import { named } from "../cases.ts";
 import { type GpuContext, reasonOf, timingFields } from "../context.ts";
-import { CountedBuffers } from "../counted.ts";
+import { CountedBuffers } from "../../measure/counted_buffers.ts";
 import type { GpuGoal } from "../goals.ts";
-import { type GpuEngine, openEngine } from "../library.ts";
+import { type GpuEngine, openEngine } from "../../subjects/flashtile_webgpu.ts";
 
 const TINY = "1x2x32x64";
 const CALLS = 200;

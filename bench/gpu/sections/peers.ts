@@ -6,15 +6,15 @@
 import { existsSync } from "node:fs";
 import { type Case, forwardFlops } from "../../cases.ts";
 import { nullForNaN } from "../../goals.ts";
-import { digits3, milliseconds, percent, printTable, times } from "../../table.ts";
+import { digits3, milliseconds, percent, printTable, times } from "../../measure/table.ts";
 import { forwardCases, gpuOperands, named, PEER_SHAPE } from "../cases.ts";
 import { few, type GpuContext, rate, timingFields } from "../context.ts";
 import { flashtile } from "../entrants.ts";
 import { fastestOf, type GpuGoal, onHardware } from "../goals.ts";
 import type { PeerJob } from "../peers/contender.ts";
 import { type PeerOutcome, racePeers } from "../peers/process.ts";
-import { msOf, raceVerified } from "../race.ts";
-import { measureTorch, type TorchTime } from "../torch.ts";
+import { msOf, raceVerified } from "../../measure/verified_race.ts";
+import { measureTorch, type TorchTime } from "../../subjects/torch.ts";
 
 const OURS = "flashtile";
 /** Contenders by the package that they need. */

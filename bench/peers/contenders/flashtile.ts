@@ -4,7 +4,7 @@
  * @module
  */
 
-import { HostSubject, ResidentSubject, wasmEngine } from "../../library.ts";
+import { HostSubject, ResidentSubject, wasmEngine } from "../../subjects/flashtile.ts";
 import { isCausal, type Job, type Outputs, type Prepared, wantsGradients } from "../job.ts";
 
 export async function prepare(job: Job): Promise<Prepared> {

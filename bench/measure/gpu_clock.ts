@@ -1,0 +1,195 @@
+/**
+ * Timing of GPU work. Several launches are recorded into one compute pass that carries timestamps,
+ * so that neither the host nor the latency of a promise (11 ms in Deno) is in the figure. Without
+ * timestamps a longer batch is timed from outside, less the time of an empty one.
+ * @module
+ */
+
+import { type RaceOptions, samplesFor, summarize, type Timing } from "./race.ts";
+import { checked } from "./gpu_device.ts";
+
+/** Something to time: `record` puts one launch into a pass. */
+export interface GpuWork {
+  readonly name: string;
+  record(pass: GPUComputePassEncoder): void;
+  /** After each sample: frees what its launches left behind. */
+  settle?(): void;
+}
+
+/**
+ * A pass shorter than this would measure the clock. On a software adapter it takes that long until
+ * all threads are at work, and a batch timed from outside has to hide the wait for its end.
+ */
+const SHORTEST_MS = { hardware: 5, software: 60, wall: 200 };
+const MOST_LAUNCHES = 2000;
+/**
+ * Work before each timed pass, in the same command buffer. A card that idles lowers its clock, and it idles 11 ms
+ * for each promise that Deno awaits: passes of 5 ms without it were up to four times too slow on an H200.
+ */
+const SPIN_MS = { hardware: 30, software: 0 };
+const DEFAULTS: Required<RaceOptions> = { samples: 11, budgetMs: 6000, warmUpMs: 250 };
+
+export class GpuClock {
+  readonly device: GPUDevice;
+  readonly source: "timestamps" | "wall";
+  readonly shortestMs: number;
+  readonly #queries?: GPUQuerySet;
+  readonly #resolved?: GPUBuffer;
+  readonly #spinner?: Spinner;
+  #emptyMs?: number;
+
+  constructor(device: GPUDevice, software: boolean) {
+    this.device = device;
+    this.source = device.features.has("timestamp-query") ? "timestamps" : "wall";
+    this.shortestMs = SHORTEST_MS[this.source === "wall" ? "wall" : kindOf(software)];
+    if (this.source === "wall") return;
+    this.#queries = device.createQuerySet({ type: "timestamp", count: 2 });
+    const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
+    this.#resolved = device.createBuffer({ size: 16, usage });
+    const spinMs = SPIN_MS[kindOf(software)];
+    if (spinMs > 0) this.#spinner = new Spinner(device, spinMs);
+  }
+
+  /** Milliseconds of one launch, averaged over so many in one pass. */
+  async measure(work: GpuWork, launches: number): Promise<number> {
+    const ms = this.source === "timestamps"
+      ? await this.#byTimestamps(work, launches)
+      : Math.max(1e-6, await this.#byWall(work, launches) - await this.#empty());
+    work.settle?.();
+    return ms / launches;
+  }
+
+  /** Milliseconds from the first submission to the end of the last, seen from outside. */
+  async measureWall(work: GpuWork, launches: number): Promise<number> {
+    const ms = await this.#byWall(work, launches);
+    work.settle?.();
+    return ms / launches;
+  }
+
+  async #byTimestamps(work: GpuWork, launches: number): Promise<number> {
+    const querySet = this.#queries!, resolved = this.#resolved!;
+    const encoder = this.device.createCommandEncoder();
+    this.#spinner?.record(encoder);
+    const pass = encoder.beginComputePass({
+      timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+    });
+    for (let i = 0; i < launches; i++) work.record(pass);
+    pass.end();
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const target = this.device.createBuffer({ size: 16, usage });
+    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, target, 0, 16);
+    this.device.queue.submit([encoder.finish()]);
+    await target.mapAsync(GPUMapMode.READ);
+    const [begin, end] = new BigUint64Array(target.getMappedRange().slice(0));
+    target.destroy();
+    const ms = Number(end - begin) / 1e6;
+    if (!(ms > 0)) throw new Error(`${work.name}: timestamps ${begin} and ${end}`);
+    return ms;
+  }
+
+  async #byWall(work: GpuWork | undefined, launches: number): Promise<number> {
+    const start = performance.now();
+    const encoder = this.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (let i = 0; i < launches; i++) work?.record(pass);
+    pass.end();
+    this.device.queue.submit([encoder.finish()]);
+    await this.device.queue.onSubmittedWorkDone();
+    return performance.now() - start;
+  }
+
+  /** What a batch of nothing costs. */
+  async #empty(): Promise<number> {
+    if (this.#emptyMs !== undefined) return this.#emptyMs;
+    const times: number[] = [];
+    for (let i = 0; i < 9; i++) times.push(await this.#byWall(undefined, 0));
+    return this.#emptyMs = summarize("empty", times).medianMs;
+  }
+}
+
+/** Keeps the device busy, and its clock up, for about so long. */
+class Spinner {
+  /** Multiply-adds of a chain, four clocks each at 2 GHz. */
+  static readonly #TURNS_A_MS = 5e5;
+  readonly #pipeline: GPUComputePipeline;
+  readonly #group: GPUBindGroup;
+
+  constructor(device: GPUDevice, ms: number) {
+    const code = `
+@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  var x = f32(id.x);
+  for (var turn = 0u; turn < ${Math.round(ms * Spinner.#TURNS_A_MS / 16)}u; turn++) {
+    ${Array(16).fill("x = fma(x, 0.999, 0.001);").join("\n    ")}
+  }
+  if (x == 12345.0) { out[0] = x; } // never, but only the device could know
+}`;
+    const module = device.createShaderModule({ code });
+    this.#pipeline = device.createComputePipeline({ layout: "auto", compute: { module } });
+    const buffer = device.createBuffer({ size: 4, usage: GPUBufferUsage.STORAGE });
+    const layout = this.#pipeline.getBindGroupLayout(0);
+    const entries = [{ binding: 0, resource: { buffer } }];
+    this.#group = device.createBindGroup({ layout, entries });
+  }
+
+  record(encoder: GPUCommandEncoder): void {
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(this.#pipeline);
+    pass.setBindGroup(0, this.#group);
+    pass.dispatchWorkgroups(128);
+    pass.end();
+  }
+}
+
+function kindOf(software: boolean): "software" | "hardware" {
+  return software ? "software" : "hardware";
+}
+
+interface Lane {
+  readonly work: GpuWork;
+  readonly launches: number;
+  readonly wanted: number;
+  readonly times: number[];
+}
+
+/** Times every piece of work, taking turns; the timings come in the order of the works. */
+export async function raceOnGpu(
+  clock: GpuClock,
+  works: readonly GpuWork[],
+  options: RaceOptions = {},
+): Promise<Timing[]> {
+  const settings = { ...DEFAULTS, ...options };
+  const lanes: Lane[] = [];
+  for (const work of works) lanes.push(await prepare(clock, work, settings));
+  const rounds = Math.max(0, ...lanes.map((lane) => lane.wanted));
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < lanes.length; i++) {
+      // Another one starts each round: nobody always runs after the same neighbour.
+      const lane = lanes[(i + round) % lanes.length];
+      if (round >= lane.wanted) continue;
+      lane.times.push(await clock.measure(lane.work, lane.launches));
+    }
+  }
+  return lanes.map((lane) => summarize(lane.work.name, lane.times));
+}
+
+/** Compiles, warms up, and chooses the launches of a pass and the passes. */
+async function prepare(
+  clock: GpuClock,
+  work: GpuWork,
+  settings: Required<RaceOptions>,
+): Promise<Lane> {
+  // The first launch includes the driver's compiler; an error in it would be timed as zero.
+  let launchMs = await checked(clock.device, () => clock.measure(work, 1));
+  const start = performance.now();
+  let launches = 1;
+  do {
+    launchMs = Math.min(launchMs, await clock.measure(work, launches));
+    const wanted = Math.ceil(clock.shortestMs / Math.max(launchMs, 1e-6));
+    launches = Math.max(1, Math.min(MOST_LAUNCHES, wanted));
+  } while (performance.now() - start < settings.warmUpMs);
+  const wanted = samplesFor(launchMs * launches, settings);
+  return { work, launches, wanted, times: [] };
+}

@@ -1,0 +1,113 @@
+/**
+ * `deno task bench:tiles`: the register tiles of the product, each alone. Innocent edits move the
+ * speed of a tile by up to two times, and so do V8 releases; in a whole kernel that is hard to see.
+ *
+ * The tiles are compiled here from the product's sources with the product's flags. `timeTiles`
+ * takes any instance with the same exports.
+ * @module
+ */
+
+import { compileAsm } from "../compile_asm.ts";
+import { describeMachine, machineLine } from "../measure/machine.ts";
+import { type RaceOptions, timeAlone } from "../measure/race.ts";
+import { measureRoofline } from "../limits/wasm.ts";
+import { Results } from "../measure/store.ts";
+import { digits3, percent, printTable } from "../measure/table.ts";
+
+/** `(operands, headDim, repeats)` to the work of one repeat; see bench/asm/tiles.ts. */
+type TileBench = (operands: number, headDim: number, repeats: number) => number;
+
+interface Tile {
+  readonly name: string;
+  readonly title: string;
+  /** Softmax has no products: it is measured in time for four values. */
+  readonly unit: "GFLOP/s" | "ns per 4";
+}
+
+const TILES: readonly Tile[] = [
+  { name: "benchScoreTile", title: "scores, 6 keys × 8 queries", unit: "GFLOP/s" },
+  { name: "benchOutputTile", title: "output, 6 columns × 8 queries", unit: "GFLOP/s" },
+  { name: "benchSoftmax", title: "softmax pass", unit: "ns per 4" },
+  { name: "benchGradTile", title: "dK, dV, 6 keys × 8 columns", unit: "GFLOP/s" },
+  { name: "benchQueryTile", title: "dQ, 5 columns × 8 queries", unit: "GFLOP/s" },
+];
+
+const OPERANDS = 65536;
+const OPERAND_BYTES = 256 * 1024;
+const HEAD_DIMS = [32, 64, 128];
+
+export interface TileSpeed {
+  readonly tile: Tile;
+  readonly headDim: number;
+  readonly value: number;
+}
+
+/** Times every tile that the instance exports; names the ones it does not. */
+export async function timeTiles(
+  exports: WebAssembly.Exports,
+  memory: WebAssembly.Memory,
+  options: RaceOptions,
+): Promise<TileSpeed[]> {
+  const speeds: TileSpeed[] = [];
+  for (const tile of TILES) {
+    const bench = exports[tile.name];
+    if (typeof bench !== "function") {
+      console.log(`skipped: the module does not export ${tile.name}`);
+      continue;
+    }
+    for (const headDim of HEAD_DIMS) {
+      const value = await speedOf(bench as TileBench, memory, tile, headDim, options);
+      speeds.push({ tile, headDim, value });
+    }
+  }
+  return speeds;
+}
+
+async function speedOf(
+  bench: TileBench,
+  memory: WebAssembly.Memory,
+  tile: Tile,
+  headDim: number,
+  options: RaceOptions,
+): Promise<number> {
+  // Small: products accumulate over millions of runs and must not leave the range of floats.
+  new Float32Array(memory.buffer, OPERANDS, OPERAND_BYTES / 4).fill(1e-3);
+  const repeats = 1000;
+  let work = 0;
+  const run = () => {
+    work = bench(OPERANDS, headDim, repeats);
+  };
+  const { medianMs } = await timeAlone(tile.name, run, options);
+  return tile.unit === "GFLOP/s"
+    ? work * repeats / medianMs / 1e6
+    : medianMs * 1e6 / (work * repeats);
+}
+
+async function main(): Promise<void> {
+  const quick = Deno.args.includes("--quick");
+  const options: RaceOptions = quick
+    ? { samples: 3, budgetMs: 200, warmUpMs: 150 }
+    : { samples: 11, budgetMs: 1500, warmUpMs: 200 };
+  const machine = describeMachine();
+  console.log(machineLine(machine));
+  const { gflops } = await measureRoofline(1, options);
+  const memory = new WebAssembly.Memory({ initial: 8 });
+  const module = await compileAsm("bench/asm/tiles");
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const speeds = await timeTiles(exports, memory, options);
+  const results = new Results();
+  const rows = TILES.map((tile) => {
+    const own = speeds.filter((s) => s.tile === tile);
+    for (const { headDim, value } of own) {
+      results.add("tiles", { tile: tile.name, headDim, value, unit: tile.unit, peak: gflops });
+    }
+    const cells = HEAD_DIMS.map((d) => own.find((s) => s.headDim === d)?.value ?? NaN);
+    const share = tile.unit === "GFLOP/s" ? percent(Math.max(...cells) / gflops) : "";
+    return [tile.title, tile.unit, ...cells.map(digits3), share];
+  });
+  const head = ["tile", "", ...HEAD_DIMS.map((d) => `D ${d}`), "best of peak"];
+  printTable(`Register tiles (peak ${digits3(gflops)} GFLOP/s)`, head, rows);
+  if (Deno.args.includes("--store")) results.store(machine);
+}
+
+if (import.meta.main) await main();

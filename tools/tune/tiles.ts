@@ -1,0 +1,193 @@
+/**
+ * The sweep of one kernel and head dimension: all tiles on the first case, then relatives of the
+ * best, then the best and the table's choice in turns; on other cases only those last.
+ * @module
+ */
+
+import type { Case } from "../../bench/cases.ts";
+import type { RaceOptions, Timing } from "../../bench/measure/race.ts";
+import { digits3 } from "../../bench/measure/table.ts";
+import { raceOnGpu } from "../../bench/measure/gpu_clock.ts";
+import { rate, reasonOf } from "../../bench/gpu/context.ts";
+import { type Candidate, candidateOf, firstCandidates, relatives } from "./candidates.ts";
+import type { SweepDevice } from "./device.ts";
+import type { Deadline, SweepOptions, SweptKernel } from "./options.ts";
+import { type Launch, SweepCase } from "./subject.ts";
+
+/** A candidate on a case. */
+export interface Entry extends Candidate {
+  /** The planner's choice. */
+  readonly table: boolean;
+  /** Ranges of keys that are merged afterwards; parts of the tensors. */
+  readonly splits: number;
+  readonly regions: number;
+  readonly timing?: Timing;
+  /** Billions of operations of the products that the kernel is for, on visible pairs. */
+  readonly gflops: number;
+  readonly error: number;
+  readonly compileMs: number;
+  readonly failed?: string;
+  /** Raced in turns with the other best ones. */
+  readonly final: boolean;
+}
+
+export interface Combination {
+  readonly kernel: SweptKernel;
+  readonly c: Case;
+  readonly causal: boolean;
+  readonly entries: readonly Entry[];
+  /** Candidates that the time did not allow. */
+  readonly left: number;
+}
+
+/** Products of a kernel; blocks of columns and dk and dv apart make some of them again. */
+const PRODUCTS: Record<SweptKernel, number> = { forward: 2, dq: 3, dkv: 4 };
+const LOOK: RaceOptions = { samples: 1, budgetMs: 250, warmUpMs: 10 };
+const FINAL: RaceOptions = { samples: 7, budgetMs: 1500, warmUpMs: 60 };
+const FINALISTS = 5;
+/** The best tiles, whose relatives are tried. */
+const PARENTS = { quick: 1, usual: 4 };
+const SAY_MS = 5000;
+const ALWAYS = { passed: false };
+
+export class TileSweep {
+  readonly #device: SweepDevice;
+  readonly #kernel: SweptKernel;
+  readonly #options: SweepOptions;
+  #said = performance.now();
+
+  constructor(device: SweepDevice, kernel: SweptKernel, options: SweepOptions) {
+    this.#device = device;
+    this.#kernel = kernel;
+    this.#options = options;
+  }
+
+  /** Every case in its turn, the first with most of the time. */
+  async run(
+    cases: readonly { c: Case; causal: boolean }[],
+    deadline: Deadline,
+  ): Promise<Combination[]> {
+    const done: Combination[] = [];
+    let best: Candidate[] | undefined;
+    for (const [n, { c, causal }] of cases.entries()) {
+      const rest = cases.length - n - 1;
+      if (n > 0 && deadline.passed) break;
+      const share = deadline.share(rest === 0 ? 1 : n === 0 ? 0.7 : 1 / (rest + 1));
+      const found = await this.#combination(c, causal, share, best);
+      done.push(found);
+      best ??= ranked(found.entries).slice(0, FINALISTS + 1);
+    }
+    return done;
+  }
+
+  async #combination(
+    c: Case,
+    causal: boolean,
+    deadline: Deadline,
+    best: readonly Candidate[] | undefined,
+  ): Promise<Combination> {
+    const kernel = this.#kernel, device = this.#device;
+    const subject = kernel === "forward"
+      ? SweepCase.forward(device, c, causal)
+      : await SweepCase.backward(device, c, causal);
+    try {
+      const table = candidateOf(kernel, c.headDim, subject.plan[kernel]!);
+      const entries = new Map<string, Entry>();
+      let left = 0;
+      const look = async (some: readonly Candidate[], until: Pick<Deadline, "passed">) => {
+        const fresh = some.filter(({ id }, n) =>
+          !entries.has(id) && some.findIndex((other) => other.id === id) === n
+        );
+        for (const [n, candidate] of fresh.entries()) {
+          if (until.passed) {
+            left += fresh.length - n;
+            break;
+          }
+          const isTable = candidate.id === table.id;
+          entries.set(candidate.id, await this.#look(subject, candidate, isTable));
+          this.#say(subject, entries, n + 1, fresh.length);
+        }
+      };
+      await look([table], ALWAYS);
+      if (best) await look(best, ALWAYS);
+      else {
+        const needs = { headDim: c.headDim, valueDim: c.headDim, flops: subject.plan.cost.flops };
+        const { target } = device.open, { quick, software } = this.#options;
+        await look(firstCandidates(kernel, needs, target, quick), deadline.share(0.7));
+        const parents = ranked([...entries.values()])
+          .slice(0, software ? 0 : quick ? PARENTS.quick : PARENTS.usual);
+        const more = parents.flatMap((parent) => relatives(kernel, needs, target, parent));
+        await look(more, deadline.share(0.9));
+      }
+      for (const entry of await this.#final(subject, [...entries.values()])) {
+        entries.set(entry.id, entry);
+      }
+      return { kernel, c, causal, entries: [...entries.values()], left };
+    } finally {
+      subject.dispose();
+    }
+  }
+
+  async #look(subject: SweepCase, candidate: Candidate, table: boolean): Promise<Entry> {
+    const blank = { ...candidate, table, splits: 1, regions: 1, final: false };
+    const nothing = { gflops: NaN, error: NaN, compileMs: NaN };
+    let launch: Launch | undefined;
+    try {
+      const plan = subject.planWith(this.#kernel, candidate.chosen);
+      const where = { splits: plan.regions[0].splits, regions: plan.regions.length };
+      launch = await subject.launch(this.#kernel, plan);
+      const { error, compileMs } = launch;
+      if (!(error <= subject.tolerance)) {
+        const failed = `wrong by ${error.toExponential(1)}`;
+        return { ...blank, ...where, gflops: NaN, error, compileMs, failed };
+      }
+      const [timing] = await raceOnGpu(this.#device.clock, [launch.work], LOOK);
+      return { ...blank, ...where, timing, error, compileMs, ...this.#rate(subject, timing) };
+    } catch (error) {
+      if (this.#device.open.lost) throw error;
+      return { ...blank, ...nothing, failed: reasonOf(error) };
+    } finally {
+      launch?.dispose();
+    }
+  }
+
+  #rate({ plan, c }: SweepCase, timing: Timing): { gflops: number } {
+    const flops = 2 * plan.cost.visiblePairs * c.headDim * PRODUCTS[this.#kernel];
+    return { gflops: rate(flops, timing) };
+  }
+
+  /** The best and the table's choice again, taking turns: what is compared was timed together. */
+  async #final(subject: SweepCase, entries: readonly Entry[]): Promise<Entry[]> {
+    const good = ranked(entries);
+    const chosen = good.filter(({ table }, n) => table || n < FINALISTS);
+    const launches: Launch[] = [];
+    try {
+      for (const { chosen: tile } of chosen) {
+        launches.push(await subject.launch(this.#kernel, subject.planWith(this.#kernel, tile)));
+      }
+      const works = launches.map(({ work }) => work);
+      const timings = await raceOnGpu(this.#device.clock, works, FINAL);
+      return chosen.map((entry, n) => ({
+        ...entry,
+        final: true,
+        timing: timings[n],
+        ...this.#rate(subject, timings[n]),
+      }));
+    } finally {
+      for (const launch of launches) launch.dispose();
+    }
+  }
+
+  #say({ c, causal }: SweepCase, entries: Map<string, Entry>, n: number, of: number): void {
+    if (performance.now() - this.#said < SAY_MS) return;
+    this.#said = performance.now();
+    const [best] = ranked([...entries.values()]);
+    const what = `${this.#kernel} ${c.name}${causal ? " causal" : ""}`;
+    console.log(`${what}: ${n} of ${of}; ${best?.id ?? "none"} ${digits3(best?.gflops)} GFLOP/s`);
+  }
+}
+
+/** Those with a figure, fastest first. */
+export function ranked(entries: readonly Entry[]): Entry[] {
+  return entries.filter(({ timing }) => timing).sort((a, b) => b.gflops - a.gflops);
+}
