@@ -4,7 +4,7 @@
  * @module
  */
 
-import asc from "assemblyscript/asc";
+import type Asc from "assemblyscript/asc";
 import { readFile } from "node:fs/promises";
 import { PASSES } from "../tools/build/passes.ts";
 
@@ -13,6 +13,9 @@ const FLAGS = [
   ...`-O0 --runPasses ${PASSES} --noAssert --runtime stub --importMemory`.split(" "),
   ..."--use abort= --enable simd,relaxed-simd,bulk-memory".split(" "),
 ];
+
+/** Loaded when something is compiled: a report on a GPU does without the registry and the compiler. */
+const COMPILER = "assemblyscript/asc";
 
 const REPOSITORY = new URL("../", import.meta.url);
 
@@ -32,6 +35,7 @@ export async function compileAsm(
       return true;
     },
   };
+  const { default: asc } = await import(COMPILER) as { default: typeof Asc };
   const { error } = await asc.main([`${entry}.ts`, "--outFile", `${entry}.wasm`, ...FLAGS], {
     readFile: (name: string) => generated[name] ?? source(name),
     writeFile: (_name: string, contents: string | Uint8Array) => {

@@ -1,83 +1,15 @@
 /**
- * Float64 references for some rows of a problem: all columns of about sixteen rows, which is cheap
- * for any length, so that every configuration is verified in the run that times it.
+ * What contenders are checked against: the float64 reference of the tests. A small case is computed
+ * whole; of a large one about sixteen rows with all their columns, which is cheap for any length, so
+ * that every configuration is verified in the run that times it.
  * @module
  */
 
+import { attentionBackwardF64, attentionF64 } from "../tests/reference/attention_f64.ts";
+import type { Problem } from "../tests/reference/problem.ts";
 import type { Case, Operands } from "./cases.ts";
 
-const ROWS = 16;
-
-/** A row of q (or of k, where `heads` are kv heads), counted over batch, heads and length. */
-function sampledRows(heads: number, length: number): number[] {
-  const rows = heads * length;
-  const first = [0, length - 1, rows - 1];
-  // Spread over heads and places in the tile: the multiplier is prime.
-  const spread = Array.from({ length: ROWS - first.length }, (_, i) => (i + 1) * 104729 % rows);
-  return [...new Set([...first, ...spread])].map((row) => Math.min(row, rows - 1));
-}
-
-function dot(a: Float32Array, at: number, b: Float32Array, bt: number, size: number): number {
-  let sum = 0;
-  for (let d = 0; d < size; d++) sum += a[at + d] * b[bt + d];
-  return sum;
-}
-
-/** The row of keys that belongs to a row of queries, its first element, and what it may see. */
-function placeOf(c: Case, row: number, causal: boolean) {
-  const head = Math.floor(row / c.lengthQ), i = row % c.lengthQ;
-  const kvHead = Math.floor(head / (c.queryHeads / c.kvHeads));
-  const visible = causal
-    ? Math.max(0, Math.min(c.lengthK, i + c.lengthK - c.lengthQ + 1))
-    : c.lengthK;
-  return { i, queryAt: row * c.headDim, keysAt: kvHead * c.lengthK * c.headDim, visible };
-}
-
-function probabilities(c: Case, data: Operands, row: number, causal: boolean): Float64Array {
-  const { queryAt, keysAt, visible } = placeOf(c, row, causal);
-  const scale = 1 / Math.sqrt(c.headDim);
-  const p = new Float64Array(visible);
-  let highest = -Infinity, sum = 0;
-  for (let j = 0; j < visible; j++) {
-    p[j] = dot(data.q, queryAt, data.k, keysAt + j * c.headDim, c.headDim) * scale;
-    if (p[j] > highest) highest = p[j];
-  }
-  for (let j = 0; j < visible; j++) sum += p[j] = Math.exp(p[j] - highest);
-  for (let j = 0; j < visible; j++) p[j] /= sum;
-  return p;
-}
-
-/** A row of a result in float64. */
-export interface ExactRow {
-  readonly row: number;
-  readonly values: Float64Array;
-}
-
-/** Sampled rows of an output. */
-export function exactOutput(c: Case, data: Operands, causal: boolean): ExactRow[] {
-  return sampledRows(c.batch * c.queryHeads, c.lengthQ).map((row) => {
-    const { keysAt } = placeOf(c, row, causal);
-    const p = probabilities(c, data, row, causal);
-    const values = new Float64Array(c.headDim);
-    for (let j = 0; j < p.length; j++) {
-      for (let d = 0; d < c.headDim; d++) values[d] += p[j] * data.v[keysAt + j * c.headDim + d];
-    }
-    return { row, values };
-  });
-}
-
-/** Largest absolute error of rows in a whole result. */
-function rowsError(rows: readonly ExactRow[], found: Float32Array): number {
-  return rows.reduce(
-    (worst, { row, values }) => larger(worst, distance(found, row * values.length, values)),
-    0,
-  );
-}
-
-/** Largest absolute error of the sampled rows of an output. */
-export function outputError(c: Case, data: Operands, causal: boolean, out: Float32Array): number {
-  return rowsError(exactOutput(c, data, causal), out);
-}
+export type Named = Readonly<Record<string, Float32Array>>;
 
 export interface SavedRows {
   readonly out: Float32Array;
@@ -88,6 +20,76 @@ export interface GradientRows {
   readonly dq: Float32Array;
   readonly dk: Float32Array;
   readonly dv: Float32Array;
+}
+
+/** A row of a result in float64. */
+export interface ExactRow {
+  readonly row: number;
+  readonly values: Float64Array;
+}
+
+const ROWS = 16;
+
+/** The reference only reads its operands, and every float is a double: no copy is needed. */
+const doubles = (x: Float32Array): Float64Array => x as unknown as Float64Array;
+
+function problemOf(c: Case, data: Pick<Operands, "q" | "k" | "v">, causal: boolean): Problem {
+  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim } = c;
+  const none = { softcap: undefined, alibiSlopes: undefined, bias: undefined, mask: undefined };
+  return {
+    ...{ batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: headDim },
+    ...{ q: doubles(data.q), k: doubles(data.k), v: doubles(data.v) },
+    ...{ scale: 1 / Math.sqrt(headDim), ...none, sink: undefined },
+    options: causal ? { causal: true } : {},
+  };
+}
+
+/** Largest error of all results in a case: `out`, or `dq`, `dk` and `dv`. */
+export function wholeError(c: Case, data: Operands, causal: boolean, found: Named): number {
+  const problem = problemOf(c, data, causal), forward = attentionF64(problem);
+  const exact = "dq" in found
+    ? attentionBackwardF64(problem, forward, doubles(data.dOut))
+    : { out: forward.out };
+  return ["out", "dq", "dk", "dv"].map((name) => {
+    const values = (exact as Record<string, Float64Array | undefined>)[name];
+    if (!values) return 0;
+    return found[name]?.length === values.length ? distance(found[name], 0, values) : NaN;
+  }).reduce(larger);
+}
+
+/** A row of q (or of k, where `heads` are kv heads), counted over batch, heads and length. */
+function sampledRows(heads: number, length: number): number[] {
+  const rows = heads * length;
+  const first = [0, length - 1, rows - 1];
+  // Spread over heads and places in the tile: the multiplier is prime.
+  const spread = Array.from({ length: ROWS - first.length }, (_, i) => (i + 1) * 104729 % rows);
+  return [...new Set([...first, ...spread])].map((row) => Math.min(row, rows - 1));
+}
+
+/** One row of queries with the keys that it sees, as a problem of its own. */
+function rowProblem(c: Case, { q, k, v }: Operands, row: number, causal: boolean): Problem {
+  const size = c.headDim, i = row % c.lengthQ;
+  const kvHead = Math.floor(Math.floor(row / c.lengthQ) / (c.queryHeads / c.kvHeads));
+  const last = causal ? Math.min(c.lengthK, i + c.lengthK - c.lengthQ + 1) : c.lengthK;
+  const lengthK = Math.max(0, last), from = kvHead * c.lengthK * size, to = from + lengthK * size;
+  const one = { ...c, batch: 1, queryHeads: 1, kvHeads: 1, lengthQ: 1, lengthK };
+  const data = { q: rowOf(q, row, size), k: k.subarray(from, to), v: v.subarray(from, to) };
+  return problemOf(one, data, false);
+}
+
+function rowOf(x: Float32Array, row: number, size: number): Float32Array {
+  return x.subarray(row * size, (row + 1) * size);
+}
+
+/** Sampled rows of an output. */
+export function exactOutput(c: Case, data: Operands, causal: boolean): ExactRow[] {
+  return sampledRows(c.batch * c.queryHeads, c.lengthQ)
+    .map((row) => ({ row, values: attentionF64(rowProblem(c, data, row, causal)).out }));
+}
+
+/** Largest absolute error of the sampled rows of an output. */
+export function outputError(c: Case, data: Operands, causal: boolean, out: Float32Array): number {
+  return rowsError(exactOutput(c, data, causal), out);
 }
 
 /** Sampled rows of the gradients. */
@@ -103,8 +105,11 @@ export function exactGradients(
   if (c.queryHeads !== c.kvHeads) {
     throw new RangeError("gradients are sampled without shared heads");
   }
-  const dq = sampledRows(c.batch * c.queryHeads, c.lengthQ)
-    .map((row) => ({ row, values: queryGradient(c, data, row, causal) }));
+  const dq = sampledRows(c.batch * c.queryHeads, c.lengthQ).map((row) => {
+    const problem = rowProblem(c, data, row, causal);
+    const dOut = doubles(rowOf(data.dOut, row, c.headDim));
+    return { row, values: attentionBackwardF64(problem, attentionF64(problem), dOut).dq };
+  });
   const keys = sampledRows(c.batch * c.kvHeads, c.lengthK)
     .map((row) => ({ row, ...keyGradients(c, data, saved, row, causal) }));
   return {
@@ -114,12 +119,28 @@ export function exactGradients(
   };
 }
 
-/** Largest absolute value. */
-export function largestOf(rows: readonly ExactRow[]): number {
-  return rows.reduce(
-    (most, { values }) => values.reduce((m, x) => Math.max(m, Math.abs(x)), most),
-    0,
-  );
+function keyGradients(c: Case, data: Operands, saved: SavedRows, row: number, causal: boolean) {
+  const size = c.headDim, scale = 1 / Math.sqrt(size);
+  const head = Math.floor(row / c.lengthK), j = row % c.lengthK;
+  const first = causal ? Math.max(0, j - c.lengthK + c.lengthQ) : 0;
+  const dk = new Float64Array(size), dv = new Float64Array(size);
+  for (let i = first; i < c.lengthQ; i++) {
+    const query = head * c.lengthQ + i, at = query * size;
+    const p = Math.exp(dot(data.q, at, data.k, row * size, size) * scale - saved.lse[query]);
+    const delta = dot(data.dOut, at, saved.out, at, size);
+    const ds = p * (dot(data.dOut, at, data.v, row * size, size) - delta) * scale;
+    for (let d = 0; d < size; d++) {
+      dk[d] += ds * data.q[at + d];
+      dv[d] += p * data.dOut[at + d];
+    }
+  }
+  return { dk, dv };
+}
+
+function dot(a: Float32Array, at: number, b: Float32Array, bt: number, size: number): number {
+  let sum = 0;
+  for (let d = 0; d < size; d++) sum += a[at + d] * b[bt + d];
+  return sum;
 }
 
 /** Largest error of sampled rows of the gradients over the largest exact value of them. */
@@ -132,47 +153,20 @@ export function gradientError(
 ): number {
   const exact = exactGradients(c, data, causal, saved);
   const names = ["dq", "dk", "dv"] as const;
-  const worst = names.reduce((w, name) => larger(w, rowsError(exact[name], found[name])), 0);
+  const worst = names.map((name) => rowsError(exact[name], found[name])).reduce(larger);
   return worst / Math.max(...names.map((name) => largestOf(exact[name])));
 }
 
-function queryGradient(c: Case, data: Operands, row: number, causal: boolean): Float64Array {
-  const { queryAt, keysAt } = placeOf(c, row, causal);
-  const p = probabilities(c, data, row, causal);
-  const size = c.headDim;
-  const dp = p.map((_, j) => dot(data.dOut, queryAt, data.v, keysAt + j * size, size));
-  const delta = dp.reduce((sum, x, j) => sum + x * p[j], 0);
-  const dq = new Float64Array(size);
-  for (let j = 0; j < p.length; j++) {
-    const ds = p[j] * (dp[j] - delta) / Math.sqrt(size);
-    for (let d = 0; d < size; d++) dq[d] += ds * data.k[keysAt + j * size + d];
-  }
-  return dq;
+/** Largest absolute error of rows in a whole result. */
+function rowsError(rows: readonly ExactRow[], found: Float32Array): number {
+  return rows.map(({ row, values }) => distance(found, row * values.length, values)).reduce(larger);
 }
 
-function keyGradients(
-  c: Case,
-  data: Operands,
-  saved: SavedRows,
-  row: number,
-  causal: boolean,
-): { dk: Float64Array; dv: Float64Array } {
-  const size = c.headDim, scale = 1 / Math.sqrt(size);
-  const head = Math.floor(row / c.lengthK), j = row % c.lengthK;
-  const first = causal ? Math.max(0, j - c.lengthK + c.lengthQ) : 0;
-  const dk = new Float64Array(size), dv = new Float64Array(size);
-  for (let i = first; i < c.lengthQ; i++) {
-    const query = head * c.lengthQ + i, at = query * size;
-    const score = dot(data.q, at, data.k, row * size, size) * scale;
-    const p = Math.exp(score - saved.lse[query]);
-    const delta = dot(data.dOut, at, saved.out, at, size);
-    const ds = p * (dot(data.dOut, at, data.v, row * size, size) - delta) * scale;
-    for (let d = 0; d < size; d++) {
-      dk[d] += ds * data.q[at + d];
-      dv[d] += p * data.dOut[at + d];
-    }
-  }
-  return { dk, dv };
+/** Largest absolute value. */
+export function largestOf(rows: readonly ExactRow[]): number {
+  return Math.max(
+    ...rows.map(({ values }) => values.reduce((m, x) => Math.max(m, Math.abs(x)), 0)),
+  );
 }
 
 /** Largest difference; NaN when anything is NaN or missing. */

@@ -1,13 +1,13 @@
 /**
- * One core of a roofline taken on several at once (see roofline.ts).
+ * One core of a roofline taken on several at once (see wasm.ts).
  * @module
  */
 
 /// <reference no-default-lib="true" />
 /// <reference lib="deno.worker" />
 
-import { measureLimits } from "./wasm_thread.ts";
 import type { RaceOptions } from "../measure/race.ts";
+import { measureThread } from "./wasm.ts";
 
 interface Job {
   readonly module: WebAssembly.Module;
@@ -15,5 +15,5 @@ interface Job {
 }
 
 self.onmessage = async (event: MessageEvent<Job>) => {
-  self.postMessage(await measureLimits(event.data.module, event.data.options));
+  self.postMessage(await measureThread(event.data.module, event.data.options));
 };

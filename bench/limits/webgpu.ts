@@ -1,28 +1,17 @@
 /**
- * What the device is and what it can do at most. Every share in the report refers to these figures,
- * taken in the same run.
+ * What the device is and what it can do at most.
  * @module
  */
 
-import type { RaceOptions } from "../measure/race.ts";
-import { digits3, printTable } from "../measure/table.ts";
-import { type Bandwidth, measureBandwidth } from "./webgpu_bandwidth.ts";
+import type { Limits } from "../context.ts";
 import { adapterName, type Gpu, LIMITS } from "../measure/gpu_device.ts";
-import { type FmaPeak, measureFma } from "./webgpu_fma.ts";
-import { type Latency, measureLatency } from "./webgpu_latency.ts";
-
-export interface Facts extends Bandwidth, Latency {
-  readonly peak: FmaPeak;
-}
-
-export async function measureFacts(gpu: Gpu, options: RaceOptions): Promise<Facts> {
-  const peak = await measureFma(gpu, options);
-  return {
-    peak,
-    ...await measureBandwidth(gpu, options),
-    ...await measureLatency(gpu, options),
-  };
-}
+import type { RaceOptions } from "../measure/race.ts";
+import { nullForNaN } from "../measure/statistics.ts";
+import type { Results } from "../measure/store.ts";
+import { digits3, printTable } from "../measure/table.ts";
+import { measureBandwidth } from "./webgpu_bandwidth.ts";
+import { measureFma } from "./webgpu_fma.ts";
+import { measureLatency } from "./webgpu_latency.ts";
 
 export function printDevice({ adapter, device, software, features }: Gpu): void {
   const { info } = adapter;
@@ -37,17 +26,33 @@ export function printDevice({ adapter, device, software, features }: Gpu): void 
   for (const [name, line] of Object.entries(lines)) console.log(`${name}: ${line}`);
 }
 
-export function printFacts(facts: Facts): void {
-  const { peak } = facts;
-  const mib = facts.bufferBytes / 2 ** 20;
+/** Measures, prints and keeps the limits of the device. */
+export async function measureDevice(
+  gpu: Gpu,
+  options: RaceOptions,
+  results: Results,
+): Promise<Limits> {
+  const { gflops, chains, wallOverTimestamps } = await measureFma(gpu, options);
+  const memory = await measureBandwidth(gpu, options);
+  const latency = await measureLatency(gpu, options);
+  const mib = memory.bufferBytes / 2 ** 20;
   printTable("Limits measured", ["", "value", "unit", "how"], [
-    ["multiply-add peak", digits3(peak.gflops), "GFLOP/s", `${peak.chains} vec4 chains`],
-    ["copy", digits3(facts.copyGBs), "GB/s", `${mib} MiB, reads and writes counted`],
-    ["read", digits3(facts.readGBs), "GB/s", `${mib} MiB`],
-    ["workgroup memory, read", digits3(facts.workgroupGBs), "GB/s", "vec4, no bank conflicts"],
-    ["empty dispatch", digits3(facts.emptyDispatchUs), "µs", "one after another in a pass"],
-    ["encode and submit", digits3(facts.submitUs), "µs", "on the host"],
-    ["submit to mapped", digits3(facts.mapMs), "ms", "16 bytes"],
-    ["wall / timestamps", digits3(peak.wallOverTimestamps), "", "a long batch; 1 is right"],
+    ["multiply-add peak", digits3(gflops), "GFLOP/s", `${chains} vec4 chains`],
+    ["copy", digits3(memory.copyGBs), "GB/s", `${mib} MiB, reads and writes counted`],
+    ["read", digits3(memory.readGBs), "GB/s", `${mib} MiB`],
+    ["workgroup memory, read", digits3(memory.workgroupGBs), "GB/s", "vec4, no bank conflicts"],
+    ["empty dispatch", digits3(latency.emptyDispatchUs), "µs", "one after another in a pass"],
+    ["encode and submit", digits3(latency.submitUs), "µs", "on the host"],
+    ["submit to mapped", digits3(latency.mapMs), "ms", "16 bytes"],
+    ["wall / timestamps", digits3(wallOverTimestamps), "", "a long batch; 1 is right"],
   ]);
+  results.add("gpu-facts", {
+    ...memory,
+    ...latency,
+    fmaGflops: gflops,
+    chains,
+    wallOverTimestamps: nullForNaN(wallOverTimestamps),
+    features: gpu.features.join(" "),
+  });
+  return { gflops, ...memory };
 }

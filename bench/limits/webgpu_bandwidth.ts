@@ -3,9 +3,9 @@
  * @module
  */
 
-import type { RaceOptions, Timing } from "../measure/race.ts";
-import { GpuClock, type GpuWork, raceOnGpu } from "../measure/gpu_clock.ts";
-import { bind, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
+import { GpuClock } from "../measure/gpu_clock.ts";
+import { bind, dispatch, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
+import { race, type RaceOptions, type Work } from "../measure/race.ts";
 
 /** Billions of bytes a second. A copy counts what it reads and what it writes. */
 export interface Bandwidth {
@@ -33,16 +33,15 @@ export async function measureBandwidth(gpu: Gpu, options: RaceOptions): Promise<
   const clock = new GpuClock(device, gpu.software);
   const from = storage(device, bytes), to = storage(device, bytes);
   await fill(clock, [from, to]);
-  const copies: GpuWork[] = [];
-  for (const width of COPY_WIDTHS) {
-    copies.push(await stream(device, copyShader(width), width, [from, to]));
-  }
-  const reads: GpuWork[] = [];
-  for (const width of READ_WIDTHS) {
-    reads.push(await stream(device, readShader(width), width, [from, to]));
-  }
-  const copy = fastest(await raceOnGpu(clock, copies, options));
-  const read = fastest(await raceOnGpu(clock, reads, options));
+  const fastest = async (widths: readonly number[], shader: (width: number) => string) => {
+    const works: Work[] = [];
+    for (const width of widths) {
+      works.push(await stream(device, shader(width), width, [from, to]));
+    }
+    return Math.min(...(await race(clock, works, options)).map((t) => t.medianMs));
+  };
+  const copy = await fastest(COPY_WIDTHS, copyShader);
+  const read = await fastest(READ_WIDTHS, readShader);
   for (const buffer of [from, to]) buffer.destroy();
   return {
     copyGBs: 2 * bytes / copy / 1e6,
@@ -50,10 +49,6 @@ export async function measureBandwidth(gpu: Gpu, options: RaceOptions): Promise<
     workgroupGBs: await measureWorkgroupMemory(gpu, clock, options),
     bufferBytes: bytes,
   };
-}
-
-function fastest(timings: readonly Timing[]): number {
-  return Math.min(...timings.map((t) => t.medianMs));
 }
 
 const BUFFERS = `
@@ -100,21 +95,14 @@ async function stream(
   code: string,
   width: number,
   buffers: readonly GPUBuffer[],
-): Promise<GpuWork> {
+): Promise<Work> {
   const compute = await pipeline(device, code);
   const group = bind(device, compute, buffers);
   const groups = buffers[0].size / 16 / width / THREADS;
   // a power of two, as the workgroups are: 131072 of them do not fold into the 3 rows that would do
   const { maxComputeWorkgroupsPerDimension: most } = device.limits;
   const rows = 2 ** Math.max(0, Math.ceil(Math.log2(groups / most)));
-  return {
-    name: `${width} vec4`,
-    record(pass) {
-      pass.setPipeline(compute);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(groups / rows, rows);
-    },
-  };
+  return dispatch(`${width} vec4`, compute, group, groups / rows, rows);
 }
 
 /** Pages that were never written may share one zero page. */
@@ -158,13 +146,7 @@ async function measureWorkgroupMemory(
   const compute = await pipeline(device, WORKGROUP_SHADER);
   const count = uniform(device, new Uint32Array([turns]).buffer);
   const group = bind(device, compute, [count, storage(device, THREADS * 16)]);
-  const [timing] = await raceOnGpu(clock, [{
-    name: "workgroup memory",
-    record(pass) {
-      pass.setPipeline(compute);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(groups);
-    },
-  }], options);
+  const work = dispatch("workgroup memory", compute, group, groups);
+  const [timing] = await race(clock, [work], options);
   return groups * THREADS * turns * LOADS * 16 / timing.medianMs / 1e6;
 }

@@ -3,9 +3,9 @@
  * @module
  */
 
-import type { RaceOptions } from "../measure/race.ts";
-import { GpuClock, type GpuWork, raceOnGpu } from "../measure/gpu_clock.ts";
-import { bind, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
+import { GpuClock } from "../measure/gpu_clock.ts";
+import { bind, dispatch, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
+import { race, type RaceOptions, type Work } from "../measure/race.ts";
 
 /** The peak and how it was reached. */
 export interface FmaPeak {
@@ -51,9 +51,9 @@ export async function measureFma(gpu: Gpu, options: RaceOptions): Promise<FmaPea
   const clock = new GpuClock(gpu.device, gpu.software);
   const groups = gpu.software ? 64 : 8192;
   const turns = gpu.software ? 8 : 16;
-  const works: GpuWork[] = [];
+  const works: Work[] = [];
   for (const chains of CHAINS) works.push(await work(gpu.device, chains, groups, turns));
-  const timings = await raceOnGpu(clock, works, options);
+  const timings = await race(clock, works, options);
   const best = timings.reduce((a, b) => a.medianMs <= b.medianMs ? a : b);
   const at = timings.indexOf(best);
   const longMs = gpu.software ? LONG_BATCH_MS.software : LONG_BATCH_MS.hardware;
@@ -70,19 +70,12 @@ async function work(
   chains: number,
   groups: number,
   turns: number,
-): Promise<GpuWork> {
+): Promise<Work> {
   const compute = await pipeline(device, shader(chains));
   const data = new ArrayBuffer(48);
   new Float32Array(data, 0, 8).fill(0.999, 0, 4).fill(0.001, 4);
   new Uint32Array(data, 32, 1)[0] = turns;
   const out = storage(device, groups * THREADS * 16);
   const group = bind(device, compute, [uniform(device, data), out]);
-  return {
-    name: `${chains} chains`,
-    record(pass) {
-      pass.setPipeline(compute);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(groups);
-    },
-  };
+  return dispatch(`${chains} chains`, compute, group, groups);
 }

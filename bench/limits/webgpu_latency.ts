@@ -3,9 +3,10 @@
  * @module
  */
 
-import { type RaceOptions, summarize } from "../measure/race.ts";
-import { GpuClock, raceOnGpu } from "../measure/gpu_clock.ts";
-import { bind, type Gpu, pipeline, storage } from "../measure/gpu_device.ts";
+import { GpuClock } from "../measure/gpu_clock.ts";
+import { bind, dispatch, type Gpu, pipeline, storage } from "../measure/gpu_device.ts";
+import { race, type RaceOptions, type Work } from "../measure/race.ts";
+import { summarize } from "../measure/statistics.ts";
 
 export interface Latency {
   /** On the device, from one dispatch of nothing to the next. */
@@ -28,23 +29,18 @@ export async function measureLatency(gpu: Gpu, options: RaceOptions): Promise<La
   );
   const out = storage(device, 16);
   const group = bind(device, compute, [out]);
-  const record = (pass: GPUComputePassEncoder) => {
-    pass.setPipeline(compute);
-    pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(1);
-  };
-  const clock = new GpuClock(device, gpu.software);
-  const [empty] = await raceOnGpu(clock, [{ name: "empty", record }], options);
+  const work = dispatch("empty", compute, group, 1);
+  const [empty] = await race(new GpuClock(device, gpu.software), [work], options);
   return {
     emptyDispatchUs: empty.medianMs * 1000,
-    submitUs: await submission(device, record) * 1000,
+    submitUs: await submission(device, work) * 1000,
     mapMs: await roundTrip(device, out),
   };
 }
 
 async function submission(
   device: GPUDevice,
-  record: (pass: GPUComputePassEncoder) => void,
+  work: Work,
 ): Promise<number> {
   const times: number[] = [];
   for (let sample = 0; sample < SAMPLES; sample++) {
@@ -52,7 +48,7 @@ async function submission(
     for (let i = 0; i < SUBMISSIONS; i++) {
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
-      record(pass);
+      work.record!(pass);
       pass.end();
       device.queue.submit([encoder.finish()]);
     }

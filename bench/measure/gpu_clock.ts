@@ -5,16 +5,9 @@
  * @module
  */
 
-import { type RaceOptions, samplesFor, summarize, type Timing } from "./race.ts";
 import { checked } from "./gpu_device.ts";
-
-/** Something to time: `record` puts one launch into a pass. */
-export interface GpuWork {
-  readonly name: string;
-  record(pass: GPUComputePassEncoder): void;
-  /** After each sample: frees what its launches left behind. */
-  settle?(): void;
-}
+import type { Clock, RaceOptions, Work } from "./race.ts";
+import { summarize } from "./statistics.ts";
 
 /**
  * A pass shorter than this would measure the clock. On a software adapter it takes that long until
@@ -27,9 +20,8 @@ const MOST_LAUNCHES = 2000;
  * for each promise that Deno awaits: passes of 5 ms without it were up to four times too slow on an H200.
  */
 const SPIN_MS = { hardware: 30, software: 0 };
-const DEFAULTS: Required<RaceOptions> = { samples: 11, budgetMs: 6000, warmUpMs: 250 };
 
-export class GpuClock {
+export class GpuClock implements Clock {
   readonly device: GPUDevice;
   readonly source: "timestamps" | "wall";
   readonly shortestMs: number;
@@ -50,8 +42,29 @@ export class GpuClock {
     if (spinMs > 0) this.#spinner = new Spinner(device, spinMs);
   }
 
+  /** The first launch includes the driver's compiler; an error in it would be timed as zero. */
+  async attempt(work: Work): Promise<void> {
+    await checked(this.device, () => this.measure(work, 1));
+  }
+
+  /** Warms up, and chooses the launches of a pass. */
+  async prepare(
+    work: Work,
+    { warmUpMs }: Required<RaceOptions>,
+  ): Promise<{ calls: number; callMs: number }> {
+    let callMs = await checked(this.device, () => this.measure(work, 1));
+    const start = performance.now();
+    let calls = 1;
+    do {
+      callMs = Math.min(callMs, await this.measure(work, calls));
+      const wanted = Math.ceil(this.shortestMs / Math.max(callMs, 1e-6));
+      calls = Math.max(1, Math.min(MOST_LAUNCHES, wanted));
+    } while (performance.now() - start < warmUpMs);
+    return { calls, callMs };
+  }
+
   /** Milliseconds of one launch, averaged over so many in one pass. */
-  async measure(work: GpuWork, launches: number): Promise<number> {
+  async measure(work: Work, launches: number): Promise<number> {
     const ms = this.source === "timestamps"
       ? await this.#byTimestamps(work, launches)
       : Math.max(1e-6, await this.#byWall(work, launches) - await this.#empty());
@@ -60,20 +73,20 @@ export class GpuClock {
   }
 
   /** Milliseconds from the first submission to the end of the last, seen from outside. */
-  async measureWall(work: GpuWork, launches: number): Promise<number> {
+  async measureWall(work: Work, launches: number): Promise<number> {
     const ms = await this.#byWall(work, launches);
     work.settle?.();
     return ms / launches;
   }
 
-  async #byTimestamps(work: GpuWork, launches: number): Promise<number> {
+  async #byTimestamps(work: Work, launches: number): Promise<number> {
     const querySet = this.#queries!, resolved = this.#resolved!;
     const encoder = this.device.createCommandEncoder();
     this.#spinner?.record(encoder);
     const pass = encoder.beginComputePass({
       timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
     });
-    for (let i = 0; i < launches; i++) work.record(pass);
+    for (let i = 0; i < launches; i++) work.record!(pass);
     pass.end();
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
     const target = this.device.createBuffer({ size: 16, usage });
@@ -88,11 +101,11 @@ export class GpuClock {
     return ms;
   }
 
-  async #byWall(work: GpuWork | undefined, launches: number): Promise<number> {
+  async #byWall(work: Work | undefined, launches: number): Promise<number> {
     const start = performance.now();
     const encoder = this.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (let i = 0; i < launches; i++) work?.record(pass);
+    for (let i = 0; i < launches; i++) work?.record?.(pass);
     pass.end();
     this.device.queue.submit([encoder.finish()]);
     await this.device.queue.onSubmittedWorkDone();
@@ -145,51 +158,4 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 
 function kindOf(software: boolean): "software" | "hardware" {
   return software ? "software" : "hardware";
-}
-
-interface Lane {
-  readonly work: GpuWork;
-  readonly launches: number;
-  readonly wanted: number;
-  readonly times: number[];
-}
-
-/** Times every piece of work, taking turns; the timings come in the order of the works. */
-export async function raceOnGpu(
-  clock: GpuClock,
-  works: readonly GpuWork[],
-  options: RaceOptions = {},
-): Promise<Timing[]> {
-  const settings = { ...DEFAULTS, ...options };
-  const lanes: Lane[] = [];
-  for (const work of works) lanes.push(await prepare(clock, work, settings));
-  const rounds = Math.max(0, ...lanes.map((lane) => lane.wanted));
-  for (let round = 0; round < rounds; round++) {
-    for (let i = 0; i < lanes.length; i++) {
-      // Another one starts each round: nobody always runs after the same neighbour.
-      const lane = lanes[(i + round) % lanes.length];
-      if (round >= lane.wanted) continue;
-      lane.times.push(await clock.measure(lane.work, lane.launches));
-    }
-  }
-  return lanes.map((lane) => summarize(lane.work.name, lane.times));
-}
-
-/** Compiles, warms up, and chooses the launches of a pass and the passes. */
-async function prepare(
-  clock: GpuClock,
-  work: GpuWork,
-  settings: Required<RaceOptions>,
-): Promise<Lane> {
-  // The first launch includes the driver's compiler; an error in it would be timed as zero.
-  let launchMs = await checked(clock.device, () => clock.measure(work, 1));
-  const start = performance.now();
-  let launches = 1;
-  do {
-    launchMs = Math.min(launchMs, await clock.measure(work, launches));
-    const wanted = Math.ceil(clock.shortestMs / Math.max(launchMs, 1e-6));
-    launches = Math.max(1, Math.min(MOST_LAUNCHES, wanted));
-  } while (performance.now() - start < settings.warmUpMs);
-  const wanted = samplesFor(launchMs * launches, settings);
-  return { work, launches, wanted, times: [] };
 }

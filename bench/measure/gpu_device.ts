@@ -3,6 +3,8 @@
  * @module
  */
 
+import type { Work } from "./race.ts";
+
 /** A device with what is known about its adapter. */
 export interface Gpu {
   readonly adapter: GPUAdapter;
@@ -103,6 +105,23 @@ export function bind(
     layout: pipeline.getBindGroupLayout(0),
     entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
   });
+}
+
+/** One dispatch, to be timed. */
+export function dispatch(
+  name: string,
+  pipeline: GPUComputePipeline,
+  group: GPUBindGroup,
+  ...size: [x: number, y?: number, z?: number]
+): Work {
+  return {
+    name,
+    record(pass) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(...size);
+    },
+  };
 }
 
 /** An empty storage buffer that can be written, bound and read back. */

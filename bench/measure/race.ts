@@ -1,23 +1,20 @@
 /**
- * Timing of several contenders against each other in one run. Contenders take turns, so a noisy
- * stretch of the machine hits all of them, and ratios of medians stay meaningful.
+ * Contenders timed against each other in one run. They take turns, so that a noisy stretch of the
+ * machine hits all of them, and ratios of medians stay meaningful.
  * @module
  */
 
-/** Something that can be timed: `run` is one whole call. */
-export interface Contender {
-  readonly name: string;
-  run(): void | Promise<void>;
-}
+import { reasonOf, summarize, type Timing } from "./statistics.ts";
 
-/** What is kept of one contender's samples. Times are milliseconds of one call. */
-export interface Timing {
+/** Something to time: the clock on the wall calls `run`, that of a GPU records launches. */
+export interface Work {
   readonly name: string;
-  readonly medianMs: number;
-  readonly minMs: number;
-  /** Interquartile range over the median: above about 0.1 the machine was not quiet. */
-  readonly spread: number;
-  readonly samples: number;
+  /** One whole call. */
+  run?(): void | Promise<void>;
+  /** Puts one launch into a pass. */
+  record?(pass: GPUComputePassEncoder): void;
+  /** After each sample on a GPU: frees what its launches left behind. */
+  settle?(): void;
 }
 
 export interface RaceOptions {
@@ -29,61 +26,42 @@ export interface RaceOptions {
   readonly warmUpMs?: number;
 }
 
-/** Samples shorter than this are made of several calls: one call would measure the clock. */
-const SHORTEST_SAMPLE_MS = 2;
+/** How work is timed: see wall_clock.ts and gpu_clock.ts. */
+export interface Clock {
+  /** One call that is not timed; rejects with what goes wrong in it. */
+  attempt(work: Work): Promise<void>;
+  /** Warms up, and chooses the calls of a sample. */
+  prepare(
+    work: Work,
+    options: Required<RaceOptions>,
+  ): Promise<{ readonly calls: number; readonly callMs: number }>;
+  /** Milliseconds of one call, averaged over those of a sample. */
+  measure(work: Work, calls: number): Promise<number>;
+}
 
 const DEFAULTS: Required<RaceOptions> = { samples: 9, budgetMs: 6000, warmUpMs: 250 };
 
-/** Budgets for a look rather than a result. */
-export const QUICK: RaceOptions = { samples: 3, budgetMs: 600, warmUpMs: 150 };
-
-/** Times every contender, taking turns; the timings come in the order of the contenders. */
+/** Times every piece of work, taking turns; the timings come in the order of the works. */
 export async function race(
-  contenders: readonly Contender[],
+  clock: Clock,
+  works: readonly Work[],
   options: RaceOptions = {},
 ): Promise<Timing[]> {
   const settings = { ...DEFAULTS, ...options };
-  const lanes: Lane[] = [];
-  for (const contender of contenders) lanes.push(await prepare(contender, settings));
-  const rounds = Math.max(...lanes.map((lane) => lane.wanted));
+  const lanes: { work: Work; calls: number; wanted: number; times: number[] }[] = [];
+  for (const work of works) {
+    const { calls, callMs } = await clock.prepare(work, settings);
+    lanes.push({ work, calls, wanted: samplesFor(callMs * calls, settings), times: [] });
+  }
+  const rounds = Math.max(0, ...lanes.map((lane) => lane.wanted));
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < lanes.length; i++) {
       // Another one starts each round: nobody always runs after the same neighbour.
       const lane = lanes[(i + round) % lanes.length];
-      if (round < lane.wanted) lane.times.push(await sample(lane.contender, lane.batch));
+      if (round < lane.wanted) lane.times.push(await clock.measure(lane.work, lane.calls));
     }
   }
-  return lanes.map((lane) => summarize(lane.contender.name, lane.times));
-}
-
-/** Times one contender alone. */
-export async function timeAlone(
-  name: string,
-  run: () => void | Promise<void>,
-  options: RaceOptions = {},
-): Promise<Timing> {
-  const [timing] = await race([{ name, run }], options);
-  return timing;
-}
-
-interface Lane {
-  readonly contender: Contender;
-  readonly batch: number;
-  readonly wanted: number;
-  readonly times: number[];
-}
-
-async function prepare(contender: Contender, settings: Required<RaceOptions>): Promise<Lane> {
-  let callMs = await sample(contender, 1);
-  // A call that takes a large part of the budget is warm enough after it.
-  if (callMs < settings.budgetMs / 4) {
-    const start = performance.now();
-    do {
-      callMs = Math.min(callMs, await sample(contender, 1));
-    } while (performance.now() - start < settings.warmUpMs);
-  }
-  const batch = Math.max(1, Math.ceil(SHORTEST_SAMPLE_MS / Math.max(callMs, 1e-4)));
-  return { contender, batch, wanted: samplesFor(callMs * batch, settings), times: [] };
+  return lanes.map((lane) => summarize(lane.work.name, lane.times));
 }
 
 /** How many samples of that length to take: more when they are cheap, fewer past the budget. */
@@ -94,21 +72,58 @@ export function samplesFor(sampleMs: number, options: RaceOptions = {}): number 
   return Math.min(wanted, affordable);
 }
 
-async function sample(contender: Contender, calls: number): Promise<number> {
-  const start = performance.now();
-  for (let i = 0; i < calls; i++) {
-    const pending = contender.run();
-    // Awaiting nothing would still cost a turn of the microtask queue.
-    if (pending instanceof Promise) await pending;
-  }
-  return (performance.now() - start) / calls;
+/** A contender that is verified as well as timed. */
+export interface Entrant {
+  readonly name: string;
+  /** Errors above it are more than rounding. */
+  readonly tolerance: number;
+  /** May reject: the reason is kept. */
+  create(): Runner | Promise<Runner>;
 }
 
-/** Median, minimum and spread of a list of times. */
-export function summarize(name: string, times: readonly number[]): Timing {
-  const sorted = [...times].sort((a, b) => a - b);
-  const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))];
-  const medianMs = at(0.5);
-  const spread = (at(0.75) - at(0.25)) / medianMs;
-  return { name, medianMs, minMs: sorted[0], spread, samples: sorted.length };
+export interface Runner {
+  readonly work: Work;
+  /** Error of what the last call computed. */
+  error(): number | Promise<number>;
+  dispose?(): void;
+}
+
+/** A timing and the error of the timed output, or why there is none. */
+export interface Outcome {
+  readonly name: string;
+  readonly timing?: Timing;
+  readonly error: number;
+  readonly failed?: string;
+}
+
+/**
+ * Outcomes in the order of the entrants. One that fails or computes something wrong is left out with
+ * its reason; the others are timed all the same.
+ */
+export async function raceVerified(
+  clock: Clock,
+  entrants: readonly Entrant[],
+  options: RaceOptions,
+): Promise<Outcome[]> {
+  const lanes: { entrant: Entrant; runner?: Runner; failed?: string }[] = [];
+  for (const entrant of entrants) {
+    try {
+      const runner = await entrant.create();
+      await clock.attempt(runner.work);
+      lanes.push({ entrant, runner });
+    } catch (error) {
+      lanes.push({ entrant, failed: reasonOf(error) });
+    }
+  }
+  const runners = lanes.flatMap(({ runner }) => runner ? [runner] : []);
+  const timings = await race(clock, runners.map(({ work }) => work), options);
+  const outcomes: Outcome[] = [];
+  for (const { entrant: { name, tolerance }, runner, failed } of lanes) {
+    const error = runner ? await runner.error() : NaN;
+    const wrong = runner && !(error <= tolerance) ? `wrong by ${error}` : undefined;
+    const timing = runner && !wrong ? timings[runners.indexOf(runner)] : undefined;
+    outcomes.push({ name, timing, error, failed: failed ?? wrong });
+  }
+  for (const runner of runners) runner.dispose?.();
+  return outcomes;
 }

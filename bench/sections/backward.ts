@@ -1,74 +1,84 @@
 /**
- * The backward pass against the forward of the same shape, in turns, and against the peak.
+ * Gradients beside the forward of the same shape, in turns (their ratio is what a training step
+ * depends on), and as a share of the peak.
  * @module
  */
 
-import { backwardFlops, caseNamed, forwardFlops } from "../cases.ts";
-import type { GoalRow } from "../goals.ts";
-import { ResidentSubject } from "../subjects/flashtile.ts";
-import { race } from "../measure/race.ts";
-import { digits3, milliseconds, percent, printTable } from "../measure/table.ts";
-import { type Context, rate, timingFields } from "./context.ts";
+import { backwardFlops, type Case, operands } from "../cases.ts";
+import { type Context, kindOf } from "../context.ts";
+import type { Measured } from "../goals.ts";
+import type { Outcome } from "../measure/race.ts";
+import { few, msOf, rate } from "../measure/statistics.ts";
+import { digits3, milliseconds, percent, printTable, times } from "../measure/table.ts";
+import { bothPasses } from "../subjects/flashtile.ts";
+import { caseTitle, outcomeFields, printFailures, raceSection, shownError } from "./outcomes.ts";
 
-const NAMES = ["s128", "s512", "s1024", "s2048", "s2048d32", "s2048d128", "s4096"];
+interface Raced {
+  readonly c: Case;
+  readonly causal: boolean;
+  readonly forward: Outcome;
+  readonly backward: Outcome;
+}
 
-export async function backwardSection(context: Context): Promise<GoalRow[]> {
-  const rows: string[][] = [];
-  const ratios: { of: string; value: number }[] = [];
-  const shares: { of: string; value: number }[] = [];
-  const peak = context.roofline(1).gflops;
-  for (const causal of [false, true]) {
-    for (const name of context.quick ? ["s512"] : NAMES) {
-      const c = caseNamed(name);
-      const subject = new ResidentSubject(await context.engine(1), c, { causal });
-      await subject.forward();
-      const [forward, backward] = await race([
-        { name: "forward", run: () => subject.forward() },
-        { name: "backward", run: () => subject.backward() },
-      ], context.race);
-      subject.dispose();
-      const gflops = rate(backwardFlops(c, causal), backward);
-      const ratio = backward.medianMs / forward.medianMs;
-      const of = causal ? `${name} causal` : name;
-      if (c.headDim === 64 && c.lengthQ >= 1024) {
-        ratios.push({ of, value: ratio });
-        if (!causal) shares.push({ of, value: gflops / peak });
-      }
-      rows.push([
-        of,
-        milliseconds(backward.medianMs),
-        digits3(gflops),
-        percent(gflops / peak),
-        digits3(rate(forwardFlops(c, causal), forward)),
-        `${ratio.toFixed(2)}×`,
-      ]);
-      context.results.add("backward", {
-        case: name,
+export async function backwardSection(context: Context): Promise<Measured[]> {
+  const wasm = context.backend === "wasm";
+  const { gflops: peak } = await context.limits();
+  const results: Raced[] = [];
+  for (const c of context.cases("backward")) {
+    const data = operands(c);
+    for (const causal of [false, true]) {
+      const entrants = bothPasses(context, c, data, causal);
+      const [forward, backward] = await raceSection(context, entrants);
+      results.push({ c, causal, forward, backward });
+      const gflops = rate(backwardFlops(c, causal), backward.timing), forwardMs = msOf(forward);
+      const figures = { gflops, share: gflops / peak, overForward: msOf(backward) / forwardMs };
+      context.results.add(kindOf(context, "backward"), {
+        case: c.name,
         causal,
-        threads: 1,
-        gflops,
-        share: gflops / peak,
-        overForward: ratio,
-        ...timingFields(backward),
+        ...(wasm ? { threads: 1 } : {}),
+        ...outcomeFields(backward, { forwardMs, ...figures }),
       });
     }
   }
-  const head = ["case", "backward", "GFLOP/s", "of peak", "forward GFLOP/s", "backward / forward"];
-  printTable("Backward (dq, dk, dv), one thread, kernel alone", head, rows);
+  const rows = results.map(({ c, causal, forward, backward }) => {
+    const gflops = rate(backwardFlops(c, causal), backward.timing);
+    return [
+      caseTitle(c, causal),
+      milliseconds(msOf(forward)) + few(forward.timing),
+      milliseconds(msOf(backward)) + few(backward.timing),
+      times(msOf(backward) / msOf(forward)),
+      digits3(gflops),
+      percent(gflops / peak),
+      shownError(backward),
+      percent(backward.timing?.spread ?? NaN),
+    ];
+  });
+  const head = ["case", "forward", "backward", "ratio", "GFLOP/s", "of peak", "error", "spread"];
+  const how = wasm ? "one thread, kernel alone" : "f32, resident";
+  printTable(`Backward (dq, dk, dv; five products counted), ${how}`, head, rows);
+  printFailures(
+    results.flatMap(({ c, causal, forward, backward }) =>
+      [forward, backward].map((outcome) => ({ of: caseTitle(c, causal), outcome }))
+    ),
+  );
+  return goals(wasm, results, peak);
+}
+
+function goals(wasm: boolean, results: readonly Raced[], peak: number): Measured[] {
+  const because = results.find(({ backward }) => backward.failed)?.backward.failed;
+  const chosen = wasm ? results.filter(({ c }) => c.headDim === 64 && c.lengthQ >= 1024) : results;
+  const ratios = chosen.map(({ c, causal, forward, backward }) => ({
+    of: caseTitle(c, causal),
+    value: msOf(backward) / msOf(forward),
+  }));
+  if (!wasm) return [{ id: "webgpu backward ratio", values: ratios, because }];
+  const shares = chosen.filter(({ causal }) => !causal)
+    .map(({ c, backward }) => ({
+      of: c.name,
+      value: rate(backwardFlops(c), backward.timing) / peak,
+    }));
   return [
-    {
-      goal: "backward / forward time, D 64, L ≥ 1024, 1 thread",
-      target: 2.5,
-      atLeast: false,
-      unit: "×",
-      values: ratios,
-    },
-    {
-      goal: "backward kernel / relaxed_madd peak, D 64",
-      target: 0.87,
-      atLeast: true,
-      unit: "",
-      values: shares,
-    },
+    { id: "wasm backward ratio", values: ratios, because },
+    { id: "wasm backward peak", values: shares, because },
   ];
 }

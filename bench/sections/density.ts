@@ -4,12 +4,14 @@
  * @module
  */
 
-import { type Case, caseNamed } from "../cases.ts";
-import type { GoalRow } from "../goals.ts";
-import { type AttentionOptions, ResidentSubject } from "../subjects/flashtile.ts";
-import { type Contender, race } from "../measure/race.ts";
+import { type Case, type Operands, operands } from "../cases.ts";
+import type { Context } from "../context.ts";
+import type { Measured, Value } from "../goals.ts";
+import { race, type Work } from "../measure/race.ts";
+import { timingFields } from "../measure/statistics.ts";
 import { milliseconds, percent, printTable, times } from "../measure/table.ts";
-import { type Context, timingFields } from "./context.ts";
+import { wallClock } from "../measure/wall_clock.ts";
+import { type AttentionOptions, Resident } from "../subjects/flashtile.ts";
 
 const DENSITIES = [0.5, 0.25, 0.1, 0.05];
 /** Edge of the blocks of the sparse masks: a usual size of block-sparse attention. */
@@ -22,22 +24,16 @@ interface Pattern {
   readonly options: AttentionOptions;
 }
 
-export async function densitySection(context: Context): Promise<GoalRow[]> {
-  const c = caseNamed(context.quick ? "s1024" : "s4096");
+export async function densitySection(context: Context): Promise<Measured[]> {
+  const [c] = context.cases("density"), data = operands(c);
   const patterns = [
     ...DENSITIES.map((d) => band(c, d)),
     ...[1, ...DENSITIES].map((d) => blocks(c, d)),
   ];
-  const goals: GoalRow[] = [];
+  const goals: Measured[] = [];
   for (const pass of ["forward", "backward"] as const) {
-    const values = await measure(context, c, patterns, pass);
-    goals.push({
-      goal: `${pass} with a band or blocks: time / proportional, down to 5 %`,
-      target: 1.15,
-      atLeast: false,
-      unit: "×",
-      values,
-    });
+    const values = await measure(context, c, data, patterns, pass);
+    goals.push({ id: `wasm density ${pass}`, values });
   }
   return goals;
 }
@@ -45,20 +41,21 @@ export async function densitySection(context: Context): Promise<GoalRow[]> {
 async function measure(
   context: Context,
   c: Case,
+  data: Operands,
   patterns: readonly Pattern[],
   pass: "forward" | "backward",
-): Promise<{ of: string; value: number }[]> {
-  const engine = await context.engine(1);
-  const subjects: ResidentSubject[] = [];
-  const contenders: Contender[] = [];
+): Promise<Value[]> {
+  const engine = await context.engine();
+  const subjects: Resident[] = [];
+  const works: Work[] = [];
   for (const pattern of [{ name: "whole", options: {} }, ...patterns]) {
-    const subject = new ResidentSubject(engine, c, pattern.options);
+    const subject = new Resident(engine, c, data, pattern.options);
     await subject.forward();
     subjects.push(subject);
     const run = pass === "forward" ? () => subject.forward() : () => subject.backward();
-    contenders.push({ name: pattern.name, run });
+    works.push({ name: pattern.name, run });
   }
-  const [whole, ...timings] = await race(contenders, context.race);
+  const [whole, ...timings] = await race(wallClock, works, context.race);
   for (const subject of subjects) subject.dispose();
   const rows = [["whole", percent(1), milliseconds(whole.medianMs), ""]];
   const values = timings.map((timing, i) => {

@@ -1,87 +1,142 @@
 /**
- * Forward and causal forward on one thread: the kernel alone on resident tensors, beside a call
- * with host tensors and the copies that come with them.
+ * Forward and causal forward as shares of the multiply-add peak. On the CPU the kernel alone, on
+ * resident tensors, beside a call with host tensors and the copies that come with them; on a GPU the
+ * library beside the unfused baseline on the same device, then the same with f16 storage.
  * @module
  */
 
-import { type Case, caseNamed, forwardFlops } from "../cases.ts";
-import type { GoalRow } from "../goals.ts";
-import { HostSubject, ResidentSubject } from "../subjects/flashtile.ts";
-import { race } from "../measure/race.ts";
-import { digits3, milliseconds, percent, printTable } from "../measure/table.ts";
-import { type Context, rate, timingFields } from "./context.ts";
+import { type Case, forwardFlops, type Operands, operands } from "../cases.ts";
+import { type Context, gpuOf, kindOf } from "../context.ts";
+import type { Measured } from "../goals.ts";
+import type { Outcome } from "../measure/race.ts";
+import { few, msOf, rate } from "../measure/statistics.ts";
+import { digits3, milliseconds, percent, printTable, times } from "../measure/table.ts";
+import { hostForward, residentForward, type Storage } from "../subjects/flashtile.ts";
+import { unfusedForward } from "../subjects/unfused_webgpu.ts";
+import { caseTitle, outcomeFields, printFailures, raceSection, shownError } from "./outcomes.ts";
 
-const NAMES = [
-  ..."s128 s512 s1024 s1024d32 s1024d128".split(" "),
-  ..."s2048 s2048d32 s2048d128 s4096 s16384".split(" "),
-];
-const CAUSAL_NAMES = ["s128", "s512", "s1024", "s2048", "s2048d128", "s4096", "s16384"];
-
-export function forwardSection(context: Context): Promise<GoalRow[]> {
-  return section(context, false, context.quick ? ["s128", "s512"] : NAMES);
+interface Raced {
+  readonly c: Case;
+  readonly causal: boolean;
+  readonly ours: Outcome;
+  readonly beside?: Outcome;
 }
 
-export function causalSection(context: Context): Promise<GoalRow[]> {
-  return section(context, true, context.quick ? ["s512"] : CAUSAL_NAMES);
-}
-
-async function section(
-  context: Context,
-  causal: boolean,
-  names: readonly string[],
-): Promise<GoalRow[]> {
-  const rows: string[][] = [];
-  const shares: { c: Case; share: number }[] = [];
-  const peak = context.roofline(1).gflops;
-  for (const name of names) {
-    const c = caseNamed(name);
-    const [kernel, call] = await measure(context, c, causal);
-    const flops = forwardFlops(c, causal);
-    const share = rate(flops, kernel) / peak;
-    shares.push({ c, share });
-    rows.push([
-      name,
-      milliseconds(kernel.medianMs),
-      digits3(rate(flops, kernel)),
-      percent(share),
-      digits3(rate(flops, call)),
-      percent(kernel.spread),
-    ]);
-    const base = { case: name, causal, threads: 1 };
-    for (const timing of [kernel, call]) {
-      const gflops = rate(flops, timing);
-      context.results.add("forward", {
-        ...base,
-        kind: timing.name,
-        gflops,
-        share: gflops / peak,
-        ...timingFields(timing),
-      });
-    }
+export async function forwardSection(context: Context): Promise<Measured[]> {
+  if (context.backend === "wasm") {
+    const results = await raceCases(context, "forward", [false]);
+    await print(context, "Forward, one thread", results);
+    return wasmGoals(context, results);
   }
-  const title = causal
-    ? "Causal forward, one thread (half the operations counted)"
-    : "Forward, one thread";
-  const head = ["case", "kernel", "GFLOP/s", "of peak", "GFLOP/s with copies", "spread"];
-  printTable(title, head, rows);
-  return causal ? [] : [64, 128].map((headDim) => ({
-    goal: `forward kernel / relaxed_madd peak, D ${headDim}, L ≥ 1024`,
-    target: headDim === 64 ? 0.88 : 0.91,
-    atLeast: true,
-    unit: "",
-    values: shares.filter(({ c }) => c.headDim === headDim && c.lengthQ >= 1024)
-      .map(({ c, share }) => ({ of: c.name, value: share })),
+  const results = await raceCases(context, "forward", [false, true]);
+  await print(context, "Forward, f32, resident", results);
+  if (!context.quick) {
+    const half = await raceCases(context, "half", [false, true], "f16");
+    await print(context, "Forward, f16 storage (arithmetic in f32)", half);
+  }
+  return webgpuGoals(context, results);
+}
+
+/** On the CPU a section of its own. */
+export async function causalSection(context: Context): Promise<Measured[]> {
+  const results = await raceCases(context, "causal", [true]);
+  await print(context, "Causal forward, one thread (half the operations counted)", results);
+  return [];
+}
+
+async function raceCases(
+  context: Context,
+  section: string,
+  masks: readonly boolean[],
+  dtype: Storage = "f32",
+): Promise<Raced[]> {
+  const results: Raced[] = [];
+  for (const c of context.cases(section)) {
+    const data = operands(c);
+    for (const causal of masks) results.push(await raceForward(context, c, data, causal, dtype));
+  }
+  return results;
+}
+
+async function raceForward(
+  context: Context,
+  c: Case,
+  data: Operands,
+  causal: boolean,
+  dtype: Storage,
+): Promise<Raced> {
+  const wasm = context.backend === "wasm";
+  const beside = () =>
+    wasm
+      ? hostForward(context, c, data, { causal })
+      : unfusedForward(gpuOf(context).clock.device, c, data, causal);
+  const entrants = [residentForward(context, c, data, { causal, dtype })];
+  if (dtype === "f32") entrants.push(beside());
+  const outcomes = await raceSection(context, entrants);
+  const { gflops: peak } = await context.limits();
+  for (const outcome of outcomes) {
+    const gflops = rate(forwardFlops(c, causal), outcome.timing);
+    context.results.add(kindOf(context, "forward"), {
+      case: c.name,
+      causal,
+      ...(wasm ? { threads: 1, kind: outcome.name } : { dtype, contender: outcome.name }),
+      ...outcomeFields(outcome, { gflops, share: gflops / peak }),
+    });
+  }
+  return { c, causal, ours: outcomes[0], beside: outcomes[1] };
+}
+
+async function print(context: Context, title: string, results: readonly Raced[]): Promise<void> {
+  const { gflops: peak } = await context.limits();
+  const rows = results.map(({ c, causal, ours, beside }) => {
+    const flops = forwardFlops(c, causal), gflops = rate(flops, ours.timing);
+    return [
+      caseTitle(c, causal),
+      milliseconds(msOf(ours)) + few(ours.timing),
+      digits3(gflops),
+      percent(gflops / peak),
+      shownError(ours),
+      percent(ours.timing?.spread ?? NaN),
+      ...(beside
+        ? [
+          milliseconds(msOf(beside)) + few(beside.timing),
+          digits3(rate(flops, beside.timing)),
+          times(msOf(beside) / msOf(ours)),
+        ]
+        : []),
+    ];
+  });
+  const other = context.backend === "wasm" ? "with copies" : "unfused";
+  const head = ["case", "kernel", "GFLOP/s", "of peak", "error", "spread"];
+  printTable(title, [...head, other, "GFLOP/s", "/ kernel"], rows);
+  printFailures(
+    results.flatMap(({ c, causal, ours, beside }) =>
+      [ours, ...(beside ? [beside] : [])].map((outcome) => ({ of: caseTitle(c, causal), outcome }))
+    ),
+  );
+}
+
+async function wasmGoals(context: Context, results: readonly Raced[]): Promise<Measured[]> {
+  const { gflops: peak } = await context.limits();
+  return [64, 128].map((headDim) => ({
+    id: `wasm forward ${headDim}`,
+    values: results.filter(({ c }) => c.headDim === headDim && c.lengthQ >= 1024)
+      .map(({ c, ours }) => ({ of: c.name, value: rate(forwardFlops(c), ours.timing) / peak })),
   }));
 }
 
-async function measure(context: Context, c: Case, causal: boolean) {
-  const engine = await context.engine(1);
-  const resident = new ResidentSubject(engine, c, { causal });
-  const host = new HostSubject(engine, c, { causal });
-  const timings = await race([
-    { name: "resident", run: () => resident.forward() },
-    { name: "host", run: () => host.forward() },
-  ], context.race);
-  resident.dispose();
-  return timings;
+async function webgpuGoals(context: Context, results: readonly Raced[]): Promise<Measured[]> {
+  const { gflops: peak } = await context.limits();
+  const because = results.find(({ ours }) => ours.failed)?.ours.failed;
+  const gains = (wanted: boolean) =>
+    results.filter(({ c, causal }) => causal === wanted && c.lengthK >= 1024)
+      .map(({ c, ours, beside }) => ({ of: c.name, value: msOf(beside) / msOf(ours) }));
+  const { software } = gpuOf(context).gpu;
+  const shares = results.filter(({ c, causal }) => !causal && (software || c.lengthK >= 4096))
+    .map(({ c, ours }) => ({ of: c.name, value: rate(forwardFlops(c), ours.timing) / peak }));
+  return [
+    { id: "webgpu forward peak", values: shares, because },
+    { id: "webgpu forward unfused", values: gains(false), because },
+    { id: "webgpu causal unfused", values: gains(true), because },
+  ];
 }

@@ -3,12 +3,12 @@
  * @module
  */
 
-import { type Case, caseNamed } from "../cases.ts";
-import type { GoalRow } from "../goals.ts";
-import { HostSubject, wasmEngine } from "../subjects/flashtile.ts";
+import { type Case, operands } from "../cases.ts";
+import type { Context } from "../context.ts";
+import type { Measured } from "../goals.ts";
 import { processMemory } from "../measure/machine.ts";
 import { mebibytes, milliseconds, printTable } from "../measure/table.ts";
-import type { Context } from "./context.ts";
+import { Host, wasmEngine } from "../subjects/flashtile.ts";
 
 const MIB = 2 ** 20;
 
@@ -19,16 +19,15 @@ interface Use {
   readonly beyondStaged: number;
 }
 
-export async function memorySection(context: Context): Promise<GoalRow[]> {
-  const names = context.quick ? ["s1024"] : ["s4096", "s16384", "s65536"];
+export async function memorySection(context: Context): Promise<Measured[]> {
   const uses: Use[] = [];
   const rows: string[][] = [];
-  for (const name of names) {
-    const c = caseNamed(name);
+  for (const c of context.cases("memory")) {
+    const { name } = c;
     // A fresh engine each: memory of a wasm module never shrinks.
     const engine = await wasmEngine(1);
     const before = processMemory("VmRSS");
-    const subject = new HostSubject(engine, c);
+    const subject = new Host(engine, c, operands(c));
     for (const pass of ["forward", "backward"] as const) {
       const start = performance.now();
       await subject[pass]();
@@ -50,34 +49,14 @@ export async function memorySection(context: Context): Promise<GoalRow[]> {
     }
     engine.dispose();
   }
-  const head = [
-    "case",
-    "wasm memory",
-    "beyond staged",
-    "peak in use",
-    "in use after",
-    "process growth",
-    "first call",
-  ];
-  printTable("Memory, one thread, host tensors", head, rows);
+  const head = ["case", "wasm memory", "beyond staged", "peak in use", "in use after"];
+  printTable("Memory, one thread, host tensors", [...head, "process growth", "first call"], rows);
   const values = (part: string, pick: (use: Use) => number) =>
     uses.filter((use) => use.name.startsWith(part))
       .map((use) => ({ of: use.name, value: pick(use) / MIB }));
   return [
-    {
-      goal: "wasm memory beyond one staged group, L 16384",
-      target: 1,
-      atLeast: false,
-      unit: " MiB",
-      values: values("s16384", (use) => use.beyondStaged),
-    },
-    {
-      goal: "64K tokens, 1 head, D 64: wasm memory",
-      target: 128,
-      atLeast: false,
-      unit: " MiB",
-      values: values("s65536", (use) => use.wasmBytes),
-    },
+    { id: "wasm memory s16384", values: values("s16384", (use) => use.beyondStaged) },
+    { id: "wasm memory s65536", values: values("s65536", (use) => use.wasmBytes) },
   ];
 }
 

@@ -3,64 +3,52 @@
  * @module
  */
 
-import { caseNamed } from "../cases.ts";
-import type { GoalRow } from "../goals.ts";
-import { HostSubject } from "../subjects/flashtile.ts";
-import { type Contender, race } from "../measure/race.ts";
+import { operands } from "../cases.ts";
+import type { Context } from "../context.ts";
+import type { Measured, Value } from "../goals.ts";
+import { race, type Work } from "../measure/race.ts";
+import { timingFields } from "../measure/statistics.ts";
 import { milliseconds, printTable, times } from "../measure/table.ts";
-import { type Context, timingFields } from "./context.ts";
+import { wallClock } from "../measure/wall_clock.ts";
+import { Host } from "../subjects/flashtile.ts";
 
-const NAMES = ["s128", "s512", "s1024", "s2048", "s4096", "s16384"];
 const PASSES = ["forward", "causal", "backward"] as const;
 
-export async function scalingSection(context: Context): Promise<GoalRow[]> {
-  const [fewest] = context.threads;
+export async function scalingSection(context: Context): Promise<Measured[]> {
+  const [fewest] = context.threads, two = context.threads.indexOf(2);
   const rows: string[][] = [];
-  const values: { of: string; value: number }[] = [];
-  for (const name of context.quick ? ["s512"] : NAMES) {
+  const values: Value[] = [];
+  for (const c of context.cases("threads")) {
+    const data = operands(c);
     for (const pass of PASSES) {
-      const c = caseNamed(name);
-      const contenders: Contender[] = [];
+      const works: Work[] = [];
       for (const threads of context.threads) {
-        const subject = new HostSubject(await context.engine(threads), c, {
-          causal: pass === "causal",
-        });
+        const causal = pass === "causal";
+        const subject = new Host(await context.engine(threads), c, data, { causal });
         if (pass === "backward") await subject.forward();
         const run = pass === "backward" ? () => subject.backward() : () => subject.forward();
-        contenders.push({ name: String(threads), run });
+        works.push({ name: String(threads), run });
       }
       // a kernel may keep new threads on one core for a while, see bench/README.md
       const warmUpMs = context.quick ? 150 : 1500;
-      const timings = await race(contenders, { ...context.race, warmUpMs });
+      const timings = await race(wallClock, works, { ...context.race, warmUpMs });
       const gains = timings.map((t) => timings[0].medianMs / t.medianMs);
       rows.push([
-        `${name} ${pass}`,
+        `${c.name} ${pass}`,
         ...timings.map((t) => milliseconds(t.medianMs)),
         ...gains.slice(1).map(times),
       ]);
-      const two = context.threads.indexOf(2);
       if (fewest === 1 && two > 0 && pass === "forward" && c.lengthQ >= 1024) {
-        values.push({ of: name, value: gains[two] });
+        values.push({ of: c.name, value: gains[two] });
       }
-      timings.forEach((timing, i) =>
-        context.results.add("threads", {
-          case: name,
-          pass,
-          threads: context.threads[i],
-          gain: gains[i],
-          ...timingFields(timing),
-        })
-      );
+      timings.forEach((timing, i) => {
+        const row = { case: c.name, pass, threads: context.threads[i], gain: gains[i] };
+        context.results.add("threads", { ...row, ...timingFields(timing) });
+      });
     }
   }
   const counts = context.threads.map((t) => `${t} thread${t === 1 ? "" : "s"}`);
   const gained = context.threads.slice(1).map((t) => `${t} over ${fewest}`);
   printTable("Threads, copies included", ["case", ...counts, ...gained], rows);
-  return [{
-    goal: "own scaling on 2 threads, L ≥ 1024",
-    target: 1.93,
-    atLeast: true,
-    unit: "×",
-    values,
-  }];
+  return [{ id: "wasm threads", values }];
 }

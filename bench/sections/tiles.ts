@@ -1,18 +1,16 @@
 /**
- * `deno task bench:tiles`: the register tiles of the product, each alone. Innocent edits move the
- * speed of a tile by up to two times, and so do V8 releases; in a whole kernel that is hard to see.
- *
- * The tiles are compiled here from the product's sources with the product's flags. `timeTiles`
- * takes any instance with the same exports.
+ * The register tiles of the product, each alone. Innocent edits move the speed of a tile by up to two
+ * times, and so do V8 releases; in a whole kernel that is hard to see. They are compiled here from
+ * the product's sources with the product's flags.
  * @module
  */
 
 import { compileAsm } from "../compile_asm.ts";
-import { describeMachine, machineLine } from "../measure/machine.ts";
-import { type RaceOptions, timeAlone } from "../measure/race.ts";
-import { measureRoofline } from "../limits/wasm.ts";
-import { Results } from "../measure/store.ts";
+import type { Context } from "../context.ts";
+import type { Measured } from "../goals.ts";
+import type { RaceOptions } from "../measure/race.ts";
 import { digits3, percent, printTable } from "../measure/table.ts";
+import { timeAlone } from "../measure/wall_clock.ts";
 
 /** `(operands, headDim, repeats)` to the work of one repeat; see bench/asm/tiles.ts. */
 type TileBench = (operands: number, headDim: number, repeats: number) => number;
@@ -36,33 +34,6 @@ const OPERANDS = 65536;
 const OPERAND_BYTES = 256 * 1024;
 const HEAD_DIMS = [32, 64, 128];
 
-export interface TileSpeed {
-  readonly tile: Tile;
-  readonly headDim: number;
-  readonly value: number;
-}
-
-/** Times every tile that the instance exports; names the ones it does not. */
-export async function timeTiles(
-  exports: WebAssembly.Exports,
-  memory: WebAssembly.Memory,
-  options: RaceOptions,
-): Promise<TileSpeed[]> {
-  const speeds: TileSpeed[] = [];
-  for (const tile of TILES) {
-    const bench = exports[tile.name];
-    if (typeof bench !== "function") {
-      console.log(`skipped: the module does not export ${tile.name}`);
-      continue;
-    }
-    for (const headDim of HEAD_DIMS) {
-      const value = await speedOf(bench as TileBench, memory, tile, headDim, options);
-      speeds.push({ tile, headDim, value });
-    }
-  }
-  return speeds;
-}
-
 async function speedOf(
   bench: TileBench,
   memory: WebAssembly.Memory,
@@ -83,31 +54,28 @@ async function speedOf(
     : medianMs * 1e6 / (work * repeats);
 }
 
-async function main(): Promise<void> {
-  const quick = Deno.args.includes("--quick");
-  const options: RaceOptions = quick
+export async function tilesSection(context: Context): Promise<Measured[]> {
+  const options: RaceOptions = context.quick
     ? { samples: 3, budgetMs: 200, warmUpMs: 150 }
     : { samples: 11, budgetMs: 1500, warmUpMs: 200 };
-  const machine = describeMachine();
-  console.log(machineLine(machine));
-  const { gflops } = await measureRoofline(1, options);
+  const { gflops } = await context.limits();
   const memory = new WebAssembly.Memory({ initial: 8 });
   const module = await compileAsm("bench/asm/tiles");
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const speeds = await timeTiles(exports, memory, options);
-  const results = new Results();
-  const rows = TILES.map((tile) => {
-    const own = speeds.filter((s) => s.tile === tile);
-    for (const { headDim, value } of own) {
-      results.add("tiles", { tile: tile.name, headDim, value, unit: tile.unit, peak: gflops });
+  const rows: string[][] = [];
+  for (const tile of TILES) {
+    const bench = exports[tile.name] as TileBench;
+    const values: number[] = [];
+    for (const headDim of HEAD_DIMS) {
+      const value = await speedOf(bench, memory, tile, headDim, options);
+      const row = { tile: tile.name, headDim, value, unit: tile.unit, peak: gflops };
+      context.results.add("tiles", row);
+      values.push(value);
     }
-    const cells = HEAD_DIMS.map((d) => own.find((s) => s.headDim === d)?.value ?? NaN);
-    const share = tile.unit === "GFLOP/s" ? percent(Math.max(...cells) / gflops) : "";
-    return [tile.title, tile.unit, ...cells.map(digits3), share];
-  });
+    const share = tile.unit === "GFLOP/s" ? percent(Math.max(...values) / gflops) : "";
+    rows.push([tile.title, tile.unit, ...values.map(digits3), share]);
+  }
   const head = ["tile", "", ...HEAD_DIMS.map((d) => `D ${d}`), "best of peak"];
   printTable(`Register tiles (peak ${digits3(gflops)} GFLOP/s)`, head, rows);
-  if (Deno.args.includes("--store")) results.store(machine);
+  return [];
 }
-
-if (import.meta.main) await main();

@@ -5,7 +5,7 @@
  */
 
 import type { Case } from "../cases.ts";
-import { reasonOf } from "../gpu/context.ts";
+import { reasonOf } from "../measure/statistics.ts";
 
 export interface TorchTime {
   readonly name: string;

@@ -3,26 +3,15 @@
  * @module
  */
 
-import { type Case, forwardFlops, type Operands, square } from "../cases.ts";
+import type { Case, Operands } from "../cases.ts";
 import { compileAsm } from "../compile_asm.ts";
 import { EXP_TABLE_BYTES, writeExpTable } from "../limits/exp_table.ts";
-import { type RaceOptions, timeAlone } from "../measure/race.ts";
 import { unfusedTiles } from "./unfused_wasm_tiles.ts";
 
 interface UnfusedExports extends WebAssembly.Exports {
   scratchBytes(length: number, columns: number): number;
-  attend(
-    q: number,
-    k: number,
-    v: number,
-    o: number,
-    heads: number,
-    length: number,
-    columns: number,
-    scale: number,
-    scratch: number,
-    table: number,
-  ): void;
+  /** q, k, v, o, heads, length, columns, scale, scratch, exponential table. */
+  attend(...operands: number[]): void;
 }
 
 let compiled: Promise<WebAssembly.Module> | undefined;
@@ -67,38 +56,14 @@ export class Unfused {
   }
 
   run(): void {
-    const c = this.#case;
-    const { q, k, v, o } = this.#views;
-    const heads = c.batch * c.queryHeads;
-    const scale = 1 / Math.sqrt(c.headDim);
-    this.#kernel.attend(
-      q.byteOffset,
-      k.byteOffset,
-      v.byteOffset,
-      o.byteOffset,
-      heads,
-      c.lengthK,
-      c.headDim,
-      scale,
-      this.#scratch,
-      0,
-    );
+    const { batch, queryHeads, lengthK, headDim } = this.#case, { q, k, v, o } = this.#views;
+    const places = [q, k, v, o].map((view) => view.byteOffset);
+    const sizes = [batch * queryHeads, lengthK, headDim, 1 / Math.sqrt(headDim)];
+    this.#kernel.attend(...places, ...sizes, this.#scratch, 0);
   }
 
   /** A copy of the output. */
   output(): Float32Array {
     return this.#views.o.slice();
   }
-}
-
-/** GFLOP/s of the unfused kernel alone, for a look without the library. */
-export async function unfusedSpeed(
-  length: number,
-  headDim: number,
-  options: RaceOptions,
-): Promise<number> {
-  const c = square(`u${length}d${headDim}`, 12, length, headDim);
-  const kernel = await Unfused.create(c);
-  const timing = await timeAlone(c.name, () => kernel.run(), options);
-  return forwardFlops(c) / timing.medianMs / 1e6;
 }

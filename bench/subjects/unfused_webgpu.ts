@@ -1,38 +1,39 @@
 /**
  * Attention as three kernels that write the whole score matrix: what a competent person would write
- * before knowing better. The rival that goals.md asks for, in the same harness.
+ * before knowing better.
  * @module
  */
 
 import { type Case, type Operands, shapes } from "../cases.ts";
-import type { GpuWork } from "../measure/gpu_clock.ts";
-import { bind, pipeline, readBack, storage, uniform, upload } from "../measure/gpu_device.ts";
+import {
+  bind,
+  dispatch,
+  pipeline,
+  readBack,
+  storage,
+  uniform,
+  upload,
+} from "../measure/gpu_device.ts";
+import type { Entrant, Work } from "../measure/race.ts";
+import { outputError } from "../oracle.ts";
 import { OUTPUT, SCORES, SOFTMAX, TILE } from "./unfused_wgsl.ts";
-
-interface Dispatch {
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly size: readonly [number, number, number];
-}
 
 export class UnfusedOnGpu {
   readonly #device: GPUDevice;
   readonly #out: GPUBuffer;
-  readonly #dispatches: readonly Dispatch[];
+  readonly #works: readonly Work[];
   readonly #buffers: readonly GPUBuffer[];
-  /** Bytes of scores that exist at a time. */
-  readonly matrixBytes: number;
 
   private constructor(
     device: GPUDevice,
-    dispatches: readonly Dispatch[],
-    { scores, out, others }: { scores: GPUBuffer; out: GPUBuffer; others: GPUBuffer[] },
+    works: readonly Work[],
+    out: GPUBuffer,
+    others: readonly GPUBuffer[],
   ) {
     this.#device = device;
     this.#out = out;
-    this.#dispatches = dispatches;
-    this.#buffers = [scores, out, ...others];
-    this.matrixBytes = scores.size;
+    this.#works = works;
+    this.#buffers = [out, ...others];
   }
 
   static async create(
@@ -52,42 +53,29 @@ export class UnfusedOnGpu {
     const scores = storage(device, at * lengthQ * lengthK * 4);
     const kernels = [SCORES, SOFTMAX, OUTPUT];
     const [first, second, third] = await Promise.all(kernels.map((code) => pipeline(device, code)));
-    const dispatches: Dispatch[] = [];
-    const others = [q, k, v];
+    const works: Work[] = [];
+    const others = [q, k, v, scores];
     for (let head = 0; head < heads; head += at) {
       const count = Math.min(at, heads - head);
       const params = uniform(device, parameters(c, head, causal));
       others.push(params);
       const add = (
-        pipeline: GPUComputePipeline,
+        kernel: GPUComputePipeline,
         buffers: GPUBuffer[],
-        x: number,
-        y: number,
-        z: number,
+        ...size: [x: number, y: number, z: number]
       ) =>
-        dispatches.push({
-          pipeline,
-          group: bind(device, pipeline, [params, ...buffers]),
-          size: [x, y, z],
-        });
+        works.push(
+          dispatch("unfused", kernel, bind(device, kernel, [params, ...buffers]), ...size),
+        );
       add(first, [q, k, scores], lengthK / TILE, lengthQ / TILE, count);
       add(second, [scores], lengthQ, count, 1);
       add(third, [scores, v, out], headDim / TILE, lengthQ / TILE, count);
     }
-    return new UnfusedOnGpu(device, dispatches, { scores, out, others });
+    return new UnfusedOnGpu(device, works, out, others);
   }
 
-  work(name = "unfused"): GpuWork {
-    return {
-      name,
-      record: (pass) => {
-        for (const { pipeline, group, size } of this.#dispatches) {
-          pass.setPipeline(pipeline);
-          pass.setBindGroup(0, group);
-          pass.dispatchWorkgroups(...size);
-        }
-      },
-    };
+  work(): Work {
+    return { name: "unfused", record: (pass) => this.#works.forEach((work) => work.record!(pass)) };
   }
 
   /** What the last launch computed. */
@@ -113,4 +101,25 @@ function parameters(c: Case, firstHead: number, causal: boolean): ArrayBuffer {
   new Uint32Array(data).set([c.lengthQ, c.lengthK, c.headDim, firstHead, 0, causal ? 1 : 0]);
   new Float32Array(data)[4] = 1 / Math.sqrt(c.headDim);
   return data;
+}
+
+/** As an entrant of a race. */
+export function unfusedForward(
+  device: GPUDevice,
+  c: Case,
+  data: Operands,
+  causal: boolean,
+): Entrant {
+  return {
+    name: "unfused",
+    tolerance: 1e-5,
+    async create() {
+      const subject = await UnfusedOnGpu.create(device, c, data, causal);
+      return {
+        work: subject.work(),
+        error: async () => outputError(c, data, causal, await subject.output()),
+        dispose: () => subject.dispose(),
+      };
+    },
+  };
 }

@@ -3,11 +3,11 @@
  * @module
  */
 
-import { type Case, kvBytes } from "../../bench/cases.ts";
-import { nullForNaN } from "../../bench/goals.ts";
+import { type Case, caseOf, kvBytes } from "../../bench/cases.ts";
+import type { Context } from "../../bench/context.ts";
+import { msOf, nullForNaN, rate, reasonOf, timingFields } from "../../bench/measure/statistics.ts";
 import type { Results } from "../../bench/measure/store.ts";
 import { digits3, milliseconds, percent, printTable, times } from "../../bench/measure/table.ts";
-import { type GpuContext, rate, reasonOf, timingFields } from "../../bench/gpu/context.ts";
 import type { SweepDevice } from "./device.ts";
 import { type Division, divisions, fastest } from "./divisions.ts";
 import type { Deadline, SweepOptions } from "./options.ts";
@@ -34,7 +34,7 @@ function casesOf({ software, quick, dims, keys, heads }: SweepOptions): DecodeCa
       for (const group of groups) {
         const kvHeads = queryHeads / group;
         const name = `${batch}x${queryHeads}/${kvHeads}x1x${lengthK}x${headDim}`;
-        const c = { name, batch, queryHeads, kvHeads, lengthQ: 1, lengthK, headDim };
+        const c = caseOf(name);
         for (const dtype of few ? ["f32"] as const : ["f32", "f16"] as const) {
           all.push({ c, dtype });
         }
@@ -47,12 +47,13 @@ function casesOf({ software, quick, dims, keys, heads }: SweepOptions): DecodeCa
 
 /** Sweeps as many cases as there is time for; lines that say what was best. */
 export async function sweepDecode(
-  { facts, sweep }: GpuContext,
+  context: Context,
+  sweep: SweepOptions,
   device: SweepDevice,
   deadline: Deadline,
   results: Results,
 ): Promise<string[]> {
-  const { readGBs, copyGBs } = await facts(), cases = casesOf(sweep);
+  const { readGBs, copyGBs } = await context.limits(), cases = casesOf(sweep);
   const rows: string[][] = [], groups: number[] = [], gains: number[] = [];
   for (const [n, { c, dtype }] of cases.entries()) {
     if (deadline.passed) {
@@ -77,12 +78,12 @@ export async function sweepDecode(
           shareOfCopy: nullForNaN(gbs / copyGBs),
           error: nullForNaN(error),
           failed: failed ?? null,
-          ...(timing ? timingFields(timing) : {}),
+          ...timingFields(timing),
         });
         if (failed) console.log(`${c.name} ${dtype}, ${parts} parts, ${threads}: ${failed}`);
       }
       if (!best) continue;
-      const gain = planned.timing ? planned.timing.medianMs / best.timing!.medianMs : NaN;
+      const gain = msOf(planned) / msOf(best);
       groups.push(best.parts * c.batch * c.kvHeads);
       gains.push(gain);
       rows.push([
@@ -90,7 +91,7 @@ export async function sweepDecode(
         digits3(bytes / 1e6),
         ...described(planned, bytes, readGBs),
         ...described(best, bytes, readGBs),
-        milliseconds(best.timing!.medianMs),
+        milliseconds(msOf(best)),
         times(gain),
       ]);
     } catch (error) {

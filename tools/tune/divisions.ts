@@ -8,9 +8,8 @@ import { decodeBlock, decodeBytes, type DecodeShape } from "../../shaders/abi.ts
 import { forwardSteps } from "../../src/plan/webgpu/steps.ts";
 import { decodeItems } from "../../src/plan/webgpu/work_items.ts";
 import type { GpuPlan } from "../../src/plan/webgpu/plan.ts";
-import type { RaceOptions, Timing } from "../../bench/measure/race.ts";
-import { raceOnGpu } from "../../bench/measure/gpu_clock.ts";
-import { reasonOf } from "../../bench/gpu/context.ts";
+import { race, type RaceOptions } from "../../bench/measure/race.ts";
+import { reasonOf, type Timing } from "../../bench/measure/statistics.ts";
 import type { SweepDevice } from "./device.ts";
 import type { Launch, SweepCase } from "./subject.ts";
 
@@ -72,7 +71,7 @@ class Divisions {
       if (!(error <= this.#subject.tolerance)) {
         return { parts, threads, error, failed: `wrong by ${error.toExponential(1)}` };
       }
-      const [timing] = await raceOnGpu(this.#device.clock, [launch.work], LOOK);
+      const [timing] = await race(this.#device.clock, [launch.work], LOOK);
       return { parts, threads, error, timing };
     } catch (error) {
       if (this.#device.open.lost) throw error;
@@ -113,7 +112,7 @@ class Divisions {
         launches.push(await this.#subject.launch("decode", plan));
       }
       const works = launches.map(({ work }) => work);
-      const timings = await raceOnGpu(this.#device.clock, works, FINAL);
+      const timings = await race(this.#device.clock, works, FINAL);
       const raced = new Map(chosen.map((d, n) => [d, { ...d, final: true, timing: timings[n] }]));
       return all.map((d) => raced.get(d) ?? d);
     } finally {

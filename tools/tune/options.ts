@@ -3,6 +3,7 @@
  * @module
  */
 
+import type { Flags } from "../../bench/context.ts";
 import type { TiledKernel } from "../../src/plan/webgpu/tiles.ts";
 
 /** The kernels whose tiles are swept. */
@@ -33,38 +34,28 @@ export const SWEEP_FLAGS = {
   causal: { type: "boolean", default: false },
 } as const;
 
-export interface SweepFlags {
-  readonly kernels?: string;
-  readonly dims?: string;
-  readonly lengths?: string;
-  readonly heads?: string;
-  readonly causal: boolean;
-  readonly quick: boolean;
-  readonly budget?: string;
-}
-
 const KERNELS = ["forward", "dq", "dkv", "decode"] as const;
 const SECONDS = { software: 90, quick: 150, hardware: 540 };
 
-function numbers(name: string, text: string | undefined): number[] | undefined {
-  const found = text?.split(",").map(Number);
+function numbers(name: string, text: Flags[string]): number[] | undefined {
+  const found = text ? String(text).split(",").map(Number) : undefined;
   if (!found?.every((n) => Number.isInteger(n) && n > 0)) {
     if (found) throw new RangeError(`--${name}=${text} is no list of sizes`);
   }
   return found;
 }
 
-function kernelsOf(text: string | undefined): SweepOptions["kernels"] {
+function kernelsOf(text: Flags[string]): SweepOptions["kernels"] {
   if (!text) return KERNELS;
-  return text.split(",").map((name) => {
+  return String(text).split(",").map((name) => {
     const found = KERNELS.find((kernel) => kernel === name);
     if (!found) throw new RangeError(`--kernels=${name}: known are ${KERNELS.join(", ")}`);
     return found;
   });
 }
 
-export function sweepOptions(flags: SweepFlags, software: boolean): SweepOptions {
-  const { quick } = flags;
+export function sweepOptions(flags: Flags, software: boolean): SweepOptions {
+  const quick = Boolean(flags.quick);
   const usual = software ? "software" : quick ? "quick" : "hardware";
   const seconds = flags.budget === undefined ? SECONDS[usual] : Number(flags.budget);
   if (!(seconds > 0)) throw new RangeError(`--budget=${flags.budget} is no number of seconds`);

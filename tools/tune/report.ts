@@ -3,10 +3,9 @@
  * @module
  */
 
-import { nullForNaN } from "../../bench/goals.ts";
+import { few, nullForNaN, timingFields } from "../../bench/measure/statistics.ts";
 import type { Results } from "../../bench/measure/store.ts";
 import { digits3, milliseconds, percent, printTable } from "../../bench/measure/table.ts";
-import { few, timingFields } from "../../bench/gpu/context.ts";
 import { tileName, tileText } from "./candidates.ts";
 import { type Combination, type Entry, ranked } from "./tiles.ts";
 
@@ -74,7 +73,7 @@ export function keepCombination(found: Combination, peakGflops: number, results:
       error: nullForNaN(entry.error),
       compileMs: nullForNaN(entry.compileMs),
       failed: entry.failed ?? null,
-      ...(entry.timing ? timingFields(entry.timing) : {}),
+      ...timingFields(entry.timing),
     });
   }
 }

@@ -16,11 +16,8 @@ import { GpuCall } from "../../src/webgpu/dispatch/call.ts";
 import type { Step } from "../../src/webgpu/dispatch/dispatch.ts";
 import { Recording } from "../../src/webgpu/dispatch/submit.ts";
 import { GpuTensor } from "../../src/webgpu/device/tensors.ts";
-import { type Case, type Operands, shapes } from "../../bench/cases.ts";
-import { gpuOperands } from "../../bench/gpu/cases.ts";
-import type { GpuWork } from "../../bench/measure/gpu_clock.ts";
-import { verify } from "../../bench/gpu/context.ts";
-import { roundedToHalf } from "../../bench/subjects/flashtile_webgpu.ts";
+import { type Case, type Operands, operands, roundedToHalf, shapes } from "../../bench/cases.ts";
+import type { Work } from "../../bench/measure/race.ts";
 import {
   exactGradients,
   exactOutput,
@@ -40,7 +37,7 @@ const LONGEST_MS = 1000;
 
 /** A plan ready to be timed: what its first launches told. */
 export interface Launch {
-  readonly work: GpuWork;
+  readonly work: Work;
   /** Until the first launch was done, less another one. */
   readonly compileMs: number;
   readonly error: number;
@@ -92,7 +89,7 @@ export class SweepCase {
     c: Case,
     causal: boolean,
     dtype: "f32" | "f16" = "f32",
-    given: Operands = gpuOperands(c),
+    given: Operands = operands(c),
   ): SweepCase {
     const data = dtype === "f16" ? roundedToHalf(given) : given, { q, kv } = shapes(c);
     const tensors = ([[data.q, q], [data.k, kv], [data.v, kv]] as const)
@@ -107,10 +104,10 @@ export class SweepCase {
 
   /** Its forward runs first, by the table's tile. */
   static async backward(device: SweepDevice, c: Case, causal: boolean): Promise<SweepCase> {
-    const data = gpuOperands(c), forward = SweepCase.forward(device, c, causal, "f32", data);
+    const data = operands(c), forward = SweepCase.forward(device, c, causal, "f32", data);
     const { error, dispose } = await forward.launch("forward", forward.plan);
     dispose();
-    verify("the forward of a backward", error, TOLERANCE.f32);
+    if (!(error <= TOLERANCE.f32)) throw new Error(`the forward is wrong by ${error}`);
     const [out, lse] = forward.#results.map(({ tensor }) => tensor);
     const dOut = device.tensor(data.dOut, shapes(c).q, "f32");
     const { q, k, v } = forward.#views as Record<string, { tensor: unknown }>;

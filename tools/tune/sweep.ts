@@ -4,15 +4,15 @@
  * @module
  */
 
-import type { Case } from "../../bench/cases.ts";
+import { type Case, caseOf } from "../../bench/cases.ts";
+import { type Context, gpuOf } from "../../bench/context.ts";
+import type { Measured } from "../../bench/goals.ts";
+import { reasonOf } from "../../bench/measure/statistics.ts";
 import { Results } from "../../bench/measure/store.ts";
 import { digits3 } from "../../bench/measure/table.ts";
-import { named } from "../../bench/gpu/cases.ts";
-import { type GpuContext, reasonOf } from "../../bench/gpu/context.ts";
-import type { GpuGoal } from "../../bench/gpu/goals.ts";
 import { sweepDecode } from "./decode.ts";
 import { SweepDevice } from "./device.ts";
-import { Deadline, type SweepOptions, type SweptKernel } from "./options.ts";
+import { Deadline, type SweepOptions, sweepOptions, type SweptKernel } from "./options.ts";
 import { keepCombination, printCombination, suggestion } from "./report.ts";
 import { TileSweep } from "./tiles.ts";
 
@@ -24,8 +24,9 @@ const LAUNCH_MS = 700;
 /** Time for decode, of which there is one for all dims. */
 const DECODE_SHARE = 2;
 
-export async function sweepSection(context: GpuContext): Promise<GpuGoal[]> {
-  const { peak } = await context.facts(), options = context.sweep;
+export async function sweepSection(context: Context): Promise<Measured[]> {
+  const { gflops: peak } = await context.limits();
+  const options = sweepOptions(context.flags, gpuOf(context).gpu.software);
   const device = await SweepDevice.open(), deadline = new Deadline(options.seconds * 1000);
   const suggestions: string[] = [];
   // dims in the outer loop, so that a sweep that ends early has every kernel
@@ -40,25 +41,25 @@ export async function sweepSection(context: GpuContext): Promise<GpuGoal[]> {
     console.log(`\nsweep: ${kernel}${dim ? ` D ${dim}` : ""}, ${digits3(share.leftMs / 1000)} s`);
     try {
       if (kernel === "decode") {
-        suggestions.push(...await sweepDecode(context, device, share, results));
+        suggestions.push(...await sweepDecode(context, options, device, share, results));
       } else {
-        const cases = casesOf(kernel, dim, options, peak.gflops);
+        const cases = casesOf(kernel, dim, options, peak);
         const found = await new TileSweep(device, kernel, options).run(cases, share);
         for (const combination of found) {
-          printCombination(combination, peak.gflops);
-          keepCombination(combination, peak.gflops, results);
+          printCombination(combination, peak);
+          keepCombination(combination, peak, results);
         }
         if (found.length < cases.length) {
           console.log(`${cases.length - found.length} cases left out`);
         }
-        if (found.length) suggestions.push(...suggestion(found, peak.gflops));
+        if (found.length) suggestions.push(...suggestion(found, peak));
       }
     } catch (error) {
       console.error(`${kernel} D ${dim} failed: ${reasonOf(error)}`);
       Deno.exitCode = 1;
       if (device.open.lost) break;
     }
-    context.store?.(results);
+    context.store(results);
     device.forgetPipelines();
   }
   console.log("\nSuggested for src/plan/webgpu/tiles.ts:");
@@ -83,7 +84,7 @@ function casesOf(
     lengths.flatMap((length) =>
       (heads ?? usual(length)).flatMap((count) => {
         const name = `1x${count}x${length}x${dim}`;
-        if (software || count <= most(length)) return [{ c: named([name])[0], causal: hides }];
+        if (software || count <= most(length)) return [{ c: caseOf(name), causal: hides }];
         console.log(`${name}: skipped, a launch may take seconds; ${most(length)} heads would do`);
         return [];
       })

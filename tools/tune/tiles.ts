@@ -5,10 +5,9 @@
  */
 
 import type { Case } from "../../bench/cases.ts";
-import type { RaceOptions, Timing } from "../../bench/measure/race.ts";
+import { race, type RaceOptions } from "../../bench/measure/race.ts";
+import { rate, reasonOf, type Timing } from "../../bench/measure/statistics.ts";
 import { digits3 } from "../../bench/measure/table.ts";
-import { raceOnGpu } from "../../bench/measure/gpu_clock.ts";
-import { rate, reasonOf } from "../../bench/gpu/context.ts";
 import { type Candidate, candidateOf, firstCandidates, relatives } from "./candidates.ts";
 import type { SweepDevice } from "./device.ts";
 import type { Deadline, SweepOptions, SweptKernel } from "./options.ts";
@@ -141,7 +140,7 @@ export class TileSweep {
         const failed = `wrong by ${error.toExponential(1)}`;
         return { ...blank, ...where, gflops: NaN, error, compileMs, failed };
       }
-      const [timing] = await raceOnGpu(this.#device.clock, [launch.work], LOOK);
+      const [timing] = await race(this.#device.clock, [launch.work], LOOK);
       return { ...blank, ...where, timing, error, compileMs, ...this.#rate(subject, timing) };
     } catch (error) {
       if (this.#device.open.lost) throw error;
@@ -166,7 +165,7 @@ export class TileSweep {
         launches.push(await subject.launch(this.#kernel, subject.planWith(this.#kernel, tile)));
       }
       const works = launches.map(({ work }) => work);
-      const timings = await raceOnGpu(this.#device.clock, works, FINAL);
+      const timings = await race(this.#device.clock, works, FINAL);
       return chosen.map((entry, n) => ({
         ...entry,
         final: true,

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Case } from "../../cases.ts";
-import { encodeModel, type Graph, type Operator } from "../onnx_model.ts";
+import type { Case } from "../cases.ts";
+import { encodeModel, type Graph, type Operator } from "./onnx_model.ts";
 
 /** A model and the shapes in which it wants its operands. */
 export interface OnnxAttention {

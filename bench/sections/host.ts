@@ -3,14 +3,13 @@
  * @module
  */
 
-import { type Case, operands } from "../../cases.ts";
-import { summarize } from "../../measure/race.ts";
-import { digits3, mebibytes, percent, printTable } from "../../measure/table.ts";
-import { named } from "../cases.ts";
-import { type GpuContext, reasonOf, timingFields } from "../context.ts";
-import { CountedBuffers } from "../../measure/counted_buffers.ts";
-import type { GpuGoal } from "../goals.ts";
-import { type GpuEngine, openEngine } from "../../subjects/flashtile_webgpu.ts";
+import { type Case, caseOf, operands, shapes } from "../cases.ts";
+import type { Context } from "../context.ts";
+import type { Measured, Value } from "../goals.ts";
+import { CountedBuffers } from "../measure/counted_buffers.ts";
+import { reasonOf, summarize, timingFields } from "../measure/statistics.ts";
+import { digits3, mebibytes, percent, printTable } from "../measure/table.ts";
+import { type Engine, webgpuEngine } from "../subjects/flashtile.ts";
 
 const TINY = "1x2x32x64";
 const CALLS = 200;
@@ -18,35 +17,23 @@ const SAMPLES = 9;
 /** A constant this small is no growth. */
 const SMALL_BYTES = 2 ** 18;
 
-export async function hostSection(context: GpuContext): Promise<GpuGoal[]> {
-  const overhead = {
-    goal: "host overhead of a call on resident tensors",
-    target: 0.15,
-    atLeast: false,
-    unit: " ms",
-  };
-  const memory = {
-    goal: "growth of memory beyond the tensors when the length doubles",
-    target: 2.05,
-    atLeast: false,
-    unit: "×",
-  };
-  const { ours } = context;
-  if ("missing" in ours) {
-    const because = ours.missing;
-    return [{ ...overhead, values: [], because }, { ...memory, values: [], because }];
+export async function hostSection(context: Context): Promise<Measured[]> {
+  let engine: Engine;
+  try {
+    engine = await context.engine();
+  } catch (error) {
+    const missing = { values: [], because: reasonOf(error) };
+    return [{ id: "webgpu host", ...missing }, { id: "webgpu memory", ...missing }];
   }
-  const callMs = await hostOverhead(context, ours.engine);
+  const callMs = await hostOverhead(context, engine);
   return [
-    { ...overhead, values: [{ of: TINY, value: callMs }] },
-    { ...memory, ...await memoryGrowth(context) },
+    { id: "webgpu host", values: [{ of: TINY, value: callMs }] },
+    { id: "webgpu memory", ...await memoryGrowth(context) },
   ];
 }
 
-async function hostOverhead(context: GpuContext, engine: GpuEngine): Promise<number> {
-  const [c] = named([TINY]);
-  const data = operands(c);
-  const shape = [c.batch, c.queryHeads, c.lengthQ, c.headDim];
+async function hostOverhead(context: Context, engine: Engine): Promise<number> {
+  const c = caseOf(TINY), data = operands(c), shape = shapes(c).q;
   const [q, k, v] = [data.q, data.k, data.v].map((x) => engine.tensor(x, shape));
   const calls: number[] = [], whole: number[] = [];
   // One more than counted: the first compiles.
@@ -73,33 +60,21 @@ async function hostOverhead(context: GpuContext, engine: GpuEngine): Promise<num
   return call.medianMs;
 }
 
-async function memoryGrowth(
-  context: GpuContext,
-): Promise<{ values: { of: string; value: number }[]; because?: string }> {
-  const lengths = context.gpu.software ? [512, 1024] : [8192, 16384];
+async function memoryGrowth(context: Context): Promise<{ values: Value[]; because?: string }> {
   try {
-    const uses: { forward: number; backward: number }[] = [];
-    for (const length of lengths) {
-      const [c] = named([`1x2x${length}x64`]);
-      const use = await beyondTensors(c);
+    const rows: string[][] = [], uses: { forward: number; backward: number }[] = [];
+    for (const c of context.cases("memory")) {
+      const use = await beyondTensors(c), matrix = 4 * c.queryHeads * c.lengthQ * c.lengthK;
       uses.push(use);
       context.results.add("gpu-memory", { case: c.name, ...use });
+      rows.push([c.name, ...[use.forward, use.backward, matrix].map(mebibytes)]);
     }
-    const rows = lengths.map((length, i) => [
-      `1x2x${length}x64`,
-      mebibytes(uses[i].forward),
-      mebibytes(uses[i].backward),
-      mebibytes(2 * 4 * length * length),
-    ]);
     const title = "Buffers beyond inputs and results, first call of an engine";
     printTable(title, ["case", "forward", "backward", "a score matrix"], rows);
-    const growth = (small: number, large: number) => large <= SMALL_BYTES ? 1 : large / small;
-    return {
-      values: (["forward", "backward"] as const).map((of) => ({
-        of,
-        value: growth(uses[0][of], uses[1][of]),
-      })),
-    };
+    const [small, large] = uses;
+    const growth = (of: "forward" | "backward") =>
+      large[of] <= SMALL_BYTES ? 1 : large[of] / small[of];
+    return { values: (["forward", "backward"] as const).map((of) => ({ of, value: growth(of) })) };
   } catch (error) {
     return { values: [], because: reasonOf(error) };
   }
@@ -107,10 +82,9 @@ async function memoryGrowth(
 
 /** Peak bytes of buffers that are neither inputs nor results, for either pass. */
 async function beyondTensors(c: Case): Promise<{ forward: number; backward: number }> {
-  const engine = await openEngine();
+  const engine = await webgpuEngine();
   const counted = new CountedBuffers(engine.device);
-  const data = operands(c);
-  const shape = [c.batch, c.queryHeads, c.lengthQ, c.headDim];
+  const data = operands(c), shape = shapes(c).q;
   const [q, k, v, dOut] = [data.q, data.k, data.v, data.dOut].map((x) => engine.tensor(x, shape));
   const rowBytes = 4 * c.batch * c.queryHeads * c.lengthQ;
   const peakOf = async (results: number, record: (pass: GPUComputePassEncoder) => void) => {

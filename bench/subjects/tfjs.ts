@@ -14,8 +14,7 @@
 
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
-import type { Tensor, Tensor2D } from "@tensorflow/tfjs";
-import { type Case, operands } from "../../cases.ts";
+import { type Case, operands } from "../cases.ts";
 import {
   causalMask,
   isCausal,
@@ -23,16 +22,43 @@ import {
   type Outputs,
   type Prepared,
   wantsGradients,
-} from "../job.ts";
+} from "../process/job.ts";
 
-// Through require, so that the backend registers itself with the same copy of the core.
-const require = createRequire(import.meta.url);
-const tf = require("@tensorflow/tfjs") as typeof import("@tensorflow/tfjs");
 const BACKEND = "@tensorflow/tfjs-backend-wasm";
+
+/** What is used of the library: its own types need an import that only bench/peers can resolve. */
+interface Tensor {
+  readonly size: number;
+  clone(): Tensor;
+  mul(by: number): Tensor;
+  dataSync(): Float32Array;
+  dispose(): void;
+}
+type Binary = (a: Tensor, b: Tensor | number) => Tensor;
+interface TensorFlow {
+  setBackend(name: string): Promise<boolean>;
+  ready(): Promise<void>;
+  tensor2d(data: Float32Array, shape: readonly number[]): Tensor;
+  tensor4d(data: Float32Array, shape: readonly number[]): Tensor;
+  matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
+  transpose(x: Tensor): Tensor;
+  softmax(x: Tensor): Tensor;
+  sum(x: Tensor, axis: number, keepDims: boolean): Tensor;
+  readonly add: Binary;
+  readonly sub: Binary;
+  readonly mul: Binary;
+  tidy<T>(f: () => T): T;
+  keep(x: Tensor): Tensor;
+  grads(f: (...inputs: Tensor[]) => Tensor): (at: Tensor[], dOut: Tensor) => Tensor[];
+}
+let tf: TensorFlow;
 
 export async function prepare(job: Job): Promise<Prepared> {
   if (job.threads > 1) throw new Error("does not apply: no threads outside browsers");
-  const backend = require(BACKEND) as typeof import("@tensorflow/tfjs-backend-wasm");
+  // Through require, so that the backend registers itself with the same copy of the core.
+  const require = createRequire(new URL("@tensorflow/tfjs/", job.modules));
+  tf = require("@tensorflow/tfjs") as TensorFlow;
+  const backend = require(BACKEND) as { setWasmPaths(folder: string): void };
   backend.setWasmPaths(dirname(require.resolve(BACKEND)) + "/");
   if (!await tf.setBackend("wasm")) throw new Error("tfjs-wasm did not start");
   await tf.ready();
@@ -48,10 +74,10 @@ export async function prepare(job: Job): Promise<Prepared> {
 }
 
 interface Head {
-  readonly q: Tensor2D;
-  readonly k: Tensor2D;
-  readonly v: Tensor2D;
-  readonly dOut: Tensor2D;
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+  readonly dOut: Tensor;
 }
 
 function splitHeads(c: Case): Head[] {
@@ -68,16 +94,16 @@ function splitHeads(c: Case): Head[] {
   }));
 }
 
-function probabilities(head: Head, scale: number, mask: Tensor2D | undefined): Tensor2D {
-  const scores: Tensor2D = tf.matMul(head.q.mul<Tensor2D>(scale), tf.transpose(head.k));
-  return tf.softmax<Tensor2D>(mask ? tf.add<Tensor2D>(scores, mask) : scores);
+function probabilities(head: Head, scale: number, mask: Tensor | undefined): Tensor {
+  const scores: Tensor = tf.matMul(head.q.mul(scale), tf.transpose(head.k));
+  return tf.softmax(mask ? tf.add(scores, mask) : scores);
 }
 
-function attend(head: Head, scale: number, mask: Tensor2D | undefined): Tensor2D {
+function attend(head: Head, scale: number, mask: Tensor | undefined): Tensor {
   return tf.matMul(probabilities(head, scale, mask), head.v);
 }
 
-function forward(c: Case, heads: readonly Head[], mask: Tensor2D | undefined): Prepared {
+function forward(c: Case, heads: readonly Head[], mask: Tensor | undefined): Prepared {
   const out = new Float32Array(c.batch * c.queryHeads * c.lengthQ * c.headDim);
   return {
     run() {
@@ -91,7 +117,7 @@ function forward(c: Case, heads: readonly Head[], mask: Tensor2D | undefined): P
 }
 
 /** Gradients with every product as a plain one; returns what a training step needs. */
-function written(c: Case, heads: readonly Head[], mask: Tensor2D | undefined): Prepared {
+function written(c: Case, heads: readonly Head[], mask: Tensor | undefined): Prepared {
   const scale = 1 / Math.sqrt(c.headDim);
   return steps(c, heads, (head) => {
     const p = probabilities(head, scale, mask);
@@ -99,18 +125,17 @@ function written(c: Case, heads: readonly Head[], mask: Tensor2D | undefined): P
     const dv = tf.matMul(tf.transpose(p), head.dOut);
     const dp = tf.matMul(head.dOut, tf.transpose(head.v));
     const delta = tf.sum(tf.mul(head.dOut, out), 1, true);
-    const ds = tf.mul(tf.mul(p, tf.sub(dp, delta)), scale) as Tensor2D;
+    const ds = tf.mul(tf.mul(p, tf.sub(dp, delta)), scale);
     return [out, tf.matMul(ds, head.k), tf.matMul(tf.transpose(ds), head.q), dv];
   });
 }
 
-function automatic(c: Case, heads: readonly Head[], mask: Tensor2D | undefined): Prepared {
+function automatic(c: Case, heads: readonly Head[], mask: Tensor | undefined): Prepared {
   const scale = 1 / Math.sqrt(c.headDim);
   return steps(c, heads, (head) => {
     let out: Tensor | undefined;
-    const differentiate = tf.grads((q: Tensor, k: Tensor, v: Tensor) => {
-      const inputs = { q: q as Tensor2D, k: k as Tensor2D, v: v as Tensor2D, dOut: head.dOut };
-      const result = attend(inputs, scale, mask);
+    const differentiate = tf.grads((q, k, v) => {
+      const result = attend({ q, k, v, dOut: head.dOut }, scale, mask);
       out = tf.keep(result.clone());
       return result;
     });
@@ -143,17 +168,17 @@ function steps(
 
 /** Reads a head's result to where the user wants it, and frees it. */
 function take(tensor: Tensor, into: Float32Array, head: number): void {
-  into.set(tensor.dataSync() as Float32Array, head * tensor.size);
+  into.set(tensor.dataSync(), head * tensor.size);
   tensor.dispose();
 }
 
-function batched(c: Case, mask: Tensor2D | undefined, gradients: boolean): Prepared {
+function batched(c: Case, mask: Tensor | undefined, gradients: boolean): Prepared {
   if (gradients) throw new Error("does not apply: gradients are measured per head");
   const data = operands(c);
   // Query heads that share a kv head become rows of one product: the library cannot broadcast.
   const rows = c.queryHeads / c.kvHeads * c.lengthQ;
   const q = tf.tensor4d(data.q, [c.batch, c.kvHeads, rows, c.headDim]);
-  const kv = [c.batch, c.kvHeads, c.lengthK, c.headDim] as [number, number, number, number];
+  const kv = [c.batch, c.kvHeads, c.lengthK, c.headDim];
   const k = tf.tensor4d(data.k, kv), v = tf.tensor4d(data.v, kv);
   let out = new Float32Array();
   return {

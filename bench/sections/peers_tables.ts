@@ -4,19 +4,56 @@
  */
 
 import { forwardFlops } from "../cases.ts";
-import { nullForNaN } from "../goals.ts";
+import { few, least, msOf, nullForNaN, rate, timingFields } from "../measure/statistics.ts";
 import type { Results } from "../measure/store.ts";
 import { digits3, mebibytes, printTable, times } from "../measure/table.ts";
-import type { Entry } from "./cell.ts";
-import { type CellResult, fastest, timeOf } from "./goals.ts";
-import type { Section } from "./plan.ts";
+import type { Entry } from "../process/cell.ts";
+import { type Cell, type PeerSection, TITLES } from "./peers_plan.ts";
+
+export interface CellResult {
+  readonly cell: Cell;
+  readonly entries: readonly Entry[];
+}
 
 /** One table for a section; what failed, and why, under it. */
-export function printSection(section: Section, cells: readonly CellResult[]): void {
-  if (section.name === "memory") printMemory(section, cells);
-  else if (section.name === "decode" || section.name === "backward") printTimes(section, cells);
-  else printSpeeds(section, cells);
+export function printSection(section: PeerSection, cells: readonly CellResult[]): void {
+  const speeds = !["memory", "decode", "backward"].includes(section);
+  const show = (entry: Entry, { cell }: CellResult) => {
+    if (section === "memory") return mebibytes(entry.peakBytes ?? NaN);
+    const flops = forwardFlops(cell.case, cell.task === "causal");
+    return digits3(speeds ? rate(flops, entry.timing) : msOf(entry)) + few(entry.timing);
+  };
+  const { head, rows } = grid(cells, show);
+  const unit = speeds ? "GFLOP/s" : section === "memory" ? "" : "ms";
+  const titles = [unit, ...head, ...(speeds ? ["/ ort-web", "/ best wasm"] : [])];
+  const lines = cells.map((result, i) => [
+    ...[label(result), ...rows[i]],
+    ...(speeds ? ratios(result) : []),
+  ]);
+  printTable(TITLES[section], titles, lines);
+  if (section === "memory") printOwn(cells);
   printFailures(cells);
+}
+
+/** Milliseconds of one contender, or NaN when it did not run. */
+export function timeOf(
+  entries: readonly Entry[],
+  task: string,
+  threads: number,
+  contender: string,
+): number {
+  return msOf(
+    entries.find(({ job }) =>
+      job.contender === contender && job.task === task && job.threads === threads
+    ),
+  );
+}
+
+/** The shortest time among the contenders that match; NaN when none ran. */
+export function fastest(entries: readonly Entry[], task: string, peers: RegExp): number {
+  return least(
+    entries.filter(({ job }) => job.task === task && peers.test(job.contender)).map(msOf),
+  );
 }
 
 function label({ cell }: CellResult): string {
@@ -57,26 +94,8 @@ function grid(
   return { head, rows };
 }
 
-function printSpeeds(section: Section, cells: readonly CellResult[]): void {
-  const { head, rows } = grid(cells, (entry, { cell }) => {
-    const ms = entry.timing?.medianMs ?? NaN;
-    const causal = cell.task === "causal";
-    return digits3(forwardFlops(cell.case, causal) / ms / 1e6) + few(entry);
-  });
-  const lines = cells.map((result, i) => [label(result), ...rows[i], ...ratios(result)]);
-  const titles = ["GFLOP/s", ...head, "/ ort-web", "/ best wasm"];
-  printTable(section.title, titles, lines);
-}
-
-function printTimes(section: Section, cells: readonly CellResult[]): void {
-  const show = (entry: Entry) => digits3(entry.timing?.medianMs ?? NaN) + few(entry);
-  const { head, rows } = grid(cells, show);
-  printTable(section.title, ["ms", ...head], cells.map((r, i) => [label(r), ...rows[i]]));
-}
-
-function printMemory(section: Section, cells: readonly CellResult[]): void {
-  const { head, rows } = grid(cells, (entry) => mebibytes(entry.peakBytes ?? NaN));
-  printTable(section.title, ["", ...head], cells.map((r, i) => [label(r), ...rows[i]]));
+/** What libraries say of their own memory. */
+function printOwn(cells: readonly CellResult[]): void {
   for (const result of cells) {
     for (const { job, own } of result.entries) {
       if (!own) continue;
@@ -84,11 +103,6 @@ function printMemory(section: Section, cells: readonly CellResult[]): void {
       console.log(`${label(result)}: ${job.contender} says ${figures.join(", ")}`);
     }
   }
-}
-
-/** An asterisk marks a median of fewer than seven samples. */
-function few(entry: Entry): string {
-  return (entry.timing?.samples ?? 0) < 7 ? "*" : "";
 }
 
 function ratios({ cell, entries }: CellResult): string[] {
@@ -116,10 +130,8 @@ export function storeCell(section: string, { cell, entries }: CellResult, result
       task: job.task,
       contender: job.contender,
       threads: job.threads,
-      medianMs: nullForNaN(timing?.medianMs),
-      minMs: nullForNaN(timing?.minMs),
-      spread: nullForNaN(timing?.spread),
-      samples: timing?.samples ?? 0,
+      ...{ medianMs: null, minMs: null, spread: null, samples: 0 },
+      ...timingFields(timing),
       peakBytes: nullForNaN(peakBytes),
       failed: failed ?? null,
     });

@@ -1,5 +1,6 @@
 /**
- * What one contender process is asked to do, and what a contender library must offer.
+ * What one contender process is asked to do, what a contender library must offer, and the messages
+ * between the driver and the process: one JSON object a line.
  * @module
  */
 
@@ -9,20 +10,17 @@ import type { Case } from "../cases.ts";
  * `forward` and `causal` are one attention call (a decode step is a forward with one query);
  * `step` is forward and gradients together; `backward` the gradients of a saved forward alone.
  */
-export type Task =
-  | "forward"
-  | "causal"
-  | "step"
-  | "causal-step"
-  | "backward"
-  | "causal-backward";
+export type Task = "forward" | "causal" | "step" | "causal-step" | "backward" | "causal-backward";
 
 export interface Job {
   /** Contender as in the tables, e.g. `onnxruntime-web/std`. */
   readonly contender: string;
+  readonly backend: "wasm" | "webgpu";
   readonly task: Task;
   readonly case: Case;
   readonly threads: number;
+  /** Address of the folder with the libraries. */
+  readonly modules: string;
 }
 
 export type Outputs = Readonly<Record<string, Float32Array>>;
@@ -31,7 +29,11 @@ export type Outputs = Readonly<Record<string, Float32Array>>;
 export interface Prepared {
   /** One whole call, with every copy that the library's API forces on its user. */
   run(): void | Promise<void>;
-  /** Results of the last call in layout `bhsd`: `out`, or `dq`, `dk` and `dv`. */
+  /** Waits for the calls so far, where `run` leaves their results on a device. */
+  finish?(): Promise<void>;
+  /** Calls whose results fit the device at a time. */
+  readonly mostCalls?: number;
+  /** Results of a call in layout `bhsd`: `out`, or `dq`, `dk` and `dv`. */
   outputs(): Outputs | Promise<Outputs>;
   /** What the library itself says about its memory, if it does. */
   memory?(): Readonly<Record<string, number>>;
@@ -39,6 +41,34 @@ export interface Prepared {
 
 /** Every contender module exports one of these. */
 export type Prepare = (job: Job) => Promise<Prepared>;
+
+/** Before every answer: libraries print to standard output as well. */
+export const ANSWER_MARK = "@bench ";
+
+export type Request =
+  /** Call until that many milliseconds have passed. */
+  | { readonly do: "warm"; readonly ms: number }
+  /** Time that many calls as one sample, after an untimed one if asked. */
+  | { readonly do: "time"; readonly calls: number; readonly discard: boolean }
+  /** Call once and compare with the float64 reference. */
+  | { readonly do: "check" }
+  /** Report peak memory since the operands were in place. */
+  | { readonly do: "memory" };
+
+export interface Answer {
+  /** The operands are in place; so many calls may be made in a sample. */
+  readonly ready?: { readonly mostCalls: number };
+  /** Milliseconds of one call. */
+  readonly ms?: number;
+  /** Largest absolute error. */
+  readonly error?: number;
+  /** Growth of the process's peak memory. */
+  readonly peakBytes?: number;
+  /** The library's own account of its memory, in bytes. */
+  readonly own?: Readonly<Record<string, number>>;
+  /** Why nothing further will come. */
+  readonly failed?: string;
+}
 
 export function isCausal(job: Job): boolean {
   return job.task.startsWith("causal");
@@ -60,10 +90,7 @@ export function causalMask(c: Case): Float32Array {
   return mask;
 }
 
-/**
- * Swaps the two middle axes of [batch, first, second, width]: between `bhsd` and `bshd`,
- * whichever way.
- */
+/** Swaps the two middle axes of [batch, first, second, width]: `bhsd` to `bshd`, or back. */
 export function swapMiddle(
   data: Float32Array,
   [batch, first, second, width]: readonly number[],

@@ -4,10 +4,12 @@
  * @module
  */
 
-import { type Answer, ANSWER_MARK, type Request } from "./protocol.ts";
-import type { Job } from "./job.ts";
+import { reasonOf } from "../measure/statistics.ts";
+import { type Answer, ANSWER_MARK, type Job, type Request } from "./job.ts";
 
-const HERE = new URL(".", import.meta.url);
+const CONTENDER = new URL("./contender.ts", import.meta.url).pathname;
+/** The libraries come from their folder, not from the registry. */
+const CONFIG = new URL("../peers/deno.json", import.meta.url).pathname;
 
 /** The command that runs one contender. */
 export function contenderCommand(
@@ -17,14 +19,32 @@ export function contenderCommand(
 ): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     // Peers write anywhere they like (caches, worker files), so no permission is worth asking for.
-    args: ["run", "-A", "--quiet", "contender.ts", JSON.stringify(job), ...more],
-    cwd: HERE,
+    args: [
+      ...["run", "-A", "--quiet", "--no-lock", "--config", CONFIG],
+      ...[CONTENDER, JSON.stringify(job), ...more],
+    ],
     env: { NO_COLOR: "1", TF_CPP_MIN_LOG_LEVEL: "3" },
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
     signal,
   });
+}
+
+/** What a contender computes on a case is checked alone: its largest error, or why it has none. */
+export async function checkContender(
+  job: Job,
+  limitMs: number,
+): Promise<{ error?: number; failed?: string }> {
+  const process = new ContenderProcess(job);
+  try {
+    await process.next(limitMs);
+    return { error: (await process.ask({ do: "check" }, limitMs)).error ?? NaN };
+  } catch (error) {
+    return { failed: reasonOf(error) };
+  } finally {
+    await process.stop();
+  }
 }
 
 export class ContenderProcess {

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { samplesFor, summarize, type Timing } from "../measure/race.ts";
-import { ContenderProcess } from "./process.ts";
+import { samplesFor } from "../measure/race.ts";
+import { reasonOf, summarize, type Timing } from "../measure/statistics.ts";
 import type { Job } from "./job.ts";
+import { ContenderProcess } from "./process.ts";
 
 /** What one contender did with one job: a timing, or the reason why there is none. */
 export interface Entry {
@@ -38,10 +39,10 @@ const SETTLE_MS = 15;
 
 interface Lane {
   readonly process: ContenderProcess;
-  readonly calls: number;
-  readonly wanted: number;
+  calls: number;
+  wanted: number;
   readonly times: number[];
-  readonly warmMs: number;
+  warmMs: number;
   failed?: string;
 }
 
@@ -72,22 +73,18 @@ export async function runCell(jobs: readonly Job[], options: CellOptions): Promi
 }
 
 async function start(job: Job, options: CellOptions): Promise<Lane> {
-  const lane = { process: new ContenderProcess(job), calls: 1, wanted: 0, times: [], warmMs: NaN };
-  let callMs = NaN;
-  const failed = await reasonOf(async () => {
-    await lane.process.next(options.limitMs);
-    const ms = job.threads > 1 ? options.threadsWarmUpMs : options.warmUpMs;
-    callMs = (await lane.process.ask({ do: "warm", ms }, options.limitMs)).ms ?? NaN;
+  const process = new ContenderProcess(job);
+  const lane: Lane = { process, calls: 1, wanted: 0, times: [], warmMs: NaN };
+  await attempt(lane, async () => {
+    await process.next(options.limitMs);
+    const several = job.threads > 1;
+    const ms = several ? options.threadsWarmUpMs : options.warmUpMs;
+    lane.warmMs = (await process.ask({ do: "warm", ms }, options.limitMs)).ms ?? NaN;
+    const shortest = several ? SHORTEST_THREADS_SAMPLE_MS : SHORTEST_SAMPLE_MS;
+    lane.calls = Math.max(1, Math.ceil(shortest / lane.warmMs));
+    lane.wanted = options.samples && samplesFor(lane.warmMs * lane.calls, options);
   });
-  if (failed) {
-    // A failed process may hold gigabytes: it must not outlive its failure.
-    await lane.process.stop();
-    return { ...lane, failed };
-  }
-  const shortest = job.threads > 1 ? SHORTEST_THREADS_SAMPLE_MS : SHORTEST_SAMPLE_MS;
-  const calls = Math.max(1, Math.ceil(shortest / callMs));
-  const wanted = options.samples && samplesFor(callMs * calls, options);
-  return { ...lane, calls, wanted, warmMs: callMs };
+  return lane;
 }
 
 async function finish(lane: Lane, options: CellOptions): Promise<Entry> {
@@ -98,32 +95,13 @@ async function finish(lane: Lane, options: CellOptions): Promise<Entry> {
   return { job, timing, peakBytes: memory.peakBytes, own: memory.own };
 }
 
-/** The largest error of a contender on a small job, or why it has none. */
-export async function checkContender(
-  job: Job,
-  limitMs: number,
-): Promise<{ error?: number; failed?: string }> {
-  const process = new ContenderProcess(job);
-  let error: number | undefined;
-  const failed = await reasonOf(async () => {
-    await process.next(limitMs);
-    error = (await process.ask({ do: "check" }, limitMs)).error;
-  });
-  await process.stop();
-  return failed ? { failed } : { error: error ?? NaN };
-}
-
 async function attempt(lane: Lane, action: () => Promise<void>): Promise<void> {
-  lane.failed = await reasonOf(action);
-  if (lane.failed) await lane.process.stop();
-}
-
-/** Why the action failed, or nothing. */
-async function reasonOf(action: () => Promise<void>): Promise<string | undefined> {
   try {
     await action();
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    lane.failed = reasonOf(error);
+    // A failed process may hold gigabytes: it must not outlive its failure.
+    await lane.process.stop();
   }
 }
 

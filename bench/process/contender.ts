@@ -1,34 +1,42 @@
 /**
  * One contender in a process of its own: prepares the job given as its argument, then does what it
- * is told on standard input, one JSON object a line, and answers the same way. With `--once` it
- * makes one call and ends: the time of a first result.
+ * is told on standard input, and answers on standard output. With `--once` it makes one call and
+ * ends: the time of a first result.
  * @module
  */
 
 import { writeFileSync } from "node:fs";
-import { reference, referenceGradients, worstError } from "../reference.ts";
-import { operands } from "../cases.ts";
+import { CHECK_CASE, operands } from "../cases.ts";
 import { processMemory } from "../measure/machine.ts";
+import { reasonOf } from "../measure/statistics.ts";
+import { outputError, wholeError } from "../oracle.ts";
 import {
+  type Answer,
+  ANSWER_MARK,
   isCausal,
   type Job,
   type Outputs,
   type Prepare,
   type Prepared,
-  wantsGradients,
+  type Request,
 } from "./job.ts";
-import { type Answer, ANSWER_MARK, type Request } from "./protocol.ts";
 
 const MODULES: Readonly<Record<string, () => Promise<{ prepare: Prepare }>>> = {
-  "flashtile": () => import("./contenders/flashtile.ts"),
-  "jax-js": () => import("./contenders/jax.ts"),
-  "none": () => import("./contenders/none.ts"),
-  "onnxruntime-node": () => import("./contenders/onnx_node.ts"),
-  "onnxruntime-web": () => import("./contenders/onnx_web.ts"),
-  "tfjs-wasm": () => import("./contenders/tfjs.ts"),
+  "flashtile": () => import("../subjects/flashtile_process.ts"),
+  "jax-js": () => import("../subjects/jax.ts"),
+  "onnxruntime-node": () => import("../subjects/onnxruntime.ts"),
+  "onnxruntime-web": () => import("../subjects/onnxruntime.ts"),
+  "tfjs-wasm": () => import("../subjects/tfjs.ts"),
+};
+
+/** What a process costs before any library is loaded. */
+const nothing: Prepare = (job) => {
+  const { q } = operands(job.case);
+  return Promise.resolve({ run() {}, outputs: () => ({ out: q }) });
 };
 
 async function prepare(job: Job): Promise<Prepared> {
+  if (job.contender === "none") return await nothing(job);
   const { prepare } = await MODULES[job.contender.split("/")[0]]();
   return await prepare(job);
 }
@@ -38,9 +46,7 @@ async function warmUp(prepared: Prepared, milliseconds: number): Promise<number>
   const start = performance.now();
   let fastest = Infinity;
   do {
-    const begin = performance.now();
-    await prepared.run();
-    fastest = Math.min(fastest, performance.now() - begin);
+    fastest = Math.min(fastest, await time(prepared, 1, false));
     // A long call needs no second one: nothing in it is compiled late or cold.
   } while (performance.now() - start < milliseconds && fastest < milliseconds);
   return fastest;
@@ -54,24 +60,23 @@ async function time(prepared: Prepared, calls: number, discard: boolean): Promis
     const pending = prepared.run();
     if (pending instanceof Promise) await pending;
   }
+  if (prepared.finish) await prepared.finish();
   return (performance.now() - start) / calls;
 }
 
-function compare(job: Job, outputs: Outputs): number {
-  const exact = wantsGradients(job)
-    ? referenceGradients(job.case, operands(job.case), isCausal(job))
-    : { out: reference(job.case, operands(job.case), isCausal(job)) };
-  return Math.max(
-    ...Object.entries(exact).map(([name, values]) => worstError(outputs[name], values)),
-  );
+function errorOf(job: Job, outputs: Outputs): number {
+  const data = operands(job.case), causal = isCausal(job);
+  return job.case.name === CHECK_CASE.name
+    ? wholeError(job.case, data, causal, outputs)
+    : outputError(job.case, data, causal, outputs.out);
 }
 
 async function answer(job: Job, prepared: Prepared, request: Request): Promise<Answer> {
   if (request.do === "warm") return { ms: await warmUp(prepared, request.ms) };
   if (request.do === "time") return { ms: await time(prepared, request.calls, request.discard) };
   if (request.do === "check") {
-    await prepared.run();
-    return { error: compare(job, await prepared.outputs()) };
+    await time(prepared, 1, false);
+    return { error: errorOf(job, await prepared.outputs()) };
   }
   return { peakBytes: processMemory("VmHWM") - restingBytes, own: prepared.memory?.() };
 }
@@ -95,7 +100,7 @@ function reply(message: Answer): void {
 async function serve(job: Job): Promise<void> {
   const prepared = await prepare(job);
   restartPeak();
-  reply({ ready: true });
+  reply({ ready: { mostCalls: prepared.mostCalls ?? 1 } });
   let pending = "";
   for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
     const lines = (pending + chunk).split("\n");
@@ -106,14 +111,10 @@ async function serve(job: Job): Promise<void> {
 
 const job = JSON.parse(Deno.args[0]) as Job;
 try {
-  if (Deno.args.includes("--once")) {
-    const prepared = await prepare(job);
-    await prepared.run();
-  } else {
-    await serve(job);
-  }
+  if (Deno.args.includes("--once")) await (await prepare(job)).run();
+  else await serve(job);
 } catch (error) {
-  reply({ failed: error instanceof Error ? error.message : String(error) });
+  reply({ failed: reasonOf(error) });
 }
-// Some libraries keep workers that would hold the process.
+// Libraries keep devices and workers that would hold the process.
 Deno.exit(0);

@@ -1,0 +1,137 @@
+/**
+ * The library beside the others that a Deno program could use on the CPU: the same inputs, in turns,
+ * in one run, each in a process of its own.
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import { CHECK_CASE } from "../cases.ts";
+import type { Context, Section } from "../context.ts";
+import { GOALS, type Measured, type Value } from "../goals.ts";
+import { least } from "../measure/statistics.ts";
+import { printTable } from "../measure/table.ts";
+import { type CellOptions, runCell } from "../process/cell.ts";
+import type { Job } from "../process/job.ts";
+import { checkContender } from "../process/process.ts";
+import { type Cell, type PeerSection, planCells } from "./peers_plan.ts";
+import { type CellResult, fastest, printSection, storeCell, timeOf } from "./peers_tables.ts";
+
+/** Above this a contender is wrong, not merely rounded: f32 attention of unit normals errs by 1e-6. */
+const TOLERANCE = 1e-5;
+const FOLDER = new URL("../peers/", import.meta.url);
+
+export function peersSection(name: PeerSection): Section {
+  return async (context) => {
+    await install();
+    const options = cellOptions(context);
+    const cells = planCells(name, context.quick, context.modules.href);
+    const wrong = await check(cells, options);
+    const done: CellResult[] = [];
+    for (const cell of cells) {
+      const settings = cell.once ? { ...options, samples: 0, warmUpMs: 0 } : options;
+      const jobs = cell.jobs.filter((job) => !wrong.has(kindOf(job)));
+      const result = { cell, entries: jobs.length ? await runCell(jobs, settings) : [] };
+      done.push(result);
+      storeCell(name, result, context.results);
+      console.error(`… ${name} ${cell.case.name} ${cell.task}, ${cell.threads} thread(s)`);
+    }
+    printSection(name, done);
+    return goals(name, done);
+  };
+}
+
+function cellOptions({ quick, flags }: Context): CellOptions {
+  const defaults = quick ? { budget: 0.5, samples: 3 } : { budget: 25, samples: 7 };
+  return {
+    budgetMs: Number(flags.budget ?? defaults.budget) * 1000,
+    samples: Number(flags.samples ?? defaults.samples),
+    warmUpMs: quick ? 150 : 300,
+    threadsWarmUpMs: quick ? 150 : 1500,
+    limitMs: quick ? 60_000 : 240_000,
+  };
+}
+
+async function install(): Promise<void> {
+  if (existsSync(new URL("node_modules", FOLDER))) return;
+  console.log("Installing the peers (about 750 MB, once) …");
+  const args = ["install", "--frozen", "--quiet"];
+  const { code } = await new Deno.Command(Deno.execPath(), { args, cwd: FOLDER }).spawn().status;
+  if (code !== 0) throw new Error("deno install failed in bench/peers");
+}
+
+/** Same contender, task and threads: what is checked once, whatever the shape. */
+function kindOf(job: Job): string {
+  return `${job.contender} ${job.task} ${job.threads}`;
+}
+
+/** Whether each kind of job, checked in this run, gave a wrong result. */
+const checked = new Map<string, boolean>();
+
+/**
+ * Runs every kind of job once on a small case; returns the kinds that gave a wrong result. A fast
+ * wrong answer must not enter a table.
+ */
+async function check(cells: readonly Cell[], options: CellOptions): Promise<ReadonlySet<string>> {
+  const rows: string[][] = [];
+  for (const job of cells.flatMap((cell) => cell.jobs)) {
+    const kind = kindOf(job);
+    if (checked.has(kind)) continue;
+    const { error, failed } = await checkContender({ ...job, case: CHECK_CASE }, options.limitMs);
+    const good = error !== undefined && error < TOLERANCE;
+    checked.set(kind, !failed && !good);
+    const result = failed ?? `${error?.toExponential(1)}${good ? "" : "  WRONG"}`;
+    rows.push([job.contender, job.task, String(job.threads), result]);
+  }
+  const head = ["contender", "task", "threads", "largest error"];
+  if (rows.length) printTable("Against float64 on a small case (unit normals)", head, rows);
+  return new Set([...checked].filter(([, wrong]) => wrong).map(([kind]) => kind));
+}
+
+/** The goals of a section: most say themselves whom they compare, the others are made here. */
+function goals(section: PeerSection, cells: readonly CellResult[]): Measured[] {
+  return GOALS.filter(({ id }) => id.startsWith(`peers ${section}`)).map(({ id, against }) => {
+    if (!against) return { id, values: OWN[id](cells) };
+    const { task, threads, ours } = against, rivals = new RegExp(against.rivals);
+    const values = against.cases.split(" ").map((of) => {
+      const found = entriesOf(cells, of, task, threads);
+      return { of, value: fastest(found, task, rivals) / timeOf(found, task, threads, ours) };
+    });
+    return { id, values };
+  });
+}
+
+const OWN: Readonly<Record<string, (cells: readonly CellResult[]) => Value[]>> = {
+  "peers threads scaling": (cells) =>
+    ["s1024", "s2048", "s4096"].map((of) => {
+      const found = entriesOf(cells, of, "forward", 2);
+      const [one, two] = [1, 2].map((n) => timeOf(found, "forward", n, "flashtile"));
+      return { of, value: one / two };
+    }),
+
+  /** A peer's step less its forward, over our backward: what the gradients alone cost. */
+  "peers backward gradients": (cells) =>
+    ["s512", "s1024", "s2048"].flatMap((name) =>
+      ["", "causal-"].map((causal) => {
+        const step = `${causal}step`, forward = causal ? "causal" : "forward";
+        const found = entriesOf(cells, name, step, 1);
+        const peers = [/^tfjs-wasm/, /^jax-js/]
+          .map((peer) => fastest(found, step, peer) - fastest(found, forward, peer));
+        const ours = timeOf(found, `${causal}backward`, 1, "flashtile");
+        return { of: causal ? `${name} causal` : name, value: least(peers) / ours };
+      })
+    ),
+
+  /** What our engine says it holds, after the call that needed most. */
+  "peers memory": (cells) =>
+    cells.filter(({ cell }) => cell.case.name === "s65536").map(({ cell, entries }) => {
+      const ours = entries.find(({ job }) => job.contender === "flashtile");
+      return { of: cell.task, value: (ours?.own?.total ?? NaN) / 2 ** 20 };
+    }),
+};
+
+function entriesOf(cells: readonly CellResult[], name: string, task: string, threads: number) {
+  const found = cells.find(({ cell }) =>
+    cell.case.name === name && cell.task === task && cell.threads === threads
+  );
+  return found?.entries ?? [];
+}
