@@ -72,7 +72,7 @@ export function copyBulk(to: usize, from: usize, bytes: usize): void {
 /**
  * 2^x of `bytes` (a multiple of 64) of numbers at most 0: split off the integer with the rounding
  * trick, a polynomial of degree 5, the integer into the exponent. `table` holds eight vectors
- * (see roofline.ts); they are loaded once because V8 rebuilds a constant vector at every use.
+ * (see bench/limits/exp_table.ts); they are loaded once because V8 rebuilds a constant vector at every use.
  */
 export function exponential(to: usize, from: usize, bytes: usize, table: usize): void {
   const low = v128.load(table), magic = v128.load(table, 16);

@@ -20,7 +20,7 @@ export function scratchBytes(length: i32, columns: i32): i32 {
   return 4 * (queries + transposed + length * length + columns * 8 + length);
 }
 
-/** All heads: q, k, v, o are [heads][length][columns]. `table` as in exp_table.ts. */
+/** All heads: q, k, v, o are [heads][length][columns]. `table` as in bench/limits/exp_table.ts. */
 export function attend(
   q: usize, k: usize, v: usize, o: usize,
   heads: i32, length: i32, columns: i32, scale: f32, scratch: usize, table: usize,
@@ -160,7 +160,7 @@ function transpose4(a: v128, b: v128, c: v128, d: v128, to: usize, pitch: usize)
   v128.store(to + pitch * 3, v128.shuffle<f32>(x, y, 2, 3, 6, 7));
 }
 
-/** 2^x for x at most 0: see roofline.ts. */
+/** 2^x for x at most 0: see bench/asm/roofline.ts. */
 // @ts-ignore: decorator
 @inline
 function power2(

@@ -1,5 +1,5 @@
 /**
- * What a Deno process costs that only allocates: taken off report/first_result.ts.
+ * What a Deno process costs that only allocates: taken off first_result.ts.
  * @module
  */
 

@@ -1,5 +1,5 @@
 /**
- * The program that report/fresh.ts times: one attention call with the defaults, and out. Written as
+ * The program that fresh.ts times: one attention call with the defaults, and out. Written as
  * a user's script would be; it ends by itself.
  * @module
  */
