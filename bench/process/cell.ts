@@ -13,6 +13,9 @@ import { ContenderProcess } from "./process.ts";
 export interface Entry {
   readonly job: Job;
   readonly timing?: Timing;
+  /** Of a sample. */
+  readonly calls?: number;
+  readonly error?: number;
   readonly peakBytes?: number;
   readonly own?: Readonly<Record<string, number>>;
   readonly failed?: string;
@@ -92,7 +95,7 @@ async function finish(lane: Lane, options: CellOptions): Promise<Entry> {
   if (lane.failed) return { job, failed: lane.failed };
   const timing = summarize(job.contender, lane.times.length ? lane.times : [lane.warmMs]);
   const memory = await lane.process.ask({ do: "memory" }, options.limitMs);
-  return { job, timing, peakBytes: memory.peakBytes, own: memory.own };
+  return { job, timing, calls: lane.calls, peakBytes: memory.peakBytes, own: memory.own };
 }
 
 async function attempt(lane: Lane, action: () => Promise<void>): Promise<void> {

@@ -7,7 +7,8 @@
  * @module
  */
 
-import { reasonOf, summarize, type Timing } from "../measure/statistics.ts";
+import { reasonOf, summarize } from "../measure/statistics.ts";
+import type { Entry } from "./cell.ts";
 import type { Job } from "./job.ts";
 import { ContenderProcess } from "./process.ts";
 
@@ -20,19 +21,11 @@ export interface RoundOptions {
   readonly sampleMs: number;
 }
 
-export interface Turn {
-  /** Milliseconds of one call, by sample. */
+/** What one process did: milliseconds of one call by sample, and calls of a sample. */
+interface Turn {
   readonly times: readonly number[];
   readonly calls: number;
   readonly error: number;
-}
-
-export interface RoundsOutcome {
-  readonly job: Job;
-  readonly timing?: Timing;
-  readonly calls?: number;
-  readonly error?: number;
-  readonly failed?: string;
 }
 
 const TOLERANCE = 1e-5;
@@ -40,10 +33,7 @@ const TOLERANCE = 1e-5;
 const LIMIT_MS = 120_000;
 
 /** Runs every job in every round; outcomes come in the order of the jobs. */
-export async function runRounds(
-  jobs: readonly Job[],
-  options: RoundOptions,
-): Promise<RoundsOutcome[]> {
+export async function runRounds(jobs: readonly Job[], options: RoundOptions): Promise<Entry[]> {
   const lanes = jobs.map((job) => ({ job, turns: [] as Turn[], failed: "" }));
   for (let round = 0; round < options.rounds; round++) {
     for (let i = 0; i < lanes.length; i++) {

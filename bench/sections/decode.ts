@@ -10,7 +10,7 @@ import type { Measured } from "../goals.ts";
 import type { Outcome } from "../measure/race.ts";
 import { few, msOf, rate } from "../measure/statistics.ts";
 import { digits3, milliseconds, percent, printTable } from "../measure/table.ts";
-import { hostForward, residentForward } from "../subjects/flashtile.ts";
+import { forwardEntrant } from "../subjects/flashtile.ts";
 import { outcomeFields, printFailures, raceSection, shownError } from "./outcomes.ts";
 
 /** From here on the goal of a GPU holds: less may stay in a cache from one launch to the next. */
@@ -30,8 +30,8 @@ export async function decodeSection(context: Context): Promise<Measured[]> {
   for (const c of context.cases("decode")) {
     const data = operands(c);
     for (const threads of wasm ? context.threads : [1]) {
-      const entrants = [residentForward(context, c, data, { threads })];
-      if (wasm) entrants.push(hostForward(context, c, data, { threads }));
+      const entrants = [forwardEntrant(context, c, data, { threads })];
+      if (wasm) entrants.push(forwardEntrant(context, c, data, { threads, place: "host" }));
       const outcomes = await raceSection(context, entrants);
       results.push({ c, threads, ours: outcomes[0], copied: outcomes[1] });
       for (const outcome of outcomes) {

@@ -11,7 +11,7 @@ import { race, type Work } from "../measure/race.ts";
 import { timingFields } from "../measure/statistics.ts";
 import { milliseconds, percent, printTable, times } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
-import { type AttentionOptions, Resident } from "../subjects/flashtile.ts";
+import { type AttentionOptions, Subject } from "../subjects/flashtile.ts";
 
 const DENSITIES = [0.5, 0.25, 0.1, 0.05];
 /** Edge of the blocks of the sparse masks: a usual size of block-sparse attention. */
@@ -46,10 +46,10 @@ async function measure(
   pass: "forward" | "backward",
 ): Promise<Value[]> {
   const engine = await context.engine();
-  const subjects: Resident[] = [];
+  const subjects: Subject[] = [];
   const works: Work[] = [];
   for (const pattern of [{ name: "whole", options: {} }, ...patterns]) {
-    const subject = new Resident(engine, c, data, pattern.options);
+    const subject = new Subject(engine, c, data, pattern.options);
     await subject.forward();
     subjects.push(subject);
     const run = pass === "forward" ? () => subject.forward() : () => subject.backward();

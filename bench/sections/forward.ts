@@ -11,7 +11,7 @@ import type { Measured } from "../goals.ts";
 import type { Outcome } from "../measure/race.ts";
 import { few, msOf, rate } from "../measure/statistics.ts";
 import { digits3, milliseconds, percent, printTable, times } from "../measure/table.ts";
-import { hostForward, residentForward, type Storage } from "../subjects/flashtile.ts";
+import { forwardEntrant, type Place } from "../subjects/flashtile.ts";
 import { unfusedForward } from "../subjects/unfused_webgpu.ts";
 import { caseTitle, outcomeFields, printFailures, raceSection, shownError } from "./outcomes.ts";
 
@@ -48,7 +48,7 @@ async function raceCases(
   context: Context,
   section: string,
   masks: readonly boolean[],
-  dtype: Storage = "f32",
+  dtype: Place = "f32",
 ): Promise<Raced[]> {
   const results: Raced[] = [];
   for (const c of context.cases(section)) {
@@ -63,14 +63,14 @@ async function raceForward(
   c: Case,
   data: Operands,
   causal: boolean,
-  dtype: Storage,
+  dtype: Place,
 ): Promise<Raced> {
   const wasm = context.backend === "wasm";
   const beside = () =>
     wasm
-      ? hostForward(context, c, data, { causal })
+      ? forwardEntrant(context, c, data, { causal, place: "host" })
       : unfusedForward(gpuOf(context).clock.device, c, data, causal);
-  const entrants = [residentForward(context, c, data, { causal, dtype })];
+  const entrants = [forwardEntrant(context, c, data, { causal, place: dtype })];
   if (dtype === "f32") entrants.push(beside());
   const outcomes = await raceSection(context, entrants);
   const { gflops: peak } = await context.limits();

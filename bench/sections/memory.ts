@@ -8,7 +8,7 @@ import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { processMemory } from "../measure/machine.ts";
 import { mebibytes, milliseconds, printTable } from "../measure/table.ts";
-import { Host, wasmEngine } from "../subjects/flashtile.ts";
+import { Subject, wasmEngine } from "../subjects/flashtile.ts";
 
 const MIB = 2 ** 20;
 
@@ -27,7 +27,7 @@ export async function memorySection(context: Context): Promise<Measured[]> {
     // A fresh engine each: memory of a wasm module never shrinks.
     const engine = await wasmEngine(1);
     const before = processMemory("VmRSS");
-    const subject = new Host(engine, c, operands(c));
+    const subject = new Subject(engine, c, operands(c), {}, "host");
     for (const pass of ["forward", "backward"] as const) {
       const start = performance.now();
       await subject[pass]();

@@ -10,11 +10,11 @@ import type { Context, Section } from "../context.ts";
 import { GOALS, type Measured, type Value } from "../goals.ts";
 import { least } from "../measure/statistics.ts";
 import { printTable } from "../measure/table.ts";
-import { type CellOptions, runCell } from "../process/cell.ts";
+import { type CellOptions, type Entry, runCell } from "../process/cell.ts";
 import type { Job } from "../process/job.ts";
 import { checkContender } from "../process/process.ts";
-import { type Cell, type PeerSection, planCells } from "./peers_plan.ts";
-import { type CellResult, fastest, printSection, storeCell, timeOf } from "./peers_tables.ts";
+import { type Cell, type PeerSection, planCells, TITLES } from "./peers_plan.ts";
+import { fastest, OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
 /** Above this a contender is wrong, not merely rounded: f32 attention of unit normals errs by 1e-6. */
 const TOLERANCE = 1e-5;
@@ -26,16 +26,16 @@ export function peersSection(name: PeerSection): Section {
     const options = cellOptions(context);
     const cells = planCells(name, context.quick, context.modules.href);
     const wrong = await check(cells, options);
-    const done: CellResult[] = [];
+    const done: Entry[] = [];
     for (const cell of cells) {
       const settings = cell.once ? { ...options, samples: 0, warmUpMs: 0 } : options;
       const jobs = cell.jobs.filter((job) => !wrong.has(kindOf(job)));
-      const result = { cell, entries: jobs.length ? await runCell(jobs, settings) : [] };
-      done.push(result);
-      storeCell(name, result, context.results);
+      const entries = jobs.length ? await runCell(jobs, settings) : [];
+      done.push(...entries);
+      storeEntries("peers", name, entries, context.results);
       console.error(`… ${name} ${cell.case.name} ${cell.task}, ${cell.threads} thread(s)`);
     }
-    printSection(name, done);
+    printEntries(TITLES[name], done);
     return goals(name, done);
   };
 }
@@ -88,50 +88,40 @@ async function check(cells: readonly Cell[], options: CellOptions): Promise<Read
 }
 
 /** The goals of a section: most say themselves whom they compare, the others are made here. */
-function goals(section: PeerSection, cells: readonly CellResult[]): Measured[] {
+function goals(section: PeerSection, entries: readonly Entry[]): Measured[] {
   return GOALS.filter(({ id }) => id.startsWith(`peers ${section}`)).map(({ id, against }) => {
-    if (!against) return { id, values: OWN[id](cells) };
-    const { task, threads, ours } = against, rivals = new RegExp(against.rivals);
-    const values = against.cases.split(" ").map((of) => {
-      const found = entriesOf(cells, of, task, threads);
-      return { of, value: fastest(found, task, rivals) / timeOf(found, task, threads, ours) };
+    if (!against) return { id, values: OWN[id](entries) };
+    const { cases, task, threads, ours } = against, rivals = new RegExp(against.rivals);
+    const values = cases.split(" ").map((of) => {
+      const ms = timeOf(entries, of, task, threads, ours);
+      return { of, value: fastest(entries, of, task, threads, rivals) / ms };
     });
     return { id, values };
   });
 }
 
-const OWN: Readonly<Record<string, (cells: readonly CellResult[]) => Value[]>> = {
-  "peers threads scaling": (cells) =>
+const OWN: Readonly<Record<string, (entries: readonly Entry[]) => Value[]>> = {
+  "peers threads scaling": (entries) =>
     ["s1024", "s2048", "s4096"].map((of) => {
-      const found = entriesOf(cells, of, "forward", 2);
-      const [one, two] = [1, 2].map((n) => timeOf(found, "forward", n, "flashtile"));
+      const [one, two] = [1, 2].map((n) => timeOf(entries, of, "forward", n, OURS));
       return { of, value: one / two };
     }),
 
   /** A peer's step less its forward, over our backward: what the gradients alone cost. */
-  "peers backward gradients": (cells) =>
+  "peers backward gradients": (entries) =>
     ["s512", "s1024", "s2048"].flatMap((name) =>
       ["", "causal-"].map((causal) => {
-        const step = `${causal}step`, forward = causal ? "causal" : "forward";
-        const found = entriesOf(cells, name, step, 1);
+        const ms = (task: string, peer: RegExp) => fastest(entries, name, task, 1, peer);
+        const forward = causal ? "causal" : "forward";
         const peers = [/^tfjs-wasm/, /^jax-js/]
-          .map((peer) => fastest(found, step, peer) - fastest(found, forward, peer));
-        const ours = timeOf(found, `${causal}backward`, 1, "flashtile");
+          .map((peer) => ms(`${causal}step`, peer) - ms(forward, peer));
+        const ours = timeOf(entries, name, `${causal}backward`, 1, OURS);
         return { of: causal ? `${name} causal` : name, value: least(peers) / ours };
       })
     ),
 
   /** What our engine says it holds, after the call that needed most. */
-  "peers memory": (cells) =>
-    cells.filter(({ cell }) => cell.case.name === "s65536").map(({ cell, entries }) => {
-      const ours = entries.find(({ job }) => job.contender === "flashtile");
-      return { of: cell.task, value: (ours?.own?.total ?? NaN) / 2 ** 20 };
-    }),
+  "peers memory": (entries) =>
+    entries.filter(({ job }) => job.case.name === "s65536" && job.contender === OURS)
+      .map(({ job, own }) => ({ of: job.task, value: (own?.total ?? NaN) / 2 ** 20 })),
 };
-
-function entriesOf(cells: readonly CellResult[], name: string, task: string, threads: number) {
-  const found = cells.find(({ cell }) =>
-    cell.case.name === name && cell.task === task && cell.threads === threads
-  );
-  return found?.entries ?? [];
-}

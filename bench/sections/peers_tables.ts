@@ -1,137 +1,104 @@
 /**
- * The comparison on the terminal and in the result files.
+ * The comparison with other libraries on the terminal and in the result files.
  * @module
  */
 
-import { forwardFlops } from "../cases.ts";
+import { type Case, forwardFlops } from "../cases.ts";
 import { few, least, msOf, nullForNaN, rate, timingFields } from "../measure/statistics.ts";
 import type { Results } from "../measure/store.ts";
-import { digits3, mebibytes, printTable, times } from "../measure/table.ts";
+import { digits3, mebibytes, milliseconds, percent, printTable, times } from "../measure/table.ts";
 import type { Entry } from "../process/cell.ts";
-import { type Cell, type PeerSection, TITLES } from "./peers_plan.ts";
+import { type Job, wantsGradients } from "../process/job.ts";
 
-export interface CellResult {
-  readonly cell: Cell;
-  readonly entries: readonly Entry[];
-}
-
-/** One table for a section; what failed, and why, under it. */
-export function printSection(section: PeerSection, cells: readonly CellResult[]): void {
-  const speeds = !["memory", "decode", "backward"].includes(section);
-  const show = (entry: Entry, { cell }: CellResult) => {
-    if (section === "memory") return mebibytes(entry.peakBytes ?? NaN);
-    const flops = forwardFlops(cell.case, cell.task === "causal");
-    return digits3(speeds ? rate(flops, entry.timing) : msOf(entry)) + few(entry.timing);
-  };
-  const { head, rows } = grid(cells, show);
-  const unit = speeds ? "GFLOP/s" : section === "memory" ? "" : "ms";
-  const titles = [unit, ...head, ...(speeds ? ["/ ort-web", "/ best wasm"] : [])];
-  const lines = cells.map((result, i) => [
-    ...[label(result), ...rows[i]],
-    ...(speeds ? ratios(result) : []),
-  ]);
-  printTable(TITLES[section], titles, lines);
-  if (section === "memory") printOwn(cells);
-  printFailures(cells);
-}
+export const OURS = "flashtile";
 
 /** Milliseconds of one contender, or NaN when it did not run. */
 export function timeOf(
   entries: readonly Entry[],
+  of: string,
   task: string,
   threads: number,
   contender: string,
 ): number {
-  return msOf(
-    entries.find(({ job }) =>
-      job.contender === contender && job.task === task && job.threads === threads
-    ),
-  );
+  return msOf(alike(entries, of, task, threads).find(({ job }) => job.contender === contender));
 }
 
 /** The shortest time among the contenders that match; NaN when none ran. */
-export function fastest(entries: readonly Entry[], task: string, peers: RegExp): number {
+export function fastest(
+  entries: readonly Entry[],
+  of: string,
+  task: string,
+  threads: number,
+  peers: RegExp,
+): number {
   return least(
-    entries.filter(({ job }) => job.task === task && peers.test(job.contender)).map(msOf),
+    alike(entries, of, task, threads).filter(({ job }) => peers.test(job.contender)).map(msOf),
   );
 }
 
-function label({ cell }: CellResult): string {
-  const c = cell.case;
+function alike(entries: readonly Entry[], of: string, task: string, threads: number): Entry[] {
+  return entries.filter(({ job }) =>
+    job.case.name === of && job.task === task && job.threads === threads
+  );
+}
+
+/** One row for each contender; what failed, and why, under the table. */
+export function printEntries(title: string, entries: readonly Entry[]): void {
+  const rows = entries.filter(({ failed }) => !failed).map((entry) => {
+    const { job, timing, calls, peakBytes } = entry;
+    const ours = timeOf(entries, job.case.name, job.task, job.threads, OURS);
+    return [
+      job.case.name,
+      shapeOf(job.case),
+      `${job.task} · ${job.threads}`,
+      job.contender,
+      milliseconds(msOf(entry)) + few(timing),
+      digits3(speed(job, entry)),
+      times(msOf(entry) / ours),
+      String(calls),
+      percent(timing?.spread ?? NaN),
+      mebibytes(peakBytes ?? NaN),
+    ];
+  });
+  const head = ["case", "shape", "task · threads", "contender", "call", "GFLOP/s", "/ ours"];
+  printTable(title, [...head, "calls a sample", "spread", "peak memory"], rows);
+  for (const { job, own, failed } of entries) {
+    const who = `${job.case.name} ${job.task} · ${job.threads}: ${job.contender}`;
+    if (failed) {
+      console.log(`${who} ${failed.startsWith("does not apply") ? "" : "fails: "}${failed}`);
+    }
+    if (!own) continue;
+    const figures = Object.entries(own).map(([name, bytes]) => `${name} ${mebibytes(bytes)}`);
+    console.log(`${who} says ${figures.join(", ")}`);
+  }
+}
+
+function shapeOf(c: Case): string {
   const heads = c.kvHeads === c.queryHeads ? c.queryHeads : `${c.queryHeads}/${c.kvHeads}`;
   const lengths = c.lengthQ === c.lengthK ? c.lengthK : `${c.lengthQ}×${c.lengthK}`;
-  return `${c.name} (${c.batch},${heads},${lengths},${c.headDim}) ${cell.task} · ${cell.threads}`;
+  return `(${c.batch},${heads},${lengths},${c.headDim})`;
 }
 
-/** Distinct columns in the order of their first appearance. */
-function columns(cells: readonly CellResult[]): string[] {
-  return [...new Set(cells.flatMap(({ cell, entries }) => entries.map((e) => column(e, cell))))];
+/** GFLOP/s of a forward pass. */
+function speed(job: Job, { timing }: Entry): number {
+  return wantsGradients(job) ? NaN : rate(forwardFlops(job.case, job.task === "causal"), timing);
 }
 
-/** A job that differs from its cell says how. */
-function column(entry: Entry, cell: CellResult["cell"]): string {
-  const { contender, task, threads } = entry.job;
-  const role = task === cell.task
-    ? ""
-    : ` ${task.replace("causal-", "").replace("causal", "forward")}`;
-  return `${contender}${role}${threads === cell.threads ? "" : ` · ${threads}`}`;
-}
-
-function grid(
-  cells: readonly CellResult[],
-  show: (entry: Entry, result: CellResult) => string,
-): { head: string[]; rows: string[][] } {
-  const head = columns(cells);
-  const rows = cells.map((result) =>
-    head.map((name) => {
-      const entry = result.entries.find((e) => column(e, result.cell) === name);
-      if (!entry) return "";
-      return entry.failed
-        ? (entry.failed.startsWith("does not apply") ? "–" : "fails")
-        : show(entry, result);
-    })
-  );
-  return { head, rows };
-}
-
-/** What libraries say of their own memory. */
-function printOwn(cells: readonly CellResult[]): void {
-  for (const result of cells) {
-    for (const { job, own } of result.entries) {
-      if (!own) continue;
-      const figures = Object.entries(own).map(([name, bytes]) => `${name} ${mebibytes(bytes)}`);
-      console.log(`${label(result)}: ${job.contender} says ${figures.join(", ")}`);
-    }
-  }
-}
-
-function ratios({ cell, entries }: CellResult): string[] {
-  const ours = timeOf(entries, cell.task, cell.threads, "flashtile");
-  return [/^onnxruntime-web/, /^(onnxruntime-web|tfjs-wasm|jax-js)/].map((peers) =>
-    times(fastest(entries, cell.task, peers) / ours)
-  );
-}
-
-function printFailures(cells: readonly CellResult[]): void {
-  for (const result of cells) {
-    for (const entry of result.entries) {
-      if (!entry.failed || entry.failed.startsWith("does not apply")) continue;
-      console.log(`${label(result)}: ${entry.job.contender} fails: ${entry.failed}`);
-    }
-  }
-}
-
-/** Keeps every entry of a cell under kind `peers`. */
-export function storeCell(section: string, { cell, entries }: CellResult, results: Results): void {
-  for (const { job, timing, peakBytes, failed } of entries) {
-    results.add("peers", {
-      section,
-      case: cell.case.name,
-      task: job.task,
-      contender: job.contender,
-      threads: job.threads,
+export function storeEntries(
+  kind: string,
+  section: string,
+  entries: readonly Entry[],
+  results: Results,
+): void {
+  for (const { job, timing, calls, error, peakBytes, failed } of entries) {
+    const { contender, task, threads } = job;
+    results.add(kind, {
+      ...{ section, case: job.case.name, task, contender, threads },
+      gflops: nullForNaN(speed(job, { job, timing })),
       ...{ medianMs: null, minMs: null, spread: null, samples: 0 },
       ...timingFields(timing),
+      calls: calls ?? null,
+      error: nullForNaN(error),
       peakBytes: nullForNaN(peakBytes),
       failed: failed ?? null,
     });

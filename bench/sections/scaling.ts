@@ -10,7 +10,7 @@ import { race, type Work } from "../measure/race.ts";
 import { timingFields } from "../measure/statistics.ts";
 import { milliseconds, printTable, times } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
-import { Host } from "../subjects/flashtile.ts";
+import { Subject } from "../subjects/flashtile.ts";
 
 const PASSES = ["forward", "causal", "backward"] as const;
 
@@ -24,7 +24,7 @@ export async function scalingSection(context: Context): Promise<Measured[]> {
       const works: Work[] = [];
       for (const threads of context.threads) {
         const causal = pass === "causal";
-        const subject = new Host(await context.engine(threads), c, data, { causal });
+        const subject = new Subject(await context.engine(threads), c, data, { causal }, "host");
         if (pass === "backward") await subject.forward();
         const run = pass === "backward" ? () => subject.backward() : () => subject.forward();
         works.push({ name: String(threads), run });

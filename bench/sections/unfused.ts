@@ -12,7 +12,7 @@ import { rate, timingFields } from "../measure/statistics.ts";
 import { digits3, printTable, times } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
 import { wholeError } from "../oracle.ts";
-import { Host, Resident } from "../subjects/flashtile.ts";
+import { Subject } from "../subjects/flashtile.ts";
 import { Unfused } from "../subjects/unfused_wasm.ts";
 
 const LENGTHS = [16, 32, 64, 128, 256, 512, 1024];
@@ -27,7 +27,8 @@ export async function unfusedSection(context: Context): Promise<Measured[]> {
     for (const length of context.quick ? [16, 128] : LENGTHS) {
       const c = caseOf(`1x${HEADS}x${length}x${headDim}`, `u${length}d${headDim}`);
       const data = operands(c);
-      const resident = new Resident(engine, c, data), host = new Host(engine, c, data);
+      const resident = new Subject(engine, c, data),
+        host = new Subject(engine, c, data, {}, "host");
       const unfused = await Unfused.create(c);
       unfused.load(data);
       // What a call with host tensors would be: operands in, kernel, a fresh array out.

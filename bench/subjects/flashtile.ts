@@ -5,12 +5,7 @@
  */
 
 import {
-  attention,
-  attentionBackward,
-  type AttentionGradients,
   type AttentionOptions,
-  type AttentionResult,
-  attentionSync,
   createEngine,
   type Engine,
   type HostTensor,
@@ -20,17 +15,23 @@ import { type Case, type Operands, roundedToHalf, shapes } from "../cases.ts";
 import type { Context } from "../context.ts";
 import { reportErrors } from "../measure/gpu_device.ts";
 import type { Entrant, Work } from "../measure/race.ts";
-import { gradientError, type GradientRows, outputError, type SavedRows } from "../oracle.ts";
+import { gradientError, outputError } from "../oracle.ts";
 
 export type { AttentionOptions, Engine } from "../../mod.ts";
 
+/**
+ * Where operands are: in the caller's memory, so that a call includes copying them in and its results
+ * out, or in the engine's, stored as f32 or f16, so that only the kernel is timed. Arithmetic is f32.
+ */
+export type Place = "host" | "f32" | "f16";
+type Pass = "forward" | "backward";
+
 /** f32 attention of unit normals errs by 1e-6; an f16 result is rounded to eleven bits. */
-const TOLERANCE = { f32: 1e-5, f16: 4e-3 };
+const TOLERANCE = { host: 1e-5, f32: 1e-5, f16: 4e-3 };
 /** Of the largest gradient: its terms are sums over the whole length. */
 const GRADIENT_TOLERANCE = 5e-5;
-
-/** How operands are stored; arithmetic is f32 all the same. */
-export type Storage = keyof typeof TOLERANCE;
+const RESULTS = { forward: ["out", "lse"], backward: ["dq", "dk", "dv"] } as const;
+type ResultName = typeof RESULTS[Pass][number];
 
 /** A WASM engine with that many threads. */
 export async function wasmEngine(threads: number): Promise<Engine> {
@@ -45,90 +46,32 @@ export async function webgpuEngine(): Promise<Engine & { readonly device: GPUDev
   return engine as Engine & { readonly device: GPUDevice };
 }
 
-/** What a case on an engine offers, wherever its operands are. */
-interface Subject {
-  forward(): Promise<void>;
-  /** Gradients of the last forward. */
-  backward(): Promise<void>;
-  /** What the last calls computed. */
-  saved(): Promise<SavedRows>;
-  gradients(): Promise<GradientRows>;
-  dispose(): void;
-}
-
-/** Operands in the caller's memory: a call includes copying them in and its results out. */
-export class Host implements Subject {
-  readonly #inputs: Readonly<Record<keyof Operands, HostTensor>>;
-  readonly #options: AttentionOptions;
-  #result?: AttentionResult<HostTensor>;
-  #gradients?: AttentionGradients<HostTensor>;
-
-  constructor(engine: Engine, c: Case, data: Operands, options: AttentionOptions = {}) {
-    const { q, kv } = shapes(c);
-    const tensor = (data: Float32Array, shape: number[]): HostTensor => ({ data, shape });
-    this.#inputs = {
-      q: tensor(data.q, q),
-      k: tensor(data.k, kv),
-      v: tensor(data.v, kv),
-      dOut: tensor(data.dOut, q),
-    };
-    this.#options = { ...options, layout: "bhsd", engine };
-  }
-
-  async forward(): Promise<void> {
-    const { q, k, v } = this.#inputs;
-    this.#result = await attention(q, k, v, this.#options);
-  }
-
-  /** The same on the calling thread, without a promise: what a short call should cost. */
-  forwardSync(): void {
-    const { q, k, v } = this.#inputs;
-    this.#result = attentionSync(q, k, v, this.#options);
-  }
-
-  async backward(): Promise<void> {
-    const { q, k, v, dOut } = this.#inputs, result = present(this.#result);
-    this.#gradients = await attentionBackward(dOut, { q, k, v, ...result }, this.#options);
-  }
-
-  saved(): Promise<SavedRows> {
-    const { out, lse } = present(this.#result);
-    return Promise.resolve({ out: out.data as Float32Array, lse: lse.data as Float32Array });
-  }
-
-  gradients(): Promise<GradientRows> {
-    const { dq, dk, dv } = present(this.#gradients);
-    const floats = ({ data }: HostTensor) => data as Float32Array;
-    return Promise.resolve({ dq: floats(dq), dk: floats(dk), dv: floats(dv) });
-  }
-
-  dispose(): void {}
-}
-
-/**
- * Operands in the engine's memory: nothing is copied, only the kernel is timed. Calls are whole ones,
- * or launches recorded into a pass of a GPU, of which only the last results are kept.
- */
-export class Resident implements Subject {
+/** One case on one engine, ready to be called again and again: whole calls, or launches in a pass. */
+export class Subject {
   readonly #engine: Engine;
   readonly #options: AttentionOptions;
-  readonly #inputs: Readonly<Record<keyof Operands, Tensor>>;
-  #result?: AttentionResult<Tensor>;
-  #gradients?: AttentionGradients<Tensor, Tensor, Tensor>;
-  #stale: Tensor[] = [];
+  readonly #resident: boolean;
+  readonly #inputs: Readonly<Record<keyof Operands, Tensor | HostTensor>>;
+  /** Of the last calls. */
+  readonly #results = new Map<ResultName, Tensor | HostTensor>();
+  /** Results of earlier launches, which live until their pass is submitted. */
+  #stale: (Tensor | HostTensor)[] = [];
 
   constructor(
     engine: Engine,
     c: Case,
     data: Operands,
     options: AttentionOptions = {},
-    dtype: Storage = "f32",
+    place: Place = "f32",
   ) {
     const { q, kv } = shapes(c);
-    const tensor = (x: Float32Array, shape: number[]) =>
-      engine.tensor(dtype === "f16" ? new Float16Array(x) : x, shape);
+    const tensor = (x: Float32Array, shape: number[]) => {
+      if (place === "host") return { data: x, shape };
+      return engine.tensor(place === "f16" ? new Float16Array(x) : x, shape);
+    };
     this.#engine = engine;
-    this.#options = { ...options, layout: "bhsd", engine };
+    this.#options = { ...options, layout: "bhsd" };
+    this.#resident = place !== "host";
     this.#inputs = {
       q: tensor(data.q, q),
       k: tensor(data.k, kv),
@@ -141,137 +84,119 @@ export class Resident implements Subject {
     const { q, k, v } = this.#inputs;
     this.#retire("forward");
     this.settle();
-    this.#result = await attention(q, k, v, this.#options);
-    await this.#engine.synchronize();
+    this.#keep(await this.#engine.attention(q, k, v, this.#options));
+    if (this.#resident) await this.#engine.synchronize();
   }
 
-  /** The same on the calling thread, without a promise. */
+  /** The same on the calling thread, without a promise: what a short call should cost. */
   forwardSync(): void {
     const { q, k, v } = this.#inputs;
     this.#retire("forward");
     this.settle();
-    this.#result = attentionSync(q, k, v, this.#options);
+    this.#keep(this.#engine.attentionSync(q, k, v, this.#options));
   }
 
+  /** Gradients of the last forward. */
   async backward(): Promise<void> {
-    const { q, k, v, dOut } = this.#inputs, result = present(this.#result);
     this.#retire("backward");
     this.settle();
-    this.#gradients = await attentionBackward(dOut, { q, k, v, ...result }, this.#options);
-    await this.#engine.synchronize();
+    const { dOut } = this.#inputs;
+    this.#keep(await this.#engine.attentionBackward(dOut, this.#saved(), this.#options));
+    if (this.#resident) await this.#engine.synchronize();
   }
 
-  /** A launch of the forward kernels, in somebody's pass. */
-  recordForward(pass: GPUComputePassEncoder): void {
-    const { q, k, v } = this.#inputs, { engine: _, ...options } = this.#options;
-    this.#retire("forward");
-    this.#result = this.#engine.encode(pass, q, k, v, options);
-  }
-
-  recordBackward(pass: GPUComputePassEncoder): void {
-    const { q, k, v, dOut } = this.#inputs, { engine: _, ...options } = this.#options;
-    const saved = { q, k, v, ...present(this.#result) };
-    this.#retire("backward");
-    this.#gradients = this.#engine.encodeBackward(pass, dOut, saved, options);
-  }
-
-  /** Frees the results of earlier launches, once the pass is submitted. */
-  settle(): void {
-    for (const tensor of this.#stale) tensor.dispose();
-    this.#stale = [];
+  /** A launch of a pass's kernels, in somebody's compute pass. */
+  record(pass: Pass, into: GPUComputePassEncoder): void {
+    const { q, k, v, dOut } = this.#inputs;
+    this.#retire(pass);
+    if (pass === "forward") this.#keep(this.#engine.encode(into, q, k, v, this.#options));
+    else this.#keep(this.#engine.encodeBackward(into, dOut, this.#saved(), this.#options));
   }
 
   /** A pass as something to time, by whichever clock the backend has. */
-  work(pass: "forward" | "backward", name: string = pass): Work {
-    return {
-      name,
-      run: () => this[pass](),
-      record: (encoder) =>
-        pass === "forward" ? this.recordForward(encoder) : this.recordBackward(encoder),
-      settle: () => this.settle(),
-    };
+  work(pass: Pass, name: string = pass): Work {
+    const record = (into: GPUComputePassEncoder) => this.record(pass, into);
+    return { name, run: () => this[pass](), record, settle: () => this.settle() };
   }
 
-  async saved(): Promise<SavedRows> {
-    const { out, lse } = present(this.#result);
-    return { out: await floats(out), lse: await floats(lse) };
+  /** What the last calls computed: out and lse, or the gradients. */
+  async results<P extends Pass>(pass: P): Promise<Record<typeof RESULTS[P][number], Float32Array>> {
+    const read = async (name: ResultName) => [name, await floats(this.#result(name))] as const;
+    return Object.fromEntries(await Promise.all(RESULTS[pass].map(read))) as never;
   }
 
-  async gradients(): Promise<GradientRows> {
-    const { dq, dk, dv } = present(this.#gradients);
-    return { dq: await floats(dq), dk: await floats(dk), dv: await floats(dv) };
+  /** Frees the results of earlier launches, once their pass is submitted. */
+  settle(): void {
+    for (const tensor of this.#stale) if ("dispose" in tensor) tensor.dispose();
+    this.#stale = [];
   }
 
   dispose(): void {
-    this.#retire("forward");
-    this.#retire("backward");
+    this.#stale.push(...this.#results.values(), ...Object.values(this.#inputs));
+    this.#results.clear();
     this.settle();
-    for (const tensor of Object.values(this.#inputs)) tensor.dispose();
+  }
+
+  #saved() {
+    const { q, k, v } = this.#inputs;
+    return { q, k, v, out: this.#result("out"), lse: this.#result("lse") };
+  }
+
+  #result(name: ResultName): Tensor | HostTensor {
+    const found = this.#results.get(name);
+    if (!found) throw new Error(`no call has computed ${name}`);
+    return found;
   }
 
   /** The results of a pass are not wanted any more, but a launch under way may need them. */
-  #retire(pass: "forward" | "backward"): void {
-    if (pass === "forward") {
-      if (this.#result) this.#stale.push(this.#result.out, this.#result.lse);
-      this.#result = undefined;
-    } else {
-      if (this.#gradients) this.#stale.push(...Object.values(this.#gradients));
-      this.#gradients = undefined;
+  #retire(pass: Pass): void {
+    for (const name of pass === "forward" ? RESULTS.forward : RESULTS.backward) {
+      const last = this.#results.get(name);
+      if (last) this.#stale.push(last);
+      this.#results.delete(name);
+    }
+  }
+
+  #keep(results: Partial<Record<ResultName, Tensor | HostTensor>>): void {
+    for (const name of [...RESULTS.forward, ...RESULTS.backward]) {
+      const tensor = results[name];
+      if (tensor) this.#results.set(name, tensor);
     }
   }
 }
 
-function present<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error("nothing was computed");
-  return value;
-}
-
-async function floats(tensor: Tensor): Promise<Float32Array> {
-  const values = await tensor.read();
+async function floats(tensor: Tensor | HostTensor): Promise<Float32Array> {
+  const values = "read" in tensor ? await tensor.read() : tensor.data;
   if (values instanceof Float32Array) return values;
   return Float32Array.from(new Float16Array(values.buffer, values.byteOffset, values.length));
 }
 
-/** A forward call on resident tensors. */
-export function residentForward(
-  context: Context,
-  c: Case,
-  data: Operands,
-  options: { readonly causal?: boolean; readonly threads?: number; readonly dtype?: Storage } = {},
-): Entrant {
-  const { causal = false, threads = 1, dtype = "f32" } = options;
-  const name = context.backend === "wasm" ? "resident" : "flashtile";
-  return {
-    name,
-    tolerance: TOLERANCE[dtype],
-    async create() {
-      const stored = dtype === "f16" ? roundedToHalf(data) : data;
-      const engine = await context.engine(threads);
-      const subject = new Resident(engine, c, stored, { causal }, dtype);
-      return {
-        work: subject.work("forward", name),
-        error: async () => outputError(c, stored, causal, (await subject.saved()).out),
-        dispose: () => subject.dispose(),
-      };
-    },
-  };
+interface ForwardOptions {
+  readonly causal?: boolean;
+  readonly threads?: number;
+  readonly place?: Place;
 }
 
-/** The same from and to host tensors. */
-export function hostForward(
+/** A forward call; on the CPU it is named by where its operands are. */
+export function forwardEntrant(
   context: Context,
   c: Case,
   data: Operands,
-  { causal = false, threads = 1 }: { readonly causal?: boolean; readonly threads?: number } = {},
+  { causal = false, threads = 1, place = "f32" }: ForwardOptions = {},
 ): Entrant {
+  const onCpu = place === "host" ? "host" : "resident";
+  const name = context.backend === "wasm" ? onCpu : "flashtile";
   return {
-    name: "host",
-    tolerance: TOLERANCE.f32,
+    name,
+    tolerance: TOLERANCE[place],
     async create() {
-      const subject = new Host(await context.engine(threads), c, data, { causal });
+      const stored = place === "f16" ? roundedToHalf(data) : data;
+      const engine = await context.engine(threads);
+      const subject = new Subject(engine, c, stored, { causal }, place);
       return {
-        work: { name: "host", run: () => subject.forward() },
-        error: async () => outputError(c, data, causal, (await subject.saved()).out),
+        work: subject.work("forward", name),
+        error: async () => outputError(c, stored, causal, (await subject.results("forward")).out),
+        dispose: () => subject.dispose(),
       };
     },
   };
@@ -279,28 +204,24 @@ export function hostForward(
 
 /** Both passes of one resident case: the backward belongs to its last forward. */
 export function bothPasses(context: Context, c: Case, data: Operands, causal: boolean): Entrant[] {
-  let made: Promise<Resident> | undefined;
+  let made: Promise<Subject> | undefined;
   const subject = () =>
-    made ??= context.engine().then((engine) => new Resident(engine, c, data, { causal }));
-  return [
-    {
-      name: "forward",
-      tolerance: TOLERANCE.f32,
-      async create() {
-        const one = await subject();
-        const error = async () => outputError(c, data, causal, (await one.saved()).out);
-        return { work: one.work("forward"), error };
-      },
+    made ??= context.engine().then((engine) => new Subject(engine, c, data, { causal }));
+  const entrant = (name: Pass, tolerance: number): Entrant => ({
+    name,
+    tolerance,
+    async create() {
+      const one = await subject();
+      return {
+        work: one.work(name),
+        async error() {
+          const saved = await one.results("forward");
+          if (name === "forward") return outputError(c, data, causal, saved.out);
+          return gradientError(c, data, causal, saved, await one.results("backward"));
+        },
+        ...(name === "backward" ? { dispose: () => one.dispose() } : {}),
+      };
     },
-    {
-      name: "backward",
-      tolerance: GRADIENT_TOLERANCE,
-      async create() {
-        const one = await subject();
-        const error = async () =>
-          gradientError(c, data, causal, await one.saved(), await one.gradients());
-        return { work: one.work("backward"), error, dispose: () => one.dispose() };
-      },
-    },
-  ];
+  });
+  return [entrant("forward", TOLERANCE.f32), entrant("backward", GRADIENT_TOLERANCE)];
 }

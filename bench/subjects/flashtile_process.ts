@@ -7,19 +7,25 @@
 
 import { operands, shapes } from "../cases.ts";
 import { isCausal, type Job, type Prepared, wantsGradients } from "../process/job.ts";
-import { Host, Resident, wasmEngine, webgpuEngine } from "./flashtile.ts";
+import { Subject, wasmEngine, webgpuEngine } from "./flashtile.ts";
 
 export async function prepare(job: Job): Promise<Prepared> {
   if (job.backend === "webgpu") return await onDevice(job);
   const engine = await wasmEngine(job.threads);
-  const kind = job.contender.endsWith("/resident") ? Resident : Host;
-  const subject = new kind(engine, job.case, operands(job.case), { causal: isCausal(job) });
+  const place = job.contender.endsWith("/resident") ? "f32" : "host";
+  const subject = new Subject(
+    engine,
+    job.case,
+    operands(job.case),
+    { causal: isCausal(job) },
+    place,
+  );
   const memory = () => ({ ...engine.memory });
   if (!wantsGradients(job)) {
-    const outputs = async () => ({ out: (await subject.saved()).out });
+    const outputs = async () => ({ out: (await subject.results("forward")).out });
     return { run: () => subject.forward(), outputs, memory };
   }
-  const outputs = async () => ({ ...await subject.gradients() });
+  const outputs = () => subject.results("backward");
   if (job.task.endsWith("backward")) {
     await subject.forward();
     return { run: () => subject.backward(), outputs, memory };

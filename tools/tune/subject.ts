@@ -17,7 +17,8 @@ import type { Step } from "../../src/webgpu/dispatch/dispatch.ts";
 import { Recording } from "../../src/webgpu/dispatch/submit.ts";
 import { GpuTensor } from "../../src/webgpu/device/tensors.ts";
 import { type Case, type Operands, operands, roundedToHalf, shapes } from "../../bench/cases.ts";
-import type { Work } from "../../bench/measure/race.ts";
+import { race, type RaceOptions, type Work } from "../../bench/measure/race.ts";
+import { reasonOf, type Timing } from "../../bench/measure/statistics.ts";
 import {
   exactGradients,
   exactOutput,
@@ -42,6 +43,14 @@ export interface Launch {
   readonly compileMs: number;
   readonly error: number;
   dispose(): void;
+}
+
+/** What a look at a plan told: a timing, or why there is none. */
+export interface Trial {
+  readonly timing?: Timing;
+  readonly error: number;
+  readonly compileMs: number;
+  readonly failed?: string;
 }
 
 interface Result {
@@ -127,6 +136,43 @@ export class SweepCase {
     return { ...plan, [kernel]: chosen };
   }
 
+  /** Launches a plan, verifies it and times it for a moment; rejects where the device is lost. */
+  async look(kernel: AnyKernel, plan: () => GpuPlan, options: RaceOptions): Promise<Trial> {
+    let launch: Launch | undefined;
+    try {
+      launch = await this.launch(kernel, plan());
+      const { error, compileMs, work } = launch;
+      const tolerance = this.problem.pass === "backward"
+        ? TOLERANCE.gradient
+        : TOLERANCE[this.dtype];
+      if (!(error <= tolerance)) {
+        return { error, compileMs, failed: `wrong by ${error.toExponential(1)}` };
+      }
+      const [timing] = await race(this.#device.clock, [work], options);
+      return { timing, error, compileMs };
+    } catch (error) {
+      if (this.#device.open.lost) throw error;
+      return { error: NaN, compileMs: NaN, failed: reasonOf(error) };
+    } finally {
+      launch?.dispose();
+    }
+  }
+
+  /** Plans that were good, taking turns: what is compared was timed together. */
+  async inTurns(
+    kernel: AnyKernel,
+    plans: readonly GpuPlan[],
+    options: RaceOptions,
+  ): Promise<Timing[]> {
+    const launches: Launch[] = [];
+    try {
+      for (const plan of plans) launches.push(await this.launch(kernel, plan));
+      return await race(this.#device.clock, launches.map(({ work }) => work), options);
+    } finally {
+      for (const launch of launches) launch.dispose();
+    }
+  }
+
   /** Compiles a plan, runs all of it once, checks the kernel's results; rejects where that fails. */
   async launch(kernel: AnyKernel, plan: GpuPlan): Promise<Launch> {
     const device = this.#device, { pipelines, open } = device;
@@ -182,10 +228,6 @@ export class SweepCase {
       largest = Math.max(largest, largestOf(exact));
     }
     return worst / (this.problem.pass === "backward" ? largest : 1);
-  }
-
-  get tolerance(): number {
-    return this.problem.pass === "backward" ? TOLERANCE.gradient : TOLERANCE[this.dtype];
   }
 
   dispose(): void {

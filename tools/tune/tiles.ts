@@ -5,27 +5,23 @@
  */
 
 import type { Case } from "../../bench/cases.ts";
-import { race, type RaceOptions } from "../../bench/measure/race.ts";
-import { rate, reasonOf, type Timing } from "../../bench/measure/statistics.ts";
+import type { RaceOptions } from "../../bench/measure/race.ts";
+import { rate, type Timing } from "../../bench/measure/statistics.ts";
 import { digits3 } from "../../bench/measure/table.ts";
 import { type Candidate, candidateOf, firstCandidates, relatives } from "./candidates.ts";
 import type { SweepDevice } from "./device.ts";
 import type { Deadline, SweepOptions, SweptKernel } from "./options.ts";
-import { type Launch, SweepCase } from "./subject.ts";
+import { SweepCase, type Trial } from "./subject.ts";
 
 /** A candidate on a case. */
-export interface Entry extends Candidate {
+export interface Entry extends Candidate, Trial {
   /** The planner's choice. */
   readonly table: boolean;
   /** Ranges of keys that are merged afterwards; parts of the tensors. */
   readonly splits: number;
   readonly regions: number;
-  readonly timing?: Timing;
   /** Billions of operations of the products that the kernel is for, on visible pairs. */
   readonly gflops: number;
-  readonly error: number;
-  readonly compileMs: number;
-  readonly failed?: string;
   /** Raced in turns with the other best ones. */
   readonly final: boolean;
 }
@@ -128,53 +124,29 @@ export class TileSweep {
   }
 
   async #look(subject: SweepCase, candidate: Candidate, table: boolean): Promise<Entry> {
-    const blank = { ...candidate, table, splits: 1, regions: 1, final: false };
-    const nothing = { gflops: NaN, error: NaN, compileMs: NaN };
-    let launch: Launch | undefined;
-    try {
+    let where = { splits: 1, regions: 1 };
+    const trial = await subject.look(this.#kernel, () => {
       const plan = subject.planWith(this.#kernel, candidate.chosen);
-      const where = { splits: plan.regions[0].splits, regions: plan.regions.length };
-      launch = await subject.launch(this.#kernel, plan);
-      const { error, compileMs } = launch;
-      if (!(error <= subject.tolerance)) {
-        const failed = `wrong by ${error.toExponential(1)}`;
-        return { ...blank, ...where, gflops: NaN, error, compileMs, failed };
-      }
-      const [timing] = await race(this.#device.clock, [launch.work], LOOK);
-      return { ...blank, ...where, timing, error, compileMs, ...this.#rate(subject, timing) };
-    } catch (error) {
-      if (this.#device.open.lost) throw error;
-      return { ...blank, ...nothing, failed: reasonOf(error) };
-    } finally {
-      launch?.dispose();
-    }
+      where = { splits: plan.regions[0].splits, regions: plan.regions.length };
+      return plan;
+    }, LOOK);
+    const gflops = this.#rate(subject, trial.timing);
+    return { ...candidate, table, final: false, ...trial, ...where, gflops };
   }
 
-  #rate({ plan, c }: SweepCase, timing: Timing): { gflops: number } {
-    const flops = 2 * plan.cost.visiblePairs * c.headDim * PRODUCTS[this.#kernel];
-    return { gflops: rate(flops, timing) };
+  #rate({ plan, c }: SweepCase, timing: Timing | undefined): number {
+    return rate(2 * plan.cost.visiblePairs * c.headDim * PRODUCTS[this.#kernel], timing);
   }
 
-  /** The best and the table's choice again, taking turns: what is compared was timed together. */
+  /** The best and the table's choice again. */
   async #final(subject: SweepCase, entries: readonly Entry[]): Promise<Entry[]> {
-    const good = ranked(entries);
-    const chosen = good.filter(({ table }, n) => table || n < FINALISTS);
-    const launches: Launch[] = [];
-    try {
-      for (const { chosen: tile } of chosen) {
-        launches.push(await subject.launch(this.#kernel, subject.planWith(this.#kernel, tile)));
-      }
-      const works = launches.map(({ work }) => work);
-      const timings = await race(this.#device.clock, works, FINAL);
-      return chosen.map((entry, n) => ({
-        ...entry,
-        final: true,
-        timing: timings[n],
-        ...this.#rate(subject, timings[n]),
-      }));
-    } finally {
-      for (const launch of launches) launch.dispose();
-    }
+    const chosen = ranked(entries).filter(({ table }, n) => table || n < FINALISTS);
+    const plans = chosen.map((entry) => subject.planWith(this.#kernel, entry.chosen));
+    const timings = await subject.inTurns(this.#kernel, plans, FINAL);
+    return chosen.map((entry, n) => {
+      const timing = timings[n];
+      return { ...entry, final: true, timing, gflops: this.#rate(subject, timing) };
+    });
   }
 
   #say({ c, causal }: SweepCase, entries: Map<string, Entry>, n: number, of: number): void {
