@@ -38,10 +38,7 @@ export async function measureLatency(gpu: Gpu, options: RaceOptions): Promise<La
   };
 }
 
-async function submission(
-  device: GPUDevice,
-  work: Work,
-): Promise<number> {
+async function submission(device: GPUDevice, work: Work): Promise<number> {
   const times: number[] = [];
   for (let sample = 0; sample < SAMPLES; sample++) {
     const start = performance.now();

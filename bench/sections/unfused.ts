@@ -13,7 +13,7 @@ import { digits3, printTable, times } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
 import { wholeError } from "../oracle.ts";
 import { Subject } from "../subjects/flashtile.ts";
-import { Unfused } from "../subjects/unfused_wasm.ts";
+import { prepareUnfused } from "../subjects/unfused_wasm.ts";
 
 const LENGTHS = [16, 32, 64, 128, 256, 512, 1024];
 const HEADS = 12;
@@ -29,7 +29,7 @@ export async function unfusedSection(context: Context): Promise<Measured[]> {
       const data = operands(c);
       const resident = new Subject(engine, c, data),
         host = new Subject(engine, c, data, {}, "host");
-      const unfused = await Unfused.create(c);
+      const unfused = await prepareUnfused(c);
       unfused.load(data);
       // What a call with host tensors would be: operands in, kernel, a fresh array out.
       const wholeCall = () => {
@@ -61,7 +61,7 @@ export async function unfusedSection(context: Context): Promise<Measured[]> {
 
 async function check(): Promise<void> {
   const c = caseOf("1x2x72x40"), data = operands(c);
-  const unfused = await Unfused.create(c);
+  const unfused = await prepareUnfused(c);
   unfused.load(data);
   unfused.run();
   const error = wholeError(c, data, false, { out: unfused.output() });

@@ -75,9 +75,7 @@ export async function prepare(job: Job): Promise<Prepared> {
         for (const result of results) result.dispose();
         results = [];
       },
-      outputs: async () => ({
-        out: back(await forward(q.ref, k.ref, v.ref).data(), c.queryHeads),
-      }),
+      outputs: async () => ({ out: back(await forward(q.ref, k.ref, v.ref).data(), c.queryHeads) }),
     };
   }
   let out = new Float32Array();

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Case } from "../cases.ts";
-import { encodeModel, type Graph, type Operator } from "./onnx_model.ts";
+import { type Case, shapes } from "../cases.ts";
+import { encodeModel, type Operator } from "./onnx_model.ts";
 
 /** A model and the shapes in which it wants its operands. */
 export interface OnnxAttention {
@@ -18,8 +18,7 @@ export interface OnnxAttention {
   readonly needsMask: boolean;
 }
 
-export const GRAPHS = ["std", "mha", "att23"] as const;
-export type GraphName = typeof GRAPHS[number];
+export type GraphName = "std" | "mha" | "att23";
 
 /** Why a graph cannot run a case, or nothing when it can. */
 export function misfit(graph: GraphName, c: Case, causal: boolean): string | undefined {
@@ -36,32 +35,21 @@ export function attentionGraph(graph: GraphName, c: Case, causal: boolean): Onnx
   return threeOperators(c, causal);
 }
 
+const QKV = { inputs: ["q", "k", "v"], outputs: ["out"] };
+
 /** com.microsoft MultiHeadAttention, the contrib operator that exporters emit. */
 function multiHead(c: Case, causal: boolean): OnnxAttention {
   const q = [c.batch, c.lengthQ, c.queryHeads * c.headDim];
   const kv = [c.batch, c.lengthK, c.queryHeads * c.headDim];
   const attributes = { num_heads: c.queryHeads, ...(causal ? { unidirectional: 1 } : {}) };
-  const operator = { type: "MultiHeadAttention", domain: "com.microsoft", attributes };
-  return {
-    model: encodeModel({ ...wiring(q, kv, q), operators: [{ ...operator, ...QKV }], opset: 21 }),
-    q,
-    kv,
-    tokensFirst: true,
-    needsMask: false,
-  };
+  const type = "MultiHeadAttention", domain = "com.microsoft";
+  return model([{ type, domain, attributes, ...QKV }], 21, { q, kv, tokensFirst: true });
 }
 
 /** The Attention operator of ONNX opset 23. */
 function standardOperator(c: Case, causal: boolean): OnnxAttention {
-  const { q, kv } = headsFirst(c);
-  const operator = { type: "Attention", attributes: causal ? { is_causal: 1 } : undefined };
-  return {
-    model: encodeModel({ ...wiring(q, kv, q), operators: [{ ...operator, ...QKV }], opset: 23 }),
-    q,
-    kv,
-    tokensFirst: false,
-    needsMask: false,
-  };
+  const attributes = causal ? { is_causal: 1 } : undefined;
+  return model([{ type: "Attention", attributes, ...QKV }], 23, shapes(c));
 }
 
 /**
@@ -71,12 +59,9 @@ function standardOperator(c: Case, causal: boolean): OnnxAttention {
 function threeOperators(c: Case, causal: boolean): OnnxAttention {
   const group = c.queryHeads / c.kvHeads;
   const q = [c.batch, c.kvHeads, group * c.lengthQ, c.headDim];
-  const { kv } = headsFirst(c);
-  const step = (type: string, inputs: string[], output: string) => ({
-    type,
-    inputs,
-    outputs: [output],
-  });
+  const step = (type: string, inputs: string[], output: string): Operator => {
+    return { type, inputs, outputs: [output] };
+  };
   const operators: Operator[] = [
     { ...step("Transpose", ["k"], "kt"), attributes: { perm: { ints: [0, 1, 3, 2] } } },
     step("Mul", ["q", "scale"], "scaled"),
@@ -85,31 +70,23 @@ function threeOperators(c: Case, causal: boolean): OnnxAttention {
     { ...step("Softmax", [causal ? "masked" : "scores"], "p"), attributes: { axis: 3 } },
     step("MatMul", ["p", "v"], "out"),
   ];
-  const base = wiring(q, kv, q);
-  const inputs = causal ? { ...base.inputs, mask: [1, 1, c.lengthQ, c.lengthK] } : base.inputs;
-  const constants = { scale: 1 / Math.sqrt(c.headDim) };
-  return {
-    model: encodeModel({ ...base, inputs, constants, operators, opset: 21 }),
-    q,
-    kv,
-    tokensFirst: false,
-    needsMask: causal,
-  };
+  const mask = causal ? [1, 1, c.lengthQ, c.lengthK] : undefined;
+  return model(operators, 21, { q, kv: shapes(c).kv, mask, scale: 1 / Math.sqrt(c.headDim) });
 }
 
-const QKV = { inputs: ["q", "k", "v"], outputs: ["out"] };
-
-function wiring(
-  q: readonly number[],
-  kv: readonly number[],
-  out: readonly number[],
-): Pick<Graph, "inputs" | "outputs"> {
-  return { inputs: { q, k: kv, v: kv }, outputs: { out } };
-}
-
-function headsFirst(c: Case): { q: number[]; kv: number[] } {
-  return {
-    q: [c.batch, c.queryHeads, c.lengthQ, c.headDim],
-    kv: [c.batch, c.kvHeads, c.lengthK, c.headDim],
-  };
+function model(
+  operators: readonly Operator[],
+  opset: number,
+  { q, kv, mask, scale, tokensFirst = false }: {
+    readonly q: readonly number[];
+    readonly kv: readonly number[];
+    readonly mask?: readonly number[];
+    readonly scale?: number;
+    readonly tokensFirst?: boolean;
+  },
+): OnnxAttention {
+  const inputs = { q, k: kv, v: kv, ...(mask ? { mask } : {}) };
+  const constants: Record<string, number> = scale ? { scale } : {};
+  const bytes = encodeModel({ inputs, outputs: { out: q }, constants, operators, opset });
+  return { model: bytes, q, kv, tokensFirst, needsMask: mask !== undefined };
 }

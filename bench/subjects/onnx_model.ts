@@ -4,15 +4,12 @@
  * @module
  */
 
-/** A value of an operator's attribute; integers unless `float` is given. */
-type Attribute = { readonly float: number } | { readonly ints: readonly number[] } | number;
-
 export interface Operator {
   readonly type: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly domain?: string;
-  readonly attributes?: Readonly<Record<string, Attribute>>;
+  readonly attributes?: Readonly<Record<string, number | { readonly ints: readonly number[] }>>;
 }
 
 export interface Graph {
@@ -21,7 +18,7 @@ export interface Graph {
   readonly inputs: Readonly<Record<string, readonly number[]>>;
   readonly outputs: Readonly<Record<string, readonly number[]>>;
   /** Scalar f32 constants, by name. */
-  readonly constants?: Readonly<Record<string, number>>;
+  readonly constants: Readonly<Record<string, number>>;
   readonly opset: number;
 }
 
@@ -33,18 +30,14 @@ export function encodeModel(graph: Graph): Uint8Array {
   const body = [
     ...graph.operators.flatMap((operator) => bytes(1, encodeOperator(operator))),
     ...text(2, "attention"),
-    ...Object.entries(graph.constants ?? {}).flatMap(encodeConstant),
+    ...Object.entries(graph.constants).flatMap(encodeConstant),
     ...Object.entries(graph.inputs).flatMap((value) => encodeValue(11, value)),
     ...Object.entries(graph.outputs).flatMap((value) => encodeValue(12, value)),
   ];
   const opset = (domain: string, version: number) =>
     bytes(8, [...text(1, domain), ...integer(2, version)]);
-  return new Uint8Array([
-    ...integer(1, IR_VERSION),
-    ...bytes(7, body),
-    ...opset("", graph.opset),
-    ...opset("com.microsoft", 1),
-  ]);
+  const domains = [...opset("", graph.opset), ...opset("com.microsoft", 1)];
+  return new Uint8Array([...integer(1, IR_VERSION), ...bytes(7, body), ...domains]);
 }
 
 function encodeOperator(operator: Operator): number[] {
@@ -52,22 +45,19 @@ function encodeOperator(operator: Operator): number[] {
     ...operator.inputs.flatMap((name) => text(1, name)),
     ...operator.outputs.flatMap((name) => text(2, name)),
     ...text(4, operator.type),
-    ...Object.entries(operator.attributes ?? {}).flatMap(encodeAttribute),
+    ...Object.entries(operator.attributes ?? {}).flatMap(([name, value]) => {
+      const [content, kind] = typeof value === "number"
+        ? [integer(3, value), 2]
+        : [value.ints.flatMap((i) => integer(8, i)), 7];
+      return bytes(5, [...text(1, name), ...content, ...integer(20, kind)]);
+    }),
     ...(operator.domain ? text(7, operator.domain) : []),
   ];
 }
 
-function encodeAttribute([name, value]: [string, Attribute]): number[] {
-  const kind = (code: number) => integer(20, code);
-  if (typeof value === "number") {
-    return bytes(5, [...text(1, name), ...integer(3, value), ...kind(2)]);
-  }
-  if ("float" in value) return bytes(5, [...text(1, name), ...float(2, value.float), ...kind(1)]);
-  return bytes(5, [...text(1, name), ...value.ints.flatMap((i) => integer(8, i)), ...kind(7)]);
-}
-
 function encodeConstant([name, value]: [string, number]): number[] {
-  return bytes(5, [...integer(2, FLOAT), ...bytes(9, floatBytes(value)), ...text(8, name)]);
+  const data = new Uint8Array(new Float32Array([value]).buffer);
+  return bytes(5, [...integer(2, FLOAT), ...bytes(9, data), ...text(8, name)]);
 }
 
 function encodeValue(field: number, [name, shape]: [string, readonly number[]]): number[] {
@@ -95,12 +85,4 @@ function bytes(field: number, content: Iterable<number>): number[] {
 
 function text(field: number, value: string): number[] {
   return bytes(field, new TextEncoder().encode(value));
-}
-
-function float(field: number, value: number): number[] {
-  return [...varint(field * 8 + 5), ...floatBytes(value)];
-}
-
-function floatBytes(value: number): number[] {
-  return [...new Uint8Array(new Float32Array([value]).buffer)];
 }

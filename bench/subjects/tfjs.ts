@@ -144,11 +144,7 @@ function automatic(c: Case, heads: readonly Head[], mask: Tensor | undefined): P
   });
 }
 
-function steps(
-  c: Case,
-  heads: readonly Head[],
-  step: (head: Head) => Tensor[],
-): Prepared {
+function steps(c: Case, heads: readonly Head[], step: (head: Head) => Tensor[]): Prepared {
   const query = c.batch * c.queryHeads * c.lengthQ * c.headDim;
   const key = c.batch * c.kvHeads * c.lengthK * c.headDim;
   const sizes = { out: query, dq: query, dk: key, dv: key };

@@ -14,78 +14,58 @@ import {
   uniform,
   upload,
 } from "../measure/gpu_device.ts";
-import type { Entrant, Work } from "../measure/race.ts";
+import type { Entrant, Runner, Work } from "../measure/race.ts";
 import { outputError } from "../oracle.ts";
 import { OUTPUT, SCORES, SOFTMAX, TILE } from "./unfused_wgsl.ts";
 
-export class UnfusedOnGpu {
-  readonly #device: GPUDevice;
-  readonly #out: GPUBuffer;
-  readonly #works: readonly Work[];
-  readonly #buffers: readonly GPUBuffer[];
+/** As an entrant of a race. */
+export function unfusedForward(
+  device: GPUDevice,
+  c: Case,
+  data: Operands,
+  causal: boolean,
+): Entrant {
+  return { name: "unfused", tolerance: 1e-5, create: () => create(device, c, data, causal) };
+}
 
-  private constructor(
-    device: GPUDevice,
-    works: readonly Work[],
-    out: GPUBuffer,
-    others: readonly GPUBuffer[],
-  ) {
-    this.#device = device;
-    this.#out = out;
-    this.#works = works;
-    this.#buffers = [out, ...others];
+async function create(
+  device: GPUDevice,
+  c: Case,
+  data: Operands,
+  causal: boolean,
+): Promise<Runner> {
+  const { lengthQ, lengthK, headDim } = c;
+  if ([lengthQ, lengthK, headDim].some((n) => n % TILE) || c.queryHeads !== c.kvHeads) {
+    throw new RangeError(`the unfused baseline takes multiples of ${TILE} and no shared heads`);
   }
-
-  static async create(
-    device: GPUDevice,
-    c: Case,
-    data: Operands,
-    causal: boolean,
-  ): Promise<UnfusedOnGpu> {
-    const { lengthQ, lengthK, headDim } = c;
-    if ([lengthQ, lengthK, headDim].some((n) => n % TILE) || c.queryHeads !== c.kvHeads) {
-      throw new RangeError(`the unfused baseline takes multiples of ${TILE} and no shared heads`);
-    }
-    const heads = c.batch * c.queryHeads;
-    const at = headsAtATime(device, heads, lengthQ * lengthK * 4);
-    const [q, k, v] = [data.q, data.k, data.v].map((x) => upload(device, x));
-    const out = storage(device, shapes(c).q.reduce((a, b) => a * b, 4));
-    const scores = storage(device, at * lengthQ * lengthK * 4);
-    const kernels = [SCORES, SOFTMAX, OUTPUT];
-    const [first, second, third] = await Promise.all(kernels.map((code) => pipeline(device, code)));
-    const works: Work[] = [];
-    const others = [q, k, v, scores];
-    for (let head = 0; head < heads; head += at) {
-      const count = Math.min(at, heads - head);
-      const params = uniform(device, parameters(c, head, causal));
-      others.push(params);
-      const add = (
-        kernel: GPUComputePipeline,
-        buffers: GPUBuffer[],
-        ...size: [x: number, y: number, z: number]
-      ) =>
-        works.push(
-          dispatch("unfused", kernel, bind(device, kernel, [params, ...buffers]), ...size),
-        );
-      add(first, [q, k, scores], lengthK / TILE, lengthQ / TILE, count);
-      add(second, [scores], lengthQ, count, 1);
-      add(third, [scores, v, out], headDim / TILE, lengthQ / TILE, count);
-    }
-    return new UnfusedOnGpu(device, works, out, others);
+  const heads = c.batch * c.queryHeads;
+  const at = headsAtATime(device, heads, lengthQ * lengthK * 4);
+  const [q, k, v] = [data.q, data.k, data.v].map((x) => upload(device, x));
+  const out = storage(device, shapes(c).q.reduce((a, b) => a * b, 4));
+  const scores = storage(device, at * lengthQ * lengthK * 4);
+  const kernels = [SCORES, SOFTMAX, OUTPUT];
+  const [first, second, third] = await Promise.all(kernels.map((code) => pipeline(device, code)));
+  const works: Work[] = [], buffers = [q, k, v, scores, out];
+  for (let head = 0; head < heads; head += at) {
+    const count = Math.min(at, heads - head);
+    const params = uniform(device, parameters(c, head, causal));
+    buffers.push(params);
+    const step = (
+      kernel: GPUComputePipeline,
+      bound: GPUBuffer[],
+      x: number,
+      y: number,
+      z: number,
+    ) => works.push(dispatch("unfused", kernel, bind(device, kernel, [params, ...bound]), x, y, z));
+    step(first, [q, k, scores], lengthK / TILE, lengthQ / TILE, count);
+    step(second, [scores], lengthQ, count, 1);
+    step(third, [scores, v, out], headDim / TILE, lengthQ / TILE, count);
   }
-
-  work(): Work {
-    return { name: "unfused", record: (pass) => this.#works.forEach((work) => work.record!(pass)) };
-  }
-
-  /** What the last launch computed. */
-  async output(): Promise<Float32Array> {
-    return await readBack(this.#device, this.#out);
-  }
-
-  dispose(): void {
-    for (const buffer of this.#buffers) buffer.destroy();
-  }
+  return {
+    work: { name: "unfused", record: (pass) => works.forEach((work) => work.record!(pass)) },
+    error: async () => outputError(c, data, causal, await readBack(device, out)),
+    dispose: () => buffers.forEach((buffer) => buffer.destroy()),
+  };
 }
 
 /** As many heads as one binding holds the scores of. */
@@ -101,25 +81,4 @@ function parameters(c: Case, firstHead: number, causal: boolean): ArrayBuffer {
   new Uint32Array(data).set([c.lengthQ, c.lengthK, c.headDim, firstHead, 0, causal ? 1 : 0]);
   new Float32Array(data)[4] = 1 / Math.sqrt(c.headDim);
   return data;
-}
-
-/** As an entrant of a race. */
-export function unfusedForward(
-  device: GPUDevice,
-  c: Case,
-  data: Operands,
-  causal: boolean,
-): Entrant {
-  return {
-    name: "unfused",
-    tolerance: 1e-5,
-    async create() {
-      const subject = await UnfusedOnGpu.create(device, c, data, causal);
-      return {
-        work: subject.work(),
-        error: async () => outputError(c, data, causal, await subject.output()),
-        dispose: () => subject.dispose(),
-      };
-    },
-  };
 }

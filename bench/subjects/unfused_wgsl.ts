@@ -93,10 +93,7 @@ export const SOFTMAX: string = `${PARAMS}
 var<workgroup> highests: array<f32, ${SOFTMAX_THREADS}>;
 var<workgroup> sums: array<f32, ${SOFTMAX_THREADS}>;
 @compute @workgroup_size(${SOFTMAX_THREADS})
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let width = params.lengthK / 4u;
   let begin = (group.y * params.lengthQ + group.x) * width;
   var highest = -1e30;
