@@ -31,6 +31,17 @@ export function timingFields(timing: Timing | undefined): Row {
   return { medianMs, minMs, spread, samples };
 }
 
+/** The fields of a verified outcome that a stored row carries, with figures that may be missing. */
+export function outcomeFields(
+  outcome: { readonly timing?: Timing; readonly error?: number; readonly failed?: string },
+  figures: Readonly<Record<string, number>>,
+): Row {
+  const known = Object.entries({ ...figures, error: outcome.error })
+    .map(([name, value]) => [name, nullForNaN(value)]);
+  const failed = outcome.failed ?? null;
+  return { ...Object.fromEntries(known), failed, ...timingFields(outcome.timing) };
+}
+
 /** Milliseconds of what was timed, or NaN. */
 export function msOf(of: { readonly timing?: Timing } | undefined): number {
   return of?.timing?.medianMs ?? NaN;

@@ -8,10 +8,10 @@ import { backwardFlops, type Case, operands } from "../cases.ts";
 import { type Context, kindOf } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import type { Outcome } from "../measure/race.ts";
-import { few, msOf, rate } from "../measure/statistics.ts";
-import { digits3, milliseconds, percent, printTable, times } from "../measure/table.ts";
+import { few, msOf, outcomeFields, rate } from "../measure/statistics.ts";
+import { milliseconds, printTable, times } from "../measure/table.ts";
 import { bothPasses } from "../subjects/flashtile.ts";
-import { caseTitle, outcomeFields, printFailures, raceSection, shownError } from "./outcomes.ts";
+import { caseTitle, outcomeCells, printFailures, raceSection } from "./outcomes.ts";
 
 interface Raced {
   readonly c: Case;
@@ -40,20 +40,13 @@ export async function backwardSection(context: Context): Promise<Measured[]> {
       });
     }
   }
-  const rows = results.map(({ c, causal, forward, backward }) => {
-    const gflops = rate(backwardFlops(c, causal), backward.timing);
-    return [
-      caseTitle(c, causal),
-      milliseconds(msOf(forward)) + few(forward.timing),
-      milliseconds(msOf(backward)) + few(backward.timing),
-      times(msOf(backward) / msOf(forward)),
-      digits3(gflops),
-      percent(gflops / peak),
-      shownError(backward),
-      percent(backward.timing?.spread ?? NaN),
-    ];
-  });
-  const head = ["case", "forward", "backward", "ratio", "GFLOP/s", "of peak", "error", "spread"];
+  const rows = results.map(({ c, causal, forward, backward }) => [
+    caseTitle(c, causal),
+    milliseconds(msOf(forward)) + few(forward.timing),
+    times(msOf(backward) / msOf(forward)),
+    ...outcomeCells(backward, backwardFlops(c, causal), peak),
+  ]);
+  const head = ["case", "forward", "ratio", "backward", "GFLOP/s", "of peak", "error", "spread"];
   const how = wasm ? "one thread, kernel alone" : "f32, resident";
   printTable(`Backward (dq, dk, dv; five products counted), ${how}`, head, rows);
   printFailures(

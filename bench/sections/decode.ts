@@ -8,10 +8,10 @@ import { type Case, kvBytes, operands } from "../cases.ts";
 import { type Context, kindOf } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import type { Outcome } from "../measure/race.ts";
-import { few, msOf, rate } from "../measure/statistics.ts";
+import { msOf, outcomeFields, rate } from "../measure/statistics.ts";
 import { digits3, milliseconds, percent, printTable } from "../measure/table.ts";
 import { forwardEntrant } from "../subjects/flashtile.ts";
-import { outcomeFields, printFailures, raceSection, shownError } from "./outcomes.ts";
+import { outcomeCells, printFailures, raceSection } from "./outcomes.ts";
 
 /** From here on the goal of a GPU holds: less may stay in a cache from one launch to the next. */
 const LEAST_BYTES = 64e6;
@@ -26,6 +26,7 @@ interface Raced {
 
 export async function decodeSection(context: Context): Promise<Measured[]> {
   const wasm = context.backend === "wasm";
+  await context.limits(); // before any engine is busy
   const results: Raced[] = [];
   for (const c of context.cases("decode")) {
     const data = operands(c);
@@ -46,17 +47,11 @@ export async function decodeSection(context: Context): Promise<Measured[]> {
   }
   const rows: string[][] = [];
   for (const { c, threads, ours, copied } of results) {
-    const gbs = rate(kvBytes(c), ours.timing), { readGBs, copyGBs } = await context.limits(threads);
+    const { readGBs, copyGBs } = await context.limits(threads);
     rows.push([
-      c.name,
-      String(threads),
-      digits3(kvBytes(c) / 1e6),
-      milliseconds(msOf(ours)) + few(ours.timing),
-      digits3(gbs),
-      percent(gbs / readGBs),
-      percent(gbs / copyGBs),
-      shownError(ours),
-      percent(ours.timing?.spread ?? NaN),
+      ...[c.name, String(threads), digits3(kvBytes(c) / 1e6)],
+      ...outcomeCells(ours, kvBytes(c), readGBs),
+      percent(rate(kvBytes(c), ours.timing) / copyGBs),
       ...(copied ? [milliseconds(msOf(copied))] : []),
     ]);
   }
@@ -67,9 +62,9 @@ export async function decodeSection(context: Context): Promise<Measured[]> {
     "step",
     "GB/s",
     "of read",
-    "of copy",
     "error",
     "spread",
+    "of copy",
   ];
   printTable("Decode, f32, resident", [...head, ...(wasm ? ["K/V copied in"] : [])], rows);
   printFailures(results.map(({ c, ours }) => ({ of: c.name, outcome: ours })));

@@ -9,11 +9,11 @@ import { type Case, forwardFlops, type Operands, operands } from "../cases.ts";
 import { type Context, gpuOf, kindOf } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import type { Outcome } from "../measure/race.ts";
-import { few, msOf, rate } from "../measure/statistics.ts";
-import { digits3, milliseconds, percent, printTable, times } from "../measure/table.ts";
+import { few, msOf, outcomeFields, rate } from "../measure/statistics.ts";
+import { digits3, milliseconds, printTable, times } from "../measure/table.ts";
 import { forwardEntrant, type Place } from "../subjects/flashtile.ts";
 import { unfusedForward } from "../subjects/unfused_webgpu.ts";
-import { caseTitle, outcomeFields, printFailures, raceSection, shownError } from "./outcomes.ts";
+import { caseTitle, outcomeCells, printFailures, raceSection } from "./outcomes.ts";
 
 interface Raced {
   readonly c: Case;
@@ -50,6 +50,7 @@ async function raceCases(
   masks: readonly boolean[],
   dtype: Place = "f32",
 ): Promise<Raced[]> {
+  await context.limits(); // before any engine is busy
   const results: Raced[] = [];
   for (const c of context.cases(section)) {
     const data = operands(c);
@@ -89,22 +90,12 @@ async function raceForward(
 async function print(context: Context, title: string, results: readonly Raced[]): Promise<void> {
   const { gflops: peak } = await context.limits();
   const rows = results.map(({ c, causal, ours, beside }) => {
-    const flops = forwardFlops(c, causal), gflops = rate(flops, ours.timing);
-    return [
-      caseTitle(c, causal),
-      milliseconds(msOf(ours)) + few(ours.timing),
-      digits3(gflops),
-      percent(gflops / peak),
-      shownError(ours),
-      percent(ours.timing?.spread ?? NaN),
-      ...(beside
-        ? [
-          milliseconds(msOf(beside)) + few(beside.timing),
-          digits3(rate(flops, beside.timing)),
-          times(msOf(beside) / msOf(ours)),
-        ]
-        : []),
-    ];
+    const flops = forwardFlops(c, causal);
+    const row = [caseTitle(c, causal), ...outcomeCells(ours, flops, peak)];
+    if (!beside) return row;
+    const ms = milliseconds(msOf(beside)) + few(beside.timing);
+    const gflops = digits3(rate(flops, beside.timing));
+    return [...row, ms, gflops, times(msOf(beside) / msOf(ours))];
   });
   const other = context.backend === "wasm" ? "with copies" : "unfused";
   const head = ["case", "kernel", "GFLOP/s", "of peak", "error", "spread"];

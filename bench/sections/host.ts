@@ -6,7 +6,6 @@
 import { type Case, caseOf, operands, shapes } from "../cases.ts";
 import type { Context } from "../context.ts";
 import type { Measured, Value } from "../goals.ts";
-import { CountedBuffers } from "../measure/counted_buffers.ts";
 import { reasonOf, summarize, timingFields } from "../measure/statistics.ts";
 import { digits3, mebibytes, percent, printTable } from "../measure/table.ts";
 import { type Engine, webgpuEngine } from "../subjects/flashtile.ts";
@@ -82,20 +81,18 @@ async function memoryGrowth(context: Context): Promise<{ values: Value[]; becaus
 
 /** Peak bytes of buffers that are neither inputs nor results, for either pass. */
 async function beyondTensors(c: Case): Promise<{ forward: number; backward: number }> {
-  const engine = await webgpuEngine();
-  const counted = new CountedBuffers(engine.device);
+  const engine = await webgpuEngine(), { device } = engine;
+  const counted = countBuffers(device);
   const data = operands(c), shape = shapes(c).q;
   const [q, k, v, dOut] = [data.q, data.k, data.v, data.dOut].map((x) => engine.tensor(x, shape));
   const rowBytes = 4 * c.batch * c.queryHeads * c.lengthQ;
   const peakOf = async (results: number, record: (pass: GPUComputePassEncoder) => void) => {
-    const before = counted.live;
-    counted.restart();
-    const encoder = engine.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    const before = counted.peak = counted.live;
+    const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
     record(pass);
     pass.end();
-    engine.device.queue.submit([encoder.finish()]);
-    await engine.device.queue.onSubmittedWorkDone();
+    device.queue.submit([encoder.finish()]);
+    await device.queue.onSubmittedWorkDone();
     return Math.max(0, counted.peak - before - results);
   };
   const options = { layout: "bhsd" } as const;
@@ -108,4 +105,23 @@ async function beyondTensors(c: Case): Promise<{ forward: number; backward: numb
   });
   engine.dispose();
   return { forward, backward };
+}
+
+/** Bytes of buffers, where they are made and destroyed: what a library takes, whatever it says. */
+function countBuffers(device: GPUDevice): { live: number; peak: number } {
+  const counted = { live: 0, peak: 0 };
+  const create = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) => {
+    const buffer = create(descriptor), destroy = buffer.destroy.bind(buffer);
+    let bytes = descriptor.size;
+    counted.live += bytes;
+    counted.peak = Math.max(counted.peak, counted.live);
+    buffer.destroy = () => {
+      counted.live -= bytes;
+      bytes = 0;
+      destroy();
+    };
+    return buffer;
+  };
+  return counted;
 }

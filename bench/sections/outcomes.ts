@@ -6,8 +6,8 @@
 import type { Case } from "../cases.ts";
 import type { Context } from "../context.ts";
 import { type Entrant, type Outcome, raceVerified } from "../measure/race.ts";
-import { nullForNaN, timingFields } from "../measure/statistics.ts";
-import type { Row } from "../measure/store.ts";
+import { few, msOf, rate } from "../measure/statistics.ts";
+import { digits3, milliseconds, percent } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
 
 /** By the clock of the backend. */
@@ -18,22 +18,16 @@ export async function raceSection(
   return await raceVerified(context.gpuClock ?? wallClock, entrants, context.race);
 }
 
-/** The fields of an outcome that a stored row carries, with figures that may be missing. */
-export function outcomeFields(outcome: Outcome, figures: Record<string, number>): Row {
-  return {
-    ...Object.fromEntries(Object.entries(figures).map(([name, x]) => [name, nullForNaN(x)])),
-    error: nullForNaN(outcome.error),
-    failed: outcome.failed ?? null,
-    ...timingFields(outcome.timing),
-  };
+/** Time, rate, share of a limit, error and spread of a contender, as cells of a table. */
+export function outcomeCells(outcome: Outcome, amount: number, limit: number): string[] {
+  const { timing } = outcome, speed = rate(amount, timing);
+  const cells = [milliseconds(msOf(outcome)) + few(timing), digits3(speed), percent(speed / limit)];
+  const error = outcome.failed ? "fails" : outcome.error.toExponential(0);
+  return [...cells, error, percent(timing?.spread ?? NaN)];
 }
 
 export function caseTitle(c: Case, causal: boolean): string {
   return `${c.name}${causal ? " causal" : ""}`;
-}
-
-export function shownError({ failed, error }: Outcome): string {
-  return failed ? "fails" : error.toExponential(0);
 }
 
 /** Why figures are missing from the table above, each reason once. */

@@ -13,7 +13,7 @@ import { printTable } from "../measure/table.ts";
 import { type CellOptions, type Entry, runCell } from "../process/cell.ts";
 import type { Job } from "../process/job.ts";
 import { checkContender } from "../process/process.ts";
-import { type Cell, type PeerSection, planCells, TITLES } from "./peers_plan.ts";
+import { type PeerSection, planCells, TITLES } from "./peers_plan.ts";
 import { fastest, OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
 /** Above this a contender is wrong, not merely rounded: f32 attention of unit normals errs by 1e-6. */
@@ -23,17 +23,18 @@ const FOLDER = new URL("../peers/", import.meta.url);
 export function peersSection(name: PeerSection): Section {
   return async (context) => {
     await install();
-    const options = cellOptions(context);
+    // Of calls of many seconds, whose memory is the question, one each.
+    const once = name === "memory" ? { samples: 0, warmUpMs: 0 } : {};
+    const options = { ...cellOptions(context), ...once };
     const cells = planCells(name, context.quick, context.modules.href);
-    const wrong = await check(cells, options);
+    const wrong = await check(cells.flat(), options);
     const done: Entry[] = [];
     for (const cell of cells) {
-      const settings = cell.once ? { ...options, samples: 0, warmUpMs: 0 } : options;
-      const jobs = cell.jobs.filter((job) => !wrong.has(kindOf(job)));
-      const entries = jobs.length ? await runCell(jobs, settings) : [];
+      const jobs = cell.filter((job) => !wrong.has(kindOf(job)));
+      const entries = jobs.length ? await runCell(jobs, options) : [];
       done.push(...entries);
       storeEntries("peers", name, entries, context.results);
-      console.error(`… ${name} ${cell.case.name} ${cell.task}, ${cell.threads} thread(s)`);
+      console.error(`… ${name} ${cell[0].case.name} ${cell[0].task}, ${cell[0].threads} thread(s)`);
     }
     printEntries(TITLES[name], done);
     return goals(name, done);
@@ -71,9 +72,9 @@ const checked = new Map<string, boolean>();
  * Runs every kind of job once on a small case; returns the kinds that gave a wrong result. A fast
  * wrong answer must not enter a table.
  */
-async function check(cells: readonly Cell[], options: CellOptions): Promise<ReadonlySet<string>> {
+async function check(jobs: readonly Job[], options: CellOptions): Promise<ReadonlySet<string>> {
   const rows: string[][] = [];
-  for (const job of cells.flatMap((cell) => cell.jobs)) {
+  for (const job of jobs) {
     const kind = kindOf(job);
     if (checked.has(kind)) continue;
     const { error, failed } = await checkContender({ ...job, case: CHECK_CASE }, options.limitMs);

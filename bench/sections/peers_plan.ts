@@ -6,16 +6,6 @@
 import { type Case, tagged } from "../cases.ts";
 import type { Job, Task } from "../process/job.ts";
 
-/** Jobs that are run against each other. */
-export interface Cell {
-  readonly case: Case;
-  readonly task: Task;
-  readonly threads: number;
-  readonly jobs: readonly Job[];
-  /** Only the memory is wanted: one call each, however long it takes. */
-  readonly once?: boolean;
-}
-
 export const TITLES = {
   forward: "Forward, one thread, copies included",
   causal: "Causal forward, one thread, copies included (half the operations counted)",
@@ -26,74 +16,57 @@ export const TITLES = {
 } as const;
 export type PeerSection = keyof typeof TITLES;
 
-const OURS = "flashtile";
+/** Jobs of a cell, which run against each other: a task, threads, and who does it. */
+type Group = readonly [task: Task, threads: number, contenders: readonly string[]];
+
+const OURS = "flashtile", TFJS = "tfjs-wasm/heads", JAX = "jax-js/wasm";
 const WEB = ["onnxruntime-web/std", "onnxruntime-web/mha", "onnxruntime-web/att23"];
 const NATIVE = "onnxruntime-node/mha";
-const WASM = [...WEB, "tfjs-wasm/heads", "jax-js/wasm"];
+const CACHED = ["onnxruntime-node/std", "onnxruntime-node/att23", JAX];
 
-/** The cells of a section, or the smallest of them for a quick look. */
-export function planCells(section: PeerSection, quick: boolean, modules: string): Cell[] {
-  const cell = (c: Case, task: Task, threads: number, contenders: readonly string[]): Cell => {
-    const common = { backend: "wasm", task, case: c, threads, modules } as const;
-    return {
-      case: c,
-      task,
-      threads,
-      jobs: contenders.map((contender) => ({ contender, ...common })),
-    };
-  };
-  return tagged(`peers ${section}`, quick).flatMap((c) => CELLS[section](c, quick, cell));
-}
-
-type MakeCell = (c: Case, task: Task, threads: number, contenders: readonly string[]) => Cell;
-type Plan = (c: Case, quick: boolean, cell: MakeCell) => Cell[];
-
-const CELLS: Readonly<Record<PeerSection, Plan>> = {
-  forward: (c, _, cell) => [cell(c, "forward", 1, [OURS, ...fitting(c, WASM), NATIVE])],
-  causal: (c, _, cell) => {
-    const native = [NATIVE, "onnxruntime-node/att23"];
-    return [cell(c, "causal", 1, [OURS, ...fitting(c, WASM), ...native])];
-  },
-  threads: (c, _, cell) =>
-    (["forward", "causal"] as const).map((task) => {
-      const two = cell(c, task, 2, [OURS, ...fitting(c, [...WEB, "jax-js/wasm"]), NATIVE]);
-      // Our single thread runs in the same cell: scaling needs both from the same minute.
-      return { ...two, jobs: [...two.jobs, { ...two.jobs[0], threads: 1 }] };
-    }),
-  backward: (c, quick, cell) =>
-    (quick ? ["step"] as const : ["step", "causal-step"] as const).map((task) => {
-      const steps = cell(c, task, 1, [OURS, "tfjs-wasm/heads", "tfjs-wasm/grads", "jax-js/wasm"]);
-      // The forward alone, so that it can be taken off a step that cannot be split.
-      const forward = task === "step" ? "forward" : "causal";
-      const parts = [
-        ...cell(c, task === "step" ? "backward" : "causal-backward", 1, [OURS]).jobs,
-        ...cell(c, forward, 1, ["tfjs-wasm/heads", "jax-js/wasm"]).jobs,
-      ];
-      return { ...steps, jobs: [...steps.jobs, ...parts] };
-    }),
-  decode: (c, quick, cell) => {
-    const peers = [...WEB, "onnxruntime-node/std", "onnxruntime-node/att23", "jax-js/wasm"];
-    const ours = [`${OURS}/resident`, OURS];
-    const one = cell(c, "forward", 1, [...ours, ...peers, "tfjs-wasm/batched"]);
-    return quick ? [one] : [one, cell(c, "forward", 2, [...ours, ...peers])];
-  },
-  memory: (c, quick, cell) => {
-    const once = (task: Task, contenders: readonly string[]) => {
-      return { ...cell(c, task, 1, contenders), once: true };
-    };
-    const few = ["onnxruntime-web/std", "tfjs-wasm/heads", "jax-js/wasm"];
-    if (quick) return [once("forward", [OURS, few[0]])];
-    // At 64K neither gradients of the others nor the native build, which would really take the
-    // 16 GiB of the matrix.
-    const long = c.lengthK > 16384;
-    return [
-      once("forward", [OURS, ...few, ...(long ? [] : [NATIVE])]),
-      once("step", [OURS, ...(long ? [] : few.slice(1))]),
-    ];
-  },
+const CELLS: Readonly<Record<PeerSection, readonly (readonly Group[])[]>> = {
+  forward: [[["forward", 1, [OURS, ...WEB, TFJS, JAX, NATIVE]]]],
+  causal: [[["causal", 1, [OURS, ...WEB, TFJS, JAX, NATIVE, "onnxruntime-node/att23"]]]],
+  // Our single thread runs in the same cell: scaling needs both from the same minute.
+  threads: (["forward", "causal"] as const)
+    .map((task) => [[task, 2, [OURS, ...WEB, JAX, NATIVE]], [task, 1, [OURS]]]),
+  // The forward alone, so that it can be taken off a step that cannot be split.
+  backward: [
+    [
+      ["step", 1, [OURS, TFJS, "tfjs-wasm/grads", JAX]],
+      ["backward", 1, [OURS]],
+      ["forward", 1, [TFJS, JAX]],
+    ],
+    [
+      ["causal-step", 1, [OURS, TFJS, "tfjs-wasm/grads", JAX]],
+      ["causal-backward", 1, [OURS]],
+      ["causal", 1, [TFJS, JAX]],
+    ],
+  ],
+  decode: [
+    [["forward", 1, [`${OURS}/resident`, OURS, ...WEB, ...CACHED, "tfjs-wasm/batched"]]],
+    [["forward", 2, [`${OURS}/resident`, OURS, ...WEB, ...CACHED]]],
+  ],
+  memory: [[["forward", 1, [OURS, WEB[0], TFJS, JAX, NATIVE]]], [["step", 1, [OURS, TFJS, JAX]]]],
 };
 
-/** Contenders worth starting: from 4096 on the fused operators of onnxruntime-web only fail. */
-function fitting(c: Case, contenders: readonly string[]): string[] {
-  return contenders.filter((name) => c.lengthK <= 4096 || !/web\/(mha|att23)/.test(name));
+/** The cells of a section; for a quick look the first of its smallest cases. */
+export function planCells(section: PeerSection, quick: boolean, modules: string): Job[][] {
+  return tagged(`peers ${section}`, quick).flatMap((c) =>
+    CELLS[section].slice(0, quick ? 1 : undefined).map((groups) =>
+      groups.flatMap(([task, threads, contenders]) =>
+        contenders.filter((contender) => fits(contender, task, c)).map((contender) => {
+          return { contender, backend: "wasm", task, case: c, threads, modules } as const;
+        })
+      )
+    )
+  );
+}
+
+/** Whether a contender is worth starting. */
+function fits(contender: string, task: Task, c: Case): boolean {
+  // From 4096 on the fused operators of onnxruntime-web only fail.
+  if (c.lengthQ > 4096 && /web\/(mha|att23)/.test(contender)) return false;
+  // The native build would really take the 16 GiB of a 64K × 64K matrix.
+  return c.lengthQ <= 16384 || contender === OURS || (task === "forward" && contender !== NATIVE);
 }

@@ -5,7 +5,7 @@
 
 import { type Case, caseOf, kvBytes } from "../../bench/cases.ts";
 import type { Context } from "../../bench/context.ts";
-import { msOf, nullForNaN, rate, reasonOf, timingFields } from "../../bench/measure/statistics.ts";
+import { msOf, outcomeFields, rate, reasonOf } from "../../bench/measure/statistics.ts";
 import type { Results } from "../../bench/measure/store.ts";
 import { digits3, milliseconds, percent, printTable, times } from "../../bench/measure/table.ts";
 import type { SweepDevice } from "./device.ts";
@@ -67,18 +67,13 @@ export async function sweepDecode(
       const found = await divisions(device, subject);
       const best = fastest(found.filter(({ final }) => final)), [planned] = found;
       for (const division of found) {
-        const { parts, threads, timing, error, failed } = division, gbs = rate(bytes, timing);
+        const { parts, threads, timing, failed } = division, gbs = rate(bytes, timing);
         results.add("gpu-sweep", {
           ...{ kernel: "decode", case: c.name, dtype, parts, threads },
           workgroups: parts * c.batch * c.kvHeads,
           table: division === planned,
           final: division.final ?? false,
-          gbs: nullForNaN(gbs),
-          share: nullForNaN(gbs / readGBs),
-          shareOfCopy: nullForNaN(gbs / copyGBs),
-          error: nullForNaN(error),
-          failed: failed ?? null,
-          ...timingFields(timing),
+          ...outcomeFields(division, { gbs, share: gbs / readGBs, shareOfCopy: gbs / copyGBs }),
         });
         if (failed) console.log(`${c.name} ${dtype}, ${parts} parts, ${threads}: ${failed}`);
       }

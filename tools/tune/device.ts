@@ -10,7 +10,7 @@ import { Pipelines } from "../../src/webgpu/device/pipelines.ts";
 import type { Recording } from "../../src/webgpu/dispatch/submit.ts";
 import { GpuTensor, type Home, upload } from "../../src/webgpu/device/tensors.ts";
 import { GpuClock } from "../../bench/measure/gpu_clock.ts";
-import { checked, reportErrors } from "../../bench/measure/gpu_device.ts";
+import { checked, readBack, reportErrors, storage } from "../../bench/measure/gpu_device.ts";
 import { distance, type ExactRow, larger } from "../../bench/oracle.ts";
 
 /** Pipelines are kept as long as they may be asked for again. */
@@ -62,27 +62,19 @@ export class SweepDevice {
 
   /** Largest error of some rows of a result. */
   async error(tensor: GpuTensor, exact: readonly ExactRow[]): Promise<number> {
-    const found = await this.#rows(tensor, exact);
-    const each = exact.map(({ values }, n) => distance(found, n * values.length, values));
-    return each.reduce(larger, 0);
-  }
-
-  /** Some rows of a result, one after the other. */
-  async #rows(tensor: GpuTensor, exact: readonly ExactRow[]): Promise<Float32Array> {
     const width = exact[0].values.length * (tensor.dtype === "f32" ? 4 : 2);
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const target = this.device.createBuffer({ size: width * exact.length, usage });
+    const rows = storage(this.device, width * exact.length);
     const source = tensor.buffer as unknown as GPUBuffer;
     const encoder = this.device.createCommandEncoder();
     exact.forEach(({ row }, n) =>
-      encoder.copyBufferToBuffer(source, row * width, target, n * width, width)
+      encoder.copyBufferToBuffer(source, row * width, rows, n * width, width)
     );
     this.device.queue.submit([encoder.finish()]);
-    await target.mapAsync(GPUMapMode.READ);
-    const bytes = target.getMappedRange().slice(0);
-    target.destroy();
-    return tensor.dtype === "f32"
-      ? new Float32Array(bytes)
-      : Float32Array.from(new Float16Array(bytes));
+    const stored = await readBack(this.device, rows);
+    rows.destroy();
+    const found = tensor.dtype === "f32"
+      ? stored
+      : Float32Array.from(new Float16Array(stored.buffer));
+    return exact.map(({ values }, n) => distance(found, n * values.length, values)).reduce(larger);
   }
 }

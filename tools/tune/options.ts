@@ -8,9 +8,10 @@ import type { TiledKernel } from "../../src/plan/webgpu/tiles.ts";
 
 /** The kernels whose tiles are swept. */
 export type SweptKernel = Exclude<TiledKernel, "pairSum">;
+export type AnyKernel = SweptKernel | "decode";
 
 export interface SweepOptions {
-  readonly kernels: readonly (SweptKernel | "decode")[];
+  readonly kernels: readonly AnyKernel[];
   readonly dims: readonly number[];
   /** The first is where all tiles are tried, the others meet its best. */
   readonly lengths: readonly number[];
@@ -27,52 +28,44 @@ export interface SweepOptions {
 
 /** Options of the command, as `parseArgs` wants them. */
 export const SWEEP_FLAGS = {
-  kernels: { type: "string" },
+  kernels: { type: "string", default: "forward,dq,dkv,decode" },
   dims: { type: "string" },
   lengths: { type: "string" },
   heads: { type: "string" },
   causal: { type: "boolean", default: false },
 } as const;
 
-const KERNELS = ["forward", "dq", "dkv", "decode"] as const;
-const SECONDS = { software: 90, quick: 150, hardware: 540 };
-
-function numbers(name: string, text: Flags[string]): number[] | undefined {
-  const found = text ? String(text).split(",").map(Number) : undefined;
-  if (!found?.every((n) => Number.isInteger(n) && n > 0)) {
-    if (found) throw new RangeError(`--${name}=${text} is no list of sizes`);
-  }
-  return found;
-}
-
-function kernelsOf(text: Flags[string]): SweepOptions["kernels"] {
-  if (!text) return KERNELS;
-  return String(text).split(",").map((name) => {
-    const found = KERNELS.find((kernel) => kernel === name);
-    if (!found) throw new RangeError(`--kernels=${name}: known are ${KERNELS.join(", ")}`);
-    return found;
-  });
-}
+const DEFAULTS = {
+  software: { seconds: 90, dims: [64], lengths: [256], keys: [1024] },
+  quick: { seconds: 150, dims: [64, 128], lengths: [4096], keys: [32768] },
+  hardware: {
+    ...{ seconds: 540, dims: [64, 128, 32, 256], lengths: [4096, 1024] },
+    keys: [32768, 4096, 131072, 16384, 65536, 8192],
+  },
+};
 
 export function sweepOptions(flags: Flags, software: boolean): SweepOptions {
   const quick = Boolean(flags.quick);
-  const usual = software ? "software" : quick ? "quick" : "hardware";
-  const seconds = flags.budget === undefined ? SECONDS[usual] : Number(flags.budget);
-  if (!(seconds > 0)) throw new RangeError(`--budget=${flags.budget} is no number of seconds`);
-  const dims = { software: [64], quick: [64, 128], hardware: [64, 128, 32, 256] };
-  const lengths = { software: [256], quick: [4096], hardware: [4096, 1024] };
-  const keys = {
-    software: [1024],
-    quick: [32768],
-    hardware: [32768, 4096, 131072, 16384, 65536, 8192],
+  const usual = DEFAULTS[software ? "software" : quick ? "quick" : "hardware"];
+  const sizes = (name: string) => {
+    const found = flags[name] ? String(flags[name]).split(",").map(Number) : undefined;
+    if (found?.every((n) => Number.isInteger(n) && n > 0) !== false) return found;
+    throw new RangeError(`--${name}=${flags[name]} is no list of sizes`);
   };
-  const given = numbers("lengths", flags.lengths);
+  const known: readonly string[] = SWEEP_FLAGS.kernels.default.split(",");
+  const kernels = String(flags.kernels).split(",");
+  if (!kernels.every((kernel) => known.includes(kernel))) {
+    throw new RangeError(`--kernels=${kernels}: known are ${known.join(", ")}`);
+  }
+  const seconds = Number(flags.budget ?? usual.seconds);
+  if (!(seconds > 0)) throw new RangeError(`--budget=${flags.budget} is no number of seconds`);
+  const lengths = sizes("lengths");
   return {
-    kernels: kernelsOf(flags.kernels),
-    dims: numbers("dims", flags.dims) ?? dims[usual],
-    lengths: given ?? lengths[usual],
-    keys: given ?? keys[usual],
-    heads: numbers("heads", flags.heads),
+    kernels: kernels as AnyKernel[],
+    dims: sizes("dims") ?? usual.dims,
+    lengths: lengths ?? usual.lengths,
+    keys: lengths ?? usual.keys,
+    heads: sizes("heads"),
     causal: flags.causal ? [false, true] : [false],
     ...{ quick, software, seconds },
   };

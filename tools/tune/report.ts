@@ -3,7 +3,7 @@
  * @module
  */
 
-import { few, nullForNaN, timingFields } from "../../bench/measure/statistics.ts";
+import { few, msOf, outcomeFields } from "../../bench/measure/statistics.ts";
 import type { Results } from "../../bench/measure/store.ts";
 import { digits3, milliseconds, percent, printTable } from "../../bench/measure/table.ts";
 import { tileName, tileText } from "./candidates.ts";
@@ -32,25 +32,15 @@ export function printCombination(found: Combination, peakGflops: number): void {
     entry.id,
     digits3(entry.gflops) + few(entry.final ? entry.timing : undefined),
     percent(entry.gflops / peakGflops),
-    milliseconds(entry.timing!.medianMs),
+    milliseconds(msOf(entry)),
     String(entry.chosen.bytes),
     String(entry.chosen.registers),
     entry.error.toExponential(0),
     milliseconds(entry.compileMs),
     notes(entry),
   ]);
-  const head = [
-    "nx x ny, tm x tn",
-    "GFLOP/s",
-    "of peak",
-    "launch",
-    "bytes",
-    "registers",
-    "error",
-    "compiled",
-    "",
-  ];
-  printTable(`${found.kernel}, ${caseOf(found)}`, head, rows);
+  const head = ["nx x ny, tm x tn", "GFLOP/s", "of peak", "launch", "bytes", "registers"];
+  printTable(`${found.kernel}, ${caseOf(found)}`, [...head, "error", "compiled", ""], rows);
   if (good.length > shown.length) console.log(`and ${good.length - shown.length} slower ones`);
   if (found.left) console.log(`${found.left} candidates left out: no time for them`);
   for (const { id, failed } of found.entries) if (failed) console.log(`${id}: ${failed}`);
@@ -59,21 +49,14 @@ export function printCombination(found: Combination, peakGflops: number): void {
 export function keepCombination(found: Combination, peakGflops: number, results: Results): void {
   for (const entry of found.entries) {
     const { tile, bytes, registers, blockChunks, fused } = entry.chosen;
+    const { table, final, named, note, splits, regions, gflops, compileMs } = entry;
     results.add("gpu-sweep", {
-      kernel: found.kernel,
-      case: found.c.name,
-      causal: found.causal,
+      ...{ kernel: found.kernel, case: found.c.name, causal: found.causal },
       ...tile,
       resident: tile.resident ?? false,
       ...{ blockChunks, together: fused, bytes, registers },
-      ...{ table: entry.table, final: entry.final, named: entry.named, note: entry.note },
-      ...{ splits: entry.splits, regions: entry.regions },
-      gflops: nullForNaN(entry.gflops),
-      share: nullForNaN(entry.gflops / peakGflops),
-      error: nullForNaN(entry.error),
-      compileMs: nullForNaN(entry.compileMs),
-      failed: entry.failed ?? null,
-      ...timingFields(entry.timing),
+      ...{ table, final, named, note, splits, regions },
+      ...outcomeFields(entry, { gflops, share: gflops / peakGflops, compileMs }),
     });
   }
 }

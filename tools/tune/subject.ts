@@ -27,35 +27,26 @@ import {
   largestOf,
 } from "../../bench/oracle.ts";
 import type { SweepDevice } from "./device.ts";
-import type { SweepOptions, SweptKernel } from "./options.ts";
-
-export type AnyKernel = SweepOptions["kernels"][number];
+import type { AnyKernel, SweptKernel } from "./options.ts";
 
 /** Of the largest exact value for gradients, absolute otherwise. */
 const TOLERANCE = { f32: 1e-5, f16: 4e-3, gradient: 5e-5 };
 /** Watchdogs end a launch that takes seconds. */
 const LONGEST_MS = 1000;
 
-/** A plan ready to be timed: what its first launches told. */
-export interface Launch {
-  readonly work: Work;
-  /** Until the first launch was done, less another one. */
-  readonly compileMs: number;
-  readonly error: number;
-  dispose(): void;
-}
-
 /** What a look at a plan told: a timing, or why there is none. */
 export interface Trial {
   readonly timing?: Timing;
   readonly error: number;
+  /** Until the first launch was done, less another one. */
   readonly compileMs: number;
   readonly failed?: string;
 }
 
-interface Result {
-  readonly spec: ResultSpec;
-  readonly tensor: GpuTensor;
+/** A plan ready to be timed. */
+interface Launch extends Trial {
+  readonly work: Work;
+  dispose(): void;
 }
 
 export class SweepCase {
@@ -68,7 +59,7 @@ export class SweepCase {
   readonly #device: SweepDevice;
   readonly #views: Views;
   readonly #tensors: GpuTensor[];
-  readonly #results: readonly Result[];
+  readonly #results: readonly { readonly spec: ResultSpec; readonly tensor: GpuTensor }[];
   readonly #exact: Readonly<Record<string, readonly ExactRow[]>>;
 
   private constructor(
@@ -103,10 +94,8 @@ export class SweepCase {
     const data = dtype === "f16" ? roundedToHalf(given) : given, { q, kv } = shapes(c);
     const tensors = ([[data.q, q], [data.k, kv], [data.v, kv]] as const)
       .map(([values, shape]) => device.tensor(values, shape, dtype));
-    const described = describeForward(tensors[0], tensors[1], tensors[2], {
-      layout: "bhsd",
-      causal,
-    });
+    const [k, v] = tensors.slice(1);
+    const described = describeForward(tensors[0], k, v, { layout: "bhsd", causal });
     const exact = { out: exactOutput(c, data, causal) };
     return new SweepCase(device, { c, causal, dtype }, described, tensors, exact);
   }
@@ -114,7 +103,7 @@ export class SweepCase {
   /** Its forward runs first, by the table's tile. */
   static async backward(device: SweepDevice, c: Case, causal: boolean): Promise<SweepCase> {
     const data = operands(c), forward = SweepCase.forward(device, c, causal, "f32", data);
-    const { error, dispose } = await forward.launch("forward", forward.plan);
+    const { error, dispose } = await forward.#launch("forward", forward.plan);
     dispose();
     if (!(error <= TOLERANCE.f32)) throw new Error(`the forward is wrong by ${error}`);
     const [out, lse] = forward.#results.map(({ tensor }) => tensor);
@@ -139,13 +128,11 @@ export class SweepCase {
   /** Launches a plan, verifies it and times it for a moment; rejects where the device is lost. */
   async look(kernel: AnyKernel, plan: () => GpuPlan, options: RaceOptions): Promise<Trial> {
     let launch: Launch | undefined;
+    const kind = this.problem.pass === "backward" ? "gradient" : this.dtype;
     try {
-      launch = await this.launch(kernel, plan());
+      launch = await this.#launch(kernel, plan());
       const { error, compileMs, work } = launch;
-      const tolerance = this.problem.pass === "backward"
-        ? TOLERANCE.gradient
-        : TOLERANCE[this.dtype];
-      if (!(error <= tolerance)) {
+      if (!(error <= TOLERANCE[kind])) {
         return { error, compileMs, failed: `wrong by ${error.toExponential(1)}` };
       }
       const [timing] = await race(this.#device.clock, [work], options);
@@ -166,7 +153,7 @@ export class SweepCase {
   ): Promise<Timing[]> {
     const launches: Launch[] = [];
     try {
-      for (const plan of plans) launches.push(await this.launch(kernel, plan));
+      for (const plan of plans) launches.push(await this.#launch(kernel, plan));
       return await race(this.#device.clock, launches.map(({ work }) => work), options);
     } finally {
       for (const launch of launches) launch.dispose();
@@ -174,7 +161,7 @@ export class SweepCase {
   }
 
   /** Compiles a plan, runs all of it once, checks the kernel's results; rejects where that fails. */
-  async launch(kernel: AnyKernel, plan: GpuPlan): Promise<Launch> {
+  async #launch(kernel: AnyKernel, plan: GpuPlan): Promise<Launch> {
     const device = this.#device, { pipelines, open } = device;
     const made = this.#results.map(({ spec, tensor }) => ({ spec, buffer: tensor.buffer }));
     const call = new GpuCall(device.home, this.problem, plan, this.#views, made);
@@ -192,15 +179,12 @@ export class SweepCase {
       const firstMs = performance.now() - start;
       this.#clear(call);
       // the repair kernels would mend what a wrong tile makes of its rows
-      await device.run(
-        await record(steps.filter(({ kernel: { key } }) => !key.startsWith("repair"))),
-      );
+      const whole = steps.filter(({ kernel: { key } }) => !key.startsWith("repair"));
+      await device.run(await record(whole));
       await device.home.memory.settle();
       const error = await this.#error(kernel), againMs = await device.run(alone);
       if (!open.target.software && againMs > LONGEST_MS) {
-        throw new Error(
-          `a launch takes ${againMs.toFixed(0)} ms: too long to be timed in one pass`,
-        );
+        throw new Error(`a launch takes ${againMs.toFixed(0)} ms: too long for one pass`);
       }
       const work = { name: kernel, record: (pass: unknown) => alone.recordInto(pass as never) };
       return { work, compileMs: Math.max(0, firstMs - againMs), error, dispose };
