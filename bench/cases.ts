@@ -23,6 +23,13 @@ export interface Operands {
   readonly dOut: Float32Array;
 }
 
+/** One call: a case with its inputs. */
+export interface Call {
+  readonly c: Case;
+  readonly data: Operands;
+  readonly causal: boolean;
+}
+
 /** Batch × heads × length × head dimension, or batch × heads/kv heads × queries × keys × dimension. */
 const SHAPES: Readonly<Record<string, string>> = {
   s128: "1x12x128x64",

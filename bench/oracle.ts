@@ -7,20 +7,11 @@
 
 import { attentionBackwardF64, attentionF64 } from "../tests/reference/attention_f64.ts";
 import type { Problem } from "../tests/reference/problem.ts";
-import type { Case, Operands } from "./cases.ts";
+import type { Call, Case, Operands } from "./cases.ts";
 
-export type Named = Readonly<Record<string, Float32Array>>;
-
-export interface SavedRows {
-  readonly out: Float32Array;
-  readonly lse: Float32Array;
-}
-
-export interface GradientRows {
-  readonly dq: Float32Array;
-  readonly dk: Float32Array;
-  readonly dv: Float32Array;
-}
+export type Results<Name extends string> = Readonly<Record<Name, Float32Array>>;
+export type Saved = Results<"out" | "lse">;
+export type Gradients = Results<"dq" | "dk" | "dv">;
 
 /** A row of a result in float64. */
 export interface ExactRow {
@@ -44,15 +35,12 @@ function problemOf(c: Case, data: Pick<Operands, "q" | "k" | "v">, causal: boole
   };
 }
 
-/** Largest error of all results in a case: `out`, or `dq`, `dk` and `dv`. */
-export function wholeError(c: Case, data: Operands, causal: boolean, found: Named): number {
+/** Largest error of all results in a small case: `out`, or `dq`, `dk` and `dv`. */
+export function wholeError({ c, data, causal }: Call, found: Results<string>): number {
   const problem = problemOf(c, data, causal), forward = attentionF64(problem);
-  const exact = "dq" in found
-    ? attentionBackwardF64(problem, forward, doubles(data.dOut))
-    : { out: forward.out };
-  return ["out", "dq", "dk", "dv"].map((name) => {
-    const values = (exact as Record<string, Float64Array | undefined>)[name];
-    if (!values) return 0;
+  const { dq, dk, dv } = attentionBackwardF64(problem, forward, doubles(data.dOut));
+  const exact = "dq" in found ? { dq, dk, dv } : { out: forward.out };
+  return Object.entries(exact).map(([name, values]) => {
     return found[name]?.length === values.length ? distance(found[name], 0, values) : NaN;
   }).reduce(larger);
 }
@@ -67,14 +55,14 @@ function sampledRows(heads: number, length: number): number[] {
 }
 
 /** One row of queries with the keys that it sees, as a problem of its own. */
-function rowProblem(c: Case, { q, k, v }: Operands, row: number, causal: boolean): Problem {
+function rowProblem({ c, data, causal }: Call, row: number): Problem {
   const size = c.headDim, i = row % c.lengthQ;
   const kvHead = Math.floor(Math.floor(row / c.lengthQ) / (c.queryHeads / c.kvHeads));
   const last = causal ? Math.min(c.lengthK, i + c.lengthK - c.lengthQ + 1) : c.lengthK;
   const lengthK = Math.max(0, last), from = kvHead * c.lengthK * size, to = from + lengthK * size;
   const one = { ...c, batch: 1, queryHeads: 1, kvHeads: 1, lengthQ: 1, lengthK };
-  const data = { q: rowOf(q, row, size), k: k.subarray(from, to), v: v.subarray(from, to) };
-  return problemOf(one, data, false);
+  const q = rowOf(data.q, row, size), k = data.k.subarray(from, to), v = data.v.subarray(from, to);
+  return problemOf(one, { q, k, v }, false);
 }
 
 function rowOf(x: Float32Array, row: number, size: number): Float32Array {
@@ -82,44 +70,36 @@ function rowOf(x: Float32Array, row: number, size: number): Float32Array {
 }
 
 /** Sampled rows of an output. */
-export function exactOutput(c: Case, data: Operands, causal: boolean): ExactRow[] {
-  return sampledRows(c.batch * c.queryHeads, c.lengthQ)
-    .map((row) => ({ row, values: attentionF64(rowProblem(c, data, row, causal)).out }));
+export function exactOutput(call: Call): ExactRow[] {
+  return sampledRows(call.c.batch * call.c.queryHeads, call.c.lengthQ)
+    .map((row) => ({ row, values: attentionF64(rowProblem(call, row)).out }));
 }
 
 /** Largest absolute error of the sampled rows of an output. */
-export function outputError(c: Case, data: Operands, causal: boolean, out: Float32Array): number {
-  return rowsError(exactOutput(c, data, causal), out);
+export function outputError(call: Call, out: Float32Array): number {
+  return rowsError(exactOutput(call), out);
 }
 
-/** Sampled rows of the gradients. */
-export type ExactGradients = Readonly<Record<keyof GradientRows, readonly ExactRow[]>>;
-
-/** A row of dk needs every query's softmax: those come from the saved out and lse. */
+/** Sampled rows of the gradients. A row of dk needs every query's softmax: from the saved out and lse. */
 export function exactGradients(
-  c: Case,
-  data: Operands,
-  causal: boolean,
-  saved: SavedRows,
-): ExactGradients {
+  call: Call,
+  saved: Saved,
+): Record<keyof Gradients, readonly ExactRow[]> {
+  const { c, data } = call;
   if (c.queryHeads !== c.kvHeads) {
     throw new RangeError("gradients are sampled without shared heads");
   }
   const dq = sampledRows(c.batch * c.queryHeads, c.lengthQ).map((row) => {
-    const problem = rowProblem(c, data, row, causal);
-    const dOut = doubles(rowOf(data.dOut, row, c.headDim));
+    const problem = rowProblem(call, row), dOut = doubles(rowOf(data.dOut, row, c.headDim));
     return { row, values: attentionBackwardF64(problem, attentionF64(problem), dOut).dq };
   });
   const keys = sampledRows(c.batch * c.kvHeads, c.lengthK)
-    .map((row) => ({ row, ...keyGradients(c, data, saved, row, causal) }));
-  return {
-    dq,
-    dk: keys.map(({ row, dk }) => ({ row, values: dk })),
-    dv: keys.map(({ row, dv }) => ({ row, values: dv })),
-  };
+    .map((row) => ({ row, ...keyGradients(call, saved, row) }));
+  const dk = keys.map(({ row, dk }) => ({ row, values: dk }));
+  return { dq, dk, dv: keys.map(({ row, dv }) => ({ row, values: dv })) };
 }
 
-function keyGradients(c: Case, data: Operands, saved: SavedRows, row: number, causal: boolean) {
+function keyGradients({ c, data, causal }: Call, saved: Saved, row: number) {
   const size = c.headDim, scale = 1 / Math.sqrt(size);
   const head = Math.floor(row / c.lengthK), j = row % c.lengthK;
   const first = causal ? Math.max(0, j - c.lengthK + c.lengthQ) : 0;
@@ -144,15 +124,8 @@ function dot(a: Float32Array, at: number, b: Float32Array, bt: number, size: num
 }
 
 /** Largest error of sampled rows of the gradients over the largest exact value of them. */
-export function gradientError(
-  c: Case,
-  data: Operands,
-  causal: boolean,
-  saved: SavedRows,
-  found: GradientRows,
-): number {
-  const exact = exactGradients(c, data, causal, saved);
-  const names = ["dq", "dk", "dv"] as const;
+export function gradientError(call: Call, saved: Saved, found: Gradients): number {
+  const exact = exactGradients(call, saved), names = ["dq", "dk", "dv"] as const;
   const worst = names.map((name) => rowsError(exact[name], found[name])).reduce(larger);
   return worst / Math.max(...names.map((name) => largestOf(exact[name])));
 }

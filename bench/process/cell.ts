@@ -1,6 +1,6 @@
 /**
- * One cell of the comparison: a job given to several contenders, each in its own process, taking
- * turns. All of them are alive during the whole cell, so that every round sees the same machine.
+ * A job given to several contenders, each in its own process, taking turns: `runCell` on the CPU,
+ * `runRounds` on a device.
  * @module
  */
 
@@ -49,7 +49,10 @@ interface Lane {
   failed?: string;
 }
 
-/** Runs the jobs of one cell against each other; entries come in the order of the jobs. */
+/**
+ * Runs the jobs of one cell against each other; entries come in the order of the jobs. All processes
+ * are alive during the whole cell, so that every round sees the same machine.
+ */
 export async function runCell(jobs: readonly Job[], options: CellOptions): Promise<Entry[]> {
   const lanes: Lane[] = [];
   try {
@@ -110,4 +113,76 @@ async function attempt(lane: Lane, action: () => Promise<void>): Promise<void> {
 
 function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+}
+
+export interface RoundOptions {
+  readonly rounds: number;
+  /** Of each round. */
+  readonly samples: number;
+  readonly budgetMs: number;
+  /** A sample lasts as long, if that takes no more calls than a contender can hold results of. */
+  readonly sampleMs: number;
+}
+
+/** What one process did: milliseconds of one call by sample, and calls of a sample. */
+interface Turn {
+  readonly times: readonly number[];
+  readonly calls: number;
+  readonly error: number;
+}
+
+const TOLERANCE = 1e-5;
+/** A library that hangs must not hold the report. */
+const LIMIT_MS = 120_000;
+
+/**
+ * Runs every job in every round, one process at a time, so that none holds the device's memory while
+ * others run. A sample is many calls and one wait for the last of them: the 11 ms that Deno takes to
+ * notice the end of GPU work count a little, and the same for everybody.
+ */
+export async function runRounds(jobs: readonly Job[], options: RoundOptions): Promise<Entry[]> {
+  const lanes = jobs.map((job) => ({ job, turns: [] as Turn[], failed: "" }));
+  for (let round = 0; round < options.rounds; round++) {
+    for (let i = 0; i < lanes.length; i++) {
+      const lane = lanes[(i + round) % lanes.length];
+      // What failed once would fail again.
+      if (lane.failed) continue;
+      const process = new ContenderProcess(lane.job);
+      try {
+        lane.turns.push(await turn(process, options));
+      } catch (error) {
+        lane.failed = reasonOf(error);
+      } finally {
+        await process.stop();
+      }
+    }
+  }
+  return lanes.map(({ job, turns, failed }) => {
+    if (failed) return { job, failed };
+    const times = turns.flatMap((turn) => turn.times);
+    const [{ calls, error }] = turns;
+    return { job, timing: summarize(job.contender, times), calls, error };
+  });
+}
+
+async function turn(process: ContenderProcess, options: RoundOptions): Promise<Turn> {
+  const deadline = performance.now() + LIMIT_MS;
+  const left = () => Math.max(1, deadline - performance.now());
+  const mostCalls = (await process.next(left())).ready?.mostCalls ?? 1;
+  const error = (await process.ask({ do: "check" }, left())).error ?? NaN;
+  if (!(error < TOLERANCE)) throw new Error(`wrong by ${error}`);
+  const time = async (calls: number) =>
+    (await process.ask({ do: "time", calls, discard: false }, left())).ms ?? NaN;
+  let callMs = Infinity, calls = 1;
+  // Twice as many until a sample is long enough: a single call is mostly the wait.
+  for (;;) {
+    callMs = Math.min(callMs, await time(calls));
+    if (callMs * calls >= options.sampleMs || calls >= mostCalls) break;
+    calls = Math.min(mostCalls, calls * 2);
+  }
+  const affordable = Math.floor(options.budgetMs / (callMs * calls));
+  const samples = Math.max(1, Math.min(options.samples, affordable));
+  const times: number[] = [];
+  for (let i = 0; i < samples; i++) times.push(await time(calls));
+  return { times, calls, error };
 }

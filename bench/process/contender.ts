@@ -65,10 +65,9 @@ async function time(prepared: Prepared, calls: number, discard: boolean): Promis
 }
 
 function errorOf(job: Job, outputs: Outputs): number {
-  const data = operands(job.case), causal = isCausal(job);
-  return job.case.name === CHECK_CASE.name
-    ? wholeError(job.case, data, causal, outputs)
-    : outputError(job.case, data, causal, outputs.out);
+  const call = { c: job.case, data: operands(job.case), causal: isCausal(job) };
+  const small = job.case.name === CHECK_CASE.name;
+  return small ? wholeError(call, outputs) : outputError(call, outputs.out);
 }
 
 async function answer(job: Job, prepared: Prepared, request: Request): Promise<Answer> {

@@ -27,7 +27,7 @@ export async function backwardSection(context: Context): Promise<Measured[]> {
   for (const c of context.cases("backward")) {
     const data = operands(c);
     for (const causal of [false, true]) {
-      const entrants = bothPasses(context, c, data, causal);
+      const entrants = bothPasses(context, { c, data, causal });
       const [forward, backward] = await raceSection(context, entrants);
       results.push({ c, causal, forward, backward });
       const gflops = rate(backwardFlops(c, causal), backward.timing), forwardMs = msOf(forward);

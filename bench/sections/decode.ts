@@ -29,10 +29,10 @@ export async function decodeSection(context: Context): Promise<Measured[]> {
   await context.limits(); // before any engine is busy
   const results: Raced[] = [];
   for (const c of context.cases("decode")) {
-    const data = operands(c);
+    const call = { c, data: operands(c), causal: false };
     for (const threads of wasm ? context.threads : [1]) {
-      const entrants = [forwardEntrant(context, c, data, { threads })];
-      if (wasm) entrants.push(forwardEntrant(context, c, data, { threads, place: "host" }));
+      const entrants = [forwardEntrant(context, call, { threads })];
+      if (wasm) entrants.push(forwardEntrant(context, call, { threads, place: "host" }));
       const outcomes = await raceSection(context, entrants);
       results.push({ c, threads, ours: outcomes[0], copied: outcomes[1] });
       for (const outcome of outcomes) {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Case, type Operands, operands } from "../cases.ts";
+import { type Call, type Case, operands } from "../cases.ts";
 import type { Context } from "../context.ts";
 import type { Measured, Value } from "../goals.ts";
 import { race, type Work } from "../measure/race.ts";
@@ -25,14 +25,14 @@ interface Pattern {
 }
 
 export async function densitySection(context: Context): Promise<Measured[]> {
-  const [c] = context.cases("density"), data = operands(c);
+  const [c] = context.cases("density"), call = { c, data: operands(c), causal: false };
   const patterns = [
     ...DENSITIES.map((d) => band(c, d)),
     ...[1, ...DENSITIES].map((d) => blocks(c, d)),
   ];
   const goals: Measured[] = [];
   for (const pass of ["forward", "backward"] as const) {
-    const values = await measure(context, c, data, patterns, pass);
+    const values = await measure(context, call, patterns, pass);
     goals.push({ id: `wasm density ${pass}`, values });
   }
   return goals;
@@ -40,8 +40,7 @@ export async function densitySection(context: Context): Promise<Measured[]> {
 
 async function measure(
   context: Context,
-  c: Case,
-  data: Operands,
+  call: Call,
   patterns: readonly Pattern[],
   pass: "forward" | "backward",
 ): Promise<Value[]> {
@@ -49,7 +48,7 @@ async function measure(
   const subjects: Subject[] = [];
   const works: Work[] = [];
   for (const pattern of [{ name: "whole", options: {} }, ...patterns]) {
-    const subject = new Subject(engine, c, data, pattern.options);
+    const subject = new Subject(engine, call, pattern.options);
     await subject.forward();
     subjects.push(subject);
     const run = pass === "forward" ? () => subject.forward() : () => subject.backward();
@@ -62,12 +61,12 @@ async function measure(
     const { density } = patterns[i];
     const value = timing.medianMs / (whole.medianMs * density);
     rows.push([timing.name, percent(density), milliseconds(timing.medianMs), times(value)]);
-    const row = { case: c.name, pass, pattern: timing.name, density, overProportional: value };
+    const row = { case: call.c.name, pass, pattern: timing.name, density, overProportional: value };
     context.results.add("density", { ...row, ...timingFields(timing) });
     return { of: timing.name, value };
   });
   const head = ["pattern", "visible", "time", "over proportional"];
-  printTable(`Density, ${pass}, ${c.name}, one thread`, head, rows);
+  printTable(`Density, ${pass}, ${call.c.name}, one thread`, head, rows);
   return values;
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Case, forwardFlops, type Operands, operands } from "../cases.ts";
+import { type Call, type Case, forwardFlops, operands } from "../cases.ts";
 import { type Context, gpuOf, kindOf } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import type { Outcome } from "../measure/race.ts";
@@ -54,24 +54,20 @@ async function raceCases(
   const results: Raced[] = [];
   for (const c of context.cases(section)) {
     const data = operands(c);
-    for (const causal of masks) results.push(await raceForward(context, c, data, causal, dtype));
+    for (const causal of masks) {
+      results.push(await raceForward(context, { c, data, causal }, dtype));
+    }
   }
   return results;
 }
 
-async function raceForward(
-  context: Context,
-  c: Case,
-  data: Operands,
-  causal: boolean,
-  dtype: Place,
-): Promise<Raced> {
-  const wasm = context.backend === "wasm";
+async function raceForward(context: Context, call: Call, dtype: Place): Promise<Raced> {
+  const { c, causal } = call, wasm = context.backend === "wasm";
   const beside = () =>
     wasm
-      ? forwardEntrant(context, c, data, { causal, place: "host" })
-      : unfusedForward(gpuOf(context).clock.device, c, data, causal);
-  const entrants = [forwardEntrant(context, c, data, { causal, place: dtype })];
+      ? forwardEntrant(context, call, { place: "host" })
+      : unfusedForward(gpuOf(context).clock.device, call);
+  const entrants = [forwardEntrant(context, call, { place: dtype })];
   if (dtype === "f32") entrants.push(beside());
   const outcomes = await raceSection(context, entrants);
   const { gflops: peak } = await context.limits();

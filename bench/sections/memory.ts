@@ -27,7 +27,7 @@ export async function memorySection(context: Context): Promise<Measured[]> {
     // A fresh engine each: memory of a wasm module never shrinks.
     const engine = await wasmEngine(1);
     const before = processMemory("VmRSS");
-    const subject = new Subject(engine, c, operands(c), {}, "host");
+    const subject = new Subject(engine, { c, data: operands(c), causal: false }, {}, "host");
     for (const pass of ["forward", "backward"] as const) {
       const start = performance.now();
       await subject[pass]();

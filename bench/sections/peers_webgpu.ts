@@ -9,9 +9,8 @@ import { type Context, gpuOf } from "../context.ts";
 import type { Measured, Value } from "../goals.ts";
 import { msOf, nullForNaN } from "../measure/statistics.ts";
 import { digits3, printTable, times } from "../measure/table.ts";
-import type { Entry } from "../process/cell.ts";
+import { type Entry, runRounds } from "../process/cell.ts";
 import type { Job } from "../process/job.ts";
-import { runRounds } from "../process/rounds.ts";
 import { forwardEntrant } from "../subjects/flashtile.ts";
 import { measureTorch } from "../subjects/torch.ts";
 import { caseTitle, raceSection } from "./outcomes.ts";
@@ -77,7 +76,7 @@ async function torchPart(context: Context): Promise<Measured> {
   for (const time of torch.times) {
     const { causal, f32Ms, bf16Ms } = time;
     const c = cases.find(({ name }) => name === time.name)!;
-    const entrant = forwardEntrant(context, c, operands(c), { causal });
+    const entrant = forwardEntrant(context, { c, data: operands(c), causal });
     const [outcome] = await raceSection(context, [entrant]);
     const of = caseTitle(c, causal), value = f32Ms / msOf(outcome);
     values.push({ of, value });

@@ -23,8 +23,8 @@ export async function scalingSection(context: Context): Promise<Measured[]> {
     for (const pass of PASSES) {
       const works: Work[] = [];
       for (const threads of context.threads) {
-        const causal = pass === "causal";
-        const subject = new Subject(await context.engine(threads), c, data, { causal }, "host");
+        const call = { c, data, causal: pass === "causal" };
+        const subject = new Subject(await context.engine(threads), call, {}, "host");
         if (pass === "backward") await subject.forward();
         const run = pass === "backward" ? () => subject.backward() : () => subject.forward();
         works.push({ name: String(threads), run });

@@ -27,8 +27,8 @@ export async function unfusedSection(context: Context): Promise<Measured[]> {
     for (const length of context.quick ? [16, 128] : LENGTHS) {
       const c = caseOf(`1x${HEADS}x${length}x${headDim}`, `u${length}d${headDim}`);
       const data = operands(c);
-      const resident = new Subject(engine, c, data),
-        host = new Subject(engine, c, data, {}, "host");
+      const call = { c, data, causal: false };
+      const resident = new Subject(engine, call), host = new Subject(engine, call, {}, "host");
       const unfused = await prepareUnfused(c);
       unfused.load(data);
       // What a call with host tensors would be: operands in, kernel, a fresh array out.
@@ -64,6 +64,6 @@ async function check(): Promise<void> {
   const unfused = await prepareUnfused(c);
   unfused.load(data);
   unfused.run();
-  const error = wholeError(c, data, false, { out: unfused.output() });
+  const error = wholeError({ c, data, causal: false }, { out: unfused.output() });
   if (!(error < 1e-5)) throw new Error(`the unfused baseline is wrong by ${error}`);
 }

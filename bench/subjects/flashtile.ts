@@ -11,7 +11,7 @@ import {
   type HostTensor,
   type Tensor,
 } from "../../mod.ts";
-import { type Case, type Operands, roundedToHalf, shapes } from "../cases.ts";
+import { type Call, type Operands, roundedToHalf, shapes } from "../cases.ts";
 import type { Context } from "../context.ts";
 import { reportErrors } from "../measure/gpu_device.ts";
 import type { Entrant, Work } from "../measure/race.ts";
@@ -59,8 +59,7 @@ export class Subject {
 
   constructor(
     engine: Engine,
-    c: Case,
-    data: Operands,
+    { c, data, causal }: Call,
     options: AttentionOptions = {},
     place: Place = "f32",
   ) {
@@ -70,7 +69,7 @@ export class Subject {
       return engine.tensor(place === "f16" ? new Float16Array(x) : x, shape);
     };
     this.#engine = engine;
-    this.#options = { ...options, layout: "bhsd" };
+    this.#options = { causal, ...options, layout: "bhsd" };
     this.#resident = place !== "host";
     this.#inputs = {
       q: tensor(data.q, q),
@@ -171,57 +170,45 @@ async function floats(tensor: Tensor | HostTensor): Promise<Float32Array> {
   return Float32Array.from(new Float16Array(values.buffer, values.byteOffset, values.length));
 }
 
-interface ForwardOptions {
-  readonly causal?: boolean;
-  readonly threads?: number;
-  readonly place?: Place;
-}
-
 /** A forward call; on the CPU it is named by where its operands are. */
 export function forwardEntrant(
   context: Context,
-  c: Case,
-  data: Operands,
-  { causal = false, threads = 1, place = "f32" }: ForwardOptions = {},
+  call: Call,
+  { threads = 1, place = "f32" }: { readonly threads?: number; readonly place?: Place } = {},
 ): Entrant {
   const onCpu = place === "host" ? "host" : "resident";
   const name = context.backend === "wasm" ? onCpu : "flashtile";
-  return {
-    name,
-    tolerance: TOLERANCE[place],
-    async create() {
-      const stored = place === "f16" ? roundedToHalf(data) : data;
-      const engine = await context.engine(threads);
-      const subject = new Subject(engine, c, stored, { causal }, place);
-      return {
-        work: subject.work("forward", name),
-        error: async () => outputError(c, stored, causal, (await subject.results("forward")).out),
-        dispose: () => subject.dispose(),
-      };
-    },
+  const stored = place === "f16" ? { ...call, data: roundedToHalf(call.data) } : call;
+  const create = async () => {
+    const subject = new Subject(await context.engine(threads), stored, {}, place);
+    const error = async () => outputError(stored, (await subject.results("forward")).out);
+    return { work: subject.work("forward", name), error, dispose: () => subject.dispose() };
   };
+  return { name, tolerance: TOLERANCE[place], create };
 }
 
 /** Both passes of one resident case: the backward belongs to its last forward. */
-export function bothPasses(context: Context, c: Case, data: Operands, causal: boolean): Entrant[] {
+export function bothPasses(context: Context, call: Call): Entrant[] {
   let made: Promise<Subject> | undefined;
-  const subject = () =>
-    made ??= context.engine().then((engine) => new Subject(engine, c, data, { causal }));
-  const entrant = (name: Pass, tolerance: number): Entrant => ({
-    name,
-    tolerance,
+  const subject = () => made ??= context.engine().then((engine) => new Subject(engine, call));
+  const forward: Entrant = {
+    name: "forward",
+    tolerance: TOLERANCE.f32,
     async create() {
       const one = await subject();
-      return {
-        work: one.work(name),
-        async error() {
-          const saved = await one.results("forward");
-          if (name === "forward") return outputError(c, data, causal, saved.out);
-          return gradientError(c, data, causal, saved, await one.results("backward"));
-        },
-        ...(name === "backward" ? { dispose: () => one.dispose() } : {}),
-      };
+      const error = async () => outputError(call, (await one.results("forward")).out);
+      return { work: one.work("forward"), error };
     },
-  });
-  return [entrant("forward", TOLERANCE.f32), entrant("backward", GRADIENT_TOLERANCE)];
+  };
+  const backward: Entrant = {
+    name: "backward",
+    tolerance: GRADIENT_TOLERANCE,
+    async create() {
+      const one = await subject();
+      const error = async () =>
+        gradientError(call, await one.results("forward"), await one.results("backward"));
+      return { work: one.work("backward"), error, dispose: () => one.dispose() };
+    },
+  };
+  return [forward, backward];
 }

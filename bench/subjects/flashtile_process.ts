@@ -13,13 +13,8 @@ export async function prepare(job: Job): Promise<Prepared> {
   if (job.backend === "webgpu") return await onDevice(job);
   const engine = await wasmEngine(job.threads);
   const place = job.contender.endsWith("/resident") ? "f32" : "host";
-  const subject = new Subject(
-    engine,
-    job.case,
-    operands(job.case),
-    { causal: isCausal(job) },
-    place,
-  );
+  const call = { c: job.case, data: operands(job.case), causal: isCausal(job) };
+  const subject = new Subject(engine, call, {}, place);
   const memory = () => ({ ...engine.memory });
   if (!wantsGradients(job)) {
     const outputs = async () => ({ out: (await subject.results("forward")).out });

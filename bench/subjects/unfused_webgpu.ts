@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Case, type Operands, shapes } from "../cases.ts";
+import { type Call, type Case, shapes } from "../cases.ts";
 import {
   bind,
   dispatch,
@@ -19,21 +19,12 @@ import { outputError } from "../oracle.ts";
 import { OUTPUT, SCORES, SOFTMAX, TILE } from "./unfused_wgsl.ts";
 
 /** As an entrant of a race. */
-export function unfusedForward(
-  device: GPUDevice,
-  c: Case,
-  data: Operands,
-  causal: boolean,
-): Entrant {
-  return { name: "unfused", tolerance: 1e-5, create: () => create(device, c, data, causal) };
+export function unfusedForward(device: GPUDevice, call: Call): Entrant {
+  return { name: "unfused", tolerance: 1e-5, create: () => create(device, call) };
 }
 
-async function create(
-  device: GPUDevice,
-  c: Case,
-  data: Operands,
-  causal: boolean,
-): Promise<Runner> {
+async function create(device: GPUDevice, call: Call): Promise<Runner> {
+  const { c, data, causal } = call;
   const { lengthQ, lengthK, headDim } = c;
   if ([lengthQ, lengthK, headDim].some((n) => n % TILE) || c.queryHeads !== c.kvHeads) {
     throw new RangeError(`the unfused baseline takes multiples of ${TILE} and no shared heads`);
@@ -63,7 +54,7 @@ async function create(
   }
   return {
     work: { name: "unfused", record: (pass) => works.forEach((work) => work.record!(pass)) },
-    error: async () => outputError(c, data, causal, await readBack(device, out)),
+    error: async () => outputError(call, await readBack(device, out)),
     dispose: () => buffers.forEach((buffer) => buffer.destroy()),
   };
 }

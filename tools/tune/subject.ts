@@ -96,7 +96,7 @@ export class SweepCase {
       .map(([values, shape]) => device.tensor(values, shape, dtype));
     const [k, v] = tensors.slice(1);
     const described = describeForward(tensors[0], k, v, { layout: "bhsd", causal });
-    const exact = { out: exactOutput(c, data, causal) };
+    const exact = { out: exactOutput({ c, data, causal }) };
     return new SweepCase(device, { c, causal, dtype }, described, tensors, exact);
   }
 
@@ -112,7 +112,7 @@ export class SweepCase {
     const saved = { q: q.tensor, k: k.tensor, v: v.tensor, out, lse };
     const described = describeBackward(dOut, saved as never, { layout: "bhsd", causal });
     const rows = { out: await out.read() as Float32Array, lse: await lse.read() as Float32Array };
-    const exact = { ...exactGradients(c, data, causal, rows) };
+    const exact = { ...exactGradients({ c, data, causal }, rows) };
     const tensors = [...forward.#tensors, dOut];
     return new SweepCase(device, { c, causal, dtype: "f32" }, described, tensors, exact);
   }
