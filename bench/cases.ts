@@ -48,6 +48,9 @@ const SHAPES: Readonly<Record<string, string>> = {
 };
 
 const HARDWARE = "4x16x1024x64 4x16x1024x128 1x16x4096x64 1x16x4096x128";
+/** Decode of 32 heads, with so many keys, and heads that share them. */
+const cached = (keys: number, ...kvHeads: number[]): string =>
+  kvHeads.map((heads) => `1x32/${heads}x1x${keys}x128`).join(" ");
 
 /**
  * Cases by tag: whose they are, the section, and `quick` where a quick run takes others. `gpu` is a
@@ -86,11 +89,9 @@ const TAGS: Readonly<Record<string, string>> = {
   "gpu backward": `${HARDWARE} 1x8x16384x64`,
   "gpu backward quick": HARDWARE,
   // Less than 32 MB of keys and values would measure a cache, more than 1.2 GB take long to make.
-  "gpu decode": "1x32/32x1x4096x128 1x32/8x1x4096x128 1x32/32x1x16384x128 1x32/8x1x16384x128 " +
-    "1x32/4x1x16384x128 1x32/32x1x32768x128 1x32/8x1x32768x128 1x32/4x1x32768x128 " +
-    "1x32/8x1x65536x128 1x32/4x1x65536x128 1x32/8x1x131072x128 1x32/4x1x131072x128",
-  "gpu decode quick": "1x32/32x1x4096x128 1x32/8x1x4096x128 1x32/32x1x32768x128 " +
-    "1x32/8x1x32768x128 1x32/4x1x32768x128",
+  "gpu decode": `${cached(4096, 32, 8)} ${cached(16384, 32, 8, 4)} ${cached(32768, 32, 8, 4)} ` +
+    `${cached(65536, 8, 4)} ${cached(131072, 8, 4)}`,
+  "gpu decode quick": `${cached(4096, 32, 8)} ${cached(32768, 32, 8, 4)}`,
   "gpu memory": "1x2x8192x64 1x2x16384x64",
   "gpu peers": "1x8x1024x64 1x8x4096x64",
   "software forward": "1x8x1024x64 1x8x1024x128",
@@ -98,7 +99,7 @@ const TAGS: Readonly<Record<string, string>> = {
   "software half": "1x8x1024x64",
   "software backward": "1x8x1024x64 1x4x1024x128",
   "software backward quick": "1x4x512x64",
-  "software decode": "1x32/32x1x4096x128 1x32/8x1x4096x128 1x32/4x1x4096x128",
+  "software decode": cached(4096, 32, 8, 4),
   "software memory": "1x2x512x64 1x2x1024x64",
   "software peers": "1x8x1024x64",
 };
@@ -152,14 +153,10 @@ export function shapes(c: Case): { q: number[]; kv: number[] } {
 
 /** The same inputs for every contender, in every process. */
 export function operands(c: Case): Operands {
-  const { q, kv } = shapes(c);
+  const shape = shapes(c);
   const size = (shape: number[]) => shape.reduce((a, b) => a * b, 1);
-  return {
-    q: values(size(q), 1),
-    k: values(size(kv), 2),
-    v: values(size(kv), 3),
-    dOut: values(size(q), 4),
-  };
+  const all = [shape.q, shape.kv, shape.kv, shape.q].map((of, i) => values(size(of), i + 1));
+  return { q: all[0], k: all[1], v: all[2], dOut: all[3] };
 }
 
 /** The operands as they are once stored in 16 bits. */

@@ -5,7 +5,7 @@
  */
 
 import type Asc from "assemblyscript/asc";
-import { readFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
 import { PASSES } from "../tools/build/passes.ts";
 
 /** Like the product's build (tools/build/build.ts), which says why not `-O3`. */
@@ -28,31 +28,20 @@ export async function compileAsm(
   generated: Readonly<Record<string, string>> = {},
 ): Promise<WebAssembly.Module> {
   let binary: Uint8Array<ArrayBuffer> | undefined;
-  const messages: string[] = [];
-  const collect = {
-    write(text: string | Uint8Array): boolean {
-      messages.push(String(text));
-      return true;
-    },
-  };
   const { default: asc } = await import(COMPILER) as { default: typeof Asc };
-  const { error } = await asc.main([`${entry}.ts`, "--outFile", `${entry}.wasm`, ...FLAGS], {
+  const args = [`${entry}.ts`, "--outFile", `${entry}.wasm`, ...FLAGS];
+  const { error, stderr } = await asc.main(args, {
     readFile: (name: string) => generated[name] ?? source(name),
     writeFile: (_name: string, contents: string | Uint8Array) => {
       if (typeof contents !== "string") binary = new Uint8Array(contents);
     },
     listFiles: () => [],
-    stdout: collect,
-    stderr: collect,
   });
-  if (error || !binary) throw new Error(`Cannot compile ${entry}.ts:\n${messages.join("")}`);
+  if (error || !binary) throw new Error(`Cannot compile ${entry}.ts:\n${stderr.toString()}`);
   return await WebAssembly.compile(binary);
 }
 
-async function source(name: string): Promise<string | null> {
-  try {
-    return await readFile(new URL(name, REPOSITORY), "utf8");
-  } catch {
-    return null;
-  }
+function source(name: string): string | null {
+  const url = new URL(name, REPOSITORY);
+  return existsSync(url) ? readFileSync(url, "utf8") : null;
 }

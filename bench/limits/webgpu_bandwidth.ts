@@ -4,7 +4,7 @@
  */
 
 import { GpuClock } from "../measure/gpu_clock.ts";
-import { bind, dispatch, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
+import { dispatch, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
 import { race, type RaceOptions, type Work } from "../measure/race.ts";
 
 /** Billions of bytes a second. A copy counts what it reads and what it writes. */
@@ -97,12 +97,11 @@ async function stream(
   buffers: readonly GPUBuffer[],
 ): Promise<Work> {
   const compute = await pipeline(device, code);
-  const group = bind(device, compute, buffers);
   const groups = buffers[0].size / 16 / width / THREADS;
   // a power of two, as the workgroups are: 131072 of them do not fold into the 3 rows that would do
   const { maxComputeWorkgroupsPerDimension: most } = device.limits;
   const rows = 2 ** Math.max(0, Math.ceil(Math.log2(groups / most)));
-  return dispatch(`${width} vec4`, compute, group, groups / rows, rows);
+  return dispatch(device, compute, buffers, [groups / rows, rows], `${width} vec4`);
 }
 
 /** Pages that were never written may share one zero page. */
@@ -145,8 +144,7 @@ async function measureWorkgroupMemory(
   const groups = software ? 64 : 4096, turns = software ? 16 : 128;
   const compute = await pipeline(device, WORKGROUP_SHADER);
   const count = uniform(device, new Uint32Array([turns]).buffer);
-  const group = bind(device, compute, [count, storage(device, THREADS * 16)]);
-  const work = dispatch("workgroup memory", compute, group, groups);
+  const work = dispatch(device, compute, [count, storage(device, THREADS * 16)], [groups]);
   const [timing] = await race(clock, [work], options);
   return groups * THREADS * turns * LOADS * 16 / timing.medianMs / 1e6;
 }

@@ -4,7 +4,7 @@
  */
 
 import { GpuClock } from "../measure/gpu_clock.ts";
-import { bind, dispatch, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
+import { dispatch, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
 import { race, type RaceOptions, type Work } from "../measure/race.ts";
 
 /** The peak and how it was reached. */
@@ -76,6 +76,5 @@ async function work(
   new Float32Array(data, 0, 8).fill(0.999, 0, 4).fill(0.001, 4);
   new Uint32Array(data, 32, 1)[0] = turns;
   const out = storage(device, groups * THREADS * 16);
-  const group = bind(device, compute, [uniform(device, data), out]);
-  return dispatch(`${chains} chains`, compute, group, groups);
+  return dispatch(device, compute, [uniform(device, data), out], [groups], `${chains} chains`);
 }

@@ -4,7 +4,7 @@
  */
 
 import { GpuClock } from "../measure/gpu_clock.ts";
-import { bind, dispatch, type Gpu, pipeline, storage } from "../measure/gpu_device.ts";
+import { dispatch, type Gpu, pipeline, storage, submit } from "../measure/gpu_device.ts";
 import { race, type RaceOptions, type Work } from "../measure/race.ts";
 import { summarize } from "../measure/statistics.ts";
 
@@ -19,17 +19,12 @@ export interface Latency {
 
 const SUBMISSIONS = 200;
 const SAMPLES = 9;
+const SHADER = `@group(0) @binding(0) var<storage, read_write> out: array<u32>;
+@compute @workgroup_size(1) fn main() { out[0] = 1u; }`;
 
 export async function measureLatency(gpu: Gpu, options: RaceOptions): Promise<Latency> {
-  const { device } = gpu;
-  const compute = await pipeline(
-    device,
-    `@group(0) @binding(0) var<storage, read_write> out: array<u32>;
-@compute @workgroup_size(1) fn main() { out[0] = 1u; }`,
-  );
-  const out = storage(device, 16);
-  const group = bind(device, compute, [out]);
-  const work = dispatch("empty", compute, group, 1);
+  const { device } = gpu, out = storage(device, 16);
+  const work = dispatch(device, await pipeline(device, SHADER), [out], [1]);
   const [empty] = await race(new GpuClock(device, gpu.software), [work], options);
   return {
     emptyDispatchUs: empty.medianMs * 1000,
@@ -42,13 +37,7 @@ async function submission(device: GPUDevice, work: Work): Promise<number> {
   const times: number[] = [];
   for (let sample = 0; sample < SAMPLES; sample++) {
     const start = performance.now();
-    for (let i = 0; i < SUBMISSIONS; i++) {
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      work.record!(pass);
-      pass.end();
-      device.queue.submit([encoder.finish()]);
-    }
+    for (let i = 0; i < SUBMISSIONS; i++) submit(device, (pass) => work.record!(pass));
     times.push((performance.now() - start) / SUBMISSIONS);
     await device.queue.onSubmittedWorkDone();
   }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checked } from "./gpu_device.ts";
+import { checked, dispatch, storage, submit } from "./gpu_device.ts";
 import type { Clock, RaceOptions, Work } from "./race.ts";
 import { summarize } from "./statistics.ts";
 
@@ -27,7 +27,7 @@ export class GpuClock implements Clock {
   readonly shortestMs: number;
   readonly #queries?: GPUQuerySet;
   readonly #resolved?: GPUBuffer;
-  readonly #spinner?: Spinner;
+  readonly #spinner?: Work;
   #emptyMs?: number;
 
   constructor(device: GPUDevice, software: boolean) {
@@ -39,7 +39,7 @@ export class GpuClock implements Clock {
     const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
     this.#resolved = device.createBuffer({ size: 16, usage });
     const spinMs = SPIN_MS[kindOf(software)];
-    if (spinMs > 0) this.#spinner = new Spinner(device, spinMs);
+    if (spinMs > 0) this.#spinner = spinner(device, spinMs);
   }
 
   /** The first launch includes the driver's compiler; an error in it would be timed as zero. */
@@ -82,7 +82,11 @@ export class GpuClock implements Clock {
   async #byTimestamps(work: Work, launches: number): Promise<number> {
     const querySet = this.#queries!, resolved = this.#resolved!;
     const encoder = this.device.createCommandEncoder();
-    this.#spinner?.record(encoder);
+    if (this.#spinner) {
+      const spin = encoder.beginComputePass();
+      this.#spinner.record!(spin);
+      spin.end();
+    }
     const pass = encoder.beginComputePass({
       timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
     });
@@ -103,11 +107,9 @@ export class GpuClock implements Clock {
 
   async #byWall(work: Work | undefined, launches: number): Promise<number> {
     const start = performance.now();
-    const encoder = this.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (let i = 0; i < launches; i++) work?.record?.(pass);
-    pass.end();
-    this.device.queue.submit([encoder.finish()]);
+    submit(this.device, (pass) => {
+      for (let i = 0; i < launches; i++) work?.record?.(pass);
+    });
     await this.device.queue.onSubmittedWorkDone();
     return performance.now() - start;
   }
@@ -121,39 +123,24 @@ export class GpuClock implements Clock {
   }
 }
 
-/** Keeps the device busy, and its clock up, for about so long. */
-class Spinner {
-  /** Multiply-adds of a chain, four clocks each at 2 GHz. */
-  static readonly #TURNS_A_MS = 5e5;
-  readonly #pipeline: GPUComputePipeline;
-  readonly #group: GPUBindGroup;
+/** Multiply-adds of a chain, four clocks each at 2 GHz. */
+const TURNS_A_MS = 5e5;
 
-  constructor(device: GPUDevice, ms: number) {
-    const code = `
+/** Keeps the device busy, and its clock up, for about so long. */
+function spinner(device: GPUDevice, ms: number): Work {
+  const code = `
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   var x = f32(id.x);
-  for (var turn = 0u; turn < ${Math.round(ms * Spinner.#TURNS_A_MS / 16)}u; turn++) {
+  for (var turn = 0u; turn < ${Math.round(ms * TURNS_A_MS / 16)}u; turn++) {
     ${Array(16).fill("x = fma(x, 0.999, 0.001);").join("\n    ")}
   }
   if (x == 12345.0) { out[0] = x; } // never, but only the device could know
 }`;
-    const module = device.createShaderModule({ code });
-    this.#pipeline = device.createComputePipeline({ layout: "auto", compute: { module } });
-    const buffer = device.createBuffer({ size: 4, usage: GPUBufferUsage.STORAGE });
-    const layout = this.#pipeline.getBindGroupLayout(0);
-    const entries = [{ binding: 0, resource: { buffer } }];
-    this.#group = device.createBindGroup({ layout, entries });
-  }
-
-  record(encoder: GPUCommandEncoder): void {
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(this.#pipeline);
-    pass.setBindGroup(0, this.#group);
-    pass.dispatchWorkgroups(128);
-    pass.end();
-  }
+  const module = device.createShaderModule({ code });
+  const pipeline = device.createComputePipeline({ layout: "auto", compute: { module } });
+  return dispatch(device, pipeline, [storage(device, 4)], [128]);
 }
 
 function kindOf(software: boolean): "software" | "hardware" {

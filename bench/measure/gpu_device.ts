@@ -35,9 +35,7 @@ export async function openGpu(): Promise<Gpu> {
     throw new Error("no WebGPU adapter: a GPU driver with Vulkan (or Metal, or D3D12) is needed");
   }
   const features: GPUFeatureName[] = [];
-  for (const name of FEATURES) {
-    if (await grants(adapter, name)) features.push(name);
-  }
+  for (const name of FEATURES) if (await grants(adapter, name)) features.push(name);
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits });
   reportErrors(device);
@@ -88,40 +86,35 @@ export async function checked<T>(device: GPUDevice, action: () => T | Promise<T>
 }
 
 export async function pipeline(device: GPUDevice, code: string): Promise<GPUComputePipeline> {
-  return await checked(device, () =>
-    device.createComputePipeline({
-      layout: "auto",
-      compute: { module: device.createShaderModule({ code }), entryPoint: "main" },
-    }));
+  const compute = { module: device.createShaderModule({ code }), entryPoint: "main" };
+  return await checked(device, () => device.createComputePipeline({ layout: "auto", compute }));
 }
 
-/** A bind group over those buffers, in the order of their bindings. */
-export function bind(
+/** One dispatch over those buffers, in the order of their bindings, to be timed. */
+export function dispatch(
   device: GPUDevice,
   pipeline: GPUComputePipeline,
   buffers: readonly GPUBuffer[],
-): GPUBindGroup {
-  return device.createBindGroup({
-    layout: pipeline.getBindGroupLayout(0),
-    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
-  });
+  size: readonly [x: number, y?: number, z?: number],
+  name: string = "dispatch",
+): Work {
+  const layout = pipeline.getBindGroupLayout(0);
+  const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
+  const group = device.createBindGroup({ layout, entries });
+  const record = (pass: GPUComputePassEncoder) => {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(...size);
+  };
+  return { name, record };
 }
 
-/** One dispatch, to be timed. */
-export function dispatch(
-  name: string,
-  pipeline: GPUComputePipeline,
-  group: GPUBindGroup,
-  ...size: [x: number, y?: number, z?: number]
-): Work {
-  return {
-    name,
-    record(pass) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(...size);
-    },
-  };
+/** Submits what `record` puts into a pass. */
+export function submit(device: GPUDevice, record: (pass: GPUComputePassEncoder) => void): void {
+  const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
+  record(pass);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
 }
 
 /** An empty storage buffer that can be written, bound and read back. */

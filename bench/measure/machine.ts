@@ -27,7 +27,7 @@ export function describeMachine(): Machine {
     asc: ascVersion(),
     os: `${Deno.build.os} ${Deno.osRelease()}`,
     date: new Date().toISOString(),
-    command: commandLine(),
+    command: [Deno.mainModule.split("/").slice(-2).join("/"), ...Deno.args].join(" "),
   };
 }
 
@@ -49,11 +49,6 @@ function cpuName(): string {
 function ascVersion(): string {
   const config = textOf(new URL("../../deno.json", import.meta.url));
   return /npm:assemblyscript@([\d.]+)/.exec(config)?.[1] ?? "unknown";
-}
-
-function commandLine(): string {
-  const script = Deno.mainModule.split("/").slice(-2).join("/");
-  return [script, ...Deno.args].join(" ");
 }
 
 function textOf(path: string | URL): string {

@@ -18,13 +18,7 @@ export class Results {
   readonly #stored = new Map<string, number>();
 
   add(kind: string, row: Row): void {
-    const rows = this.#rows.get(kind);
-    if (rows) rows.push(row);
-    else this.#rows.set(kind, [row]);
-  }
-
-  rows(kind: string): readonly Row[] {
-    return this.#rows.get(kind) ?? [];
+    this.#rows.set(kind, [...this.#rows.get(kind) ?? [], row]);
   }
 
   /** Appends `results/<kind>.jsonl`, each line with the machine it was measured on. */

@@ -40,16 +40,10 @@ export async function freshSection(context: Context): Promise<Measured[]> {
 export async function peersFreshSection(context: Context): Promise<Measured[]> {
   const samples = context.quick ? 3 : 11;
   const [c] = tagged("peers forward"), modules = context.modules.href;
+  const common = { backend: "wasm", task: "forward", case: c, threads: 1, modules } as const;
   const run = async (contender: string) => {
     const signal = AbortSignal.timeout(LIMIT_MS.contender);
-    const job = {
-      contender,
-      backend: "wasm",
-      task: "forward",
-      case: c,
-      threads: 1,
-      modules,
-    } as const;
+    const job = { contender, ...common } as const;
     const child = contenderCommand(job, ["--once"], signal).spawn();
     await child.stdin.close();
     await finish(contender, child.output());

@@ -6,6 +6,7 @@
 import { type Case, caseOf, operands, shapes } from "../cases.ts";
 import type { Context } from "../context.ts";
 import type { Measured, Value } from "../goals.ts";
+import { submit } from "../measure/gpu_device.ts";
 import { reasonOf, summarize, timingFields } from "../measure/statistics.ts";
 import { digits3, mebibytes, percent, printTable } from "../measure/table.ts";
 import { type Engine, webgpuEngine } from "../subjects/flashtile.ts";
@@ -88,10 +89,7 @@ async function beyondTensors(c: Case): Promise<{ forward: number; backward: numb
   const rowBytes = 4 * c.batch * c.queryHeads * c.lengthQ;
   const peakOf = async (results: number, record: (pass: GPUComputePassEncoder) => void) => {
     const before = counted.peak = counted.live;
-    const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
-    record(pass);
-    pass.end();
-    device.queue.submit([encoder.finish()]);
+    submit(device, record);
     await device.queue.onSubmittedWorkDone();
     return Math.max(0, counted.peak - before - results);
   };

@@ -80,10 +80,12 @@ async function torchPart(context: Context): Promise<Measured> {
     const [outcome] = await raceSection(context, [entrant]);
     const of = caseTitle(c, causal), value = f32Ms / msOf(outcome);
     values.push({ of, value });
-    const speeds = [msOf(outcome), f32Ms, bf16Ms].map((ms) => forwardFlops(c, causal) / ms / 1e6);
+    const speeds = [msOf(outcome), f32Ms, bf16Ms ?? NaN].map((ms) =>
+      forwardFlops(c, causal) / ms / 1e6
+    );
     rows.push([of, ...speeds.map(digits3), times(value)]);
     context.results.add("gpu-torch", {
-      ...{ case: c.name, causal, torch: torch.version, f32Ms, bf16Ms: nullForNaN(bf16Ms) },
+      ...{ case: c.name, causal, torch: torch.version, f32Ms, bf16Ms },
       flashtileMs: nullForNaN(msOf(outcome)),
       failed: outcome.failed ?? null,
     });

@@ -59,7 +59,9 @@ export async function prepare(job: Job): Promise<Prepared> {
   const attend: Attend = (a, b, d) => jax.nn.dotProductAttention(a, b, d, { isCausal: causal });
   if (wantsGradients(job)) {
     const inputs = [q, k, v, array(data.dOut, c.queryHeads, c.lengthQ)];
-    return steps(jax, attend, inputs, (x) => back(x, c.queryHeads), (x) => back(x, c.kvHeads));
+    return steps(jax, attend, inputs, ({ dq, dk, dv }) => {
+      return { dq: back(dq, c.queryHeads), dk: back(dk, c.kvHeads), dv: back(dv, c.kvHeads) };
+    });
   }
   const forward = jax.jit(attend);
   if (job.backend === "webgpu") {
@@ -91,8 +93,7 @@ function steps(
   jax: Jax,
   attend: Attend,
   inputs: readonly JaxArray[],
-  backQ: (x: Float32Array) => Float32Array,
-  backK: (x: Float32Array) => Float32Array,
+  back: (results: Outputs) => Outputs,
 ): Prepared {
   const step = jax.jit((a: JaxArray, b: JaxArray, d: JaxArray, g: JaxArray): JaxArray[] => {
     const [out, pull] = jax.vjp(attend, [a, b, d]);
@@ -103,10 +104,10 @@ function steps(
   let result: Outputs = {};
   return {
     async run() {
-      const arrays = step(inputs[0].ref, inputs[1].ref, inputs[2].ref, inputs[3].ref);
-      const [out, dq, dk, dv] = await Promise.all(arrays.map((x) => x.data()));
-      result = { out, dq, dk, dv };
+      const [q, k, v, g] = inputs.map((x) => x.ref);
+      const arrays = await Promise.all(step(q, k, v, g).map((x) => x.data()));
+      result = { dq: arrays[1], dk: arrays[2], dv: arrays[3] };
     },
-    outputs: () => ({ dq: backQ(result.dq), dk: backK(result.dk), dv: backK(result.dv) }),
+    outputs: () => back(result),
   };
 }

@@ -11,8 +11,8 @@ export interface TorchTime {
   readonly name: string;
   readonly causal: boolean;
   readonly f32Ms: number;
-  /** NaN where the flash kernel does not run. */
-  readonly bf16Ms: number;
+  /** null where the flash kernel does not run. */
+  readonly bf16Ms: number | null;
 }
 
 export interface Torch {
@@ -72,15 +72,10 @@ export async function measureTorch(cases: readonly Case[]): Promise<Torch | { mi
     });
     const { stdout, stderr } = await command.output();
     const line = new TextDecoder().decode(stdout).split("\n").find((l) => l.startsWith("@torch "));
-    if (line) return withNaN(JSON.parse(line.slice("@torch ".length)) as Torch);
+    if (line) return JSON.parse(line.slice("@torch ".length)) as Torch;
     const last = new TextDecoder().decode(stderr).trim().split("\n").pop();
     return { missing: `no torch with CUDA (${last})` };
   } catch (error) {
     return { missing: `no python3 (${reasonOf(error)})` };
   }
-}
-
-/** JSON has null where a kernel did not run. */
-function withNaN(torch: Torch): Torch {
-  return { ...torch, times: torch.times.map((t) => ({ ...t, bf16Ms: t.bf16Ms ?? NaN })) };
 }

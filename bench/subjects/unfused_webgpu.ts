@@ -5,15 +5,7 @@
  */
 
 import { type Call, type Case, shapes } from "../cases.ts";
-import {
-  bind,
-  dispatch,
-  pipeline,
-  readBack,
-  storage,
-  uniform,
-  upload,
-} from "../measure/gpu_device.ts";
+import { dispatch, pipeline, readBack, storage, uniform, upload } from "../measure/gpu_device.ts";
 import type { Entrant, Runner, Work } from "../measure/race.ts";
 import { outputError } from "../oracle.ts";
 import { OUTPUT, SCORES, SOFTMAX, TILE } from "./unfused_wgsl.ts";
@@ -47,7 +39,7 @@ async function create(device: GPUDevice, call: Call): Promise<Runner> {
       x: number,
       y: number,
       z: number,
-    ) => works.push(dispatch("unfused", kernel, bind(device, kernel, [params, ...bound]), x, y, z));
+    ) => works.push(dispatch(device, kernel, [params, ...bound], [x, y, z]));
     step(first, [q, k, scores], lengthK / TILE, lengthQ / TILE, count);
     step(second, [scores], lengthQ, count, 1);
     step(third, [scores, v, out], headDim / TILE, lengthQ / TILE, count);
