@@ -47,59 +47,40 @@ const SHAPES: Readonly<Record<string, string>> = {
   dec32kgqa: "1x32/8x1x32768x128",
 };
 
-const HARDWARE = "4x16x1024x64 4x16x1024x128 1x16x4096x64 1x16x4096x128";
-/** Decode of 32 heads, with so many keys, and heads that share them. */
-const cached = (keys: number, ...kvHeads: number[]): string =>
-  kvHeads.map((heads) => `1x32/${heads}x1x${keys}x128`).join(" ");
+const HARDWARE = "4x16x1024x64! 4x16x1024x128! 1x16x4096x64! 1x16x4096x128!";
 
 /**
- * Cases by tag: whose they are, the section, and `quick` where a quick run takes others. `gpu` is a
- * hardware GPU, `software` a software adapter, whose cases are small; their names are their shapes.
+ * Cases by tag: whose they are, and the section. Where some have a mark, a quick run takes only those:
+ * `!` those of any run, `?` those of no other. `gpu` is a hardware GPU, `software` a software adapter,
+ * whose cases are small; their names are their shapes.
  */
 const TAGS: Readonly<Record<string, string>> = {
-  "wasm forward": "s128 s512 s1024 s1024d32 s1024d128 s2048 s2048d32 s2048d128 s4096 s16384",
-  "wasm forward quick": "s128 s512",
-  "wasm causal": "s128 s512 s1024 s2048 s2048d128 s4096 s16384",
-  "wasm causal quick": "s512",
-  "wasm backward": "s128 s512 s1024 s2048 s2048d32 s2048d128 s4096",
-  "wasm backward quick": "s512",
-  "wasm decode": "dec4k dec32kgqa",
-  "wasm decode quick": "dec4k",
-  "wasm threads": "s128 s512 s1024 s2048 s4096 s16384",
-  "wasm threads quick": "s512",
-  "wasm density": "s4096",
-  "wasm density quick": "s1024",
-  "wasm memory": "s4096 s16384 s65536",
-  "wasm memory quick": "s1024",
-  "peers forward": "s128 s512 s1024 s1024d32 s1024d128 s2048 s4096 s16384",
-  "peers forward quick": "s128 s512",
-  "peers causal": "s128 s512 s1024 s2048 s4096 s16384",
-  "peers causal quick": "s128 s512",
-  "peers threads": "s512 s1024 s2048 s4096 s16384",
-  "peers threads quick": "s1024",
-  "peers backward": "s512 s1024 s2048",
-  "peers backward quick": "s128",
-  "peers decode": "dec4k dec32kgqa",
-  "peers decode quick": "dec4k",
-  "peers memory": "s16384 s65536",
-  "peers memory quick": "s4096",
+  "wasm forward": "s128! s512! s1024 s1024d32 s1024d128 s2048 s2048d32 s2048d128 s4096 s16384",
+  "wasm causal": "s128 s512! s1024 s2048 s2048d128 s4096 s16384",
+  "wasm backward": "s128 s512! s1024 s2048 s2048d32 s2048d128 s4096",
+  "wasm decode": "dec4k! dec32kgqa",
+  "wasm threads": "s128 s512! s1024 s2048 s4096 s16384",
+  "wasm density": "s4096 s1024?",
+  "wasm memory": "s4096 s16384 s65536 s1024?",
+  "peers forward": "s128! s512! s1024 s1024d32 s1024d128 s2048 s4096 s16384",
+  "peers causal": "s128! s512! s1024 s2048 s4096 s16384",
+  "peers threads": "s512 s1024! s2048 s4096 s16384",
+  "peers backward": "s512 s1024 s2048 s128?",
+  "peers decode": "dec4k! dec32kgqa",
+  "peers memory": "s16384 s65536 s4096?",
   "gpu forward": `${HARDWARE} 1x8x16384x64 1x8x16384x128`,
-  "gpu forward quick": HARDWARE,
   "gpu half": "1x16x4096x64 1x16x4096x128",
   "gpu backward": `${HARDWARE} 1x8x16384x64`,
-  "gpu backward quick": HARDWARE,
   // Less than 32 MB of keys and values would measure a cache, more than 1.2 GB take long to make.
-  "gpu decode": `${cached(4096, 32, 8)} ${cached(16384, 32, 8, 4)} ${cached(32768, 32, 8, 4)} ` +
-    `${cached(65536, 8, 4)} ${cached(131072, 8, 4)}`,
-  "gpu decode quick": `${cached(4096, 32, 8)} ${cached(32768, 32, 8, 4)}`,
+  "gpu decode": "1x32/32x1x4096x128! 1x32/8x1x4096x128! 1x32/32x1x16384x128 1x32/8x1x16384x128 " +
+    "1x32/4x1x16384x128 1x32/32x1x32768x128! 1x32/8x1x32768x128! 1x32/4x1x32768x128! " +
+    "1x32/8x1x65536x128 1x32/4x1x65536x128 1x32/8x1x131072x128 1x32/4x1x131072x128",
   "gpu memory": "1x2x8192x64 1x2x16384x64",
   "gpu peers": "1x8x1024x64 1x8x4096x64",
-  "software forward": "1x8x1024x64 1x8x1024x128",
-  "software forward quick": "1x8x1024x64",
+  "software forward": "1x8x1024x64! 1x8x1024x128",
   "software half": "1x8x1024x64",
-  "software backward": "1x8x1024x64 1x4x1024x128",
-  "software backward quick": "1x4x512x64",
-  "software decode": cached(4096, 32, 8, 4),
+  "software backward": "1x8x1024x64 1x4x1024x128 1x4x512x64?",
+  "software decode": "1x32/32x1x4096x128 1x32/8x1x4096x128 1x32/4x1x4096x128",
   "software memory": "1x2x512x64 1x2x1024x64",
   "software peers": "1x8x1024x64",
 };
@@ -109,9 +90,10 @@ export const CHECK_CASE: Case = caseOf("1x2x70x64", "check");
 
 /** The cases of a tag, such as `wasm forward`. */
 export function tagged(tag: string, quick = false): Case[] {
-  const names = quick && TAGS[`${tag} quick`] || TAGS[tag];
-  if (!names) throw new RangeError(`No case is tagged "${tag}"`);
-  return names.split(" ").map((name) => caseOf(SHAPES[name] ?? name, name));
+  const names = TAGS[tag].split(" "), marked = names.filter((name) => /[!?]$/.test(name));
+  const wanted = quick && marked.length ? marked : names.filter((name) => !name.endsWith("?"));
+  return wanted.map((name) => name.replace(/[!?]$/, ""))
+    .map((name) => caseOf(SHAPES[name] ?? name, name));
 }
 
 /** A case from its shape; the shape is its name unless it has another. */

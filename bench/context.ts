@@ -39,7 +39,7 @@ export interface Context {
   /** One engine for each thread count, warm between sections; rejects where there is none. */
   engine(threads?: number): Promise<Engine>;
   /** Writes rows at once, where they are to be stored. */
-  store(results: Results): void;
+  store(results: Results): unknown;
   /** The device of a WebGPU report, and a clock on the engine's device. */
   readonly gpu?: Gpu;
   readonly gpuClock?: GpuClock;

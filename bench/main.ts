@@ -1,11 +1,6 @@
 /**
  * `deno task bench`: the library against the limits of the machine and against itself; with `--peers`
- * beside other libraries; with `--backend=webgpu` on a GPU. Then the goals.
- *
- * Options: `--only=forward,decode` (some sections), `--quick` (does it run?), `--budget=SECONDS` for
- * each contender, `--store` (appends to bench/results), `--threads=1,2` (CPU), `--samples=N` (peers),
- * `--shapes=1x8x4096x64,…` (batch × heads × length × head dimension, WebGPU: forward, backward and
- * peers), `--modules=DIR` (where the peers are installed). See bench/README.md.
+ * beside other libraries; with `--backend=webgpu` on a GPU. Then the goals. See bench/README.md.
  * @module
  */
 
@@ -19,7 +14,7 @@ import { measureRooflines } from "./limits/wasm.ts";
 import { measureDevice, printDevice } from "./limits/webgpu.ts";
 import { GpuClock } from "./measure/gpu_clock.ts";
 import { adapterName, openGpu } from "./measure/gpu_device.ts";
-import { describeMachine, machineLine } from "./measure/machine.ts";
+import { describeMachine, type Machine, machineLine } from "./measure/machine.ts";
 import type { RaceOptions } from "./measure/race.ts";
 import { reasonOf } from "./measure/statistics.ts";
 import { Results } from "./measure/store.ts";
@@ -41,17 +36,16 @@ import { type Engine, wasmEngine, webgpuEngine } from "./subjects/flashtile.ts";
 
 export type Sections = Readonly<Record<string, Section>>;
 
-const facts: Section = async (context) => {
-  await context.limits();
-  return [];
+const both: Sections = {
+  facts: (context) => context.limits().then(() => []),
+  forward: forwardSection,
+  backward: backwardSection,
+  decode: decodeSection,
 };
 const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
   wasm: {
-    facts,
-    forward: forwardSection,
+    ...both,
     causal: causalSection,
-    backward: backwardSection,
-    decode: decodeSection,
     threads: scalingSection,
     unfused: unfusedSection,
     density: densitySection,
@@ -69,14 +63,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     memory: peersSection("memory"),
     fresh: peersFreshSection,
   },
-  webgpu: {
-    facts,
-    forward: forwardSection,
-    backward: backwardSection,
-    decode: decodeSection,
-    host: hostSection,
-    peers: webgpuPeersSection,
-  },
+  webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
 };
 /** Sections that run only when they are named. */
 const ASKED = ["tiles", "sweep"];
@@ -107,18 +94,13 @@ export async function bench(
   if (backend !== "wasm" && backend !== "webgpu") {
     throw new RangeError(`--backend=${backend}: wasm or webgpu`);
   }
-  const sections = {
-    ...SUITES[flags.peers && backend === "wasm" ? "peers" : backend],
-    ...added.sections,
-  };
-  const names = sectionsWanted(sections, String(flags.only));
-  const results = new Results();
-  const { context, machine, close } = backend === "wasm"
+  const suite = flags.peers && backend === "wasm" ? "peers" : backend;
+  const sections = { ...SUITES[suite], ...added.sections };
+  const names = sectionsWanted(sections, String(flags.only)), results = new Results();
+  const { machine, ...context } = backend === "wasm"
     ? onCpu(flags, results)
     : await onGpu(flags, results, names);
-  const store = (rows: Results) => {
-    if (flags.store) rows.store(machine);
-  };
+  const store = (rows: Results) => flags.store && rows.store(machine);
   const measured: Measured[] = [];
   for (const name of names) {
     try {
@@ -130,7 +112,6 @@ export async function bench(
     }
     store(results); // a run that is cut off keeps the sections before
   }
-  close();
   if (measured.length) reportGoals(measured, context.gpu?.software ?? false, results);
   console.log(`\n${digits3(performance.now() / 60000)} minutes`);
   store(results);
@@ -138,18 +119,23 @@ export async function bench(
 
 function sectionsWanted(sections: Sections, only: string): string[] {
   const known = Object.keys(sections), names = only.split(",").filter(Boolean);
-  for (const name of names) {
-    if (!known.includes(name)) {
-      throw new RangeError(`--only=${name}: known are ${known.join(", ")}`);
-    }
-  }
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown) throw new RangeError(`--only=${unknown}: known are ${known.join(", ")}`);
   return names.length ? names : known.filter((name) => !ASKED.includes(name));
 }
 
-interface Bench {
-  readonly context: Omit<Context, "store">;
-  readonly machine: ReturnType<typeof describeMachine>;
-  close(): void;
+type Bench = Omit<Context, "store"> & { readonly machine: Machine };
+
+/** What both reports have. */
+function common(flags: Flags, results: Results, race: RaceOptions, ownBudget = false) {
+  const { budget, modules } = flags;
+  return {
+    ...{ flags, results, quick: Boolean(flags.quick) },
+    race: budget && !ownBudget ? { ...race, budgetMs: Number(budget) * 1000 } : race,
+    modules: modules
+      ? pathToFileURL(resolve(String(modules)) + "/")
+      : new URL("./peers/node_modules/", import.meta.url),
+  };
 }
 
 function onCpu(flags: Flags, results: Results): Bench {
@@ -159,63 +145,52 @@ function onCpu(flags: Flags, results: Results): Bench {
   }
   const machine = describeMachine();
   console.log(machineLine(machine));
-  const quick = Boolean(flags.quick);
-  const race = withBudget(quick ? { samples: 3, budgetMs: 600, warmUpMs: 150 } : {}, flags);
+  const quick = { samples: 3, budgetMs: 600, warmUpMs: 150 };
+  const shared = common(flags, results, flags.quick ? quick : {});
   const counts = [...new Set([1, ...threads])];
-  const measured = once(() => measureRooflines(counts, race, results));
-  const engines = new Map<number, Engine>();
-  const engine = async (count = 1) => {
-    const found = engines.get(count) ?? await wasmEngine(count);
-    engines.set(count, found);
-    return found;
+  const measured = once(() => measureRooflines(counts, shared.race, results));
+  const engines = new Map<number, Promise<Engine>>();
+  return {
+    ...{ backend: "wasm", machine, threads },
+    ...shared,
+    cases: (section) => tagged(`wasm ${section}`, shared.quick),
+    limits: async (count = 1) => (await measured())[counts.indexOf(count)],
+    engine(count = 1) {
+      if (!engines.has(count)) engines.set(count, wasmEngine(count));
+      return engines.get(count)!;
+    },
   };
-  const limits = async (count = 1) => (await measured())[counts.indexOf(count)];
-  const cases = (section: string) => tagged(`wasm ${section}`, quick);
-  const close = () => {
-    for (const engine of engines.values()) engine.dispose();
-  };
-  const context = { flags, quick, race, threads, results, modules: modulesFolder(flags) };
-  return { context: { backend: "wasm", ...context, cases, limits, engine }, machine, close };
 }
 
 async function onGpu(flags: Flags, results: Results, names: readonly string[]): Promise<Bench> {
   const shapes = flags.shapes ? String(flags.shapes).split(",").map((s) => caseOf(s)) : undefined;
-  const gpu = await openGpu(), { software } = gpu, quick = Boolean(flags.quick);
+  const gpu = await openGpu(), { software } = gpu;
   const found = await webgpuEngine().catch((error) => reasonOf(error));
-  const device = typeof found === "string" ? gpu.device : found.device;
-  const gpuClock = new GpuClock(device, software);
+  const missing = typeof found === "string";
+  const gpuClock = new GpuClock(missing ? gpu.device : found.device, software);
   const adapter = adapterName(gpu.adapter);
   const machine = { ...describeMachine(), adapter, software, clock: gpuClock.source };
   console.log(machineLine(machine));
   printDevice(gpu);
-  console.log(`flashtile: ${typeof found === "string" ? found : found.reason}`);
-  console.log(`timed by ${gpuClock.source}`);
+  console.log(`flashtile: ${missing ? found : found.reason}\ntimed by ${gpuClock.source}`);
   const usual = software
     ? { samples: 7, budgetMs: 9000, warmUpMs: 50 }
     : { samples: 7, budgetMs: 4000, warmUpMs: 100 }; // its clock is up: see gpu_clock.ts
-  const options = quick ? { samples: 3, budgetMs: 1500, warmUpMs: 50 } : usual;
+  const race = flags.quick ? { samples: 3, budgetMs: 1500, warmUpMs: 50 } : usual;
   // the budget of a sweep is its own
-  const race = names.includes("sweep") ? options : withBudget(options, flags);
-  const cases = (section: string) =>
-    SHAPED.includes(section) && shapes ||
-    tagged(`${software ? "software" : "gpu"} ${section}`, quick);
-  const engine = () =>
-    typeof found === "string"
-      ? Promise.reject(new Error(`the library has no WebGPU engine here: ${found}`))
-      : Promise.resolve(found);
-  const limits = once(() => measureDevice(gpu, race, results));
-  const context = { flags, quick, race, threads: [1], results, modules: modulesFolder(flags) };
-  const context2 = { backend: "webgpu" as const, ...context, gpu, gpuClock, cases, limits, engine };
-  return { context: context2, machine, close() {} };
-}
-
-function withBudget(options: RaceOptions, { budget }: Flags): RaceOptions {
-  return budget ? { ...options, budgetMs: Number(budget) * 1000 } : options;
-}
-
-function modulesFolder({ modules }: Flags): URL {
-  if (!modules) return new URL("./peers/node_modules/", import.meta.url);
-  return pathToFileURL(resolve(String(modules)) + "/");
+  const shared = common(flags, results, race, names.includes("sweep"));
+  const mine = software ? "software" : "gpu";
+  return {
+    ...{ backend: "webgpu", machine, threads: [1], gpu, gpuClock },
+    ...shared,
+    cases: (section) =>
+      SHAPED.includes(section) && shapes || tagged(`${mine} ${section}`, shared.quick),
+    limits: once(() => measureDevice(gpu, shared.race, results)),
+    async engine() {
+      if (missing) throw new Error(`the library has no WebGPU engine here: ${found}`);
+      return await Promise.resolve(found);
+    },
+  };
 }
 
 function once<T extends Limits | readonly Limits[]>(measure: () => Promise<T>): () => Promise<T> {

@@ -9,7 +9,7 @@ import type { Measured, Value } from "../goals.ts";
 import { submit } from "../measure/gpu_device.ts";
 import { reasonOf, summarize, timingFields } from "../measure/statistics.ts";
 import { digits3, mebibytes, percent, printTable } from "../measure/table.ts";
-import { type Engine, webgpuEngine } from "../subjects/flashtile.ts";
+import { webgpuEngine } from "../subjects/flashtile.ts";
 
 const TINY = "1x2x32x64";
 const CALLS = 200;
@@ -18,21 +18,20 @@ const SAMPLES = 9;
 const SMALL_BYTES = 2 ** 18;
 
 export async function hostSection(context: Context): Promise<Measured[]> {
-  let engine: Engine;
-  try {
-    engine = await context.engine();
-  } catch (error) {
-    const missing = { values: [], because: reasonOf(error) };
-    return [{ id: "webgpu host", ...missing }, { id: "webgpu memory", ...missing }];
+  const ids = ["webgpu host", "webgpu memory"], measures = [hostOverhead, memoryGrowth];
+  const found: Measured[] = [];
+  for (const [i, id] of ids.entries()) {
+    try {
+      found.push({ id, values: await measures[i](context) });
+    } catch (error) {
+      found.push({ id, values: [], because: reasonOf(error) });
+    }
   }
-  const callMs = await hostOverhead(context, engine);
-  return [
-    { id: "webgpu host", values: [{ of: TINY, value: callMs }] },
-    { id: "webgpu memory", ...await memoryGrowth(context) },
-  ];
+  return found;
 }
 
-async function hostOverhead(context: Context, engine: Engine): Promise<number> {
+async function hostOverhead(context: Context): Promise<Value[]> {
+  const engine = await context.engine();
   const c = caseOf(TINY), data = operands(c), shape = shapes(c).q;
   const [q, k, v] = [data.q, data.k, data.v].map((x) => engine.tensor(x, shape));
   const calls: number[] = [], whole: number[] = [];
@@ -57,27 +56,22 @@ async function hostOverhead(context: Context, engine: Engine): Promise<number> {
     ["until the device is done", digits3(all.medianMs * 1000), percent(all.spread)],
   ]);
   context.results.add("gpu-host", { case: TINY, doneMs: all.medianMs, ...timingFields(call) });
-  return call.medianMs;
+  return [{ of: TINY, value: call.medianMs }];
 }
 
-async function memoryGrowth(context: Context): Promise<{ values: Value[]; because?: string }> {
-  try {
-    const rows: string[][] = [], uses: { forward: number; backward: number }[] = [];
-    for (const c of context.cases("memory")) {
-      const use = await beyondTensors(c), matrix = 4 * c.queryHeads * c.lengthQ * c.lengthK;
-      uses.push(use);
-      context.results.add("gpu-memory", { case: c.name, ...use });
-      rows.push([c.name, ...[use.forward, use.backward, matrix].map(mebibytes)]);
-    }
-    const title = "Buffers beyond inputs and results, first call of an engine";
-    printTable(title, ["case", "forward", "backward", "a score matrix"], rows);
-    const [small, large] = uses;
-    const growth = (of: "forward" | "backward") =>
-      large[of] <= SMALL_BYTES ? 1 : large[of] / small[of];
-    return { values: (["forward", "backward"] as const).map((of) => ({ of, value: growth(of) })) };
-  } catch (error) {
-    return { values: [], because: reasonOf(error) };
+async function memoryGrowth(context: Context): Promise<Value[]> {
+  const rows: string[][] = [], uses: { forward: number; backward: number }[] = [];
+  for (const c of context.cases("memory")) {
+    const use = await beyondTensors(c), matrix = 4 * c.queryHeads * c.lengthQ * c.lengthK;
+    uses.push(use);
+    context.results.add("gpu-memory", { case: c.name, ...use });
+    rows.push([c.name, ...[use.forward, use.backward, matrix].map(mebibytes)]);
   }
+  const title = "Buffers beyond inputs and results, first call of an engine";
+  printTable(title, ["case", "forward", "backward", "a score matrix"], rows);
+  const [small, large] = uses;
+  return (["forward", "backward"] as const)
+    .map((of) => ({ of, value: large[of] <= SMALL_BYTES ? 1 : large[of] / small[of] }));
 }
 
 /** Peak bytes of buffers that are neither inputs nor results, for either pass. */
