@@ -69,11 +69,10 @@ function begin(width: number): string {
 }
 
 function copyShader(width: number): string {
-  const each = indices(width);
   return `${BUFFERS}${ENTRY}
   ${begin(width)}
-  ${each.map((i) => `let x${i} = source[at + ${i * THREADS}u];`).join("\n  ")}
-  ${each.map((i) => `result[at + ${i * THREADS}u] = x${i};`).join("\n  ")}
+  ${indices(width).map((i) => `let x${i} = source[at + ${i * THREADS}u];`).join("\n  ")}
+  ${indices(width).map((i) => `result[at + ${i * THREADS}u] = x${i};`).join("\n  ")}
 }`;
 }
 

@@ -42,9 +42,9 @@ const SETTLE_MS = 15;
 
 interface Lane {
   readonly process: ContenderProcess;
+  readonly times: number[];
   calls: number;
   wanted: number;
-  readonly times: number[];
   warmMs: number;
   failed?: string;
 }
@@ -62,7 +62,7 @@ export async function runCell(jobs: readonly Job[], options: CellOptions): Promi
       for (let i = 0; i < lanes.length; i++) {
         const lane = lanes[(i + round) % lanes.length];
         if (lane.failed || round >= lane.wanted) continue;
-        await settle();
+        await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
         await attempt(lane, async () => {
           const discard = lane.calls > 1;
           const request = { do: "time", calls: lane.calls, discard } as const;
@@ -83,10 +83,10 @@ async function start(job: Job, options: CellOptions): Promise<Lane> {
   const lane: Lane = { process, calls: 1, wanted: 0, times: [], warmMs: NaN };
   await attempt(lane, async () => {
     await process.next(options.limitMs);
-    const several = job.threads > 1;
-    const ms = several ? options.threadsWarmUpMs : options.warmUpMs;
+    const [ms, shortest] = job.threads > 1
+      ? [options.threadsWarmUpMs, SHORTEST_THREADS_SAMPLE_MS]
+      : [options.warmUpMs, SHORTEST_SAMPLE_MS];
     lane.warmMs = (await process.ask({ do: "warm", ms }, options.limitMs)).ms ?? NaN;
-    const shortest = several ? SHORTEST_THREADS_SAMPLE_MS : SHORTEST_SAMPLE_MS;
     lane.calls = Math.max(1, Math.ceil(shortest / lane.warmMs));
     lane.wanted = options.samples && samplesFor(lane.warmMs * lane.calls, options);
   });
@@ -111,10 +111,6 @@ async function attempt(lane: Lane, action: () => Promise<void>): Promise<void> {
   }
 }
 
-function settle(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-}
-
 export interface RoundOptions {
   readonly rounds: number;
   /** Of each round. */
@@ -122,13 +118,6 @@ export interface RoundOptions {
   readonly budgetMs: number;
   /** A sample lasts as long, if that takes no more calls than a contender can hold results of. */
   readonly sampleMs: number;
-}
-
-/** What one process did: milliseconds of one call by sample, and calls of a sample. */
-interface Turn {
-  readonly times: readonly number[];
-  readonly calls: number;
-  readonly error: number;
 }
 
 const TOLERANCE = 1e-5;
@@ -141,7 +130,13 @@ const LIMIT_MS = 120_000;
  * notice the end of GPU work count a little, and the same for everybody.
  */
 export async function runRounds(jobs: readonly Job[], options: RoundOptions): Promise<Entry[]> {
-  const lanes = jobs.map((job) => ({ job, turns: [] as Turn[], failed: "" }));
+  const lanes = jobs.map((job) => ({
+    job,
+    times: [] as number[],
+    calls: 1,
+    error: NaN,
+    failed: "",
+  }));
   for (let round = 0; round < options.rounds; round++) {
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[(i + round) % lanes.length];
@@ -149,7 +144,9 @@ export async function runRounds(jobs: readonly Job[], options: RoundOptions): Pr
       if (lane.failed) continue;
       const process = new ContenderProcess(lane.job);
       try {
-        lane.turns.push(await turn(process, options));
+        const { times, ...turn } = await takeTurn(process, options);
+        lane.times.push(...times);
+        Object.assign(lane, turn);
       } catch (error) {
         lane.failed = reasonOf(error);
       } finally {
@@ -157,15 +154,12 @@ export async function runRounds(jobs: readonly Job[], options: RoundOptions): Pr
       }
     }
   }
-  return lanes.map(({ job, turns, failed }) => {
-    if (failed) return { job, failed };
-    const times = turns.flatMap((turn) => turn.times);
-    const [{ calls, error }] = turns;
-    return { job, timing: summarize(job.contender, times), calls, error };
-  });
+  return lanes.map(({ job, times, failed, ...rest }) =>
+    failed ? { job, failed } : { job, timing: summarize(job.contender, times), ...rest }
+  );
 }
 
-async function turn(process: ContenderProcess, options: RoundOptions): Promise<Turn> {
+async function takeTurn(process: ContenderProcess, options: RoundOptions) {
   const deadline = performance.now() + LIMIT_MS;
   const left = () => Math.max(1, deadline - performance.now());
   const mostCalls = (await process.next(left())).ready?.mostCalls ?? 1;

@@ -4,12 +4,13 @@
  * @module
  */
 
-import { reasonOf } from "../measure/statistics.ts";
 import { type Answer, ANSWER_MARK, type Job, type Request } from "./job.ts";
 
 const CONTENDER = new URL("./contender.ts", import.meta.url).pathname;
 /** The libraries come from their folder, not from the registry. */
 const CONFIG = new URL("../peers/deno.json", import.meta.url).pathname;
+
+const FLAGS = ["run", "-A", "--quiet", "--no-lock", "--config", CONFIG];
 
 /** The command that runs one contender. */
 export function contenderCommand(
@@ -19,32 +20,10 @@ export function contenderCommand(
 ): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     // Peers write anywhere they like (caches, worker files), so no permission is worth asking for.
-    args: [
-      ...["run", "-A", "--quiet", "--no-lock", "--config", CONFIG],
-      ...[CONTENDER, JSON.stringify(job), ...more],
-    ],
+    args: [...FLAGS, CONTENDER, JSON.stringify(job), ...more],
     env: { NO_COLOR: "1", TF_CPP_MIN_LOG_LEVEL: "3" },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-    signal,
+    ...{ stdin: "piped", stdout: "piped", stderr: "piped", signal },
   });
-}
-
-/** What a contender computes on a case is checked alone: its largest error, or why it has none. */
-export async function checkContender(
-  job: Job,
-  limitMs: number,
-): Promise<{ error?: number; failed?: string }> {
-  const process = new ContenderProcess(job);
-  try {
-    await process.next(limitMs);
-    return { error: (await process.ask({ do: "check" }, limitMs)).error ?? NaN };
-  } catch (error) {
-    return { failed: reasonOf(error) };
-  } finally {
-    await process.stop();
-  }
 }
 
 export class ContenderProcess {
@@ -67,11 +46,9 @@ export class ContenderProcess {
 
   /** The next answer; rejects when the contender failed, ended or took longer than allowed. */
   async next(limitMs: number): Promise<Answer> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const give = () => reject(new Error(`no answer in ${Math.round(limitMs / 1000)} s`));
-      timer = setTimeout(give, limitMs);
-    });
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const give = () => reject(new Error(`no answer in ${Math.round(limitMs / 1000)} s`));
+    const timer = setTimeout(give, limitMs);
     try {
       const { value, done } = await Promise.race([this.#answers.read(), late]);
       if (done) throw new Error(`ended: ${this.#lastWords || "no message"}`);

@@ -8,11 +8,11 @@ import { existsSync } from "node:fs";
 import { CHECK_CASE } from "../cases.ts";
 import type { Context, Section } from "../context.ts";
 import { GOALS, type Measured, type Value } from "../goals.ts";
-import { least } from "../measure/statistics.ts";
+import { least, reasonOf } from "../measure/statistics.ts";
 import { printTable } from "../measure/table.ts";
 import { type CellOptions, type Entry, runCell } from "../process/cell.ts";
 import type { Job } from "../process/job.ts";
-import { checkContender } from "../process/process.ts";
+import { ContenderProcess } from "../process/process.ts";
 import { type PeerSection, planCells, TITLES } from "./peers_plan.ts";
 import { fastest, OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
@@ -65,22 +65,30 @@ function kindOf(job: Job): string {
   return `${job.contender} ${job.task} ${job.threads}`;
 }
 
-/** Whether each kind of job, checked in this run, gave a wrong result. */
+/** Kinds of jobs that were checked in this run, and whether they gave a wrong result. */
 const checked = new Map<string, boolean>();
 
 /**
  * Runs every kind of job once on a small case; returns the kinds that gave a wrong result. A fast
  * wrong answer must not enter a table.
  */
-async function check(jobs: readonly Job[], options: CellOptions): Promise<ReadonlySet<string>> {
+async function check(jobs: readonly Job[], { limitMs }: CellOptions): Promise<ReadonlySet<string>> {
   const rows: string[][] = [];
   for (const job of jobs) {
     const kind = kindOf(job);
     if (checked.has(kind)) continue;
-    const { error, failed } = await checkContender({ ...job, case: CHECK_CASE }, options.limitMs);
-    const good = error !== undefined && error < TOLERANCE;
-    checked.set(kind, !failed && !good);
-    const result = failed ?? `${error?.toExponential(1)}${good ? "" : "  WRONG"}`;
+    const process = new ContenderProcess({ ...job, case: CHECK_CASE });
+    let result: string, wrong = false;
+    try {
+      await process.next(limitMs);
+      const { error = NaN } = await process.ask({ do: "check" }, limitMs);
+      wrong = !(error < TOLERANCE);
+      result = `${error.toExponential(1)}${wrong ? "  WRONG" : ""}`;
+    } catch (error) {
+      result = reasonOf(error);
+    }
+    await process.stop();
+    checked.set(kind, wrong);
     rows.push([job.contender, job.task, String(job.threads), result]);
   }
   const head = ["contender", "task", "threads", "largest error"];

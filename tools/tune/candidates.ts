@@ -46,9 +46,6 @@ const MOST_BLOCKS = 2;
 /** Fewer leave lanes of a subgroup idle. */
 const LEAST_THREADS = 32;
 
-const range = (...lists: number[][]): number[][] =>
-  lists.reduce<number[][]>((all, list) => all.flatMap((a) => list.map((x) => [...a, x])), [[]]);
-
 function named({ nx, ny, tm, tn, chunk }: TileShape): string {
   const shape = [nx, ny, tm, tn, chunk].join();
   return NAMED.find(([, ...sizes]) => sizes.join() === shape)?.[0] ?? "";
@@ -64,8 +61,9 @@ export function tileText({ nx, ny, tm, tn, chunk, unroll, resident }: TileShape)
   return `{ ${[...sizes, ...(resident ? ["resident: true"] : [])].join(", ")} },`;
 }
 
-const blocksOf = (dim: number, { tile, blockChunks }: ChosenTile): number =>
-  Math.ceil(Math.ceil(dim / tile.chunk) / blockChunks);
+function blocksOf(dim: number, { tile, blockChunks }: ChosenTile): number {
+  return Math.ceil(Math.ceil(dim / tile.chunk) / blockChunks);
+}
 
 /** What a tile became, beside its name. */
 function outcome(kernel: SweptKernel, dim: number, chosen: ChosenTile): string {
@@ -123,11 +121,8 @@ function promise({ named, chosen }: Candidate, dim: number): number {
 }
 
 /** Three, which lavapipe compiles in a few seconds each. */
-const SOFTWARE: readonly TileShape[] = [
-  { nx: 8, ny: 8, tm: 4, tn: 4, chunk: 32, unroll: 1 },
-  { nx: 8, ny: 8, tm: 8, tn: 4, chunk: 32, unroll: 1 },
-  { nx: 4, ny: 8, tm: 8, tn: 4, chunk: 32, unroll: 1 },
-];
+const SOFTWARE: readonly TileShape[] = [[8, 4], [8, 8], [4, 8]]
+  .map(([nx, tm]) => ({ nx, ny: 8, tm, tn: 4, chunk: 32, unroll: 1 }));
 const QUICK = 8;
 
 /** Where a sweep begins, best first: every geometry once. */
@@ -140,7 +135,10 @@ export function firstCandidates(
   if (target.software) {
     return SOFTWARE.flatMap((tile) => candidatesOf(kernel, needs, target, tile).slice(0, 1));
   }
-  const all = range([4, 8, 16], [4, 8, 16], [4, 8], [4, 8], [32, 64, 128])
+  const lists = [[4, 8, 16], [4, 8, 16], [4, 8], [4, 8], [32, 64, 128]];
+  const all = lists.reduce((all, list) => all.flatMap((a) => list.map((x) => [...a, x])), [
+    [] as number[],
+  ])
     .filter(([nx, ny]) => nx * ny >= LEAST_THREADS)
     .flatMap(([nx, ny, tm, tn, chunk]) =>
       candidatesOf(kernel, needs, target, { nx, ny, tm, tn, chunk, unroll: 2 })

@@ -18,36 +18,24 @@ import type { SweepDevice } from "./device.ts";
 import type { Deadline, SweepOptions } from "./options.ts";
 import { SweepCase, type Trial } from "./subject.ts";
 
-type Storage = "f32" | "f16";
-
 const HEADS = 32;
 const BYTES = { least: 2 ** 24, most: 1.2e9 };
 
-interface DecodeCase {
-  readonly c: Case;
-  readonly dtype: Storage;
-}
-
-function casesOf({ software, quick, dims, keys, heads }: SweepOptions): DecodeCase[] {
-  const few = software || quick, all: DecodeCase[] = [];
+function casesOf({ software, quick, dims, keys, heads }: SweepOptions): Case[] {
+  const few = software || quick;
   const headDim = dims.includes(128) || software ? 128 : dims[0];
   const queryHeads = heads?.[0] ?? HEADS;
   const groups = (software ? [8] : quick ? [1, 8] : [1, 4, 8, 16])
     .filter((group) => queryHeads % group === 0);
-  for (const lengthK of keys) {
-    for (const batch of few ? [1] : [1, 4, 16]) {
-      for (const group of groups) {
-        const kvHeads = queryHeads / group;
-        const name = `${batch}x${queryHeads}/${kvHeads}x1x${lengthK}x${headDim}`;
-        const c = caseOf(name);
-        for (const dtype of few ? ["f32"] as const : ["f32", "f16"] as const) {
-          all.push({ c, dtype });
-        }
-      }
-    }
-  }
+  const all = keys.flatMap((lengthK) =>
+    (few ? [1] : [1, 4, 16]).flatMap((batch) =>
+      groups.map((group) => {
+        return caseOf(`${batch}x${queryHeads}/${queryHeads / group}x1x${lengthK}x${headDim}`);
+      })
+    )
+  );
   const fits = (bytes: number) => software || (bytes >= BYTES.least && bytes <= BYTES.most);
-  return all.filter(({ c }) => fits(kvBytes(c)));
+  return all.filter((c) => fits(kvBytes(c)));
 }
 
 /** Sweeps as many cases as there is time for; lines that say what was best. */
@@ -58,7 +46,9 @@ export async function sweepDecode(
   deadline: Deadline,
   results: Results,
 ): Promise<string[]> {
-  const { readGBs, copyGBs } = await context.limits(), cases = casesOf(sweep);
+  const { readGBs, copyGBs } = await context.limits();
+  const dtypes = sweep.software || sweep.quick ? ["f32"] as const : ["f32", "f16"] as const;
+  const cases = casesOf(sweep).flatMap((c) => dtypes.map((dtype) => ({ c, dtype })));
   const rows: string[][] = [], groups: number[] = [], gains: number[] = [];
   for (const [n, { c, dtype }] of cases.entries()) {
     if (deadline.passed) {
@@ -75,9 +65,8 @@ export async function sweepDecode(
         const { parts, threads, timing, failed } = division, gbs = rate(bytes, timing);
         results.add("gpu-sweep", {
           ...{ kernel: "decode", case: c.name, dtype, parts, threads },
-          workgroups: parts * c.batch * c.kvHeads,
+          ...{ workgroups: parts * c.batch * c.kvHeads, final: division.final ?? false },
           table: division === planned,
-          final: division.final ?? false,
           ...outcomeFields(division, { gbs, share: gbs / readGBs, shareOfCopy: gbs / copyGBs }),
         });
         if (failed) console.log(`${c.name} ${dtype}, ${parts} parts, ${threads}: ${failed}`);
@@ -86,14 +75,12 @@ export async function sweepDecode(
       const gain = msOf(planned) / msOf(best);
       groups.push(best.parts * c.batch * c.kvHeads);
       gains.push(gain);
-      rows.push([
-        `${c.name} ${dtype}`,
-        digits3(bytes / 1e6),
-        ...described(planned, bytes, readGBs),
-        ...described(best, bytes, readGBs),
-        milliseconds(msOf(best)),
-        times(gain),
+      const described = [planned, best].flatMap(({ parts, threads, timing }) => [
+        `${parts} x ${threads}`,
+        percent(rate(bytes, timing) / readGBs),
       ]);
+      const size = [`${c.name} ${dtype}`, digits3(bytes / 1e6)];
+      rows.push([...size, ...described, milliseconds(msOf(best)), times(gain)]);
     } catch (error) {
       if (device.open.lost) throw error;
       console.log(`${c.name} ${dtype}: ${reasonOf(error)}`);
@@ -110,10 +97,6 @@ export async function sweepDecode(
     `// decode: best with ${least} to ${most} workgroups (median ${middle(groups)}) in ` +
     `${groups.length} cases; the planner's division takes ${middle(gains)}× as long (median)`,
   ];
-}
-
-function described({ parts, threads, timing }: Division, bytes: number, readGBs: number) {
-  return [`${parts} x ${threads}`, percent(rate(bytes, timing) / readGBs)];
 }
 
 interface Division extends Trial {

@@ -25,7 +25,7 @@ function notes({ table, named, splits, regions, note, final }: Entry): string {
   ].filter(Boolean).join(", ");
 }
 
-export function printCombination(found: Combination, peakGflops: number): void {
+export function reportCombination(found: Combination, peakGflops: number, results: Results): void {
   const good = ranked(found.entries);
   const shown = good.filter(({ table }, n) => n < SHOWN || table);
   const rows = shown.map((entry) => [
@@ -43,11 +43,8 @@ export function printCombination(found: Combination, peakGflops: number): void {
   printTable(`${found.kernel}, ${caseOf(found)}`, [...head, "error", "compiled", ""], rows);
   if (good.length > shown.length) console.log(`and ${good.length - shown.length} slower ones`);
   if (found.left) console.log(`${found.left} candidates left out: no time for them`);
-  for (const { id, failed } of found.entries) if (failed) console.log(`${id}: ${failed}`);
-}
-
-export function keepCombination(found: Combination, peakGflops: number, results: Results): void {
   for (const entry of found.entries) {
+    if (entry.failed) console.log(`${entry.id}: ${entry.failed}`);
     const { tile, bytes, registers, blockChunks, fused } = entry.chosen;
     const { table, final, named, note, splits, regions, gflops, compileMs } = entry;
     results.add("gpu-sweep", {

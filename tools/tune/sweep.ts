@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Case, caseOf } from "../../bench/cases.ts";
+import { caseOf } from "../../bench/cases.ts";
 import { type Context, gpuOf } from "../../bench/context.ts";
 import type { Measured } from "../../bench/goals.ts";
 import { reasonOf } from "../../bench/measure/statistics.ts";
@@ -13,8 +13,8 @@ import { digits3 } from "../../bench/measure/table.ts";
 import { sweepDecode } from "./decode.ts";
 import { SweepDevice } from "./device.ts";
 import { Deadline, type SweepOptions, sweepOptions, type SweptKernel } from "./options.ts";
-import { keepCombination, printCombination, suggestion } from "./report.ts";
-import { TileSweep } from "./tiles.ts";
+import { reportCombination, suggestion } from "./report.ts";
+import { type SweptCase, TileSweep } from "./tiles.ts";
 
 /** Rows of all heads: enough workgroups for the largest GPU. */
 const ROWS = { software: 512, hardware: 65536 };
@@ -45,13 +45,9 @@ export async function sweepSection(context: Context): Promise<Measured[]> {
       } else {
         const cases = casesOf(kernel, dim, options, peak);
         const found = await new TileSweep(device, kernel, options).run(cases, share);
-        for (const combination of found) {
-          printCombination(combination, peak);
-          keepCombination(combination, peak, results);
-        }
-        if (found.length < cases.length) {
-          console.log(`${cases.length - found.length} cases left out`);
-        }
+        for (const combination of found) reportCombination(combination, peak, results);
+        const left = cases.length - found.length;
+        if (left) console.log(`${left} cases left out`);
         if (found.length) suggestions.push(...suggestion(found, peak));
       }
     } catch (error) {
@@ -73,7 +69,7 @@ function casesOf(
   dim: number,
   { lengths, heads, causal, software }: SweepOptions,
   peakGflops: number,
-): { c: Case; causal: boolean }[] {
+): SweptCase[] {
   const flops = (length: number) => 2 * length * length * dim * (kernel === "forward" ? 2 : 7);
   const most = (length: number) => Math.floor(LAUNCH_MS * 1e6 * peakGflops / 4 / flops(length));
   const usual = (length: number) => {

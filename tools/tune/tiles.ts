@@ -26,10 +26,13 @@ export interface Entry extends Candidate, Trial {
   readonly final: boolean;
 }
 
-export interface Combination {
-  readonly kernel: SweptKernel;
+export interface SweptCase {
   readonly c: Case;
   readonly causal: boolean;
+}
+
+export interface Combination extends SweptCase {
+  readonly kernel: SweptKernel;
   readonly entries: readonly Entry[];
   /** Candidates that the time did not allow. */
   readonly left: number;
@@ -40,8 +43,6 @@ const PRODUCTS: Record<SweptKernel, number> = { forward: 2, dq: 3, dkv: 4 };
 const LOOK: RaceOptions = { samples: 1, budgetMs: 250, warmUpMs: 10 };
 const FINAL: RaceOptions = { samples: 7, budgetMs: 1500, warmUpMs: 60 };
 const FINALISTS = 5;
-/** The best tiles, whose relatives are tried. */
-const PARENTS = { quick: 1, usual: 4 };
 const SAY_MS = 5000;
 const ALWAYS = { passed: false };
 
@@ -58,17 +59,14 @@ export class TileSweep {
   }
 
   /** Every case in its turn, the first with most of the time. */
-  async run(
-    cases: readonly { c: Case; causal: boolean }[],
-    deadline: Deadline,
-  ): Promise<Combination[]> {
+  async run(cases: readonly SweptCase[], deadline: Deadline): Promise<Combination[]> {
     const done: Combination[] = [];
     let best: Candidate[] | undefined;
-    for (const [n, { c, causal }] of cases.entries()) {
+    for (const [n, one] of cases.entries()) {
       const rest = cases.length - n - 1;
       if (n > 0 && deadline.passed) break;
       const share = deadline.share(rest === 0 ? 1 : n === 0 ? 0.7 : 1 / (rest + 1));
-      const found = await this.#combination(c, causal, share, best);
+      const found = await this.#combination(one, share, best);
       done.push(found);
       best ??= ranked(found.entries).slice(0, FINALISTS + 1);
     }
@@ -76,8 +74,7 @@ export class TileSweep {
   }
 
   async #combination(
-    c: Case,
-    causal: boolean,
+    { c, causal }: SweptCase,
     deadline: Deadline,
     best: readonly Candidate[] | undefined,
   ): Promise<Combination> {
@@ -109,8 +106,8 @@ export class TileSweep {
         const needs = { headDim: c.headDim, valueDim: c.headDim, flops: subject.plan.cost.flops };
         const { target } = device.open, { quick, software } = this.#options;
         await look(firstCandidates(kernel, needs, target, quick), deadline.share(0.7));
-        const parents = ranked([...entries.values()])
-          .slice(0, software ? 0 : quick ? PARENTS.quick : PARENTS.usual);
+        // The best tiles, whose relatives are tried.
+        const parents = ranked([...entries.values()]).slice(0, software ? 0 : quick ? 1 : 4);
         const more = parents.flatMap((parent) => relatives(kernel, needs, target, parent));
         await look(more, deadline.share(0.9));
       }
@@ -143,9 +140,8 @@ export class TileSweep {
     const chosen = ranked(entries).filter(({ table }, n) => table || n < FINALISTS);
     const plans = chosen.map((entry) => subject.planWith(this.#kernel, entry.chosen));
     const timings = await subject.inTurns(this.#kernel, plans, FINAL);
-    return chosen.map((entry, n) => {
-      const timing = timings[n];
-      return { ...entry, final: true, timing, gflops: this.#rate(subject, timing) };
+    return timings.map((timing, n) => {
+      return { ...chosen[n], final: true, timing, gflops: this.#rate(subject, timing) };
     });
   }
 
