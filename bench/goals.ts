@@ -66,13 +66,12 @@ export function reportGoals(all: readonly Measured[], software: boolean, results
       (software && goal.hardware ? "a software adapter does not decide" : undefined);
     const verdict = judge(goal, target, value, because);
     const shown = Number.isNaN(value) ? "–" : digits3(value) + goal.unit;
-    rows.push([goal.goal, shown, `${goal.atLeast ? "≥" : "≤"} ${digits3(target)}${goal.unit}`]);
-    rows[rows.length - 1].push(verdict);
+    const wanted = `${goal.atLeast ? "≥" : "≤"} ${digits3(target)}${goal.unit}`;
+    rows.push([goal.goal, shown, wanted, verdict]);
     const list = known.map(({ of, value }) => `${of} ${digits3(value)}`).join(", ");
     if (list) each.push(`${goal.goal}: ${list}`);
-    const { atLeast } = goal, measuredValue = nullForNaN(value);
-    const row = { goal: goal.goal, target, atLeast, measured: measuredValue, verdict, each: list };
-    results.add("goals", row);
+    const row = { goal: goal.goal, target, atLeast: goal.atLeast, verdict, each: list };
+    results.add("goals", { ...row, measured: nullForNaN(value) });
   }
   const head = ["row", "measured", "goal", "verdict"];
   printTable("Goals (the worst of the shapes decides)", head, rows);

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { type Call, type Case, operands } from "../cases.ts";
+import { type Case, operands } from "../cases.ts";
 import type { Context } from "../context.ts";
-import type { Measured, Value } from "../goals.ts";
-import { race, type Work } from "../measure/race.ts";
+import type { Measured } from "../goals.ts";
+import { race } from "../measure/race.ts";
 import { timingFields } from "../measure/statistics.ts";
 import { milliseconds, percent, printTable, times } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
@@ -26,48 +26,36 @@ interface Pattern {
 
 export async function densitySection(context: Context): Promise<Measured[]> {
   const [c] = context.cases("density"), call = { c, data: operands(c), causal: false };
-  const patterns = [
-    ...DENSITIES.map((d) => band(c, d)),
-    ...[1, ...DENSITIES].map((d) => blocks(c, d)),
-  ];
-  const goals: Measured[] = [];
-  for (const pass of ["forward", "backward"] as const) {
-    const values = await measure(context, call, patterns, pass);
-    goals.push({ id: `wasm density ${pass}`, values });
-  }
-  return goals;
-}
-
-async function measure(
-  context: Context,
-  call: Call,
-  patterns: readonly Pattern[],
-  pass: "forward" | "backward",
-): Promise<Value[]> {
   const engine = await context.engine();
-  const subjects: Subject[] = [];
-  const works: Work[] = [];
-  for (const pattern of [{ name: "whole", options: {} }, ...patterns]) {
-    const subject = new Subject(engine, call, pattern.options);
-    await subject.forward();
-    subjects.push(subject);
-    const run = pass === "forward" ? () => subject.forward() : () => subject.backward();
-    works.push({ name: pattern.name, run });
+  const whole: Pattern = { name: "whole", density: 1, options: {} };
+  const bands = DENSITIES.map((d) => band(c, d)),
+    masks = [1, ...DENSITIES].map((d) => blocks(c, d));
+  const patterns = [whole, ...bands, ...masks];
+  const measured: Measured[] = [];
+  for (const pass of ["forward", "backward"] as const) {
+    const subjects = patterns.map(({ options }) => new Subject(engine, call, options));
+    for (const subject of subjects) await subject.forward();
+    const works = subjects.map((subject, i) => subject.work(pass, patterns[i].name));
+    const timings = await race(wallClock, works, context.race);
+    for (const subject of subjects) subject.dispose();
+    const rows = timings.map((timing, i) => {
+      const { name: pattern, density } = patterns[i];
+      const overProportional = timing.medianMs / (timings[0].medianMs * density);
+      if (i > 0) {
+        const row = { case: c.name, pass, pattern, density, overProportional };
+        context.results.add("density", { ...row, ...timingFields(timing) });
+      }
+      return { pattern, density, timing, value: overProportional };
+    });
+    const head = ["pattern", "visible", "time", "over proportional"];
+    const cells = rows.map(({ pattern, density, timing, value }) => {
+      return [pattern, percent(density), milliseconds(timing.medianMs), times(value)];
+    });
+    printTable(`Density, ${pass}, ${c.name}, one thread`, head, cells);
+    const values = rows.slice(1).map(({ pattern, value }) => ({ of: pattern, value }));
+    measured.push({ id: `wasm density ${pass}`, values });
   }
-  const [whole, ...timings] = await race(wallClock, works, context.race);
-  for (const subject of subjects) subject.dispose();
-  const rows = [["whole", percent(1), milliseconds(whole.medianMs), ""]];
-  const values = timings.map((timing, i) => {
-    const { density } = patterns[i];
-    const value = timing.medianMs / (whole.medianMs * density);
-    rows.push([timing.name, percent(density), milliseconds(timing.medianMs), times(value)]);
-    const row = { case: call.c.name, pass, pattern: timing.name, density, overProportional: value };
-    context.results.add("density", { ...row, ...timingFields(timing) });
-    return { of: timing.name, value };
-  });
-  const head = ["pattern", "visible", "time", "over proportional"];
-  printTable(`Density, ${pass}, ${call.c.name}, one thread`, head, rows);
-  return values;
+  return measured;
 }
 
 /** The symmetric window whose share of the scores comes closest to the density. */
@@ -76,18 +64,13 @@ function band(c: Case, density: number): Pattern {
   const visible = (side: number) => (2 * side + 1) * length - side * (side + 1);
   let side = 0;
   while (visible(side) < density * length * length) side++;
-  const exact = visible(side) / (length * length);
-  return {
-    name: `band ±${side}`,
-    density: exact,
-    options: { window: { left: side, right: side } },
-  };
+  const options = { window: { left: side, right: side } };
+  return { name: `band ±${side}`, density: visible(side) / (length * length), options };
 }
 
 /** The same number of random blocks in every row of blocks; the diagonal is always visible. */
 function blocks(c: Case, density: number): Pattern {
-  const length = c.lengthK;
-  const count = length / BLOCK;
+  const length = c.lengthK, count = length / BLOCK;
   const each = Math.max(1, Math.round(density * count));
   const data = new Uint8Array(length * length);
   let state = 12345;
@@ -103,9 +86,6 @@ function blocks(c: Case, density: number): Pattern {
       }
     }
   }
-  return {
-    name: `blocks ${each}/${count}`,
-    density: each / count,
-    options: { mask: { data, shape: [length, length] } },
-  };
+  const options = { mask: { data, shape: [length, length] } };
+  return { name: `blocks ${each}/${count}`, density: each / count, options };
 }

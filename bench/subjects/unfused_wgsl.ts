@@ -14,7 +14,7 @@ const PITCH = DEPTH / 4 + 1;
 const PARTS = ["x", "y", "z", "w"];
 const FOUR = [0, 1, 2, 3];
 
-export const PARAMS: string = `
+const PARAMS = `
 struct Params {
   lengthQ: u32,
   lengthK: u32,
@@ -52,7 +52,7 @@ ${ENTRY}
   let staged = stagedRow * ${PITCH}u + stagedPart;
   let mine = local.y * ${4 * PITCH}u;
   let theirs = local.x * ${PITCH}u;
-${declare((i, j) => `s${i}${j}`, "0.0")}
+${FOUR.flatMap((i) => FOUR.map((j) => `  var s${i}${j} = 0.0;`)).join("\n")}
   for (var depth = 0u; depth < width; depth += ${DEPTH / 4}u) {
     left[staged] = q[fromQ + depth];
     right[staged] = k[fromK + depth];
@@ -66,15 +66,19 @@ ${FOUR.map(scoreStep).join("\n")}
 ${FOUR.flatMap((i) => FOUR.map((j) => storeScore(i, j))).join("\n")}
 }`;
 
+/** A thread's four rows of the left operand. */
+function leftRows(d: number): string[] {
+  return FOUR.map((i) => `      let a${i} = left[mine + ${i * PITCH + d}u];`);
+}
+
 function scoreStep(d: number): string {
-  const rows = FOUR.map((i) => `      let a${i} = left[mine + ${i * PITCH + d}u];`);
   const columns = FOUR.map((j) => `      let b${j} = right[theirs + ${16 * j * PITCH + d}u];`);
   const sums = FOUR.flatMap((i) =>
     FOUR.map((j) =>
       PARTS.map((p) => `      s${i}${j} = fma(a${i}.${p}, b${j}.${p}, s${i}${j});`).join("\n")
     )
   );
-  return ["    {", ...rows, ...columns, ...sums, "    }"].join("\n");
+  return ["    {", ...leftRows(d), ...columns, ...sums, "    }"].join("\n");
 }
 
 /** A thread's columns are 16 apart, so that neighbours write side by side. */
@@ -158,14 +162,9 @@ ${FOUR.map((i) => `  out[(i0 + ${i}u) * width + column + local.x] = o${i};`).joi
 }`;
 
 function outputStep(d: number): string {
-  const rows = FOUR.map((i) => `      let a${i} = left[mine + ${i * PITCH + d}u];`);
   const columns = FOUR.map((e) => `      let b${e} = right[local.x + ${(4 * d + e) * TILE / 4}u];`);
   const sums = FOUR.flatMap((e) =>
     FOUR.map((i) => `      o${i} = fma(vec4f(a${i}.${PARTS[e]}), b${e}, o${i});`)
   );
-  return ["    {", ...rows, ...columns, ...sums, "    }"].join("\n");
-}
-
-function declare(name: (i: number, j: number) => string, value: string): string {
-  return FOUR.flatMap((i) => FOUR.map((j) => `  var ${name(i, j)} = ${value};`)).join("\n");
+  return ["    {", ...leftRows(d), ...columns, ...sums, "    }"].join("\n");
 }

@@ -89,7 +89,7 @@ export async function sweepDecode(
     }
   }
   const head = ["case", "K/V MB", "planner", "of read", "best", "of read", "step", "gain"];
-  printTable("Decode, key parts x threads", head, rows);
+  printTable("Decode, KV splits x threads", head, rows);
   if (groups.length === 0) return ["// decode: nothing has a figure"];
   const middle = (values: number[]) => digits3(values.sort((a, b) => a - b)[values.length >> 1]);
   const least = digits3(Math.min(...groups)), most = digits3(Math.max(...groups));

@@ -1,6 +1,6 @@
 /**
  * Everything that fills `src/plan/webgpu/tiles.ts`: the fastest tile of each kernel and head
- * dimension on this device, and the key parts and threads of decode. Only when it is asked for.
+ * dimension on this device, and the KV splits and threads of decode. Only when it is asked for.
  * @module
  */
 
