@@ -85,7 +85,7 @@ export interface Runner {
   readonly work: Work;
   /** Error of what the last call computed. */
   error(): number | Promise<number>;
-  dispose?(): void;
+  dispose?(): unknown;
 }
 
 /** A timing and the error of the timed output, or why there is none. */

@@ -170,6 +170,29 @@ async function floats(tensor: Tensor | HostTensor): Promise<Float32Array> {
   return Float32Array.from(new Float16Array(values.buffer, values.byteOffset, values.length));
 }
 
+/** A pass of a subject as an entrant; `shared` is disposed of by another one. */
+function entrant(
+  { pass, name = pass, tolerance, shared }: {
+    readonly pass: Pass;
+    readonly name?: string;
+    readonly tolerance: number;
+    readonly shared?: boolean;
+  },
+  call: Call,
+  subject: () => Promise<Subject>,
+): Entrant {
+  const create = async () => {
+    const one = await subject();
+    const error = async () => {
+      const saved = await one.results("forward");
+      if (pass === "forward") return outputError(call, saved.out);
+      return gradientError(call, saved, await one.results("backward"));
+    };
+    return { work: one.work(pass, name), error, dispose: () => shared || one.dispose() };
+  };
+  return { name, tolerance, create };
+}
+
 /** A forward call; on the CPU it is named by where its operands are. */
 export function forwardEntrant(
   context: Context,
@@ -179,36 +202,16 @@ export function forwardEntrant(
   const onCpu = place === "host" ? "host" : "resident";
   const name = context.backend === "wasm" ? onCpu : "flashtile";
   const stored = place === "f16" ? { ...call, data: roundedToHalf(call.data) } : call;
-  const create = async () => {
-    const subject = new Subject(await context.engine(threads), stored, {}, place);
-    const error = async () => outputError(stored, (await subject.results("forward")).out);
-    return { work: subject.work("forward", name), error, dispose: () => subject.dispose() };
-  };
-  return { name, tolerance: TOLERANCE[place], create };
+  const subject = async () => new Subject(await context.engine(threads), stored, {}, place);
+  return entrant({ pass: "forward", name, tolerance: TOLERANCE[place] }, stored, subject);
 }
 
 /** Both passes of one resident case: the backward belongs to its last forward. */
 export function bothPasses(context: Context, call: Call): Entrant[] {
   let made: Promise<Subject> | undefined;
   const subject = () => made ??= context.engine().then((engine) => new Subject(engine, call));
-  const forward: Entrant = {
-    name: "forward",
-    tolerance: TOLERANCE.f32,
-    async create() {
-      const one = await subject();
-      const error = async () => outputError(call, (await one.results("forward")).out);
-      return { work: one.work("forward"), error };
-    },
-  };
-  const backward: Entrant = {
-    name: "backward",
-    tolerance: GRADIENT_TOLERANCE,
-    async create() {
-      const one = await subject();
-      const error = async () =>
-        gradientError(call, await one.results("forward"), await one.results("backward"));
-      return { work: one.work("backward"), error, dispose: () => one.dispose() };
-    },
-  };
-  return [forward, backward];
+  return [
+    entrant({ pass: "forward", tolerance: TOLERANCE.f32, shared: true }, call, subject),
+    entrant({ pass: "backward", tolerance: GRADIENT_TOLERANCE }, call, subject),
+  ];
 }
