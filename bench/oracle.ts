@@ -9,9 +9,9 @@ import { attentionBackwardF64, attentionF64 } from "../tests/reference/attention
 import type { Problem } from "../tests/reference/problem.ts";
 import type { Call, Case, Operands } from "./cases.ts";
 
-export type Results<Name extends string> = Readonly<Record<Name, Float32Array>>;
-export type Saved = Results<"out" | "lse">;
-export type Gradients = Results<"dq" | "dk" | "dv">;
+export type Arrays<Name extends string> = Readonly<Record<Name, Float32Array>>;
+export type Saved = Arrays<"out" | "lse">;
+export type Gradients = Arrays<"dq" | "dk" | "dv">;
 
 /** A row of a result in float64. */
 export interface ExactRow {
@@ -36,7 +36,7 @@ function problemOf(c: Case, data: Pick<Operands, "q" | "k" | "v">, causal: boole
 }
 
 /** Largest error of all results in a small case: `out`, or `dq`, `dk` and `dv`. */
-export function wholeError({ c, data, causal }: Call, found: Results<string>): number {
+export function wholeError({ c, data, causal }: Call, found: Arrays<string>): number {
   const problem = problemOf(c, data, causal), forward = attentionF64(problem);
   const { dq, dk, dv } = attentionBackwardF64(problem, forward, doubles(data.dOut));
   const exact = "dq" in found ? { dq, dk, dv } : { out: forward.out };
