@@ -4,8 +4,8 @@
  * @module
  */
 
-import asc from "assemblyscript/asc";
-import { readFile } from "node:fs/promises";
+import type Asc from "assemblyscript/asc";
+import { existsSync, readFileSync } from "node:fs";
 import { PASSES } from "../tools/build/passes.ts";
 
 /** Like the product's build (tools/build/build.ts), which says why not `-O3`. */
@@ -13,6 +13,9 @@ const FLAGS = [
   ...`-O0 --runPasses ${PASSES} --noAssert --runtime stub --importMemory`.split(" "),
   ..."--use abort= --enable simd,relaxed-simd,bulk-memory".split(" "),
 ];
+
+/** Loaded when something is compiled: a report on a GPU does without the registry and the compiler. */
+const COMPILER = "assemblyscript/asc";
 
 const REPOSITORY = new URL("../", import.meta.url);
 
@@ -25,30 +28,20 @@ export async function compileAsm(
   generated: Readonly<Record<string, string>> = {},
 ): Promise<WebAssembly.Module> {
   let binary: Uint8Array<ArrayBuffer> | undefined;
-  const messages: string[] = [];
-  const collect = {
-    write(text: string | Uint8Array): boolean {
-      messages.push(String(text));
-      return true;
-    },
-  };
-  const { error } = await asc.main([`${entry}.ts`, "--outFile", `${entry}.wasm`, ...FLAGS], {
+  const { default: asc } = await import(COMPILER) as { default: typeof Asc };
+  const args = [`${entry}.ts`, "--outFile", `${entry}.wasm`, ...FLAGS];
+  const { error, stderr } = await asc.main(args, {
     readFile: (name: string) => generated[name] ?? source(name),
     writeFile: (_name: string, contents: string | Uint8Array) => {
       if (typeof contents !== "string") binary = new Uint8Array(contents);
     },
     listFiles: () => [],
-    stdout: collect,
-    stderr: collect,
   });
-  if (error || !binary) throw new Error(`Cannot compile ${entry}.ts:\n${messages.join("")}`);
+  if (error || !binary) throw new Error(`Cannot compile ${entry}.ts:\n${stderr.toString()}`);
   return await WebAssembly.compile(binary);
 }
 
-async function source(name: string): Promise<string | null> {
-  try {
-    return await readFile(new URL(name, REPOSITORY), "utf8");
-  } catch {
-    return null;
-  }
+function source(name: string): string | null {
+  const url = new URL(name, REPOSITORY);
+  return existsSync(url) ? readFileSync(url, "utf8") : null;
 }

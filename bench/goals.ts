@@ -1,59 +1,85 @@
 /**
- * Goals beside measurements: the closing table of a report.
+ * The goals of the project (goals.jsonl) beside what was measured for them.
  * @module
  */
 
-import type { Results } from "./store.ts";
-import { digits3, printTable } from "./table.ts";
+import { readFileSync } from "node:fs";
+import { nullForNaN } from "./measure/statistics.ts";
+import type { Results } from "./measure/store.ts";
+import { digits3, printTable } from "./measure/table.ts";
 
-/** One goal of the project and what was measured for it. */
-export interface GoalRow {
+/** A line of goals.jsonl. */
+export interface Goal {
+  /** Whose it is and of which section, such as `wasm forward 64`. */
+  readonly id: string;
   readonly goal: string;
   readonly target: number;
   /** Whether the target is a least or a most. */
   readonly atLeast: boolean;
   readonly unit: string;
-  /** One value for each shape the goal covers; the worst decides. NaN: not measured in this run. */
-  readonly values: readonly { readonly of: string; readonly value: number }[];
+  /** Only a hardware GPU decides: figures of a software adapter are shown, without a verdict. */
+  readonly hardware?: boolean;
+  /** Another target on a software adapter. */
+  readonly software?: number;
+  /** For goals against other libraries: which cells, and who is met in them. */
+  readonly against?: Against;
 }
 
-/** The value that decides: the smallest of a least, the largest of a most. */
-export function decidingValue(row: GoalRow): number {
-  const measured = row.values.map((v) => v.value).filter((v) => !Number.isNaN(v));
-  if (measured.length === 0) return NaN;
-  return row.atLeast ? Math.min(...measured) : Math.max(...measured);
+export interface Against {
+  readonly cases: string;
+  readonly task: string;
+  readonly threads: number;
+  readonly rivals: string;
+  readonly ours: string;
 }
 
-export function verdict(row: GoalRow): "met" | "missed" | "not measured" {
-  const value = decidingValue(row);
-  if (Number.isNaN(value)) return "not measured";
-  return (row.atLeast ? value >= row.target : value <= row.target) ? "met" : "missed";
+/** One value for each shape that a goal covers. NaN: not measured in this run. */
+export interface Value {
+  readonly of: string;
+  readonly value: number;
 }
 
-/** Prints the table and keeps the rows under kind `goals`. */
-export function reportGoals(rows: readonly GoalRow[], results: Results): void {
-  const lines = rows.map((row) => [
-    row.goal,
-    `${row.atLeast ? "≥" : "≤"} ${digits3(row.target)}${row.unit}`,
-    `${digits3(decidingValue(row))}${Number.isNaN(decidingValue(row)) ? "" : row.unit}`,
-    verdict(row),
-    row.values.filter((v) => !Number.isNaN(v.value))
-      .map((v) => `${v.of} ${digits3(v.value)}`).join(", "),
-  ]);
-  printTable("Goals", ["row", "goal", "measured", "verdict", "each"], lines);
-  for (const row of rows) {
-    results.add("goals", {
-      goal: row.goal,
-      target: row.target,
-      atLeast: row.atLeast,
-      measured: nullForNaN(decidingValue(row)),
-      verdict: verdict(row),
-      each: row.values.map((v) => `${v.of} ${digits3(v.value)}`).join(", "),
-    });
+/** What a section measured for a goal. */
+export interface Measured {
+  readonly id: string;
+  readonly values: readonly Value[];
+  /** Why nothing was measured, or why what was measured decides nothing. */
+  readonly because?: string;
+}
+
+export const GOALS: readonly Goal[] = readFileSync(new URL("goals.jsonl", import.meta.url), "utf8")
+  .trim().split("\n").map((line) => JSON.parse(line) as Goal);
+
+/** Prints what was measured beside its goals, and keeps both under kind `goals`. */
+export function reportGoals(all: readonly Measured[], software: boolean, results: Results): void {
+  const rows: string[][] = [];
+  const each: string[] = [];
+  for (const measured of all) {
+    const goal = GOALS.find(({ id }) => id === measured.id);
+    if (!goal) throw new Error(`No goal "${measured.id}" in goals.jsonl`);
+    const target = software ? goal.software ?? goal.target : goal.target;
+    const known = measured.values.filter(({ value }) => !Number.isNaN(value));
+    const numbers = known.map(({ value }) => value);
+    // The worst shape decides.
+    const value = known.length === 0 ? NaN : (goal.atLeast ? Math.min : Math.max)(...numbers);
+    const because = measured.because ??
+      (software && goal.hardware ? "a software adapter does not decide" : undefined);
+    const verdict = judge(goal, target, value, because);
+    const shown = Number.isNaN(value) ? "–" : digits3(value) + goal.unit;
+    const wanted = `${goal.atLeast ? "≥" : "≤"} ${digits3(target)}${goal.unit}`;
+    rows.push([goal.goal, shown, wanted, verdict]);
+    const list = known.map(({ of, value }) => `${of} ${digits3(value)}`).join(", ");
+    if (list) each.push(`${goal.goal}: ${list}`);
+    const row = { goal: goal.goal, target, atLeast: goal.atLeast, verdict, each: list };
+    results.add("goals", { ...row, measured: nullForNaN(value) });
   }
+  const head = ["row", "measured", "goal", "verdict"];
+  printTable("Goals (the worst of the shapes decides)", head, rows);
+  for (const line of each) console.log(line);
 }
 
-/** JSON has no NaN. */
-export function nullForNaN(value: number | undefined): number | null {
-  return value === undefined || !Number.isFinite(value) ? null : value;
+function judge(goal: Goal, target: number, value: number, because?: string): string {
+  if (Number.isNaN(value)) return because ? `not measured: ${because}` : "not measured";
+  if (because) return `no verdict: ${because}`;
+  return (goal.atLeast ? value >= target : value <= target) ? "met" : "missed";
 }

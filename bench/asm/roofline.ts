@@ -1,5 +1,7 @@
 // What this machine can do at most from WebAssembly: the yardsticks of every share in the report.
 
+import { power2 } from "./power2";
+
 /**
  * Twelve independent chains of fused multiply-adds. Two pipes of four cycles need eight to be full;
  * twelve is what a register tile keeps. 48 multiply-adds of four lanes in one turn of the loop.
@@ -69,11 +71,7 @@ export function copyBulk(to: usize, from: usize, bytes: usize): void {
   memory.copy(to, from, bytes);
 }
 
-/**
- * 2^x of `bytes` (a multiple of 64) of numbers at most 0: split off the integer with the rounding
- * trick, a polynomial of degree 5, the integer into the exponent. `table` holds eight vectors
- * (see roofline.ts); they are loaded once because V8 rebuilds a constant vector at every use.
- */
+/** 2^x of `bytes` (a multiple of 64) of numbers at most 0. */
 export function exponential(to: usize, from: usize, bytes: usize, table: usize): void {
   const low = v128.load(table), magic = v128.load(table, 16);
   const k5 = v128.load(table, 32), k4 = v128.load(table, 48), k3 = v128.load(table, 64);
@@ -84,21 +82,4 @@ export function exponential(to: usize, from: usize, bytes: usize, table: usize):
     v128.store(to, power2(v128.load(from, 32), low, magic, k5, k4, k3, k2, k1, k0), 32);
     v128.store(to, power2(v128.load(from, 48), low, magic, k5, k4, k3, k2, k1, k0), 48);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function power2(
-  x: v128, low: v128, magic: v128,
-  k5: v128, k4: v128, k3: v128, k2: v128, k1: v128, k0: v128,
-): v128 {
-  x = f32x4.pmax(low, x);
-  const shifted = f32x4.add(x, magic);
-  x = f32x4.sub(x, f32x4.sub(shifted, magic));
-  let p = f32x4.relaxed_madd(x, k5, k4);
-  p = f32x4.relaxed_madd(p, x, k3);
-  p = f32x4.relaxed_madd(p, x, k2);
-  p = f32x4.relaxed_madd(p, x, k1);
-  p = f32x4.relaxed_madd(p, x, k0);
-  return f32x4.mul(p, i32x4.shl(shifted, 23));
 }

@@ -6,6 +6,7 @@
 // no horizontal step and its result is the next product's operand as it stands.
 // length is a multiple of 8 and at least 8, columns a multiple of 8.
 
+import { power2 } from "./power2";
 import { add4, add6, set4, set6 } from "./unfused_tiles";
 
 const PANEL: usize = 32;
@@ -20,7 +21,7 @@ export function scratchBytes(length: i32, columns: i32): i32 {
   return 4 * (queries + transposed + length * length + columns * 8 + length);
 }
 
-/** All heads: q, k, v, o are [heads][length][columns]. `table` as in exp_table.ts. */
+/** All heads: q, k, v, o are [heads][length][columns]. `table` as in bench/limits/exp_table.ts. */
 export function attend(
   q: usize, k: usize, v: usize, o: usize,
   heads: i32, length: i32, columns: i32, scale: f32, scratch: usize, table: usize,
@@ -158,22 +159,4 @@ function transpose4(a: v128, b: v128, c: v128, d: v128, to: usize, pitch: usize)
   v128.store(to + pitch, v128.shuffle<f32>(u, w, 2, 3, 6, 7));
   v128.store(to + pitch * 2, v128.shuffle<f32>(x, y, 0, 1, 4, 5));
   v128.store(to + pitch * 3, v128.shuffle<f32>(x, y, 2, 3, 6, 7));
-}
-
-/** 2^x for x at most 0: see roofline.ts. */
-// @ts-ignore: decorator
-@inline
-function power2(
-  x: v128, low: v128, magic: v128,
-  k5: v128, k4: v128, k3: v128, k2: v128, k1: v128, k0: v128,
-): v128 {
-  x = f32x4.pmax(low, x);
-  const shifted = f32x4.add(x, magic);
-  x = f32x4.sub(x, f32x4.sub(shifted, magic));
-  let p = f32x4.relaxed_madd(x, k5, k4);
-  p = f32x4.relaxed_madd(p, x, k3);
-  p = f32x4.relaxed_madd(p, x, k2);
-  p = f32x4.relaxed_madd(p, x, k1);
-  p = f32x4.relaxed_madd(p, x, k0);
-  return f32x4.mul(p, i32x4.shl(shifted, 23));
 }

@@ -66,7 +66,6 @@ Deno.test("no page and no comment names a path outside of the repository", () =>
 /** Names of other programs, languages and hosts, which no code here contains. */
 const FOREIGN: ReadonlySet<string> = new Set([
   ...["dO", "dP"], // mathematics
-  ...["NODE_OPTIONS", "DENO_DIR", "VK_DRIVER_FILES", "sched_vcpu_pack", "hooksPath"],
   ...["exactOptionalPropertyTypes", "DecompressionStream", "merge_state"],
   "biasTile4", // an example
 ]);

@@ -1,0 +1,80 @@
+/**
+ * How fast the device multiplies and adds: the limit that a share of the peak refers to.
+ * @module
+ */
+
+import { GpuClock } from "../measure/gpu_clock.ts";
+import { dispatch, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
+import { race, type RaceOptions, type Work } from "../measure/race.ts";
+
+/** The peak and how it was reached. */
+export interface FmaPeak {
+  readonly gflops: number;
+  /** Independent vec4 chains of the fastest variant. */
+  readonly chains: number;
+  /** A long batch timed from outside over the same by timestamps: 1 when both clocks agree. */
+  readonly wallOverTimestamps: number;
+}
+
+/** Few chains fit the registers of a processor, many hide the latency of a GPU. */
+const CHAINS = [2, 8, 16];
+/** Scalar operations of a loop body: so many that the compiler's loop counter does not matter. */
+const BODY = 2048;
+const THREADS = 256;
+const LONG_BATCH_MS = { software: 300, hardware: 1000 };
+
+function shader(chains: number): string {
+  const names = Array.from({ length: chains }, (_, i) => `a${i}`);
+  const starts = names.map((name, i) => `  var ${name} = start + ${i}.0;`);
+  const turn = names.map((name) => `    ${name} = fma(${name}, factor, term);`).join("\n");
+  const body = Array(BODY / 4 / chains).fill(turn).join("\n");
+  return `
+struct Params { factor: vec4f, term: vec4f, turns: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  // From a uniform: constants would be folded.
+  let factor = params.factor;
+  let term = params.term;
+  let start = vec4f(f32(id.x & 255u));
+${starts.join("\n")}
+  for (var turn = 0u; turn < params.turns; turn++) {
+${body}
+  }
+  let sum = ${names.join(" + ")};
+  if (sum.x == 12345.0) { out[id.x] = sum; } // never, but only the device could know
+}`;
+}
+
+export async function measureFma(gpu: Gpu, options: RaceOptions): Promise<FmaPeak> {
+  const clock = new GpuClock(gpu.device, gpu.software);
+  const groups = gpu.software ? 64 : 8192;
+  const turns = gpu.software ? 8 : 16;
+  const works: Work[] = [];
+  for (const chains of CHAINS) works.push(await work(gpu.device, chains, groups, turns));
+  const timings = await race(clock, works, options);
+  const best = timings.reduce((a, b) => a.medianMs <= b.medianMs ? a : b);
+  const at = timings.indexOf(best);
+  const longMs = gpu.software ? LONG_BATCH_MS.software : LONG_BATCH_MS.hardware;
+  const wallMs = await clock.measureWall(works[at], Math.ceil(longMs / best.medianMs));
+  return {
+    gflops: 2 * BODY * turns * groups * THREADS / best.medianMs / 1e6,
+    chains: CHAINS[at],
+    wallOverTimestamps: clock.source === "timestamps" ? wallMs / best.medianMs : NaN,
+  };
+}
+
+async function work(
+  device: GPUDevice,
+  chains: number,
+  groups: number,
+  turns: number,
+): Promise<Work> {
+  const compute = await pipeline(device, shader(chains));
+  const data = new ArrayBuffer(48);
+  new Float32Array(data, 0, 8).fill(0.999, 0, 4).fill(0.001, 4);
+  new Uint32Array(data, 32, 1)[0] = turns;
+  const out = storage(device, groups * THREADS * 16);
+  return dispatch(device, compute, [uniform(device, data), out], [groups], `${chains} chains`);
+}

@@ -1,0 +1,204 @@
+/**
+ * `deno task bench`: the library against the limits of the machine and against itself; with `--peers`
+ * beside other libraries; with `--backend=webgpu` on a GPU. Then the goals. See bench/README.md.
+ * @module
+ */
+
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { caseOf, tagged } from "./cases.ts";
+import type { Context, Flags, Limits, Section } from "./context.ts";
+import { type Measured, reportGoals } from "./goals.ts";
+import { measureRooflines } from "./limits/wasm.ts";
+import { measureDevice, printDevice } from "./limits/webgpu.ts";
+import { GpuClock } from "./measure/gpu_clock.ts";
+import { adapterName, openGpu } from "./measure/gpu_device.ts";
+import { describeMachine, type Machine, machineLine } from "./measure/machine.ts";
+import type { RaceOptions } from "./measure/race.ts";
+import { reasonOf } from "./measure/statistics.ts";
+import { Results } from "./measure/store.ts";
+import { digits3 } from "./measure/table.ts";
+import { backwardSection } from "./sections/backward.ts";
+import { decodeSection } from "./sections/decode.ts";
+import { densitySection } from "./sections/density.ts";
+import { causalSection, forwardSection } from "./sections/forward.ts";
+import { freshSection, peersFreshSection } from "./sections/fresh.ts";
+import { hostSection } from "./sections/host.ts";
+import { memorySection } from "./sections/memory.ts";
+import { packageSection } from "./sections/package.ts";
+import { peersSection } from "./sections/peers.ts";
+import { webgpuPeersSection } from "./sections/peers_webgpu.ts";
+import { scalingSection } from "./sections/scaling.ts";
+import { tilesSection } from "./sections/tiles.ts";
+import { unfusedSection } from "./sections/unfused.ts";
+import { type Engine, wasmEngine, webgpuEngine } from "./subjects/flashtile.ts";
+
+export type Sections = Readonly<Record<string, Section>>;
+
+const both: Sections = {
+  facts: (context) => context.limits().then(() => []),
+  forward: forwardSection,
+  backward: backwardSection,
+  decode: decodeSection,
+};
+const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
+  wasm: {
+    ...both,
+    causal: causalSection,
+    threads: scalingSection,
+    unfused: unfusedSection,
+    density: densitySection,
+    memory: memorySection,
+    fresh: freshSection,
+    package: packageSection,
+    tiles: tilesSection,
+  },
+  peers: {
+    forward: peersSection("forward"),
+    causal: peersSection("causal"),
+    threads: peersSection("threads"),
+    backward: peersSection("backward"),
+    decode: peersSection("decode"),
+    memory: peersSection("memory"),
+    fresh: peersFreshSection,
+  },
+  webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
+};
+/** Sections that run only when they are named. */
+const ASKED = ["tiles", "sweep"];
+/** Sections that take the shapes asked for. */
+const SHAPED = ["forward", "half", "backward", "peers"];
+
+const OPTIONS: ParseArgsOptionsConfig = {
+  backend: { type: "string", default: "wasm" },
+  peers: { type: "boolean", default: false },
+  quick: { type: "boolean", default: false },
+  store: { type: "boolean", default: false },
+  only: { type: "string", default: "" },
+  threads: { type: "string", default: "1,2" },
+  budget: { type: "string" },
+  samples: { type: "string" },
+  shapes: { type: "string" },
+  modules: { type: "string" },
+};
+
+/** Runs a report; a tool may add sections with options of their own. */
+export async function bench(
+  args: readonly string[],
+  added: { sections: Sections; options: ParseArgsOptionsConfig } = { sections: {}, options: {} },
+): Promise<void> {
+  const options = { ...OPTIONS, ...added.options };
+  const flags = parseArgs({ args: [...args], options }).values as Flags;
+  const { backend } = flags;
+  if (backend !== "wasm" && backend !== "webgpu") {
+    throw new RangeError(`--backend=${backend}: wasm or webgpu`);
+  }
+  const suite = flags.peers && backend === "wasm" ? "peers" : backend;
+  const sections = { ...SUITES[suite], ...added.sections };
+  const names = sectionsWanted(sections, String(flags.only)), results = new Results();
+  const { machine, ...context } = backend === "wasm"
+    ? onCpu(flags, results)
+    : await onGpu(flags, results, names);
+  const store = (rows: Results) => flags.store && rows.store(machine);
+  const measured: Measured[] = [];
+  for (const name of names) {
+    try {
+      measured.push(...await sections[name]({ ...context, store }));
+    } catch (error) {
+      // The other sections are worth having all the same.
+      console.error(`\n${name} failed:`, error);
+      Deno.exitCode = 1;
+    }
+    store(results); // a run that is cut off keeps the sections before
+  }
+  if (measured.length) reportGoals(measured, context.gpu?.software ?? false, results);
+  console.log(`\n${digits3(performance.now() / 60000)} minutes`);
+  store(results);
+}
+
+function sectionsWanted(sections: Sections, only: string): string[] {
+  const known = Object.keys(sections), names = only.split(",").filter(Boolean);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown) throw new RangeError(`--only=${unknown}: known are ${known.join(", ")}`);
+  return names.length ? names : known.filter((name) => !ASKED.includes(name));
+}
+
+type Bench = Omit<Context, "store"> & { readonly machine: Machine };
+
+/** What both reports have. */
+function common(flags: Flags, results: Results, race: RaceOptions, ownBudget = false) {
+  const { budget, modules } = flags;
+  return {
+    ...{ flags, results, quick: Boolean(flags.quick) },
+    race: budget && !ownBudget ? { ...race, budgetMs: Number(budget) * 1000 } : race,
+    modules: modules
+      ? pathToFileURL(resolve(String(modules)) + "/")
+      : new URL("./peers/node_modules/", import.meta.url),
+  };
+}
+
+function onCpu(flags: Flags, results: Results): Bench {
+  const threads = String(flags.threads).split(",").map(Number).sort((a, b) => a - b);
+  if (threads.some((n) => !Number.isInteger(n) || n < 1)) {
+    throw new RangeError(`--threads=${flags.threads}: whole numbers from 1 up, such as 1,2`);
+  }
+  const machine = describeMachine();
+  console.log(machineLine(machine));
+  const quick = { samples: 3, budgetMs: 600, warmUpMs: 150 };
+  const shared = common(flags, results, flags.quick ? quick : {});
+  const counts = [...new Set([1, ...threads])];
+  const measured = once(() => measureRooflines(counts, shared.race, results));
+  const engines = new Map<number, Promise<Engine>>();
+  return {
+    ...{ backend: "wasm", machine, threads },
+    ...shared,
+    cases: (section) => tagged(`wasm ${section}`, shared.quick),
+    limits: async (count = 1) => (await measured())[counts.indexOf(count)],
+    engine(count = 1) {
+      if (!engines.has(count)) engines.set(count, wasmEngine(count));
+      return engines.get(count)!;
+    },
+  };
+}
+
+async function onGpu(flags: Flags, results: Results, names: readonly string[]): Promise<Bench> {
+  const shapes = flags.shapes ? String(flags.shapes).split(",").map((s) => caseOf(s)) : undefined;
+  const gpu = await openGpu(), { software } = gpu;
+  const found = await webgpuEngine().catch((error) => reasonOf(error));
+  const missing = typeof found === "string";
+  const gpuClock = new GpuClock(missing ? gpu.device : found.device, software);
+  const adapter = adapterName(gpu.adapter);
+  const machine = { ...describeMachine(), adapter, software, clock: gpuClock.source };
+  console.log(machineLine(machine));
+  printDevice(gpu);
+  console.log(`flashtile: ${missing ? found : found.reason}\ntimed by ${gpuClock.source}`);
+  const usual = software
+    ? { samples: 7, budgetMs: 9000, warmUpMs: 50 }
+    : { samples: 7, budgetMs: 4000, warmUpMs: 100 }; // its clock is up: see gpu_clock.ts
+  const race = flags.quick ? { samples: 3, budgetMs: 1500, warmUpMs: 50 } : usual;
+  // the budget of a sweep is its own
+  const shared = common(flags, results, race, names.includes("sweep"));
+  const mine = software ? "software" : "gpu";
+  return {
+    ...{ backend: "webgpu", machine, threads: [1], gpu, gpuClock },
+    ...shared,
+    cases: (section) =>
+      SHAPED.includes(section) && shapes || tagged(`${mine} ${section}`, shared.quick),
+    limits: once(() => measureDevice(gpu, shared.race, results)),
+    async engine() {
+      if (missing) throw new Error(`the library has no WebGPU engine here: ${found}`);
+      return await Promise.resolve(found);
+    },
+  };
+}
+
+function once<T extends Limits | readonly Limits[]>(measure: () => Promise<T>): () => Promise<T> {
+  let found: Promise<T> | undefined;
+  return () => found ??= measure();
+}
+
+if (import.meta.main) {
+  await bench(Deno.args);
+  Deno.exit();
+}

@@ -1,0 +1,148 @@
+/**
+ * Timing of GPU work. Several launches are recorded into one compute pass that carries timestamps,
+ * so that neither the host nor the latency of a promise (11 ms in Deno) is in the figure. Without
+ * timestamps a longer batch is timed from outside, less the time of an empty one.
+ * @module
+ */
+
+import { checked, dispatch, storage, submit } from "./gpu_device.ts";
+import type { Clock, RaceOptions, Work } from "./race.ts";
+import { summarize } from "./statistics.ts";
+
+/**
+ * A pass shorter than this would measure the clock. On a software adapter it takes that long until
+ * all threads are at work, and a batch timed from outside has to hide the wait for its end.
+ */
+const SHORTEST_MS = { hardware: 5, software: 60, wall: 200 };
+const MOST_LAUNCHES = 2000;
+/**
+ * Work before each timed pass, in the same command buffer. A card that idles lowers its clock, and it idles 11 ms
+ * for each promise that Deno awaits: passes of 5 ms without it were up to four times too slow on an H200.
+ */
+const SPIN_MS = { hardware: 30, software: 0 };
+
+export class GpuClock implements Clock {
+  readonly device: GPUDevice;
+  readonly source: "timestamps" | "wall";
+  readonly shortestMs: number;
+  readonly #queries?: GPUQuerySet;
+  readonly #resolved?: GPUBuffer;
+  readonly #spinner?: Work;
+  #emptyMs?: number;
+
+  constructor(device: GPUDevice, software: boolean) {
+    this.device = device;
+    this.source = device.features.has("timestamp-query") ? "timestamps" : "wall";
+    this.shortestMs = SHORTEST_MS[this.source === "wall" ? "wall" : kindOf(software)];
+    if (this.source === "wall") return;
+    this.#queries = device.createQuerySet({ type: "timestamp", count: 2 });
+    const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
+    this.#resolved = device.createBuffer({ size: 16, usage });
+    const spinMs = SPIN_MS[kindOf(software)];
+    if (spinMs > 0) this.#spinner = spinner(device, spinMs);
+  }
+
+  /** The first launch includes the driver's compiler; an error in it would be timed as zero. */
+  async attempt(work: Work): Promise<void> {
+    await checked(this.device, () => this.measure(work, 1));
+  }
+
+  /** Warms up, and chooses the launches of a pass. */
+  async prepare(
+    work: Work,
+    { warmUpMs }: Required<RaceOptions>,
+  ): Promise<{ calls: number; callMs: number }> {
+    let callMs = await checked(this.device, () => this.measure(work, 1));
+    const start = performance.now();
+    let calls = 1;
+    do {
+      callMs = Math.min(callMs, await this.measure(work, calls));
+      const wanted = Math.ceil(this.shortestMs / Math.max(callMs, 1e-6));
+      calls = Math.max(1, Math.min(MOST_LAUNCHES, wanted));
+    } while (performance.now() - start < warmUpMs);
+    return { calls, callMs };
+  }
+
+  /** Milliseconds of one launch, averaged over so many in one pass. */
+  async measure(work: Work, launches: number): Promise<number> {
+    const ms = this.source === "timestamps"
+      ? await this.#byTimestamps(work, launches)
+      : Math.max(1e-6, await this.#byWall(work, launches) - await this.#empty());
+    work.settle?.();
+    return ms / launches;
+  }
+
+  /** Milliseconds from the first submission to the end of the last, seen from outside. */
+  async measureWall(work: Work, launches: number): Promise<number> {
+    const ms = await this.#byWall(work, launches);
+    work.settle?.();
+    return ms / launches;
+  }
+
+  async #byTimestamps(work: Work, launches: number): Promise<number> {
+    const querySet = this.#queries!, resolved = this.#resolved!;
+    const encoder = this.device.createCommandEncoder();
+    if (this.#spinner) {
+      const spin = encoder.beginComputePass();
+      this.#spinner.record!(spin);
+      spin.end();
+    }
+    const pass = encoder.beginComputePass({
+      timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+    });
+    for (let i = 0; i < launches; i++) work.record!(pass);
+    pass.end();
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const target = this.device.createBuffer({ size: 16, usage });
+    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, target, 0, 16);
+    this.device.queue.submit([encoder.finish()]);
+    await target.mapAsync(GPUMapMode.READ);
+    const [begin, end] = new BigUint64Array(target.getMappedRange().slice(0));
+    target.destroy();
+    const ms = Number(end - begin) / 1e6;
+    if (!(ms > 0)) throw new Error(`${work.name}: timestamps ${begin} and ${end}`);
+    return ms;
+  }
+
+  async #byWall(work: Work | undefined, launches: number): Promise<number> {
+    const start = performance.now();
+    submit(this.device, (pass) => {
+      for (let i = 0; i < launches; i++) work?.record?.(pass);
+    });
+    await this.device.queue.onSubmittedWorkDone();
+    return performance.now() - start;
+  }
+
+  /** What a batch of nothing costs. */
+  async #empty(): Promise<number> {
+    if (this.#emptyMs !== undefined) return this.#emptyMs;
+    const times: number[] = [];
+    for (let i = 0; i < 9; i++) times.push(await this.#byWall(undefined, 0));
+    return this.#emptyMs = summarize("empty", times).medianMs;
+  }
+}
+
+/** Multiply-adds of a chain, four clocks each at 2 GHz. */
+const TURNS_A_MS = 5e5;
+
+/** Keeps the device busy, and its clock up, for about so long. */
+function spinner(device: GPUDevice, ms: number): Work {
+  const code = `
+@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  var x = f32(id.x);
+  for (var turn = 0u; turn < ${Math.round(ms * TURNS_A_MS / 16)}u; turn++) {
+    ${Array(16).fill("x = fma(x, 0.999, 0.001);").join("\n    ")}
+  }
+  if (x == 12345.0) { out[0] = x; } // never, but only the device could know
+}`;
+  const module = device.createShaderModule({ code });
+  const pipeline = device.createComputePipeline({ layout: "auto", compute: { module } });
+  return dispatch(device, pipeline, [storage(device, 4)], [128]);
+}
+
+function kindOf(software: boolean): "software" | "hardware" {
+  return software ? "software" : "hardware";
+}

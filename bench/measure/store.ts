@@ -1,0 +1,36 @@
+/**
+ * Results kept as JSON lines, one file per kind, appended: a history that plain tools can read.
+ * @module
+ */
+
+import { appendFileSync, mkdirSync } from "node:fs";
+import type { Machine } from "./machine.ts";
+
+/** One measured figure or row. Fields depend on the kind; numbers carry their unit in the name. */
+export type Row = Readonly<Record<string, string | number | boolean | null>>;
+
+const FOLDER = new URL("../results/", import.meta.url);
+
+/** Collects rows during a run and writes them when asked to, each once. */
+export class Results {
+  readonly #rows = new Map<string, Row[]>();
+  /** Rows of each kind that are written. */
+  readonly #stored = new Map<string, number>();
+
+  add(kind: string, row: Row): void {
+    this.#rows.set(kind, [...this.#rows.get(kind) ?? [], row]);
+  }
+
+  /** Appends `results/<kind>.jsonl`, each line with the machine it was measured on. */
+  store(machine: Machine): void {
+    mkdirSync(FOLDER, { recursive: true });
+    for (const [kind, all] of this.#rows) {
+      const rows = all.slice(this.#stored.get(kind) ?? 0);
+      if (rows.length === 0) continue;
+      this.#stored.set(kind, all.length);
+      const lines = rows.map((row) => JSON.stringify({ ...row, machine }) + "\n").join("");
+      appendFileSync(new URL(`${kind}.jsonl`, FOLDER), lines);
+      console.log(`stored ${rows.length} rows in bench/results/${kind}.jsonl`);
+    }
+  }
+}

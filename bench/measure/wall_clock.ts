@@ -1,0 +1,52 @@
+/**
+ * Whole calls timed from outside, by the clock on the wall.
+ * @module
+ */
+
+import { type Clock, race, type RaceOptions, type Work } from "./race.ts";
+import type { Timing } from "./statistics.ts";
+
+/** Samples shorter than this are made of several calls: one call would measure the clock. */
+const SHORTEST_SAMPLE_MS = 2;
+
+export const wallClock: Clock = {
+  async attempt(work) {
+    await sample(work, 1);
+  },
+
+  async prepare(work, { budgetMs, warmUpMs }) {
+    let callMs = await sample(work, 1);
+    // A call that takes a large part of the budget is warm enough after it.
+    if (callMs < budgetMs / 4) {
+      const start = performance.now();
+      do {
+        callMs = Math.min(callMs, await sample(work, 1));
+      } while (performance.now() - start < warmUpMs);
+    }
+    const calls = Math.max(1, Math.ceil(SHORTEST_SAMPLE_MS / Math.max(callMs, 1e-4)));
+    return { calls, callMs };
+  },
+
+  measure: sample,
+};
+
+async function sample({ name, run }: Work, calls: number): Promise<number> {
+  if (!run) throw new Error(`${name} cannot be timed from outside`);
+  const start = performance.now();
+  for (let i = 0; i < calls; i++) {
+    const pending = run();
+    // Awaiting nothing would still cost a turn of the microtask queue.
+    if (pending instanceof Promise) await pending;
+  }
+  return (performance.now() - start) / calls;
+}
+
+/** Times one contender alone. */
+export async function timeAlone(
+  name: string,
+  run: () => void | Promise<void>,
+  options: RaceOptions = {},
+): Promise<Timing> {
+  const [timing] = await race(wallClock, [{ name, run }], options);
+  return timing;
+}

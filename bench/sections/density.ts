@@ -1,0 +1,91 @@
+/**
+ * Masks that hide most of the scores: what is hidden should cost nothing. Times are compared with
+ * the whole, scaled by the share of the scores that is visible.
+ * @module
+ */
+
+import { type Case, operands } from "../cases.ts";
+import type { Context } from "../context.ts";
+import type { Measured } from "../goals.ts";
+import { race } from "../measure/race.ts";
+import { timingFields } from "../measure/statistics.ts";
+import { milliseconds, percent, printTable, times } from "../measure/table.ts";
+import { wallClock } from "../measure/wall_clock.ts";
+import { type AttentionOptions, Subject } from "../subjects/flashtile.ts";
+
+const DENSITIES = [0.5, 0.25, 0.1, 0.05];
+/** Edge of the blocks of the sparse masks: a usual size of block-sparse attention. */
+const BLOCK = 128;
+
+interface Pattern {
+  readonly name: string;
+  /** Exact share of the scores that is visible. */
+  readonly density: number;
+  readonly options: AttentionOptions;
+}
+
+export async function densitySection(context: Context): Promise<Measured[]> {
+  const [c] = context.cases("density"), call = { c, data: operands(c), causal: false };
+  const engine = await context.engine();
+  const whole: Pattern = { name: "whole", density: 1, options: {} };
+  const bands = DENSITIES.map((d) => band(c, d)),
+    masks = [1, ...DENSITIES].map((d) => blocks(c, d));
+  const patterns = [whole, ...bands, ...masks];
+  const measured: Measured[] = [];
+  for (const pass of ["forward", "backward"] as const) {
+    const subjects = patterns.map(({ options }) => new Subject(engine, call, options));
+    for (const subject of subjects) await subject.forward();
+    const works = subjects.map((subject, i) => subject.work(pass, patterns[i].name));
+    const timings = await race(wallClock, works, context.race);
+    for (const subject of subjects) subject.dispose();
+    const rows = timings.map((timing, i) => {
+      const { name: pattern, density } = patterns[i];
+      const overProportional = timing.medianMs / (timings[0].medianMs * density);
+      if (i > 0) {
+        const row = { case: c.name, pass, pattern, density, overProportional };
+        context.results.add("density", { ...row, ...timingFields(timing) });
+      }
+      return { pattern, density, timing, value: overProportional };
+    });
+    const head = ["pattern", "visible", "time", "over proportional"];
+    const cells = rows.map(({ pattern, density, timing, value }) => {
+      return [pattern, percent(density), milliseconds(timing.medianMs), times(value)];
+    });
+    printTable(`Density, ${pass}, ${c.name}, one thread`, head, cells);
+    const values = rows.slice(1).map(({ pattern, value }) => ({ of: pattern, value }));
+    measured.push({ id: `wasm density ${pass}`, values });
+  }
+  return measured;
+}
+
+/** The symmetric window whose share of the scores comes closest to the density. */
+function band(c: Case, density: number): Pattern {
+  const length = c.lengthK;
+  const visible = (side: number) => (2 * side + 1) * length - side * (side + 1);
+  let side = 0;
+  while (visible(side) < density * length * length) side++;
+  const options = { window: { left: side, right: side } };
+  return { name: `band ±${side}`, density: visible(side) / (length * length), options };
+}
+
+/** The same number of random blocks in every row of blocks; the diagonal is always visible. */
+function blocks(c: Case, density: number): Pattern {
+  const length = c.lengthK, count = length / BLOCK;
+  const each = Math.max(1, Math.round(density * count));
+  const data = new Uint8Array(length * length);
+  let state = 12345;
+  for (let row = 0; row < count; row++) {
+    const chosen = new Set([row]);
+    while (chosen.size < each) {
+      state = Math.imul(state, 1664525) + 1013904223 >>> 0;
+      chosen.add(state % 65521 % count);
+    }
+    for (const column of chosen) {
+      for (let i = row * BLOCK; i < (row + 1) * BLOCK; i++) {
+        data.fill(1, i * length + column * BLOCK, i * length + (column + 1) * BLOCK);
+      }
+    }
+  }
+  const options = { mask: { data, shape: [length, length] } };
+  return { name: `blocks ${each}/${count}`, density: each / count, options };
+}

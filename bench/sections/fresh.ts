@@ -1,0 +1,87 @@
+/**
+ * From starting a process to its first result: import, compile, run. What a command-line tool or an
+ * edge function waits for. Whole processes are timed from outside, and an empty one is taken off.
+ * @module
+ */
+
+import type { Context } from "../context.ts";
+import { tagged } from "../cases.ts";
+import type { Measured } from "../goals.ts";
+import { race, type RaceOptions } from "../measure/race.ts";
+import { type Timing, timingFields } from "../measure/statistics.ts";
+import { milliseconds, printTable } from "../measure/table.ts";
+import { wallClock } from "../measure/wall_clock.ts";
+import { contenderCommand } from "../process/process.ts";
+
+/** A process that takes this long hangs; the report must say so rather than wait. */
+const LIMIT_MS = { program: 20_000, contender: 30_000 };
+const CONTENDERS = ["none", "flashtile", "onnxruntime-web/std", "tfjs-wasm/heads", "jax-js/wasm"];
+
+/** Two programs as a user would write them: bench/sections/empty.ts and first_result.ts. */
+export async function freshSection(context: Context): Promise<Measured[]> {
+  // A process is a slow thing to sample; the median needs more of them than the default gives.
+  const options = context.quick
+    ? { samples: 5, budgetMs: 4000, warmUpMs: 100 }
+    : { samples: 21, budgetMs: 30_000, warmUpMs: 500 };
+  const run = (name: string) => {
+    const path = new URL(`${name}.ts`, import.meta.url).pathname;
+    const signal = AbortSignal.timeout(LIMIT_MS.program);
+    const args = ["run", "--quiet", path];
+    return finish(name, new Deno.Command(Deno.execPath(), { args, signal }).output());
+  };
+  const title = "First result in a fresh process (1, 128, 12, 64), defaults";
+  const [empty, whole] = await timeProcesses(title, ["empty", "first_result"], run, options);
+  const beyondEmptyMs = whole.medianMs - empty.medianMs;
+  context.results.add("fresh", { beyondEmptyMs, ...timingFields(whole) });
+  return [{ id: "wasm fresh", values: [{ of: "s128", value: beyondEmptyMs }] }];
+}
+
+/** The same call by each library, as a contender that makes one call and ends. */
+export async function peersFreshSection(context: Context): Promise<Measured[]> {
+  const samples = context.quick ? 3 : 11;
+  const [c] = tagged("peers forward"), modules = context.modules.href;
+  const common = { backend: "wasm", task: "forward", case: c, threads: 1, modules } as const;
+  const run = async (contender: string) => {
+    const signal = AbortSignal.timeout(LIMIT_MS.contender);
+    const job = { contender, ...common } as const;
+    const child = contenderCommand(job, ["--once"], signal).spawn();
+    await child.stdin.close();
+    await finish(contender, child.output());
+  };
+  // The warm-up leaves the transpiled sources and V8's code in Deno's cache, as a second start has.
+  const options = { samples, budgetMs: samples * 3000, warmUpMs: 300 };
+  const title = "First result in a fresh process (1, 12, 128, 128, 64)";
+  const timings = await timeProcesses(title, CONTENDERS, run, options);
+  const rows = timings.map(({ name: contender, medianMs: wholeMs }) => {
+    return { contender, wholeMs, beyondEmptyMs: wholeMs - timings[0].medianMs };
+  });
+  for (const row of rows) context.results.add("peers-fresh", row);
+  const ours = rows.filter(({ contender }) => contender === "flashtile");
+  const values = ours.map(({ beyondEmptyMs }) => ({ of: "s128", value: beyondEmptyMs }));
+  return [{ id: "peers fresh", values }];
+}
+
+/** Times programs in turns and prints what each takes beyond the first. */
+async function timeProcesses(
+  title: string,
+  names: readonly string[],
+  run: (name: string) => Promise<void>,
+  options: RaceOptions,
+): Promise<Timing[]> {
+  const works = names.map((name) => ({ name, run: () => run(name) }));
+  const timings = await race(wallClock, works, options);
+  const [empty] = timings;
+  const rows = timings.map(({ name, medianMs, minMs }) => [
+    ...[name, milliseconds(medianMs), milliseconds(minMs)],
+    milliseconds(medianMs - empty.medianMs),
+  ]);
+  printTable(title, ["program", "median", "fastest", "beyond an empty one"], rows);
+  return timings;
+}
+
+async function finish(name: string, output: Promise<Deno.CommandOutput>): Promise<void> {
+  const { code, signal, stdout, stderr } = await output;
+  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  if (signal) throw new Error(`${name} did not end in time`);
+  if (code !== 0 || text.includes(`"failed"`)) throw new Error(`${name} gave no result: ${text}`);
+}

@@ -1,0 +1,136 @@
+/**
+ * The library beside the others that a Deno program could use on the CPU: the same inputs, in turns,
+ * in one run, each in a process of its own.
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import { CHECK_CASE } from "../cases.ts";
+import type { Context, Section } from "../context.ts";
+import { GOALS, type Measured, type Value } from "../goals.ts";
+import { least, reasonOf } from "../measure/statistics.ts";
+import { printTable } from "../measure/table.ts";
+import { type CellOptions, type Entry, runCell } from "../process/cell.ts";
+import type { Job } from "../process/job.ts";
+import { ContenderProcess } from "../process/process.ts";
+import { type PeerSection, planCells, TITLES } from "./peers_plan.ts";
+import { fastest, OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
+
+/** Above this a contender is wrong, not merely rounded: f32 attention of unit normals errs by 1e-6. */
+const TOLERANCE = 1e-5;
+const FOLDER = new URL("../peers/", import.meta.url);
+
+export function peersSection(name: PeerSection): Section {
+  return async (context) => {
+    await install();
+    // Of calls of many seconds, whose memory is the question, one each.
+    const once = name === "memory" ? { samples: 0, warmUpMs: 0 } : {};
+    const options = { ...cellOptions(context), ...once };
+    const cells = planCells(name, context.quick, context.modules.href);
+    const wrong = await check(cells.flat(), options);
+    const done: Entry[] = [];
+    for (const cell of cells) {
+      const jobs = cell.filter((job) => !wrong.has(kindOf(job)));
+      const entries = jobs.length ? await runCell(jobs, options) : [];
+      done.push(...entries);
+      storeEntries("peers", name, entries, context.results);
+      console.error(`… ${name} ${cell[0].case.name} ${cell[0].task}, ${cell[0].threads} thread(s)`);
+    }
+    printEntries(TITLES[name], done);
+    return goals(name, done);
+  };
+}
+
+function cellOptions({ quick, flags }: Context): CellOptions {
+  const defaults = quick ? { budget: 0.5, samples: 3 } : { budget: 25, samples: 7 };
+  return {
+    budgetMs: Number(flags.budget ?? defaults.budget) * 1000,
+    samples: Number(flags.samples ?? defaults.samples),
+    warmUpMs: quick ? 150 : 300,
+    threadsWarmUpMs: quick ? 150 : 1500,
+    limitMs: quick ? 60_000 : 240_000,
+  };
+}
+
+async function install(): Promise<void> {
+  if (existsSync(new URL("node_modules", FOLDER))) return;
+  console.log("Installing the peers (about 750 MB, once) …");
+  const args = ["install", "--frozen", "--quiet"];
+  const { code } = await new Deno.Command(Deno.execPath(), { args, cwd: FOLDER }).spawn().status;
+  if (code !== 0) throw new Error("deno install failed in bench/peers");
+}
+
+/** Same contender, task and threads: what is checked once, whatever the shape. */
+function kindOf(job: Job): string {
+  return `${job.contender} ${job.task} ${job.threads}`;
+}
+
+/** Kinds of jobs that were checked in this run, and whether they gave a wrong result. */
+const checked = new Map<string, boolean>();
+
+/**
+ * Runs every kind of job once on a small case; returns the kinds that gave a wrong result. A fast
+ * wrong answer must not enter a table.
+ */
+async function check(jobs: readonly Job[], { limitMs }: CellOptions): Promise<ReadonlySet<string>> {
+  const rows: string[][] = [];
+  for (const job of jobs) {
+    const kind = kindOf(job);
+    if (checked.has(kind)) continue;
+    const process = new ContenderProcess({ ...job, case: CHECK_CASE });
+    let result: string, wrong = false;
+    try {
+      await process.next(limitMs);
+      const { error = NaN } = await process.ask({ do: "check" }, limitMs);
+      wrong = !(error < TOLERANCE);
+      result = `${error.toExponential(1)}${wrong ? "  WRONG" : ""}`;
+    } catch (error) {
+      result = reasonOf(error);
+    }
+    await process.stop();
+    checked.set(kind, wrong);
+    rows.push([job.contender, job.task, String(job.threads), result]);
+  }
+  const head = ["contender", "task", "threads", "largest error"];
+  if (rows.length) printTable("Against float64 on a small case (unit normals)", head, rows);
+  return new Set([...checked].filter(([, wrong]) => wrong).map(([kind]) => kind));
+}
+
+/** The goals of a section: most say themselves whom they compare, the others are made here. */
+function goals(section: PeerSection, entries: readonly Entry[]): Measured[] {
+  return GOALS.filter(({ id }) => id.startsWith(`peers ${section}`)).map(({ id, against }) => {
+    if (!against) return { id, values: OWN[id](entries) };
+    const { cases, task, threads, ours } = against, rivals = new RegExp(against.rivals);
+    const values = cases.split(" ").map((of) => {
+      const ms = timeOf(entries, of, task, threads, ours);
+      return { of, value: fastest(entries, of, task, threads, rivals) / ms };
+    });
+    return { id, values };
+  });
+}
+
+const OWN: Readonly<Record<string, (entries: readonly Entry[]) => Value[]>> = {
+  "peers threads scaling": (entries) =>
+    ["s1024", "s2048", "s4096"].map((of) => {
+      const [one, two] = [1, 2].map((n) => timeOf(entries, of, "forward", n, OURS));
+      return { of, value: one / two };
+    }),
+
+  /** A peer's step less its forward, over our backward: what the gradients alone cost. */
+  "peers backward gradients": (entries) =>
+    ["s512", "s1024", "s2048"].flatMap((name) =>
+      ["", "causal-"].map((causal) => {
+        const ms = (task: string, peer: RegExp) => fastest(entries, name, task, 1, peer);
+        const forward = causal ? "causal" : "forward";
+        const peers = [/^tfjs-wasm/, /^jax-js/]
+          .map((peer) => ms(`${causal}step`, peer) - ms(forward, peer));
+        const ours = timeOf(entries, name, `${causal}backward`, 1, OURS);
+        return { of: causal ? `${name} causal` : name, value: least(peers) / ours };
+      })
+    ),
+
+  /** What our engine says it holds, after the call that needed most. */
+  "peers memory": (entries) =>
+    entries.filter(({ job }) => job.case.name === "s65536" && job.contender === OURS)
+      .map(({ job, own }) => ({ of: job.task, value: (own?.total ?? NaN) / 2 ** 20 })),
+};

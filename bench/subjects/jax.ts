@@ -1,0 +1,113 @@
+/**
+ * jax-js on its WebAssembly or WebGPU device: its own `nn.dotProductAttention` under `jit`, gradients
+ * by `vjp` of it under the same `jit`. Arrays stay in the device's memory between calls.
+ * @module
+ */
+
+import { operands } from "../cases.ts";
+import {
+  isCausal,
+  type Job,
+  type Outputs,
+  type Prepared,
+  swapMiddle,
+  wantsGradients,
+} from "../process/job.ts";
+
+const ENTRY = "@jax-js/jax/dist/index.js";
+/** Bytes of results that may wait on the device. */
+const RESULT_BYTES = 2 ** 30;
+
+/** What is used of the library: its own types need an import that only bench/peers can resolve. */
+interface JaxArray {
+  readonly ref: JaxArray;
+  data(): Promise<Float32Array>;
+  dispose(): void;
+}
+type Attend = (q: JaxArray, k: JaxArray, v: JaxArray) => JaxArray;
+type Pull = ((g: JaxArray) => JaxArray[]) & { dispose(): void };
+interface Jax {
+  init(device: string): Promise<string[]>;
+  defaultDevice(device: string): void;
+  jit<F>(f: F): F;
+  vjp(f: Attend, at: readonly JaxArray[]): [JaxArray, Pull];
+  blockUntilReady(arrays: readonly JaxArray[]): Promise<unknown>;
+  readonly numpy: { array(data: Float32Array, options: object): JaxArray };
+  readonly nn: {
+    dotProductAttention(q: JaxArray, k: JaxArray, v: JaxArray, options: object): JaxArray;
+  };
+}
+
+export async function prepare(job: Job): Promise<Prepared> {
+  // The only way to say how many threads: the pool takes this number when it first runs.
+  if (job.backend === "wasm") {
+    Object.defineProperty(navigator, "hardwareConcurrency", { value: job.threads });
+  }
+  const jax = await import(new URL(ENTRY, job.modules).href) as Jax;
+  const devices = await jax.init(job.backend);
+  if (!devices.includes(job.backend)) throw new Error(`jax-js found no ${job.backend}`);
+  jax.defaultDevice(job.backend);
+  const c = job.case, data = operands(c), causal = isCausal(job);
+  const array = (x: Float32Array, heads: number, length: number) =>
+    jax.numpy.array(swapMiddle(x, [c.batch, heads, length, c.headDim]), {
+      shape: [c.batch, length, heads, c.headDim],
+    });
+  const back = (x: Float32Array, heads: number) =>
+    swapMiddle(x, [c.batch, x.length / (c.batch * heads * c.headDim), heads, c.headDim]);
+  const q = array(data.q, c.queryHeads, c.lengthQ);
+  const k = array(data.k, c.kvHeads, c.lengthK), v = array(data.v, c.kvHeads, c.lengthK);
+  const attend: Attend = (a, b, d) => jax.nn.dotProductAttention(a, b, d, { isCausal: causal });
+  if (wantsGradients(job)) {
+    const inputs = [q, k, v, array(data.dOut, c.queryHeads, c.lengthQ)];
+    return steps(jax, attend, inputs, ({ dq, dk, dv }) => {
+      return { dq: back(dq, c.queryHeads), dk: back(dk, c.kvHeads), dv: back(dv, c.kvHeads) };
+    });
+  }
+  const forward = jax.jit(attend);
+  if (job.backend === "webgpu") {
+    // All results are kept to the end: a call whose result is disposed before is never submitted.
+    let results: JaxArray[] = [];
+    return {
+      mostCalls: Math.max(1, Math.floor(RESULT_BYTES / data.q.byteLength)),
+      run() {
+        results.push(forward(q.ref, k.ref, v.ref));
+      },
+      async finish() {
+        await jax.blockUntilReady(results);
+        for (const result of results) result.dispose();
+        results = [];
+      },
+      outputs: async () => ({ out: back(await forward(q.ref, k.ref, v.ref).data(), c.queryHeads) }),
+    };
+  }
+  let out = new Float32Array();
+  return {
+    async run() {
+      out = await forward(q.ref, k.ref, v.ref).data() as Float32Array<ArrayBuffer>;
+    },
+    outputs: () => ({ out: back(out, c.queryHeads) }),
+  };
+}
+
+function steps(
+  jax: Jax,
+  attend: Attend,
+  inputs: readonly JaxArray[],
+  back: (results: Outputs) => Outputs,
+): Prepared {
+  const step = jax.jit((a: JaxArray, b: JaxArray, d: JaxArray, g: JaxArray): JaxArray[] => {
+    const [out, pull] = jax.vjp(attend, [a, b, d]);
+    const gradients = pull(g);
+    pull.dispose();
+    return [out, ...gradients];
+  });
+  let result: Outputs = {};
+  return {
+    async run() {
+      const [q, k, v, g] = inputs.map((x) => x.ref);
+      const arrays = await Promise.all(step(q, k, v, g).map((x) => x.data()));
+      result = { dq: arrays[1], dk: arrays[2], dv: arrays[3] };
+    },
+    outputs: () => back(result),
+  };
+}

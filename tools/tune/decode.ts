@@ -1,0 +1,164 @@
+/**
+ * How the keys of a decode step are divided: KV splits, which are workgroups of their own and merged
+ * afterwards, and threads of a workgroup; beside what the planner chooses, as shares of the bandwidth.
+ * @module
+ */
+
+import { decodeBlock, decodeBytes, type DecodeShape } from "../../shaders/abi.ts";
+import type { GpuPlan } from "../../src/plan/webgpu/plan.ts";
+import { forwardSteps } from "../../src/plan/webgpu/steps.ts";
+import { decodeItems } from "../../src/plan/webgpu/work_items.ts";
+import { type Case, caseOf, kvBytes } from "../../bench/cases.ts";
+import type { Context } from "../../bench/context.ts";
+import type { RaceOptions } from "../../bench/measure/race.ts";
+import { msOf, outcomeFields, rate, reasonOf } from "../../bench/measure/statistics.ts";
+import type { Results } from "../../bench/measure/store.ts";
+import { digits3, milliseconds, percent, printTable, times } from "../../bench/measure/table.ts";
+import type { SweepDevice } from "./device.ts";
+import type { Deadline, SweepOptions } from "./options.ts";
+import { SweepCase, type Trial } from "./subject.ts";
+
+const HEADS = 32;
+const BYTES = { least: 2 ** 24, most: 1.2e9 };
+
+function casesOf({ software, quick, dims, keys, heads }: SweepOptions): Case[] {
+  const few = software || quick;
+  const headDim = dims.includes(128) || software ? 128 : dims[0];
+  const queryHeads = heads?.[0] ?? HEADS;
+  const groups = (software ? [8] : quick ? [1, 8] : [1, 4, 8, 16])
+    .filter((group) => queryHeads % group === 0);
+  const all = keys.flatMap((lengthK) =>
+    (few ? [1] : [1, 4, 16]).flatMap((batch) =>
+      groups.map((group) => {
+        return caseOf(`${batch}x${queryHeads}/${queryHeads / group}x1x${lengthK}x${headDim}`);
+      })
+    )
+  );
+  const fits = (bytes: number) => software || (bytes >= BYTES.least && bytes <= BYTES.most);
+  return all.filter((c) => fits(kvBytes(c)));
+}
+
+/** Sweeps as many cases as there is time for; lines that say what was best. */
+export async function sweepDecode(
+  context: Context,
+  sweep: SweepOptions,
+  device: SweepDevice,
+  deadline: Deadline,
+  results: Results,
+): Promise<string[]> {
+  const { readGBs, copyGBs } = await context.limits();
+  const dtypes = sweep.software || sweep.quick ? ["f32"] as const : ["f32", "f16"] as const;
+  const cases = casesOf(sweep).flatMap((c) => dtypes.map((dtype) => ({ c, dtype })));
+  const rows: string[][] = [], groups: number[] = [], gains: number[] = [];
+  for (const [n, { c, dtype }] of cases.entries()) {
+    if (deadline.passed) {
+      console.log(`${cases.length - n} cases left out: no time for them`);
+      break;
+    }
+    const subject = SweepCase.forward(device, c, false, dtype);
+    const bytes = kvBytes(c) / (dtype === "f16" ? 2 : 1);
+    try {
+      if (!subject.plan.decode) throw new Error("the planner does not take it for decode");
+      const found = await divisions(device, subject);
+      const best = fastest(found.filter(({ final }) => final)), [planned] = found;
+      for (const division of found) {
+        const { parts, threads, timing, failed } = division, gbs = rate(bytes, timing);
+        results.add("gpu-sweep", {
+          ...{ kernel: "decode", case: c.name, dtype, parts, threads },
+          ...{ workgroups: parts * c.batch * c.kvHeads, final: division.final ?? false },
+          table: division === planned,
+          ...outcomeFields(division, { gbs, share: gbs / readGBs, shareOfCopy: gbs / copyGBs }),
+        });
+        if (failed) console.log(`${c.name} ${dtype}, ${parts} parts, ${threads}: ${failed}`);
+      }
+      if (!best) continue;
+      const gain = msOf(planned) / msOf(best);
+      groups.push(best.parts * c.batch * c.kvHeads);
+      gains.push(gain);
+      const described = [planned, best].flatMap(({ parts, threads, timing }) => [
+        `${parts} x ${threads}`,
+        percent(rate(bytes, timing) / readGBs),
+      ]);
+      const size = [`${c.name} ${dtype}`, digits3(bytes / 1e6)];
+      rows.push([...size, ...described, milliseconds(msOf(best)), times(gain)]);
+    } catch (error) {
+      if (device.open.lost) throw error;
+      console.log(`${c.name} ${dtype}: ${reasonOf(error)}`);
+    } finally {
+      subject.dispose();
+    }
+  }
+  const head = ["case", "K/V MB", "planner", "of read", "best", "of read", "step", "gain"];
+  printTable("Decode, KV splits x threads", head, rows);
+  if (groups.length === 0) return ["// decode: nothing has a figure"];
+  const middle = (values: number[]) => digits3(values.sort((a, b) => a - b)[values.length >> 1]);
+  const least = digits3(Math.min(...groups)), most = digits3(Math.max(...groups));
+  return [
+    `// decode: best with ${least} to ${most} workgroups (median ${middle(groups)}) in ` +
+    `${groups.length} cases; the planner's division takes ${middle(gains)}× as long (median)`,
+  ];
+}
+
+interface Division extends Trial {
+  readonly parts: number;
+  readonly threads: number;
+  /** Raced in turns with the planner's. */
+  readonly final?: boolean;
+}
+
+const LOOK: RaceOptions = { samples: 2, budgetMs: 200, warmUpMs: 10 };
+const FINAL: RaceOptions = { samples: 7, budgetMs: 1000, warmUpMs: 60 };
+const PARTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+/** Fewer keys are not worth a workgroup and its share of the merge. */
+const LEAST_KEYS = 64;
+const MOST_WORKGROUPS = 8192;
+
+/** A plan with other key parts and threads. */
+function divided({ plan, problem }: SweepCase, parts: number, threads: number): GpuPlan {
+  const decode: DecodeShape = { ...plan.decode!, threads };
+  const regions = plan.regions.map((region) => {
+    const rowItems = decodeItems(region, region.spans, parts, decodeBlock(decode));
+    const work = { ...region, splits: parts, rowItems };
+    return { ...work, steps: forwardSteps(problem, work, "decode") };
+  });
+  return { ...plan, decode, regions };
+}
+
+/** Threads that the kernel takes, besides the planner's. */
+function otherThreads(shape: DecodeShape, { open: { target: { limits } } }: SweepDevice): number[] {
+  return [64, 128, 256].filter((threads) =>
+    threads !== shape.threads && shape.value4 <= threads && threads <= limits.workgroupThreads &&
+    decodeBytes({ ...shape, threads }) <= limits.workgroupBytes
+  );
+}
+
+/** The planner's division first, then others; the best and the planner's once more, in turns. */
+async function divisions(device: SweepDevice, subject: SweepCase): Promise<Division[]> {
+  const { software } = device.open.target;
+  const { plan, c } = subject, shape = plan.decode!, { splits } = plan.regions[0];
+  const all: Division[] = [];
+  const look = async (parts: number, threads: number) => {
+    const trial = await subject.look("decode", () => divided(subject, parts, threads), LOOK);
+    all.push({ parts, threads, ...trial });
+  };
+  await look(splits, shape.threads);
+  const others = PARTS.filter((n) =>
+    n !== splits && c.lengthK / n >= LEAST_KEYS && n <= 8 * splits && n >= splits / 8 &&
+    (n === 1 || n * c.batch * c.kvHeads <= MOST_WORKGROUPS)
+  );
+  for (const n of software ? others.slice(-2) : others) await look(n, shape.threads);
+  const best = fastest(all);
+  if (!best) return all;
+  for (const threads of software ? [] : otherThreads(shape, device)) {
+    for (const n of [best.parts, 2 * best.parts]) await look(n, threads);
+  }
+  const chosen = [...new Set([all[0], fastest(all)])].filter((d) => d?.timing) as Division[];
+  const plans = chosen.map(({ parts, threads }) => divided(subject, parts, threads));
+  const timings = await subject.inTurns("decode", plans, FINAL);
+  const raced = new Map(chosen.map((d, n) => [d, { ...d, final: true, timing: timings[n] }]));
+  return all.map((d) => raced.get(d) ?? d);
+}
+
+function fastest(all: readonly Division[]): Division | undefined {
+  return all.filter(({ timing }) => timing).sort((a, b) => msOf(a) - msOf(b))[0];
+}

@@ -1,0 +1,89 @@
+/**
+ * Everything that fills `src/plan/webgpu/tiles.ts`: the fastest tile of each kernel and head
+ * dimension on this device, and the KV splits and threads of decode. Only when it is asked for.
+ * @module
+ */
+
+import { caseOf } from "../../bench/cases.ts";
+import { type Context, gpuOf } from "../../bench/context.ts";
+import type { Measured } from "../../bench/goals.ts";
+import { reasonOf } from "../../bench/measure/statistics.ts";
+import { Results } from "../../bench/measure/store.ts";
+import { digits3 } from "../../bench/measure/table.ts";
+import { sweepDecode } from "./decode.ts";
+import { SweepDevice } from "./device.ts";
+import { Deadline, type SweepOptions, sweepOptions, type SweptKernel } from "./options.ts";
+import { reportCombination, suggestion } from "./report.ts";
+import { type SweptCase, TileSweep } from "./tiles.ts";
+
+/** Rows of all heads: enough workgroups for the largest GPU. */
+const ROWS = { software: 512, hardware: 65536 };
+const MOST_HEADS = 64;
+/** A launch at a quarter of the peak should not take longer: watchdogs. */
+const LAUNCH_MS = 700;
+/** Time for decode, of which there is one for all dims. */
+const DECODE_SHARE = 2;
+
+export async function sweepSection(context: Context): Promise<Measured[]> {
+  const { gflops: peak } = await context.limits();
+  const options = sweepOptions(context.flags, gpuOf(context).gpu.software);
+  const device = await SweepDevice.open(), deadline = new Deadline(options.seconds * 1000);
+  const suggestions: string[] = [];
+  // dims in the outer loop, so that a sweep that ends early has every kernel
+  const jobs = options.dims.flatMap((dim, n) =>
+    options.kernels.filter((kernel) => n === 0 || kernel !== "decode")
+      .map((kernel) => ({ kernel, dim: kernel === "decode" ? 0 : dim }))
+  );
+  for (const [n, { kernel, dim }] of jobs.entries()) {
+    const rest = jobs.length - n - 1 + (kernel === "decode" ? DECODE_SHARE : 1);
+    const share = deadline.share((kernel === "decode" ? DECODE_SHARE : 1) / rest);
+    const results = new Results();
+    console.log(`\nsweep: ${kernel}${dim ? ` D ${dim}` : ""}, ${digits3(share.leftMs / 1000)} s`);
+    try {
+      if (kernel === "decode") {
+        suggestions.push(...await sweepDecode(context, options, device, share, results));
+      } else {
+        const cases = casesOf(kernel, dim, options, peak);
+        const found = await new TileSweep(device, kernel, options).run(cases, share);
+        for (const combination of found) reportCombination(combination, peak, results);
+        const left = cases.length - found.length;
+        if (left) console.log(`${left} cases left out`);
+        if (found.length) suggestions.push(...suggestion(found, peak));
+      }
+    } catch (error) {
+      console.error(`${kernel} D ${dim} failed: ${reasonOf(error)}`);
+      Deno.exitCode = 1;
+      if (device.open.lost) break;
+    }
+    context.store(results);
+    device.forgetPipelines();
+  }
+  console.log("\nSuggested for src/plan/webgpu/tiles.ts:");
+  for (const line of suggestions) console.log(line);
+  return [];
+}
+
+/** Cases of a head dimension; the first is the one where all tiles are tried. */
+function casesOf(
+  kernel: SweptKernel,
+  dim: number,
+  { lengths, heads, causal, software }: SweepOptions,
+  peakGflops: number,
+): SweptCase[] {
+  const flops = (length: number) => 2 * length * length * dim * (kernel === "forward" ? 2 : 7);
+  const most = (length: number) => Math.floor(LAUNCH_MS * 1e6 * peakGflops / 4 / flops(length));
+  const usual = (length: number) => {
+    const rows = software ? ROWS.software : ROWS.hardware;
+    return [Math.max(1, Math.min(MOST_HEADS, Math.floor(rows / length), most(length)))];
+  };
+  return causal.flatMap((hides) =>
+    lengths.flatMap((length) =>
+      (heads ?? usual(length)).flatMap((count) => {
+        const name = `1x${count}x${length}x${dim}`;
+        if (software || count <= most(length)) return [{ c: caseOf(name), causal: hides }];
+        console.log(`${name}: skipped, a launch may take seconds; ${most(length)} heads would do`);
+        return [];
+      })
+    )
+  );
+}
