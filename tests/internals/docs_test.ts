@@ -66,6 +66,7 @@ Deno.test("no page and no comment names a path outside of the repository", () =>
 /** Names of other programs, languages and hosts, which no code here contains. */
 const FOREIGN: ReadonlySet<string> = new Set([
   ...["dO", "dP"], // mathematics
+  ...["NODE_OPTIONS", "VK_DRIVER_FILES", "sched_vcpu_pack", "hooksPath"],
   ...["exactOptionalPropertyTypes", "DecompressionStream", "merge_state"],
   "biasTile4", // an example
 ]);
