@@ -2,6 +2,7 @@
 import { Complaint, show } from "../tensor/errors.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
 import type { SimdLevel } from "../wasm/module/kernel_bytes.ts";
+import { moduleFault } from "../wasm/module/module.ts";
 
 /** Which backends an engine may use. */
 export type BackendName = "auto" | "webgpu" | "wasm";
@@ -67,9 +68,8 @@ export function checkEngineOptions(options: EngineOptions): void {
   if (simd !== undefined && simd !== "relaxed" && simd !== "plain") {
     throw complaint.type(`simd is ${show(simd)} but must be "relaxed" or "plain"`);
   }
-  if (wasmModule !== undefined && !(wasmModule instanceof WebAssembly.Module)) {
-    throw complaint.type(`wasmModule is ${show(wasmModule)} but must be a WebAssembly.Module`);
-  }
+  const fault = wasmModule === undefined ? undefined : moduleFault(wasmModule);
+  if (fault !== undefined) throw complaint.type(`wasmModule ${fault}`);
   checkDevice(options, complaint);
 }
 

@@ -2,14 +2,16 @@
 import { UnsupportedError } from "../tensor/errors.ts";
 import type { WasmTarget } from "../plan/target.ts";
 import type { SimdLevel } from "./module/kernel_bytes.ts";
-import { canShare, detectSimd } from "./module/module.ts";
-import { canThread } from "./run/threads.ts";
+import { detectSimd } from "./module/module.ts";
+import { builtin, threadShortage } from "./run/host.ts";
 
 /** How a backend is made. */
 export interface WasmSettings {
   readonly level: SimdLevel;
   readonly shared: boolean;
   readonly threads: number;
+  /** Why there are fewer threads than were asked for. */
+  readonly shortage?: string;
   readonly memoryBudget: number;
   readonly module?: WebAssembly.Module;
 }
@@ -27,15 +29,8 @@ export interface WasmRequest {
 function defaultThreads(): number {
   const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
   let cores = navigator?.hardwareConcurrency;
-  if (cores === undefined) { // Node 20
-    const { process } = globalThis as {
-      process?: { getBuiltinModule?: (name: string) => unknown };
-    };
-    const os = process?.getBuiltinModule?.("node:os") as
-      | { availableParallelism(): number }
-      | undefined;
-    cores = os?.availableParallelism() ?? 1;
-  }
+  // Node 20
+  cores ??= builtin<{ availableParallelism(): number }>("node:os")?.availableParallelism() ?? 1;
   return Math.max(1, Math.min(64, cores));
 }
 
@@ -45,12 +40,17 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
   if (options.simd === "relaxed" && found === "plain") {
     throw new UnsupportedError("relaxed SIMD", "wasm", `leave simd out or pass "plain"`);
   }
-  // a module that was compiled elsewhere imports unshared memory
-  const possible = options.wasmModule === undefined && canShare() && canThread();
-  const threads = possible ? options.threads ?? defaultThreads() : 1;
+  const wanted = options.threads ?? defaultThreads();
+  const shortage = wanted === 1
+    ? undefined
+    : options.wasmModule === undefined
+    ? threadShortage()
+    : "wasmModule was given, and it imports memory that cannot be shared";
+  const threads = shortage === undefined ? wanted : 1;
   return {
     level: options.simd === "plain" ? "plain" : found,
     threads,
+    shortage,
     shared: threads > 1,
     memoryBudget: options.memoryBudget ?? 2 ** 32,
     module: options.wasmModule as WebAssembly.Module | undefined,
@@ -58,13 +58,14 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
 }
 
 /** What an engine says of its WASM backend: what it is, and `why` it computes. */
-export function wasmReason(options: WasmRequest, target: WasmTarget, why?: string): string {
-  const { threads, relaxedSimd } = target;
-  const alone = threads === 1 && (options.threads ?? defaultThreads()) > 1;
-  const cause = options.wasmModule
-    ? "wasmModule was given"
-    : "this host cannot share memory with workers";
+export function wasmReason(
+  { backend }: WasmRequest,
+  { threads, relaxedSimd }: WasmTarget,
+  shortage: string | undefined,
+  why?: string,
+): string {
   return `WASM with ${relaxedSimd ? "relaxed" : "plain"} SIMD, ` +
-    `${threads} thread${threads === 1 ? "" : "s"}${alone ? `, ${cause}` : ""} ` +
-    `(${why ?? (options.backend === "wasm" ? "asked for" : "no GPU was looked for")})`;
+    `${threads} thread${threads === 1 ? "" : "s"} ` +
+    `(${why ?? (backend === "wasm" ? "asked for" : "no GPU was looked for")})` +
+    (shortage === undefined ? "" : `; no more threads: ${shortage}`);
 }
