@@ -4,8 +4,9 @@
  *
  *   deno run -A bench/event_loop.ts [THREADS] [WORD...]     only cases whose name holds one of the words
  *
- * Other hosts run what a bundler makes of it: `deno bundle -o event_loop.mjs bench/event_loop.ts`, then
- * `node event_loop.mjs`.
+ * Other hosts run what a bundler makes of it:
+ *
+ *   deno bundle -o gaps.mjs bench/event_loop.ts && node gaps.mjs
  * @module
  */
 
