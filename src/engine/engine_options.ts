@@ -11,7 +11,10 @@ export type BackendName = "auto" | "webgpu" | "wasm";
 export interface EngineOptions {
   /** Default `"auto"`: the best backend of this machine. */
   readonly backend?: BackendName | undefined;
-  /** Threads that share the work, the calling one included. Default: one for each core. */
+  /**
+   * Threads that share the work, the calling one included; at most four to a core. Default: one for each core, at
+   * most 64.
+   */
   readonly threads?: number | undefined;
   /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
   readonly wasmModule?: object | undefined;

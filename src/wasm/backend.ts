@@ -88,7 +88,7 @@ export class WasmBackend implements Backend {
 
   /** Why there are fewer threads than were asked for, as far as is known now. */
   get shortage(): string | undefined {
-    return this.#pool ? this.#pool.shortage : this.#settings.shortage;
+    return this.#pool?.shortage ?? this.#settings.shortage;
   }
 
   get memory(): MemoryUse {

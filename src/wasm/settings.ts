@@ -25,14 +25,18 @@ export interface WasmRequest {
   readonly simd?: SimdLevel;
 }
 
-/** Threads to use when nobody says: one for each core, where they can share memory. */
-function defaultThreads(): number {
+/** Processors, as far as the host tells. */
+function cores(): number {
   const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
-  let cores = navigator?.hardwareConcurrency;
-  // Node 20
-  cores ??= builtin<{ availableParallelism(): number }>("node:os")?.availableParallelism() ?? 1;
-  return Math.max(1, Math.min(64, cores));
+  return navigator?.hardwareConcurrency ??
+    builtin<{ availableParallelism(): number }>("node:os")?.availableParallelism() ?? 1; // Node 20
 }
+
+/**
+ * Most threads to a core. More than one gains nothing; some more do no harm, so that a number of threads, and
+ * with it the bits of results, can be had on machines that differ. 256 on two cores took 11 s to start.
+ */
+const THREADS_PER_CORE = 4;
 
 /** How the WASM backend is made on this host. Throws where the options need what it lacks. */
 export function wasmSettings(options: WasmRequest): WasmSettings {
@@ -40,13 +44,19 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
   if (options.simd === "relaxed" && found === "plain") {
     throw new UnsupportedError("relaxed SIMD", "wasm", `leave simd out or pass "plain"`);
   }
-  const wanted = options.threads ?? defaultThreads();
-  const shortage = wanted === 1
+  // one for each core where nobody says
+  const wanted = options.threads ?? Math.max(1, Math.min(64, cores()));
+  const most = THREADS_PER_CORE * Math.max(1, wanted > THREADS_PER_CORE ? cores() : 1);
+  const blocked = wanted === 1
     ? undefined
     : options.wasmModule === undefined
     ? threadShortage()
     : "wasmModule was given, and it imports memory that cannot be shared";
-  const threads = shortage === undefined ? wanted : 1;
+  const threads = blocked === undefined ? Math.min(wanted, most) : 1;
+  const shortage = blocked ??
+    (threads < wanted
+      ? `${THREADS_PER_CORE} to a core is the most, as more gain nothing`
+      : undefined);
   return {
     level: options.simd === "plain" ? "plain" : found,
     threads,

@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import process from "node:process";
+import { runInNewContext } from "node:vm";
 import type { Worker as NodeWorker } from "node:worker_threads";
 import { createEngine, type Engine, type HostTensor } from "../../mod.ts";
+import { kernelBytes } from "../../src/kernels.ts";
 import { refusal, threadShortage } from "../../src/wasm/run/host.ts";
 import { plainTensor } from "../inputs.ts";
 
@@ -221,4 +223,47 @@ test("why there is one thread: the cause in each host, with the remedy", async (
 Deno.test("what a worker said becomes a reason with its remedy", () => {
   assert.match(refusal("SyntaxError: here"), /do not start here \(SyntaxError: here\)/);
   assert.match(refusal(new Error("violates the Content Security Policy")), /worker-src/);
+});
+
+Deno.test("threads beyond four to a core: the engine says how many it has, and starts no more", async () => {
+  for (const [hardwareConcurrency, want] of [[1, 4], [2, 8], [128, 256]]) {
+    await during(globalThis, "navigator", { value: { hardwareConcurrency } }, async () => {
+      using engine = await createEngine({ backend: "wasm", threads: 256 });
+      assert.equal((engine.target as { threads: number }).threads, want);
+      if (want < 256) assert.match(engine.reason, /no more threads: 4 to a core/);
+      else assert.doesNotMatch(engine.reason, /no more/);
+    });
+  }
+});
+
+Deno.test("a module of the kernels from another realm is taken, any other is refused by name", async () => {
+  const Module = runInNewContext("WebAssembly.Module") as typeof WebAssembly.Module;
+  using engine = await createEngine({ wasmModule: new Module(kernelBytes("plain")) });
+  engine.attentionSync(x, x, x);
+  assert.match(engine.reason, /wasmModule was given/);
+  const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+  for (const wasmModule of [empty, {}, kernelBytes("plain"), null, "kernel.wasm"]) {
+    await assert.rejects(createEngine({ wasmModule: wasmModule as object }), {
+      name: "TypeError",
+      message:
+        /^Cannot run createEngine: wasmModule (has no run|is .* must be a WebAssembly.Module)/,
+    });
+  }
+});
+
+Deno.test("hosts without WebAssembly, and pages that forbid it, get the remedy by name", async () => {
+  await during(globalThis, "WebAssembly", { value: undefined }, async () => {
+    const error = { name: "UnsupportedError", message: /without WebAssembly .*--jitless/ };
+    await assert.rejects(createEngine({ backend: "wasm" }), error);
+    await assert.rejects(createEngine({ backend: "wasm", wasmModule: {} }), error);
+  });
+  const value = class {
+    constructor() {
+      throw new WebAssembly.CompileError("violates the Content Security policy");
+    }
+  };
+  await during(WebAssembly, "Module", { value }, async () => {
+    const message = /'wasm-unsafe-eval' .*createEngine\({ wasmModule }\)/;
+    await assert.rejects(createEngine({ backend: "wasm" }), { name: "UnsupportedError", message });
+  });
 });
