@@ -87,10 +87,16 @@ export enum Control {
   First = 4,
   Failed = 5,
   Closed = 6,
+  /** Workers beyond this number take no item. */
+  Limit = 7,
+  /** Whether workers say when they finish a step of a region. */
+  Tell = 8,
   /** Address of each thread's scratch. */
   Scratch = 16,
   /** Items left of each region; regions share the words in turn. */
   Left = 320,
   LeftCount = 160,
-  Words = 480,
+  /** For each thread, whether it may be inside an item. */
+  Busy = 480,
+  Words = 784,
 }

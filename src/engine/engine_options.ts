@@ -2,6 +2,7 @@
 import { Complaint, show } from "../tensor/errors.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
 import type { SimdLevel } from "../wasm/module/kernel_bytes.ts";
+import { moduleFault } from "../wasm/module/module.ts";
 
 /** Which backends an engine may use. */
 export type BackendName = "auto" | "webgpu" | "wasm";
@@ -10,7 +11,10 @@ export type BackendName = "auto" | "webgpu" | "wasm";
 export interface EngineOptions {
   /** Default `"auto"`: the best backend of this machine. */
   readonly backend?: BackendName | undefined;
-  /** Threads that share the work, the calling one included. Default: one for each core. */
+  /**
+   * Threads that share the work, the calling one included; at most four to a core. Default: one for each core, at
+   * most 64.
+   */
   readonly threads?: number | undefined;
   /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
   readonly wasmModule?: object | undefined;
@@ -67,9 +71,8 @@ export function checkEngineOptions(options: EngineOptions): void {
   if (simd !== undefined && simd !== "relaxed" && simd !== "plain") {
     throw complaint.type(`simd is ${show(simd)} but must be "relaxed" or "plain"`);
   }
-  if (wasmModule !== undefined && !(wasmModule instanceof WebAssembly.Module)) {
-    throw complaint.type(`wasmModule is ${show(wasmModule)} but must be a WebAssembly.Module`);
-  }
+  const fault = wasmModule === undefined ? undefined : moduleFault(wasmModule);
+  if (fault !== undefined) throw complaint.type(`wasmModule ${fault}`);
   checkDevice(options, complaint);
 }
 

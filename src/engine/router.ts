@@ -65,7 +65,8 @@ export class Router {
   /** Why the first backend is the first. */
   get reason(): string {
     if (this.gpu) return this.#gpu!.reason;
-    return wasmReason(this.#options, this.wasm.target, this.#gpu?.reason);
+    const { target, shortage } = this.wasm;
+    return wasmReason(this.#options, target, shortage, this.#gpu?.reason);
   }
 
   /** A tensor of the first backend whose values nobody has written. */
@@ -104,7 +105,7 @@ export class Router {
 
   /** What a call is expected to take on each backend. */
   estimates(problem: AttentionProblem): Estimates {
-    const wasm = wasmMs(problem, this.#settings), { gpu } = this;
+    const wasm = wasmMs(problem, this.#cpu?.target ?? this.#settings), { gpu } = this;
     return gpu ? { wasm, webgpu: gpu.estimate(problem) } : { wasm };
   }
 

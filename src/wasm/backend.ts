@@ -5,7 +5,9 @@
 //     when the oldest region has done a step: begin its next one, or take its results out
 //     otherwise do an item, or wait for the other threads
 //
-// The flow is a generator that pauses where its caller may look around; see queue.ts.
+// The flow is a generator that pauses where its caller may look around, at least every few milliseconds
+// where there are threads enough; see queue.ts. Items cannot be interrupted, so long ones are left to
+// worker threads alone.
 import { Control } from "../../asm/abi.ts";
 import {
   type AbortSignalLike,
@@ -19,7 +21,7 @@ import {
 import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
-import { type Plan, planAttention } from "../plan/wasm/plan.ts";
+import { longestItemMs, type Plan, planAttention } from "../plan/wasm/plan.ts";
 import { wasmMs } from "../plan/estimate.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { resultSpecs } from "../problem/results.ts";
@@ -29,9 +31,15 @@ import { CONTROL_BYTE, LinearMemory } from "./memory/linear_memory.ts";
 import { explainPlan } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
 import { mergeParts } from "./run/merge.ts";
-import { CallQueue, type Progress, runThrough } from "./run/queue.ts";
+import { CallQueue, Failed, type Progress, runThrough } from "./run/queue.ts";
 import { disposeResults, makeResults, type ResultView } from "./memory/results.ts";
-import { LocalRunner, MAX_OPEN_REGIONS, PoolRunner, type Runner } from "./run/runner.ts";
+import {
+  LocalRunner,
+  MAX_OPEN_REGIONS,
+  PoolRunner,
+  type Runner,
+  WorkerFailure,
+} from "./run/runner.ts";
 import type { WasmSettings } from "./settings.ts";
 import { type StagedRegion, Staging } from "./run/staging.ts";
 import { WasmTensor } from "./memory/tensors.ts";
@@ -40,27 +48,47 @@ import { ThreadPool } from "./run/threads.ts";
 /** Operations from which on workers are started: about 10 ms of one thread. */
 const START_FLOPS = 500e6;
 
+/** An item that takes longer is long: with a slice of a call before it, the event loop would notice. */
+const LONG_MS = 6;
+
+/** A call below this time on one thread may pass longer ones. */
+const SHORT_MS = 25;
+
 /** The CPU backend. */
 export class WasmBackend implements Backend {
   readonly name = "wasm";
-  readonly target: WasmTarget;
+  readonly #settings: WasmSettings;
+  readonly #relaxed: boolean;
   readonly #memory: LinearMemory;
-  readonly #module: WebAssembly.Module;
   readonly #kernels: KernelExports;
   readonly #pool: ThreadPool | undefined;
   /** Operations of the calls that would have used the pool before it was started. */
   #wanted = 0;
   /** Scratch of each thread, the calling one first, and its size. */
   readonly #scratch: { pointer: number; bytes: number }[] = [];
-  readonly #calls = new CallQueue(() => this.#pool?.stop());
+  readonly #calls = new CallQueue(() => this.#pool?.stop(), () => this.#pool!.heard());
 
   constructor(settings: WasmSettings) {
-    const { level, shared, threads } = settings;
-    this.#module = settings.module ?? compileKernels(level, shared);
+    const { level, shared, threads } = this.#settings = settings;
+    const module = settings.module ?? compileKernels(level, shared);
     this.#memory = new LinearMemory(shared, settings.memoryBudget);
-    this.#kernels = instantiateKernels(this.#module, this.#memory.memory);
-    this.target = { backend: "wasm", threads, relaxedSimd: this.#kernels.relaxed() === 1, shared };
-    if (threads > 1) this.#pool = new ThreadPool(this.#memory);
+    this.#kernels = instantiateKernels(module, this.#memory.memory);
+    this.#relaxed = this.#kernels.relaxed() === 1;
+    if (threads === 1) return;
+    this.#pool = new ThreadPool(module, this.#memory);
+    this.#pool.stopWith(this);
+  }
+
+  /** As it is now: threads may turn out to be fewer than were asked for. */
+  get target(): WasmTarget {
+    const { threads: wanted, shared } = this.#settings;
+    const threads = this.#pool ? 1 + this.#pool.available(wanted - 1) : 1;
+    return { backend: "wasm", threads, relaxedSimd: this.#relaxed, shared };
+  }
+
+  /** Why there are fewer threads than were asked for, as far as is known now. */
+  get shortage(): string | undefined {
+    return this.#pool?.shortage ?? this.#settings.shortage;
   }
 
   get memory(): MemoryUse {
@@ -87,11 +115,16 @@ export class WasmBackend implements Backend {
     { signal }: RunOptions,
   ): Promise<readonly ResultView[]> {
     const plan = planAttention(problem, this.target), action = callName(problem);
-    const begin = () => {
+    const begin = (alone: boolean) => () => {
       checkLive(views, action);
-      return this.#progress(problem, plan, views, { alone: false, signal });
+      return this.#progress(problem, plan, views, { alone, signal });
     };
-    return await this.#calls.run(begin, () => disposedError(action));
+    const short = wasmMs(problem, { threads: 1 }) < SHORT_MS;
+    return await this.#calls.run({
+      begin: begin(false),
+      beginAlone: short ? begin(true) : undefined,
+      refusal: () => disposedError(action),
+    });
   }
 
   merge(parts: readonly MergePart[], shape: MergeShape): ResultView[] {
@@ -154,16 +187,16 @@ export class WasmBackend implements Backend {
     return this.#wanted >= START_FLOPS;
   }
 
-  #runner(plan: Plan, threads: number): Runner {
+  #runner(plan: Plan, threads: number, long: boolean): Runner {
     // read anew for each item: a synchronous call in between may have needed more
     const scratch = () => this.#scratch[0].pointer, regions = plan.regions.length;
     if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
       return new LocalRunner(this.#kernels, scratch, regions);
     }
-    this.#pool.start(this.#module, this.#memory.memory, this.target.threads - 1);
     const shared = plan.regions.flatMap(({ steps }) => steps).filter((step) => step.shared);
     const items = shared.reduce((sum, step) => sum + step.items.length, 0);
-    return new PoolRunner(this.#kernels, this.#memory, this.#pool, scratch, items);
+    const work = { threads, items, long };
+    return new PoolRunner(this.#kernels, this.#memory, this.#pool, scratch, work);
   }
 
   /** Runs a plan. `alone`: on the calling thread only. */
@@ -174,22 +207,29 @@ export class WasmBackend implements Backend {
     options: { alone: boolean; signal?: AbortSignalLike },
   ): Progress<ResultView[]> {
     options.signal?.throwIfAborted();
-    const threads = options.alone ? 1 : Math.min(plan.threads, this.target.threads);
+    const threads = options.alone ? 1 : Math.min(plan.threads, this.#settings.threads);
+    const long = threads > 1 && longestItemMs(problem, plan) > LONG_MS;
     const results = makeResults(this.#memory, resultSpecs(problem, views));
     const staging = new Staging(this.#memory, this.#kernels, problem, plan, views, results);
     let runner: Runner | undefined;
     try {
-      const all = options.alone || !this.#pool ? 1 : threads > 1 ? this.target.threads : 1;
-      this.#reserveScratch(all, this.scratchBytes(problem, plan));
-      runner = this.#runner(plan, threads);
+      this.#reserveScratch(long ? threads + 1 : threads, this.scratchBytes(problem, plan));
+      runner = this.#runner(plan, threads, long);
       yield* this.#regions(plan, staging, runner, threads, options.signal);
-      staging.finish();
+      yield* staging.finish();
       return results;
     } catch (error) {
       runner?.cancel();
-      while (runner && !runner.idle()) if (!runner.wait()) yield "threads";
+      const failed = error instanceof WorkerFailure;
+      // the caller need not wait for items that nobody wants any more
+      if (runner && !runner.idle() && !failed) yield new Failed(error);
+      while (runner && !runner.idle()) yield "threads";
       disposeResults(results);
-      throw error;
+      if (!failed) throw error;
+      // what the worker said comes with a turn of the event loop
+      for (let turns = 0; turns < 20 && !this.#pool!.message; turns++) yield "threads";
+      const said = this.#pool!.message || "it said nothing";
+      throw new Error(`Cannot run ${callName(problem)}: a worker thread failed (${said})`);
     } finally {
       staging.dispose();
       runner?.dispose();
@@ -212,30 +252,35 @@ export class WasmBackend implements Backend {
       return !regions[next].accumulate || active.length === 0;
     };
     while (next < regions.length || active.length > 0) {
+      signal?.throwIfAborted();
       if (mayStage()) {
-        active.push({ staged: staging.stage(regions[next], next), index: next++, step: 0 });
-        this.#begin(active.at(-1)!, runner);
+        const staged = yield* staging.stage(regions[next], next);
+        active.push({ staged, index: next++, step: 0 });
+        yield* this.#begin(active.at(-1)!, runner);
+        yield "work";
         continue;
       }
       const oldest = active[0];
       if (runner.done(oldest.index)) {
-        if (++oldest.step < oldest.staged.steps.length) this.#begin(oldest, runner);
-        else staging.collect(active.shift()!.staged);
+        if (++oldest.step < oldest.staged.steps.length) yield* this.#begin(oldest, runner);
+        else yield* staging.collect(active.shift()!.staged);
+        yield "work";
         continue;
       }
-      if (runner.advance()) yield "work";
-      else if (!runner.wait()) yield "threads";
-      signal?.throwIfAborted();
+      yield runner.advance() || runner.wait() ? "work" : "threads";
     }
   }
 
   /** Begins a step of a region; one that threads do not share is done at once. */
-  #begin(
+  *#begin(
     { staged, index, step }: { staged: StagedRegion; index: number; step: number },
     runner: Runner,
-  ): void {
+  ): Progress<void> {
     const items = staged.steps[step];
     if (staged.region.steps[step].shared) return runner.publish(index, items);
-    for (const item of items) this.#kernels.run(item, this.#scratch[0].pointer);
+    for (const item of items) {
+      this.#kernels.run(item, this.#scratch[0].pointer);
+      yield "work";
+    }
   }
 }

@@ -2,14 +2,16 @@
 import { UnsupportedError } from "../tensor/errors.ts";
 import type { WasmTarget } from "../plan/target.ts";
 import type { SimdLevel } from "./module/kernel_bytes.ts";
-import { canShare, detectSimd } from "./module/module.ts";
-import { canThread } from "./run/threads.ts";
+import { detectSimd } from "./module/module.ts";
+import { builtin, threadShortage } from "./run/host.ts";
 
 /** How a backend is made. */
 export interface WasmSettings {
   readonly level: SimdLevel;
   readonly shared: boolean;
   readonly threads: number;
+  /** Why there are fewer threads than were asked for. */
+  readonly shortage?: string;
   readonly memoryBudget: number;
   readonly module?: WebAssembly.Module;
 }
@@ -23,21 +25,18 @@ export interface WasmRequest {
   readonly simd?: SimdLevel;
 }
 
-/** Threads to use when nobody says: one for each core, where they can share memory. */
-function defaultThreads(): number {
+/** Processors, as far as the host tells. */
+function cores(): number {
   const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
-  let cores = navigator?.hardwareConcurrency;
-  if (cores === undefined) { // Node 20
-    const { process } = globalThis as {
-      process?: { getBuiltinModule?: (name: string) => unknown };
-    };
-    const os = process?.getBuiltinModule?.("node:os") as
-      | { availableParallelism(): number }
-      | undefined;
-    cores = os?.availableParallelism() ?? 1;
-  }
-  return Math.max(1, Math.min(64, cores));
+  return navigator?.hardwareConcurrency ??
+    builtin<{ availableParallelism(): number }>("node:os")?.availableParallelism() ?? 1; // Node 20
 }
+
+/**
+ * Most threads to a core. More than one gains nothing; some more do no harm, so that a number of threads, and
+ * with it the bits of results, can be had on machines that differ. 256 on two cores took 11 s to start.
+ */
+const THREADS_PER_CORE = 4;
 
 /** How the WASM backend is made on this host. Throws where the options need what it lacks. */
 export function wasmSettings(options: WasmRequest): WasmSettings {
@@ -45,12 +44,23 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
   if (options.simd === "relaxed" && found === "plain") {
     throw new UnsupportedError("relaxed SIMD", "wasm", `leave simd out or pass "plain"`);
   }
-  // a module that was compiled elsewhere imports unshared memory
-  const possible = options.wasmModule === undefined && canShare() && canThread();
-  const threads = possible ? options.threads ?? defaultThreads() : 1;
+  // one for each core where nobody says
+  const wanted = options.threads ?? Math.max(1, Math.min(64, cores()));
+  const most = THREADS_PER_CORE * Math.max(1, wanted > THREADS_PER_CORE ? cores() : 1);
+  const blocked = wanted === 1
+    ? undefined
+    : options.wasmModule === undefined
+    ? threadShortage()
+    : "wasmModule was given, and it imports memory that cannot be shared";
+  const threads = blocked === undefined ? Math.min(wanted, most) : 1;
+  const shortage = blocked ??
+    (threads < wanted
+      ? `${THREADS_PER_CORE} to a core is the most, as more gain nothing`
+      : undefined);
   return {
     level: options.simd === "plain" ? "plain" : found,
     threads,
+    shortage,
     shared: threads > 1,
     memoryBudget: options.memoryBudget ?? 2 ** 32,
     module: options.wasmModule as WebAssembly.Module | undefined,
@@ -58,13 +68,14 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
 }
 
 /** What an engine says of its WASM backend: what it is, and `why` it computes. */
-export function wasmReason(options: WasmRequest, target: WasmTarget, why?: string): string {
-  const { threads, relaxedSimd } = target;
-  const alone = threads === 1 && (options.threads ?? defaultThreads()) > 1;
-  const cause = options.wasmModule
-    ? "wasmModule was given"
-    : "this host cannot share memory with workers";
+export function wasmReason(
+  { backend }: WasmRequest,
+  { threads, relaxedSimd }: WasmTarget,
+  shortage: string | undefined,
+  why?: string,
+): string {
   return `WASM with ${relaxedSimd ? "relaxed" : "plain"} SIMD, ` +
-    `${threads} thread${threads === 1 ? "" : "s"}${alone ? `, ${cause}` : ""} ` +
-    `(${why ?? (options.backend === "wasm" ? "asked for" : "no GPU was looked for")})`;
+    `${threads} thread${threads === 1 ? "" : "s"} ` +
+    `(${why ?? (backend === "wasm" ? "asked for" : "no GPU was looked for")})` +
+    (shortage === undefined ? "" : `; no more threads: ${shortage}`);
 }

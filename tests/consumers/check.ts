@@ -1,7 +1,7 @@
 // Checks of what consumers return.
 import { ok } from "node:assert/strict";
 import { availableParallelism } from "node:os";
-import type { Numbers, OnceReport, ScriptReport } from "./apps/messages.ts";
+import type { Numbers, OnceReport, ScriptReport, ThreadsReport } from "./apps/messages.ts";
 import { type Reference, reference } from "./reference.ts";
 
 /** Largest error that is accepted, as a share of the largest value of the tensor. */
@@ -70,4 +70,16 @@ export function checkOnce(stdout: string, end: number): string {
   ok(length > 0, "no output");
   checkEnd(at, end);
   return `ended after ${end - at} ms`;
+}
+
+/** Threads must be up, or the engine must say that they are not and what to do about it. */
+export function checkThreads(stdout: string, wanted: number, remedy?: string): string {
+  const { numbers, threads, ready, reason } = JSON.parse(stdout) as ThreadsReport;
+  const worst = checkNumbers(numbers);
+  ok(threads === wanted, `the engine has ${threads} threads, wanted ${wanted}: ${reason}`);
+  if (remedy === undefined) {
+    ok(ready > 0, `no worker answered: ${reason}`);
+    ok(!reason.includes("no more threads"), reason);
+  } else ok(reason.includes(remedy), `the reason does not name ${remedy}: ${reason}`);
+  return `${showError(worst)}, ${ready} workers answered`;
 }

@@ -1,11 +1,14 @@
 // Makes the library installed twice, in a temporary folder outside the repository: from the tarball that
-// `deno pack` writes, and from source by an import map. Both get the same copies of apps/.
+// `deno task pack` writes, and from source by an import map. Both get the same copies of apps/.
 import { fileURLToPath } from "node:url";
 import { deno, run, versionOf } from "./process.ts";
 
 const HERE = new URL(".", import.meta.url);
 const ROOT = new URL("../../", import.meta.url);
 const NPM_FLAGS = ["--offline", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save"];
+
+/** Most bytes of the tarball. */
+const MOST_BYTES = 200 * 1024;
 
 /** Where the library is installed. */
 export interface Installed {
@@ -42,8 +45,7 @@ async function writeJson(path: string, value: unknown): Promise<void> {
 
 /** Packs the working tree, changed or not, and installs the tarball as npm would. */
 async function installPacked(folder: string, tarball: string): Promise<string> {
-  const pack = ["pack", "--allow-dirty", "--quiet", "--output", tarball];
-  await deno(pack, { cwd: fileURLToPath(ROOT), seconds: 120 });
+  await deno(["run", "-A", "tools/pack.ts", tarball], { cwd: fileURLToPath(ROOT), seconds: 120 });
   await copyApps(folder);
   await writeJson(`${folder}/package.json`, { name: "consumer", private: true, type: "module" });
   if (await versionOf("npm")) {
@@ -56,6 +58,7 @@ async function installPacked(folder: string, tarball: string): Promise<string> {
   // compiling only: whether the types are right is a consumer of its own (hosts/typescript.ts)
   await tsc(folder, ["--project", "tsconfig.apps.json", "--noCheck"]);
   const { size } = await Deno.stat(tarball);
+  if (size > MOST_BYTES) throw new Error(`the tarball has ${size} bytes, wanted ${MOST_BYTES}`);
   return `tarball of ${Math.round(size / 1024)} KiB`;
 }
 

@@ -98,6 +98,31 @@ Deno.test("beyond the budget a RangeError says how many bytes, and nothing is lo
   assert.equal(memory.allocate(600000), kept);
 });
 
+Deno.test("the most that a memory may have follows from the budget, and where there is no room errors say so", async () => {
+  const Real = WebAssembly.Memory, asked: WebAssembly.MemoryDescriptor[] = [];
+  let room = true;
+  WebAssembly.Memory = class extends Real {
+    constructor(descriptor: WebAssembly.MemoryDescriptor) {
+      if (!room) throw new RangeError("could not allocate memory");
+      asked.push(descriptor);
+      super(descriptor);
+    }
+  };
+  try {
+    for (const memoryBudget of [2 ** 16, 100e6, 2 ** 32, 2 ** 40, undefined]) {
+      using _engine = await createEngine({ backend: "wasm", threads: 2, memoryBudget });
+    }
+    assert.deepEqual(asked.map(({ maximum }) => maximum), [1, 1525, 65536, 65536, 65536]);
+    room = false;
+    await assert.rejects(createEngine({ backend: "wasm" }), {
+      name: "RangeError",
+      message: /^Cannot run createEngine: no address space .*dispose of engines .*memoryBudget$/,
+    });
+  } finally {
+    WebAssembly.Memory = Real;
+  }
+});
+
 Deno.test("beyond 4 GiB a RangeError says so too", () => {
   const memory = new LinearMemory(false, Infinity);
   const error = { name: "RangeError", message: /Cannot allocate 5000000000 bytes.*cannot grow/ };

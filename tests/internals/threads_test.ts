@@ -180,12 +180,14 @@ test("a signal aborted in the middle: rejects early with its reason, memory retu
     await assert.rejects(running, (error) => error === reason);
     const took = performance.now() - begun;
     assert.ok(took < whole, `took ${took} ms of ${whole} ms`);
+    await engine.synchronize(); // other threads are out of their items
     assert.equal(engine.memory.used, used, `${threads} threads`);
     const signal = AbortSignal.timeout(20);
     await assert.rejects(
       () => backward(engine, { ...long, options: { signal } }, saved),
       { name: "TimeoutError" },
     );
+    await engine.synchronize();
     const afterBackward = engine.memory.used; // its scratch may have been larger
     assert.ok(afterBackward <= used + threads * 2 ** 19);
     assertSameBits(await forward(engine, call), want, call.about);
@@ -267,9 +269,9 @@ const deno = [Deno.execPath(), "deno"]
 const root = new URL("../../", import.meta.url);
 
 /** Runs a script with no permission at all; one that does not end within `seconds` is killed. */
-async function runScript(source: string, seconds: number): Promise<string> {
+async function runScript(source: string, seconds: number, flags: string[] = []): Promise<string> {
   const child = new Deno.Command(deno ?? "deno", {
-    args: ["run", "--quiet", "--no-prompt", "-"],
+    args: ["run", "--quiet", "--no-prompt", ...flags, "-"],
     cwd: root.pathname,
     ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
   }).spawn();
@@ -361,3 +363,32 @@ console.log(failed, place, got.lse.data.findIndex((value, n) => value !== want.l
     }
   },
 );
+
+testProcess("engines that are dropped without dispose() let their threads go", async () => {
+  const source = `${prelude}
+import process from "node:process";
+const { Worker } = process.getBuiltinModule("node:worker_threads");
+let started = 0, live = 0;
+class Counted extends Worker {
+  constructor(source, options) {
+    super(source, options);
+    started++;
+    live++;
+    this.on("exit", () => live--);
+  }
+}
+process.getBuiltinModule = (name) => name === "node:worker_threads" ? { Worker: Counted } : undefined;
+const x = tensor(1, 700, 8, 64);
+async function drop() {
+  const engine = await createEngine({ backend: "wasm", threads: 3 });
+  await engine.attention(x, x, x);
+}
+for (let n = 0; n < 30; n++) await drop();
+for (let n = 0; n < 100 && live > 0; n++) {
+  gc();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+}
+console.log(started >= 60, live);
+`;
+  assert.equal(await runScript(source, 60, ["--v8-flags=--expose-gc"]), "true 0");
+});

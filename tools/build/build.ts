@@ -1,7 +1,7 @@
 // Builds the kernels: register tiles -> asm/micro/tiles.gen.ts, hooks of features -> asm/stages/scores.gen.ts,
-// AssemblyScript -> wasm, wasm -> a TypeScript module with the bytes in hexadecimal, records of features -> a table in
-// README.md. The same bytes come out on every machine; `--check` compares instead of writing and fails when a
-// committed file is stale.
+// AssemblyScript -> wasm, wasm -> a TypeScript module with the bytes in hexadecimal, the text of worker threads, records
+// of features -> a table in README.md. The same bytes come out on every machine; `--check` compares instead of writing
+// and fails when a committed file is stale.
 import asc from "assemblyscript/asc";
 import { readFileSync, writeFileSync } from "node:fs";
 import { unrelax } from "../../src/wasm/module/lower_relaxed.ts";
@@ -10,6 +10,7 @@ import { hooksSource } from "./hooks.ts";
 import { PASSES } from "./passes.ts";
 import { tablesSource } from "./tables.ts";
 import { tilesSource } from "./tiles.ts";
+import { workerModule } from "./worker.ts";
 
 const root = new URL("../../", import.meta.url);
 const check = Deno.args.includes("--check");
@@ -128,6 +129,7 @@ function relax(plain: Uint8Array, marked: Uint8Array): { relaxed: Uint8Array; fl
 put("asm/micro/tiles.gen.ts", tilesSource());
 put("asm/tables.gen.ts", tablesSource());
 put("asm/stages/scores.gen.ts", hooksSource());
+put("src/wasm/run/worker.gen.ts", workerModule());
 put("README.md", withFeatures(readFileSync(new URL("README.md", root), "utf8")));
 if (stale === 0) {
   const plain = await compile({}), shared = await compile({ shared: true });

@@ -44,6 +44,24 @@ export function partialResults({ steps }: PlannedRegion): number {
   return 1 + steps[0].items.reduce((last, { slot }) => Math.max(last, slot), -1);
 }
 
+/** Operations and bytes a millisecond of one thread that is not alone; on the careful side. */
+const RATE = { flops: 40e6, bytes: 8e6 };
+
+/** Milliseconds that the longest item of a plan takes, about. Items cannot be interrupted. */
+export function longestItemMs(
+  { headDim, valueDim }: AttentionProblem,
+  { regions, cost }: Plan,
+): number {
+  const perPair = cost.flops / Math.max(1, cost.visiblePairs) / RATE.flops;
+  const perKey = (headDim + valueDim) * 4 / RATE.bytes;
+  let longest = 0;
+  for (const { items: [item] } of regions.map(({ steps }) => steps[0])) {
+    if (!item) continue; // the first is the longest
+    longest = Math.max(longest, item.pairs * perPair, (item.keyEnd - item.keyBegin) * perKey);
+  }
+  return longest;
+}
+
 /** Work below this many operations is done before a second thread is awake (about 0.2 ms). */
 const THREAD_FLOPS = 10e6;
 

@@ -25,8 +25,19 @@ export class LinearMemory {
   constructor(shared: boolean, budget: number) {
     this.shared = shared;
     this.#budget = budget;
-    // a maximum is required by the kernels' import; 4 GiB is only reserved address space
-    this.memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared });
+    // the kernels' import takes up to 4 GiB; some hosts reserve address space for all of the maximum
+    const maximum = Math.max(1, Math.min(65536, Math.floor(budget / PAGE)));
+    try {
+      this.memory = new WebAssembly.Memory({ initial: 1, maximum, shared });
+    } catch (cause) {
+      throw new RangeError(
+        `Cannot run createEngine: no address space is left for a memory of up to ${
+          maximum * PAGE
+        } ` +
+          "bytes; dispose of engines that are no longer needed, or pass a smaller memoryBudget",
+        { cause },
+      );
+    }
   }
 
   /** Bytes in total, in use and at the peak. */

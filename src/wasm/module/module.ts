@@ -1,6 +1,6 @@
 // Choosing and compiling a build of the kernels. There are two, relaxed and plain SIMD; each can import
 // shared or unshared memory (one byte of its import section, docs/decisions/002).
-import { UnsupportedError } from "../../tensor/errors.ts";
+import { show, UnsupportedError } from "../../tensor/errors.ts";
 import { kernelBytes, type SimdLevel } from "./kernel_bytes.ts";
 
 /** What the kernels export. */
@@ -20,6 +20,19 @@ export interface KernelExports {
     to: number,
   ) => void;
 }
+
+/** The names of what they export. */
+const KERNEL_EXPORTS: readonly (keyof KernelExports | "runTicket")[] = [
+  "run",
+  "runTicket",
+  "relaxed",
+  "forwardScratch",
+  "backwardScratch",
+  "decodeScratch",
+  "widen",
+  "narrow",
+  "summarizeBlocks",
+];
 
 const zeros = (n: number): number[] => new Array(n).fill(0);
 const HEADER = [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0];
@@ -50,18 +63,21 @@ function valid(bytes: readonly number[]): boolean {
 
 /** The best build that the engine validates; throws where there is no WebAssembly SIMD at all. */
 export function detectSimd(): SimdLevel {
-  if (typeof WebAssembly !== "object" || !valid(SIMD_PROBE)) {
-    throw new UnsupportedError("WebAssembly SIMD", "wasm", "use a runtime from 2021 or later");
+  if (typeof WebAssembly !== "object") {
+    throw new UnsupportedError(
+      "a host without WebAssembly",
+      "wasm",
+      "run it without --jitless (Lockdown Mode and some policies of browsers switch WebAssembly off too)",
+    );
+  }
+  if (!valid(SIMD_PROBE)) {
+    throw new UnsupportedError(
+      "WebAssembly without SIMD",
+      "wasm",
+      "use a runtime from 2021 or later, on a processor with SSE4.1 where it is x86",
+    );
   }
   return valid(RELAXED_PROBE) ? "relaxed" : "plain";
-}
-
-/** Whether memory can be shared between threads here (browsers: only when cross-origin isolated). */
-export function canShare(): boolean {
-  if (typeof SharedArrayBuffer !== "function") return false;
-  const { crossOriginIsolated } = globalThis as { crossOriginIsolated?: boolean };
-  const browser = typeof (globalThis as { document?: unknown }).document === "object";
-  return !browser || crossOriginIsolated === true;
 }
 
 /** Compiles a build; hosts that forbid it get an error that says what to pass instead. */
@@ -72,12 +88,34 @@ export function compileKernels(level: SimdLevel, shared: boolean): WebAssembly.M
     const error = new UnsupportedError(
       "compiling WebAssembly at run time",
       "wasm",
-      "pass createEngine({ wasmModule }), a module imported from a .wasm file " +
+      "a page needs 'wasm-unsafe-eval' in the script-src of its Content-Security-Policy; on an edge " +
+        "function pass createEngine({ wasmModule }), a module imported from a .wasm file " +
         "(its bytes are in @flashtile/attention/kernels)",
     );
     error.cause = cause;
     throw error;
   }
+}
+
+/** What a module exports; undefined where a value is no module. Modules of other realms are no instances here. */
+function exportsOf(value: unknown): WebAssembly.ModuleExportDescriptor[] | undefined {
+  try {
+    return WebAssembly.Module.exports(value as WebAssembly.Module);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Says what is wrong with a module of a caller, in words that follow its name; undefined where nothing is. */
+export function moduleFault(value: unknown): string | undefined {
+  if (typeof WebAssembly !== "object") return undefined; // which is said when a build is chosen
+  const found = exportsOf(value);
+  if (!found) return `is ${show(value)} but must be a WebAssembly.Module`;
+  const names = new Set(found.filter(({ kind }) => kind === "function").map(({ name }) => name));
+  const missing = KERNEL_EXPORTS.filter((name) => !names.has(name));
+  if (missing.length === 0) return undefined;
+  return `has no ${missing.join(", ")}: it must be compiled from the bytes that ` +
+    "@flashtile/attention/kernels exports, of this version";
 }
 
 /** An instance on a memory. */
@@ -90,8 +128,8 @@ export function instantiateKernels(
     return exports as unknown as KernelExports;
   } catch (cause) {
     throw new TypeError(
-      "Cannot create an engine: wasmModule does not fit, it must be compiled from the bytes " +
-        "that @flashtile/attention/kernels exports",
+      "Cannot run createEngine: wasmModule does not fit, it must be compiled from the bytes that " +
+        "kernelBytes of @flashtile/attention/kernels returns, unchanged",
       { cause },
     );
   }

@@ -1,6 +1,7 @@
 // The summary of hidden pairs by blocks, which lies behind their staged rows: for every 8 query rows a byte for
 // every 16 keys (asm/features/blocks.ts). Axes that the rows broadcast, it broadcasts too.
 import { Operand } from "../../../asm/tables.gen.ts";
+import type { Pieces } from "../memory/pieces.ts";
 import type { KernelExports } from "../module/module.ts";
 import type { OperandWords } from "./task_record.ts";
 
@@ -20,14 +21,26 @@ export function blocksBytes([batches, heads, rows, keys]: readonly number[]): nu
   return batches * heads * panelsOf(rows) * blocksOf(keys) + 8;
 }
 
-/** Writes the summary to `target`. */
-export function summarizeBlocks(kernels: KernelExports, pairs: StagedPairs, target: number): void {
+/** Pairs of a piece of work: a millisecond or two. */
+const PIECE = 2 ** 22;
+
+/** Writes the summary to `target`, with pauses. */
+export function* summarizeBlocks(
+  kernels: KernelExports,
+  pairs: StagedPairs,
+  target: number,
+): Pieces {
   const { pointer, size: [batches, heads, rows, keys], strides } = pairs;
   for (let b = 0; b < batches; b++) {
     for (let h = 0; h < heads; h++) {
       const from = pointer + b * strides[0] + h * strides[1];
       const to = target + (b * heads + h) * panelsOf(rows) * blocksOf(keys);
-      kernels.summarizeBlocks(from, strides[2], rows, keys, to);
+      const step = Math.max(8, Math.floor(PIECE / keys / 8) * 8);
+      for (let row = 0; row < rows; row += step) {
+        const n = Math.min(step, rows - row), panel = row / 8 * blocksOf(keys);
+        kernels.summarizeBlocks(from + row * strides[2], strides[2], n, keys, to + panel);
+        yield "work";
+      }
     }
   }
 }

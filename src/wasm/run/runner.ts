@@ -9,13 +9,13 @@ import type { ThreadPool } from "./threads.ts";
 export interface Runner {
   /** Makes the items of region `region` available. */
   publish(region: number, items: readonly number[]): void;
-  /** Does one item, if there is one to take. */
+  /** Does one item, if there is one that this thread should take. */
   advance(): boolean;
   /** Whether every item of a region is done. */
   done(region: number): boolean;
   /** Waits a moment for other threads where the host allows blocking; false where it does not. */
   wait(): boolean;
-  /** Takes back what nobody began. Other threads may still be inside an item; see `idle`. */
+  /** Takes back what nobody began, after a failure. Other threads may still be inside an item; see `idle`. */
   cancel(): void;
   /** Whether no thread is inside an item. */
   idle(): boolean;
@@ -71,6 +71,9 @@ export class LocalRunner implements Runner {
   dispose(): void {}
 }
 
+/** A worker trapped or was lost inside an item. What it said comes with a later turn of the event loop. */
+export class WorkerFailure extends Error {}
+
 /** Most regions that may be open at a time: each has its own count of items left. */
 export const MAX_OPEN_REGIONS: number = Control.LeftCount;
 
@@ -85,23 +88,31 @@ export class PoolRunner implements Runner {
   readonly #memory: LinearMemory;
   readonly #pool: ThreadPool;
   readonly #scratch: () => number;
+  /** Workers beside the calling thread, and one in its place when it does not take part. */
+  readonly #workers: { readonly beside: number; readonly instead: number };
   /** Addresses of all items of the call, in the order of their tickets. */
   readonly #tickets: number;
   #published = 0;
   readonly #begin: number;
 
+  /**
+   * `items`: how many the call has. `long`: whether one of them takes so long that the event loop would
+   * notice. The calling thread then leaves them to workers, one more than otherwise.
+   */
   constructor(
     kernels: KernelExports,
     memory: LinearMemory,
     pool: ThreadPool,
     scratch: () => number,
-    items: number,
+    { threads, items, long }: { threads: number; items: number; long: boolean },
   ) {
     this.#kernels = kernels;
     this.#memory = memory;
     this.#pool = pool;
     this.#scratch = scratch;
+    this.#workers = { beside: threads - 1, instead: long ? threads : Infinity };
     this.#tickets = memory.allocate(items * 4);
+    pool.start(long ? threads : threads - 1);
     const { control } = pool;
     this.#begin = Atomics.load(control, Control.Published);
     // no item of an earlier call is left, so nobody reads these words before the next ticket
@@ -109,6 +120,8 @@ export class PoolRunner implements Runner {
     Atomics.store(control, Control.First, this.#begin);
     Atomics.store(control, Control.Done, 0);
     Atomics.store(control, Control.Failed, 0);
+    Atomics.store(control, Control.Limit, threads - 1);
+    Atomics.store(control, Control.Tell, long || !pool.canBlock ? 1 : 0);
   }
 
   publish(region: number, items: readonly number[]): void {
@@ -131,6 +144,13 @@ export class PoolRunner implements Runner {
     }
   }
 
+  /** Lets so many workers take items. */
+  #limit(workers: number): void {
+    const { control } = this.#pool;
+    if (Atomics.exchange(control, Control.Limit, workers) === workers) return;
+    Atomics.notify(control, Control.Published);
+  }
+
   #finish(item: number): void {
     const region = this.#memory.u32(item, Item.Bytes / 4)[Item.Region / 4];
     Atomics.sub(this.#pool.control, leftOf(region), 1);
@@ -142,7 +162,9 @@ export class PoolRunner implements Runner {
   }
 
   advance(): boolean {
-    const ticket = this.#take();
+    const { beside, instead } = this.#workers, standBy = this.#pool.has(instead);
+    this.#limit(standBy ? instead : beside);
+    const ticket = standBy ? undefined : this.#take();
     if (ticket === undefined) return false;
     const item = this.#item(ticket);
     try {
@@ -154,32 +176,28 @@ export class PoolRunner implements Runner {
   }
 
   done(region: number): boolean {
-    if (Atomics.load(this.#pool.control, Control.Failed)) {
-      throw new Error(`A worker thread failed: ${this.#pool.message || "no message yet"}`);
-    }
+    if (Atomics.load(this.#pool.control, Control.Failed)) throw new WorkerFailure();
     return Atomics.load(this.#pool.control, leftOf(region)) === 0;
   }
 
   wait(): boolean {
-    const { control } = this.#pool, seen = Atomics.load(control, Control.Done);
+    const { control } = this.#pool;
+    if (Atomics.load(control, Control.Tell)) return false;
+    const seen = Atomics.load(control, Control.Done);
     if (seen === this.#published) return true;
     for (let spin = 0; spin < 2000; spin++) {
       if (Atomics.load(control, Control.Done) !== seen) return true;
     }
-    try {
-      Atomics.wait(control, Control.Done, seen, 2);
-      return true;
-    } catch { // the main thread of a browser may not block
-      return false;
-    }
+    Atomics.wait(control, Control.Done, seen, 2);
+    return true;
   }
 
   cancel(): void {
-    for (let t = this.#take(); t !== undefined; t = this.#take()) this.#finish(this.#item(t));
+    while (this.#take() !== undefined);
   }
 
   idle(): boolean {
-    return Atomics.load(this.#pool.control, Control.Done) === this.#published;
+    return this.#pool.idle;
   }
 
   dispose(): void {

@@ -1,6 +1,6 @@
 // Staging: bringing one region of a call's operands into linear memory, telling the kernels where they
 // lie, and taking results out again. Resident f32 tensors are used in place; everything else is copied
-// (16-bit values are widened on the way, so that kernels see f32).
+// (16-bit values are widened on the way, so that kernels see f32). Long copies pause now and then.
 import { callName, checkReach } from "../../backend/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { OperandName } from "../../tensor/operands.ts";
@@ -8,7 +8,8 @@ import { elementBytes, type OperandSpec, type View } from "../../tensor/view.ts"
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { MaskTensor } from "../../tensor/tensor.ts";
-import { copyBox, type Side } from "../../tensor/copy.ts";
+import type { Side } from "../../tensor/copy.ts";
+import { copyInPieces, inPieces, type Pieces } from "../memory/pieces.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import { blocksBytes, blocksWords, summarizeBlocks } from "./blocks.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
@@ -128,7 +129,7 @@ export class Staging {
     return STAGED[name].dtype === "bool" && this.#plan.kernel !== "decode";
   }
 
-  #stageInput(view: View, region: PlannedRegion): Staged {
+  *#stageInput(view: View, region: PlannedRegion): Generator<"work", Staged, void> {
     const { name, dtype } = view, stay = stayOf(name, view);
     const key = stay === "region" ? "" : boxKey(name, view, stay, region);
     const kept = this.#kept.get(key);
@@ -139,35 +140,44 @@ export class Staging {
       key,
     });
     const tensor = view.tensor;
-    checkReach(view, callName(this.#problem)); // the event loop turned since the call began
-    const array = dtype === "bool" ? (tensor as MaskTensor).data : elements(tensor as never);
+    const array = () => {
+      checkReach(view, callName(this.#problem)); // the event loop turned since the call began
+      return dtype === "bool" ? (tensor as MaskTensor).data : elements(tensor as never);
+    };
     // axes that broadcast repeat element 0
     const strides = view.strides.map((stride, axis) => view.size[axis] === 1 ? 0 : stride);
     const offset = staged.begin.reduce((sum, index, axis) => sum + index * strides[axis], 0);
-    copyBox(this.#side(staged), { array, offset, strides }, staged.size);
-    if (this.#hasBlocks(name)) summarizeBlocks(this.#kernels, staged, staged.behind);
+    const source = () => ({ array: array(), offset, strides });
+    yield* copyInPieces(() => this.#side(staged), source, staged.size);
+    if (this.#hasBlocks(name)) yield* summarizeBlocks(this.#kernels, staged, staged.behind);
     const wide = narrow && !stagedRaw(name, this.#plan.kernel);
-    const result = wide ? this.#widen(staged, dtype) : staged;
+    const result = wide ? yield* this.#widen(staged, dtype) : staged;
     if (key) this.#kept.set(key, result);
     return result;
   }
 
   /** The same box in f32. */
-  #widen(staged: Staged, dtype: DType): Staged {
-    const n = extent(staged), pointer = this.#allocate(n * 4 + 16);
-    if (n > 0) this.#kernels.widen(staged.pointer, pointer, n, DTYPE_CODES[dtype]!);
+  *#widen(staged: Staged, dtype: DType): Generator<"work", Staged, void> {
+    const n = extent(staged), pointer = this.#allocate(n * 4 + 16), code = DTYPE_CODES[dtype]!;
+    yield* inPieces(n, (begin, end) => {
+      this.#kernels.widen(staged.pointer + begin * 2, pointer + begin * 4, end - begin, code);
+    });
     this.#free(staged.pointer);
     return { ...staged, pointer, elementBytes: 4 };
   }
 
-  #placeResult(result: ResultView, region: PlannedRegion): Staged {
+  *#placeResult(result: ResultView, region: PlannedRegion): Generator<"work", Staged, void> {
     const { name } = result, stay = stayOf(name, result);
     const key = stay === "region" ? "" : boxKey(name, result, stay, region);
     const kept = this.#kept.get(key);
     if (kept) return kept;
     const staged = this.#place(name, result, region, 4, { stay, key });
     if (key) this.#kept.set(key, staged);
-    if (STAGED[name].summed) this.#memory.f32(staged.pointer, extent(staged)).fill(0);
+    if (STAGED[name].summed) {
+      yield* inPieces(extent(staged), (begin, end) => {
+        this.#memory.f32(staged.pointer + begin * 4, end - begin).fill(0);
+      });
+    }
     return staged;
   }
 
@@ -183,12 +193,12 @@ export class Staging {
   }
 
   /** Adds where kernels find an operand of a region; brings it in where they cannot work on it in place. */
-  #bring(
+  *#bring(
     view: View | ResultView,
     region: PlannedRegion,
     staged: Staged[],
     words: OperandWords[],
-  ): void {
+  ): Pieces {
     const { name } = view, { operand } = STAGED[name], strides = [0, 0, 0];
     if (usable(name, view, this.#plan.kernel)) {
       const bytes = elementBytes(view), { pointer } = view.tensor as WasmTensor;
@@ -196,7 +206,9 @@ export class Staging {
       words.push([operand, [pointer, ...strides]]);
       return;
     }
-    const box = "like" in view ? this.#placeResult(view, region) : this.#stageInput(view, region);
+    const box = "like" in view
+      ? yield* this.#placeResult(view, region)
+      : yield* this.#stageInput(view, region);
     staged.push(box);
     let first = box.pointer; // of the whole operand, as if all of it were there
     for (let axis = 0; axis < 3; axis++) {
@@ -209,10 +221,10 @@ export class Staging {
   }
 
   /** Brings a region in. */
-  stage(region: PlannedRegion, index: number): StagedRegion {
+  *stage(region: PlannedRegion, index: number): Generator<"work", StagedRegion, void> {
     const staged: Staged[] = [], words: OperandWords[] = [];
-    for (const view of this.#inputs) this.#bring(view, region, staged, words);
-    for (const result of this.#results) this.#bring(result, region, staged, words);
+    for (const view of this.#inputs) yield* this.#bring(view, region, staged, words);
+    for (const result of this.#results) yield* this.#bring(result, region, staged, words);
     const blocks = staged.map((box) => box.pointer);
     const room = {
       memory: this.#memory,
@@ -227,7 +239,7 @@ export class Staging {
   }
 
   /** Takes the results of a finished region out and gives its memory back. */
-  collect({ region, staged, blocks }: StagedRegion): void {
+  *collect({ region, staged, blocks }: StagedRegion): Pieces {
     const keep = new Set<number>();
     for (const box of staged) {
       if (box.stay === "call" || (box.stay === "rows" && !region.last)) {
@@ -238,36 +250,40 @@ export class Staging {
       const result = this.#results.find(({ name }) => name === box.name);
       if (!result) continue;
       if (STAGED[box.name].summed) {
-        this.#sums.add(result, { ...box, values: this.#side(box).array });
-      } else this.#takeOut(box, result);
+        yield* this.#sums.add(result, { ...box, values: () => this.#side(box).array });
+      } else yield* this.#takeOut(box, result);
     }
     for (const pointer of blocks) if (!keep.has(pointer)) this.#free(pointer);
   }
 
-  #takeOut(box: Staged, result: ResultView): void {
+  *#takeOut(box: Staged, result: ResultView): Pieces {
     let source = box;
     if (result.dtype !== "f32") {
       const n = extent(box), pointer = this.#allocate(n * 2 + 16);
-      if (n > 0) this.#kernels.narrow(box.pointer, pointer, n, DTYPE_CODES[result.dtype as DType]!);
+      const code = DTYPE_CODES[result.dtype as DType]!;
+      yield* inPieces(n, (begin, end) => {
+        this.#kernels.narrow(box.pointer + begin * 4, pointer + begin * 2, end - begin, code);
+      });
       source = { ...box, pointer, elementBytes: 2 };
     }
     const offset = box.begin.reduce((sum, index, axis) => sum + index * result.strides[axis], 0);
-    const target = { array: elements(result.tensor), offset, strides: result.strides };
-    copyBox(target, this.#side(source), box.size);
+    const target = () => ({ array: elements(result.tensor), offset, strides: result.strides });
+    yield* copyInPieces(target, () => this.#side(source), box.size);
     if (source !== box) this.#free(source.pointer);
   }
 
   /** Writes what only the whole call knows: sums over regions. */
-  finish(): void {
+  *finish(): Pieces {
     if (this.#sums.none) return;
     for (const { name, dtype, tensor } of this.#results) {
-      const sums = this.#sums.of(name), target = elements(tensor);
+      const sums = this.#sums.of(name);
       if (!sums) continue;
+      const n = sums.length;
       if (dtype === "f32") {
-        target.set(sums);
+        yield* inPieces(n, (begin, end) => elements(tensor).set(sums.subarray(begin, end), begin));
         continue;
       }
-      const n = sums.length, wide = this.#allocate(n * 4 + 16), narrow = this.#allocate(n * 2 + 16);
+      const wide = this.#allocate(n * 4 + 16), narrow = this.#allocate(n * 2 + 16);
       this.#memory.f32(wide, n).set(sums);
       this.#kernels.narrow(wide, narrow, n, DTYPE_CODES[dtype as DType]!);
       elements(tensor).set(this.#memory.u16(narrow, n));

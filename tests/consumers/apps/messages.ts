@@ -22,6 +22,16 @@ export interface ScriptReport {
   readonly at: number;
 }
 
+/** What threads.ts prints. */
+export interface ThreadsReport {
+  readonly numbers: Numbers;
+  /** Threads that the engine says it has, after its workers had time to come up. */
+  readonly threads: number;
+  /** Workers that said that they are up. */
+  readonly ready: number;
+  readonly reason: string;
+}
+
 /** What once.ts prints. */
 export interface OnceReport {
   readonly length: number;

@@ -1,0 +1,56 @@
+// Long work on memory in pieces, with pauses between them in which the event loop may turn. Memory may
+// grow at a pause, so every piece makes its views anew.
+import { copyBox, type Side } from "../../tensor/copy.ts";
+
+/** Elements of a piece: a millisecond or two where rows are short and far apart. */
+const PIECE = 2 ** 18;
+
+/** Pauses between pieces of work. */
+export type Pieces = Generator<"work", void, void>;
+
+/** Work on `n` elements in a row. */
+export function* inPieces(n: number, work: (begin: number, end: number) => void): Pieces {
+  for (let begin = 0; begin < n; begin += PIECE) {
+    if (begin > 0) yield "work";
+    work(begin, Math.min(n, begin + PIECE));
+  }
+}
+
+interface Part {
+  readonly begin: number[];
+  readonly size: readonly number[];
+}
+
+/** A box as boxes of at most so many elements, cut along the first of `axes` that it takes. */
+function* parts(size: readonly number[], axes: readonly number[]): Generator<Part, void, void> {
+  const all = size.reduce((product, n) => product * n, 1);
+  const axis = axes.find((axis) => size[axis] > 1);
+  if (all <= PIECE || axis === undefined) return yield { begin: size.map(() => 0), size };
+  const step = Math.max(1, Math.floor(PIECE / (all / size[axis])));
+  for (let at = 0; at < size[axis]; at += step) {
+    const part = size.map((n, other) => other === axis ? Math.min(step, n - at) : n);
+    for (const inner of parts(part, axes)) {
+      inner.begin[axis] += at;
+      yield inner;
+    }
+  }
+}
+
+/** `copyBox` in pieces, along the axes that are outermost in the target. */
+export function* copyInPieces(
+  target: () => Side,
+  source: () => Side,
+  size: readonly number[],
+): Pieces {
+  const { strides } = target(), axes = [0, 1, 2, 3].sort((a, b) => strides[b] - strides[a]);
+  const at = (side: Side, begin: readonly number[]): Side => ({
+    ...side,
+    offset: begin.reduce((sum, index, axis) => sum + index * side.strides[axis], side.offset),
+  });
+  let first = true;
+  for (const part of parts(size, axes)) {
+    if (!first) yield "work";
+    first = false;
+    copyBox(at(target(), part.begin), at(source(), part.begin), part.size);
+  }
+}
