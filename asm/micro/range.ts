@@ -19,6 +19,13 @@ const SHIFT: f32 = 5.4672717e37;
 @inline
 const KNEE: f32 = 1.2273022e38;
 
+/** Which values lie below the knee, minus infinity among them. */
+// @ts-ignore: decorator
+@inline
+export function belowKnee(x: v128): v128 {
+  return f32x4.lt(x, f32x4.splat(-8.507059e37));
+}
+
 /** Scores in base 2, with x in natural units added to them. */
 // @ts-ignore: decorator
 @inline
