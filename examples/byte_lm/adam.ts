@@ -24,14 +24,14 @@ export class Adam {
     const meanCorrection = 1 - MEAN_DECAY ** this.#steps;
     const squareCorrection = 1 - SQUARE_DECAY ** this.#steps;
     for (let p = 0; p < this.#parameters.length; p++) {
-      const { value, gradient } = this.#parameters[p];
-      const mean = this.#means[p], square = this.#squares[p];
+      const { value, gradient } = this.#parameters[p]!;
+      const mean = this.#means[p]!, square = this.#squares[p]!;
       for (let i = 0; i < value.length; i++) {
-        const g = gradient[i] * clip;
-        mean[i] = MEAN_DECAY * mean[i] + (1 - MEAN_DECAY) * g;
-        square[i] = SQUARE_DECAY * square[i] + (1 - SQUARE_DECAY) * g * g;
-        value[i] -= rate * (mean[i] / meanCorrection) /
-          (Math.sqrt(square[i] / squareCorrection) + EPSILON);
+        const g = gradient[i]! * clip;
+        mean[i] = MEAN_DECAY * mean[i]! + (1 - MEAN_DECAY) * g;
+        square[i] = SQUARE_DECAY * square[i]! + (1 - SQUARE_DECAY) * g * g;
+        value[i]! -= rate * (mean[i]! / meanCorrection) /
+          (Math.sqrt(square[i]! / squareCorrection) + EPSILON);
       }
       gradient.fill(0);
     }
@@ -41,7 +41,7 @@ export class Adam {
 function gradientLength(parameters: readonly Parameter[]): number {
   let squares = 0;
   for (const { gradient } of parameters) {
-    for (let i = 0; i < gradient.length; i++) squares += gradient[i] * gradient[i];
+    for (let i = 0; i < gradient.length; i++) squares += gradient[i]! * gradient[i]!;
   }
   return Math.sqrt(squares);
 }

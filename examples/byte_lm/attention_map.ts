@@ -49,9 +49,10 @@ export function mostRepetitivePiece(bytes: Uint8Array, length: number): Uint8Arr
     const seen = new Set<number>();
     let score = 0;
     for (let i = from; i + 3 <= from + length; i++) {
-      if (bytes[i] > 126) score--; // no letter of the chart's font
-      if (![bytes[i], bytes[i + 1], bytes[i + 2]].every(isLetter)) continue;
-      const three = bytes[i] << 16 | bytes[i + 1] << 8 | bytes[i + 2];
+      const a = bytes[i]!, b = bytes[i + 1]!, c = bytes[i + 2]!;
+      if (a > 126) score--; // no letter of the chart's font
+      if (![a, b, c].every(isLetter)) continue;
+      const three = a << 16 | b << 8 | c;
       if (seen.has(three)) score++;
       seen.add(three);
     }

@@ -53,8 +53,8 @@ export class Canvas {
   ): void {
     let travelled = 0;
     for (let i = 1; i < points.length; i++) {
-      this.#drawLine(points[i - 1], points[i], colour, thickness, travelled, dash);
-      travelled += Math.hypot(points[i].x - points[i - 1].x, points[i].y - points[i - 1].y);
+      this.#drawLine(points[i - 1]!, points[i]!, colour, thickness, travelled, dash);
+      travelled += Math.hypot(points[i]!.x - points[i - 1]!.x, points[i]!.y - points[i - 1]!.y);
     }
   }
 
@@ -76,7 +76,7 @@ export class Canvas {
       const rows = glyphRows(character);
       for (let row = 0; row < GLYPH_HEIGHT; row++) {
         for (let column = 0; column < 5; column++) {
-          if ((rows[row] >> (4 - column)) & 1) {
+          if ((rows[row]! >> (4 - column)) & 1) {
             this.fillRectangle(left + column * size, top + row * size, size, size, colour);
           }
         }
@@ -127,7 +127,9 @@ export class Canvas {
     if (coverage <= 0 || x < 0 || y < 0 || x >= this.width || y >= this.height) return;
     const at = (y * this.width + x) * 3;
     const share = Math.min(1, coverage);
-    for (let c = 0; c < 3; c++) this.#pixels[at + c] += share * (colour[c] - this.#pixels[at + c]);
+    for (let c = 0; c < 3; c++) {
+      this.#pixels[at + c]! += share * (colour[c]! - this.#pixels[at + c]!);
+    }
   }
 }
 

@@ -38,7 +38,7 @@ function sample(logits: Float32Array, temperature: number, random: Random): numb
   const weights = Float64Array.from(logits, (x) => Math.exp((x - largest) / temperature));
   let rest = random.next() * weights.reduce((sum, w) => sum + w, 0);
   for (let byte = 0; byte < weights.length; byte++) {
-    rest -= weights[byte];
+    rest -= weights[byte]!;
     if (rest < 0) return byte;
   }
   return weights.length - 1;

@@ -24,15 +24,15 @@ export class KeyValueCache {
    */
   append(layer: number, k: HostTensor, v: HostTensor): { keys: HostTensor; values: HostTensor } {
     return {
-      keys: this.#appendRows(this.#keys[layer], k),
-      values: this.#appendRows(this.#values[layer], v),
+      keys: this.#appendRows(this.#keys[layer]!, k),
+      values: this.#appendRows(this.#values[layer]!, v),
     };
   }
 
   #appendRows(all: Float32Array, rows: HostTensor): HostTensor {
     const { kvHeads, headDim } = this.#shape;
     all.set(floats(rows), this.length * kvHeads * headDim);
-    const total = this.length + rows.shape[1];
+    const total = this.length + rows.shape[1]!;
     return {
       data: all.subarray(0, total * kvHeads * headDim),
       shape: [1, total, kvHeads, headDim],

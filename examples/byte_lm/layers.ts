@@ -6,8 +6,8 @@ const NORM_EPSILON = 1e-5;
 export function embed(tokens: Uint8Array, table: Float32Array, y: Float32Array): void {
   const dim = y.length / tokens.length;
   for (let r = 0; r < tokens.length; r++) {
-    const from = tokens[r] * dim;
-    for (let c = 0; c < dim; c++) y[r * dim + c] += table[from + c];
+    const from = tokens[r]! * dim;
+    for (let c = 0; c < dim; c++) y[r * dim + c]! += table[from + c]!;
   }
 }
 
@@ -15,8 +15,8 @@ export function embed(tokens: Uint8Array, table: Float32Array, y: Float32Array):
 export function embedGradient(tokens: Uint8Array, dy: Float32Array, dTable: Float32Array): void {
   const dim = dy.length / tokens.length;
   for (let r = 0; r < tokens.length; r++) {
-    const to = tokens[r] * dim;
-    for (let c = 0; c < dim; c++) dTable[to + c] += dy[r * dim + c];
+    const to = tokens[r]! * dim;
+    for (let c = 0; c < dim; c++) dTable[to + c]! += dy[r * dim + c]!;
   }
 }
 
@@ -26,7 +26,7 @@ export function rmsNorm(x: Float32Array, gain: Float32Array): Float32Array {
   const y = new Float32Array(x.length);
   for (let from = 0; from < x.length; from += dim) {
     const scale = inverseRms(x, from, dim);
-    for (let c = 0; c < dim; c++) y[from + c] = gain[c] * x[from + c] * scale;
+    for (let c = 0; c < dim; c++) y[from + c] = gain[c]! * x[from + c]! * scale;
   }
   return y;
 }
@@ -44,20 +44,20 @@ export function addRmsNormGradients(
     const scale = inverseRms(x, from, dim);
     let along = 0; // how much of the gradient merely rescales the row, which the norm undoes
     for (let c = 0; c < dim; c++) {
-      const unit = x[from + c] * scale;
-      dGain[c] += dy[from + c] * unit;
-      along += dy[from + c] * gain[c] * unit;
+      const unit = x[from + c]! * scale;
+      dGain[c]! += dy[from + c]! * unit;
+      along += dy[from + c]! * gain[c]! * unit;
     }
     along /= dim;
     for (let c = 0; c < dim; c++) {
-      dx[from + c] += scale * (dy[from + c] * gain[c] - x[from + c] * scale * along);
+      dx[from + c]! += scale * (dy[from + c]! * gain[c]! - x[from + c]! * scale * along);
     }
   }
 }
 
 function inverseRms(x: Float32Array, from: number, dim: number): number {
   let squares = 0;
-  for (let c = from; c < from + dim; c++) squares += x[c] * x[c];
+  for (let c = from; c < from + dim; c++) squares += x[c]! * x[c]!;
   return 1 / Math.sqrt(squares / dim + NORM_EPSILON);
 }
 
@@ -77,21 +77,21 @@ export function crossEntropyInPlace(
     const from = r * classes;
     let largest = -Infinity;
     for (let c = 0; c < classes; c++) {
-      const logit = logits[from + c] + bias[c];
+      const logit = logits[from + c]! + bias[c]!;
       logits[from + c] = logit;
       if (logit > largest) largest = logit;
     }
-    const target = logits[from + targets[r]] - largest;
+    const target = logits[from + targets[r]!]! - largest;
     let sum = 0;
     for (let c = 0; c < classes; c++) {
-      const e = Math.exp(logits[from + c] - largest);
+      const e = Math.exp(logits[from + c]! - largest);
       logits[from + c] = e;
       sum += e;
     }
     loss += Math.log(sum) - target;
     const scale = 1 / (sum * rows);
-    for (let c = 0; c < classes; c++) logits[from + c] *= scale;
-    logits[from + targets[r]] -= 1 / rows;
+    for (let c = 0; c < classes; c++) logits[from + c]! *= scale;
+    logits[from + targets[r]!]! -= 1 / rows;
   }
   return loss / rows;
 }
@@ -100,6 +100,6 @@ export function crossEntropyInPlace(
 export function addBiasGradient(dy: Float32Array, dBias: Float32Array): void {
   const dim = dBias.length;
   for (let from = 0; from < dy.length; from += dim) {
-    for (let c = 0; c < dim; c++) dBias[c] += dy[from + c];
+    for (let c = 0; c < dim; c++) dBias[c]! += dy[from + c]!;
   }
 }

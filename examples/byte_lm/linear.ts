@@ -98,26 +98,26 @@ function addTile(
   let p = row * aRow + start * aStep;
   let q = column * bColumn + start * bStep;
   for (let t = start; t < end; t++) {
-    const b0 = b[q], b1 = b[q + bColumn], b2 = b[q + 2 * bColumn], b3 = b[q + 3 * bColumn];
-    const a0 = a[p];
+    const b0 = b[q]!, b1 = b[q + bColumn]!, b2 = b[q + 2 * bColumn]!, b3 = b[q + 3 * bColumn]!;
+    const a0 = a[p]!;
     c00 += a0 * b0, c01 += a0 * b1, c02 += a0 * b2, c03 += a0 * b3;
-    const a1 = a[p + aRow];
+    const a1 = a[p + aRow]!;
     c10 += a1 * b0, c11 += a1 * b1, c12 += a1 * b2, c13 += a1 * b3;
-    const a2 = a[p + 2 * aRow];
+    const a2 = a[p + 2 * aRow]!;
     c20 += a2 * b0, c21 += a2 * b1, c22 += a2 * b2, c23 += a2 * b3;
-    const a3 = a[p + 3 * aRow];
+    const a3 = a[p + 3 * aRow]!;
     c30 += a3 * b0, c31 += a3 * b1, c32 += a3 * b2, c33 += a3 * b3;
     p += aStep;
     q += bStep;
   }
   let r = row * columns + column;
-  c[r] += c00, c[r + 1] += c01, c[r + 2] += c02, c[r + 3] += c03;
+  c[r]! += c00, c[r + 1]! += c01, c[r + 2]! += c02, c[r + 3]! += c03;
   r += columns;
-  c[r] += c10, c[r + 1] += c11, c[r + 2] += c12, c[r + 3] += c13;
+  c[r]! += c10, c[r + 1]! += c11, c[r + 2]! += c12, c[r + 3]! += c13;
   r += columns;
-  c[r] += c20, c[r + 1] += c21, c[r + 2] += c22, c[r + 3] += c23;
+  c[r]! += c20, c[r + 1]! += c21, c[r + 2]! += c22, c[r + 3]! += c23;
   r += columns;
-  c[r] += c30, c[r + 1] += c31, c[r + 2] += c32, c[r + 3] += c33;
+  c[r]! += c30, c[r + 1]! += c31, c[r + 2]! += c32, c[r + 3]! += c33;
 }
 
 /** The rows and columns that do not fill a tile, one element at a time. */
@@ -137,10 +137,10 @@ function addEdge(
     for (let j = columnStart; j < columnEnd; j++) {
       let sum = 0;
       for (let t = start; t < end; t++) {
-        sum += a.data[i * a.rowStride + t * a.columnStride] *
-          b.data[t * b.rowStride + j * b.columnStride];
+        sum += a.data[i * a.rowStride + t * a.columnStride]! *
+          b.data[t * b.rowStride + j * b.columnStride]!;
       }
-      c[i * columns + j] += sum;
+      c[i * columns + j]! += sum;
     }
   }
 }

@@ -85,7 +85,7 @@ function drawPanel(
   });
   canvas.drawText(describe(map), plotLeft, top + 28, { colour: QUIET });
   for (let i = 0; i < map.length; i++) {
-    const label = visibleByte(tokens[i]);
+    const label = visibleByte(tokens[i]!);
     const middle = (i + 0.5) * cell;
     canvas.drawText(label, plotLeft - 4, plotTop + middle - 4, { align: "right", colour: INK });
     canvas.drawText(label, plotLeft + middle, plotTop - GLYPH_HEIGHT - 3, {
@@ -93,7 +93,7 @@ function drawPanel(
       colour: INK,
     });
     for (let j = 0; j < map.length; j++) {
-      const colour = j > i ? MASKED : colourOf(map.weights[i * map.length + j]);
+      const colour = j > i ? MASKED : colourOf(map.weights[i * map.length + j]!);
       canvas.fillRectangle(plotLeft + j * cell, plotTop + i * cell, cell, cell, colour);
     }
   }
@@ -104,9 +104,9 @@ function drawPanel(
 function describe({ length, weights }: AttentionMap): string {
   let distance = 0, previous = 0, itself = 0;
   for (let i = 1; i < length; i++) {
-    for (let j = 0; j <= i; j++) distance += (i - j) * weights[i * length + j];
-    previous += weights[i * length + i - 1];
-    itself += weights[i * length + i];
+    for (let j = 0; j <= i; j++) distance += (i - j) * weights[i * length + j]!;
+    previous += weights[i * length + i - 1]!;
+    itself += weights[i * length + i]!;
   }
   const percent = (sum: number): string => `${Math.round(100 * sum / (length - 1))} %`;
   return `itself ${percent(itself)}, the byte before ${percent(previous)}, ` +
@@ -137,8 +137,9 @@ function colourOf(share: number): Colour {
   const at = Math.sqrt(Math.min(1, Math.max(0, share))) * (COLOURS.length - 1);
   const below = Math.min(COLOURS.length - 2, Math.floor(at));
   const mix = at - below;
-  const [a, b] = [COLOURS[below], COLOURS[below + 1]];
-  return [0, 1, 2].map((c) => a[c] + mix * (b[c] - a[c])) as [number, number, number];
+  const a = COLOURS[below]!, b = COLOURS[below + 1]!;
+  const mixed = (c: 0 | 1 | 2) => a[c] + mix * (b[c] - a[c]);
+  return [mixed(0), mixed(1), mixed(2)];
 }
 
 function visibleByte(byte: number): string {

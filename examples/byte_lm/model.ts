@@ -88,7 +88,7 @@ export class ByteModel {
     const dx = new Float32Array(x.length);
     addRmsNormGradients(x, gain.value, dNormed, dx, gain.gradient);
     for (let layer = layers.length - 1; layer >= 0; layer--) {
-      await this.#layerBackward(layers[layer], records[layer], dx, length);
+      await this.#layerBackward(layers[layer]!, records[layer]!, dx, length);
     }
     embedGradient(tokens, dx, embedding.gradient);
     return loss;
@@ -104,17 +104,17 @@ export class ByteModel {
     let x: Float32Array = new Float32Array(tokens.length * dim);
     embed(tokens, embedding.value, x);
     for (let layer = 0; layer < layers.length; layer++) {
-      const { q, k, v } = this.#project(layers[layer], x, tokens.length, cache.length).qkv;
+      const { q, k, v } = this.#project(layers[layer]!, x, tokens.length, cache.length).qkv;
       const { keys, values } = cache.append(layer, k, v);
       const { out } = await this.#timed(() =>
         attention(q, keys, values, { causal: true, engine: this.#engine })
       );
-      x = this.#residual(layers[layer], x, out);
+      x = this.#residual(layers[layer]!, x, out);
     }
     cache.length += tokens.length;
     const last = rmsNorm(x.subarray(x.length - dim), gain.value);
     const logits = this.#logits(last);
-    for (let c = 0; c < VOCABULARY; c++) logits[c] += outputBias.value[c];
+    for (let c = 0; c < VOCABULARY; c++) logits[c]! += outputBias.value[c]!;
     return logits;
   }
 

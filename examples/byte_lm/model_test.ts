@@ -34,12 +34,12 @@ Deno.test("byte_lm: every gradient matches finite differences", () =>
       const step = 1e-2 / Math.sqrt(value.length);
       const before = value.slice();
       const lossAt = (distance: number): Promise<number> => {
-        for (let i = 0; i < value.length; i++) value[i] = before[i] + distance * direction[i];
+        for (let i = 0; i < value.length; i++) value[i] = before[i]! + distance * direction[i]!;
         return model.loss(tokens, targets, shape.context);
       };
       const measured = (await lossAt(step) - await lossAt(-step)) / (2 * step);
       value.set(before);
-      const expected = gradient.reduce((sum, g, i) => sum + g * direction[i], 0);
+      const expected = gradient.reduce((sum, g, i) => sum + g * direction[i]!, 0);
       assert.ok(
         Math.abs(measured - expected) <= 0.005 * Math.abs(expected) + 2e-5,
         `${name}: gradient ${expected}, finite differences ${measured}`,
@@ -58,6 +58,6 @@ Deno.test("byte_lm: decode step by step gives the logits of reading everything a
       stepped = Float32Array.from(await model.extend(cache, tokens.subarray(i, i + 1)));
     }
     for (let c = 0; c < whole.length; c++) {
-      assert.ok(Math.abs(whole[c] - stepped[c]) < 1e-4, `logit ${c}: ${whole[c]}, ${stepped[c]}`);
+      assert.ok(Math.abs(whole[c]! - stepped[c]!) < 1e-4, `logit ${c}: ${whole[c]}, ${stepped[c]}`);
     }
   }));

@@ -35,9 +35,9 @@ export class RotaryPositions {
       for (let head = 0; head < heads; head++) {
         const at = (row * heads + head) * dim;
         for (let pair = 0; pair < pairs; pair++) {
-          const cos = this.#cos[angles + pair];
-          const sin = direction * this.#sin[angles + pair];
-          const a = x[at + pair], b = x[at + pair + pairs];
+          const cos = this.#cos[angles + pair]!;
+          const sin = direction * this.#sin[angles + pair]!;
+          const a = x[at + pair]!, b = x[at + pair + pairs]!;
           x[at + pair] = a * cos - b * sin;
           x[at + pair + pairs] = a * sin + b * cos;
         }

@@ -67,10 +67,11 @@ export function piecesInOrder(bytes: Uint8Array, length: number): Batch[] {
 export function entropies(bytes: Uint8Array): { unigram: number; bigram: number } {
   const singles = new Float64Array(256), pairs = new Float64Array(256 * 256);
   const firsts = new Float64Array(256);
-  for (const byte of bytes) singles[byte]++;
+  for (const byte of bytes) singles[byte]!++;
   for (let i = 1; i < bytes.length; i++) {
-    pairs[bytes[i - 1] * 256 + bytes[i]]++;
-    firsts[bytes[i - 1]]++;
+    const first = bytes[i - 1]!, second = bytes[i]!;
+    pairs[first * 256 + second]!++;
+    firsts[first]!++;
   }
   return { unigram: entropy(singles), bigram: entropy(pairs) - entropy(firsts) };
 }

@@ -63,7 +63,7 @@ export async function train(
     adam.step(learningRate(schedule.rate, step, done));
     history.training.push({ step, loss });
     history.bytesTrained += tokens.length;
-    if (done >= HELD_OUT_AT[checks]) {
+    if (done >= HELD_OUT_AT[checks]!) {
       checks = HELD_OUT_AT.findLastIndex((share) => done >= share) + 1;
       history.heldOut.push({ step, loss: await meanLoss(model, heldOut) });
     }

@@ -25,7 +25,7 @@ export function bindingOf(name: BufferName): number {
 
 /** The buffer of a binding number. */
 export function bufferAt(binding: number): BufferName {
-  return NAMES[binding - UNIFORM_BINDING - 1];
+  return NAMES[binding - UNIFORM_BINDING - 1]!;
 }
 
 /** Declares a buffer in WGSL, under its shader name. */

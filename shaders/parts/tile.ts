@@ -39,7 +39,7 @@ export interface Source {
   /** Columns of the operand in vec4; those past them are zero. */
   readonly columns4: string;
   /** Factor on every value. */
-  readonly factor?: string;
+  readonly factor?: string | undefined;
 }
 
 /**

@@ -35,7 +35,7 @@ export interface BackendResult {
 /** How a call runs. */
 export interface RunOptions {
   /** Not aborted yet when `run` is called. */
-  readonly signal?: AbortSignalLike;
+  readonly signal?: AbortSignalLike | undefined;
 }
 
 /** Where calls are computed. Tensors that it is given are host tensors or its own. */
@@ -98,7 +98,7 @@ export function checkLive(views: Views, action: string): void {
 /** Throws when a host array was transferred or made smaller since the call checked it: it would give NaN. */
 export function checkReach({ name, tensor, size, strides }: View, action: string): void {
   if (!("data" in tensor)) return;
-  const reach = count(size) && size.reduce((last, n, axis) => last + (n - 1) * strides[axis], 1);
+  const reach = count(size) && size.reduce((last, n, axis) => last + (n - 1) * strides[axis]!, 1);
   if (tensor.data.length >= reach) return;
   throw new TypeError(
     `Cannot run ${action}: ${name}.data has ${tensor.data.length} elements now but ${reach} are read: ` +

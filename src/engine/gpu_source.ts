@@ -16,7 +16,7 @@ export interface GpuSource {
   /** Whether `detect` has ended. */
   readonly detected: boolean;
   /** A device that is being opened, after a loss. */
-  readonly pending?: Promise<void>;
+  readonly pending?: Promise<void> | undefined;
   /** Looks for the GPU, once. */
   detect(): Promise<void>;
   /** After a loss: another device, where there is one. */
@@ -34,7 +34,7 @@ export class GpuHost implements GpuSource {
   backend: WebGpuBackend | undefined;
   reason = "no GPU was looked for";
   detected = false;
-  pending?: Promise<void>;
+  pending: Promise<void> | undefined;
 
   constructor(options: EngineOptions) {
     this.#options = options;

@@ -51,13 +51,13 @@ export function cutKeys(
   for (let i = rowBegin; i < rowEnd; i++) {
     const [begin, end] = visibleKeys(span, i);
     if (begin >= end) continue;
-    change[begin]++;
-    change[end]--;
+    change[begin]!++;
+    change[end]!--;
   }
   let total = 0, seen = 0;
   const cumulative = new Float64Array(lengthK + 1);
   for (let j = 0; j < lengthK; j++) {
-    seen += change[j];
+    seen += change[j]!;
     total += seen;
     cumulative[j + 1] = total;
   }
@@ -65,9 +65,9 @@ export function cutKeys(
   let j = 0;
   for (let split = 1; split < splits; split++) {
     const share = total * split / splits;
-    while (j < lengthK && cumulative[j] < share) j += multiple;
+    while (j < lengthK && cumulative[j]! < share) j += multiple;
     cuts.push(Math.min(j, lengthK));
   }
   cuts.push(lengthK);
-  return cuts.slice(1).map((end, split) => [cuts[split], end]);
+  return cuts.slice(1).map((end, split) => [cuts[split]!, end]);
 }

@@ -50,11 +50,11 @@ export function describeMerge(
     };
   });
   views.forEach(({ out }, index) => refuseBytes(out, `parts[${index}].out`));
-  const [batch, heads, length, valueDim] = views[0].out.size;
+  const first = views[0]!.out, [batch, heads, length, valueDim] = first.size;
   const most = batch * heads * length * valueDim;
   checkElements(most, `batch ${batch}, heads ${heads}, length ${length}`, complaint);
   views.forEach(({ out, lse }, index) => {
-    if (`${out.size}` !== `${views[0].out.size}`) {
+    if (`${out.size}` !== `${first.size}`) {
       throw complaint.range(
         `parts[${index}].out has shape ${show(parts[index].out.shape)} but parts[0].out has ` +
           show(parts[0].out.shape),

@@ -22,7 +22,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 function here(name: string): string {
   const features = FEATURES.filter(({ elsewhere }) => elsewhere?.includes(name));
   const names = features.map((feature) => feature.name).join(" or ");
-  const hint = names || (Object.hasOwn(ELSEWHERE, name) ? ELSEWHERE[name] : "");
+  const hint = names || (Object.hasOwn(ELSEWHERE, name) ? ELSEWHERE[name]! : "");
   return hint && ` (here: ${hint})`;
 }
 

@@ -5,7 +5,7 @@ import { type FeatureUse, type SequenceSpan, UNBOUNDED } from "./features/featur
 import { checkScalar } from "./features/scalar.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
 import { axisSize, type AxisSizes, type OperandName, OPERANDS } from "../tensor/operands.ts";
-import { type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
+import { AXIS_INDICES, type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
 import {
   checkElements,
@@ -109,7 +109,7 @@ const AXIS_WORDS = {
 function checkSize(view: View, dims: AxisSizes, complaint: Complaint): void {
   const { axes, shape } = OPERANDS[view.name];
   if (shape === "broadcast") return;
-  for (let n = 0; n < 4; n++) {
+  for (const n of AXIS_INDICES) {
     const wanted = axisSize(axes[n], dims), found = view.size[n];
     if (found === wanted) continue;
     if (shape === "heads" && n === 0 && found === 1) continue; // the same for every sequence

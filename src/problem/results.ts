@@ -5,6 +5,7 @@ import { gradientsOf, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import {
   type Axes,
   count,
+  forAxes,
   type OperandSpec,
   rowMajor,
   tensorAxes,
@@ -32,20 +33,16 @@ function specLike(
   layout: Layout,
 ): ResultSpec {
   const axes = tensorAxes(name, shape.length, layout), dense = rowMajor(shape);
-  const pick = ([b, h, r, c]: readonly number[], from: readonly number[]): Axes => [
-    b < 0 ? 1 : from[b],
-    h < 0 ? 1 : from[h],
-    r < 0 ? 1 : from[r],
-    c < 0 ? 1 : from[c],
-  ];
+  const pick = (from: readonly number[]): Axes =>
+    forAxes((axis) => axes[axis] < 0 ? 1 : from[axes[axis]]!);
   return {
     name,
     like,
     dtype,
     shape,
     resident: like.resident,
-    size: pick(axes, shape),
-    strides: pick(axes, dense),
+    size: pick(shape),
+    strides: pick(dense),
   };
 }
 
@@ -70,7 +67,7 @@ export function resultSpecs(problem: AttentionProblem, views: Views): ResultSpec
 export function mergeSpecs(
   { layout, batch, heads, length, valueDim }: MergeShape,
   part: MergePart,
-): ResultSpec[] {
+): [out: ResultSpec, lse: ResultSpec] {
   const shape = layout === "bshd"
     ? [batch, length, heads, valueDim]
     : [batch, heads, length, valueDim];

@@ -10,7 +10,7 @@ function halfBits(x: number): number {
   if (size >= 0x477ff000) return sign | 0x7c00; // 65520 and more round to infinity
   if (size < 0x38800000) { // below the normal numbers: the last place of 0.5 is that of the smallest
     word[0] = size;
-    float[0] += 0.5;
+    float[0]! += 0.5;
     return sign | word[0] - 0x3f000000;
   }
   const exponent = size - 0x38000000; // of float16
@@ -27,7 +27,7 @@ function brainBits(x: number): number {
 export function narrowed(values: Float32Array, dtype: DType): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const result = new Uint16Array(bits.length), one = dtype === "f16" ? halfBits : brainBits;
-  for (let n = 0; n < bits.length; n++) result[n] = one(bits[n]);
+  for (let n = 0; n < bits.length; n++) result[n] = one(bits[n]!);
   return result;
 }
 
@@ -43,9 +43,9 @@ export function widened(values: Uint16Array, dtype: DType): Float32Array {
   const result = new Float32Array(values.length);
   if (dtype === "bf16") {
     const bits = new Uint32Array(result.buffer);
-    for (let n = 0; n < values.length; n++) bits[n] = values[n] << 16;
+    for (let n = 0; n < values.length; n++) bits[n] = values[n]! << 16;
   } else {
-    for (let n = 0; n < values.length; n++) result[n] = halfValue(values[n]);
+    for (let n = 0; n < values.length; n++) result[n] = halfValue(values[n]!);
   }
   return result;
 }

@@ -1,4 +1,5 @@
 // Copying boxes of tensors between arrays of any strides, in the longest runs that both sides allow.
+import { type Axes, AXIS_INDICES } from "./view.ts";
 
 /** Arrays that hold elements of one kind. */
 export type Elements = Float32Array | Uint16Array | Uint8Array | Int8Array;
@@ -7,7 +8,7 @@ export type Elements = Float32Array | Uint16Array | Uint8Array | Int8Array;
 export interface Side {
   readonly array: Elements;
   readonly offset: number;
-  readonly strides: readonly number[];
+  readonly strides: Axes;
 }
 
 /** Runs shorter than this are copied by a loop: `set(subarray)` costs about as much as 100 elements. */
@@ -15,19 +16,19 @@ const SHORT_RUN = 96;
 
 function copyRun(to: Elements, at: number, from: Elements, start: number, n: number): void {
   if (n >= SHORT_RUN) to.set(from.subarray(start, start + n), at);
-  else for (let i = 0; i < n; i++) to[at + i] = from[start + i];
+  else for (let i = 0; i < n; i++) to[at + i] = from[start + i]!;
 }
 
 /** Copies `size` elements along four axes. Strides of 0 on the source repeat it. */
-export function copyBox(target: Side, source: Side, size: readonly number[]): void {
+export function copyBox(target: Side, source: Side, size: Axes): void {
   if (size.some((n) => n === 0)) return;
   // outermost axis of the target first; axes of one element drop out
-  const order = [0, 1, 2, 3].filter((axis) => size[axis] > 1)
+  const order = AXIS_INDICES.filter((axis) => size[axis] > 1)
     .sort((a, b) => target.strides[b] - target.strides[a]);
   // axes that continue each other on both sides are one run
   let run = 1;
   while (order.length > 0) {
-    const axis = order[order.length - 1];
+    const axis = order[order.length - 1]!;
     if (target.strides[axis] !== run || source.strides[axis] !== run) break;
     run *= size[axis];
     order.pop();
@@ -37,7 +38,7 @@ export function copyBox(target: Side, source: Side, size: readonly number[]): vo
       copyRun(target.array, at, source.array, start, run);
       return;
     }
-    const axis = order[depth],
+    const axis = order[depth]!,
       n = size[axis],
       step = target.strides[axis],
       skip = source.strides[axis];

@@ -163,7 +163,7 @@ export function axisSize(axis: AxisName, sizes: AxisSizes): number {
 
 /** Name of an operand or feature in asm/abi.ts: `dAlibiSlopes` is `DAlibiSlopes`. */
 export function abiName(name: string): string {
-  return name[0].toUpperCase() + name.slice(1);
+  return name[0]!.toUpperCase() + name.slice(1);
 }
 
 /** Name of an operand in WGSL: `alibiSlopes` is `alibi_slopes`, `dOut` is `dout`. */

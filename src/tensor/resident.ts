@@ -96,8 +96,8 @@ export abstract class ResidentTensor implements Tensor {
     const values = this.#stored(dense, tensor.dtype, complaint);
     // axes that are whole from some axis on are one run
     let axis = size.length - 1, run = size[axis] ?? 1;
-    while (axis > 0 && size[axis] === this.shape[axis]) run *= size[--axis];
-    const first = begin.reduce((sum, index, n) => sum + index * strides[n], 0);
+    while (axis > 0 && size[axis] === this.shape[axis]) run *= size[--axis]!;
+    const first = begin.reduce((sum, index, n) => sum + index * strides[n]!, 0);
     const runs = values.length === 0 ? 0 : values.length / run, outer = size.slice(0, axis);
     const targets = Array.from({ length: runs }, (_, n) => first + offsetOf(n, outer, strides));
     for (const target of targets) this.checkPut(target, run); // all of them before the first
@@ -122,7 +122,7 @@ export abstract class ResidentTensor implements Tensor {
       : checkShape("data", data?.shape, complaint);
     const fits = size.length === shape.length &&
       begin.every((from, axis) =>
-        Number.isSafeInteger(from) && from >= 0 && from + size[axis] <= shape[axis]
+        Number.isSafeInteger(from) && from >= 0 && from + size[axis]! <= shape[axis]!
       );
     if (fits) return { begin, size };
     throw complaint.range(
@@ -173,8 +173,8 @@ export abstract class ResidentTensor implements Tensor {
 function offsetOf(n: number, size: readonly number[], strides: readonly number[]): number {
   let offset = 0;
   for (let axis = size.length - 1; axis >= 0; axis--) {
-    offset += n % size[axis] * strides[axis];
-    n = Math.floor(n / size[axis]);
+    offset += n % size[axis]! * strides[axis]!;
+    n = Math.floor(n / size[axis]!);
   }
   return offset;
 }
@@ -189,7 +189,7 @@ function denseValues(tensor: HostTensor, complaint: Complaint): TensorData {
   if (`${strides}` === `${rowMajor(shape)}`) {
     return (data as Float32Array).subarray(0, n);
   }
-  const dense = (data as Float32Array).slice(0, n), run = shape[shape.length - 1];
+  const dense = (data as Float32Array).slice(0, n), run = shape[shape.length - 1]!;
   for (let at = 0; at < n; at += run) {
     const from = offsetOf(at / run, shape.slice(0, -1), strides);
     dense.set((data as Float32Array).subarray(from, from + run), at);

@@ -5,8 +5,20 @@ import { type Complaint, show } from "./errors.ts";
 import { type OperandName, type OperandRow, OPERANDS } from "./operands.ts";
 import { type AnyTensor, isResident, type MaskTensor } from "./tensor.ts";
 
+/** Sizes or element strides of [batch, head, row, column], while they are being filled in. */
+export type MutableAxes = [number, number, number, number];
 /** Sizes or element strides of [batch, head, row, column]. */
-export type Axes = readonly [number, number, number, number];
+export type Axes = Readonly<MutableAxes>;
+
+/** The place of an axis among them. */
+export type AxisIndex = 0 | 1 | 2 | 3;
+/** The places of all axes. */
+export const AXIS_INDICES: readonly AxisIndex[] = [0, 1, 2, 3];
+
+/** A number for each axis. */
+export function forAxes(value: (axis: AxisIndex) => number): MutableAxes {
+  return [value(0), value(1), value(2), value(3)];
+}
 
 /** Where the elements of one operand lie. Plain data; the tensor itself is kept beside it. */
 export interface OperandSpec {
@@ -29,7 +41,7 @@ export function rowMajor(shape: readonly number[]): number[] {
   let next = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
     strides[axis] = next;
-    next *= shape[axis];
+    next *= shape[axis]!;
   }
   return strides;
 }
@@ -81,7 +93,7 @@ export function checkStrides(
     );
   }
   const inner = shape.length - 1;
-  if (shape[inner] > 1 && strides[inner] !== 1) {
+  if (shape[inner]! > 1 && strides[inner] !== 1) {
     throw complaint.range(
       `${name} has innermost stride ${strides[inner]} but it must be 1`,
     );
@@ -98,7 +110,7 @@ export function checkExtent(
   complaint: Complaint,
 ): void {
   if (count(shape) === 0) return;
-  const needed = shape.reduce((last, size, axis) => last + (size - 1) * strides[axis], 1);
+  const needed = shape.reduce((last, size, axis) => last + (size - 1) * strides[axis]!, 1);
   if (data.length === 0 && data.buffer.byteLength === 0) {
     throw complaint.type(
       `${name}.data has no elements (its buffer may be detached) but ${needed} were wanted`,
@@ -191,7 +203,7 @@ export function tensorAxes(
   name: OperandName,
   rank: number,
   layout: "bshd" | "bhsd",
-): [number, number, number, number] {
+): Axes {
   switch (OPERANDS[name].shape) {
     case "layout":
       return layout === "bshd" ? [0, 2, 1, 3] : [0, 1, 2, 3];
@@ -225,14 +237,14 @@ export function viewOperand(
     throw complaint.type(`${name} has dtype ${show(dtype)} but must be "f32"`);
   }
   const axes = tensorAxes(name, shape.length, layout);
-  const size: [number, number, number, number] = [1, 1, 1, 1];
+  const size: MutableAxes = [1, 1, 1, 1];
   // what repeats has stride 0; a row without columns is one column wide
-  const stride: [number, number, number, number] = [0, 0, 0, row.shape === "broadcast" ? 0 : 1];
-  for (let n = 0; n < 4; n++) {
+  const stride: MutableAxes = [0, 0, 0, row.shape === "broadcast" ? 0 : 1];
+  for (const n of AXIS_INDICES) {
     const axis = axes[n];
     if (axis < 0) continue;
-    size[n] = shape[axis];
-    if (row.shape !== "broadcast" || shape[axis] !== 1) stride[n] = strides[axis];
+    size[n] = shape[axis]!;
+    if (row.shape !== "broadcast" || shape[axis] !== 1) stride[n] = strides[axis]!;
   }
   return { name, tensor, dtype, resident, size, strides: stride };
 }

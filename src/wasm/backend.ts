@@ -189,7 +189,7 @@ export class WasmBackend implements Backend {
 
   #runner(plan: Plan, threads: number, long: boolean): Runner {
     // read anew for each item: a synchronous call in between may have needed more
-    const scratch = () => this.#scratch[0].pointer, regions = plan.regions.length;
+    const scratch = () => this.#scratch[0]!.pointer, regions = plan.regions.length;
     if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
       return new LocalRunner(this.#kernels, scratch, regions);
     }
@@ -204,7 +204,7 @@ export class WasmBackend implements Backend {
     problem: AttentionProblem,
     plan: Plan,
     views: Views,
-    options: { alone: boolean; signal?: AbortSignalLike },
+    options: { alone: boolean; signal?: AbortSignalLike | undefined },
   ): Progress<ResultView[]> {
     options.signal?.throwIfAborted();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.#settings.threads);
@@ -249,18 +249,18 @@ export class WasmBackend implements Backend {
     const mayStage = () => {
       if (next === regions.length || active.length === places) return false;
       // a region that adds to the dK and dV of another must wait for it
-      return !regions[next].accumulate || active.length === 0;
+      return !regions[next]!.accumulate || active.length === 0;
     };
     while (next < regions.length || active.length > 0) {
       signal?.throwIfAborted();
       if (mayStage()) {
-        const staged = yield* staging.stage(regions[next], next);
+        const staged = yield* staging.stage(regions[next]!, next);
         active.push({ staged, index: next++, step: 0 });
         yield* this.#begin(active.at(-1)!, runner);
         yield "work";
         continue;
       }
-      const oldest = active[0];
+      const oldest = active[0]!;
       if (runner.done(oldest.index)) {
         if (++oldest.step < oldest.staged.steps.length) yield* this.#begin(oldest, runner);
         else yield* staging.collect(active.shift()!.staged);
@@ -276,10 +276,10 @@ export class WasmBackend implements Backend {
     { staged, index, step }: { staged: StagedRegion; index: number; step: number },
     runner: Runner,
   ): Progress<void> {
-    const items = staged.steps[step];
-    if (staged.region.steps[step].shared) return runner.publish(index, items);
+    const items = staged.steps[step]!;
+    if (staged.region.steps[step]!.shared) return runner.publish(index, items);
     for (const item of items) {
-      this.#kernels.run(item, this.#scratch[0].pointer);
+      this.#kernels.run(item, this.#scratch[0]!.pointer);
       yield "work";
     }
   }

@@ -50,7 +50,7 @@ export function explainPlan(
     threads,
     splits,
     steps,
-    items: steps[0].items,
+    items: steps[0]!.items,
     regions: regions.length,
     cost,
     scratchBytes,

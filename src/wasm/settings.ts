@@ -11,18 +11,18 @@ export interface WasmSettings {
   readonly shared: boolean;
   readonly threads: number;
   /** Why there are fewer threads than were asked for. */
-  readonly shortage?: string;
+  readonly shortage?: string | undefined;
   readonly memoryBudget: number;
-  readonly module?: WebAssembly.Module;
+  readonly module?: WebAssembly.Module | undefined;
 }
 
 /** Of the options of an engine, those that this backend looks at. */
 export interface WasmRequest {
-  readonly backend?: string;
-  readonly threads?: number;
-  readonly wasmModule?: object;
-  readonly memoryBudget?: number;
-  readonly simd?: SimdLevel;
+  readonly backend?: string | undefined;
+  readonly threads?: number | undefined;
+  readonly wasmModule?: object | undefined;
+  readonly memoryBudget?: number | undefined;
+  readonly simd?: SimdLevel | undefined;
 }
 
 /** Processors, as far as the host tells. */

@@ -222,7 +222,7 @@ export class WebGpuBackend implements Backend {
     }));
     const wanted = made.flatMap(({ spec, buffer, tensor }, n) => {
       const bytes = count(spec.shape) * BYTES[spec.dtype];
-      return tensor ? [] : [{ buffer, bytes, host: results[n].tensor as HostTensor }];
+      return tensor ? [] : [{ buffer, bytes, host: results[n]!.tensor as HostTensor }];
     });
     await readBack(this.open, this.#memory, wanted, action);
     return results;
@@ -271,11 +271,12 @@ export class WebGpuBackend implements Backend {
   merge(parts: readonly MergePart[], shape: MergeShape): BackendResult[] {
     if (this.lost) throw new DeviceLostError("Cannot run mergeAttention", this.lost);
     this.open.throwError();
-    const specs = mergeSpecs(shape, parts[0]).map((spec) => ({ ...spec, resident: true }));
+    const specs = mergeSpecs(shape, parts[0]!).map((spec) => ({ ...spec, resident: true }));
     const made = this.#make(specs), scratch: GpuBuffer[] = [];
     const take = (bytes: number) => {
-      scratch.push(this.#memory.take(bytes));
-      return scratch[scratch.length - 1];
+      const buffer = this.#memory.take(bytes);
+      scratch.push(buffer);
+      return buffer;
     };
     try {
       const steps = mergeSteps(this.#home, parts, shape, made, take);

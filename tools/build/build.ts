@@ -88,7 +88,7 @@ function sharedFlagOffset(shared: Uint8Array, unshared: Uint8Array): number {
   if (shared.length !== unshared.length || different.length !== 1) {
     throw new Error(`shared and unshared builds differ in ${different.length} bytes, wanted 1`);
   }
-  const [at] = different;
+  const at = different[0]!;
   if (shared[at] !== 3 || unshared[at] !== 1) {
     throw new Error("the differing byte is no memory flag");
   }
@@ -119,11 +119,11 @@ function relax(plain: Uint8Array, marked: Uint8Array): { relaxed: Uint8Array; fl
     if (plain[i] === marked[i]) continue;
     if (plain[i] === 0xe6 && marked[i] === 0xe9) relaxed.set([0x41, 0, 0x1a], i - 1);
     else if (plain[i] === 0xe4 && marked[i] === 0xe8) relaxed.set([0xfd, 0x85, 0x02], i - 1);
-    else if (plain[i] === 0 && marked[i] === 1) relaxed[flags[flags.push(i) - 1]] = 1;
+    else if (plain[i] === 0 && marked[i] === 1) relaxed[flags[flags.push(i) - 1]!] = 1;
     else throw new Error(`byte ${i} is no mark: ${plain[i]} in plain, ${marked[i]} in marked`);
   }
   if (flags.length !== 1) throw new Error(`${flags.length} bytes say which build it is, wanted 1`);
-  return { relaxed, flag: flags[0] };
+  return { relaxed, flag: flags[0]! };
 }
 
 put("asm/micro/tiles.gen.ts", tilesSource());

@@ -37,11 +37,12 @@ function rowOf(feature: Feature): string[] {
 }
 
 /** A table as `deno fmt` writes it. */
-function table(rows: readonly string[][]): string {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+function table(rows: readonly [string[], ...string[][]]): string {
+  const [titles, ...others] = rows;
+  const widths = titles.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   const line = (cells: readonly string[], fill = " ") =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column], fill)).join(" | ")} |`;
-  return [line(rows[0]), line(rows[0].map(() => ""), "-"), ...rows.slice(1).map((row) => line(row))]
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column]!, fill)).join(" | ")} |`;
+  return [line(titles), line(titles.map(() => ""), "-"), ...others.map((row) => line(row))]
     .join("\n");
 }
 

@@ -39,7 +39,7 @@ function exportsOf(name: string): string[] | undefined {
   if (!kernelsKnow(name)) return undefined;
   const file = new URL(`../../asm/features/${featureFile(name)}.ts`, import.meta.url);
   const text = readFileSync(file, "utf8");
-  return [...text.matchAll(/^export (?:function|const) (\w+)/gm)].map(([, hook]) => hook);
+  return [...text.matchAll(/^export (?:function|const) (\w+)/gm)].map(([, hook]) => hook!);
 }
 
 function readHooks(): { all: Hooks[]; imports: string[] } {
@@ -107,7 +107,7 @@ class HookCalls {
   constants(): string {
     const flags = (hook: string, suffix = "") =>
       this.#having(hook).map(({ flag }) => flag + suffix).join(" | ") || "0";
-    const list = [
+    const list: readonly (readonly [about: string, name: string, value: string])[] = [
       ["Features that change the value of a score.", "SCORE_FLAGS", flags("scoreTile")],
       ["Those of them that may mask it.", "MASKING_FLAGS", flags("HIDES")],
       ["Those that make many weights tiny.", "FADING_FLAGS", flags("FADES")],

@@ -72,7 +72,7 @@ function causalOf(text: string): Causal {
   if (text === "" || text === "bottom-right") return "bottom-right";
   if (text === "top-left") return "top-left";
   const offsets = integers(text, ",");
-  return { offset: offsets.length === 1 ? offsets[0] : Int32Array.from(offsets) };
+  return { offset: offsets.length === 1 ? offsets[0]! : Int32Array.from(offsets) };
 }
 
 function windowOf(text: string): Window {
@@ -140,7 +140,8 @@ export function parseProblem(words: readonly string[]): {
     throw new UsageError("threads must be an integer from 1");
   }
   const query = outline(q), [head, row] = layout === "bshd" ? [2, 1] : [1, 2];
-  const out = outline([...q.slice(0, 3), v[3]]), lse = outline([q[0], q[head], q[row]], "f32");
+  const out = outline([...q.slice(0, 3), v[3]!]);
+  const lse = outline([q[0]!, q[head]!, q[row]!], "f32");
   const { problem } = pass === "forward"
     ? describeForward(query, key, value, options)
     : describeBackward(out, { q: query, k: key, v: value, out, lse }, options);
@@ -159,9 +160,9 @@ export function wasmTarget(threads: number): WasmTarget {
 
 /** Columns padded to the width of their widest cell. */
 function table(rows: readonly (readonly (string | number)[])[]): string {
-  const widths = rows[0].map((_, n) => Math.max(...rows.map((row) => `${row[n]}`.length)));
+  const widths = rows[0]!.map((_, n) => Math.max(...rows.map((row) => `${row[n]}`.length)));
   return rows
-    .map((row) => `  ${row.map((cell, n) => `${cell}`.padEnd(widths[n])).join("  ")}`.trimEnd())
+    .map((row) => `  ${row.map((cell, n) => `${cell}`.padEnd(widths[n]!)).join("  ")}`.trimEnd())
     .join("\n");
 }
 
@@ -219,7 +220,7 @@ export function showPlan(problem: AttentionProblem, plan: Plan): string {
   });
   const { pass, batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim } = problem;
   const { kernel, tile, splits, threads, regions, cost } = plan;
-  const items = regions.reduce((sum, { steps }) => sum + steps[0].items.length, 0);
+  const items = regions.reduce((sum, { steps }) => sum + steps[0]!.items.length, 0);
   const share = cost.pairs === 0 ? 0 : Math.round(100 * cost.visiblePairs / cost.pairs);
   const scratch = Math.ceil(backend.scratchBytes(problem, plan) / 1024);
   const facts = [
@@ -248,7 +249,7 @@ export function showPlan(problem: AttentionProblem, plan: Plan): string {
     lines.push(
       "",
       "items of region 0, longest first",
-      head(regions[0].steps[0].items, 8, itemRow, [
+      head(regions[0]!.steps[0]!.items, 8, itemRow, [
         "batch",
         heads,
         "rows",

@@ -46,7 +46,7 @@ const SOFTWARE: WebGpuTarget = {
 };
 
 /** The machines that can be asked about. */
-export const GPUS: Readonly<Record<string, WebGpuTarget>> = {
+export const GPUS: Readonly<Record<"hardware" | "software", WebGpuTarget>> = {
   hardware: HARDWARE,
   software: SOFTWARE,
 };

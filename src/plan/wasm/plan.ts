@@ -41,7 +41,7 @@ export interface Plan {
 
 /** Partial results of each row of a region, those that have a place of their own. */
 export function partialResults({ steps }: PlannedRegion): number {
-  return 1 + steps[0].items.reduce((last, { slot }) => Math.max(last, slot), -1);
+  return 1 + steps[0]!.items.reduce((last, { slot }) => Math.max(last, slot), -1);
 }
 
 /** Operations and bytes a millisecond of one thread that is not alone; on the careful side. */
@@ -55,7 +55,7 @@ export function longestItemMs(
   const perPair = cost.flops / Math.max(1, cost.visiblePairs) / RATE.flops;
   const perKey = (headDim + valueDim) * 4 / RATE.bytes;
   let longest = 0;
-  for (const { items: [item] } of regions.map(({ steps }) => steps[0])) {
+  for (const { items: [item] } of regions.map(({ steps }) => steps[0]!)) {
     if (!item) continue; // the first is the longest
     longest = Math.max(longest, item.pairs * perPair, (item.keyEnd - item.keyBegin) * perKey);
   }

@@ -40,7 +40,7 @@ function forwardItems(problem: AttentionProblem, tile: Tile, region: Region): Wo
   for (let batch = region.batchBegin; batch < region.batchEnd; batch++) {
     for (let rowBegin = region.rowBegin; rowBegin < region.rowEnd; rowBegin += tile.rows) {
       const rowEnd = Math.min(rowBegin + tile.rows, region.rowEnd);
-      const pairs = visiblePairs(problem.spans[batch], rowBegin, rowEnd, 0, problem.lengthK);
+      const pairs = visiblePairs(problem.spans[batch]!, rowBegin, rowEnd, 0, problem.lengthK);
       for (let head = region.kvHeadBegin * group; head < region.kvHeadEnd * group; head++) {
         items.push({ kernel, batch, head, rowBegin, rowEnd, keyBegin, keyEnd, slot, pairs });
       }
@@ -60,9 +60,9 @@ function groupItems(
   const group = problem.queryHeads / problem.kvHeads, items: WorkItem[] = [];
   const { rowBegin, rowEnd } = region;
   for (let batch = region.batchBegin; batch < region.batchEnd; batch++) {
-    cuts[batch].forEach(([keyBegin, keyEnd], split) => {
+    cuts[batch]!.forEach(([keyBegin, keyEnd], split) => {
       const pairs = group *
-        visiblePairs(problem.spans[batch], rowBegin, rowEnd, keyBegin, keyEnd);
+        visiblePairs(problem.spans[batch]!, rowBegin, rowEnd, keyBegin, keyEnd);
       const slot = slotOf(split);
       for (let head = region.kvHeadBegin; head < region.kvHeadEnd; head++) {
         items.push({ kernel, batch, head, rowBegin, rowEnd, keyBegin, keyEnd, slot, pairs });

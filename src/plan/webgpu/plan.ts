@@ -29,11 +29,11 @@ export interface PlannedRegion extends RegionWork {
 /** How a problem is computed. */
 export interface GpuPlan {
   readonly kernel: KernelName;
-  readonly forward?: ChosenTile;
-  readonly decode?: DecodeShape;
-  readonly dq?: ChosenTile;
-  readonly dkv?: ChosenTile;
-  readonly pairSum?: ChosenTile;
+  readonly forward?: ChosenTile | undefined;
+  readonly decode?: DecodeShape | undefined;
+  readonly dq?: ChosenTile | undefined;
+  readonly dkv?: ChosenTile | undefined;
+  readonly pairSum?: ChosenTile | undefined;
   readonly regions: readonly PlannedRegion[];
   /** What runs behind all regions. */
   readonly last: readonly GpuStep<"narrow">[];

@@ -9,7 +9,15 @@ import {
   type OperandName,
   OPERANDS,
 } from "../../tensor/operands.ts";
-import { elementBytes, rowMajor, tensorAxes } from "../../tensor/view.ts";
+import {
+  type Axes,
+  AXIS_INDICES,
+  type AxisIndex,
+  elementBytes,
+  forAxes,
+  rowMajor,
+  tensorAxes,
+} from "../../tensor/view.ts";
 import { plannedResults } from "../results.ts";
 
 /** Ranges of sequences, kv heads, heads of a group, queries and keys. */
@@ -33,7 +41,7 @@ export interface RegionLimits {
   readonly offsetAlignment: number;
   readonly workgroups: number;
   /** Most keys, or query rows of a group, that one workgroup may stream. */
-  readonly stream?: number;
+  readonly stream?: number | undefined;
 }
 
 type Axis = "batch" | "head" | "group" | "row" | "key";
@@ -43,8 +51,8 @@ export type RegionSize = { -readonly [axis in Axis]: number };
 /** An operand as regions see it. */
 interface Extent {
   readonly bytes: number;
-  readonly strides: readonly number[];
-  readonly sizes: readonly number[];
+  readonly strides: Axes;
+  readonly sizes: Axes;
   readonly follows: Follows;
   /** Bytes of its binding that others need. */
   readonly shared: number;
@@ -83,15 +91,20 @@ function extents(problem: AttentionProblem): Extent[] {
   for (const { name, size } of plannedResults(problem)) {
     const rank = { layout: 4, rows: 3, heads: 2, broadcast: 4 }[OPERANDS[name].shape];
     const axes = tensorAxes(name, rank, layout);
-    const shape = Array.from({ length: rank }, (_, axis) => size[axes.indexOf(axis)]);
-    const dense = rowMajor(shape), strides = axes.map((axis) => dense[axis] ?? 1);
+    const shape = Array.from({ length: rank }, (_, axis) => size[axes.indexOf(axis)]!);
+    const dense = rowMajor(shape), strides = forAxes((n) => dense[axes[n]] ?? 1);
     found.push({ bytes: 4, strides, sizes: size, follows: follows(name), shared: 0 });
   }
   return ORDER.flatMap((what) => found.filter((extent) => extent.follows === what));
 }
 
 /** Elements of an axis that a region of this size holds. */
-function width({ sizes, follows }: Extent, axis: number, size: RegionSize, group: number): number {
+function width(
+  { sizes, follows }: Extent,
+  axis: AxisIndex,
+  size: RegionSize,
+  group: number,
+): number {
   if (sizes[axis] === 1) return 1;
   if (axis === 0) return size.batch;
   if (axis === 1) return follows === "keys" ? size.head : (size.head - 1) * group + size.group;
@@ -109,7 +122,7 @@ function cutOf(n: number, follows: Follows, size: RegionSize): Axis | undefined 
 
 /** The axis to cut: of those that still can be, the one whose elements lie farthest apart. */
 function farthest({ sizes, strides, follows }: Extent, size: RegionSize): Axis | undefined {
-  return [0, 1, 2, 3].filter((n) => {
+  return AXIS_INDICES.filter((n) => {
     const axis = cutOf(n, follows, size);
     return axis !== undefined && sizes[n] > 1 && size[axis] > 1;
   }).sort((a, b) => strides[b] - strides[a]).map((n) => cutOf(n, follows, size))[0];
@@ -137,7 +150,7 @@ function regionSize(
   }
   for (const extent of extents(problem)) {
     const bytes = () =>
-      extent.bytes * [0, 1, 2, 3].reduce(
+      extent.bytes * AXIS_INDICES.reduce<number>(
         (sum, n) => sum + (width(extent, n, size, group) - 1) * extent.strides[n],
         1,
       );

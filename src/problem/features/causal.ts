@@ -31,7 +31,7 @@ export const causal: Feature<CausalParams> = {
       ? span.offset
       : params === "top-left"
       ? 0
-      : params.offsets[index];
+      : params.offsets[index]!;
     return { ...span, offset, high: Math.min(span.high, offset) };
   },
 };

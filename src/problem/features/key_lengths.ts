@@ -20,9 +20,8 @@ export const keyLengths: Feature<readonly number[]> = {
     });
     return lengths;
   },
-  span: (lengths, span, index) => ({
-    ...span,
-    lengthK: lengths[index],
-    offset: lengths[index] - span.lengthQ,
-  }),
+  span(lengths, span, index) {
+    const lengthK = lengths[index]!;
+    return { ...span, lengthK, offset: lengthK - span.lengthQ };
+  },
 };

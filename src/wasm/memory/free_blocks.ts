@@ -22,7 +22,7 @@ export class FreeBlocks {
   readonly #byEnd = new Map<number, Block>();
 
   #insert(begin: number, end: number): void {
-    const bin = this.#bins[binOf(end - begin)];
+    const bin = this.#bins[binOf(end - begin)]!;
     const block = { begin, end, place: bin.length };
     bin.push(block);
     this.#byBegin.set(begin, block);
@@ -30,7 +30,7 @@ export class FreeBlocks {
   }
 
   #remove(block: Block): void {
-    const bin = this.#bins[binOf(block.end - block.begin)], last = bin.pop()!;
+    const bin = this.#bins[binOf(block.end - block.begin)]!, last = bin.pop()!;
     if (last !== block) { // the last one takes its place
       bin[block.place] = last;
       last.place = block.place;
@@ -56,17 +56,18 @@ export class FreeBlocks {
   /** The last of a bin that has room, among its blocks `from .. to`. */
   #find(bin: readonly Block[], bytes: number, from: number, to: number): Block | undefined {
     for (let n = to - 1; n >= from; n--) {
-      if (bin[n].end - bin[n].begin >= bytes) return bin[n];
+      const block = bin[n]!;
+      if (block.end - block.begin >= bytes) return block;
     }
     return undefined;
   }
 
   #fitting(bytes: number): Block | undefined {
-    const own = binOf(bytes), bin = this.#bins[own], looked = Math.max(0, bin.length - LOOKS);
+    const own = binOf(bytes), bin = this.#bins[own]!, looked = Math.max(0, bin.length - LOOKS);
     const near = this.#find(bin, bytes, looked, bin.length);
     if (near) return near;
     for (let n = own + 1; n < this.#bins.length; n++) {
-      const larger = this.#bins[n].at(-1);
+      const larger = this.#bins[n]!.at(-1);
       if (larger) return larger;
     }
     return this.#find(bin, bytes, 0, looked); // before the memory grows

@@ -1,6 +1,7 @@
 // Long work on memory in pieces, with pauses between them in which the event loop may turn. Memory may
 // grow at a pause, so every piece makes its views anew.
 import { copyBox, type Side } from "../../tensor/copy.ts";
+import { type Axes, AXIS_INDICES, type AxisIndex, type MutableAxes } from "../../tensor/view.ts";
 
 /** Elements of a piece: a millisecond or two where rows are short and far apart. */
 const PIECE = 2 ** 18;
@@ -17,18 +18,19 @@ export function* inPieces(n: number, work: (begin: number, end: number) => void)
 }
 
 interface Part {
-  readonly begin: number[];
-  readonly size: readonly number[];
+  readonly begin: MutableAxes;
+  readonly size: Axes;
 }
 
 /** A box as boxes of at most so many elements, cut along the first of `axes` that it takes. */
-function* parts(size: readonly number[], axes: readonly number[]): Generator<Part, void, void> {
+function* parts(size: Axes, axes: readonly AxisIndex[]): Generator<Part, void, void> {
   const all = size.reduce((product, n) => product * n, 1);
   const axis = axes.find((axis) => size[axis] > 1);
-  if (all <= PIECE || axis === undefined) return yield { begin: size.map(() => 0), size };
+  if (all <= PIECE || axis === undefined) return yield { begin: [0, 0, 0, 0], size };
   const step = Math.max(1, Math.floor(PIECE / (all / size[axis])));
   for (let at = 0; at < size[axis]; at += step) {
-    const part = size.map((n, other) => other === axis ? Math.min(step, n - at) : n);
+    const part: MutableAxes = [...size];
+    part[axis] = Math.min(step, size[axis] - at);
     for (const inner of parts(part, axes)) {
       inner.begin[axis] += at;
       yield inner;
@@ -40,12 +42,12 @@ function* parts(size: readonly number[], axes: readonly number[]): Generator<Par
 export function* copyInPieces(
   target: () => Side,
   source: () => Side,
-  size: readonly number[],
+  size: Axes,
 ): Pieces {
-  const { strides } = target(), axes = [0, 1, 2, 3].sort((a, b) => strides[b] - strides[a]);
-  const at = (side: Side, begin: readonly number[]): Side => ({
+  const { strides } = target(), axes = [...AXIS_INDICES].sort((a, b) => strides[b] - strides[a]);
+  const at = (side: Side, begin: Axes): Side => ({
     ...side,
-    offset: begin.reduce((sum, index, axis) => sum + index * side.strides[axis], side.offset),
+    offset: begin.reduce((sum, index, axis) => sum + index * side.strides[axis]!, side.offset),
   });
   let first = true;
   for (const part of parts(size, axes)) {

@@ -10,7 +10,7 @@ export function unrelax(
   flagOffset: number,
 ): Uint8Array<ArrayBuffer> {
   for (let i = 0; i + 2 < bytes.length; i++) {
-    const three = bytes[i] << 16 | bytes[i + 1] << 8 | bytes[i + 2];
+    const three = bytes[i]! << 16 | bytes[i + 1]! << 8 | bytes[i + 2]!;
     if (three === 0x41001a) bytes.set([0xfd, 0xe6, 0x01], i);
     else if (three === 0xfd8502) bytes.set([0xfd, 0xe4, 0x01], i);
     else continue;

@@ -1,6 +1,7 @@
 // The summary of hidden pairs by blocks, which lies behind their staged rows: for every 8 query rows a byte for
 // every 16 keys (asm/features/blocks.ts). Axes that the rows broadcast, it broadcasts too.
 import { Operand } from "../../../asm/tables.gen.ts";
+import type { Axes } from "../../tensor/view.ts";
 import type { Pieces } from "../memory/pieces.ts";
 import type { KernelExports } from "../module/module.ts";
 import type { OperandWords } from "./task_record.ts";
@@ -8,16 +9,16 @@ import type { OperandWords } from "./task_record.ts";
 /** Rows of bytes in linear memory, 1 = visible: [batch, head, row, key], at a pitch of whole vectors. */
 export interface StagedPairs {
   readonly pointer: number;
-  readonly begin: readonly number[];
-  readonly size: readonly number[];
-  readonly strides: readonly number[];
+  readonly begin: Axes;
+  readonly size: Axes;
+  readonly strides: Axes;
 }
 
 const panelsOf = (rows: number): number => Math.ceil(rows / 8);
 const blocksOf = (keys: number): number => Math.ceil(keys / 16);
 
 /** Bytes of the summary of a box; kernels read whole words of it. */
-export function blocksBytes([batches, heads, rows, keys]: readonly number[]): number {
+export function blocksBytes([batches, heads, rows, keys]: Axes): number {
   return batches * heads * panelsOf(rows) * blocksOf(keys) + 8;
 }
 
@@ -48,12 +49,12 @@ export function* summarizeBlocks(
 /** The operand record of a summary at `target`; `full`: the size of the whole operand, 1 where it broadcasts. */
 export function blocksWords(
   { begin, size: [, heads, rows, keys] }: StagedPairs,
-  full: readonly number[],
+  full: Axes,
   target: number,
 ): OperandWords {
   const panel = blocksOf(keys), head = panelsOf(rows) * panel;
   const strides = [heads * head, head, panel].map((stride, axis) => full[axis] === 1 ? 0 : stride);
   const first = [begin[0], begin[1], begin[2] / 8]; // regions of rows begin at multiples of 256
-  const back = strides.reduce((sum, stride, axis) => sum + stride * first[axis], 0);
+  const back = strides.reduce((sum, stride, axis) => sum + stride * first[axis]!, 0);
   return [Operand.Blocks, [target - back, ...strides]];
 }

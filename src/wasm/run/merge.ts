@@ -61,11 +61,13 @@ export function mergeParts(
   shape: MergeShape,
 ): ResultView[] {
   const { batch, heads, length, valueDim } = shape, rowBytes = valueDim * 4;
-  const results = makeResults(memory, mergeSpecs(shape, parts[0]));
+  const results = makeResults(memory, mergeSpecs(shape, parts[0]!));
+
   const headBytes = length * rowBytes, blocks: number[] = [];
   const allocate = (bytes: number) => {
-    blocks.push(memory.allocate(bytes + 16));
-    return blocks[blocks.length - 1];
+    const pointer = memory.allocate(bytes + 16);
+    blocks.push(pointer);
+    return pointer;
   };
   try {
     const task = allocate(TASK_BYTES), item = allocate(Item.Bytes), temporary = allocate(headBytes);
@@ -93,8 +95,8 @@ export function mergeParts(
           bringHead(memory, kernels, part.lse, [b, h], partLse + p * length * 4, temporary);
         });
         kernels.run(item, 0);
-        takeHead(memory, kernels, results[0], [b, h], out, temporary);
-        takeHead(memory, kernels, results[1], [b, h], lse, temporary);
+        takeHead(memory, kernels, results[0]!, [b, h], out, temporary);
+        takeHead(memory, kernels, results[1]!, [b, h], lse, temporary);
       }
     }
     return results;

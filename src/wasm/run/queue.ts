@@ -22,7 +22,7 @@ export type Progress<T> = Generator<Pause, T, void>;
 export interface Call<T> {
   readonly begin: () => Progress<T>;
   /** The same call on the calling thread alone, for one that is short enough to pass others. */
-  beginAlone?: () => Progress<T>;
+  beginAlone?: (() => Progress<T>) | undefined;
   /** Its error when the queue was closed meanwhile. */
   readonly refusal: () => Error;
 }

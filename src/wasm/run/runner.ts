@@ -48,7 +48,7 @@ export class LocalRunner implements Runner {
     if (!entry) return false;
     this.#next++;
     this.#kernels.run(entry.item, this.#scratch());
-    this.#left[entry.region]--;
+    this.#left[entry.region]!--;
     return true;
   }
 
@@ -152,13 +152,13 @@ export class PoolRunner implements Runner {
   }
 
   #finish(item: number): void {
-    const region = this.#memory.u32(item, Item.Bytes / 4)[Item.Region / 4];
+    const region = this.#memory.u32(item, Item.Bytes / 4)[Item.Region / 4]!;
     Atomics.sub(this.#pool.control, leftOf(region), 1);
     Atomics.add(this.#pool.control, Control.Done, 1);
   }
 
   #item(ticket: number): number {
-    return this.#memory.u32(this.#tickets + ((ticket - this.#begin) | 0) * 4, 1)[0];
+    return this.#memory.u32(this.#tickets + ((ticket - this.#begin) | 0) * 4, 1)[0]!;
   }
 
   advance(): boolean {

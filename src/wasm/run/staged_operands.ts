@@ -13,15 +13,12 @@ import {
   type OperandRow,
   OPERANDS,
 } from "../../tensor/operands.ts";
-import type { OperandSpec } from "../../tensor/view.ts";
-
-/** A number for each of [batch, head, row, column]. */
-export type Four = [number, number, number, number];
+import type { Axes, AxisIndex, MutableAxes, OperandSpec } from "../../tensor/view.ts";
 
 /** First index and number of indices of each axis. */
 export interface Box {
-  readonly begin: Four;
-  readonly size: Four;
+  readonly begin: Axes;
+  readonly size: Axes;
 }
 
 /** How long a staged operand stays: one region, all regions of rows of the same heads, or the whole call. */
@@ -93,8 +90,8 @@ export function boxOf(
 ): Box {
   const { follows, summed } = STAGED[name], group = follows === "keys" ? 1 : queryHeads / kvHeads;
   const heads = (kvHeadEnd - kvHeadBegin) * group;
-  const begin: Four = [batchBegin, kvHeadBegin * group, rowBegin, 0];
-  const size: Four = [batchEnd - batchBegin, heads, rowEnd - rowBegin, spec.size[3]];
+  const begin: MutableAxes = [batchBegin, kvHeadBegin * group, rowBegin, 0];
+  const size: MutableAxes = [batchEnd - batchBegin, heads, rowEnd - rowBegin, spec.size[3]];
   if (follows === "queries") return { begin, size };
   if (follows === "heads") {
     if (!summed) return { begin: [0, 0, 0, 0], size: [...spec.size] };
@@ -102,7 +99,7 @@ export function boxOf(
     [begin[2], size[2]] = [0, splits];
   }
   if (follows === "scores") {
-    for (const axis of [0, 1, 2]) {
+    for (const axis of [0, 1, 2] as const) {
       if (repeats(name, spec, axis)) [begin[axis], size[axis]] = [0, 1];
     }
     size[3] = lengthK;
@@ -115,7 +112,7 @@ export function boxOf(
  * Whether kernels see an axis of an operand repeated. Sequences of a region may be computed at the same time, so
  * each has accumulators of its own for sums that they share.
  */
-export function repeats(name: OperandName, spec: OperandSpec, axis: number): boolean {
+export function repeats(name: OperandName, spec: OperandSpec, axis: AxisIndex): boolean {
   const { follows, summed } = STAGED[name];
   if (spec.size[axis] !== 1 || (summed && axis === 0)) return false;
   return follows === "scores" || (follows === "heads" && !summed);

@@ -4,7 +4,14 @@
 import { callName, checkReach } from "../../backend/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { OperandName } from "../../tensor/operands.ts";
-import { elementBytes, type OperandSpec, type View } from "../../tensor/view.ts";
+import {
+  type Axes,
+  elementBytes,
+  forAxes,
+  type MutableAxes,
+  type OperandSpec,
+  type View,
+} from "../../tensor/view.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { MaskTensor } from "../../tensor/tensor.ts";
@@ -19,7 +26,6 @@ import {
   type Box,
   boxKey,
   boxOf,
-  type Four,
   repeats,
   STAGED,
   stagedRaw,
@@ -36,7 +42,7 @@ interface Staged extends Box {
   readonly name: OperandName;
   readonly pointer: number;
   /** In elements of the staged type. */
-  readonly strides: Four;
+  readonly strides: Axes;
   readonly elementBytes: number;
   readonly stay: Stay;
   /** Under which it is kept; empty where it is not. */
@@ -58,7 +64,7 @@ export interface StagedRegion {
 /** Elements from the first of a box to its last, both included. */
 function extent({ size, strides }: Staged): number {
   if (size.some((n) => n === 0)) return 0;
-  return size.reduce((last, n, axis) => last + (n - 1) * strides[axis], 1);
+  return size.reduce((last, n, axis) => last + (n - 1) * strides[axis]!, 1);
 }
 
 /** Brings the regions of one call in and out. */
@@ -112,9 +118,10 @@ export class Staging {
   ): Staged {
     const { splits } = this.#plan, { multiple } = STAGED[name];
     const { begin, size } = boxOf(name, spec, stay, region, this.#problem, splits);
-    const strides: Four = [0, 0, 0, 1];
+    const strides: MutableAxes = [0, 0, 0, 1];
     let next = Math.ceil(size[3] / multiple) * multiple;
-    for (const axis of [0, 1, 2].sort((a, b) => spec.strides[a] - spec.strides[b] || b - a)) {
+    const outer: (0 | 1 | 2)[] = [0, 1, 2];
+    for (const axis of outer.sort((a, b) => spec.strides[a] - spec.strides[b] || b - a)) {
       strides[axis] = next;
       next *= size[axis];
     }
@@ -145,8 +152,8 @@ export class Staging {
       return dtype === "bool" ? (tensor as MaskTensor).data : elements(tensor as never);
     };
     // axes that broadcast repeat element 0
-    const strides = view.strides.map((stride, axis) => view.size[axis] === 1 ? 0 : stride);
-    const offset = staged.begin.reduce((sum, index, axis) => sum + index * strides[axis], 0);
+    const strides = forAxes((axis) => view.size[axis] === 1 ? 0 : view.strides[axis]);
+    const offset = staged.begin.reduce((sum, index, axis) => sum + index * strides[axis]!, 0);
     const source = () => ({ array: array(), offset, strides });
     yield* copyInPieces(() => this.#side(staged), source, staged.size);
     if (this.#hasBlocks(name)) yield* summarizeBlocks(this.#kernels, staged, staged.behind);
@@ -199,10 +206,11 @@ export class Staging {
     staged: Staged[],
     words: OperandWords[],
   ): Pieces {
-    const { name } = view, { operand } = STAGED[name], strides = [0, 0, 0];
+    const { name } = view, { operand } = STAGED[name], axes = [0, 1, 2] as const;
+    const strides: [number, number, number] = [0, 0, 0];
     if (usable(name, view, this.#plan.kernel)) {
       const bytes = elementBytes(view), { pointer } = view.tensor as WasmTensor;
-      for (let axis = 0; axis < 3; axis++) strides[axis] = view.strides[axis] * bytes;
+      for (const axis of axes) strides[axis] = view.strides[axis] * bytes;
       words.push([operand, [pointer, ...strides]]);
       return;
     }
@@ -211,7 +219,7 @@ export class Staging {
       : yield* this.#stageInput(view, region);
     staged.push(box);
     let first = box.pointer; // of the whole operand, as if all of it were there
-    for (let axis = 0; axis < 3; axis++) {
+    for (const axis of axes) {
       if (repeats(name, view, axis)) continue;
       strides[axis] = box.strides[axis] * box.elementBytes;
       first -= strides[axis] * box.begin[axis];
@@ -229,8 +237,9 @@ export class Staging {
     const room = {
       memory: this.#memory,
       allocate: (bytes: number) => {
-        blocks.push(this.#allocate(bytes));
-        return blocks[blocks.length - 1];
+        const pointer = this.#allocate(bytes);
+        blocks.push(pointer);
+        return pointer;
       },
     };
     const task = writeTask(room, this.#problem, this.#plan, region, words);
@@ -266,7 +275,7 @@ export class Staging {
       });
       source = { ...box, pointer, elementBytes: 2 };
     }
-    const offset = box.begin.reduce((sum, index, axis) => sum + index * result.strides[axis], 0);
+    const offset = box.begin.reduce((sum, index, axis) => sum + index * result.strides[axis]!, 0);
     const target = () => ({ array: elements(result.tensor), offset, strides: result.strides });
     yield* copyInPieces(target, () => this.#side(source), box.size);
     if (source !== box) this.#free(source.pointer);

@@ -1,7 +1,7 @@
 // Gradients that are summed over several pieces of work: each region has accumulators of its own, and the host
 // adds them up region by region, so that every sum has one order.
 import { follows, type OperandName, OPERANDS } from "../../tensor/operands.ts";
-import { count } from "../../tensor/view.ts";
+import { type Axes, count, forAxes } from "../../tensor/view.ts";
 import type { Pieces } from "../memory/pieces.ts";
 import type { ResultView } from "../memory/results.ts";
 
@@ -11,9 +11,9 @@ const PIECE = 2 ** 19;
 /** Accumulators of a region: where they begin in the result, and how they lie in `values`. */
 export interface Accumulators {
   readonly values: () => ArrayLike<number>;
-  readonly begin: readonly number[];
-  readonly size: readonly number[];
-  readonly strides: readonly number[];
+  readonly begin: Axes;
+  readonly size: Axes;
+  readonly strides: Axes;
 }
 
 /** The sums of one call. */
@@ -37,15 +37,17 @@ export class Sums {
   /** Adds accumulators to a result, with pauses; axes that it lacks are summed over. */
   *add({ name, size, strides }: ResultView, from: Accumulators): Pieces {
     const sums = this.#sums.get(name)!;
-    const to = strides.map((stride, axis) => size[axis] === 1 ? 0 : stride);
+    const to = forAxes((axis) => size[axis] === 1 ? 0 : strides[axis]);
     const [batches, heads, rows, columns] = from.size;
     let values = from.values(), added = 0;
     for (let b = 0; b < batches; b++) {
       for (let h = 0; h < heads; h++) {
         for (let r = 0; r < rows; r++) {
-          const [source, target] = [from.strides, to].map((s) => b * s[0] + h * s[1] + r * s[2]);
-          const start = target + from.begin.reduce((sum, index, axis) => sum + index * to[axis], 0);
-          for (let k = 0; k < columns; k++) sums[start + k * to[3]] += values[source + k];
+          const rowOf = (s: Axes) => b * s[0] + h * s[1] + r * s[2];
+          const source = rowOf(from.strides);
+          const start = rowOf(to) +
+            from.begin.reduce((sum, index, axis) => sum + index * to[axis]!, 0);
+          for (let k = 0; k < columns; k++) sums[start + k * to[3]]! += values[source + k]!;
           if ((added += columns) < PIECE) continue;
           yield "work";
           [values, added] = [from.values(), 0];

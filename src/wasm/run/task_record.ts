@@ -52,7 +52,7 @@ function writeFeatures(
     const { summed, gradientOf } = OPERANDS[gradient];
     if (summed) flags |= flagOf(`${gradientOf}Gradient`);
   }
-  u32[Task.Flags / 4] |= flags;
+  u32[Task.Flags / 4]! |= flags;
 }
 
 /** Room for partial results: [split][batch][head][row][column] and the same without columns. */
@@ -116,7 +116,7 @@ export function writeTask(
   const u32 = room.memory.u32(task, TASK_BYTES / 4).fill(0);
   for (const [operand, record] of [...words, ...splits.words]) {
     record.forEach((word, i) => u32[operandAt(operand) / 4 + i] = word);
-    if (operand === Operand.Blocks) u32[Task.Flags / 4] |= Flag.Blocks;
+    if (operand === Operand.Blocks) u32[Task.Flags / 4]! |= Flag.Blocks;
   }
   u32[Task.SplitOutBytes / 4] = splits.outBytes;
   u32[Task.SplitLseBytes / 4] = splits.lseBytes;
@@ -131,7 +131,7 @@ export function writeTask(
   if (plan.kernel === "decode") {
     u32[Task.KvDtype / 4] = DTYPE_CODES[problem.operands.k!.dtype as DType]!;
   }
-  if (region.accumulate) u32[Task.Flags / 4] |= Flag.Accumulate;
+  if (region.accumulate) u32[Task.Flags / 4]! |= Flag.Accumulate;
   const f32 = room.memory.f32(task, TASK_BYTES / 4);
   f32[Task.Scale / 4] = problem.softmaxScale;
   writeFeatures(problem, u32, f32);

@@ -230,8 +230,9 @@ async function prove(device: GpuDevice): Promise<{ ms: number } | { wrong: strin
     await staging.mapAsync(MAP_READ);
     const ms = performance.now() - start;
     staging.unmap();
-    const want = values.map((x, i) => values[n - 1 - i] * x + Math.exp(x));
-    const bad = got.findIndex((x, i) => !(Math.abs(x - want[i]) <= 1e-4 * (1 + Math.abs(want[i]))));
+    const want = values.map((x, i) => values[n - 1 - i]! * x + Math.exp(x));
+    const near = (x: number, y: number) => Math.abs(x - y) <= 1e-4 * (1 + Math.abs(y));
+    const bad = got.findIndex((x, i) => !near(x, want[i]!));
     return bad < 0 ? { ms } : { wrong: `element ${bad} is ${got[bad]} but must be ${want[bad]}` };
   } catch (error) {
     return { wrong: (error as Error).message };

@@ -46,7 +46,7 @@ function entriesOf(code: string): Entry[] {
     if (uniform !== undefined) return { binding: Number(uniform), type: "uniform", least: 0 };
     const type = access === "read_write" ? "storage" : "read-only-storage";
     // said in the layout: two kernels with one layout would be checked against the size of the first (wgpu)
-    return { binding: Number(storage), type, least: ELEMENT_BYTES[element] };
+    return { binding: Number(storage), type, least: ELEMENT_BYTES[element!]! };
   });
 }
 

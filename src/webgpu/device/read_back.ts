@@ -57,13 +57,13 @@ export async function readBack(
       const encoder = open.device.createCommandEncoder();
       batches.forEach(({ wanted }, n) => {
         for (const { result: { buffer, bytes }, at } of wanted) {
-          encoder.copyBufferToBuffer(buffer, 0, staging[n], at, Math.ceil(bytes / 4) * 4);
+          encoder.copyBufferToBuffer(buffer, 0, staging[n]!, at, Math.ceil(bytes / 4) * 4);
         }
       });
       open.device.queue.submit([encoder.finish()]);
     });
     await open.mapped(staging, action);
-    batches.forEach((batch, n) => copyHome(batch, staging[n]));
+    batches.forEach((batch, n) => copyHome(batch, staging[n]!));
   } finally {
     for (const buffer of staging) memory.give(buffer);
   }

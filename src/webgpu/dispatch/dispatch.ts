@@ -80,7 +80,7 @@ export function address(
   const x = shaderName(name), axes = addressAxes(name);
   return {
     [`${x}_at`]: at,
-    ...Object.fromEntries(axes.map((axis, n) => [`${x}_${axis}`, strides[n]])),
+    ...Object.fromEntries(axes.map((axis, n) => [`${x}_${axis}`, strides[n]!])),
   };
 }
 

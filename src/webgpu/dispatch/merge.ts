@@ -20,7 +20,7 @@ function ranges(
   const room = (storageBinding - offsetAlignment) / 4;
   const total = { batch, head: heads, row: length, group: 1, key: 1 };
   const size = { ...total, batch: Math.min(batch, workgroups), head: Math.min(heads, workgroups) };
-  const axes = (["batch", "head", "row"] as const).map((name, n) => ({ name, stride: strides[n] }))
+  const axes = (["batch", "head", "row"] as const).map((name, n) => ({ name, stride: strides[n]! }))
     .sort((a, b) => b.stride - a.stride);
   const extent = () =>
     axes.reduce((sum, { name, stride }) => sum + (size[name] - 1) * stride, valueDim);
@@ -40,7 +40,7 @@ export function mergeSteps(
   made: readonly { readonly spec: ResultSpec; readonly buffer: GpuBuffer }[],
   take: (bytes: number) => GpuBuffer,
 ): Step[] {
-  const { valueDim } = shape, [out, lse] = made, wide = out.spec.dtype === "f32";
+  const { valueDim } = shape, out = made[0]!, lse = made[1]!, wide = out.spec.dtype === "f32";
   const n = count(out.spec.shape), work = wide ? out.buffer : take(n * 4);
   if (n === 0) return [];
   const { limits } = home.open.target, alignment = limits.offsetAlignment;
@@ -68,8 +68,8 @@ export function mergeSteps(
     const state = parts.length > 2 ? wholeBuffer(take(2 * result.lse.size)) : undefined;
     return parts.map((part, index) => {
       const source = {
-        out: inputs[index].of(part.out, region),
-        lse: inputs[index].of(part.lse, region),
+        out: inputs[index]!.of(part.out, region),
+        lse: inputs[index]!.of(part.lse, region),
         kind: storageKind(part.out),
       };
       return mergeIntoStep(w, params, source, result, index === 0, state);

@@ -81,7 +81,7 @@ export class Recording {
   #record(pass: GpuComputePass, begin: number, end: number): void {
     let last: Step | undefined, group: object | undefined;
     for (let n = begin; n < end; n++) {
-      const { step, count } = this.#dispatches[n];
+      const { step, count } = this.#dispatches[n]!;
       const pipeline = this.#pipelines.get(step.kernel);
       if (step !== last) {
         pass.setPipeline(pipeline.pipeline);
@@ -108,7 +108,7 @@ export class Recording {
         batches.push([n, n + 1]);
         flops = dispatch.flops;
       } else {
-        batches[batches.length - 1][1] = n + 1;
+        batches[batches.length - 1]![1] = n + 1;
         flops += dispatch.flops;
       }
     });

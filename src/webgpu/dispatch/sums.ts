@@ -23,11 +23,10 @@ const rowSums = (r: RegionCall) => r.rowScratch("rowSums", 1);
 export function pairSumStep(r: RegionCall, of: OperandName): Step {
   const { sizes, heads } = r, { name } = featureOf(of), byRow = follows(of) === "heads";
   const chosen = r.call.plan.pairSum!, v = variantOf(backwardVariant(r), chosen, sizes);
-  const { spec } = r.call.results.get(of)!;
-  const [batch, head, row, column] = spec.size.map((size) => size === 1);
+  const { size } = r.call.results.get(of)!.spec;
   const repeats = byRow
     ? { batch: false, head: false, row: false, column: true }
-    : { batch, head, row, column };
+    : { batch: size[0] === 1, head: size[1] === 1, row: size[2] === 1, column: size[3] === 1 };
   const { bindings, params } = r.bind({ ...backwardInputs(r), [of]: r.result(of) });
   const rowTiles = repeats.row ? 1 : Math.ceil(sizes.lengthQ / chosen.rows);
   const columnTiles = repeats.column ? 1 : Math.ceil(sizes.lengthK / chosen.columns);

@@ -22,6 +22,8 @@ export interface BufferView {
 /** Bytes that are bound of what is empty: the largest element of a buffer, vec4<f32>. */
 const LEAST = 16;
 
+type Range = readonly [begin: number, end: number];
+
 /** First and last element of the part of an operand that a region takes; `group`: query heads of a kv head. */
 export function elementRange(
   name: OperandName,
@@ -29,8 +31,8 @@ export function elementRange(
   region: Region,
   group: number,
 ): { first: number; count: number } {
-  const what = follows(name), keys = [region.keyBegin, region.keyEnd];
-  const ranges = [
+  const what = follows(name), keys: Range = [region.keyBegin, region.keyEnd];
+  const wanted: readonly Range[] = [
     [region.batchBegin, region.batchEnd],
     what === "keys" ? [region.kvHeadBegin, region.kvHeadEnd] : [
       region.kvHeadBegin * group + region.groupBegin,
@@ -38,11 +40,12 @@ export function elementRange(
     ],
     what === "keys" ? keys : [region.rowBegin, region.rowEnd],
     what === "scores" ? keys : [0, size[3]],
-  ].map(([begin, end], axis) => size[axis] === 1 ? [0, 1] : [begin, end]);
+  ];
+  const ranges = wanted.map((range, axis): Range => size[axis] === 1 ? [0, 1] : range);
   if (ranges.some(([begin, end]) => begin === end)) return { first: 0, count: 0 };
-  const first = ranges.reduce((sum, [begin], axis) => sum + begin * strides[axis], 0);
+  const first = ranges.reduce((sum, [begin], axis) => sum + begin * strides[axis]!, 0);
   const count = ranges.reduce(
-    (sum, [begin, end], axis) => sum + (end - begin - 1) * strides[axis],
+    (sum, [begin, end], axis) => sum + (end - begin - 1) * strides[axis]!,
     1,
   );
   return { first, count };
@@ -52,7 +55,7 @@ export function elementRange(
 export function storageKind(view: View): StorageKind {
   const { dtype, size, strides, tensor } = view;
   const begin = tensor instanceof GpuTensor ? tensor.byteOffset / elementBytes(view) : 0;
-  const fours = [begin, size[3], ...strides.slice(0, 3).filter((_, axis) => size[axis] > 1)];
+  const fours = [begin, size[3], ...strides.slice(0, 3).filter((_, axis) => size[axis]! > 1)];
   return { dtype: dtype as "f32", scalar: !fours.every((n) => n % 4 === 0) };
 }
 

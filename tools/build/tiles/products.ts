@@ -50,11 +50,11 @@ function pairwiseMax(terms: string[]): string {
   while (terms.length > 1) {
     const next: string[] = [];
     for (let i = 0; i < terms.length; i += 2) {
-      next.push(i + 1 < terms.length ? `f32x4.pmax(${terms[i]}, ${terms[i + 1]})` : terms[i]);
+      next.push(i + 1 < terms.length ? `f32x4.pmax(${terms[i]}, ${terms[i + 1]})` : terms[i]!);
     }
     terms = next;
   }
-  return terms[0];
+  return terms[0]!;
 }
 
 /**
