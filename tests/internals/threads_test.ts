@@ -341,7 +341,7 @@ testProcess(
   async () => {
     for (const threads of [1, 2]) {
       const source = `${prelude}
-const x = tensor(1, 3000, 4, 64), wide = tensor(1, 3000, 1, 250), options = { causal: true };
+const x = tensor(1, 3000, 4, 64), wide = tensor(1, 3000, 1, 1500), options = { causal: true };
 const settings = { backend: "wasm", threads: ${threads} };
 const first = await createEngine(settings);
 const want = await first.attention(x, x, x, options);
@@ -349,7 +349,7 @@ const engine = await createEngine({ ...settings, memoryBudget: first.memory.tota
 let failed = 0, running = true;
 setTimeout(() => {
   try {
-    engine.attentionSync(wide, wide, wide); // needs more scratch than there is
+    engine.attentionSync(wide, wide, wide); // its keys alone are more than there is
   } catch (error) {
     if (running && error instanceof RangeError) failed++;
   }
@@ -388,7 +388,7 @@ for (let n = 0; n < 100 && live > 0; n++) {
   gc();
   await new Promise((resolve) => setTimeout(resolve, 50));
 }
-console.log(started >= 60, live);
+console.log(started >= 30, live);
 `;
   assert.equal(await runScript(source, 60, ["--v8-flags=--expose-gc"]), "true 0");
 });

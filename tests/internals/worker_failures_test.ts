@@ -128,6 +128,8 @@ for (
         await engine.synchronize();
       });
       if (about === "traps") continue; // its workers live, and go on trapping
+      await engine.attention(q, q, q).catch(() => {}); // another of them may have been starting
+      await engine.synchronize();
       await assertRight(engine, q);
       await new Promise((resolve) => setTimeout(resolve, 200));
       await assertRight(engine, q);
