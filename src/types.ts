@@ -3,6 +3,7 @@ export type { AbortSignalLike, MemoryUse } from "./backend/backend.ts";
 export type { ExplainedStep, Explanation } from "./backend/explanation.ts";
 export type { Abortable } from "./engine/engine.ts";
 export type { BackendName, EngineOptions } from "./engine/engine_options.ts";
+export type { WrapOptions } from "./engine/new_tensor.ts";
 export type {
   AttentionBackwardOptions,
   AttentionOptions,

@@ -149,6 +149,14 @@ Deno.test("bad merges are refused with the argument, its value and what was want
     [[part, bytes], {}, /parts\[1\]\.out of dtype "i8" is not supported/],
     [[part, { ...part, lse: out }], {}, /lse has rank 4/],
     [[], {}, /parts has 0 entries/],
+    [
+      [{
+        out: { data: new Float32Array(8), shape: [2 ** 31, 1, 1, 8], strides: [0, 0, 0, 1] },
+        lse: { data: new Float32Array(8), shape: [2 ** 31, 1, 1], strides: [0, 0, 0] },
+      }],
+      {},
+      /the largest tensor would have 17179869184 elements, 68719476736 bytes/,
+    ],
     [part, {}, /parts is an object with out, lse but must be an array/],
   ];
   for (const [parts, options, want] of cases) {

@@ -89,12 +89,15 @@ onEngines("a write that does not fit is refused before anything is written", asy
     [{ data: row, shape: [4] }, 0, /shape \[4\]/],
     [{ data: row, shape: [1, 2, 4] }, 0, /data has 4 elements but shape \[1, 2, 4\] needs 8/],
     [new Uint16Array(4), 0, /data is a Uint16Array but the tensor has dtype "f32"/],
-    [null, 0, /data/],
+    [null, 0, /data is null but must be an array or a tensor/],
+    ["abc", 0, /data is "abc" but must be an array or a tensor/],
   ];
   for (const [data, at, message] of bad) {
     assert.throws(() => tensor.write(data as Float32Array, at as number), { message });
   }
   assert.ok((await tensor.read()).every((x) => x === 0));
+  assert.throws(() => engine.empty([2 ** 40]), { name: "RangeError", message: /4398046511104/ });
+  assert.throws(() => engine.empty([2 ** 52, 2 ** 52]), RangeError);
   assert.throws(() => engine.empty([-1]), /shape is \[-1\]/);
   assert.throws(() => engine.empty([1], "f64" as DType), /dtype is "f64"/);
   assert.throws(() => engine.tensor(new Uint16Array(1), [1]), /Uint16Array needs "f16" or "bf16"/);

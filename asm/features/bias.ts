@@ -3,8 +3,8 @@
 // masked key must not survive it, so the sum is not left to arithmetic.
 import { Operand } from "../tables.gen";
 import { rowAt } from "../micro/task";
-import { addNatural } from "../micro/range";
-import { LOG2E } from "../micro/vmath";
+import { addNatural, belowKnee } from "../micro/range";
+import { LOG2E, madd } from "../micro/vmath";
 
 /** Scores may come out as minus infinity: such pairs are masked. */
 // @ts-ignore: decorator
@@ -13,32 +13,41 @@ export const HIDES: bool = true;
 
 // @ts-ignore: decorator
 @inline
-function add(sp: usize, bias: v128, log2e: v128, masked: v128): void {
-  v128.store(sp, v128.bitselect(masked, addNatural(v128.load(sp), bias, log2e), f32x4.eq(bias, masked)));
+function add(sp: usize, bias: v128, log2e: v128): void {
+  v128.store(sp, madd(bias, log2e, v128.load(sp)));
+}
+
+/** The same where some of the bias masks, or lies near the end of float32. */
+function addLow(sp: usize, bias: v128): void {
+  const masked = f32x4.splat(-Infinity), score = addNatural(v128.load(sp), bias, f32x4.splat(LOG2E));
+  v128.store(sp, v128.bitselect(masked, score, f32x4.eq(bias, masked)));
 }
 
 /** Adds bias to n scores of four lanes, the first of them for key `key`. `rows`: four row addresses. */
 export function scoreTile(task: usize, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, rows: usize): void {
-  const log2e = f32x4.splat(LOG2E), masked = f32x4.splat(-Infinity), at = <usize>key << 2;
+  const log2e = f32x4.splat(LOG2E), at = <usize>key << 2;
   const r0 = load<usize>(rows) + at, r1 = load<usize>(rows, 4) + at, r2 = load<usize>(rows, 8) + at, r3 = load<usize>(rows, 12) + at;
   let j: usize = 0;
-  for (const end = <usize>(n & ~3) << 2; j < end; j += 16) {
+  for (const end = <usize>(n & ~3) << 2; j < end; j += 16, sp += pitch << 2) {
     const a = v128.load(r0 + j), b = v128.load(r1 + j), c = v128.load(r2 + j), d = v128.load(r3 + j);
     const u0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5), u1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
     const u2 = v128.shuffle<f32>(c, d, 0, 4, 1, 5), u3 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-    add(sp, v128.shuffle<f32>(u0, u2, 0, 1, 4, 5), log2e, masked);
-    sp += pitch;
-    add(sp, v128.shuffle<f32>(u0, u2, 2, 3, 6, 7), log2e, masked);
-    sp += pitch;
-    add(sp, v128.shuffle<f32>(u1, u3, 0, 1, 4, 5), log2e, masked);
-    sp += pitch;
-    add(sp, v128.shuffle<f32>(u1, u3, 2, 3, 6, 7), log2e, masked);
-    sp += pitch;
+    const k0 = v128.shuffle<f32>(u0, u2, 0, 1, 4, 5), k1 = v128.shuffle<f32>(u0, u2, 2, 3, 6, 7);
+    const k2 = v128.shuffle<f32>(u1, u3, 0, 1, 4, 5), k3 = v128.shuffle<f32>(u1, u3, 2, 3, 6, 7);
+    if (v128.any_true(v128.or(v128.or(belowKnee(a), belowKnee(b)), v128.or(belowKnee(c), belowKnee(d))))) {
+      addLow(sp, k0);
+      addLow(sp + pitch, k1);
+      addLow(sp + 2 * pitch, k2);
+      addLow(sp + 3 * pitch, k3);
+      continue;
+    }
+    add(sp, k0, log2e);
+    add(sp + pitch, k1, log2e);
+    add(sp + 2 * pitch, k2, log2e);
+    add(sp + 3 * pitch, k3, log2e);
   }
-  for (const end = <usize>n << 2; j < end; j += 4) {
-    const b = f32x4(load<f32>(r0 + j), load<f32>(r1 + j), load<f32>(r2 + j), load<f32>(r3 + j));
-    add(sp, b, log2e, masked);
-    sp += pitch;
+  for (const end = <usize>n << 2; j < end; j += 4, sp += pitch) {
+    addLow(sp, f32x4(load<f32>(r0 + j), load<f32>(r1 + j), load<f32>(r2 + j), load<f32>(r3 + j)));
   }
 }
 

@@ -24,7 +24,7 @@ import type { GpuComputePass, GpuDeviceLike } from "../webgpu/device/api.ts";
 import type { WebGpuBackend } from "../webgpu/backend.ts";
 import { checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
-import { describeEmpty, describeTensor } from "./new_tensor.ts";
+import { checkWrapOptions, describeEmpty, describeTensor, type WrapOptions } from "./new_tensor.ts";
 import { own, ownResults } from "./ownership.ts";
 import { byName, Router } from "./router.ts";
 
@@ -144,13 +144,11 @@ export class Engine {
   wrap(
     buffer: GpuBufferLike,
     shape: readonly number[],
-    { dtype = "f32", byteOffset = 0 }: {
-      readonly dtype?: DType | undefined;
-      readonly byteOffset?: number | undefined;
-    } = {},
+    options: WrapOptions = {},
   ): Tensor {
     this.#router.alive("wrap");
     const gpu = this.#requireGpu("wrapping a GPUBuffer", "use tensor, which copies host values");
+    const { dtype = "f32", byteOffset = 0 } = checkWrapOptions(options);
     return own(gpu.wrap(buffer, shape, dtype, byteOffset), this);
   }
 

@@ -1,8 +1,23 @@
 // What a new resident tensor is made from, checked.
+import { checkNames } from "../problem/option_checks.ts";
 import { arrayKind, type DType, type TensorData } from "../tensor/dtype.ts";
 import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { checkDType, count } from "../tensor/view.ts";
+
+/** How a buffer is seen as a tensor. */
+export interface WrapOptions {
+  /** Default `"f32"`. */
+  readonly dtype?: DType | undefined;
+  /** Where the tensor begins, a multiple of 4. Default 0. */
+  readonly byteOffset?: number | undefined;
+}
+
+/** Throws unless the options of `wrap` are some. */
+export function checkWrapOptions(options: WrapOptions): WrapOptions {
+  checkNames(options, new Set(["dtype", "byteOffset"]), new Complaint("wrap"));
+  return options;
+}
 
 /** Throws unless `shape` is an array of sizes. */
 function checkSizes(shape: unknown, complaint: Complaint): readonly number[] {

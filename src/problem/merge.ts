@@ -2,7 +2,7 @@
 import { Complaint, show } from "../tensor/errors.ts";
 import { type View, viewOperand } from "../tensor/view.ts";
 import type { Layout } from "./call_options.ts";
-import { checkLayout, checkNames, refuseBytes } from "./option_checks.ts";
+import { checkElements, checkLayout, checkNames, refuseBytes } from "./option_checks.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
 /** What a merge needs beside its parts. */
@@ -51,6 +51,8 @@ export function describeMerge(
   });
   views.forEach(({ out }, index) => refuseBytes(out, `parts[${index}].out`));
   const first = views[0]!.out, [batch, heads, length, valueDim] = first.size;
+  const most = batch * heads * length * valueDim;
+  checkElements(most, `batch ${batch}, heads ${heads}, length ${length}`, complaint);
   views.forEach(({ out, lse }, index) => {
     if (`${out.size}` !== `${first.size}`) {
       throw complaint.range(

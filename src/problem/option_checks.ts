@@ -76,6 +76,18 @@ export function checkSignal(signal: unknown, complaint: Complaint): void {
   if (!asks) throw complaint.type(`signal is ${show(signal)} but must be an AbortSignal`);
 }
 
+/** More elements than any array or buffer of today has. */
+const MOST_ELEMENTS = 2 ** 33;
+
+/** Throws where a tensor would be larger than anything that could hold it; `sizes`: what makes it so, in words. */
+export function checkElements(elements: number, sizes: string, complaint: Complaint): void {
+  if (elements <= MOST_ELEMENTS) return;
+  throw complaint.range(
+    `the largest tensor would have ${elements} elements, ${4 * elements} bytes in float32, ` +
+      `but at most ${MOST_ELEMENTS} elements are possible (${sizes})`,
+  );
+}
+
 /** Throws where a tensor holds signed bytes. */
 export function refuseBytes({ dtype }: Pick<View, "dtype">, name: string): void {
   if (dtype !== "i8") return;

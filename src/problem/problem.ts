@@ -7,7 +7,13 @@ import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/tabl
 import { axisSize, type AxisSizes, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import { AXIS_INDICES, type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
-import { checkLayout, checkNames, checkSignal, refuseBytes } from "./option_checks.ts";
+import {
+  checkElements,
+  checkLayout,
+  checkNames,
+  checkSignal,
+  refuseBytes,
+} from "./option_checks.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
 /** Which of the two passes a call runs. */
@@ -38,8 +44,6 @@ const KNOWN: ReadonlySet<string> = new Set([
 ]);
 const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse"]);
 
-/** More elements than any array or buffer of today has. */
-const MOST_ELEMENTS = 2 ** 33;
 /** Far more (sequence, head) pairs than a schedule of work could hold. */
 const MOST_HEADS = 2 ** 24;
 
@@ -120,13 +124,7 @@ function checkExtent(dims: AxisSizes, complaint: Complaint): void {
   const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim } = dims;
   const query = lengthQ * Math.max(headDim, valueDim), key = lengthK * Math.max(headDim, valueDim);
   const most = batch * Math.max(queryHeads * query, kvHeads * key);
-  if (most > MOST_ELEMENTS) {
-    throw complaint.range(
-      `the largest tensor would have ${most} elements, ${4 * most} bytes in float32, but at most ` +
-        `${MOST_ELEMENTS} elements are possible (batch ${batch}, lengthQ ${lengthQ}, ` +
-        `lengthK ${lengthK})`,
-    );
-  }
+  checkElements(most, `batch ${batch}, lengthQ ${lengthQ}, lengthK ${lengthK}`, complaint);
   for (const name of ["lengthQ", "lengthK"] as const) {
     if (dims[name] < UNBOUNDED) continue;
     throw complaint.range(`${name} is ${dims[name]} but must be below ${UNBOUNDED}`);

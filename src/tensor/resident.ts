@@ -107,6 +107,11 @@ export abstract class ResidentTensor implements Tensor {
   /** Where values go that come with an index or a shape. */
   #boxOf(data: TensorData | HostTensor, at: unknown, complaint: Complaint): Box {
     const { shape } = this, index = at === 0 ? [] : at as number[];
+    if (typeof data !== "object" || data === null) {
+      throw complaint.type(
+        `data is ${show(data)} but must be an array or a tensor { data, shape }`,
+      );
+    }
     if (!Array.isArray(index) || index.length > shape.length) {
       throw complaint.type(`at is ${show(at)} but must be an index of up to ${shape.length} axes`);
     }

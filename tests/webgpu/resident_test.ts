@@ -158,6 +158,8 @@ gpuTest("wrap refuses what it cannot use and says why", async () => {
   assert.throws(wrap([1.5]), /RangeError.*shape/);
   const uniform = device.createBuffer({ size: 64, usage: USAGE.uniform });
   assert.throws(() => engine.wrap(uniform, [4]), /RangeError.*usage 64.*STORAGE/);
+  assert.throws(wrap([4], null as never), /Cannot run wrap: options is null but must be an object/);
+  assert.throws(wrap([4], { offset: 4 } as never), /Cannot run wrap: options has the unknown name/);
   for (const nothing of [{}, null, 3, new Float32Array(4)]) {
     assert.throws(() => engine.wrap(nothing as never, [4]), /TypeError.*must be a GPUBuffer/);
   }

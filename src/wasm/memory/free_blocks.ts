@@ -75,7 +75,7 @@ export class FreeBlocks {
 
   /** Takes `bytes` out of a free block, at its begin; undefined where none is large enough. */
   take(bytes: number): number | undefined {
-    const block = this.#fitting(bytes);
+    const block = bytes <= 2 ** 32 ? this.#fitting(bytes) : undefined;
     if (!block) return undefined;
     const { begin, end } = block;
     this.#remove(block);
