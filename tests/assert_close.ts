@@ -42,13 +42,13 @@ export function assertClose(
   let worst: Mismatch | undefined;
   let count = 0;
   for (let place = 0; place < values.length; place++) {
-    const want = values[place];
+    const want = values[place]!, found = got[place]!;
     const allowed = allowedError(expected, want);
-    const exact = Object.is(got[place], want) || got[place] === want;
-    const error = Math.abs(got[place] - want);
+    const exact = Object.is(found, want) || found === want;
+    const error = Math.abs(found - want);
     if (exact || (Number.isFinite(want) && error <= allowed)) continue;
     const times = Number.isFinite(error) ? error / allowed : Infinity;
-    const mismatch = { place, got: got[place], want, times };
+    const mismatch = { place, got: found, want, times };
     count++;
     first ??= mismatch;
     if (!worst || times > worst.times) worst = mismatch;

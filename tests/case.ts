@@ -1,7 +1,7 @@
 /** A case of the grid: plain data with a printable name. The name is also the seed and the way to rerun the case. */
 
 import type { StorageType } from "./half.ts";
-import type { Layout } from "./reference/problem.ts";
+import type { Layout, Window } from "./reference/problem.ts";
 
 /** Which of the axes [batch, head, query, key] an array has in full: "bhqk", "11qk" (axes of 1), "qk" (missing). */
 export type BroadcastAxes = string;
@@ -39,20 +39,20 @@ export interface Case {
   readonly arrangement: Arrangement;
   /** Factor on q: 5 makes large scores. */
   readonly amplitude: number;
-  readonly softmaxScale?: number;
-  readonly softcap?: number;
-  readonly causal?: CausalForm;
-  readonly window?: { readonly left?: number; readonly right?: number };
-  readonly keyLengths?: readonly number[];
+  readonly softmaxScale?: number | undefined;
+  readonly softcap?: number | undefined;
+  readonly causal?: CausalForm | undefined;
+  readonly window?: Window | undefined;
+  readonly keyLengths?: readonly number[] | undefined;
   /** Slopes for each head, or for each sequence and head. */
-  readonly alibiSlopes?: "h" | "bh";
-  readonly bias?: BroadcastAxes;
+  readonly alibiSlopes?: "h" | "bh" | undefined;
+  readonly bias?: BroadcastAxes | undefined;
   /** Makes about a fifth of the bias −∞. */
-  readonly biasHoles?: boolean;
-  readonly mask?: { readonly axes: BroadcastAxes; readonly pattern: MaskPattern };
-  readonly sink?: boolean;
+  readonly biasHoles?: boolean | undefined;
+  readonly mask?: { readonly axes: BroadcastAxes; readonly pattern: MaskPattern } | undefined;
+  readonly sink?: boolean | undefined;
   /** Gives the backward pass a gradient of lse too. */
-  readonly dLse?: boolean;
+  readonly dLse?: boolean | undefined;
 }
 
 const plain: Case = {

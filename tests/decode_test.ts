@@ -7,6 +7,7 @@ import { defineCase } from "./case.ts";
 import { makeInputs } from "./inputs.ts";
 import { expectForward } from "./oracle.ts";
 import { readOperand, type TestTensor } from "./reference/problem.ts";
+import { mapTuple } from "./tuples.ts";
 
 const rerun = "deno task test tests/decode_test.ts";
 
@@ -50,7 +51,7 @@ Deno.test({
       ...{ keyLengths: [700, 33], causal: true },
     }));
     // What lies past the end of a sequence is whatever was there before.
-    const [k, v] = [inputs.k, inputs.v].map((tensor) => poisonAfter(tensor, [700, 33]));
+    const [k, v] = mapTuple([inputs.k, inputs.v], (tensor) => poisonAfter(tensor, [700, 33]));
     const result = await attention(inputs.q, k, v, inputs.options);
     const want = expectForward(inputs);
     const subject = { result: "out", configuration: "default engine", caseName: inputs.name };
@@ -61,14 +62,14 @@ Deno.test({
 
 /** Rows of a packed bshd tensor of batch 1, as a view. */
 function rows({ data, shape }: TestTensor, from: number, to: number): TestTensor {
-  const row = shape[2] * shape[3];
-  return { data: data.subarray(from * row, to * row), shape: [1, to - from, shape[2], shape[3]] };
+  const row = shape[2]! * shape[3]!;
+  return { data: data.subarray(from * row, to * row), shape: [1, to - from, shape[2]!, shape[3]!] };
 }
 
 /** A copy of a packed bshd tensor with NaN in the rows from `ends[b]` on. */
 function poisonAfter({ data, shape }: TestTensor, ends: readonly number[]): TestTensor {
   const copy = data.slice();
-  const row = shape[2] * shape[3];
-  ends.forEach((end, b) => copy.fill(NaN, (b * shape[1] + end) * row, (b + 1) * shape[1] * row));
+  const row = shape[2]! * shape[3]!;
+  ends.forEach((end, b) => copy.fill(NaN, (b * shape[1]! + end) * row, (b + 1) * shape[1]! * row));
   return { data: copy, shape };
 }

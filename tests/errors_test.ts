@@ -12,6 +12,7 @@ import {
 } from "../mod.ts";
 import { badBackwardCalls, type BadCall, badForwardCalls } from "./bad_calls.ts";
 import { plainTensor } from "./inputs.ts";
+import { mapTuple } from "./tuples.ts";
 
 const q = plainTensor(1, [2, 5, 4, 8]);
 const k = plainTensor(2, [2, 7, 2, 8]);
@@ -93,7 +94,7 @@ test("a disposed engine refuses every call", async () => {
 test("a resident tensor is refused after it was disposed, and by another engine", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 1 });
   using other = await createEngine({ backend: "wasm", threads: 1 });
-  const [rq, rk, rv] = [q, k, v].map(({ data, shape }) => engine.tensor(data, shape));
+  const [rq, rk, rv] = mapTuple([q, k, v], ({ data, shape }) => engine.tensor(data, shape));
   await assert.rejects(async () => await other.attention(rq, rk, rv), /engine/);
   rk.dispose();
   await assert.rejects(async () => await engine.attention(rq, rk, rv), /\bk\b.*dispose/);

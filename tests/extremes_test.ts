@@ -24,7 +24,7 @@ const tensor = (shape: readonly number[], value: (n: number) => number): TestTen
   return { data: Float32Array.from({ length: n }, (_, i) => value(i)), shape };
 };
 const wave = (seed: number) => (n: number) => Math.sin(seed + 1.7 * n);
-const pick = (...of: number[]) => (n: number) => of[(7 * n + 3) % of.length];
+const pick = (...of: number[]) => (n: number) => of[(7 * n + 3) % of.length]!;
 
 /** Few rows (decode) and more (tiles), of two heads. */
 const KEYS = 33;
@@ -142,12 +142,12 @@ onEngines("finite rows give out and lse as float64 rounds them", async (session)
       // [head, row] in the reference, [row, head] in out
       for (let r = 0; r < rows; r++) {
         for (let h = 0; h < 2; h++) {
-          const lse = f(want.lse[h * rows + r]),
+          const lse = f(want.lse[h * rows + r]!),
             name = `${about}, ${rows} rows, row ${r}, head ${h}`;
-          assertNear(got.lse.data[h * rows + r], lse, Math.max(1, Math.abs(lse)), `${name}, lse`);
+          assertNear(got.lse.data[h * rows + r]!, lse, Math.max(1, Math.abs(lse)), `${name}, lse`);
           for (let c = 0; c < 4; c++) {
-            const x = want.out[(h * rows + r) * 4 + c];
-            assertNear(got.out.data[(r * 2 + h) * 4 + c], x, 4, `${name}, out ${c}`);
+            const x = want.out[(h * rows + r) * 4 + c]!;
+            assertNear(got.out.data[(r * 2 + h) * 4 + c]!, x, 4, `${name}, out ${c}`);
           }
         }
       }

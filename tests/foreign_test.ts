@@ -12,9 +12,13 @@ import {
   mergeAttention,
 } from "../mod.ts";
 import { plainTensor } from "./inputs.ts";
+import { mapTuple } from "./tuples.ts";
 
 const shape = [1, 3, 2, 4];
-const [q, k, v, bias] = [1, 2, 3, 4].map((seed) => plainTensor(seed, seed < 4 ? shape : [3, 3]));
+const [q, k, v, bias] = mapTuple(
+  [1, 2, 3, 4],
+  (seed) => plainTensor(seed, seed < 4 ? shape : [3, 3]),
+);
 
 /** A copy of an array in a realm of its own. */
 function foreign<T extends ArrayLike<number>>(array: T): T {
@@ -73,7 +77,7 @@ Deno.test("an engine of another copy of the library runs calls", async () => {
 
 Deno.test("resident tensors bring their engine", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 1 });
-  const [rq, rk, rv] = [q, k, v].map(({ data }) => engine.tensor(data, shape));
+  const [rq, rk, rv] = mapTuple([q, k, v], ({ data }) => engine.tensor(data, shape));
   const { out, lse } = await attention(rq, rk, rv);
   const saved = { q: rq, k: rk, v: rv, out, lse };
   const { dq } = await attentionBackward(q, saved); // results of a call bring it too

@@ -17,7 +17,7 @@ const headDims = [
   ...[1, 2, 3, 8, 16, 32, 34, 35, 40, 59, 64, 77, 80, 96, 99, 111, 128, 160, 192, 224, 256],
 ];
 
-const valueDims = [[192, 128], [64, 128], [64, 256], [40, 24], [3, 5], [1, 17], [16, 1]];
+const valueDims = [[192, 128], [64, 128], [64, 256], [40, 24], [3, 5], [1, 17], [16, 1]] as const;
 
 /** [lengthQ, lengthK] of FlashAttention's and metal-flash-attention's tests, and the edges of our tiles. */
 const lengths = [
@@ -29,17 +29,17 @@ const lengths = [
   ...[[333, 444], [384, 95], [384, 256], [3, 513], [500, 512], [511, 1], [512, 256], [512, 500]],
   ...[[3, 799], [799, 3], [640, 128], [777, 199], [1024, 128], [1023, 1024], [1024, 1023]],
   ...[[1025, 1025]],
-];
+] as [lengthQ: number, lengthK: number][];
 
 /** [batch, queryHeads, kvHeads]: plain, grouped, multi-query. */
 const heads = [
   ...[[1, 2, 2], [1, 2, 1], [2, 3, 1], [1, 4, 1], [3, 4, 2], [1, 8, 1], [2, 6, 2], [1, 9, 3]],
   ...[[2, 16, 2], [3, 6, 6]],
-];
+] as [batch: number, queryHeads: number, kvHeads: number][];
 
 const zeroLengths: Section = {
   title: "zero lengths",
-  cases: [[0, 0], [0, 5], [5, 0], [0, 130], [130, 0]].flatMap(([lengthQ, lengthK]) =>
+  cases: ([[0, 0], [0, 5], [5, 0], [0, 130], [130, 0]] as const).flatMap(([lengthQ, lengthK]) =>
     ([undefined, true] as const).map((causal) =>
       defineCase({ batch: 2, queryHeads: 2, kvHeads: 1, lengthQ, lengthK, causal })
     )
@@ -72,7 +72,7 @@ const lengthSection: Section = {
   title: "lengths",
   cases: lengths.flatMap(([lengthQ, lengthK], n) => {
     const large = lengthQ * lengthK > 1e5;
-    const headDim = large ? [32, 24, 40][n % 3] : [64, 2, 32, 80][n % 4];
+    const headDim = large ? [32, 24, 40][n % 3]! : [64, 2, 32, 80][n % 4]!;
     const both = { lengthQ, lengthK, headDim };
     // Alternately causal where a case is expensive, both ways where it is not.
     if (large) return [defineCase({ ...both, causal: n % 2 ? true : undefined })];
@@ -99,7 +99,7 @@ const storageSection: Section = {
         .map(([dtype, storage], n) =>
           defineCase({
             ...{ batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 35, lengthK: 70, headDim: 20 },
-            ...{ arrangement, layout, dtype, storage, valueDim: [20, 12, 33, 20][n] },
+            ...{ arrangement, layout, dtype, storage, valueDim: [20, 12, 33, 20][n]! },
             causal: n % 2 ? true : undefined,
           })
         )
@@ -116,14 +116,17 @@ const storageSection: Section = {
   ),
 };
 
+/** [lengthQ, lengthK]. */
+const decodeLengths = [
+  ...[[1, 128], [1, 147], [1, 339], [1, 1000], [1, 3000], [2, 257], [3, 799], [3, 1024]],
+  ...[[5, 640], [8, 515], [1, 1], [8, 8]],
+] as [lengthQ: number, lengthK: number][];
+
 /** Few query rows against many keys: the shapes of decoding. */
 export const decodeSection: Section = {
   title: "decode",
-  cases: [
-    ...[[1, 128], [1, 147], [1, 339], [1, 1000], [1, 3000], [2, 257], [3, 799], [3, 1024]],
-    ...[[5, 640], [8, 515], [1, 1], [8, 8]],
-  ].flatMap(([lengthQ, lengthK], n) => [
-    defineCase({ ...grouped(n), lengthQ, lengthK, headDim: [64, 128, 40][n % 3], causal: true }),
+  cases: decodeLengths.flatMap(([lengthQ, lengthK], n) => [
+    defineCase({ ...grouped(n), lengthQ, lengthK, headDim: [64, 128, 40][n % 3]!, causal: true }),
     defineCase({ ...grouped(n + 1), lengthQ, lengthK, headDim: 32, valueDim: 20, layout: "bhsd" }),
   ]).concat(
     defineCase({ ...grouped(2), batch: 3, lengthQ: 1, lengthK: 300, keyLengths: [0, 1, 300] }),
@@ -147,7 +150,7 @@ export const decodeSection: Section = {
 };
 
 function grouped(n: number): Partial<Case> {
-  const [queryHeads, kvHeads] = [[1, 1], [2, 1], [6, 2], [8, 1]][n % 4];
+  const [queryHeads, kvHeads] = ([[1, 1], [2, 1], [6, 2], [8, 1]] as const)[n % 4]!;
   return { queryHeads, kvHeads };
 }
 

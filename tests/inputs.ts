@@ -10,6 +10,7 @@ import {
   type MaskTensor,
   packedStrides,
   type ReferenceOptions,
+  type Shape4,
   type TestTensor,
 } from "./reference/problem.ts";
 
@@ -21,7 +22,7 @@ export interface Inputs {
   readonly k: TestTensor;
   readonly v: TestTensor;
   readonly dOut: TestTensor;
-  readonly dLse?: TestTensor;
+  readonly dLse?: TestTensor | undefined;
   readonly options: ReferenceOptions;
 }
 
@@ -86,7 +87,7 @@ function makeTensor(
   const packed = packedStrides(shape);
   numbers.forEach((value, n) => {
     const place = strides.reduce(
-      (sum, stride, axis) => sum + (Math.floor(n / packed[axis]) % shape[axis]) * stride,
+      (sum, stride, axis) => sum + (Math.floor(n / packed[axis]!) % shape[axis]!) * stride,
       start,
     );
     values[place] = value;
@@ -105,14 +106,14 @@ function arrange(
   shape: readonly number[],
   arrangement: Arrangement,
 ): { strides: number[]; length: number; start: number } {
-  const [a, b, c, d] = shape;
+  const [a, b, c, d] = shape as Shape4;
   switch (arrangement) {
     case "packed":
       return { strides: packedStrides(shape), length: elements(shape), start: 0 };
     case "padded rows": // odd, so that rows do not stay aligned to vectors
       return { strides: packedStrides([a, b, c, d + 3]), length: a * b * c * (d + 3), start: 0 };
     case "transposed": { // the two middle axes lie the other way round in memory
-      const [batch, outer, inner, one] = packedStrides([a, c, b, d]);
+      const [batch, outer, inner, one] = packedStrides([a, c, b, d]) as Shape4;
       return { strides: [batch, inner, outer, one], length: elements(shape), start: 0 };
     }
     case "view": { // a corner cut out of a larger tensor, not at the start of its buffer
@@ -154,7 +155,7 @@ export function broadcastShape(c: Case, axes: BroadcastAxes): number[] {
     k: c.lengthK,
     "1": 1,
   };
-  return [...axes].map((axis) => sizes[axis]);
+  return [...axes].map((axis) => sizes[axis]!);
 }
 
 function makeBias(c: Case, axes: BroadcastAxes, seed: number): TestTensor {

@@ -35,7 +35,7 @@ export function problemOf({ q, k, v, options }: Inputs): Problem {
 }
 
 /** Wanted out and lse. */
-export function expectForward(inputs: Inputs): ExpectedResults {
+export function expectForward(inputs: Inputs): Readonly<Record<"out" | "lse", Expected>> {
   const problem = problemOf(inputs);
   const exact = attentionF64(problem);
   const plain = attentionF32(problem);

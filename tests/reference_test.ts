@@ -42,15 +42,15 @@ function near(got: number, want: number): void {
 Deno.test("the oracle computes a softmax of two scores", () => {
   const { out, lse } = oneDimensional([1], [Math.fround(0.5), 0]);
   const e = Math.exp(0.5);
-  near(out[0], (e + 10) / (e + 1));
-  near(lse[0], Math.log(e + 1));
+  near(out[0]!, (e + 10) / (e + 1));
+  near(lse[0]!, Math.log(e + 1));
 });
 
 Deno.test("the oracle applies scale, then softcap, then bias", () => {
   const bias = tensor([2], [0.25, 0]);
   const { scores } = oneDimensional([3], [2, 1], { softmaxScale: 0.5, softcap: 2, bias });
-  near(scores[0], 2 * Math.tanh(1.5) + 0.25);
-  near(scores[1], 2 * Math.tanh(0.75));
+  near(scores[0]!, 2 * Math.tanh(1.5) + 0.25);
+  near(scores[1]!, 2 * Math.tanh(0.75));
 });
 
 Deno.test("the oracle aligns causal masks and windows as the contract says", () => {

@@ -7,6 +7,7 @@ import { onEngines } from "./engines.ts";
 import { decode, encode } from "./half.ts";
 import { plainTensor } from "./inputs.ts";
 import { normalNumbers, randomNumbers } from "./random.ts";
+import { mapTuple } from "./tuples.ts";
 
 const values = (n: number, seed = 1) => Float32Array.from(normalNumbers(seed, n));
 
@@ -23,7 +24,7 @@ Deno.test("conversions on the host round every value to the nearest, ties to eve
       dtype,
     );
     const exact = widened(all, dtype); // and back, ties between neighbours included
-    const between = exact.map((x, n) => (x + exact[Math.min(65535, n + 1)]) / 2);
+    const between = exact.map((x, n) => (x + exact[Math.min(65535, n + 1)]!) / 2);
     const halfway = decode(encode(Float64Array.from(between), dtype), dtype);
     assert.deepEqual([...widened(narrowed(between, dtype), dtype)], [
       ...Float32Array.from(halfway),
@@ -109,10 +110,12 @@ onEngines("a write that does not fit is refused before anything is written", asy
 });
 
 /** Resident q, k, v of a call that takes long enough to do something meanwhile. */
-function longCall(engine: Engine): { inputs: [Tensor, Tensor, Tensor]; hosts: HostTensor[] } {
+function longCall(
+  engine: Engine,
+): { inputs: [Tensor, Tensor, Tensor]; hosts: [HostTensor, HostTensor, HostTensor] } {
   const length = engine.backend === "wasm" ? 1500 : 300, shape = [1, length, 2, 32];
-  const hosts = [1, 2, 3].map((seed) => plainTensor(seed, shape));
-  return { hosts, inputs: hosts.map((host) => engine.tensor(host)) as [Tensor, Tensor, Tensor] };
+  const hosts = mapTuple([1, 2, 3], (seed) => plainTensor(seed, shape));
+  return { hosts, inputs: mapTuple(hosts, (host) => engine.tensor(host)) };
 }
 
 onEngines(
@@ -157,10 +160,10 @@ onEngines(
   async (engine) => {
     const { hosts } = longCall(engine), names = ["q", "k", "v"] as const;
     for (const [n, name] of names.entries()) {
-      const tensors = [1, 2, 3].map((seed) => plainTensor(seed, [1, 40, 2, 16]));
-      const before = engine.attention(hosts[0], hosts[1], hosts[2]);
-      const call = engine.attention(tensors[0], tensors[1], tensors[2]);
-      structuredClone(tensors[n].data, { transfer: [tensors[n].data.buffer as ArrayBuffer] });
+      const tensors = mapTuple([1, 2, 3], (seed) => plainTensor(seed, [1, 40, 2, 16]));
+      const before = engine.attention(...hosts);
+      const call = engine.attention(...tensors);
+      structuredClone(tensors[n]!.data, { transfer: [tensors[n]!.data.buffer as ArrayBuffer] });
       await assert.rejects(call, {
         name: "TypeError",
         message: new RegExp(`${name}\\.data has 0 elements`),
@@ -169,7 +172,7 @@ onEngines(
     }
     const buffer = new ArrayBuffer(4096, { maxByteLength: 4096 });
     const data = new Float32Array(buffer, 0, 1024).fill(1), small = { data, shape: [1, 16, 1, 64] };
-    const before = engine.attention(hosts[0], hosts[1], hosts[2]);
+    const before = engine.attention(...hosts);
     const call = engine.attention(small, small, small);
     buffer.resize(1024);
     await assert.rejects(call, { name: "TypeError", message: /q\.data has \d+ elements now/ });
@@ -182,7 +185,7 @@ Deno.test({
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {
-    const inputs = [1, 2, 3].map((seed) => plainTensor(seed, [1, 70, 2, 16]));
+    const inputs = mapTuple([1, 2, 3], (seed) => plainTensor(seed, [1, 70, 2, 16]));
     const [q, k, v] = inputs,
       mask = { data: new Uint8Array(4900).map((_, n) => n % 3), shape: [70, 70] };
     const bias = plainTensor(4, [70, 70]), dOut = plainTensor(5, q.shape);
@@ -201,18 +204,16 @@ Deno.test({
       };
       const want = await run();
       // never touched, so that it is address space only
-      const [first, second] = [2.1, 0.95].map((gib) => () =>
-        engine.empty([Math.floor(gib * 2 ** 28)])
-      );
-      using _low = first();
+      const untouched = (gib: number) => engine.empty([Math.floor(gib * 2 ** 28)]);
+      using _low = untouched(2.1);
       assert.ok(engine.memory.total > 2 ** 31);
       assert.deepEqual(await run(), want);
-      using _high = second();
+      using _high = untouched(0.95);
       assert.ok(engine.memory.total > 3 * 2 ** 30);
       assert.deepEqual(await run(), want);
-      const [a, b, c] = inputs.map((host) => engine.tensor(host));
+      const placed = mapTuple(inputs, (host) => engine.tensor(host));
       assert.deepEqual(
-        await (await engine.attention(a, b, c, options)).out.read(),
+        await (await engine.attention(...placed, options)).out.read(),
         want.forward.out.data,
       );
     }

@@ -25,6 +25,7 @@ import { halfUlp, smallestHalfStep, type StorageType } from "./half.ts";
 import { type BackwardF64, forEachRow, type ForwardF64 } from "./reference/attention_f64.ts";
 import { alibiDistance, broadcastIndex, scoreSlope } from "./reference/features.ts";
 import type { Problem } from "./reference/problem.ts";
+import { mapTuple } from "./tuples.ts";
 
 /** A wanted result with the error allowed at each of its elements. */
 export interface Expected {
@@ -70,7 +71,7 @@ export function allowedError({ bound, dtype }: Expected, want: number): number {
 export function maxError(plain: Float32Array, exact: Float64Array): number {
   let worst = 0;
   exact.forEach((want, n) => {
-    const error = Math.abs(plain[n] - want);
+    const error = Math.abs(plain[n]! - want);
     if (error > worst && Number.isFinite(error)) worst = error;
   });
   return worst;
@@ -86,13 +87,13 @@ export function forwardFloors(problem: Problem, forward: ForwardF64): { out: num
     let squares = 0;
     for (let j = 0; j < lengthK; j++) {
       if (!forward.visible[index * lengthK + j]) continue;
-      const p = forward.probabilities[index * lengthK + j];
+      const p = forward.probabilities[index * lengthK + j]!;
       const error = scoreError({ b, h, i, index, kvBase }, j);
       out.addTerm(index, p * (u + (1 - p) * error));
       squares += (p * (u + error)) ** 2; // dlse/ds = p
     }
     // Three roundings of the size of lse itself: the maximum, the logarithm, and the change of base between them.
-    lse = maxFinite(lse, 3 * u * Math.abs(forward.lse[index]) + Math.sqrt(squares));
+    lse = maxFinite(lse, 3 * u * Math.abs(forward.lse[index]!) + Math.sqrt(squares));
   });
   return { out: out.floor(maxMagnitude(problem.v), forward.out, valueDim), lse };
 }
@@ -105,7 +106,7 @@ function outRowErrors(problem: Problem, forward: ForwardF64): Float64Array {
     let squares = 0, count = 0;
     for (let j = 0; j < lengthK; j++) {
       if (!forward.visible[row.index * lengthK + j]) continue;
-      const p = forward.probabilities[row.index * lengthK + j];
+      const p = forward.probabilities[row.index * lengthK + j]!;
       squares += (p * (u + (1 - p) * scoreError(row, j)) * size) ** 2;
       count++;
     }
@@ -127,7 +128,7 @@ export function gradientFloors(
 ): Record<"dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink", number> {
   const { lengthK, kvHeads, batch, headDim, valueDim, alibiSlopes: alibi, bias, sink } = problem;
   const columns = batch * kvHeads * lengthK;
-  const [dq, dk, dv] = [forward.lse.length, columns, columns].map((count) => new Sums(count));
+  const [dq, dk, dv] = mapTuple([forward.lse.length, columns, columns], (n) => new Sums(n));
   const dBias = new Sums(bias ? bias.values.length : 0);
   const dAlibiSlopes = new Sums(alibi ? alibi.values.length : 0);
   const dSink = new Sums(sink ? sink.length : 0);
@@ -139,38 +140,38 @@ export function gradientFloors(
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     // delta is a sum over dOut∘out, and that out is the stored one.
     const stored = halfUlp[dtype] / Math.sqrt(3);
-    const deltaError = u * Math.abs(backward.delta[index]) +
-      stored * dOutNorms[index] * outNorms[index];
+    const deltaError = u * Math.abs(backward.delta[index]!) +
+      stored * dOutNorms[index]! * outNorms[index]!;
     // what a sum over a whole row makes of delta's error does not average out: that of out counts as well
-    const rowDeltaError = deltaError + dOutNorms[index] * outErrors[index];
+    const rowDeltaError = deltaError + dOutNorms[index]! * outErrors[index]!;
     if (sink) {
-      const p = Math.exp(sink[h] - forward.lse[index]);
-      const pError = p * u * (1 + Math.abs(sink[h]) + 2 * Math.abs(forward.lse[index]));
-      dSink.addTerm(h, pError * Math.abs(backward.delta[index]) + p * rowDeltaError);
+      const p = Math.exp(sink[h]! - forward.lse[index]!);
+      const pError = p * u * (1 + Math.abs(sink[h]!) + 2 * Math.abs(forward.lse[index]!));
+      dSink.addTerm(h, pError * Math.abs(backward.delta[index]!) + p * rowDeltaError);
     }
     if (alibi) {
       let moment = 0, gradient = 0;
       for (let j = 0; j < lengthK; j++) {
         const at = index * lengthK + j;
         if (!forward.visible[at]) continue;
-        const term = forward.probabilities[at] * alibiDistance(problem, b, i, j);
+        const term = forward.probabilities[at]! * alibiDistance(problem, b, i, j);
         moment += term;
-        gradient += term * (backward.dp[at] - backward.delta[index]);
+        gradient += term * (backward.dp[at]! - backward.delta[index]!);
       }
-      const lse = forward.lse[index], lseError = Number.isFinite(lse) ? u * Math.abs(lse) : 0;
+      const lse = forward.lse[index]!, lseError = Number.isFinite(lse) ? u * Math.abs(lse) : 0;
       const place = broadcastIndex(alibi, b, h, i, 0);
       dAlibiSlopes.addTerm(place, moment * rowDeltaError + lseError * Math.abs(gradient));
     }
     for (let j = 0; j < lengthK; j++) {
       const at = index * lengthK + j;
       if (!forward.visible[at]) continue;
-      const p = forward.probabilities[at];
+      const p = forward.probabilities[at]!;
       const pError = p *
-        (u + scoreError({ b, h, i, index, kvBase }, j) + u * Math.abs(forward.lse[index]));
-      const [dp, delta] = [backward.dp[at], backward.delta[index]];
-      const dpError = u * (Math.abs(dp) + dOutNorms[index] * valueNorms[kvBase + j]);
+        (u + scoreError({ b, h, i, index, kvBase }, j) + u * Math.abs(forward.lse[index]!));
+      const dp = backward.dp[at]!, delta = backward.delta[index]!;
+      const dpError = u * (Math.abs(dp) + dOutNorms[index]! * valueNorms[kvBase + j]!);
       const dsError = pError * Math.abs(dp - delta) + p * (dpError + deltaError);
-      const dotError = dsError * Math.abs(scoreSlope(problem, forward.dots[at]));
+      const dotError = dsError * Math.abs(scoreSlope(problem, forward.dots[at]!));
       dq.addTerm(index, dotError);
       dk.addTerm(kvBase + j, dotError);
       dv.addTerm(kvBase + j, pError);
@@ -203,8 +204,8 @@ class Sums {
 
   /** One more term of sum `index`, whose coefficient is off by `error`. */
   addTerm(index: number, error: number): void {
-    this.#squares[index] += error ** 2;
-    this.#counts[index]++;
+    this.#squares[index]! += error ** 2;
+    this.#counts[index]!++;
   }
 
   /** The largest expected error: `size` bounds the vectors, `results` holds the sums, `dim` numbers each. */
@@ -212,7 +213,7 @@ class Sums {
     let worst = 0;
     this.#squares.forEach((square, index) => {
       const sum = maxMagnitude(results.subarray(index * dim, (index + 1) * dim));
-      const partialSums = (u * sum) ** 2 * this.#counts[index] / 3;
+      const partialSums = (u * sum) ** 2 * this.#counts[index]! / 3;
       worst = maxFinite(worst, Math.sqrt(square * size ** 2 + partialSums));
     });
     return worst;
@@ -232,12 +233,12 @@ function scoreErrors(
   const keyNorms = rowNorms(problem.k, headDim);
   return ({ b, h, i, index, kvBase }, j) => {
     const at = index * lengthK + j;
-    const slope = Math.abs(scoreSlope(problem, dots[at]));
+    const slope = Math.abs(scoreSlope(problem, dots[at]!));
     const subtracted = alibi
-      ? alibi.values[broadcastIndex(alibi, b, h, i, j)] * alibiDistance(problem, b, i, j)
+      ? alibi.values[broadcastIndex(alibi, b, h, i, j)]! * alibiDistance(problem, b, i, j)
       : 0;
-    const product = slope * queryNorms[index] * keyNorms[kvBase + j];
-    return u * (Math.abs(scores[at]) + product + 3 * Math.abs(subtracted));
+    const product = slope * queryNorms[index]! * keyNorms[kvBase + j]!;
+    return u * (Math.abs(scores[at]!) + product + 3 * Math.abs(subtracted));
   };
 }
 

@@ -14,7 +14,7 @@ export function isVisible(problem: AttentionProblem, batch: number, i: number, j
   if (j >= keys) return false;
   let offset = keys - problem.lengthQ;
   if (causal === "top-left") offset = 0;
-  else if (typeof causal === "object") offset = causal.offsets[batch];
+  else if (typeof causal === "object") offset = causal.offsets[batch]!;
   if (causal && !causalAllows(i, j, offset)) return false;
   return !window || windowAllows(i, j, offset, window);
 }

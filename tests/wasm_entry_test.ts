@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import * as whole from "../mod.ts";
 import * as cpu from "../src/wasm.ts";
 import { plainTensor } from "./inputs.ts";
+import { mapTuple } from "./tuples.ts";
 
-const [q, k, v, dOut] = [1, 2, 3, 4].map((seed) => plainTensor(seed, [1, 40, 2, 16]));
+const [q, k, v, dOut] = mapTuple([1, 2, 3, 4], (seed) => plainTensor(seed, [1, 40, 2, 16]));
 
 Deno.test("its calls give what those of the whole library give", async () => {
   const options = { causal: true }, want = whole.attentionSync(q, k, v, options);
@@ -42,9 +43,9 @@ Deno.test("it imports nothing of the GPU backend, not even when it runs", () => 
       for (
         const [, clause, path] of text.matchAll(/(?:import|export)\s+([^;]*?)from\s+"(\.[^"]+)"/g)
       ) {
-        if (!/^type\b/.test(clause)) reach(new URL(path, url));
+        if (!/^type\b/.test(clause!)) reach(new URL(path!, url));
       }
-      for (const [, path] of text.matchAll(/import\(\s*"([^"]+)"/g)) reach(new URL(path, url));
+      for (const [, path] of text.matchAll(/import\(\s*"([^"]+)"/g)) reach(new URL(path!, url));
     };
   reach(new URL("../src/wasm.ts", import.meta.url));
   const gpu = [...seen].filter((file) => /\/(webgpu|shaders)\//.test(file));

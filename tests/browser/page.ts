@@ -6,6 +6,7 @@ import { decode, halfUlp } from "../half.ts";
 import { type Inputs, makeInputs } from "../inputs.ts";
 import type { TestTensor } from "../reference/problem.ts";
 import type { Check } from "./report.ts";
+import { mapTuple } from "../tuples.ts";
 
 /** Largest difference that is accepted, as a share of the largest value. */
 const TOLERANCE = 1e-5;
@@ -33,7 +34,7 @@ function ok(condition: boolean, message: string): asserts condition {
 
 /** The largest difference of two tensors, as a share of the largest value; throws where it is too large. */
 function compare(name: string, got: TestTensor, want: TestTensor): number {
-  const [a, b] = [got, want].map(({ data, dtype }) => decode(data, dtype ?? "f32"));
+  const [a, b] = mapTuple([got, want], ({ data, dtype }) => decode(data, dtype ?? "f32"));
   ok(`${got.shape}` === `${want.shape}`, `${name} has shape ${got.shape}, wanted ${want.shape}`);
   ok(a.length === b.length, `${name} has ${a.length} elements, wanted ${b.length}`);
   const largest = b.reduce((max, x) => Number.isFinite(x) ? Math.max(max, Math.abs(x)) : max, 0);
@@ -43,7 +44,7 @@ function compare(name: string, got: TestTensor, want: TestTensor): number {
   let worst = 0;
   b.forEach((x, n) => {
     if (Object.is(a[n], x)) return;
-    const error = Math.abs(a[n] - x);
+    const error = Math.abs(a[n]! - x);
     const near = error <= TOLERANCE * largest + rounding * Math.abs(x); // NaN is not
     ok(near, `${name}[${n}] is ${a[n]}, wanted ${x}; the largest value is ${largest}`);
     worst = Math.max(worst, error / largest);
@@ -54,7 +55,7 @@ function compare(name: string, got: TestTensor, want: TestTensor): number {
 function compareAll(got: object, want: object): string {
   const results: Readonly<Record<string, TestTensor>> = { ...got };
   const worst = Object.entries<TestTensor>({ ...want })
-    .map(([name, tensor]) => compare(name, results[name], tensor));
+    .map(([name, tensor]) => compare(name, results[name]!, tensor));
   return `largest difference ${Math.max(...worst).toExponential(1)}`;
 }
 
@@ -86,7 +87,7 @@ const uncaptured: string[] = [];
 
 /** Host tensors of the first case, and what they give. */
 function first(wasm: Engine) {
-  const inputs = makeInputs(forwardCases[0]);
+  const inputs = makeInputs(forwardCases[0]!);
   const { q, k, v, options } = inputs;
   return { inputs, run: () => wasm.attention(q, k, v, options) };
 }
@@ -99,7 +100,7 @@ async function checkForward(gpu: Engine, wasm: Engine, inputs: Inputs): Promise<
 }
 
 async function checkBoth(gpu: Engine, wasm: Engine, inputs: Inputs): Promise<string> {
-  const [onGpu, onCpu] = [gpu, wasm].map(hostSession);
+  const [onGpu, onCpu] = mapTuple([gpu, wasm], hostSession);
   const saved = await onCpu.forward(inputs);
   compareAll(await onGpu.forward(inputs), saved);
   return compareAll(await onGpu.backward(inputs, saved), await onCpu.backward(inputs, saved));
@@ -174,11 +175,11 @@ async function main(): Promise<void> {
   const engines: Engine[] = [];
   await check("engines", async () => {
     engines.push(await gpuEngine(), await createEngine({ backend: "wasm", threads: 2 }));
-    ok(engines[0].backend === "webgpu", `the backend is ${engines[0].backend}`);
+    ok(engines[0]!.backend === "webgpu", `the backend is ${engines[0]!.backend}`);
     return engines.map(({ reason }) => reason).join("; ");
   });
-  if (engines.length < 2) return;
   const [gpu, wasm] = engines;
+  if (!gpu || !wasm) return;
   for (const c of forwardCases) {
     await check(`forward, ${caseName(c)}`, () => checkForward(gpu, wasm, makeInputs(c)));
   }

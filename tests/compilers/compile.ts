@@ -13,13 +13,13 @@ export interface Report {
   readonly counted: number;
   readonly failures: readonly string[];
   /** Why there is no such compiler here. */
-  readonly absent?: string;
+  readonly absent?: string | undefined;
 }
 
 /** What checking a text gives: what is wrong, or its workgroup memory where the compiler counts it. */
 export interface Verdict {
-  readonly error?: string;
-  readonly bytes?: number;
+  readonly error?: string | undefined;
+  readonly bytes?: number | undefined;
 }
 
 /** Runs something on a device; the message of its first validation error. */

@@ -12,6 +12,7 @@ import {
   type Views,
 } from "../../src/problem/problem.ts";
 import { hostResult, mergeSpecs, resultSpecs } from "../../src/problem/results.ts";
+import type { HostTensor } from "../../src/tensor/tensor.ts";
 import type { WebGpuTarget } from "../../src/plan/target.ts";
 import type { GpuBuffer } from "../../src/webgpu/device/api.ts";
 import { GpuCall } from "../../src/webgpu/dispatch/call.ts";
@@ -21,6 +22,7 @@ import type { Home } from "../../src/webgpu/device/tensors.ts";
 import { type Case, defineCase } from "../case.ts";
 import { grid } from "../grid.ts";
 import { type Inputs, makeInputs } from "../inputs.ts";
+import { mapTuple } from "../tuples.ts";
 import { smallBindings, targetsOf } from "./targets.ts";
 
 type Dialect = WebGpuTarget["dialect"];
@@ -32,7 +34,7 @@ export interface KernelText {
   /** The first call that needs it. */
   readonly neededBy: string;
   /** Workgroup memory as the plan counts it; undefined where no plan looks at it. */
-  readonly bytes?: number;
+  readonly bytes?: number | undefined;
 }
 
 /** The texts of one compiler, and what is wrong with them before any compiler sees them. */
@@ -126,7 +128,8 @@ function callsOf(
   { q, k, v, dOut, dLse, options }: Inputs,
 ): { problem: AttentionProblem; views: Views }[] {
   const forward = describeForward(q, k, v, options);
-  const [out, lse] = resultSpecs(forward.problem, forward.views).map(hostResult);
+  const results = resultSpecs(forward.problem, forward.views).map(hostResult);
+  const [out, lse] = results as [HostTensor, HostTensor];
   const backwardOptions = dLse ? { ...options, dLse } : options;
   return [forward, describeBackward(dOut, { q, k, v, out, lse }, backwardOptions)];
 }
@@ -135,13 +138,13 @@ function callsOf(
 function mixedInputs(): Inputs {
   const c = defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 50, headDim: 24 });
   const plain = makeInputs(c), padded = makeInputs({ ...c, arrangement: "padded rows" });
-  const [f16, bf16] = (["f16", "bf16"] as const).map((dtype) => makeInputs({ ...c, dtype }));
+  const [f16, bf16] = mapTuple(["f16", "bf16"], (dtype) => makeInputs({ ...c, dtype }));
   return { ...plain, name: "operands in mixed formats", k: bf16.k, v: f16.v, dOut: padded.dOut };
 }
 
 /** How many workgroup bytes a plan expects a kernel to take. */
 function plannedBytes(key: string, plan: GpuPlan): number | undefined {
-  const [kernel] = key.split(/[ ,]/), { decode, forward, dq, dkv, pairSum } = plan;
+  const kernel = key.split(/[ ,]/)[0]!, { decode, forward, dq, dkv, pairSum } = plan;
   if (kernel === "decode") return decodeBytes(decode!);
   const tiles: Record<string, { bytes: number } | undefined> = { forward, dq, dkv, pair: pairSum };
   return tiles[kernel]?.bytes;
@@ -191,7 +194,7 @@ class Collection {
     const shape = [batch, queryHeads, lengthQ];
     const lse = { data: new Float32Array(batch * queryHeads * lengthQ), shape };
     const merge = describeMerge([{ out, lse }, { out, lse }], {});
-    const made = mergeSpecs(merge.shape, merge.parts[0]).map((spec) => ({ spec, buffer }));
+    const made = mergeSpecs(merge.shape, merge.parts[0]!).map((spec) => ({ spec, buffer }));
     const steps = mergeSteps(homeOf(target), merge.parts, merge.shape, made, () => buffer);
     for (const { kernel } of steps) this.add(kernel, `merge of "${name}"`);
   }
@@ -212,7 +215,7 @@ export function findKernels(dialect: Dialect): Found {
   for (const c of windowCases) {
     for (const target of targets) collection.addCalls(makeInputs(c), smallBindings(target));
   }
-  for (const c of mergeCases) collection.addMerge(c, targets[0]);
+  for (const c of mergeCases) collection.addMerge(c, targets[0]!);
   collection.add({ key: "copy", code: copyShader }, "resident numbers of heads");
   collection.add({ key: "probe", code: () => probeShader(64) }, "every device");
   const { texts, faults } = collection;

@@ -4,7 +4,7 @@ import { ok } from "node:assert/strict";
 import { hostSession, openGpu, type Session } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import type { Inputs } from "../inputs.ts";
-import type { TestTensor } from "../reference/problem.ts";
+import type { Shape4, TestTensor } from "../reference/problem.ts";
 import { backwardPass, checkCase, forwardPass, type Pass } from "../run_grid.ts";
 import type { Report } from "./compile.ts";
 
@@ -34,8 +34,8 @@ const poisonedCase = defineCase({
 function poison(inputs: Inputs): Inputs {
   const { data: seen } = inputs.options.mask!;
   const poisoned = (tensor: TestTensor): TestTensor => {
-    const [, keys, heads, dim] = tensor.shape, row = heads * dim;
-    ok(seen.length === tensor.shape[0] * keys, "the mask is one of keys");
+    const [batch, keys, heads, dim] = tensor.shape as Shape4, row = heads * dim;
+    ok(seen.length === batch * keys, "the mask is one of keys");
     return { ...tensor, data: tensor.data.map((x, n) => seen[Math.floor(n / row)] ? x : NaN) };
   };
   return { ...inputs, k: poisoned(inputs.k), v: poisoned(inputs.v) };

@@ -13,8 +13,8 @@ const gpu = create(["backend=null"]) as unknown as Gpu;
 const device: GpuDevice = await (await gpu.requestAdapter())!.requestDevice({
   requiredFeatures: ["subgroups", "shader-f16"],
 });
-const { maxComputeWorkgroupStorageSize: room, maxStorageBuffersPerShaderStage: buffers } =
-  device.limits;
+const { limits } = device, room = limits.maxComputeWorkgroupStorageSize!;
+const buffers = limits.maxStorageBuffersPerShaderStage!;
 /** More than there is room for. */
 const PADDING = room + 16;
 

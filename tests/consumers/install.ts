@@ -62,16 +62,38 @@ async function installPacked(folder: string, tarball: string): Promise<string> {
   return `tarball of ${Math.round(size / 1024)} KiB`;
 }
 
+/**
+ * The strictest that TypeScript can be: a Deno project that imports sources compiles them with its own options.
+ * `erasableSyntaxOnly` is left out: asm/abi.ts is AssemblyScript too, whose constants are enums.
+ */
+const STRICT = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noFallthroughCasesInSwitch: true,
+  noImplicitOverride: true,
+  noImplicitReturns: true,
+  noPropertyAccessFromIndexSignature: true,
+  noUncheckedIndexedAccess: true,
+  noUnusedLocals: true,
+  noUnusedParameters: true,
+  verbatimModuleSyntax: true,
+};
+
+/** Config of a strict Deno project, beside the lenient one. */
+export const STRICT_CONFIG = "deno.strict.json";
+
 async function installSource(folder: string): Promise<void> {
   await copyApps(folder);
-  await writeJson(`${folder}/deno.json`, {
+  const config = {
     nodeModulesDir: "none",
     lock: false,
     imports: {
       "@flashtile/attention": new URL("mod.ts", ROOT).href,
       "@flashtile/attention/kernels": new URL("src/kernels.ts", ROOT).href,
     },
-  });
+  };
+  await writeJson(`${folder}/deno.json`, config);
+  await writeJson(`${folder}/${STRICT_CONFIG}`, { ...config, compilerOptions: STRICT });
 }
 
 /** Installs both ways below `folder`. */

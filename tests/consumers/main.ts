@@ -3,7 +3,7 @@
 //
 //   deno task test:consumers [WORD...]     only consumers whose name holds one of the words
 import type { Consumer } from "./hosts/consumer.ts";
-import { denoConsumers } from "./hosts/deno.ts";
+import { denoConsumers, strictConsumer } from "./hosts/deno.ts";
 import { nodeConsumers } from "./hosts/node.ts";
 import { typescriptConsumers } from "./hosts/typescript.ts";
 import { workerdConsumers } from "./hosts/workerd.ts";
@@ -38,6 +38,7 @@ async function runAll(folder: string): Promise<void> {
   const consumers = [
     ...typescriptConsumers(packed),
     ...denoConsumers("source", source),
+    strictConsumer(source),
     ...denoConsumers("packed", packed),
     ...await nodeConsumers(packed),
     ...workerdConsumers(packed),

@@ -11,7 +11,7 @@ export interface Finished {
 /** How a process is run. */
 export interface RunOptions {
   readonly cwd: string;
-  readonly env?: Record<string, string>;
+  readonly env?: Record<string, string> | undefined;
   readonly seconds?: number;
 }
 

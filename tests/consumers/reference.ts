@@ -8,7 +8,7 @@ export type Reference = { readonly [K in keyof Numbers]: Float64Array };
 
 function dot(a: ArrayLike<number>, ai: number, b: ArrayLike<number>, bi: number, n: number) {
   let sum = 0;
-  for (let c = 0; c < n; c++) sum += a[ai + c] * b[bi + c];
+  for (let c = 0; c < n; c++) sum += a[ai + c]! * b[bi + c]!;
   return sum;
 }
 
@@ -20,7 +20,7 @@ function addScaled(
   ai: number,
   n: number,
 ) {
-  for (let c = 0; c < n; c++) to[ti + c] += f * a[ai + c];
+  for (let c = 0; c < n; c++) to[ti + c]! += f * a[ai + c]!;
 }
 
 /** Forward and backward, row by row. */

@@ -2,7 +2,13 @@
 
 import assert from "node:assert/strict";
 import { kernelBytes, type SimdLevel } from "../../src/wasm/module/kernel_bytes.ts";
-import { blocksBytes, blocksWords, summarizeBlocks } from "../../src/wasm/run/blocks.ts";
+import type { Axes } from "../../src/tensor/view.ts";
+import {
+  blocksBytes,
+  blocksWords,
+  type StagedPairs,
+  summarizeBlocks,
+} from "../../src/wasm/run/blocks.ts";
 import { HEAP_BYTE } from "../../src/wasm/memory/linear_memory.ts";
 import { detectSimd, instantiateKernels } from "../../src/wasm/module/module.ts";
 
@@ -35,8 +41,9 @@ for (const level of ["relaxed", "plain"] as readonly SimdLevel[]) {
       const memory = new WebAssembly.Memory({ initial: 2, maximum: 65536 });
       const module = new WebAssembly.Module(kernelBytes(level, false));
       const kernels = instantiateKernels(module, memory);
-      const pointer = HEAP_BYTE, plane = ROWS * PITCH, size = [2, 2, ROWS, KEYS];
-      const mask = { pointer, begin: [0, 0, 0, 0], size, strides: [2 * plane, plane, PITCH, 1] };
+      const pointer = HEAP_BYTE, plane = ROWS * PITCH, size: Axes = [2, 2, ROWS, KEYS];
+      const strides: Axes = [2 * plane, plane, PITCH, 1];
+      const mask: StagedPairs = { pointer, begin: [0, 0, 0, 0], size, strides };
       const target = pointer + 4 * plane;
       for (let n = 0; n < 4; n++) {
         new Uint8Array(memory.buffer).set(maskRows(n), pointer + n * plane);
@@ -55,11 +62,12 @@ for (const level of ["relaxed", "plain"] as readonly SimdLevel[]) {
 }
 
 Deno.test("the record of a summary points at batch, head and panel 0, and broadcasts with the mask", () => {
-  const box = { pointer: 0, begin: [1, 2, 256, 0], size: [1, 2, 64, 40], strides: [0, 0, 48, 1] };
+  const size: Axes = [1, 2, 64, 40], strides: Axes = [0, 0, 48, 1];
+  const box: StagedPairs = { pointer: 0, begin: [1, 2, 256, 0], size, strides };
   const [, words] = blocksWords(box, [4, 8, 1000, 40], 5000);
-  const [pointer, batch, head, panel] = words;
+  const [pointer, batch, head, panel] = words as Axes;
   assert.deepEqual([batch, head, panel], [2 * 8 * 3, 8 * 3, 3]);
   assert.equal(pointer + batch + 2 * head + 256 / 8 * panel, 5000);
-  const shared = { ...box, begin: [0, 0, 0, 0], size: [1, 1, 1, 40] };
+  const shared: StagedPairs = { ...box, begin: [0, 0, 0, 0], size: [1, 1, 1, 40] };
   assert.deepEqual(blocksWords(shared, [1, 1, 1, 40], 5000)[1], [5000, 0, 0, 0]);
 });

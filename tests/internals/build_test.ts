@@ -22,7 +22,7 @@ class Reader {
   unsigned(): number {
     let value = 0;
     for (let shift = 0;; shift += 7) {
-      const byte = this.bytes[this.at++];
+      const byte = this.bytes[this.at++]!;
       value += (byte & 127) * 2 ** shift;
       if (byte < 128) return value;
     }
@@ -74,7 +74,7 @@ Deno.test("shared and unshared builds differ by the flags of the memory import a
     assert.equal(shared.length, unshared.length);
     const different = [...shared.keys()].filter((i) => shared[i] !== unshared[i]);
     assert.deepEqual(different, [sharedFlagOffset], level);
-    assert.deepEqual([unshared[different[0]], shared[different[0]]], [1, 3]);
+    assert.deepEqual([unshared[different[0]!], shared[different[0]!]], [1, 3]);
   }
 });
 

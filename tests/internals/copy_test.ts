@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { rowMajor } from "../../src/tensor/view.ts";
+import { type Axes, forAxes, type MutableAxes, rowMajor } from "../../src/tensor/view.ts";
 import { copyBox, type Elements, type Side } from "../../src/tensor/copy.ts";
 
 const seed = 20261120;
 
 /** Element by element, in no clever order. */
-function copyNaive(target: Side, source: Side, size: readonly number[]): void {
+function copyNaive(target: Side, source: Side, size: Axes): void {
   const place = ({ offset, strides }: Side, index: readonly number[]) =>
-    index.reduce((sum, i, axis) => sum + i * strides[axis], offset);
+    index.reduce((sum, i, axis) => sum + i * strides[axis]!, offset);
   const [a, b, c, d] = size;
   for (let n = 0; n < a * b * c * d; n++) {
     const index = [
@@ -19,27 +19,23 @@ function copyNaive(target: Side, source: Side, size: readonly number[]): void {
       Math.floor(n / d) % c,
       n % d,
     ];
-    target.array[place(target, index)] = source.array[place(source, index)];
+    target.array[place(target, index)] = source.array[place(source, index)]!;
   }
 }
 
 /** Strides that visit the axes in some order, with gaps; every element its own place. */
-function spread(
-  size: readonly number[],
-  order: readonly number[],
-  gaps: readonly number[],
-): number[] {
-  const strides = [0, 0, 0, 0];
+function spread(size: Axes, order: readonly number[], gaps: readonly number[]): MutableAxes {
+  const strides: MutableAxes = [0, 0, 0, 0];
   let next = 1;
   order.forEach((axis, n) => {
     strides[axis] = next;
-    next = next * Math.max(1, size[axis]) + gaps[n];
+    next = next * Math.max(1, size[axis]!) + gaps[n]!;
   });
   return strides;
 }
 
-function reach(size: readonly number[], strides: readonly number[], offset: number): number {
-  return size.reduce((last, n, axis) => last + Math.max(0, n - 1) * strides[axis], offset) + 1;
+function reach(size: Axes, strides: Axes, offset: number): number {
+  return size.reduce((last, n, axis) => last + Math.max(0, n - 1) * strides[axis]!, offset) + 1;
 }
 
 const axis = fc.oneof(
@@ -64,7 +60,7 @@ function compare(
   make: (n: number) => Elements,
   target: Omit<Side, "array">,
   source: Side,
-  box: readonly number[],
+  box: Axes,
 ): void {
   const n = reach(box, target.strides, target.offset) + 3;
   const [got, want] = [make(n).fill(77), make(n).fill(77)];
@@ -102,7 +98,8 @@ Deno.test("copyBox repeats a source along axes of stride 0", () => {
   const repeats = fc.tuple(fc.boolean(), fc.boolean(), fc.boolean(), fc.boolean());
   fc.assert(
     fc.property(size, order, gaps, repeats, (box, o, g, repeated) => {
-      const strides = spread(box, [3, 2, 1, 0], g).map((stride, n) => repeated[n] ? 0 : stride);
+      const whole = spread(box, [3, 2, 1, 0], g);
+      const strides = forAxes((n) => repeated[n] ? 0 : whole[n]);
       const array = new Float32Array(reach(box, strides, 0)).map((_, i) => i + 1);
       compare((n) => new Float32Array(n), { offset: 0, strides: spread(box, o, g) }, {
         array,
@@ -115,18 +112,18 @@ Deno.test("copyBox repeats a source along axes of stride 0", () => {
 });
 
 Deno.test("copyBox moves 16-bit words and bytes, in one run where both sides are packed", () => {
-  const box = [2, 3, 50, 7];
+  const box: Axes = [2, 3, 50, 7];
   for (const make of [(n: number) => new Uint16Array(n), (n: number) => new Uint8Array(n)]) {
-    const strides = rowMajor(box), array = make(2100).map((_, i) => i * 7);
+    const strides = rowMajor(box) as MutableAxes, array = make(2100).map((_, i) => i * 7);
     compare(make, { offset: 2, strides }, { array, offset: 0, strides }, box);
   }
 });
 
 Deno.test("copyBox of a box without elements touches nothing", () => {
-  const strides = [8, 4, 2, 1], offset = 0;
+  const strides: Axes = [8, 4, 2, 1], offset = 0;
   for (const axis of [0, 1, 2, 3]) {
     const target = new Float32Array(16).fill(3);
-    const box = [2, 2, 2, 2].with(axis, 0);
+    const box = forAxes((n) => n === axis ? 0 : 2);
     copyBox(
       { array: target, offset, strides },
       { array: new Float32Array(0), offset, strides },

@@ -74,14 +74,14 @@ for (const type of halves) {
     const numbers = decode(all, type), f32 = new Float32Array(1), word = new Int32Array(f32.buffer);
     const samples: number[] = [];
     for (let n = 0; n < 65536; n++) {
-      const [low, high] = [numbers[n], numbers[n + 1 & 65535]];
+      const low = numbers[n]!, high = numbers[n + 1 & 65535]!;
       if (!Number.isFinite(low)) continue;
       // above the largest value the border is where the next one would be
-      const middle = Number.isFinite(high) ? low / 2 + high / 2 : low + (low - numbers[n - 1]) / 2;
+      const middle = Number.isFinite(high) ? low / 2 + high / 2 : low + (low - numbers[n - 1]!) / 2;
       f32[0] = middle;
       for (const step of [-1, 0, 1]) {
         f32[0] = middle;
-        word[0] += step;
+        word[0]! += step;
         samples.push(f32[0]);
       }
     }
@@ -107,7 +107,7 @@ Deno.test("the conversions of both builds agree with half.ts, NaN stays NaN, sig
     for (const [type, code] of [["f16", DTypeCode.F16], ["bf16", DTypeCode.BF16]] as const) {
       words(from, 65536).set(all);
       // a length that is no multiple of four takes the tail as well
-      for (const [begin, n] of [[0, 65536], [1, 7], [31743, 3], [65530, 5]]) {
+      for (const [begin, n] of [[0, 65536], [1, 7], [31743, 3], [65530, 5]] as const) {
         widen(from + begin * 2, wide, n, code);
         const floats = new Float32Array(memory.buffer, wide, n);
         const want = decode(all.slice(begin, begin + n), type);

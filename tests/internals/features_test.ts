@@ -61,8 +61,9 @@ Deno.test("each feature is on when its option is given, alone, and off by defaul
 });
 
 Deno.test("each feature has a documented entry in CallOptions", () => {
-  const options =
-    read("src/problem/call_options.ts").match(/interface CallOptions \{([\s\S]*?)\n\}/)![1];
+  const options = read("src/problem/call_options.ts").match(
+    /interface CallOptions \{([\s\S]*?)\n\}/,
+  )![1]!;
   for (const name of names) {
     assert.match(options, new RegExp(`\\*/\\s+readonly ${name}\\?:`), `${name} in call_options.ts`);
   }

@@ -14,7 +14,8 @@ const target = { backend: "wasm", threads: 2, relaxedSimd: true, shared: true } 
 /** How the two passes of a case run on two threads, in words. */
 function waysOf({ q, k, v, dOut, options }: Inputs): string[] {
   const forward = describeForward(q, k, v, options);
-  const [out, lse] = resultSpecs(forward.problem, forward.views).map(hostResult);
+  const results = resultSpecs(forward.problem, forward.views).map(hostResult);
+  const [out, lse] = results as [HostTensor, HostTensor];
   const backward = describeBackward(dOut, { q, k, v, out, lse }, options);
   return [forward, backward].map(({ problem }) => {
     const { kernel, splits, regions } = planAttention(problem, target);

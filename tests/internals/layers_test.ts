@@ -72,7 +72,7 @@ function isTypeClause(clause: string): boolean {
   if (/^\s*type\b/.test(clause)) return true;
   const named = clause.match(/^\s*\{([^}]*)\}\s*$/);
   if (!named) return false;
-  return named[1].split(",").map((name) => name.trim()).filter((name) => name !== "")
+  return named[1]!.split(",").map((name) => name.trim()).filter((name) => name !== "")
     .every((name) => name.startsWith("type "));
 }
 
@@ -82,7 +82,7 @@ function importsOf(file: string): Import[] {
     .replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
   const statement = /^(?:import|export)\b([^;"']*?)\bfrom\s*"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/gm;
   return [...text.matchAll(statement)].map(([whole, clause = "", from, bare]) => {
-    const specifier = from ?? bare;
+    const specifier = (from ?? bare)!;
     const target = specifier.startsWith(".")
       ? posix.normalize(posix.join(posix.dirname(file), specifier))
       : specifier;
@@ -146,7 +146,7 @@ Deno.test("imports run down inside of the backends and the planners", () => {
 Deno.test("shaders and the contract of asm are known to few", () => {
   assertNone(imports.filter(({ file, target }) => {
     const found = placeOf(target, Object.keys(PRIVATE).map((place) => [place]));
-    return found !== undefined && !isIn(file, PRIVATE[found.place]);
+    return found !== undefined && !isIn(file, PRIVATE[found.place]!);
   }));
   assertNone(
     imports.filter(({ target }) =>

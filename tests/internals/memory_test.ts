@@ -11,6 +11,7 @@ import {
 import { HEAP_BYTE, LinearMemory } from "../../src/wasm/memory/linear_memory.ts";
 import { plainTensor } from "../inputs.ts";
 import { randomNumbers } from "../random.ts";
+import { mapTuple } from "../tuples.ts";
 
 const MiB = 2 ** 20;
 
@@ -36,7 +37,8 @@ Deno.test("random allocations never overlap, are aligned, and keep what was writ
       live.set(pointer, { bytes, mark: step % 251 });
       used += upTo64(bytes);
     } else {
-      const pointers = [...live.keys()], pointer = pointers[Math.floor(random() * pointers.length)];
+      const pointers = [...live.keys()],
+        pointer = pointers[Math.floor(random() * pointers.length)]!;
       const { bytes, mark } = live.get(pointer)!;
       assert.ok(memory.u8(pointer, bytes).every((byte) => byte === mark), "bytes were kept");
       memory.free(pointer);
@@ -55,7 +57,7 @@ Deno.test("freed blocks are joined with their neighbours, in whatever order they
     const memory = new LinearMemory(false, 2 ** 26);
     const blocks = order.map(() => memory.allocate(MiB));
     const { total } = memory.use;
-    for (const n of order) memory.free(blocks[n]);
+    for (const n of order) memory.free(blocks[n]!);
     assert.equal(memory.allocate(4 * MiB), HEAP_BYTE, "all four are one block again");
     assert.equal(memory.use.total, total, "no growth was needed");
   }
@@ -150,7 +152,8 @@ interface Call {
 }
 
 function makeCall(n: number): Call {
-  const random = randomNumbers(n), pick = (...of: number[]) => of[Math.floor(random() * of.length)];
+  const random = randomNumbers(n);
+  const pick = (...of: number[]) => of[Math.floor(random() * of.length)]!;
   const batch = pick(1, 2), kvHeads = pick(1, 2), heads = kvHeads * pick(1, 2, 4);
   const lengthQ = pick(1, 1, 17, 90, 300), lengthK = pick(5, 80, 310, 700);
   const headDim = pick(4, 20, 64), valueDim = pick(4, 20, 64);
@@ -184,8 +187,10 @@ async function useEngine(engine: Engine, n: number): Promise<void> {
     return;
   }
   using stack = new DisposableStack();
-  const [rq, rk, rv, rd] = [q, k, v, dOut]
-    .map(({ data, shape }) => stack.use(engine.tensor(data, shape)));
+  const [rq, rk, rv, rd] = mapTuple(
+    [q, k, v, dOut],
+    ({ data, shape }) => stack.use(engine.tensor(data, shape)),
+  );
   const { out, lse } = await engine.attention(rq, rk, rv, options);
   stack.use(out);
   stack.use(lse);
@@ -240,7 +245,10 @@ const tooLarge: readonly [about: string, run: (engine: Engine) => unknown][] = [
     const q = plainTensor(1, [1, 3000, 4, 8]), k = plainTensor(2, [1, 4, 4, 8]);
     const v = plainTensor(3, [1, 4, 4, 200]);
     using stack = new DisposableStack();
-    const [rq, rk, rv] = [q, k, v].map(({ data, shape }) => stack.use(engine.tensor(data, shape)));
+    const [rq, rk, rv] = mapTuple(
+      [q, k, v],
+      ({ data, shape }) => stack.use(engine.tensor(data, shape)),
+    );
     await engine.attention(rq, rk, rv);
   }],
   ["a resident tensor", (engine) => engine.tensor(new Float32Array(2 ** 21), [2 ** 21])],

@@ -67,5 +67,5 @@ export function codeWords(): Set<string> {
 
 /** What stands in single backticks. */
 export function quoted(text: string): string[] {
-  return [...text.matchAll(/(?<!`)`([^`]+)`(?!`)/g)].map(([, span]) => span);
+  return [...text.matchAll(/(?<!`)`([^`]+)`(?!`)/g)].map(([, span]) => span!);
 }

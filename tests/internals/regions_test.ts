@@ -106,7 +106,8 @@ Deno.test({
   fn() {
     const { regions } = regionsFor("backward q=1x16384x1x64 k=1x16384x1x64 causal");
     let longest = 0, all = 0;
-    for (const { steps: [{ items }] } of regions) {
+    for (const { steps } of regions) {
+      const { items } = steps[0]!;
       longest += Math.max(...items.map(({ pairs }) => pairs));
       all += items.reduce((sum, { pairs }) => sum + pairs, 0);
     }

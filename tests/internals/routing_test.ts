@@ -43,9 +43,9 @@ class StubGpu implements Backend {
     const specs = resultSpecs(problem, views);
     return Promise.resolve(specs.map((spec) => ({ name: spec.name, tensor: hostResult(spec) })));
   }
-  merge(...[[part], shape]: Parameters<Backend["merge"]>): BackendResult[] {
+  merge(...[parts, shape]: Parameters<Backend["merge"]>): BackendResult[] {
     this.asked.push("merge");
-    const specs = mergeSpecs(shape, part);
+    const specs = mergeSpecs(shape, parts[0]!);
     return specs.map((spec) => ({ name: spec.name, tensor: hostResult(spec) }));
   }
   explain(...[problem, reason]: Parameters<Backend["explain"]>) {

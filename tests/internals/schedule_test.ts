@@ -92,14 +92,14 @@ function checkCoverage(problem: AttentionProblem, plan: Plan): void {
   const pairs = new Pairs(problem);
   let visible = 0;
   for (const region of plan.regions) {
-    for (const item of region.steps[0].items) {
+    for (const item of region.steps[0]!.items) {
       checkItem(problem, region, item);
       let seen = 0;
       for (const head of headsOf(problem, item)) {
         for (let i = item.rowBegin; i < item.rowEnd; i++) {
           const row = pairs.row(item.batch, head, i);
           for (let j = item.keyBegin; j < item.keyEnd; j++) {
-            pairs.counts[row + j]++;
+            pairs.counts[row + j]!++;
             if (isVisible(problem, item.batch, i, j)) seen++;
           }
         }
@@ -129,7 +129,7 @@ function checkRegions(problem: AttentionProblem, plan: Plan): void {
     assert.equal(accumulate, plan.kernel === "backward" && rowBegin > 0, "accumulate");
     assert.equal(last, rowEnd === lengthQ, "last");
     if (rowBegin > 0) {
-      const before = plan.regions[n - 1];
+      const before = plan.regions[n - 1]!;
       const same = { ...region, rowBegin: before.rowBegin, rowEnd: rowBegin };
       const { accumulate: _a, last: _l, steps: _s, ...box } = same;
       const { accumulate: _b, last: _m, steps: _t, ...boxBefore } = before;
@@ -147,7 +147,7 @@ function checkSplits(problem: AttentionProblem, plan: Plan): void {
   const group = problem.queryHeads / problem.kvHeads;
   for (const region of plan.regions) {
     const byHead = new Map<string, WorkItem[]>();
-    for (const item of region.steps[0].items) {
+    for (const item of region.steps[0]!.items) {
       const key = `${item.batch} ${item.head}`;
       byHead.set(key, [...byHead.get(key) ?? [], item]);
     }
@@ -167,7 +167,7 @@ function checkSplits(problem: AttentionProblem, plan: Plan): void {
       continue;
     }
     const joined = new Set<string>();
-    const [, combine] = region.steps;
+    const combine = region.steps[1]!;
     for (const join of combine.items) {
       checkItem(problem, region, join);
       const wanted: Kernel = kernel === "decode" ? Kernel.Combine : Kernel.ReduceDq;
@@ -185,7 +185,7 @@ function checkSplits(problem: AttentionProblem, plan: Plan): void {
 function checkOrder(plan: Plan): void {
   for (const { items } of plan.regions.flatMap(({ steps }) => steps)) {
     items.forEach((item, n) => {
-      if (n > 0) assert.ok(items[n - 1].pairs >= item.pairs, "items come longest first");
+      if (n > 0) assert.ok(items[n - 1]!.pairs >= item.pairs, "items come longest first");
     });
   }
 }
@@ -272,7 +272,7 @@ Deno.test("planning is pure: the same plan from the same problem, which stays as
 });
 
 Deno.test("plans are plain data: they survive a copy between threads", () => {
-  const { problem } = parseProblem(problems[1].split(" "));
+  const { problem } = parseProblem(problems[1]!.split(" "));
   const plan = planAttention(problem, wasmTarget(2));
   assert.deepEqual(structuredClone(plan), plan);
 });

@@ -66,11 +66,11 @@ Deno.test("cutKeys covers all keys once, in order, at multiples of the step", ()
       const lengthK = span.lengthK + padding; // keys beyond the length of the sequence
       const cuts = cutKeys(span, [0, span.lengthQ], lengthK, parts, step);
       assert.equal(cuts.length, parts);
-      assert.equal(cuts[0][0], 0);
-      assert.equal(cuts[parts - 1][1], lengthK);
+      assert.equal(cuts[0]![0], 0);
+      assert.equal(cuts[parts - 1]![1], lengthK);
       cuts.forEach(([begin, end], part) => {
         assert.ok(begin <= end);
-        if (part > 0) assert.equal(begin, cuts[part - 1][1]);
+        if (part > 0) assert.equal(begin, cuts[part - 1]![1]);
         assert.ok(end === lengthK || end % step === 0, `${end} is no multiple of ${step}`);
       });
     }),

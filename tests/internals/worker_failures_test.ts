@@ -228,7 +228,7 @@ Deno.test("what a worker said becomes a reason with its remedy", () => {
 });
 
 Deno.test("threads beyond four to a core: the engine says how many it has, and starts no more", async () => {
-  for (const [hardwareConcurrency, want] of [[1, 4], [2, 8], [128, 256]]) {
+  for (const [hardwareConcurrency, want] of [[1, 4], [2, 8], [128, 256]] as const) {
     await during(globalThis, "navigator", { value: { hardwareConcurrency } }, async () => {
       using engine = await createEngine({ backend: "wasm", threads: 256 });
       assert.equal((engine.target as { threads: number }).threads, want);

@@ -52,13 +52,13 @@ export function attentionF32(problem: Problem): ForwardF32 {
 
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     const at = index * lengthK;
-    let max = sink ? sink[h] : -Infinity;
+    let max = sink ? sink[h]! : -Infinity;
     for (let j = 0; j < lengthK; j++) {
       if (!isVisible(problem, b, h, i, j)) continue;
       visible[at + j] = 1;
       let score = 0;
       for (let d = 0; d < headDim; d++) {
-        score = f32(score + f32(q[index * headDim + d] * k[(kvBase + j) * headDim + d]));
+        score = f32(score + f32(q[index * headDim + d]! * k[(kvBase + j) * headDim + d]!));
       }
       score = f32(score * scale);
       slopes[at + j] = scale;
@@ -68,28 +68,28 @@ export function attentionF32(problem: Problem): ForwardF32 {
         slopes[at + j] = f32(scale * f32(1 - f32(tanh * tanh)));
       }
       if (alibi) {
-        const slope = f32(alibi.values[broadcastIndex(alibi, b, h, i, j)]);
+        const slope = f32(alibi.values[broadcastIndex(alibi, b, h, i, j)]!);
         score = f32(score - f32(slope * alibiDistance(problem, b, i, j)));
       }
-      if (bias) score = f32(score + f32(bias.values[broadcastIndex(bias, b, h, i, j)]));
+      if (bias) score = f32(score + f32(bias.values[broadcastIndex(bias, b, h, i, j)]!));
       probabilities[at + j] = score;
       max = Math.max(max, score);
     }
-    let sum = sink && sink[h] > -Infinity ? f32(Math.exp(f32(sink[h] - max))) : 0;
+    let sum = sink && sink[h]! > -Infinity ? f32(Math.exp(f32(sink[h]! - max))) : 0;
     const share = sum;
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
-      probabilities[at + j] = Math.exp(f32(probabilities[at + j] - max));
-      sum = f32(sum + probabilities[at + j]);
+      probabilities[at + j] = Math.exp(f32(probabilities[at + j]! - max));
+      sum = f32(sum + probabilities[at + j]!);
     }
     sinkShares[index] = share === 0 ? 0 : f32(share / sum);
     lse[index] = sum === 0 ? -Infinity : f32(max + f32(Math.log(sum)));
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
-      const p = probabilities[at + j] = f32(probabilities[at + j] / sum);
+      const p = probabilities[at + j] = f32(probabilities[at + j]! / sum);
       for (let d = 0; d < valueDim; d++) {
         const at = index * valueDim + d;
-        out[at] = f32(out[at] + f32(p * v[(kvBase + j) * valueDim + d]));
+        out[at] = f32(out[at]! + f32(p * v[(kvBase + j) * valueDim + d]!));
       }
     }
   });
@@ -120,38 +120,38 @@ export function attentionBackwardF32(
     const at = index * lengthK;
     let delta = 0;
     for (let d = 0; d < valueDim; d++) {
-      delta = f32(delta + f32(dOut[index * valueDim + d] * out[index * valueDim + d]));
+      delta = f32(delta + f32(dOut[index * valueDim + d]! * out[index * valueDim + d]!));
     }
-    if (dLse) delta = f32(delta - dLse[index]);
-    if (dSink) dSink[h] = f32(dSink[h] - f32(sinkShares[index] * delta));
+    if (dLse) delta = f32(delta - dLse[index]!);
+    if (dSink) dSink[h] = f32(dSink[h]! - f32(sinkShares[index]! * delta));
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
-      const p = probabilities[at + j];
+      const p = probabilities[at + j]!;
       let dp = 0;
       for (let d = 0; d < valueDim; d++) {
-        const product = f32(dOut[index * valueDim + d] * v[(kvBase + j) * valueDim + d]);
+        const product = f32(dOut[index * valueDim + d]! * v[(kvBase + j) * valueDim + d]!);
         dp = f32(dp + product);
       }
       const ds = f32(p * f32(dp - delta));
       if (bias && dBias) {
         const place = broadcastIndex(bias, b, h, i, j);
-        dBias[place] = f32(dBias[place] + ds);
+        dBias[place] = f32(dBias[place]! + ds);
       }
       if (alibi && dAlibiSlopes) {
         const place = broadcastIndex(alibi, b, h, i, j);
         const term = f32(ds * alibiDistance(problem, b, i, j));
-        dAlibiSlopes[place] = f32(dAlibiSlopes[place] - term);
+        dAlibiSlopes[place] = f32(dAlibiSlopes[place]! - term);
       }
-      const dDot = f32(ds * slopes[at + j]);
+      const dDot = f32(ds * slopes[at + j]!);
       for (let d = 0; d < headDim; d++) {
         const row = index * headDim + d;
         const column = (kvBase + j) * headDim + d;
-        dq[row] = f32(dq[row] + f32(dDot * k[column]));
-        dk[column] = f32(dk[column] + f32(dDot * q[row]));
+        dq[row] = f32(dq[row]! + f32(dDot * k[column]!));
+        dk[column] = f32(dk[column]! + f32(dDot * q[row]!));
       }
       for (let d = 0; d < valueDim; d++) {
         const column = (kvBase + j) * valueDim + d;
-        dv[column] = f32(dv[column] + f32(p * dOut[index * valueDim + d]));
+        dv[column] = f32(dv[column]! + f32(p * dOut[index * valueDim + d]!));
       }
     }
   });

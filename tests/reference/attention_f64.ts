@@ -75,7 +75,7 @@ export function attentionF64(problem: Problem): ForwardF64 {
       visible[at + j] = 1;
       let dot = 0;
       for (let d = 0; d < headDim; d++) {
-        dot += q[index * headDim + d] * k[(kvBase + j) * headDim + d];
+        dot += q[index * headDim + d]! * k[(kvBase + j) * headDim + d]!;
       }
       dots[at + j] = dot;
       scores[at + j] = finishScore(problem, dot, b, h, i, j);
@@ -90,9 +90,9 @@ export function attentionF64(problem: Problem): ForwardF64 {
     for (let j = 0; j < lengthK; j++) {
       // Skipped, not multiplied by zero: what a hidden key holds must not matter.
       if (!visible[at + j]) continue;
-      const p = probabilities[at + j];
+      const p = probabilities[at + j]!;
       for (let d = 0; d < valueDim; d++) {
-        out[index * valueDim + d] += p * v[(kvBase + j) * valueDim + d];
+        out[index * valueDim + d]! += p * v[(kvBase + j) * valueDim + d]!;
       }
     }
   });
@@ -127,7 +127,7 @@ export function softmaxRow(
     p[j] = Math.exp(score - max); // ∞ − ∞ is NaN: two infinite scores have no limit
     sum += p[j];
   });
-  for (let j = 0; j < p.length; j++) p[j] /= sum;
+  for (let j = 0; j < p.length; j++) p[j]! /= sum;
   return max + Math.log(sum);
 }
 
@@ -154,31 +154,31 @@ export function attentionBackwardF64(
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
       for (let d = 0; d < valueDim; d++) {
-        dp[at + j] += dOut[index * valueDim + d] * v[(kvBase + j) * valueDim + d];
+        dp[at + j]! += dOut[index * valueDim + d]! * v[(kvBase + j) * valueDim + d]!;
       }
-      delta[index] += probabilities[at + j] * dp[at + j];
+      delta[index]! += probabilities[at + j]! * dp[at + j]!;
     }
     if (sink && dSink && sink[h] !== -Infinity) {
       const p = sink[h] === Infinity && lse[index] === Infinity
         ? 1
-        : Math.exp(sink[h] - lse[index]);
-      dSink[h] -= p * (delta[index] - (dLse ? dLse[index] : 0));
+        : Math.exp(sink[h]! - lse[index]!);
+      dSink[h]! -= p * (delta[index]! - (dLse ? dLse[index]! : 0));
     }
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
-      const p = probabilities[at + j];
-      const ds = p * (dp[at + j] - delta[index] + (dLse ? dLse[index] : 0));
-      if (bias && dBias) dBias[broadcastIndex(bias, b, h, i, j)] += ds;
+      const p = probabilities[at + j]!;
+      const ds = p * (dp[at + j]! - delta[index]! + (dLse ? dLse[index]! : 0));
+      if (bias && dBias) dBias[broadcastIndex(bias, b, h, i, j)]! += ds;
       if (alibi && dAlibiSlopes) {
-        dAlibiSlopes[broadcastIndex(alibi, b, h, i, j)] -= ds * alibiDistance(problem, b, i, j);
+        dAlibiSlopes[broadcastIndex(alibi, b, h, i, j)]! -= ds * alibiDistance(problem, b, i, j);
       }
-      const dDot = ds * scoreSlope(problem, dots[at + j]);
+      const dDot = ds * scoreSlope(problem, dots[at + j]!);
       for (let d = 0; d < headDim; d++) {
-        dq[index * headDim + d] += dDot * k[(kvBase + j) * headDim + d];
-        dk[(kvBase + j) * headDim + d] += dDot * q[index * headDim + d];
+        dq[index * headDim + d]! += dDot * k[(kvBase + j) * headDim + d]!;
+        dk[(kvBase + j) * headDim + d]! += dDot * q[index * headDim + d]!;
       }
       for (let d = 0; d < valueDim; d++) {
-        dv[(kvBase + j) * valueDim + d] += p * dOut[index * valueDim + d];
+        dv[(kvBase + j) * valueDim + d]! += p * dOut[index * valueDim + d]!;
       }
     }
   });

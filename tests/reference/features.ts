@@ -3,7 +3,7 @@
  * scale → softcap → ALiBi → bias → masks → sink. A new feature is one function here and one line in `finishScore` or `isVisible`.
  */
 
-import type { Broadcast, Problem } from "./problem.ts";
+import type { Broadcast, Problem, Window } from "./problem.ts";
 
 /** The kv head that a query head reads. */
 export function kvHeadOf(problem: Problem, head: number): number {
@@ -37,7 +37,7 @@ export function broadcastIndex(
 
 /** How many keys of a sequence are real. */
 export function keyCount({ options, lengthK }: Problem, batch: number): number {
-  return options.keyLengths ? options.keyLengths[batch] : lengthK;
+  return options.keyLengths ? options.keyLengths[batch]! : lengthK;
 }
 
 /** `o`: the key position of query 0, when the last query is aligned with the last real key. */
@@ -50,7 +50,7 @@ export function queryOffset(problem: Problem, batch: number): number {
   const { causal } = problem.options;
   if (causal === "top-left") return 0;
   if (typeof causal === "object") {
-    return typeof causal.offset === "number" ? causal.offset : causal.offset[batch];
+    return typeof causal.offset === "number" ? causal.offset : causal.offset[batch]!;
   }
   return bottomRightOffset(problem, batch);
 }
@@ -65,7 +65,7 @@ export function windowAllows(
   query: number,
   key: number,
   offset: number,
-  { left = Infinity, right = Infinity }: { readonly left?: number; readonly right?: number },
+  { left = Infinity, right = Infinity }: Window,
 ): boolean {
   return query + offset - left <= key && key <= query + offset + right;
 }
@@ -87,12 +87,12 @@ export function finishScore(
   let score = dot * problem.scale;
   if (problem.softcap !== undefined) score = softcap(score, problem.softcap);
   if (problem.alibiSlopes) {
-    const slope =
-      problem.alibiSlopes.values[broadcastIndex(problem.alibiSlopes, batch, head, query, key)];
+    const slope = problem.alibiSlopes
+      .values[broadcastIndex(problem.alibiSlopes, batch, head, query, key)]!;
     score -= slope * alibiDistance(problem, batch, query, key);
   }
   if (problem.bias) {
-    score += problem.bias.values[broadcastIndex(problem.bias, batch, head, query, key)];
+    score += problem.bias.values[broadcastIndex(problem.bias, batch, head, query, key)]!;
   }
   return score;
 }

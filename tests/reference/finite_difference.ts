@@ -22,8 +22,8 @@ export function finiteDifferences(
   const loss = () => {
     const { out, lse } = attentionF64(problem);
     let sum = 0;
-    out.forEach((value, n) => sum += dOut[n] * value);
-    if (dLse) lse.forEach((value, n) => sum += value === -Infinity ? 0 : dLse[n] * value);
+    out.forEach((value, n) => sum += dOut[n]! * value);
+    if (dLse) lse.forEach((value, n) => sum += value === -Infinity ? 0 : dLse[n]! * value);
     return sum;
   };
   const gradient = (operand: Float64Array) =>

@@ -13,6 +13,9 @@ export interface TestTensor {
   readonly strides?: readonly number[];
 }
 
+/** A shape, or strides, of rank 4. */
+export type Shape4 = [number, number, number, number];
+
 /** A boolean mask as the library takes it. */
 export interface MaskTensor {
   readonly data: Uint8Array<ArrayBuffer>;
@@ -20,6 +23,11 @@ export interface MaskTensor {
 }
 
 export type Layout = "bshd" | "bhsd";
+/** Keys to the left and to the right of the diagonal. */
+export interface Window {
+  readonly left?: number | undefined;
+  readonly right?: number | undefined;
+}
 export type Causal =
   | true
   | "bottom-right"
@@ -36,7 +44,7 @@ export interface ReferenceOptions {
   readonly bias?: TestTensor;
   readonly mask?: MaskTensor;
   readonly causal?: Causal;
-  readonly window?: { readonly left?: number; readonly right?: number };
+  readonly window?: Window;
   readonly keyLengths?: Int32Array<ArrayBuffer>;
   /** [queryHeads]. */
   readonly sink?: TestTensor;
@@ -80,8 +88,8 @@ export function readPacked(tensor: TestTensor): Float64Array<ArrayBuffer> {
   const packed = new Float64Array(shape.reduce((product, size) => product * size, 1));
   const index = shape.map(() => 0);
   for (let n = 0; n < packed.length; n++) {
-    packed[n] = source[index.reduce((sum, at, axis) => sum + at * strides[axis], 0)];
-    for (let axis = shape.length - 1; axis >= 0 && ++index[axis] === shape[axis]; axis--) {
+    packed[n] = source[index.reduce((sum, at, axis) => sum + at * strides[axis]!, 0)]!;
+    for (let axis = shape.length - 1; axis >= 0 && ++index[axis]! === shape[axis]; axis--) {
       index[axis] = 0;
     }
   }
@@ -91,16 +99,21 @@ export function readPacked(tensor: TestTensor): Float64Array<ArrayBuffer> {
 /** Reads a rank 4 operand into [batch, head, row, dim] order. */
 export function readOperand(tensor: TestTensor, layout: Layout): Float64Array<ArrayBuffer> {
   if (layout === "bhsd") return readPacked(tensor);
-  const swap = (axes: readonly number[]) => [axes[0], axes[2], axes[1], axes[3]];
-  const strides = swap(tensor.strides ?? packedStrides(tensor.shape));
-  return readPacked({ ...tensor, shape: swap(tensor.shape), strides });
+  const strides = inOrder(tensor.strides ?? packedStrides(tensor.shape), layout);
+  return readPacked({ ...tensor, shape: inOrder(tensor.shape, layout), strides });
+}
+
+/** Sizes or strides of a rank 4 operand in [batch, head, row, dim] order. */
+function inOrder(axes: readonly number[], layout: Layout): Shape4 {
+  const [a, b, c, d] = axes as Shape4;
+  return layout === "bshd" ? [a, c, b, d] : [a, b, c, d];
 }
 
 /** Strides of a tensor without gaps, in elements. */
 export function packedStrides(shape: readonly number[]): number[] {
   const strides = shape.map(() => 1);
   for (let axis = shape.length - 2; axis >= 0; axis--) {
-    strides[axis] = strides[axis + 1] * shape[axis + 1];
+    strides[axis] = strides[axis + 1]! * shape[axis + 1]!;
   }
   return strides;
 }
@@ -113,16 +126,17 @@ export function describeProblem(
   options: ReferenceOptions,
 ): Problem {
   const layout = options.layout ?? "bshd";
-  const [headAxis, rowAxis] = layout === "bshd" ? [2, 1] : [1, 2];
-  const headDim = q.shape[3];
+  const [batch, queryHeads, lengthQ, headDim] = inOrder(q.shape, layout);
+  const [, kvHeads, lengthK] = inOrder(k.shape, layout),
+    [, , , valueDim] = inOrder(v.shape, layout);
   return {
-    batch: q.shape[0],
-    queryHeads: q.shape[headAxis],
-    kvHeads: k.shape[headAxis],
-    lengthQ: q.shape[rowAxis],
-    lengthK: k.shape[rowAxis],
+    batch,
+    queryHeads,
+    kvHeads,
+    lengthQ,
+    lengthK,
     headDim,
-    valueDim: v.shape[3],
+    valueDim,
     q: readOperand(q, layout),
     k: readOperand(k, layout),
     v: readOperand(v, layout),

@@ -114,12 +114,12 @@ for (const { about, change, env, reason } of hosts) {
     async fn() {
       const told = await runScript(asking(change), env) as Record<string, unknown[]>;
       for (const options of ["{}", `{"backend":"auto","allowFallbackAdapter":true}`]) {
-        const [backend, why, value, explained] = told[options];
+        const [backend, why, value, explained] = told[options]!;
         assert.deepEqual([backend, value, explained], ["wasm", 1, "wasm"], Deno.inspect(told));
         assert.match(why as string, /^WASM with (relaxed|plain) SIMD/);
         assert.ok((why as string).includes(`(${reason})`), why as string);
       }
-      const [name, message, backend] = told[`{"backend":"webgpu"}`];
+      const [name, message, backend] = told[`{"backend":"webgpu"}`]!;
       assert.deepEqual([name, backend], ["UnsupportedError", "webgpu"]);
       assert.ok((message as string).includes(reason), message as string);
       assert.equal(told.default, 1);

@@ -62,11 +62,11 @@ export function near(got: TestTensor, want: ArrayLike<number>, bound: number, ab
   assert.equal(a.length, want.length, about);
   let largest = 1;
   for (let n = 0; n < want.length; n++) {
-    if (Number.isFinite(want[n])) largest = Math.max(largest, Math.abs(want[n]));
+    if (Number.isFinite(want[n])) largest = Math.max(largest, Math.abs(want[n]!));
   }
   for (let n = 0; n < want.length; n++) {
     const same = Object.is(a[n], want[n]) || a[n] === want[n];
-    const off = Math.abs(a[n] - want[n]);
+    const off = Math.abs(a[n]! - want[n]!);
     assert.ok(same || off <= bound * largest, `${about}[${n}] is ${a[n]}, wanted ${want[n]}`);
   }
 }
@@ -86,7 +86,7 @@ export async function both(engine: Engine, c: Call, options: AttentionOptions): 
 function offsetOf({ options, lengthQ, lengthK }: Call, b: number): number {
   const { causal, keyLengths } = options;
   if (typeof causal === "object") {
-    return typeof causal.offset === "number" ? causal.offset : causal.offset[b];
+    return typeof causal.offset === "number" ? causal.offset : causal.offset[b]!;
   }
   return causal === "top-left" ? 0 : ((keyLengths as Int32Array)?.[b] ?? lengthK) - lengthQ;
 }
@@ -115,22 +115,22 @@ export async function checkSlopes(engine: Engine, c: Call, perBatch: boolean): P
   const given = options.bias && values(options.bias as TestTensor);
   const table = Float32Array.from(
     far,
-    (x, n) => (given ? given[n % plane] : 0) - slopes.data[slopeOf(n)] * x,
+    (x, n) => (given ? given[n % plane]! : 0) - slopes.data[slopeOf(n)]! * x,
   );
   const bias = { data: table, shape: [batch, heads, lengthQ, lengthK] };
   const got = await both(engine, c, { alibiSlopes: slopes as HostTensor });
   const want = await both(engine, c, { bias });
   for (const name of ["out", "lse", "dq", "dk", "dv"]) {
-    near(got[name], values(want[name]), 2e-5, name);
+    near(got[name]!, values(want[name]!), 2e-5, name);
   }
-  const dBias = values(want.dBias), sums = new Float64Array(slopes.data.length);
-  dBias.forEach((x, n) => sums[slopeOf(n)] -= x * far[n]);
-  near(got.dAlibiSlopes, sums, 1e-4, "dAlibiSlopes");
-  assert.deepEqual([...got.dAlibiSlopes.shape], shape);
+  const dBias = values(want.dBias!), sums = new Float64Array(slopes.data.length);
+  dBias.forEach((x, n) => sums[slopeOf(n)]! -= x * far[n]!);
+  near(got.dAlibiSlopes!, sums, 1e-4, "dAlibiSlopes");
+  assert.deepEqual([...got.dAlibiSlopes!.shape], shape);
   if (!given) return;
   const own = new Float64Array(plane);
-  dBias.forEach((x, n) => own[n % plane] += x);
-  near(got.dBias, own, 1e-4, "dBias");
+  dBias.forEach((x, n) => own[n % plane]! += x);
+  near(got.dBias!, own, 1e-4, "dBias");
 }
 
 /** A sink from the same call without it: `lse' = ln(e^lse + e^sink)`, and what follows from that. */
@@ -145,29 +145,29 @@ export async function checkSink(
   const plain = await homes(await engine.attention(q, k, v, options));
   const headOf = (row: number) => Math.floor(row / lengthQ) % heads;
   const lse = values(plain.lse).map((x, row) => {
-    const s = sink[headOf(row)], top = Math.max(x, s);
+    const s = sink[headOf(row)]!, top = Math.max(x, s);
     return top === -Infinity ? top : top + Math.log(Math.exp(x - top) + Math.exp(s - top));
   });
-  const share = values(plain.lse).map((x, row) => x === -Infinity ? 0 : Math.exp(x - lse[row]));
-  const out = values(plain.out).map((x, n) => x * share[Math.floor(n / dim)]);
-  near(got.lse, lse, 1e-5 * tolerance, "lse");
-  near(got.out, out, 1e-5 * tolerance, "out");
+  const share = values(plain.lse).map((x, row) => x === -Infinity ? 0 : Math.exp(x - lse[row]!));
+  const out = values(plain.out).map((x, n) => x * share[Math.floor(n / dim)]!);
+  near(got.lse!, lse, 1e-5 * tolerance, "lse");
+  near(got.out!, out, 1e-5 * tolerance, "out");
   // gradients of the plain call are those of this one when out and lse are this one's: P is made from lse
   const saved = { q, k, v, out: got.out, lse: got.lse } as never;
   const want = await homes(
     await engine.attentionBackward(dOut as HostTensor, saved, { ...options, dLse } as never),
   );
-  for (const name of ["dq", "dk", "dv"]) near(got[name], values(want[name]), 1e-6, name);
+  for (const name of ["dq", "dk", "dv"]) near(got[name]!, values(want[name]!), 1e-6, name);
   const dSink = new Float64Array(heads), grad = values(dOut), dl = values(dLse);
   lse.forEach((x, row) => {
-    let delta = -dl[row];
-    for (let d = 0; d < dim; d++) delta += grad[row * dim + d] * out[row * dim + d];
-    const s = sink[headOf(row)];
-    if (s !== -Infinity) dSink[headOf(row)] -= Math.exp(s - x) * delta;
+    let delta = -dl[row]!;
+    for (let d = 0; d < dim; d++) delta += grad[row * dim + d]! * out[row * dim + d]!;
+    const s = sink[headOf(row)]!;
+    if (s !== -Infinity) dSink[headOf(row)]! -= Math.exp(s - x) * delta;
   });
-  near(got.dSink, dSink, 2e-5 * tolerance, "dSink");
+  near(got.dSink!, dSink, 2e-5 * tolerance, "dSink");
 }
 
 /** Sinks of `n` heads: small, low, none, high. */
 export const sinks = (n: number): Float32Array<ArrayBuffer> =>
-  Float32Array.from({ length: n }, (_, h) => [0.7, -2, -Infinity, 5][h % 4]);
+  Float32Array.from({ length: n }, (_, h) => [0.7, -2, -Infinity, 5][h % 4]!);

@@ -16,8 +16,9 @@ import { plainTensor } from "../inputs.ts";
 import type { TestTensor } from "../reference/problem.ts";
 import { deviceOf, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
 import { bufferOf, close, home, homes, place, sameBits } from "./tensors.ts";
+import { mapTuple } from "../tuples.ts";
 
-const [q, k, v] = [1, 2, 3].map((seed) => plainTensor(seed, [2, 40, 4, 32]));
+const [q, k, v] = mapTuple([1, 2, 3], (seed) => plainTensor(seed, [2, 40, 4, 32]));
 const dOut = plainTensor(4, [2, 40, 4, 32]), options: AttentionOptions = { causal: true };
 
 /** A kernel of the caller's: doubles every element of a buffer in place. */
@@ -53,7 +54,7 @@ gpuTest(
     const want = await engine.attention(q, k, v, options);
     const wantBack = await engine.attentionBackward(dOut, { q, k, v, ...want }, options);
     const before = engine.memory.used;
-    const tensors = [half, k, v, dOut].map((tensor) => place(engine, tensor));
+    const tensors = mapTuple([half, k, v, dOut], (tensor) => place(engine, tensor));
     const [tq, tk, tv, tdOut] = tensors;
     device.pushErrorScope("validation");
     const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
@@ -67,10 +68,10 @@ gpuTest(
     assert.equal(await device.popErrorScope(), null);
     const got = await homes({ out, lse, ...back });
     for (const name of ["out", "lse"] as const) {
-      sameBits(got[name], hostTensor(want[name] as HostTensor), name);
+      sameBits(got[name]!, hostTensor(want[name] as HostTensor), name);
     }
     for (const name of ["dq", "dk"] as const) {
-      sameBits(got[name], hostTensor(wantBack[name] as HostTensor), name);
+      sameBits(got[name]!, hostTensor(wantBack[name] as HostTensor), name);
     }
     const dv = hostTensor(wantBack.dv as HostTensor);
     sameBits(got.dv, { ...dv, data: dv.data.map((x) => 2 * x) as Float32Array }, "dv, doubled");
@@ -86,16 +87,17 @@ gpuTest("encoding takes host operands, 16 bits, decode and empty problems", asyn
     ({ data: encode(decode(data, "f32"), "f16", "bits"), shape, dtype: "f16" }) as const;
   const token = plainTensor(7, [1, 1, 8, 32]), cache = plainTensor(8, [1, 900, 2, 32]);
   const none = plainTensor(1, [1, 0, 4, 32]), some = plainTensor(1, [1, 3, 4, 32]);
-  for (
-    const [a, b] of [[q, k], [narrow(q), narrow(k)], [token, cache], [some, none], [none, some]]
-  ) {
+  const pairs: readonly (readonly [TestTensor, TestTensor])[] = [
+    ...[[q, k], [narrow(q), narrow(k)], [token, cache], [some, none], [none, some]] as const,
+  ];
+  for (const [a, b] of pairs) {
     const want = await homes(await engine.attention(a, b, b));
     const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
     const encoded = engine.encode(pass, a, b, b);
     pass.end();
     device.queue.submit([encoder.finish()]);
     for (const [name, tensor] of Object.entries(await homes(encoded))) {
-      sameBits(tensor, want[name], `${name} of ${a.shape}`);
+      sameBits(tensor, want[name]!, `${name} of ${a.shape}`);
     }
   }
 });
@@ -127,10 +129,11 @@ gpuTest("merging resident parts agrees with attention over all keys and with the
       const shape = (length: number, heads: number, dim: number) =>
         layout === "bshd" ? [2, length, heads, dim] : [2, heads, length, dim];
       const query = plainTensor(1, shape(9, 4, 32));
-      const parts = [30, 1, 50].map((n) => [
-        plainTensor(n, shape(n, 2, 32)),
-        plainTensor(n + 1, shape(n, 2, valueDim)),
-      ]);
+      const parts = mapTuple([30, 1, 50], (n) =>
+        [
+          plainTensor(n, shape(n, 2, 32)),
+          plainTensor(n + 1, shape(n, 2, valueDim)),
+        ] as const);
       using rq = place(engine, query);
       const resident: AttentionResult<Tensor>[] = [], host: AttentionResult<HostTensor>[] = [];
       for (const [key, value] of parts) {
@@ -138,7 +141,7 @@ gpuTest("merging resident parts agrees with attention over all keys and with the
         host.push(await engine.attention(query, key, value, { layout }));
       }
       const nothing = { mask: { data: new Uint8Array(1), shape: [1] }, layout };
-      resident.push(await engine.attention(rq, parts[0][0], parts[0][1], nothing));
+      resident.push(await engine.attention(rq, ...parts[0], nothing));
       const merged = engine.mergeAttention(resident, { layout });
       const want = mergeAttention(host, { layout });
       close(await home(merged.out), hostTensor(want.out), 1e-6, `out, ${layout} ${valueDim}`);
@@ -157,11 +160,11 @@ gpuTest("merging 16-bit parts rounds once, and parts that saw nothing give 0 and
     });
     const rows = [1, 2, 3].map((seed) => tensor(seed, [1, 5, 2, 21]));
     const lse = [4, 5, 6].map((seed) => plainTensor(seed, [1, 2, 5]));
-    const want = mergeAttention(rows.map((out, n) => ({ out, lse: lse[n] })));
+    const want = mergeAttention(rows.map((out, n) => ({ out, lse: lse[n]! })));
     const before = engine.memory.used;
     const resident = rows.map((out, n) => ({
       out: place(engine, out),
-      lse: place(engine, lse[n]),
+      lse: place(engine, lse[n]!),
     }));
     const merged = engine.mergeAttention(resident);
     assert.equal(merged.out.dtype, dtype);

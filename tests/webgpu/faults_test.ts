@@ -22,9 +22,10 @@ import {
   software,
   watchDevice,
 } from "./support.ts";
+import { mapTuple } from "../tuples.ts";
 
 const STORAGE = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
-const [q, k, v, dOut] = [1, 2, 3, 4].map((seed) => plainTensor(seed, [1, 200, 4, 32]));
+const [q, k, v, dOut] = mapTuple([1, 2, 3, 4], (seed) => plainTensor(seed, [1, 200, 4, 32]));
 
 const narrow = ({ data, shape }: TestTensor): TestTensor => ({
   data: encode(Float64Array.from(data), "f16", "bits"),
@@ -44,7 +45,7 @@ async function checkWell(engine: Engine): Promise<void> {
   const { out } = await engine.attention(x, x, x);
   const want = engine.attentionSync(x, x, x).out.data;
   assert.ok(want.length === out.data.length);
-  for (let n = 0; n < want.length; n++) assert.ok(Math.abs(out.data[n] - want[n]) < 1e-5);
+  for (let n = 0; n < want.length; n++) assert.ok(Math.abs(out.data[n]! - want[n]!) < 1e-5);
 }
 
 /** Ways to call an engine that take some memory; each resolves to its results. */

@@ -9,9 +9,9 @@ import { plainTensor } from "../inputs.ts";
 import { gpuEngine, gpuTest } from "./support.ts";
 
 function assertNear(got: HostTensor, want: HostTensor, what: string): void {
-  const [a, b] = [got.data, want.data] as Float32Array[];
+  const [a, b] = [got.data, want.data] as [Float32Array, Float32Array];
   const largest = b.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-  const worst = a.reduce((most, x, n) => Math.max(most, Math.abs(x - b[n])), 0);
+  const worst = a.reduce((most, x, n) => Math.max(most, Math.abs(x - b[n]!)), 0);
   assert.ok(worst <= 1e-4 * largest, `${what} is off by ${worst}, its largest value is ${largest}`);
 }
 

@@ -12,6 +12,7 @@ import {
 import { plainTensor } from "../inputs.ts";
 import type { TestTensor } from "../reference/problem.ts";
 import { absent, callersDevice, deviceOf, gpuEngine, gpuTest, sleep, software } from "./support.ts";
+import { mapTuple } from "../tuples.ts";
 
 /** A call with what WASM computes for it. */
 interface Call {
@@ -41,10 +42,10 @@ function backward(engine: Engine, call: Call) {
 
 function close(got: object, want: object, names: readonly string[]): void {
   for (const name of names) {
-    const [a, b] = [got, want].map((x) => (x as Record<string, HostTensor>)[name].data);
+    const [a, b] = mapTuple([got, want], (x) => (x as Record<string, HostTensor>)[name]!.data);
     assert.equal(a.length, b.length);
     let worst = 0;
-    for (let n = 0; n < a.length; n++) worst = Math.max(worst, Math.abs(a[n] - b[n]));
+    for (let n = 0; n < a.length; n++) worst = Math.max(worst, Math.abs(a[n]! - b[n]!));
     assert.ok(worst < 2e-5, `${name} is off by ${worst}`);
   }
 }
@@ -165,7 +166,7 @@ gpuTest(
     deviceOf(engine).destroy();
     const later = forward(engine, small);
     for (const [n, got] of (await Promise.all(running)).entries()) {
-      checkForward(engine, calls[n], got, "webgpu");
+      checkForward(engine, calls[n]!, got, "webgpu");
     }
     close(await later, small.want(engine), ["out", "lse"]);
     await checkWell(engine);

@@ -90,7 +90,7 @@ function checkCoverage(
       if (distance < low || distance > high || key >= limit) return;
       const head = region.groupBegin + row % groupOf(region);
       for (let h = kvHeadBegin; h < kvHeadEnd; h++) {
-        met[index(batchBegin + batch, h * group + head, query + rowBegin, key + keyBegin)]++;
+        met[index(batchBegin + batch, h * group + head, query + rowBegin, key + keyBegin)]!++;
       }
     });
   }
@@ -158,7 +158,7 @@ function checkItems(problem: AttentionProblem, plan: GpuPlan): void {
     }
     for (const items of [rowItems, keyItems]) {
       items.forEach((item, n) => {
-        if (n > 0) assert.ok(items[n - 1].pairs >= item.pairs, "items come longest first");
+        if (n > 0) assert.ok(items[n - 1]!.pairs >= item.pairs, "items come longest first");
       });
     }
   }

@@ -47,7 +47,7 @@ function boundTensors(problem: AttentionProblem): Bound[] {
     order: readonly number[],
   ): OperandSpec | undefined => {
     if (!spec) return undefined;
-    const strides = rowMajor(order.map((axis) => spec.size[axis]));
+    const strides = rowMajor(order.map((axis) => spec.size[axis]!));
     const back = order.map((_, axis) => strides[order.indexOf(axis)]);
     return { ...spec, dtype: "f32", strides: back as unknown as OperandSpec["strides"] };
   };
@@ -77,8 +77,8 @@ function boundTensors(problem: AttentionProblem): Bound[] {
 /** Bytes that must be bound for a region, from the aligned byte at or before its first element. */
 function bindingBytes({ bytes, strides, range }: Bound, region: Region, alignment: number): number {
   const ends = range(region);
-  const first = ends.reduce((sum, [begin], axis) => sum + begin * strides[axis], 0) * bytes;
-  const last = ends.reduce((sum, [, end], axis) => sum + (end - 1) * strides[axis], 0) * bytes;
+  const first = ends.reduce((sum, [begin], axis) => sum + begin * strides[axis]!, 0) * bytes;
+  const last = ends.reduce((sum, [, end], axis) => sum + (end - 1) * strides[axis]!, 0) * bytes;
   return last + bytes - Math.floor(first / alignment) * alignment;
 }
 
@@ -94,7 +94,7 @@ function checkTiling(problem: AttentionProblem, regions: readonly Region[]): voi
         for (let g = region.groupBegin; g < region.groupEnd; g++) {
           for (let i = region.rowBegin; i < region.rowEnd; i++) {
             const row = ((b * queryHeads + h * group + g) * lengthQ + i) * lengthK;
-            for (let j = region.keyBegin; j < region.keyEnd; j++) met[row + j]++;
+            for (let j = region.keyBegin; j < region.keyEnd; j++) met[row + j]!++;
           }
         }
       }

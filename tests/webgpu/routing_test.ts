@@ -18,6 +18,7 @@ import { parseProblem } from "../../tools/show/show.ts";
 import { plainTensor } from "../inputs.ts";
 import { callersDevice, forcedEngine, gpuEngine, gpuTest, watchDevice } from "./support.ts";
 import { gpuTarget } from "./targets.ts";
+import { mapTuple } from "../tuples.ts";
 
 function zeros(...shape: number[]): HostTensor {
   return { data: new Float32Array(shape.reduce((a, b) => a * b, 1)), shape };
@@ -94,7 +95,7 @@ gpuTest("explain tells the regions that small bindings make", async () => {
   const { engine } = await forcedEngine({ limits: { storageBinding: 2 ** 16 } });
   const { regions, steps } = explain(engine, [4, 200, 4, 32], [4, 200, 4, 32]);
   assert.ok(regions > 1, `${regions} regions`);
-  assert.equal(steps[0].kernel, "forward");
+  assert.equal(steps[0]!.kernel, "forward");
   engine.dispose();
 });
 
@@ -169,10 +170,13 @@ Deno.test("estimates grow with every size of a problem, on both backends", () =>
       }
       assert.ok(wasmMs(one, { threads: 4 }) <= wasmMs(one, { threads: 1 }));
       for (const target of [hardware, software]) {
-        const [a, b] = [one, two].map((problem) => webGpuMs(problem, target, readBackMs));
+        const [a, b] = mapTuple([one, two], (problem) => webGpuMs(problem, target, readBackMs));
         assert.ok(b >= a && a > 0, `${a} ms, twice the ${r.more}: ${b} ms`);
       }
-      const [fast, slow] = [hardware, software].map((target) => webGpuMs(one, target, readBackMs));
+      const [fast, slow] = mapTuple(
+        [hardware, software],
+        (target) => webGpuMs(one, target, readBackMs),
+      );
       assert.ok(fast <= slow, "software is not faster than hardware");
     }),
     { seed: 20261123, numRuns: 300 },
@@ -200,7 +204,7 @@ Deno.test("tensors that live on the GPU cost no transfer, and reading back is pa
   for (const pass of ["forward", "backward"]) {
     const host = problemOf(`${pass} q=${shape} k=${shape}`);
     const resident = problemOf(`${pass} q=${shape} k=${shape} resident`);
-    const [a, b] = [host, resident].map((problem) => webGpuMs(problem, hardware, readBackMs));
+    const [a, b] = mapTuple([host, resident], (problem) => webGpuMs(problem, hardware, readBackMs));
     assert.ok(a - b >= readBackMs, `${a} and ${b} ms`);
     assert.equal(webGpuMs(resident, hardware, 1000), b);
     assert.ok(Math.abs(webGpuMs(host, hardware, readBackMs + 5) - a - 5) < 1e-9);

@@ -6,6 +6,7 @@ import type { GpuBuffer } from "../../src/webgpu/device/api.ts";
 import { hostTensor } from "../backends.ts";
 import { decode } from "../half.ts";
 import type { TestTensor } from "../reference/problem.ts";
+import { mapTuple } from "../tuples.ts";
 
 /** A tensor of the engine with the values of a host tensor. */
 export const place = (engine: Engine, { data, shape, dtype }: TestTensor): Tensor =>
@@ -24,10 +25,10 @@ function bitsOf({ data }: TestTensor): Uint16Array | Uint32Array {
 
 /** Fails unless shapes are the same and every value is within `bound`. */
 export function close(got: TestTensor, want: TestTensor, bound: number, about: string): void {
-  const [a, b] = [got, want].map(({ data, dtype }) => decode(data, dtype ?? "f32"));
+  const [a, b] = mapTuple([got, want], ({ data, dtype }) => decode(data, dtype ?? "f32"));
   assert.equal(a.length, b.length, about);
   assert.deepEqual([...got.shape], [...want.shape], about);
-  const worst = a.reduce((most, x, n) => Math.max(most, x === b[n] ? 0 : Math.abs(x - b[n])), 0);
+  const worst = a.reduce((most, x, n) => Math.max(most, x === b[n] ? 0 : Math.abs(x - b[n]!)), 0);
   assert.ok(worst <= bound, `${about}: off by ${worst}`);
 }
 
@@ -45,9 +46,12 @@ export async function home(tensor: AnyTensor): Promise<TestTensor> {
 }
 
 /** Results of a call in host memory. */
-export async function homes<R extends object>(results: R): Promise<Record<string, TestTensor>> {
+export async function homes<R extends object>(
+  results: R,
+): Promise<Record<string, TestTensor> & { [name in keyof R]: TestTensor }> {
   const entries = Object.entries(results) as [string, AnyTensor][];
-  return Object.fromEntries(
-    await Promise.all(entries.map(async ([name, tensor]) => [name, await home(tensor)] as const)),
+  const found = await Promise.all(
+    entries.map(async ([name, tensor]) => [name, await home(tensor)] as const),
   );
+  return Object.fromEntries(found) as Awaited<ReturnType<typeof homes<R>>>;
 }

@@ -63,7 +63,7 @@ function shadersOf(kernel: TiledKernel, chosen: ChosenTile, v: Variant): string[
 /** Bytes of a WGSL type. */
 function bytesOf(type: string): number {
   const array = type.match(/^array<(.*), *(\d+)>$/);
-  if (array) return bytesOf(array[1]) * Number(array[2]);
+  if (array) return bytesOf(array[1]!) * Number(array[2]);
   const scalar = { "vec4<f32>": 16, "vec2<f32>": 8, f32: 4, u32: 4, i32: 4, "atomic<u32>": 4 };
   if (!(type in scalar)) throw new Error(`no test knows the size of ${type}`);
   return scalar[type as "f32"];
@@ -71,7 +71,7 @@ function bytesOf(type: string): number {
 
 /** Workgroup bytes that a shader declares, and threads of its workgroup. */
 function measure(code: string): { bytes: number; threads: number } {
-  const types = [...code.matchAll(/var<workgroup> \w+: (.*);/g)].map(([, type]) => type);
+  const types = [...code.matchAll(/var<workgroup> \w+: (.*);/g)].map(([, type]) => type!);
   const [, size] = code.match(/@workgroup_size\((\d+)\)/)!;
   return { bytes: types.reduce((sum, type) => sum + bytesOf(type), 0), threads: Number(size) };
 }
@@ -108,7 +108,9 @@ for (const [name, target] of Object.entries(targets)) {
 
   Deno.test(`shaders use the workgroup memory that was counted, and no more: ${name}`, () => {
     for (const kernel of kernels) {
-      for (const [headDim, valueDim] of [[1, 1], [20, 33], [64, 64], [128, 96], [256, 512]]) {
+      for (
+        const [headDim, valueDim] of [[1, 1], [20, 33], [64, 64], [128, 96], [256, 512]] as const
+      ) {
         const chosen = chooseTile(kernel, { headDim, valueDim, flops: 1e10 }, target);
         const v = variantOf(chosen, headDim, valueDim);
         for (const code of shadersOf(kernel, chosen, v)) {
@@ -124,8 +126,10 @@ for (const [name, target] of Object.entries(targets)) {
 
   Deno.test(`decode takes few rows where they fit, in the memory it says: ${name}`, () => {
     let taken = 0;
-    for (const [lengthQ, group] of [[1, 1], [1, 16], [2, 8], [7, 1], [7, 2], [1, 17], [8, 1]]) {
-      for (const [headDim, valueDim] of [[1, 1], [20, 33], [128, 128], [512, 20], [512, 512]]) {
+    const rows = [[1, 1], [1, 16], [2, 8], [7, 1], [7, 2], [1, 17], [8, 1]] as const;
+    const dims = [[1, 1], [20, 33], [128, 128], [512, 20], [512, 512]] as const;
+    for (const [lengthQ, group] of rows) {
+      for (const [headDim, valueDim] of dims) {
         const shape = decodeShape({ lengthQ, group, headDim, valueDim }, target);
         if (lengthQ * group > 16 || lengthQ > 7) assert.equal(shape, undefined);
         if (!shape) continue;

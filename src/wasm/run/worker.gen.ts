@@ -7,7 +7,7 @@ export const workerSource: string = `function workerMain(start, tell) {
       memory
     }
   });
-  const runTicket = exports.runTicket;
+  const { runTicket } = exports;
   const control = new Int32Array(memory.buffer, start.control, words.count);
   const take = ()=>{
     for(;;){

@@ -38,7 +38,9 @@ export interface WorkerStart {
 export function workerMain(start: WorkerStart, tell: (message: string) => void): void {
   const { words, memory, index } = start;
   const { exports } = new WebAssembly.Instance(start.module, { env: { memory } });
-  const runTicket = exports.runTicket as (ticket: number, scratch: number) => number;
+  const { runTicket } = exports as {
+    readonly runTicket: (ticket: number, scratch: number) => number;
+  };
   // Only this first page is read here. When another thread grows a shared memory, `memory.buffer` may
   // stay the old, shorter one for a while; the instance itself sees the growth at once.
   const control = new Int32Array(memory.buffer, start.control, words.count);

@@ -56,8 +56,8 @@ export class Recording {
     const bytes = PARAMS_BYTES * Math.max(1, this.#dispatches.length);
     const words = new Uint32Array(bytes / 4), floats = new Float32Array(words.buffer);
     this.#dispatches.forEach(({ step, begin }, n) => {
-      const base = (step.params.item_base ?? 0) + begin;
-      const values = { ...step.params, item_base: base };
+      const { item_base = 0 } = step.params;
+      const values = { ...step.params, item_base: item_base + begin };
       writeParams(words, floats, n * PARAMS_BYTES / 4, values);
     });
     this.#params = params(bytes);

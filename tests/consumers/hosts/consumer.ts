@@ -6,5 +6,5 @@ export interface Consumer {
   /** Returns what there is to say about a success; throws on failure. */
   readonly run: () => Promise<string>;
   /** Why it cannot run here; it is then counted neither as passed nor as failed. */
-  readonly skip?: string;
+  readonly skip?: string | undefined;
 }

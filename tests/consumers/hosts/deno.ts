@@ -2,20 +2,24 @@
 import { ok } from "node:assert/strict";
 import type { Numbers, WorkerReport } from "../apps/messages.ts";
 import { checkNumbers, checkOnce, checkScript, showError } from "../check.ts";
+import { STRICT_CONFIG } from "../install.ts";
 import { deno, withServer } from "../process.ts";
 import type { Consumer } from "./consumer.ts";
 
 /** The library's types as Deno sees them; edge.ts needs a .wasm file, tsc checks it. */
-async function types(cwd: string): Promise<string> {
-  await deno(
-    [
-      "check",
-      "--unstable-worker-options",
-      ...["script", "once", "serve", "worker_main", "build_kernel", "types"].map((n) => `${n}.ts`),
-    ],
-    { cwd },
-  );
+async function types(cwd: string, flags: readonly string[] = []): Promise<string> {
+  const apps = ["script", "once", "serve", "worker_main", "build_kernel", "types"];
+  const files = apps.map((name) => `${name}.ts`);
+  await deno(["check", "--unstable-worker-options", ...flags, ...files], { cwd });
   return "no type error";
+}
+
+/** From source, which Deno compiles with the options of the project that imports it. */
+export function strictConsumer(cwd: string): Consumer {
+  return {
+    name: "deno check with every strict option, source",
+    run: () => types(cwd, ["--config", STRICT_CONFIG]),
+  };
 }
 
 async function script(cwd: string): Promise<string> {

@@ -44,7 +44,7 @@ async function keepNames(cwd: string): Promise<string> {
 
 /** Workers are forbidden: the flag is called so from Node 23.5 on. */
 async function noWorkers(cwd: string, version: string): Promise<string> {
-  const [major, minor] = version.slice(1).split(".").map(Number);
+  const [major = 0, minor = 0] = version.slice(1).split(".").map(Number);
   const known = major > 23 || (major === 23 && minor >= 5) || (major === 22 && minor >= 13);
   const flags = [known ? "--permission" : "--experimental-permission", "--allow-fs-read=*"];
   const { stdout } = await run("node", [...flags, "dist/threads.js"], { cwd });

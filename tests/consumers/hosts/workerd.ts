@@ -40,7 +40,7 @@ async function modulesBelow(root: string, folder: string): Promise<EsModule[]> {
 /** workerd knows no node_modules: names become paths, as a bundler would do it by package.json. */
 async function resolveNames(root: string, modules: readonly EsModule[]): Promise<EsModule[]> {
   const manifest = JSON.parse(await Deno.readTextFile(`${root}/${PACKAGE}/package.json`)) as {
-    exports: Record<string, { import: string }>;
+    exports: Record<".", { import: string }>;
   };
   const main = manifest.exports["."].import.replace("./", `../${PACKAGE}/`);
   return modules.map((module) => ({
