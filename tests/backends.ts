@@ -15,8 +15,10 @@ import {
   type HostTensor,
   UnsupportedError,
 } from "../mod.ts";
+import type { Case } from "./case.ts";
 import type { Inputs } from "./inputs.ts";
 import type { ReferenceOptions, TestTensor } from "./reference/problem.ts";
+import { caseTaken, variable } from "./selection.ts";
 
 /** Results of a forward pass in host memory. */
 export interface ForwardResult {
@@ -40,6 +42,8 @@ export type BackwardInputs = ForwardInputs & Pick<Inputs, "dOut" | "dLse">;
 
 /** An open configuration. */
 export interface Session extends AsyncDisposable {
+  /** Whether this run takes a case here. */
+  takes(c: Case): boolean;
   forward(inputs: ForwardInputs): Promise<ForwardResult>;
   backward(inputs: BackwardInputs, saved: ForwardResult): Promise<BackwardResult>;
 }
@@ -103,6 +107,7 @@ export const syncConfiguration: Configuration = {
   name: "attentionSync",
   open: () =>
     Promise.resolve({
+      takes: (c) => caseTaken("wasm", c),
       forward: ({ q, k, v, options }) =>
         Promise.resolve(attentionSync(q, k, v, options)).then(hostForward),
       backward: (inputs, saved) =>
@@ -128,12 +133,6 @@ export const residentConfigurations: readonly Configuration[] = [
   },
 ];
 
-/** An environment variable, where it may be read. */
-export function variable(name: string): string | undefined {
-  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
-  return state === "granted" ? Deno.env.get(name) : undefined;
-}
-
 /** Opens what this machine has; the others are said and left out. */
 export async function openAll(configurations: readonly Configuration[]): Promise<OpenSessions> {
   const sessions = new Map<string, Session>();
@@ -158,6 +157,7 @@ export interface OpenSessions extends AsyncDisposable {
 /** A session that passes host tensors to an engine, and disposes of the engine at its end. */
 export function hostSession(engine: Engine): Session {
   return {
+    takes: (c) => caseTaken(engine.backend, c),
     forward: async ({ q, k, v, options }) => hostForward(await engine.attention(q, k, v, options)),
     backward: async (inputs, saved) =>
       hostBackward(
@@ -183,6 +183,7 @@ function residentSession(engine: Engine): Session {
     };
   };
   return {
+    takes: (c) => caseTaken(engine.backend, c),
     forward: async ({ q, k, v, options }) => {
       using places = new DisposableStack();
       const [rq, rk, rv] = [q, k, v].map((tensor) => places.use(place(tensor)));

@@ -2,6 +2,7 @@
 
 import { type Case, type CausalForm, defineCase } from "./case.ts";
 import type { Section } from "./grid.ts";
+import { everything } from "./selection.ts";
 
 /** Shapes that cross tile borders on both axes, with more keys, more queries, and as many. */
 const crossing = [[70, 131], [131, 70], [97, 97]] as const;
@@ -244,6 +245,27 @@ const pairSection: Section = {
   ),
 };
 
+/** All that acts on scores at once, with and without what is free beside it. */
+const togetherSection: Section = {
+  title: "all options together",
+  cases: [
+    ...[{}, { causal: true, layout: "bhsd" }, { window: { left: 30, right: 5 }, dLse: true }],
+    ...[{ keyLengths: [0, 97] }, { causal: { offset: [7, -4] }, keyLengths: [134, 50] }],
+  ].flatMap((options) =>
+    [undefined, true].map((sink) =>
+      defineCase({
+        ...{ batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 70, lengthK: 134, headDim: 12 },
+        ...{ ...everything, ...options as Partial<Case>, sink },
+      })
+    )
+  ).concat(
+    defineCase({
+      ...{ queryHeads: 4, kvHeads: 1, lengthQ: 2, lengthK: 600, headDim: 20 },
+      ...{ ...everything, causal: true, sink: true },
+    }),
+  ),
+};
+
 /** The sections about options. */
 export const featureSections: readonly Section[] = [
   causalSection,
@@ -255,4 +277,5 @@ export const featureSections: readonly Section[] = [
   sinkSection,
   scoreSection,
   pairSection,
+  togetherSection,
 ];

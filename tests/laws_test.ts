@@ -2,20 +2,22 @@
 
 import assert from "node:assert/strict";
 import { type BackwardResult, engineConfigurations, type ForwardResult } from "./backends.ts";
-import { openAll, type Session } from "./backends.ts";
+import type { Session } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
 import { type Inputs, makeInputs } from "./inputs.ts";
 import { type Layout, readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
+import { everything } from "./selection.ts";
+import { sharedSessions } from "./sessions.ts";
 
 /** Registers a law, checked on every configuration. */
 function law(name: string, check: (session: Session) => Promise<void>): void {
+  const open = sharedSessions(engineConfigurations);
   Deno.test({
     name,
     sanitizeOps: false,
     sanitizeResources: false,
     async fn(t) {
-      await using open = await openAll(engineConfigurations);
-      for (const [configuration, session] of open.sessions) {
+      for (const [configuration, session] of await open()) {
         await t.step(configuration, () => check(session));
       }
     },
@@ -32,11 +34,22 @@ const elementwise: readonly Partial<Case>[] = [
   { bias: "1hqk", mask: { axes: "b1qk", pattern: "random" } },
   { keyLengths: [50, 1], amplitude: 5 },
   { alibiSlopes: "bh", causal: { offset: 9 } },
+  { ...everything, causal: true },
 ];
 
+/** A case with its inputs for each of some options that a session takes. */
+function* taken(
+  session: Session,
+  options: readonly Partial<Case>[],
+): Generator<{ c: Case; inputs: Inputs }> {
+  for (const more of options) {
+    const c = defineCase({ ...grouped, ...more });
+    if (session.takes(c)) yield { c, inputs: makeInputs(c) };
+  }
+}
+
 law("the sum of q∘dq equals the sum of k∘dk", async (session) => {
-  for (const options of elementwise) {
-    const inputs = makeInputs(defineCase({ ...grouped, ...options }));
+  for (const { inputs } of taken(session, elementwise)) {
     const { dq, dk } = await gradients(session, inputs);
     const [left, right] = [dotProduct(inputs.q, dq), dotProduct(inputs.k, dk)];
     const error = Math.abs(left.sum - right.sum);
@@ -81,8 +94,8 @@ law(
 );
 
 law("values of 1 give an out of 1 wherever something is visible", async (session) => {
-  for (const options of [...elementwise, { dtype: "f16", causal: "top-left" } as const]) {
-    const inputs = makeInputs(defineCase({ ...grouped, ...options, keyLengths: undefined }));
+  const seeing = elementwise.map((options) => ({ ...options, keyLengths: undefined }));
+  for (const { inputs } of taken(session, [...seeing, { dtype: "f16", causal: "top-left" }])) {
     const ones = inputs.v.data.slice().fill(inputs.v.data instanceof Uint16Array ? 0x3c00 : 1);
     const { out } = await session.forward({ ...inputs, v: { ...inputs.v, data: ones } });
     // numerator and denominator sum the same 70 terms in different orders: a few roundings apart
@@ -91,15 +104,21 @@ law("values of 1 give an out of 1 wherever something is visible", async (session
 });
 
 law("each row of dBias sums to 0", async (session) => {
-  const c = defineCase({ ...grouped, bias: "bhqk", window: { left: 30 }, softcap: 9 });
-  const { dBias } = await gradients(session, makeInputs(c));
-  assert.ok(dBias);
-  const values = readPacked(dBias);
-  for (let row = 0; row < values.length; row += c.lengthK) {
-    const ds = values.subarray(row, row + c.lengthK);
-    const size = ds.reduce((sum, x) => sum + Math.abs(x), 0);
-    const sum = ds.reduce((sum, x) => sum + x, 0);
-    assert.ok(Math.abs(sum) <= 2e-6 * (size + 1), `row at ${row} sums to ${sum}, size ${size}`);
+  const both = [{}, { softcap: 9 }].map((more) => ({
+    bias: "bhqk",
+    window: { left: 30 },
+    ...more,
+  }));
+  for (const { c, inputs } of taken(session, both)) {
+    const { dBias } = await gradients(session, inputs);
+    assert.ok(dBias);
+    const values = readPacked(dBias);
+    for (let row = 0; row < values.length; row += c.lengthK) {
+      const ds = values.subarray(row, row + c.lengthK);
+      const size = ds.reduce((sum, x) => sum + Math.abs(x), 0);
+      const sum = ds.reduce((sum, x) => sum + x, 0);
+      assert.ok(Math.abs(sum) <= 2e-6 * (size + 1), `row at ${row} sums to ${sum}, size ${size}`);
+    }
   }
 });
 
@@ -107,8 +126,9 @@ law("each row of dBias sums to 0", async (session) => {
 const neutral = [
   ...[{}, { left: 1000 }, { right: 1000 }, { left: 70, right: 70 }].map((window) => ({ window })),
   { window: { left: Infinity, right: Infinity } },
-  { softcap: 1e4, mask: { data: Uint8Array.of(1), shape: [1, 1, 1, 1] } },
-  { bias: { data: new Float32Array(70), shape: [70] } },
+  { softcap: 1e4 },
+  { mask: { data: Uint8Array.of(1), shape: [1, 1, 1, 1] } },
+  { bias: { data: new Float32Array(4 * 45 * 70), shape: [1, 4, 45, 70] } },
   { keyLengths: Int32Array.of(70, 70), causal: { offset: 70 } },
 ];
 
@@ -145,9 +165,10 @@ law("keyLengths equal tensors cut to those lengths", async (session) => {
 });
 
 law("ALiBi is a bias of minus slope times distance, its gradient the sum", async (session) => {
-  for (const options of [{}, { causal: true }, { causal: "top-left", softcap: 9 }] as const) {
-    const c = defineCase({ ...grouped, ...options, alibiSlopes: "bh" });
-    const inputs = makeInputs(c), slopes = inputs.options.alibiSlopes!;
+  const all = ([{}, { causal: true }, { causal: "top-left", softcap: 9 }] as const)
+    .map((more) => ({ ...more, alibiSlopes: "bh" as const }));
+  for (const { c, inputs } of taken(session, all)) {
+    const slopes = inputs.options.alibiSlopes!;
     const offset = c.causal === "top-left" ? 0 : c.lengthK - c.lengthQ;
     const distances = Float32Array.from(
       { length: c.lengthQ * c.lengthK },
@@ -218,8 +239,7 @@ law("a sink is one more key with a value of 0 whose score is the sink", async (s
 });
 
 law("layouts give the same results", async (session) => {
-  for (const options of elementwise) {
-    const inputs = makeInputs(defineCase({ ...grouped, ...options }));
+  for (const { inputs } of taken(session, elementwise)) {
     const bshd = await both(session, inputs);
     const swap = (tensor: TestTensor) => swapLayout(tensor);
     const { q, k, v, dOut } = inputs;
@@ -236,7 +256,7 @@ law("layouts give the same results", async (session) => {
 });
 
 law("twice dOut gives exactly twice the gradients, twice v exactly twice out", async (session) => {
-  const inputs = makeInputs(defineCase({ ...grouped, causal: true, bias: "qk" }));
+  const inputs = makeInputs(defineCase({ ...grouped, causal: true, bias: "1hqk" }));
   const twice = (tensor: TestTensor) => ({
     ...tensor,
     data: Float32Array.from(tensor.data, (x) => 2 * x),
@@ -271,11 +291,11 @@ law("grouped heads equal kv heads repeated, with their gradients summed", async 
   }
 });
 
+const firstOnly = sharedSessions(engineConfigurations.slice(0, 1));
+
 law("threads and builds agree", async (session) => {
-  await using open = await openAll(engineConfigurations.slice(0, 1));
-  for (const first of open.sessions.values()) {
-    for (const options of elementwise) {
-      const inputs = makeInputs(defineCase({ ...grouped, ...options }));
+  for (const first of (await firstOnly()).values()) {
+    for (const { inputs } of taken(session, elementwise)) {
       assertAllNear(await both(session, inputs), await both(first, inputs), 4e-6);
     }
   }

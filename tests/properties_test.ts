@@ -1,10 +1,12 @@
 /** Random problems against the oracle. The seed is fixed, a failure is shrunk, and its line reruns the shrunk case. */
 
 import fc from "fast-check";
-import { type Configuration, gpuConfiguration, openAll, wasmConfigurations } from "./backends.ts";
+import { type Configuration, gpuConfiguration, wasmConfigurations } from "./backends.ts";
 import { type Case, caseWork, defineCase } from "./case.ts";
 import { rerunLine } from "./assert_close.ts";
-import { backwardPass, checkCase, forwardPass, onlyCase, type Pass } from "./run_grid.ts";
+import { backwardPass, checkCase, forwardPass, type Pass } from "./run_grid.ts";
+import { everything, onlyCase, restIsElsewhere, runTakes, sharesKernels } from "./selection.ts";
+import { sharedSessions } from "./sessions.ts";
 
 const file = "tests/properties_test.ts";
 const seed = 20260720;
@@ -99,26 +101,54 @@ const gpuCases: fc.Arbitrary<Case> = cases.map((c) => ({
   lengthQ: Math.max(8, c.lengthQ),
 }));
 
+/** Options that change the text of kernels: in the core one at a time, or all. */
+const oneByOne: fc.Arbitrary<Partial<Case>> = fc.constantFrom<Partial<Case>>(
+  {},
+  { softcap: 3 },
+  { alibiSlopes: "h" },
+  { bias: "1hqk", biasHoles: true },
+  { bias: "b11k" },
+  { mask: { axes: "b1qk", pattern: "documents" } },
+  { mask: { axes: "qk", pattern: "empty rows" } },
+  { sink: true },
+  everything,
+  { ...everything, sink: true },
+);
+
+/** What other tests compile as well. */
+const sharedGpuCases = fc.tuple(gpuCases, oneByOne).map(([c, option]): Case => {
+  const { softcap: _1, alibiSlopes: _2, bias: _3, biasHoles: _4, mask: _5, sink: _6, ...rest } = c;
+  const arrangement = c.arrangement === "transposed" ? c.arrangement : "packed";
+  return { ...rest, arrangement, queryHeads: 2 * c.kvHeads, ...option };
+}).filter(sharesKernels);
+
 for (const pass of [forwardPass, backwardPass]) {
-  testRandomCases(pass, cases, wasmConfigurations, "");
-  testRandomCases(pass, gpuCases, [gpuConfiguration], ", on a GPU");
+  const cpu = `${pass.name}() agrees with the oracle on ${runs} random problems`;
+  if (runTakes("core")) {
+    testRandomCases(pass, cases, wasmConfigurations, { name: cpu });
+    testRandomCases(pass, sharedGpuCases, [gpuConfiguration], { name: `${cpu}, on a GPU` });
+  }
+  const mixed = `${cpu} of options in any combination, on a GPU`, why = restIsElsewhere();
+  const test = { name: why ? `${mixed} (left out: ${why})` : mixed, ignore: why !== undefined };
+  testRandomCases(pass, gpuCases, [gpuConfiguration], test);
 }
 
 function testRandomCases(
   pass: Pass,
   cases: fc.Arbitrary<Case>,
   configurations: readonly Configuration[],
-  where: string,
+  test: { readonly name: string; readonly ignore?: boolean },
 ): void {
+  const open = sharedSessions(configurations);
   Deno.test({
-    name: `${pass.name}() agrees with the oracle on ${runs} random problems${where}`,
+    ...test,
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {
-      await using open = await openAll(configurations);
+      const sessions = await open();
       const check = (c: Case) => {
         const json = JSON.stringify(c);
-        return checkCase(pass, c, open.sessions, file, rerunLine(json, file));
+        return checkCase(pass, c, sessions, file, rerunLine(json, file));
       };
       const only = onlyCase();
       if (only !== undefined) return await check(JSON.parse(only));

@@ -3,7 +3,6 @@
 import assert, { AssertionError } from "node:assert/strict";
 import { assertClose, rerunLine } from "./assert_close.ts";
 import type { BackwardResult, Configuration, ForwardResult, Session } from "./backends.ts";
-import { openAll, variable } from "./backends.ts";
 import { type Case, caseName } from "./case.ts";
 import type { Section } from "./grid.ts";
 import { type Inputs, makeInputs, operandShape } from "./inputs.ts";
@@ -14,12 +13,9 @@ import {
   expectForward,
   gradientInputs,
 } from "./oracle.ts";
+import { onlyCase } from "./selection.ts";
+import { sharedSessions } from "./sessions.ts";
 import { type Layout, readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
-
-/** The case asked for on the command line, where the environment may be read. */
-export function onlyCase(): string | undefined {
-  return variable("FLASHTILE_CASE");
-}
 
 /** A pass of the library with what it must give. */
 export interface Pass {
@@ -49,19 +45,21 @@ export function testGrid(
   how: string,
   file: string,
 ): void {
-  const only = onlyCase();
+  const only = onlyCase(), open = sharedSessions(configurations);
   for (const { title, cases } of sections) {
     const wanted = only === undefined ? cases : cases.filter((c) => caseName(c) === only);
     if (wanted.length === 0) continue;
     Deno.test({
       name: `${pass.name}() agrees with the oracle ${how}: ${title}`,
-      // The engines' workers outlive a step and end with the engines, at the end of the test.
+      // The engines' workers end with the engines, after the last test of the file.
       sanitizeOps: false,
       sanitizeResources: false,
       async fn(t) {
-        await using open = await openAll(configurations);
+        const sessions = await open();
         for (const c of wanted) {
-          await t.step(caseName(c), () => checkCase(pass, c, open.sessions, file));
+          const taking = new Map([...sessions].filter(([_, session]) => session.takes(c)));
+          if (taking.size === 0) continue;
+          await t.step(caseName(c), () => checkCase(pass, c, taking, file));
         }
       },
     });

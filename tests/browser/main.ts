@@ -4,7 +4,7 @@
 //
 //   deno task test:browser     CHROMIUM=/path/to/chromium where it is neither on PATH nor in /usr/bin
 import { fileURLToPath } from "node:url";
-import { variable } from "../backends.ts";
+import { variable } from "../selection.ts";
 import { deno, versionOf, within } from "../consumers/process.ts";
 import type { Check } from "./report.ts";
 

@@ -4,7 +4,7 @@
 //
 //   deno task test:compilers [WORD...]     only naga, tint, swiftshader or dawn
 import { fileURLToPath } from "node:url";
-import { variable } from "../backends.ts";
+import { variable } from "../selection.ts";
 import { deno } from "../consumers/process.ts";
 import type { Report } from "./compile.ts";
 

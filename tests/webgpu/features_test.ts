@@ -15,7 +15,8 @@ import {
   sinks,
   values,
 } from "./definitions.ts";
-import { deviceOf, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
+import { restIsElsewhere } from "../selection.ts";
+import { absent, deviceOf, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
 import { homes, place } from "./tensors.ts";
 
 // --- ALiBi -------------------------------------------------------------------------------------------------
@@ -25,17 +26,23 @@ const mask = (lengthQ: number, lengthK: number) => ({
   shape: [lengthQ, lengthK],
 });
 
-/** What slopes and sinks meet; one text serves several cases. */
+/** What slopes and sinks meet; one text serves many cases, of other tests too. */
 const meetings: Readonly<Record<string, Partial<Problem>>> = {
   plain: {},
-  "causal, softcap": { options: { causal: true, softcap: 3 } },
   "window, offsets": {
     options: { causal: { offset: Int32Array.of(3, 30) }, window: { left: 9 } },
   },
   "key lengths": { options: { keyLengths: Int32Array.of(0, 29) } },
+  "few queries": { heads: 8, lengthQ: 2, lengthK: 700, dim: 20, options: { causal: true } },
+  "KV splits": { batch: 1, heads: 2, kvHeads: 1, lengthQ: 20, lengthK: 1100 },
+};
+
+/** What other features they meet. */
+const others: typeof meetings = {
+  "causal, softcap": { options: { causal: true, softcap: 3 } },
   "bias, mask": { options: { bias: plainTensor(9, [21, 37]) as HostTensor, mask: mask(21, 37) } },
-  "few queries": { heads: 8, lengthQ: 1, lengthK: 700, options: { causal: true } },
-  "KV splits": { batch: 1, heads: 1, kvHeads: 1, lengthQ: 20, lengthK: 1100 },
+  "one query, no groups": { heads: 8, lengthQ: 1, lengthK: 700, options: { causal: true } },
+  "KV splits of one head": { batch: 1, heads: 1, kvHeads: 1, lengthQ: 20, lengthK: 1100 },
 };
 
 gpuTest("slopes are a bias of distances", async (t) => {
@@ -44,6 +51,13 @@ gpuTest("slopes are a bias of distances", async (t) => {
     await t.step(name, () => checkSlopes(engine, call(sizes), name !== "plain"));
   }
 });
+
+gpuTest("slopes are a bias of distances beside other features", async (t) => {
+  using engine = await gpuEngine();
+  for (const [name, sizes] of Object.entries(others)) {
+    await t.step(name, () => checkSlopes(engine, call(sizes), true));
+  }
+}, absent ?? restIsElsewhere());
 
 // --- sink --------------------------------------------------------------------------------------------------
 
@@ -55,6 +69,14 @@ gpuTest("a sink joins the denominator once", async (t) => {
   }
   await t.step("no keys", () => checkSink(engine, call({ lengthK: 0 }), sinks(4)));
 });
+
+gpuTest("a sink joins the denominator once beside other features", async (t) => {
+  using engine = await gpuEngine();
+  for (const [name, sizes] of Object.entries(others)) {
+    const c = call(sizes);
+    await t.step(name, () => checkSink(engine, c, sinks(c.heads)));
+  }
+}, absent ?? restIsElsewhere());
 
 gpuTest("a sink is an extra key without a value, which has its score from a bias", async () => {
   using engine = await gpuEngine();
@@ -88,7 +110,7 @@ gpuTest(
   "infinite sinks take all, NaN spreads, and very low ones hold rows without keys",
   async () => {
     using engine = await gpuEngine();
-    for (const sizes of [{}, { lengthQ: 1, lengthK: 300 }]) {
+    for (const sizes of [{}, { lengthQ: 4, lengthK: 300, dim: 20 }]) {
       const c = call({ ...sizes, options: { keyLengths: Int32Array.of(0, 30) } });
       const sink = { data: Float32Array.of(Infinity, NaN, -1e35, 0), shape: [4] };
       const { out, lse, dSink } = await both(engine, c, { sink });
@@ -176,9 +198,9 @@ gpuTest("regions of every axis share slopes and add one sink", async (t) => {
   const { engine } = await forcedEngine({ defaultLimits: true, limits });
   const regions: Readonly<Record<string, Partial<Problem>>> = {
     "by keys and rows": { batch: 1, lengthQ: 130, lengthK: 140, options: { causal: true } },
-    "by sequences": { batch: 5, heads: 1, kvHeads: 1, lengthQ: 40, lengthK: 45 },
+    "by sequences": { batch: 5, heads: 2, kvHeads: 1, lengthQ: 40, lengthK: 45 },
     "by heads of a group": { batch: 1, heads: 6, kvHeads: 1, lengthQ: 41, lengthK: 50 },
-    "few queries": { batch: 1, lengthQ: 1, lengthK: 700 },
+    "few queries": { batch: 1, lengthQ: 2, lengthK: 700, dim: 20 },
   };
   for (const [name, sizes] of Object.entries(regions)) {
     const c = call(sizes);
@@ -193,8 +215,11 @@ gpuTest(
   "tiles for hardware agree with those for software, all features of scores at once",
   async () => {
     const c = call({
-      ...{ lengthQ: 70, lengthK: 90, dim: 64 },
-      options: { softcap: 4, causal: true, bias: plainTensor(9, [70, 90]) as HostTensor },
+      ...{ lengthQ: 70, lengthK: 90 },
+      options: {
+        ...{ softcap: 4, causal: true, mask: mask(70, 90) },
+        bias: plainTensor(9, [4, 70, 90]) as HostTensor,
+      },
     });
     const { engine } = await forcedEngine({
       target: { software: false },
@@ -226,4 +251,4 @@ gpuTest("16 bits, odd columns and no groups: the same call in 32 bits", async ()
   for (const [name, tensor] of Object.entries(want)) {
     near(got[name], values(tensor), name === "lse" ? 1e-6 : 3e-3, name);
   }
-});
+}, absent ?? restIsElsewhere());

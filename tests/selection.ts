@@ -1,0 +1,88 @@
+/**
+ * Which part of the tests a run takes. `FLASHTILE_GRID` is "all", "rest" (what the core leaves out), or missing: the
+ * core. All but a GPU run everything in the core. A GPU compiles a kernel for each combination of dims, storage and
+ * features that a case has, in software for about a second each, so its core is made of cases that share kernels.
+ */
+
+import type { Case } from "./case.ts";
+
+/** An environment variable, where it may be read. */
+export function variable(name: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  return state === "granted" ? Deno.env.get(name) : undefined;
+}
+
+/** The case asked for on the command line: it runs everywhere. */
+export function onlyCase(): string | undefined {
+  return variable("FLASHTILE_CASE");
+}
+
+type Part = "core" | "rest";
+
+/** Whether this run takes a part. */
+export function runTakes(part: Part): boolean {
+  const asked = variable("FLASHTILE_GRID") ?? "core";
+  if (!["core", "rest", "all"].includes(asked)) {
+    throw new Error(`FLASHTILE_GRID is "${asked}" but must be "core", "rest" or "all"`);
+  }
+  return asked === "all" || asked === part || onlyCase() !== undefined;
+}
+
+const leftOut = { core: 0, rest: 0 };
+
+/** Whether this run takes a case on a backend; what it leaves out is counted and said. */
+export function caseTaken(backend: "wasm" | "webgpu", c: Case): boolean {
+  const part = backend === "wasm" || sharesKernels(c) ? "core" : "rest";
+  const taken = runTakes(part);
+  if (!taken) leftOut[part]++;
+  return taken;
+}
+
+/** What was left out so far, in one line; undefined where nothing was. */
+export function whatIsLeftOut(): string | undefined {
+  const { core, rest } = leftOut;
+  if (core > 0) return `left out: ${core} runs of cases that deno task test has`;
+  if (rest > 0) return `left out on webgpu: ${rest} runs of cases, which deno task test:all has`;
+}
+
+/** Why a test of the rest does not run; undefined where it does. */
+export function restIsElsewhere(): string | undefined {
+  return runTakes("rest") ? undefined : "deno task test:all has it";
+}
+
+/** Every option that changes the text of all kernels, in one form that many cases have. */
+export const everything: Pick<Case, "softcap" | "alibiSlopes" | "bias" | "mask"> = {
+  softcap: 5,
+  alibiSlopes: "bh",
+  bias: "1hqk",
+  mask: { axes: "b1qk", pattern: "random" },
+};
+
+/** Sizes of [headDim, valueDim] beyond one chunk of a tile: two chunks, uneven, and in blocks. */
+const wideDims = ["64 64", "192 128", "256 256"];
+/** Forms of a bias, of which each has a kernel for its gradient. */
+const biasAxes = ["bhqk", "1hqk", "b11k"];
+
+/** Whether the kernels of a case are those of many: one subject at a time, or all of them, on a few dims. */
+export function sharesKernels(c: Case): boolean {
+  const { headDim, valueDim, lengthQ, queryHeads, kvHeads } = c, group = queryHeads / kvHeads;
+  if (c.batch * lengthQ * c.lengthK === 0) return true; // no kernel at all
+  const rows = lengthQ * group, decode = lengthQ < 8 && rows <= 16;
+  const options = Object.keys(everything),
+    has = (name: string) => c[name as keyof Case] !== undefined;
+  const all = options.every(has);
+  const special = options.filter(has);
+  if (c.sink && !all) special.push("sink"); // beside others it changes one kernel
+  if (c.dtype !== "f32") special.push("16 bits");
+  if (c.arrangement === "padded rows" || c.arrangement === "view") special.push("strides");
+  if (headDim % 4 || valueDim % 4) special.push("odd dims");
+  const plain = special.length === 0, both = (headDim % 4 === 0) === (valueDim % 4 === 0);
+  if (decode && rows !== 8 && !(rows === 1 && plain)) return false;
+  if (headDim > 32 || valueDim > 32) {
+    return plain && group === 1 && wideDims.includes(`${headDim} ${valueDim}`);
+  }
+  if (decode && (headDim !== valueDim || ![16, 20].includes(headDim))) return false;
+  if (plain) return true;
+  if (group === 1 || !both || (c.bias && !biasAxes.includes(c.bias))) return false;
+  return special.length === (all ? options.length : 1);
+}
