@@ -67,7 +67,7 @@ Deno.test("no page and no comment names a path outside of the repository", () =>
 const FOREIGN: ReadonlySet<string> = new Set([
   ...["dO", "dP"], // mathematics
   ...["NODE_OPTIONS", "VK_DRIVER_FILES", "sched_vcpu_pack", "hooksPath"],
-  ...["exactOptionalPropertyTypes", "merge_state"],
+  ...["erasableSyntaxOnly", "merge_state"],
   "biasTile4", // an example
 ]);
 /** Pages about the names of others. */
