@@ -3,21 +3,20 @@
  * @module
  */
 
-import { compileAsm } from "../compile_asm.ts";
 import type { Limits } from "../context.ts";
 import type { RaceOptions } from "../measure/race.ts";
 import type { Results } from "../measure/store.ts";
 import { digits3, printTable } from "../measure/table.ts";
 import { timeAlone } from "../measure/wall_clock.ts";
-import { EXP_TABLE_BYTES, writeExpTable } from "./exp_table.ts";
+import { asmModule, instantiate, OPERANDS } from "../subjects/asm.ts";
 
 /** Exports of bench/asm/roofline.ts. */
-interface RooflineExports extends WebAssembly.Exports {
+interface RooflineKernel {
   multiplyAdd(operands: number, turns: number): number;
   readForward(from: number, bytes: number): number;
   copyForward(to: number, from: number, bytes: number): void;
   copyBulk(to: number, from: number, bytes: number): void;
-  exponential(to: number, from: number, bytes: number, table: number): void;
+  exponential(to: number, from: number, bytes: number): void;
 }
 
 /** Limits of `threads` cores together: sequential reads and copies are of DRAM. */
@@ -30,7 +29,6 @@ export interface Roofline extends Limits {
 /** Several times the last-level cache, or the figure would be the cache's. */
 const STREAM_BYTES = 192 * 2 ** 20;
 const FLOPS_PER_TURN = 48 * 4 * 2;
-const PAGE = 65536;
 
 /** Measures, prints and keeps the limits of each number of threads. */
 export async function measureRooflines(
@@ -38,7 +36,7 @@ export async function measureRooflines(
   options: RaceOptions,
   results: Results,
 ): Promise<Roofline[]> {
-  const module = await compileAsm("bench/asm/roofline");
+  const module = await asmModule("roofline");
   const all: Roofline[] = [];
   for (const count of threads) {
     const expNs = await measureExp(module, options);
@@ -88,16 +86,15 @@ export async function measureThread(
   module: WebAssembly.Module,
   options: RaceOptions,
 ): Promise<Limits> {
-  const { kernel, memory } = load(module, 2 * PAGE + STREAM_BYTES);
+  const { kernel, memory } = instantiate<RooflineKernel>(module, STREAM_BYTES);
+  const from = OPERANDS, half = STREAM_BYTES / 2, turns = 200_000;
   // Small enough that the chains stay finite however long they run.
-  new Float32Array(memory.buffer, 0, 8).fill(1e-3);
-  const turns = 200_000;
-  const madd = await timeAlone("madd", () => void kernel.multiplyAdd(0, turns), options);
-  new Uint8Array(memory.buffer).fill(1, PAGE); // pages that were never written share one zero page
-  const read = await timeAlone("read", () => void kernel.readForward(PAGE, STREAM_BYTES), options);
-  const half = STREAM_BYTES / 2;
-  const vector = () => kernel.copyForward(PAGE + half, PAGE, half);
-  const bulk = () => kernel.copyBulk(PAGE + half, PAGE, half);
+  new Float32Array(memory.buffer, from, 8).fill(1e-3);
+  const madd = await timeAlone("madd", () => void kernel.multiplyAdd(from, turns), options);
+  new Uint8Array(memory.buffer, from).fill(1); // pages that were never written share one zero page
+  const read = await timeAlone("read", () => void kernel.readForward(from, STREAM_BYTES), options);
+  const vector = () => kernel.copyForward(from + half, from, half);
+  const bulk = () => kernel.copyBulk(from + half, from, half);
   const copy = await timeAlone("copy", vector, options);
   const bulkCopy = await timeAlone("bulk copy", bulk, options);
   return {
@@ -109,19 +106,12 @@ export async function measureThread(
 
 /** Nanoseconds of four exponentials. */
 async function measureExp(module: WebAssembly.Module, options: RaceOptions): Promise<number> {
-  const { kernel, memory } = load(module, PAGE);
-  const table = 0, from = EXP_TABLE_BYTES, bytes = 8192, repeats = 200;
-  writeExpTable(memory, table);
+  const from = OPERANDS, bytes = 8192, repeats = 200;
+  const { kernel, memory } = instantiate<RooflineKernel>(module, 2 * bytes);
   new Float32Array(memory.buffer, from, bytes / 4).fill(-1.3);
   const run = () => {
-    for (let i = 0; i < repeats; i++) kernel.exponential(from + bytes, from, bytes, table);
+    for (let i = 0; i < repeats; i++) kernel.exponential(from + bytes, from, bytes);
   };
   const timing = await timeAlone("exp", run, options);
   return timing.medianMs * 1e6 / (repeats * bytes / 16);
-}
-
-function load(module: WebAssembly.Module, bytes: number) {
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE) });
-  const instance = new WebAssembly.Instance(module, { env: { memory } });
-  return { kernel: instance.exports as RooflineExports, memory };
 }
