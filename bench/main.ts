@@ -11,12 +11,10 @@ import { caseOf, tagged } from "./cases.ts";
 import type { Context, Flags, Limits, Section } from "./context.ts";
 import { type Measured, reportGoals } from "./goals.ts";
 import { measureRooflines } from "./limits/wasm.ts";
-import { measureDevice, printDevice } from "./limits/webgpu.ts";
+import { adapterName, measureDevice, printDevice } from "./limits/webgpu.ts";
 import { GpuClock } from "./measure/gpu_clock.ts";
-import { adapterName, openGpu } from "./measure/gpu_device.ts";
 import { describeMachine, type Machine, machineLine } from "./measure/machine.ts";
 import type { RaceOptions } from "./measure/race.ts";
-import { reasonOf } from "./measure/statistics.ts";
 import { Results } from "./measure/store.ts";
 import { digits3 } from "./measure/table.ts";
 import { backwardSection } from "./sections/backward.ts";
@@ -32,6 +30,7 @@ import { webgpuPeersSection } from "./sections/peers_webgpu.ts";
 import { scalingSection } from "./sections/scaling.ts";
 import { tilesSection } from "./sections/tiles.ts";
 import { unfusedSection } from "./sections/unfused.ts";
+import { isSoftware } from "../src/webgpu/device/device.ts";
 import { type Engine, wasmEngine, webgpuEngine } from "./subjects/flashtile.ts";
 
 export type Sections = Readonly<Record<string, Section>>;
@@ -164,15 +163,13 @@ function onCpu(flags: Flags, results: Results): Bench {
 
 async function onGpu(flags: Flags, results: Results, names: readonly string[]): Promise<Bench> {
   const shapes = flags.shapes ? String(flags.shapes).split(",").map((s) => caseOf(s)) : undefined;
-  const gpu = await openGpu(), { software } = gpu;
-  const found = await webgpuEngine().catch((error) => reasonOf(error));
-  const missing = typeof found === "string";
-  const gpuClock = new GpuClock(missing ? gpu.device : found.device, software);
-  const adapter = adapterName(gpu.adapter);
-  const machine = { ...describeMachine(), adapter, software, clock: gpuClock.source };
+  const engine = await webgpuEngine(), { adapterInfo } = engine.device;
+  const software = isSoftware(adapterInfo), gpu = new GpuClock(engine.device, software);
+  const adapter = adapterName(adapterInfo);
+  const machine = { ...describeMachine(), adapter, software, clock: gpu.source };
   console.log(machineLine(machine));
   printDevice(gpu);
-  console.log(`flashtile: ${missing ? found : found.reason}\ntimed by ${gpuClock.source}`);
+  console.log(`flashtile: ${engine.reason}\ntimed by ${gpu.source}`);
   const usual = software
     ? { samples: 7, budgetMs: 9000, warmUpMs: 50 }
     : { samples: 7, budgetMs: 4000, warmUpMs: 100 }; // its clock is up: see gpu_clock.ts
@@ -181,15 +178,12 @@ async function onGpu(flags: Flags, results: Results, names: readonly string[]): 
   const shared = common(flags, results, race, names.includes("sweep"));
   const mine = software ? "software" : "gpu";
   return {
-    ...{ backend: "webgpu", machine, threads: [1], gpu, gpuClock },
+    ...{ backend: "webgpu", machine, threads: [1], gpu },
     ...shared,
     cases: (section) =>
       SHAPED.includes(section) && shapes || tagged(`${mine} ${section}`, shared.quick),
     limits: once(() => measureDevice(gpu, shared.race, results)),
-    async engine() {
-      if (missing) throw new Error(`the library has no WebGPU engine here: ${found}`);
-      return await Promise.resolve(found);
-    },
+    engine: () => Promise.resolve(engine),
   };
 }
 

@@ -3,8 +3,8 @@
  * @module
  */
 
-import { GpuClock } from "../measure/gpu_clock.ts";
-import { dispatch, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
+import type { GpuClock } from "../measure/gpu_clock.ts";
+import { dispatch, pipeline, storage, uniform } from "../measure/gpu_device.ts";
 import { race, type RaceOptions, type Work } from "../measure/race.ts";
 
 /** Billions of bytes a second. A copy counts what it reads and what it writes. */
@@ -24,13 +24,11 @@ const READ_WIDTHS = [4, 16];
 /** Four times the largest cache and more on hardware; past the caches of a processor on software. */
 const BYTES = { software: 2 ** 26, hardware: 2 ** 29 };
 
-export async function measureBandwidth(gpu: Gpu, options: RaceOptions): Promise<Bandwidth> {
-  const { device } = gpu;
-  const wanted = gpu.software ? BYTES.software : BYTES.hardware;
+export async function measureBandwidth(clock: GpuClock, options: RaceOptions): Promise<Bandwidth> {
+  const { device, software } = clock;
   const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
-  let bytes = wanted;
+  let bytes = software ? BYTES.software : BYTES.hardware;
   while (bytes > Math.min(maxBufferSize, maxStorageBufferBindingSize)) bytes /= 2;
-  const clock = new GpuClock(device, gpu.software);
   const from = storage(device, bytes), to = storage(device, bytes);
   await fill(clock, [from, to]);
   const fastest = async (widths: readonly number[], shader: (width: number) => string) => {
@@ -46,7 +44,7 @@ export async function measureBandwidth(gpu: Gpu, options: RaceOptions): Promise<
   return {
     copyGBs: 2 * bytes / copy / 1e6,
     readGBs: bytes / read / 1e6,
-    workgroupGBs: await measureWorkgroupMemory(gpu, clock, options),
+    workgroupGBs: await measureWorkgroupMemory(clock, options),
     bufferBytes: bytes,
   };
 }
@@ -135,12 +133,8 @@ ${ENTRY}
   if (sum.x == 12345.5) { result[thread] = sum + f32(group.x + groups.x); }
 }`;
 
-async function measureWorkgroupMemory(
-  { device, software }: Gpu,
-  clock: GpuClock,
-  options: RaceOptions,
-): Promise<number> {
-  const groups = software ? 64 : 4096, turns = software ? 16 : 128;
+async function measureWorkgroupMemory(clock: GpuClock, options: RaceOptions): Promise<number> {
+  const { device } = clock, [groups, turns] = clock.software ? [64, 16] : [4096, 128];
   const compute = await pipeline(device, WORKGROUP_SHADER);
   const count = uniform(device, new Uint32Array([turns]).buffer);
   const work = dispatch(device, compute, [count, storage(device, THREADS * 16)], [groups]);

@@ -3,8 +3,8 @@
  * @module
  */
 
-import { GpuClock } from "../measure/gpu_clock.ts";
-import { dispatch, type Gpu, pipeline, storage, uniform } from "../measure/gpu_device.ts";
+import type { GpuClock } from "../measure/gpu_clock.ts";
+import { dispatch, pipeline, storage, uniform } from "../measure/gpu_device.ts";
 import { race, type RaceOptions, type Work } from "../measure/race.ts";
 
 /** The peak and how it was reached. */
@@ -47,16 +47,15 @@ ${body}
 }`;
 }
 
-export async function measureFma(gpu: Gpu, options: RaceOptions): Promise<FmaPeak> {
-  const clock = new GpuClock(gpu.device, gpu.software);
-  const groups = gpu.software ? 64 : 8192;
-  const turns = gpu.software ? 8 : 16;
+export async function measureFma(clock: GpuClock, options: RaceOptions): Promise<FmaPeak> {
+  const { software } = clock;
+  const [groups, turns] = software ? [64, 8] : [8192, 16];
   const works: Work[] = [];
-  for (const chains of CHAINS) works.push(await work(gpu.device, chains, groups, turns));
+  for (const chains of CHAINS) works.push(await work(clock.device, chains, groups, turns));
   const timings = await race(clock, works, options);
   const best = timings.reduce((a, b) => a.medianMs <= b.medianMs ? a : b);
   const at = timings.indexOf(best);
-  const longMs = gpu.software ? LONG_BATCH_MS.software : LONG_BATCH_MS.hardware;
+  const longMs = software ? LONG_BATCH_MS.software : LONG_BATCH_MS.hardware;
   const wallMs = await clock.measureWall(works[at], Math.ceil(longMs / best.medianMs));
   return {
     gflops: 2 * BODY * turns * groups * THREADS / best.medianMs / 1e6,

@@ -4,8 +4,8 @@
  */
 
 import { existsSync } from "node:fs";
-import { forwardFlops, operands } from "../cases.ts";
-import { type Context, gpuOf } from "../context.ts";
+import { forwardFlops } from "../cases.ts";
+import type { Context } from "../context.ts";
 import type { Measured, Value } from "../goals.ts";
 import { msOf, nullForNaN } from "../measure/statistics.ts";
 import { digits3, printTable, times } from "../measure/table.ts";
@@ -13,7 +13,7 @@ import { type Entry, runRounds } from "../process/cell.ts";
 import type { Job } from "../process/job.ts";
 import { forwardEntrant } from "../subjects/flashtile.ts";
 import { measureTorch } from "../subjects/torch.ts";
-import { caseTitle, raceSection } from "./outcomes.ts";
+import { raceCases } from "./raced.ts";
 import { fastest, OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
 /** Contenders by the package that they need. */
@@ -35,7 +35,7 @@ async function librariesPart(context: Context): Promise<Measured[]> {
     console.log(`\nSkipped: ${reason}`);
   }
   const contenders = Object.entries(PEERS).flatMap(([name, all]) => absent.has(name) ? [] : all);
-  const cases = context.cases("peers"), { software } = gpuOf(context).gpu;
+  const cases = context.cases("peers"), { software } = context.gpu!;
   const entries: Entry[] = [];
   const options = {
     rounds: context.quick ? 1 : 2,
@@ -67,18 +67,18 @@ async function librariesPart(context: Context): Promise<Measured[]> {
 async function torchPart(context: Context): Promise<Measured> {
   const id = "webgpu torch";
   const cases = context.cases("forward").filter((c) => c.lengthQ >= 1024);
-  const torch = gpuOf(context).gpu.software
+  const torch = context.gpu!.software
     ? { missing: "a software adapter" }
     : await measureTorch(cases);
   if ("missing" in torch) return { id, values: [], because: torch.missing };
   const rows: string[][] = [];
   const values: Value[] = [];
-  for (const time of torch.times) {
-    const { causal, f32Ms, bf16Ms } = time;
-    const c = cases.find(({ name }) => name === time.name)!;
-    const entrant = forwardEntrant(context, { c, data: operands(c), causal });
-    const [outcome] = await raceSection(context, [entrant]);
-    const of = caseTitle(c, causal), value = f32Ms / msOf(outcome);
+  const raced = await raceCases(context, cases, { masks: [false, true] }, (call) => [
+    forwardEntrant(context, call),
+  ]);
+  for (const { c, causal, title: of, outcomes: [outcome] } of raced) {
+    const time = torch.times.find((t) => t.name === c.name && t.causal === causal)!;
+    const { f32Ms, bf16Ms } = time, value = f32Ms / msOf(outcome);
     values.push({ of, value });
     const speeds = [msOf(outcome), f32Ms, bf16Ms ?? NaN].map((ms) =>
       forwardFlops(c, causal) / ms / 1e6

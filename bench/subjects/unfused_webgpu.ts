@@ -46,7 +46,7 @@ async function create(device: GPUDevice, call: Call): Promise<Runner> {
   }
   return {
     work: { name: "unfused", record: (pass) => works.forEach((work) => work.record!(pass)) },
-    error: async () => outputError(call, await readBack(device, out)),
+    error: async () => outputError(call, new Float32Array(await readBack(device, out))),
     dispose: () => buffers.forEach((buffer) => buffer.destroy()),
   };
 }

@@ -65,16 +65,18 @@ export class SweepDevice {
     const width = exact[0].values.length * (tensor.dtype === "f32" ? 4 : 2);
     const rows = storage(this.device, width * exact.length);
     const source = tensor.buffer as unknown as GPUBuffer;
-    const encoder = this.device.createCommandEncoder();
-    exact.forEach(({ row }, n) =>
-      encoder.copyBufferToBuffer(source, row * width, rows, n * width, width)
+    const stored = await readBack(
+      this.device,
+      rows,
+      (encoder) =>
+        exact.forEach(({ row }, n) =>
+          encoder.copyBufferToBuffer(source, row * width, rows, n * width, width)
+        ),
     );
-    this.device.queue.submit([encoder.finish()]);
-    const stored = await readBack(this.device, rows);
     rows.destroy();
     const found = tensor.dtype === "f32"
-      ? stored
-      : Float32Array.from(new Float16Array(stored.buffer));
+      ? new Float32Array(stored)
+      : Float32Array.from(new Float16Array(stored));
     return exact.map(({ values }, n) => distance(found, n * values.length, values)).reduce(larger);
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { caseOf } from "../../bench/cases.ts";
-import { type Context, gpuOf } from "../../bench/context.ts";
+import type { Context } from "../../bench/context.ts";
 import type { Measured } from "../../bench/goals.ts";
 import { reasonOf } from "../../bench/measure/statistics.ts";
 import { Results } from "../../bench/measure/store.ts";
@@ -26,7 +26,7 @@ const DECODE_SHARE = 2;
 
 export async function sweepSection(context: Context): Promise<Measured[]> {
   const { gflops: peak } = await context.limits();
-  const options = sweepOptions(context.flags, gpuOf(context).gpu.software);
+  const options = sweepOptions(context.flags, context.gpu!.software);
   const device = await SweepDevice.open(), deadline = new Deadline(options.seconds * 1000);
   const suggestions: string[] = [];
   // dims in the outer loop, so that a sweep that ends early has every kernel
