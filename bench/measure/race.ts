@@ -54,14 +54,20 @@ export async function race(
     lanes.push({ work, calls, wanted: samplesFor(callMs * calls, settings), times: [] });
   }
   const rounds = Math.max(0, ...lanes.map((lane) => lane.wanted));
-  for (let round = 0; round < rounds; round++) {
-    for (let i = 0; i < lanes.length; i++) {
-      // Another one starts each round: nobody always runs after the same neighbour.
-      const lane = lanes[(i + round) % lanes.length];
-      if (round < lane.wanted) lane.times.push(await clock.measure(lane.work, lane.calls));
-    }
+  for (const [lane, round] of inTurns(lanes, rounds)) {
+    if (round < lane.wanted) lane.times.push(await clock.measure(lane.work, lane.calls));
   }
   return lanes.map((lane) => summarize(lane.work.name, lane.times));
+}
+
+/** Everyone once a round; another one starts each: nobody always runs after the same neighbour. */
+export function* inTurns<Lane>(
+  lanes: readonly Lane[],
+  rounds: number,
+): Generator<readonly [lane: Lane, round: number]> {
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < lanes.length; i++) yield [lanes[(i + round) % lanes.length], round];
+  }
 }
 
 /** How many samples of that length to take: more when they are cheap, fewer past the budget. */

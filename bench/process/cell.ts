@@ -4,7 +4,7 @@
  * @module
  */
 
-import { samplesFor } from "../measure/race.ts";
+import { inTurns, samplesFor } from "../measure/race.ts";
 import { reasonOf, summarize, type Timing } from "../measure/statistics.ts";
 import type { Job } from "./job.ts";
 import { ContenderProcess } from "./process.ts";
@@ -20,6 +20,9 @@ export interface Entry {
   readonly own?: Readonly<Record<string, number>>;
   readonly failed?: string;
 }
+
+/** Above this a contender is wrong, not merely rounded: f32 attention of unit normals errs by 1e-6. */
+export const TOLERANCE = 1e-5;
 
 export interface CellOptions {
   /** 0: only the warm-up call, for jobs of many seconds whose memory is the question. */
@@ -40,13 +43,36 @@ const SHORTEST_THREADS_SAMPLE_MS = 250;
 /** Time for the previous contender's worker threads to stop spinning. */
 const SETTLE_MS = 15;
 
-interface Lane {
-  readonly process: ContenderProcess;
-  readonly times: number[];
-  calls: number;
-  wanted: number;
-  warmMs: number;
-  failed?: string;
+class Lane {
+  readonly job: Job;
+  readonly times: number[] = [];
+  process: ContenderProcess;
+  calls = 1;
+  wanted = 0;
+  error = NaN;
+  failed = "";
+
+  constructor(job: Job) {
+    this.job = job;
+    this.process = new ContenderProcess(job);
+  }
+
+  /** What failed once would fail again. A failed process may hold gigabytes: it must not outlive it. */
+  async attempt(action: () => Promise<void>): Promise<void> {
+    if (this.failed) return;
+    try {
+      await action();
+    } catch (error) {
+      this.failed = reasonOf(error);
+      await this.process.stop();
+    }
+  }
+
+  entry(more: Partial<Entry> = {}): Entry {
+    const { job, calls, times, failed } = this;
+    if (failed) return { job, failed };
+    return { job, timing: summarize(job.contender, times), calls, ...more };
+  }
 }
 
 /**
@@ -54,61 +80,45 @@ interface Lane {
  * are alive during the whole cell, so that every round sees the same machine.
  */
 export async function runCell(jobs: readonly Job[], options: CellOptions): Promise<Entry[]> {
-  const lanes: Lane[] = [];
+  const lanes: Lane[] = [], { limitMs } = options;
   try {
-    for (const job of jobs) lanes.push(await start(job, options));
+    for (const job of jobs) {
+      lanes.push(new Lane(job));
+      await warmUp(lanes[lanes.length - 1], options);
+    }
     const rounds = Math.max(...lanes.map((lane) => lane.wanted));
-    for (let round = 0; round < rounds; round++) {
-      for (let i = 0; i < lanes.length; i++) {
-        const lane = lanes[(i + round) % lanes.length];
-        if (lane.failed || round >= lane.wanted) continue;
-        await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-        await attempt(lane, async () => {
-          const discard = lane.calls > 1;
-          const request = { do: "time", calls: lane.calls, discard } as const;
-          lane.times.push((await lane.process.ask(request, options.limitMs)).ms ?? NaN);
-        });
-      }
+    for (const [lane, round] of inTurns(lanes, rounds)) {
+      if (lane.failed || round >= lane.wanted) continue;
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      await lane.attempt(async () => {
+        lane.times.push(await lane.process.time(lane.calls, lane.calls > 1, limitMs));
+      });
     }
     const entries: Entry[] = [];
-    for (const lane of lanes) entries.push(await finish(lane, options));
+    for (const lane of lanes) {
+      const { peakBytes, own } = lane.failed
+        ? {} as Entry
+        : await lane.process.ask({ do: "memory" }, limitMs);
+      entries.push(lane.entry({ peakBytes, own }));
+    }
     return entries;
   } finally {
     for (const lane of lanes) await lane.process.stop();
   }
 }
 
-async function start(job: Job, options: CellOptions): Promise<Lane> {
-  const process = new ContenderProcess(job);
-  const lane: Lane = { process, calls: 1, wanted: 0, times: [], warmMs: NaN };
-  await attempt(lane, async () => {
-    await process.next(options.limitMs);
-    const [ms, shortest] = job.threads > 1
-      ? [options.threadsWarmUpMs, SHORTEST_THREADS_SAMPLE_MS]
-      : [options.warmUpMs, SHORTEST_SAMPLE_MS];
-    lane.warmMs = (await process.ask({ do: "warm", ms }, options.limitMs)).ms ?? NaN;
-    lane.calls = Math.max(1, Math.ceil(shortest / lane.warmMs));
-    lane.wanted = options.samples && samplesFor(lane.warmMs * lane.calls, options);
+/** Starts a lane and chooses its samples. */
+async function warmUp(lane: Lane, options: CellOptions): Promise<void> {
+  const [ms, shortest] = lane.job.threads > 1
+    ? [options.threadsWarmUpMs, SHORTEST_THREADS_SAMPLE_MS]
+    : [options.warmUpMs, SHORTEST_SAMPLE_MS];
+  await lane.attempt(async () => {
+    await lane.process.next(options.limitMs);
+    const warmMs = (await lane.process.ask({ do: "warm", ms }, options.limitMs)).ms ?? NaN;
+    lane.calls = Math.max(1, Math.ceil(shortest / warmMs));
+    lane.wanted = options.samples && samplesFor(warmMs * lane.calls, options);
+    if (!lane.wanted) lane.times.push(warmMs);
   });
-  return lane;
-}
-
-async function finish(lane: Lane, options: CellOptions): Promise<Entry> {
-  const { job } = lane.process;
-  if (lane.failed) return { job, failed: lane.failed };
-  const timing = summarize(job.contender, lane.times.length ? lane.times : [lane.warmMs]);
-  const memory = await lane.process.ask({ do: "memory" }, options.limitMs);
-  return { job, timing, calls: lane.calls, peakBytes: memory.peakBytes, own: memory.own };
-}
-
-async function attempt(lane: Lane, action: () => Promise<void>): Promise<void> {
-  try {
-    await action();
-  } catch (error) {
-    lane.failed = reasonOf(error);
-    // A failed process may hold gigabytes: it must not outlive its failure.
-    await lane.process.stop();
-  }
 }
 
 export interface RoundOptions {
@@ -120,7 +130,6 @@ export interface RoundOptions {
   readonly sampleMs: number;
 }
 
-const TOLERANCE = 1e-5;
 /** A library that hangs must not hold the report. */
 const LIMIT_MS = 120_000;
 
@@ -130,53 +139,33 @@ const LIMIT_MS = 120_000;
  * notice the end of GPU work count a little, and the same for everybody.
  */
 export async function runRounds(jobs: readonly Job[], options: RoundOptions): Promise<Entry[]> {
-  const lanes = jobs.map((job) => ({
-    job,
-    times: [] as number[],
-    calls: 1,
-    error: NaN,
-    failed: "",
-  }));
-  for (let round = 0; round < options.rounds; round++) {
-    for (let i = 0; i < lanes.length; i++) {
-      const lane = lanes[(i + round) % lanes.length];
-      // What failed once would fail again.
-      if (lane.failed) continue;
-      const process = new ContenderProcess(lane.job);
-      try {
-        const { times, ...turn } = await takeTurn(process, options);
-        lane.times.push(...times);
-        Object.assign(lane, turn);
-      } catch (error) {
-        lane.failed = reasonOf(error);
-      } finally {
-        await process.stop();
-      }
-    }
+  const turns = jobs.map((job) => ({ job, lane: undefined as Lane | undefined }));
+  for (const [turn] of inTurns(turns, options.rounds)) {
+    if (turn.lane?.failed) continue;
+    if (turn.lane) turn.lane.process = new ContenderProcess(turn.job);
+    const lane = turn.lane ??= new Lane(turn.job);
+    await lane.attempt(() => takeTurn(lane, options));
+    await lane.process.stop();
   }
-  return lanes.map(({ job, times, failed, ...rest }) =>
-    failed ? { job, failed } : { job, timing: summarize(job.contender, times), ...rest }
-  );
+  return turns.map(({ lane }) => lane!.entry({ error: lane!.error }));
 }
 
-async function takeTurn(process: ContenderProcess, options: RoundOptions) {
-  const deadline = performance.now() + LIMIT_MS;
+async function takeTurn(lane: Lane, options: RoundOptions): Promise<void> {
+  const { process } = lane, deadline = performance.now() + LIMIT_MS;
   const left = () => Math.max(1, deadline - performance.now());
   const mostCalls = (await process.next(left())).ready?.mostCalls ?? 1;
-  const error = (await process.ask({ do: "check" }, left())).error ?? NaN;
-  if (!(error < TOLERANCE)) throw new Error(`wrong by ${error}`);
-  const time = async (calls: number) =>
-    (await process.ask({ do: "time", calls, discard: false }, left())).ms ?? NaN;
+  lane.error = (await process.ask({ do: "check" }, left())).error ?? NaN;
+  if (!(lane.error < TOLERANCE)) throw new Error(`wrong by ${lane.error}`);
   let callMs = Infinity, calls = 1;
   // Twice as many until a sample is long enough: a single call is mostly the wait.
   for (;;) {
-    callMs = Math.min(callMs, await time(calls));
+    callMs = Math.min(callMs, await process.time(calls, false, left()));
     if (callMs * calls >= options.sampleMs || calls >= mostCalls) break;
     calls = Math.min(mostCalls, calls * 2);
   }
   const affordable = Math.floor(options.budgetMs / (callMs * calls));
-  const samples = Math.max(1, Math.min(options.samples, affordable));
-  const times: number[] = [];
-  for (let i = 0; i < samples; i++) times.push(await time(calls));
-  return { times, calls, error };
+  for (let i = 0; i < Math.max(1, Math.min(options.samples, affordable)); i++) {
+    lane.times.push(await process.time(calls, false, left()));
+  }
+  lane.calls = calls;
 }

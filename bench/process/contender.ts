@@ -1,18 +1,18 @@
 /**
- * One contender in a process of its own: prepares the job given as its argument, then does what it
- * is told on standard input, and answers on standard output. With `--once` it makes one call and
- * ends: the time of a first result.
+ * One contender in a process of its own: prepares the job given as its argument, then does what the
+ * driver's messages say and answers them. With `--once` it makes one call and ends: the time of a
+ * first result.
  * @module
  */
 
 import { writeFileSync } from "node:fs";
+import process from "node:process";
 import { CHECK_CASE, operands } from "../cases.ts";
 import { processMemory } from "../measure/machine.ts";
 import { reasonOf } from "../measure/statistics.ts";
 import { outputError, wholeError } from "../oracle.ts";
 import {
   type Answer,
-  ANSWER_MARK,
   isCausal,
   type Job,
   type Outputs,
@@ -29,14 +29,10 @@ const MODULES: Readonly<Record<string, () => Promise<{ prepare: Prepare }>>> = {
   "tfjs-wasm": () => import("../subjects/tfjs.ts"),
 };
 
-/** What a process costs before any library is loaded. */
-const nothing: Prepare = (job) => {
-  const { q } = operands(job.case);
-  return Promise.resolve({ run() {}, outputs: () => ({ out: q }) });
-};
-
 async function prepare(job: Job): Promise<Prepared> {
-  if (job.contender === "none") return await nothing(job);
+  const { q } = operands(job.case);
+  // What a process costs before any library is loaded.
+  if (job.contender === "none") return { run() {}, outputs: () => ({ out: q }) };
   const { prepare } = await MODULES[job.contender.split("/")[0]]();
   return await prepare(job);
 }
@@ -92,28 +88,23 @@ function restartPeak(): void {
   restingBytes = processMemory("VmRSS");
 }
 
-function reply(message: Answer): void {
-  console.log(ANSWER_MARK + JSON.stringify(message));
+function reply(work: Promise<Answer>): Promise<unknown> {
+  return work.catch((error) => ({ failed: reasonOf(error) }))
+    .then((answer) => process.send!(answer));
 }
 
-async function serve(job: Job): Promise<void> {
+async function serve(job: Job): Promise<Answer> {
   const prepared = await prepare(job);
   restartPeak();
-  reply({ ready: { mostCalls: prepared.mostCalls ?? 1 } });
-  let pending = "";
-  for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
-    const lines = (pending + chunk).split("\n");
-    pending = lines.pop() ?? "";
-    for (const line of lines) reply(await answer(job, prepared, JSON.parse(line) as Request));
-  }
+  process.on("message", (request) => reply(answer(job, prepared, request as Request)));
+  return { ready: { mostCalls: prepared.mostCalls ?? 1 } };
 }
 
 const job = JSON.parse(Deno.args[0]) as Job;
-try {
-  if (Deno.args.includes("--once")) await (await prepare(job)).run();
-  else await serve(job);
-} catch (error) {
-  reply({ failed: reasonOf(error) });
+if (Deno.args.includes("--once")) {
+  await (await prepare(job)).run();
+  // Libraries keep devices and workers that would hold the process.
+  Deno.exit(0);
 }
-// Libraries keep devices and workers that would hold the process.
-Deno.exit(0);
+process.on("disconnect", () => Deno.exit(0));
+await reply(serve(job));

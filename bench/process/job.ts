@@ -1,6 +1,6 @@
 /**
  * What one contender process is asked to do, what a contender library must offer, and the messages
- * between the driver and the process: one JSON object a line.
+ * between the driver and the process.
  * @module
  */
 
@@ -41,9 +41,6 @@ export interface Prepared {
 
 /** Every contender module exports one of these. */
 export type Prepare = (job: Job) => Promise<Prepared>;
-
-/** Before every answer: libraries print to standard output as well. */
-export const ANSWER_MARK = "@bench ";
 
 export type Request =
   /** Call until that many milliseconds have passed. */

@@ -11,7 +11,7 @@ import { race, type RaceOptions } from "../measure/race.ts";
 import { type Timing, timingFields } from "../measure/statistics.ts";
 import { milliseconds, printTable } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
-import { contenderCommand } from "../process/process.ts";
+import { CONTENDER_ENV, contenderArgs } from "../process/process.ts";
 
 /** A process that takes this long hangs; the report must say so rather than wait. */
 const LIMIT_MS = { program: 20_000, contender: 30_000 };
@@ -25,9 +25,7 @@ export async function freshSection(context: Context): Promise<Measured[]> {
     : { samples: 21, budgetMs: 30_000, warmUpMs: 500 };
   const run = (name: string) => {
     const path = new URL(`${name}.ts`, import.meta.url).pathname;
-    const signal = AbortSignal.timeout(LIMIT_MS.program);
-    const args = ["run", "--quiet", path];
-    return finish(name, new Deno.Command(Deno.execPath(), { args, signal }).output());
+    return finish(name, ["run", "--quiet", path], LIMIT_MS.program);
   };
   const title = "First result in a fresh process (1, 128, 12, 64), defaults";
   const [empty, whole] = await timeProcesses(title, ["empty", "first_result"], run, options);
@@ -41,13 +39,8 @@ export async function peersFreshSection(context: Context): Promise<Measured[]> {
   const samples = context.quick ? 3 : 11;
   const [c] = tagged("peers forward"), modules = context.modules.href;
   const common = { backend: "wasm", task: "forward", case: c, threads: 1, modules } as const;
-  const run = async (contender: string) => {
-    const signal = AbortSignal.timeout(LIMIT_MS.contender);
-    const job = { contender, ...common } as const;
-    const child = contenderCommand(job, ["--once"], signal).spawn();
-    await child.stdin.close();
-    await finish(contender, child.output());
-  };
+  const run = (contender: string) =>
+    finish(contender, contenderArgs({ contender, ...common }, "--once"), LIMIT_MS.contender);
   // The warm-up leaves the transpiled sources and V8's code in Deno's cache, as a second start has.
   const options = { samples, budgetMs: samples * 3000, warmUpMs: 300 };
   const title = "First result in a fresh process (1, 12, 128, 128, 64)";
@@ -79,9 +72,10 @@ async function timeProcesses(
   return timings;
 }
 
-async function finish(name: string, output: Promise<Deno.CommandOutput>): Promise<void> {
-  const { code, signal, stdout, stderr } = await output;
-  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  if (signal) throw new Error(`${name} did not end in time`);
-  if (code !== 0 || text.includes(`"failed"`)) throw new Error(`${name} gave no result: ${text}`);
+async function finish(name: string, args: readonly string[], limitMs: number): Promise<void> {
+  const signal = AbortSignal.timeout(limitMs), options = { env: CONTENDER_ENV, signal };
+  const command = new Deno.Command(Deno.execPath(), { args: [...args], ...options });
+  const { code, signal: killed, stderr } = await command.output();
+  if (killed) throw new Error(`${name} did not end in time`);
+  if (code !== 0) throw new Error(`${name} gave no result: ${new TextDecoder().decode(stderr)}`);
 }

@@ -10,14 +10,12 @@ import type { Context, Section } from "../context.ts";
 import { GOALS, type Measured, type Value } from "../goals.ts";
 import { least, reasonOf } from "../measure/statistics.ts";
 import { printTable } from "../measure/table.ts";
-import { type CellOptions, type Entry, runCell } from "../process/cell.ts";
+import { type CellOptions, type Entry, runCell, TOLERANCE } from "../process/cell.ts";
 import type { Job } from "../process/job.ts";
 import { ContenderProcess } from "../process/process.ts";
 import { type PeerSection, planCells, TITLES } from "./peers_plan.ts";
 import { fastest, OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
-/** Above this a contender is wrong, not merely rounded: f32 attention of unit normals errs by 1e-6. */
-const TOLERANCE = 1e-5;
 const FOLDER = new URL("../peers/", import.meta.url);
 
 export function peersSection(name: PeerSection): Section {
