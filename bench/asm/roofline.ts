@@ -5,26 +5,12 @@ import { exp2Constant } from "../../asm/micro/vmath";
 
 /**
  * Twelve independent chains of fused multiply-adds. Two pipes of four cycles need eight to be full;
- * twelve is what a register tile keeps. 48 multiply-adds of four lanes in one turn of the loop.
+ * twelve is what a register tile keeps. 24 multiply-adds of four lanes in one turn of the loop.
  */
 export function multiplyAdd(operands: usize, turns: i32): f32 {
   const x = v128.load(operands), y = v128.load(operands, 16);
   let a = x, b = y, c = x, d = y, e = x, f = y, g = x, h = y, i = x, j = y, k = x, l = y;
   for (; turns > 0; --turns) {
-    a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
-    c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
-    e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);
-    g = f32x4.relaxed_madd(x, y, g); h = f32x4.relaxed_madd(x, y, h);
-    i = f32x4.relaxed_madd(x, y, i); j = f32x4.relaxed_madd(x, y, j);
-    k = f32x4.relaxed_madd(x, y, k); l = f32x4.relaxed_madd(x, y, l);
-
-    a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
-    c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
-    e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);
-    g = f32x4.relaxed_madd(x, y, g); h = f32x4.relaxed_madd(x, y, h);
-    i = f32x4.relaxed_madd(x, y, i); j = f32x4.relaxed_madd(x, y, j);
-    k = f32x4.relaxed_madd(x, y, k); l = f32x4.relaxed_madd(x, y, l);
-
     a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
     c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
     e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);

@@ -28,7 +28,7 @@ export interface Roofline extends Limits {
 
 /** Several times the last-level cache, or the figure would be the cache's. */
 const STREAM_BYTES = 192 * 2 ** 20;
-const FLOPS_PER_TURN = 48 * 4 * 2;
+const FLOPS_PER_TURN = 24 * 4 * 2;
 
 /** Measures, prints and keeps the limits of each number of threads. */
 export async function measureRooflines(
@@ -87,7 +87,7 @@ export async function measureThread(
   options: RaceOptions,
 ): Promise<Limits> {
   const { kernel, memory } = instantiate<RooflineKernel>(module, STREAM_BYTES);
-  const from = OPERANDS, half = STREAM_BYTES / 2, turns = 200_000;
+  const from = OPERANDS, half = STREAM_BYTES / 2, turns = 400_000;
   // Small enough that the chains stay finite however long they run.
   new Float32Array(memory.buffer, from, 8).fill(1e-3);
   const madd = await timeAlone("madd", () => void kernel.multiplyAdd(from, turns), options);

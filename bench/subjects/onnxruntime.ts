@@ -8,7 +8,7 @@
 import { createRequire } from "node:module";
 import { operands } from "../cases.ts";
 import { causalMask, isCausal, type Job, type Prepared, swapMiddle } from "../process/job.ts";
-import { attentionGraph, type GraphName, misfit } from "./onnx_graphs.ts";
+import { type GraphName, GRAPHS, misfit } from "./onnx_graphs.ts";
 
 /**
  * By path: the Node entry is the one whose threads work in Deno, where `onnxruntime-web/wasm` fails
@@ -48,7 +48,7 @@ export async function prepare(job: Job): Promise<Prepared> {
   const reason = misfit(name, c, causal);
   if (reason) throw new Error(`does not apply: ${reason}`);
   const { runtime, options } = await load(job, library);
-  const graph = attentionGraph(name, c, causal);
+  const graph = GRAPHS[name](c, causal);
   const session = await runtime.InferenceSession.create(graph.model, options);
   const device = onDevice ? await runtime.env.webgpu.device : undefined;
 

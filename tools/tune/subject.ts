@@ -51,7 +51,7 @@ interface Launch extends Trial {
 
 export class SweepCase {
   readonly c: Case;
-  readonly causal: boolean;
+  readonly title: string;
   readonly dtype: "f32" | "f16";
   /** What the table chooses. */
   readonly plan: GpuPlan;
@@ -66,12 +66,12 @@ export class SweepCase {
     device: SweepDevice,
     of: { c: Case; causal: boolean; dtype: "f32" | "f16" },
     call: { problem: AttentionProblem; views: Views },
-    tensors: GpuTensor[],
+    tensors: readonly GpuTensor[],
     exact: Readonly<Record<string, readonly ExactRow[]>>,
   ) {
     this.c = of.c;
-    this.causal = of.causal;
     this.dtype = of.dtype;
+    this.title = of.c.name + (of.causal ? " causal" : "");
     this.problem = call.problem;
     this.#device = device;
     this.#views = call.views;

@@ -14,7 +14,7 @@ import { sweepDecode } from "./decode.ts";
 import { SweepDevice } from "./device.ts";
 import { Deadline, type SweepOptions, sweepOptions, type SweptKernel } from "./options.ts";
 import { reportCombination, suggestion } from "./report.ts";
-import { type SweptCase, TileSweep } from "./tiles.ts";
+import { sweepTiles, type SweptCase } from "./tiles.ts";
 
 /** Rows of all heads: enough workgroups for the largest GPU. */
 const ROWS = { software: 512, hardware: 65536 };
@@ -44,7 +44,7 @@ export async function sweepSection(context: Context): Promise<Measured[]> {
         suggestions.push(...await sweepDecode(context, options, device, share, results));
       } else {
         const cases = casesOf(kernel, dim, options, peak);
-        const found = await new TileSweep(device, kernel, options).run(cases, share);
+        const found = await sweepTiles(device, kernel, options, cases, share);
         for (const combination of found) reportCombination(combination, peak, results);
         const left = cases.length - found.length;
         if (left) console.log(`${left} cases left out`);
