@@ -126,14 +126,12 @@ function sectionsWanted(sections: Sections, only: string): string[] {
 type Bench = Omit<Context, "store"> & { readonly machine: Machine };
 
 /** What both reports have. */
-function common(flags: Flags, results: Results, race: RaceOptions, ownBudget = false) {
-  const { budget, modules } = flags;
+function common(flags: Flags, race: RaceOptions, ownBudget = false) {
+  const { budget, modules } = flags, installed = new URL("./peers/node_modules/", import.meta.url);
   return {
-    ...{ flags, results, quick: Boolean(flags.quick) },
+    ...{ flags, quick: Boolean(flags.quick) },
     race: budget && !ownBudget ? { ...race, budgetMs: Number(budget) * 1000 } : race,
-    modules: modules
-      ? pathToFileURL(resolve(String(modules)) + "/")
-      : new URL("./peers/node_modules/", import.meta.url),
+    modules: modules ? pathToFileURL(resolve(String(modules)) + "/") : installed,
   };
 }
 
@@ -144,16 +142,18 @@ function onCpu(flags: Flags, results: Results): Bench {
   }
   const machine = describeMachine();
   console.log(machineLine(machine));
-  const quick = { samples: 3, budgetMs: 600, warmUpMs: 150 };
-  const shared = common(flags, results, flags.quick ? quick : {});
+  const shared = common(flags, flags.quick ? { samples: 3, budgetMs: 600, warmUpMs: 150 } : {});
   const counts = [...new Set([1, ...threads])];
-  const measured = once(() => measureRooflines(counts, shared.race, results));
   const engines = new Map<number, Promise<Engine>>();
+  let measured: Promise<readonly Limits[]> | undefined;
   return {
-    ...{ backend: "wasm", machine, threads },
+    ...{ backend: "wasm", machine, threads, results },
     ...shared,
     cases: (section) => tagged(`wasm ${section}`, shared.quick),
-    limits: async (count = 1) => (await measured())[counts.indexOf(count)],
+    async limits(count = 1) {
+      measured ??= measureRooflines(counts, shared.race, results);
+      return (await measured)[counts.indexOf(count)];
+    },
     engine(count = 1) {
       if (!engines.has(count)) engines.set(count, wasmEngine(count));
       return engines.get(count)!;
@@ -175,21 +175,17 @@ async function onGpu(flags: Flags, results: Results, names: readonly string[]): 
     : { samples: 7, budgetMs: 4000, warmUpMs: 100 }; // its clock is up: see gpu_clock.ts
   const race = flags.quick ? { samples: 3, budgetMs: 1500, warmUpMs: 50 } : usual;
   // the budget of a sweep is its own
-  const shared = common(flags, results, race, names.includes("sweep"));
+  const shared = common(flags, race, names.includes("sweep"));
   const mine = software ? "software" : "gpu";
+  let measured: Promise<Limits> | undefined;
   return {
-    ...{ backend: "webgpu", machine, threads: [1], gpu },
+    ...{ backend: "webgpu", machine, threads: [1], gpu, results },
     ...shared,
     cases: (section) =>
       SHAPED.includes(section) && shapes || tagged(`${mine} ${section}`, shared.quick),
-    limits: once(() => measureDevice(gpu, shared.race, results)),
+    limits: () => measured ??= measureDevice(gpu, shared.race, results),
     engine: () => Promise.resolve(engine),
   };
-}
-
-function once<T extends Limits | readonly Limits[]>(measure: () => Promise<T>): () => Promise<T> {
-  let found: Promise<T> | undefined;
-  return () => found ??= measure();
 }
 
 if (import.meta.main) {

@@ -29,18 +29,17 @@ export async function measureBandwidth(clock: GpuClock, options: RaceOptions): P
   const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
   let bytes = software ? BYTES.software : BYTES.hardware;
   while (bytes > Math.min(maxBufferSize, maxStorageBufferBindingSize)) bytes /= 2;
-  const from = storage(device, bytes), to = storage(device, bytes);
-  await fill(clock, [from, to]);
+  const buffers = [storage(device, bytes), storage(device, bytes)];
+  // pages that were never written may share one zero page
+  await clock.measure(await stream(device, fillShader(), 1, buffers), 1);
   const fastest = async (widths: readonly number[], shader: (width: number) => string) => {
     const works: Work[] = [];
-    for (const width of widths) {
-      works.push(await stream(device, shader(width), width, [from, to]));
-    }
+    for (const width of widths) works.push(await stream(device, shader(width), width, buffers));
     return Math.min(...(await race(clock, works, options)).map((t) => t.medianMs));
   };
-  const copy = await fastest(COPY_WIDTHS, copyShader);
-  const read = await fastest(READ_WIDTHS, readShader);
-  for (const buffer of [from, to]) buffer.destroy();
+  const copy = await fastest(COPY_WIDTHS, copyShader),
+    read = await fastest(READ_WIDTHS, readShader);
+  for (const buffer of buffers) buffer.destroy();
   return {
     copyGBs: 2 * bytes / copy / 1e6,
     readGBs: bytes / read / 1e6,
@@ -61,30 +60,38 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {`;
 
-/** Where a thread begins; its next element is a workgroup further. */
-function begin(width: number): string {
-  return `let at = (group.y * groups.x + group.x) * ${width * THREADS}u + thread;`;
+/** A thread's vec4 are a workgroup apart. */
+function streamShader(width: number, body: (indices: number[]) => string[]): string {
+  return `${BUFFERS}${ENTRY}
+  let at = (group.y * groups.x + group.x) * ${width * THREADS}u + thread;
+  ${body(indices(width).map((i) => i * THREADS)).join("\n  ")}
+}`;
+}
+
+function fillShader(): string {
+  return streamShader(1, () => [
+    "let x = vec4f(f32(at & 1023u));",
+    "source[at] = x;",
+    "result[at] = x + 1.0;",
+  ]);
 }
 
 function copyShader(width: number): string {
-  return `${BUFFERS}${ENTRY}
-  ${begin(width)}
-  ${indices(width).map((i) => `let x${i} = source[at + ${i * THREADS}u];`).join("\n  ")}
-  ${indices(width).map((i) => `result[at + ${i * THREADS}u] = x${i};`).join("\n  ")}
-}`;
+  return streamShader(width, (all) => [
+    ...all.map((i) => `let x${i} = source[at + ${i}u];`),
+    ...all.map((i) => `result[at + ${i}u] = x${i};`),
+  ]);
 }
 
 function readShader(width: number): string {
-  const terms = indices(width).map((i) => `source[at + ${i * THREADS}u]`);
-  return `${BUFFERS}${ENTRY}
-  ${begin(width)}
-  let sum = ${terms.join(" + ")};
-  if (sum.x == 12345.0) { result[at] = sum; } // never, but only the device could know
-}`;
+  return streamShader(width, (all) => [
+    `let sum = ${all.map((i) => `source[at + ${i}u]`).join(" + ")};`,
+    "if (sum.x == 12345.0) { result[at] = sum; } // never, but only the device could know",
+  ]);
 }
 
 function indices(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
+  return [...Array(count).keys()];
 }
 
 async function stream(
@@ -98,18 +105,7 @@ async function stream(
   // a power of two, as the workgroups are: 131072 of them do not fold into the 3 rows that would do
   const { maxComputeWorkgroupsPerDimension: most } = device.limits;
   const rows = 2 ** Math.max(0, Math.ceil(Math.log2(groups / most)));
-  return dispatch(device, compute, buffers, [groups / rows, rows], `${width} vec4`);
-}
-
-/** Pages that were never written may share one zero page. */
-async function fill(clock: GpuClock, [from, to]: readonly GPUBuffer[]): Promise<void> {
-  const code = `${BUFFERS}${ENTRY}
-  ${begin(1)}
-  let x = vec4f(f32(at & 1023u));
-  source[at] = x;
-  result[at] = x + 1.0;
-}`;
-  await clock.measure(await stream(clock.device, code, 1, [from, to]), 1);
+  return dispatch(device, compute, buffers, [groups / rows, rows]);
 }
 
 const TILE = 512;

@@ -48,32 +48,23 @@ ${body}
 }
 
 export async function measureFma(clock: GpuClock, options: RaceOptions): Promise<FmaPeak> {
-  const { software } = clock;
+  const { device, software } = clock;
   const [groups, turns] = software ? [64, 8] : [8192, 16];
+  const params = new ArrayBuffer(48);
+  new Float32Array(params, 0, 8).fill(0.999, 0, 4).fill(0.001, 4);
+  new Uint32Array(params, 32, 1)[0] = turns;
+  const buffers = [uniform(device, params), storage(device, groups * THREADS * 16)];
   const works: Work[] = [];
-  for (const chains of CHAINS) works.push(await work(clock.device, chains, groups, turns));
-  const timings = await race(clock, works, options);
-  const best = timings.reduce((a, b) => a.medianMs <= b.medianMs ? a : b);
-  const at = timings.indexOf(best);
+  for (const chains of CHAINS) {
+    works.push(dispatch(device, await pipeline(device, shader(chains)), buffers, [groups]));
+  }
+  const times = (await race(clock, works, options)).map(({ medianMs }) => medianMs);
+  const best = Math.min(...times), at = times.indexOf(best);
   const longMs = software ? LONG_BATCH_MS.software : LONG_BATCH_MS.hardware;
-  const wallMs = await clock.measureWall(works[at], Math.ceil(longMs / best.medianMs));
+  const wallMs = await clock.measureWall(works[at], Math.ceil(longMs / best));
   return {
-    gflops: 2 * BODY * turns * groups * THREADS / best.medianMs / 1e6,
+    gflops: 2 * BODY * turns * groups * THREADS / best / 1e6,
     chains: CHAINS[at],
-    wallOverTimestamps: clock.source === "timestamps" ? wallMs / best.medianMs : NaN,
+    wallOverTimestamps: clock.source === "timestamps" ? wallMs / best : NaN,
   };
-}
-
-async function work(
-  device: GPUDevice,
-  chains: number,
-  groups: number,
-  turns: number,
-): Promise<Work> {
-  const compute = await pipeline(device, shader(chains));
-  const data = new ArrayBuffer(48);
-  new Float32Array(data, 0, 8).fill(0.999, 0, 4).fill(0.001, 4);
-  new Uint32Array(data, 32, 1)[0] = turns;
-  const out = storage(device, groups * THREADS * 16);
-  return dispatch(device, compute, [uniform(device, data), out], [groups], `${chains} chains`);
 }

@@ -40,7 +40,6 @@ export function dispatch(
   pipeline: GPUComputePipeline,
   buffers: readonly GPUBuffer[],
   size: readonly [x: number, y?: number, z?: number],
-  name: string = "dispatch",
 ): Work {
   const layout = pipeline.getBindGroupLayout(0);
   const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
@@ -50,7 +49,7 @@ export function dispatch(
     pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(...size);
   };
-  return { name, record };
+  return { name: "dispatch", record };
 }
 
 /** Submits what `record` puts into a command buffer. */

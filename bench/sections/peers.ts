@@ -14,7 +14,7 @@ import { type CellOptions, type Entry, runCell, TOLERANCE } from "../process/cel
 import type { Job } from "../process/job.ts";
 import { ContenderProcess } from "../process/process.ts";
 import { type PeerSection, planCells, TITLES } from "./peers_plan.ts";
-import { fastest, OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
+import { OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
 const FOLDER = new URL("../peers/", import.meta.url);
 
@@ -101,7 +101,7 @@ function goals(section: PeerSection, entries: readonly Entry[]): Measured[] {
     const { cases, task, threads, ours } = against, rivals = new RegExp(against.rivals);
     const values = cases.split(" ").map((of) => {
       const ms = timeOf(entries, of, task, threads, ours);
-      return { of, value: fastest(entries, of, task, threads, rivals) / ms };
+      return { of, value: timeOf(entries, of, task, threads, rivals) / ms };
     });
     return { id, values };
   });
@@ -118,7 +118,7 @@ const OWN: Readonly<Record<string, (entries: readonly Entry[]) => Value[]>> = {
   "peers backward gradients": (entries) =>
     ["s512", "s1024", "s2048"].flatMap((name) =>
       ["", "causal-"].map((causal) => {
-        const ms = (task: string, peer: RegExp) => fastest(entries, name, task, 1, peer);
+        const ms = (task: string, peer: RegExp) => timeOf(entries, name, task, 1, peer);
         const forward = causal ? "causal" : "forward";
         const peers = [/^tfjs-wasm/, /^jax-js/]
           .map((peer) => ms(`${causal}step`, peer) - ms(forward, peer));

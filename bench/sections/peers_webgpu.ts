@@ -14,7 +14,7 @@ import type { Job } from "../process/job.ts";
 import { forwardEntrant } from "../subjects/flashtile.ts";
 import { measureTorch } from "../subjects/torch.ts";
 import { raceCases } from "./raced.ts";
-import { fastest, OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
+import { OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
 /** Contenders by the package that they need. */
 const PEERS: Readonly<Record<string, readonly string[]>> = {
@@ -57,8 +57,8 @@ async function librariesPart(context: Context): Promise<Measured[]> {
   return Object.entries(PEERS).map(([name, [peer]]) => ({
     id: `webgpu peers ${name}`,
     values: cases.map(({ name: of }) => {
-      const rivals = fastest(entries, of, "forward", 1, new RegExp(`^${peer.split("/")[0]}`));
-      return { of, value: rivals / timeOf(entries, of, "forward", 1, OURS) };
+      const time = (who: string | RegExp) => timeOf(entries, of, "forward", 1, who);
+      return { of, value: time(new RegExp(`^${peer.split("/")[0]}`)) / time(OURS) };
     }),
     because: absent.get(name) ?? failed,
   }));
