@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Call, type Case, shapes } from "../cases.ts";
+import type { Call, Case } from "../cases.ts";
 import { dispatch, pipeline, readBack, storage, uniform, upload } from "../measure/gpu_device.ts";
 import type { Entrant, Runner, Work } from "../measure/race.ts";
 import { outputError } from "../oracle.ts";
@@ -21,42 +21,31 @@ async function create(device: GPUDevice, call: Call): Promise<Runner> {
   if ([lengthQ, lengthK, headDim].some((n) => n % TILE) || c.queryHeads !== c.kvHeads) {
     throw new RangeError(`the unfused baseline takes multiples of ${TILE} and no shared heads`);
   }
-  const heads = c.batch * c.queryHeads;
-  const at = headsAtATime(device, heads, lengthQ * lengthK * 4);
+  const heads = c.batch * c.queryHeads, headBytes = lengthQ * lengthK * 4;
+  // As many heads at a time as one binding holds the scores of.
+  const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+  const fitting = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / headBytes);
+  if (fitting < 1) throw new RangeError("the scores of one head exceed the largest binding");
   const [q, k, v] = [data.q, data.k, data.v].map((x) => upload(device, x));
-  const out = storage(device, shapes(c).q.reduce((a, b) => a * b, 4));
-  const scores = storage(device, at * lengthQ * lengthK * 4);
+  const out = storage(device, data.q.byteLength), at = Math.min(heads, fitting);
+  const scores = storage(device, at * headBytes);
   const kernels = [SCORES, SOFTMAX, OUTPUT];
   const [first, second, third] = await Promise.all(kernels.map((code) => pipeline(device, code)));
-  const works: Work[] = [], buffers = [q, k, v, scores, out];
+  const works: Work[] = [], buffers = [q, k, v, scores, out], rows = lengthQ / TILE;
   for (let head = 0; head < heads; head += at) {
-    const count = Math.min(at, heads - head);
-    const params = uniform(device, parameters(c, head, causal));
+    const count = Math.min(at, heads - head), params = uniform(device, parameters(c, head, causal));
     buffers.push(params);
-    const step = (
-      kernel: GPUComputePipeline,
-      bound: GPUBuffer[],
-      x: number,
-      y: number,
-      z: number,
-    ) => works.push(dispatch(device, kernel, [params, ...bound], [x, y, z]));
-    step(first, [q, k, scores], lengthK / TILE, lengthQ / TILE, count);
-    step(second, [scores], lengthQ, count, 1);
-    step(third, [scores, v, out], headDim / TILE, lengthQ / TILE, count);
+    works.push(
+      dispatch(device, first, [params, q, k, scores], [lengthK / TILE, rows, count]),
+      dispatch(device, second, [params, scores], [lengthQ, count]),
+      dispatch(device, third, [params, scores, v, out], [headDim / TILE, rows, count]),
+    );
   }
   return {
     work: { name: "unfused", record: (pass) => works.forEach((work) => work.record!(pass)) },
     error: async () => outputError(call, new Float32Array(await readBack(device, out))),
     dispose: () => buffers.forEach((buffer) => buffer.destroy()),
   };
-}
-
-/** As many heads as one binding holds the scores of. */
-function headsAtATime(device: GPUDevice, heads: number, headBytes: number): number {
-  const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
-  const fitting = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / headBytes);
-  if (fitting < 1) throw new RangeError("the scores of one head exceed the largest binding");
-  return Math.min(heads, fitting);
 }
 
 function parameters(c: Case, firstHead: number, causal: boolean): ArrayBuffer {

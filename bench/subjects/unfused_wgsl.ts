@@ -15,78 +15,112 @@ const PARTS = ["x", "y", "z", "w"];
 const FOUR = [0, 1, 2, 3];
 
 const PARAMS = `
-struct Params {
-  lengthQ: u32,
-  lengthK: u32,
-  headDim: u32,
-  firstHead: u32,
-  scale: f32,
-  causal: u32,
-}`;
+struct Params { lengthQ: u32, lengthK: u32, headDim: u32, firstHead: u32, scale: f32, causal: u32 }`;
 
-const ENTRY = `
+/** A product of two operands: what is left to each of the two. */
+interface Product {
+  readonly result: string;
+  /** vec4 of the right operand that are staged. */
+  readonly right: number;
+  readonly begin: string;
+  readonly loop: string;
+  readonly stage: string;
+  /** Multiplies one of the four vec4 of staged depth; a thread's rows of the left are a0 to a3. */
+  readonly step: (d: number) => string[];
+  readonly end: string[];
+}
+
+function product({ result, right, begin, loop, stage, step, end }: Product): string {
+  const steps = FOUR.map((d) => {
+    const rows = FOUR.map((i) => `let a${i} = left[mine + ${i * PITCH + d}u];`);
+    return `    {\n      ${[...rows, ...step(d)].join("\n      ")}\n    }`;
+  });
+  return `${PARAMS}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> result: array<${result}>;
+var<workgroup> left: array<vec4f, ${TILE * PITCH}>;
+var<workgroup> right: array<vec4f, ${right}>;
 @compute @workgroup_size(16, 16)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
   @builtin(local_invocation_index) thread: u32,
-) {`;
-
-/** scores[head, i, j] = scale · q[i] · k[j], with −1e30 above the diagonal when causal. */
-export const SCORES: string = `${PARAMS}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> k: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> scores: array<f32>;
-var<workgroup> left: array<vec4f, ${TILE * PITCH}>;
-var<workgroup> right: array<vec4f, ${TILE * PITCH}>;
-${ENTRY}
+) {
   let head = params.firstHead + group.z;
   let width = params.headDim / 4u;
   let row = group.y * ${TILE}u;
-  let column = group.x * ${TILE}u;
   let stagedRow = thread / ${DEPTH / 4}u;
   let stagedPart = thread % ${DEPTH / 4}u;
-  let fromQ = (head * params.lengthQ + row + stagedRow) * width + stagedPart;
-  let fromK = (head * params.lengthK + column + stagedRow) * width + stagedPart;
   let staged = stagedRow * ${PITCH}u + stagedPart;
   let mine = local.y * ${4 * PITCH}u;
-  let theirs = local.x * ${PITCH}u;
-${FOUR.flatMap((i) => FOUR.map((j) => `  var s${i}${j} = 0.0;`)).join("\n")}
-  for (var depth = 0u; depth < width; depth += ${DEPTH / 4}u) {
-    left[staged] = q[fromQ + depth];
-    right[staged] = k[fromK + depth];
+  ${begin}
+  for (${loop}) {
+    ${stage}
     workgroupBarrier();
-${FOUR.map(scoreStep).join("\n")}
+${steps.join("\n")}
     workgroupBarrier();
   }
-  let offset = i32(params.lengthK) - i32(params.lengthQ);
-  let i0 = row + local.y * 4u;
-  let j0 = column + local.x;
-${FOUR.flatMap((i) => FOUR.map((j) => storeScore(i, j))).join("\n")}
+  ${end.join("\n  ")}
 }`;
-
-/** A thread's four rows of the left operand. */
-function leftRows(d: number): string[] {
-  return FOUR.map((i) => `      let a${i} = left[mine + ${i * PITCH + d}u];`);
 }
 
-function scoreStep(d: number): string {
-  const columns = FOUR.map((j) => `      let b${j} = right[theirs + ${16 * j * PITCH + d}u];`);
-  const sums = FOUR.flatMap((i) =>
-    FOUR.map((j) =>
-      PARTS.map((p) => `      s${i}${j} = fma(a${i}.${p}, b${j}.${p}, s${i}${j});`).join("\n")
-    )
-  );
-  return ["    {", ...leftRows(d), ...columns, ...sums, "    }"].join("\n");
-}
+/** What a thread's four rows and four columns are. */
+const CELLS = FOUR.flatMap((i) => FOUR.map((j) => [i, j] as const));
 
-/** A thread's columns are 16 apart, so that neighbours write side by side. */
-function storeScore(i: number, j: number): string {
-  const at = `((group.z * params.lengthQ + i0 + ${i}u) * params.lengthK) + j0 + ${16 * j}u`;
-  const hidden = `params.causal == 1u && i32(j0 + ${16 * j}u) > i32(i0 + ${i}u) + offset`;
-  return `  scores[${at}] = select(s${i}${j} * params.scale, -1e30, ${hidden});`;
-}
+/**
+ * scores[head, i, j] = scale · q[i] · k[j], with −1e30 above the diagonal when causal. A thread's
+ * columns are 16 apart, so that neighbours write side by side.
+ */
+export const SCORES: string = product({
+  result: "f32",
+  right: TILE * PITCH,
+  begin: `let column = group.x * ${TILE}u;
+  let fromQ = (head * params.lengthQ + row + stagedRow) * width + stagedPart;
+  let fromK = (head * params.lengthK + column + stagedRow) * width + stagedPart;
+  let theirs = local.x * ${PITCH}u;
+  ${CELLS.map(([i, j]) => `var s${i}${j} = 0.0;`).join(" ")}`,
+  loop: `var depth = 0u; depth < width; depth += ${DEPTH / 4}u`,
+  stage: "left[staged] = a[fromQ + depth]; right[staged] = b[fromK + depth];",
+  step: (d) => [
+    ...FOUR.map((j) => `let b${j} = right[theirs + ${16 * j * PITCH + d}u];`),
+    ...CELLS.flatMap(([i, j]) =>
+      PARTS.map((p) => `s${i}${j} = fma(a${i}.${p}, b${j}.${p}, s${i}${j});`)
+    ),
+  ],
+  end: [
+    "let offset = i32(params.lengthK) - i32(params.lengthQ);",
+    "let i0 = row + local.y * 4u;",
+    "let j0 = column + local.x;",
+    ...CELLS.map(([i, j]) => {
+      const at = `(group.z * params.lengthQ + i0 + ${i}u) * params.lengthK + j0 + ${16 * j}u`;
+      const hidden = `params.causal == 1u && i32(j0 + ${16 * j}u) > i32(i0 + ${i}u) + offset`;
+      return `result[${at}] = select(s${i}${j} * params.scale, -1e30, ${hidden});`;
+    }),
+  ],
+});
+
+/** out[head, i] = Σ p[head, i, j] · v[j]. */
+export const OUTPUT: string = product({
+  result: "vec4f",
+  right: DEPTH * TILE / 4,
+  begin: `let keys = params.lengthK / 4u;
+  let column = group.x * ${TILE / 4}u;
+  let fromP = (group.z * params.lengthQ + row + stagedRow) * keys + stagedPart;
+  let fromV = (head * params.lengthK + local.y) * width + column + local.x;
+  ${FOUR.map((i) => `var o${i} = vec4f(0.0);`).join(" ")}`,
+  loop: `var key = 0u; key < params.lengthK; key += ${DEPTH}u`,
+  stage: "left[staged] = a[fromP + key / 4u]; right[thread] = b[fromV + key * width];",
+  step: (d) => [
+    ...FOUR.map((e) => `let b${e} = right[local.x + ${(4 * d + e) * TILE / 4}u];`),
+    ...CELLS.map(([e, i]) => `o${i} = fma(vec4f(a${i}.${PARTS[e]}), b${e}, o${i});`),
+  ],
+  end: [
+    "let i0 = head * params.lengthQ + row + local.y * 4u;",
+    ...FOUR.map((i) => `result[(i0 + ${i}u) * width + column + local.x] = o${i};`),
+  ],
+});
 
 const SOFTMAX_THREADS = 256;
 
@@ -128,43 +162,3 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     scores[begin + i] = exp(scores[begin + i] - highest) * factor;
   }
 }`;
-
-/** out[head, i] = Σ p[head, i, j] · v[j]. */
-export const OUTPUT: string = `${PARAMS}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> p: array<vec4f>;
-@group(0) @binding(2) var<storage, read> v: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
-var<workgroup> left: array<vec4f, ${TILE * PITCH}>;
-var<workgroup> right: array<vec4f, ${DEPTH * TILE / 4}>;
-${ENTRY}
-  let head = params.firstHead + group.z;
-  let width = params.headDim / 4u;
-  let keys = params.lengthK / 4u;
-  let row = group.y * ${TILE}u;
-  let column = group.x * ${TILE / 4}u;
-  let stagedRow = thread / ${DEPTH / 4}u;
-  let stagedPart = thread % ${DEPTH / 4}u;
-  let fromP = (group.z * params.lengthQ + row + stagedRow) * keys + stagedPart;
-  let fromV = (head * params.lengthK + local.y) * width + column + local.x;
-  let staged = stagedRow * ${PITCH}u + stagedPart;
-  let mine = local.y * ${4 * PITCH}u;
-${FOUR.map((i) => `  var o${i} = vec4f(0.0);`).join("\n")}
-  for (var key = 0u; key < params.lengthK; key += ${DEPTH}u) {
-    left[staged] = p[fromP + key / 4u];
-    right[thread] = v[fromV + key * width];
-    workgroupBarrier();
-${FOUR.map(outputStep).join("\n")}
-    workgroupBarrier();
-  }
-  let i0 = head * params.lengthQ + row + local.y * 4u;
-${FOUR.map((i) => `  out[(i0 + ${i}u) * width + column + local.x] = o${i};`).join("\n")}
-}`;
-
-function outputStep(d: number): string {
-  const columns = FOUR.map((e) => `      let b${e} = right[local.x + ${(4 * d + e) * TILE / 4}u];`);
-  const sums = FOUR.flatMap((e) =>
-    FOUR.map((i) => `      o${i} = fma(vec4f(a${i}.${PARTS[e]}), b${e}, o${i});`)
-  );
-  return ["    {", ...leftRows(d), ...columns, ...sums, "    }"].join("\n");
-}
