@@ -17,8 +17,7 @@ import { race, type RaceOptions } from "../measure/race.ts";
 import { nullForNaN, summarize } from "../measure/statistics.ts";
 import type { Results } from "../measure/store.ts";
 import { digits3, printTable } from "../measure/table.ts";
-import { measureBandwidth } from "./webgpu_bandwidth.ts";
-import { measureFma } from "./webgpu_fma.ts";
+import { measureBandwidth, measureFma } from "./webgpu_peaks.ts";
 
 /** Those that kernels and operands of the benches may meet. */
 const LIMITS = [

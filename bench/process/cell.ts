@@ -91,15 +91,13 @@ export async function runCell(jobs: readonly Job[], options: CellOptions): Promi
       if (lane.failed || round >= lane.wanted) continue;
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       await lane.attempt(async () => {
-        lane.times.push(await lane.process.time(lane.calls, lane.calls > 1, limitMs));
+        lane.times.push(await lane.process.ask(limitMs, "time", lane.calls, lane.calls > 1));
       });
     }
     const entries: Entry[] = [];
     for (const lane of lanes) {
-      const { peakBytes, own } = lane.failed
-        ? {} as Entry
-        : await lane.process.ask({ do: "memory" }, limitMs);
-      entries.push(lane.entry({ peakBytes, own }));
+      const memory = lane.failed ? {} : await lane.process.ask(limitMs, "memory");
+      entries.push(lane.entry(memory));
     }
     return entries;
   } finally {
@@ -113,8 +111,8 @@ async function warmUp(lane: Lane, options: CellOptions): Promise<void> {
     ? [options.threadsWarmUpMs, SHORTEST_THREADS_SAMPLE_MS]
     : [options.warmUpMs, SHORTEST_SAMPLE_MS];
   await lane.attempt(async () => {
-    await lane.process.next(options.limitMs);
-    const warmMs = (await lane.process.ask({ do: "warm", ms }, options.limitMs)).ms ?? NaN;
+    await lane.process.ready(options.limitMs);
+    const warmMs = await lane.process.ask(options.limitMs, "warm", ms);
     lane.calls = Math.max(1, Math.ceil(shortest / warmMs));
     lane.wanted = options.samples && samplesFor(warmMs * lane.calls, options);
     if (!lane.wanted) lane.times.push(warmMs);
@@ -153,19 +151,20 @@ export async function runRounds(jobs: readonly Job[], options: RoundOptions): Pr
 async function takeTurn(lane: Lane, options: RoundOptions): Promise<void> {
   const { process } = lane, deadline = performance.now() + LIMIT_MS;
   const left = () => Math.max(1, deadline - performance.now());
-  const mostCalls = (await process.next(left())).ready?.mostCalls ?? 1;
-  lane.error = (await process.ask({ do: "check" }, left())).error ?? NaN;
+  const mostCalls = await process.ready(left());
+  lane.error = await process.ask(left(), "check");
   if (!(lane.error < TOLERANCE)) throw new Error(`wrong by ${lane.error}`);
+  const time = (calls: number) => process.ask(left(), "time", calls, false);
   let callMs = Infinity, calls = 1;
   // Twice as many until a sample is long enough: a single call is mostly the wait.
   for (;;) {
-    callMs = Math.min(callMs, await process.time(calls, false, left()));
+    callMs = Math.min(callMs, await time(calls));
     if (callMs * calls >= options.sampleMs || calls >= mostCalls) break;
     calls = Math.min(mostCalls, calls * 2);
   }
   const affordable = Math.floor(options.budgetMs / (callMs * calls));
   for (let i = 0; i < Math.max(1, Math.min(options.samples, affordable)); i++) {
-    lane.times.push(await process.time(calls, false, left()));
+    lane.times.push(await time(calls));
   }
   lane.calls = calls;
 }

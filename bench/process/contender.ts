@@ -11,15 +11,8 @@ import { CHECK_CASE, operands } from "../cases.ts";
 import { processMemory } from "../measure/machine.ts";
 import { reasonOf } from "../measure/statistics.ts";
 import { outputError, wholeError } from "../oracle.ts";
-import {
-  type Answer,
-  isCausal,
-  type Job,
-  type Outputs,
-  type Prepare,
-  type Prepared,
-  type Request,
-} from "./job.ts";
+import { type Answer, type Commands, isCausal, type Job } from "./job.ts";
+import type { Prepare, Prepared } from "./job.ts";
 
 const MODULES: Readonly<Record<string, () => Promise<{ prepare: Prepare }>>> = {
   "flashtile": () => import("../subjects/flashtile_process.ts"),
@@ -37,67 +30,69 @@ async function prepare(job: Job): Promise<Prepared> {
   return await prepare(job);
 }
 
-/** Calls for the given time, at least once; the length of the fastest call. */
-async function warmUp(prepared: Prepared, milliseconds: number): Promise<number> {
-  const start = performance.now();
-  let fastest = Infinity;
-  do {
-    fastest = Math.min(fastest, await time(prepared, 1, false));
-    // A long call needs no second one: nothing in it is compiled late or cold.
-  } while (performance.now() - start < milliseconds && fastest < milliseconds);
-  return fastest;
-}
-
-async function time(prepared: Prepared, calls: number, discard: boolean): Promise<number> {
-  // Other processes ran in between: one call brings caches and worker threads back.
-  if (discard) await prepared.run();
+async function time({ run, finish }: Prepared, calls: number): Promise<number> {
   const start = performance.now();
   for (let i = 0; i < calls; i++) {
-    const pending = prepared.run();
+    const pending = run();
     if (pending instanceof Promise) await pending;
   }
-  if (prepared.finish) await prepared.finish();
+  if (finish) await finish();
   return (performance.now() - start) / calls;
 }
 
-function errorOf(job: Job, outputs: Outputs): number {
-  const call = { c: job.case, data: operands(job.case), causal: isCausal(job) };
-  const small = job.case.name === CHECK_CASE.name;
-  return small ? wholeError(call, outputs) : outputError(call, outputs.out);
+/** What a contender does; its memory counts from here on. */
+function commandsOf(job: Job, prepared: Prepared): Commands {
+  const restingBytes = restartPeak();
+  return {
+    async warm(milliseconds) {
+      const start = performance.now();
+      let fastest = Infinity;
+      do {
+        fastest = Math.min(fastest, await time(prepared, 1));
+        // A long call needs no second one: nothing in it is compiled late or cold.
+      } while (performance.now() - start < milliseconds && fastest < milliseconds);
+      return fastest;
+    },
+    async time(calls, discard) {
+      // Other processes ran in between: one call brings caches and worker threads back.
+      if (discard) await prepared.run();
+      return await time(prepared, calls);
+    },
+    async check() {
+      await time(prepared, 1);
+      const call = { c: job.case, data: operands(job.case), causal: isCausal(job) };
+      const outputs = await prepared.outputs(), small = job.case.name === CHECK_CASE.name;
+      return small ? wholeError(call, outputs) : outputError(call, outputs.out);
+    },
+    memory() {
+      const peakBytes = processMemory("VmHWM") - restingBytes;
+      return Promise.resolve({ peakBytes, own: prepared.memory?.() });
+    },
+  };
 }
 
-async function answer(job: Job, prepared: Prepared, request: Request): Promise<Answer> {
-  if (request.do === "warm") return { ms: await warmUp(prepared, request.ms) };
-  if (request.do === "time") return { ms: await time(prepared, request.calls, request.discard) };
-  if (request.do === "check") {
-    await time(prepared, 1, false);
-    return { error: errorOf(job, await prepared.outputs()) };
-  }
-  return { peakBytes: processMemory("VmHWM") - restingBytes, own: prepared.memory?.() };
-}
-
-let restingBytes = 0;
-
-/** Memory use so far is the start; from here on the kernel keeps a new peak. Linux only. */
-function restartPeak(): void {
+/** Memory in use; the kernel keeps a new peak after this. Linux only. */
+function restartPeak(): number {
   try {
     writeFileSync("/proc/self/clear_refs", "5");
   } catch {
     // The answer will be NaN, which the tables show as a dash.
   }
-  restingBytes = processMemory("VmRSS");
+  return processMemory("VmRSS");
 }
 
-function reply(work: Promise<Answer>): Promise<unknown> {
-  return work.catch((error) => ({ failed: reasonOf(error) }))
-    .then((answer) => process.send!(answer));
+async function reply(work: Promise<unknown>): Promise<void> {
+  const answer: Answer = await work
+    .then((value) => ({ value }), (error) => ({ failed: reasonOf(error) }));
+  process.send!(answer);
 }
 
-async function serve(job: Job): Promise<Answer> {
-  const prepared = await prepare(job);
-  restartPeak();
-  process.on("message", (request) => reply(answer(job, prepared, request as Request)));
-  return { ready: { mostCalls: prepared.mostCalls ?? 1 } };
+async function serve(job: Job): Promise<number> {
+  const prepared = await prepare(job), commands = commandsOf(job, prepared);
+  process.on("message", ([name, ...args]: [keyof Commands, ...never[]]) => {
+    reply((commands[name] as (...args: never[]) => Promise<unknown>)(...args));
+  });
+  return prepared.mostCalls ?? 1;
 }
 
 const job = JSON.parse(Deno.args[0]) as Job;

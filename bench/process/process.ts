@@ -6,7 +6,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import type { Answer, Job, Request } from "./job.ts";
+import type { Answer, Commands, Job } from "./job.ts";
 
 const CONTENDER = new URL("./contender.ts", import.meta.url).pathname;
 /** The libraries come from their folder, not from the registry. */
@@ -22,7 +22,7 @@ export function contenderArgs(job: Job, ...more: readonly string[]): string[] {
 export class ContenderProcess {
   readonly job: Job;
   readonly #child: ChildProcess;
-  #answer = Promise.withResolvers<Answer>();
+  #answer = Promise.withResolvers<unknown>();
   #lastWords = "";
 
   constructor(job: Job) {
@@ -31,9 +31,9 @@ export class ContenderProcess {
       env: { ...Deno.env.toObject(), ...CONTENDER_ENV },
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
-    this.#child.on("message", (answer: Answer) => {
-      if (answer.failed) this.#fail(answer.failed);
-      else this.#answer.resolve(answer);
+    this.#child.on("message", ({ value, failed }: Answer) => {
+      if (failed) this.#fail(failed);
+      else this.#answer.resolve(value ?? NaN); // JSON has none
     });
     this.#child.on("exit", () => this.#fail(`ended: ${this.#lastWords || "no message"}`));
     this.#child.on("error", ({ message }) => this.#fail(message));
@@ -42,27 +42,21 @@ export class ContenderProcess {
     });
   }
 
-  /** The answer that is due, first that it is ready; rejects when the contender failed, ended or is late. */
-  async next(limitMs: number): Promise<Answer> {
-    const late = () => this.#fail(`no answer in ${Math.round(limitMs / 1000)} s`);
-    const timer = setTimeout(late, limitMs);
-    try {
-      return await this.#answer.promise;
-    } finally {
-      clearTimeout(timer);
-    }
+  /** The calls that a sample may have, once the contender is ready. */
+  async ready(limitMs: number): Promise<number> {
+    return await this.#next(limitMs) as number;
   }
 
-  async ask(request: Request, limitMs: number): Promise<Answer> {
+  /** Rejects when the contender failed, ended or is late. */
+  async ask<Name extends keyof Commands>(
+    limitMs: number,
+    name: Name,
+    ...args: Parameters<Commands[Name]>
+  ): Promise<Awaited<ReturnType<Commands[Name]>>> {
     if (this.#ended) throw new Error(`ended: ${this.#lastWords || "no message"}`);
     this.#answer = Promise.withResolvers();
-    this.#child.send(request);
-    return await this.next(limitMs);
-  }
-
-  /** Milliseconds of one of so many calls. */
-  async time(calls: number, discard: boolean, limitMs: number): Promise<number> {
-    return (await this.ask({ do: "time", calls, discard }, limitMs)).ms ?? NaN;
+    this.#child.send([name, ...args]);
+    return await this.#next(limitMs) as Awaited<ReturnType<Commands[Name]>>;
   }
 
   /** Ends the process, whatever it is doing. */
@@ -71,6 +65,12 @@ export class ContenderProcess {
     const exit = once(this.#child, "exit");
     this.#child.kill("SIGKILL");
     await exit;
+  }
+
+  async #next(limitMs: number): Promise<unknown> {
+    const late = () => this.#fail(`no answer in ${Math.round(limitMs / 1000)} s`);
+    const timer = setTimeout(late, limitMs);
+    return await this.#answer.promise.finally(() => clearTimeout(timer));
   }
 
   get #ended(): boolean {

@@ -78,8 +78,8 @@ async function check(jobs: readonly Job[], { limitMs }: CellOptions): Promise<Re
     const process = new ContenderProcess({ ...job, case: CHECK_CASE });
     let result: string, wrong = false;
     try {
-      await process.next(limitMs);
-      const { error = NaN } = await process.ask({ do: "check" }, limitMs);
+      await process.ready(limitMs);
+      const error = await process.ask(limitMs, "check");
       wrong = !(error < TOLERANCE);
       result = `${error.toExponential(1)}${wrong ? "  WRONG" : ""}`;
     } catch (error) {

@@ -8,7 +8,7 @@ import { decodeBlock, decodeBytes, type DecodeShape } from "../../shaders/abi.ts
 import type { GpuPlan } from "../../src/plan/webgpu/plan.ts";
 import { forwardSteps } from "../../src/plan/webgpu/steps.ts";
 import { decodeItems } from "../../src/plan/webgpu/work_items.ts";
-import { type Case, caseOf, kvBytes } from "../../bench/cases.ts";
+import { type Case, caseOf, kvBytes, operands } from "../../bench/cases.ts";
 import type { Context } from "../../bench/context.ts";
 import { msOf, outcomeFields, rate, reasonOf } from "../../bench/measure/statistics.ts";
 import type { Results } from "../../bench/measure/store.ts";
@@ -54,11 +54,12 @@ export async function sweepDecode(
       console.log(`${cases.length - n} cases left out: no time for them`);
       break;
     }
-    const subject = SweepCase.forward(device, c, false, dtype), name = `${c.name} ${dtype}`;
+    const call = { c, data: operands(c), causal: false };
+    const subject = SweepCase.forward(device, call, dtype), name = `${c.name} ${dtype}`;
     const bytes = kvBytes(c) / (dtype === "f16" ? 2 : 1);
     try {
       if (!subject.plan.decode) throw new Error("the planner does not take it for decode");
-      const found = await divisions(device, subject);
+      const found = await divisions(device, subject, c);
       for (const seen of found) {
         const { candidate: { id, parts, threads }, planned: table, final } = seen;
         const gbs = rate(bytes, seen.timing), workgroups = parts * c.batch * c.kvHeads;
@@ -132,8 +133,12 @@ function otherThreads(shape: DecodeShape, { open: { target: { limits } } }: Swee
 }
 
 /** The planner's division first, then others; the best and the planner's once more, in turns. */
-async function divisions(device: SweepDevice, subject: SweepCase): Promise<Seen<Division>[]> {
-  const { plan, c } = subject, shape = plan.decode!, { splits } = plan.regions[0];
+async function divisions(
+  device: SweepDevice,
+  subject: SweepCase,
+  c: Case,
+): Promise<Seen<Division>[]> {
+  const { plan } = subject, shape = plan.decode!, { splits } = plan.regions[0];
   const { software } = device.open.target;
   const contest = new Contest<Division>(subject, "decode", (d) => divided(subject, d));
   const others = PARTS.filter((n) =>

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Case } from "../../bench/cases.ts";
+import { type Case, operands } from "../../bench/cases.ts";
 import { type Candidate, candidateOf, firstCandidates, relatives } from "./candidates.ts";
 import { Contest, ranked, type Seen } from "./contest.ts";
 import type { SweepDevice } from "./device.ts";
@@ -61,9 +61,10 @@ async function sweepCase(
   deadline: Deadline,
   tiles?: readonly Candidate[],
 ): Promise<Combination> {
+  const call = { c, data: operands(c), causal };
   const subject = kernel === "forward"
-    ? SweepCase.forward(device, c, causal)
-    : await SweepCase.backward(device, c, causal);
+    ? SweepCase.forward(device, call)
+    : await SweepCase.backward(device, call);
   try {
     const { plan, title } = subject, { target } = device.open;
     const planOf = ({ chosen }: Candidate) => subject.planWith(kernel, chosen);

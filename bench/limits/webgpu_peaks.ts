@@ -1,5 +1,6 @@
 /**
- * How fast the device moves data: global memory copied and only read, and workgroup memory.
+ * How fast the device multiplies and adds, and moves data: global memory copied and only read, and
+ * workgroup memory. Of each the fastest of some shapes counts.
  * @module
  */
 
@@ -17,6 +18,21 @@ export interface Bandwidth {
 }
 
 const THREADS = 256;
+
+/** The variant whose work takes least. */
+async function fastest(
+  clock: GpuClock,
+  options: RaceOptions,
+  variants: readonly number[],
+  make: (variant: number) => Promise<Work>,
+): Promise<{ readonly work: Work; readonly ms: number; readonly variant: number }> {
+  const works: Work[] = [];
+  for (const variant of variants) works.push(await make(variant));
+  const times = (await race(clock, works, options)).map(({ medianMs }) => medianMs);
+  const ms = Math.min(...times), at = times.indexOf(ms);
+  return { work: works[at], ms, variant: variants[at] };
+}
+
 /** vec4 that one thread moves; which is best depends on the device. */
 const COPY_WIDTHS = [1, 4, 8];
 const READ_WIDTHS = [4, 16];
@@ -32,13 +48,12 @@ export async function measureBandwidth(clock: GpuClock, options: RaceOptions): P
   const buffers = [storage(device, bytes), storage(device, bytes)];
   // pages that were never written may share one zero page
   await clock.measure(await stream(device, fillShader(), 1, buffers), 1);
-  const fastest = async (widths: readonly number[], shader: (width: number) => string) => {
-    const works: Work[] = [];
-    for (const width of widths) works.push(await stream(device, shader(width), width, buffers));
-    return Math.min(...(await race(clock, works, options)).map((t) => t.medianMs));
+  const best = async (widths: readonly number[], shader: (width: number) => string) => {
+    const make = (width: number) => stream(device, shader(width), width, buffers);
+    return (await fastest(clock, options, widths, make)).ms;
   };
-  const copy = await fastest(COPY_WIDTHS, copyShader),
-    read = await fastest(READ_WIDTHS, readShader);
+  const copy = await best(COPY_WIDTHS, copyShader);
+  const read = await best(READ_WIDTHS, readShader);
   for (const buffer of buffers) buffer.destroy();
   return {
     copyGBs: 2 * bytes / copy / 1e6,
@@ -136,4 +151,66 @@ async function measureWorkgroupMemory(clock: GpuClock, options: RaceOptions): Pr
   const work = dispatch(device, compute, [count, storage(device, THREADS * 16)], [groups]);
   const [timing] = await race(clock, [work], options);
   return groups * THREADS * turns * LOADS * 16 / timing.medianMs / 1e6;
+}
+
+/** The peak and how it was reached. */
+export interface FmaPeak {
+  readonly gflops: number;
+  /** Independent vec4 chains of the fastest variant. */
+  readonly chains: number;
+  /** A long batch timed from outside over the same by timestamps: 1 when both clocks agree. */
+  readonly wallOverTimestamps: number;
+}
+
+/** Few chains fit the registers of a processor, many hide the latency of a GPU. */
+const CHAINS = [2, 8, 16];
+/** Scalar operations of a loop body: so many that the compiler's loop counter does not matter. */
+const BODY = 2048;
+const LONG_BATCH_MS = { software: 300, hardware: 1000 };
+
+function fmaShader(chains: number): string {
+  const names = Array.from({ length: chains }, (_, i) => `a${i}`);
+  const starts = names.map((name, i) => `  var ${name} = start + ${i}.0;`);
+  const turn = names.map((name) => `    ${name} = fma(${name}, factor, term);`).join("\n");
+  const body = Array(BODY / 4 / chains).fill(turn).join("\n");
+  return `
+struct Params { factor: vec4f, term: vec4f, turns: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  // From a uniform: constants would be folded.
+  let factor = params.factor;
+  let term = params.term;
+  let start = vec4f(f32(id.x & 255u));
+${starts.join("\n")}
+  for (var turn = 0u; turn < params.turns; turn++) {
+${body}
+  }
+  let sum = ${names.join(" + ")};
+  if (sum.x == 12345.0) { out[id.x] = sum; } // never, but only the device could know
+}`;
+}
+
+export async function measureFma(clock: GpuClock, options: RaceOptions): Promise<FmaPeak> {
+  const { device, software } = clock;
+  const [groups, turns] = software ? [64, 8] : [8192, 16];
+  const params = new ArrayBuffer(48);
+  new Float32Array(params, 0, 8).fill(0.999, 0, 4).fill(0.001, 4);
+  new Uint32Array(params, 32, 1)[0] = turns;
+  const buffers = [uniform(device, params), storage(device, groups * THREADS * 16)];
+  const { work, ms, variant } = await fastest(
+    clock,
+    options,
+    CHAINS,
+    async (chains) =>
+      dispatch(device, await pipeline(device, fmaShader(chains)), buffers, [groups]),
+  );
+  const longMs = software ? LONG_BATCH_MS.software : LONG_BATCH_MS.hardware;
+  const wallMs = await clock.measureWall(work, Math.ceil(longMs / ms));
+  return {
+    gflops: 2 * BODY * turns * groups * THREADS / ms / 1e6,
+    chains: variant,
+    wallOverTimestamps: clock.source === "timestamps" ? wallMs / ms : NaN,
+  };
 }
