@@ -131,7 +131,7 @@ export function gradientError(call: Call, saved: Saved, found: Gradients): numbe
 }
 
 /** Largest absolute error of rows in a whole result. */
-function rowsError(rows: readonly ExactRow[], found: Float32Array): number {
+export function rowsError(rows: readonly ExactRow[], found: Float32Array): number {
   return rows.map(({ row, values }) => distance(found, row * values.length, values)).reduce(larger);
 }
 
@@ -143,7 +143,7 @@ export function largestOf(rows: readonly ExactRow[]): number {
 }
 
 /** Largest difference; NaN when anything is NaN or missing. */
-export function distance(values: Float32Array, at: number, exact: Float64Array): number {
+function distance(values: Float32Array, at: number, exact: Float64Array): number {
   let worst = 0;
   for (let d = 0; d < exact.length; d++) worst = larger(worst, Math.abs(values[at + d] - exact[d]));
   return worst;

@@ -68,16 +68,23 @@ export class GpuClock implements Clock {
 
   /** Milliseconds of one launch, averaged over so many in one pass. */
   async measure(work: Work, launches: number): Promise<number> {
-    const ms = this.source === "timestamps"
-      ? await this.#byTimestamps(work, launches)
-      : Math.max(1e-6, await this.#byWall(work, launches) - await this.#empty());
+    if (this.source === "wall") {
+      this.#emptyMs ??= await this.#empty();
+      return Math.max(1e-6, await this.measureWall(work, launches) - this.#emptyMs / launches);
+    }
+    const ms = await this.#byTimestamps(work, launches);
     work.settle?.();
     return ms / launches;
   }
 
-  /** Milliseconds from the first submission to the end of the last, seen from outside. */
+  /** The same from the submission to the end of the last, seen from outside. */
   async measureWall(work: Work, launches: number): Promise<number> {
-    const ms = await this.#byWall(work, launches);
+    const start = performance.now();
+    submit(this.device, (pass) => {
+      for (let i = 0; i < launches; i++) work.record!(pass);
+    });
+    await this.device.queue.onSubmittedWorkDone();
+    const ms = performance.now() - start;
     work.settle?.();
     return ms / launches;
   }
@@ -103,21 +110,11 @@ export class GpuClock implements Clock {
     return ms;
   }
 
-  async #byWall(work: Work | undefined, launches: number): Promise<number> {
-    const start = performance.now();
-    submit(this.device, (pass) => {
-      for (let i = 0; i < launches; i++) work?.record?.(pass);
-    });
-    await this.device.queue.onSubmittedWorkDone();
-    return performance.now() - start;
-  }
-
   /** What a batch of nothing costs. */
   async #empty(): Promise<number> {
-    if (this.#emptyMs !== undefined) return this.#emptyMs;
-    const times: number[] = [];
-    for (let i = 0; i < 9; i++) times.push(await this.#byWall(undefined, 0));
-    return this.#emptyMs = summarize("empty", times).medianMs;
+    const nothing = { name: "empty", record() {} }, times: number[] = [];
+    for (let i = 0; i < 9; i++) times.push(await this.measureWall(nothing, 1));
+    return summarize("empty", times).medianMs;
   }
 }
 

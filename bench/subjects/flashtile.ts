@@ -159,7 +159,8 @@ export class Subject {
   }
 }
 
-async function floats(tensor: Tensor | HostTensor): Promise<Float32Array> {
+/** The values of a tensor as f32. */
+export async function floats(tensor: Tensor | HostTensor): Promise<Float32Array> {
   const values = "read" in tensor ? await tensor.read() : tensor.data;
   if (values instanceof Float32Array) return values;
   return Float32Array.from(new Float16Array(values.buffer, values.byteOffset, values.length));

@@ -25,7 +25,9 @@ import {
   type ExactRow,
   larger,
   largestOf,
+  rowsError,
 } from "../../bench/oracle.ts";
+import { floats } from "../../bench/subjects/flashtile.ts";
 import type { SweepDevice } from "./device.ts";
 import type { AnyKernel, SweptKernel } from "./options.ts";
 
@@ -197,15 +199,14 @@ export class SweepCase {
   }
 
   async #error(kernel: AnyKernel): Promise<number> {
-    const names = kernel === "dq" ? ["dq"] : kernel === "dkv" ? ["dk", "dv"] : ["out"];
-    let worst = 0, largest = 0;
-    for (const { spec, tensor } of this.#results) {
-      if (!names.includes(spec.name)) continue;
-      const exact = this.#exact[spec.name];
-      worst = larger(worst, await this.#device.error(tensor, exact));
-      largest = Math.max(largest, largestOf(exact));
-    }
-    return worst / (this.problem.pass === "backward" ? largest : 1);
+    const names = { forward: ["out"], decode: ["out"], dq: ["dq"], dkv: ["dk", "dv"] }[kernel];
+    const checked = this.#results.filter(({ spec }) => names.includes(spec.name));
+    const errors = checked.map(async ({ spec, tensor }) =>
+      rowsError(this.#exact[spec.name], await floats(tensor))
+    );
+    const worst = (await Promise.all(errors)).reduce(larger);
+    if (this.problem.pass === "forward") return worst;
+    return worst / Math.max(...checked.map(({ spec }) => largestOf(this.#exact[spec.name])));
   }
 
   dispose(): void {

@@ -66,16 +66,16 @@ async function sweepCase(
     ? SweepCase.forward(device, call)
     : await SweepCase.backward(device, call);
   try {
-    const { plan, title } = subject, { target } = device.open;
+    const { plan, title } = subject;
+    const needs = { headDim: c.headDim, valueDim: c.headDim, flops: plan.cost.flops };
+    const search = { kernel, needs, target: device.open.target };
     const planOf = ({ chosen }: Candidate) => subject.planWith(kernel, chosen);
     const contest = new Contest(subject, kernel, planOf);
-    await contest.look([candidateOf(kernel, c.headDim, plan[kernel]!), ...tiles ?? []], LOOK);
+    await contest.look([candidateOf(search, plan[kernel]!), ...tiles ?? []], LOOK);
     if (!tiles) {
-      const needs = { headDim: c.headDim, valueDim: c.headDim, flops: plan.cost.flops };
-      const first = firstCandidates(kernel, needs, target, quick);
-      await contest.look(first, LOOK, deadline.share(0.7));
+      await contest.look(firstCandidates(search, quick), LOOK, deadline.share(0.7));
       const parents = ranked(contest.seen).slice(0, software ? 0 : quick ? 1 : 4);
-      const more = parents.flatMap(({ candidate }) => relatives(kernel, needs, target, candidate));
+      const more = parents.flatMap(({ candidate }) => relatives(search, candidate));
       await contest.look(more, LOOK, deadline.share(0.9));
     }
     await contest.race(FINALISTS, FINAL);
