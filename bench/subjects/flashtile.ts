@@ -166,24 +166,25 @@ export async function floats(tensor: Tensor | HostTensor): Promise<Float32Array>
   return Float32Array.from(new Float16Array(values.buffer, values.byteOffset, values.length));
 }
 
-/** A pass of a subject as an entrant. */
-function entrant(
+/** Passes of one subject as entrants; a backward belongs to its last forward. */
+function entrants(
   call: Call,
-  pass: Pass,
-  { name = pass, tolerance }: { readonly name?: string; readonly tolerance: number },
   subject: () => Promise<Subject>,
-  dispose = true,
-): Entrant {
-  const create = async () => {
-    const one = await subject();
-    const error = async () => {
-      const saved = await one.results("forward");
-      if (pass === "forward") return outputError(call, saved.out);
-      return gradientError(call, saved, await one.results("backward"));
+  passes: readonly { readonly pass: Pass; readonly name?: string; readonly tolerance: number }[],
+): Entrant[] {
+  let made: Promise<Subject> | undefined;
+  return passes.map(({ pass, name = pass, tolerance }, n) => {
+    const create = async () => {
+      const one = await (made ??= subject()), last = n === passes.length - 1;
+      const error = async () => {
+        const saved = await one.results("forward");
+        if (pass === "forward") return outputError(call, saved.out);
+        return gradientError(call, saved, await one.results("backward"));
+      };
+      return { work: one.work(pass, name), error, dispose: () => last && one.dispose() };
     };
-    return { work: one.work(pass, name), error, dispose: () => dispose && one.dispose() };
-  };
-  return { name, tolerance, create };
+    return { name, tolerance, create };
+  });
 }
 
 /** A forward call; on the CPU it is named by where its operands are. */
@@ -192,19 +193,16 @@ export function forwardEntrant(
   call: Call,
   { threads = 1, place = "f32" }: { readonly threads?: number; readonly place?: Place } = {},
 ): Entrant {
-  const onCpu = place === "host" ? "host" : "resident";
-  const name = context.backend === "wasm" ? onCpu : "flashtile";
+  const name = context.gpu ? "flashtile" : place === "host" ? "host" : "resident";
   const stored = place === "f16" ? { ...call, data: roundedToHalf(call.data) } : call;
   const subject = async () => new Subject(await context.engine(threads), stored, {}, place);
-  return entrant(stored, "forward", { name, tolerance: TOLERANCE[place] }, subject);
+  return entrants(stored, subject, [{ pass: "forward", name, tolerance: TOLERANCE[place] }])[0];
 }
 
-/** Both passes of one resident case: the backward belongs to its last forward. */
+/** Both passes of one resident case. */
 export function bothPasses(context: Context, call: Call): Entrant[] {
-  let made: Promise<Subject> | undefined;
-  const subject = () => made ??= context.engine().then((engine) => new Subject(engine, call));
-  return [
-    entrant(call, "forward", { tolerance: TOLERANCE.f32 }, subject, false),
-    entrant(call, "backward", { tolerance: GRADIENT_TOLERANCE }, subject),
-  ];
+  return entrants(call, async () => new Subject(await context.engine(), call), [
+    { pass: "forward", tolerance: TOLERANCE.f32 },
+    { pass: "backward", tolerance: GRADIENT_TOLERANCE },
+  ]);
 }
