@@ -22,15 +22,9 @@ export interface Goal {
   /** Another target on a software adapter. */
   readonly software?: number;
   /** For goals against other libraries: which cells, and who is met in them. */
-  readonly against?: Against;
-}
-
-export interface Against {
-  readonly cases: string;
-  readonly task: string;
-  readonly threads: number;
-  readonly rivals: string;
-  readonly ours: string;
+  readonly against?: { readonly [of in "cases" | "task" | "rivals" | "ours"]: string } & {
+    readonly threads: number;
+  };
 }
 
 /** One value for each shape that a goal covers. NaN: not measured in this run. */

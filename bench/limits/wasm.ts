@@ -43,18 +43,15 @@ export async function measureRooflines(
     const parts = count === 1
       ? [await measureThread(module, options)]
       : await measureTogether(module, count, options);
-    const sum = (pick: (limits: Limits) => number) => parts.reduce((a, b) => a + pick(b), 0);
-    const [gflops, readGBs] = [sum((p) => p.gflops), sum((p) => p.readGBs)];
-    all.push({ threads: count, gflops, readGBs, copyGBs: sum((p) => p.copyGBs), expNs });
+    const [gflops, readGBs, copyGBs] = (["gflops", "readGBs", "copyGBs"] as const)
+      .map((limit) => parts.reduce((sum, part) => sum + part[limit], 0));
+    all.push({ threads: count, gflops, readGBs, copyGBs, expNs });
   }
   for (const limits of all) results.add("roofline", { ...limits });
   const head = ["threads", "relaxed_madd", "read DRAM", "copy (read + write)", "4 exponentials"];
-  const rows = all.map((r) => [
-    String(r.threads),
-    `${digits3(r.gflops)} GFLOP/s`,
-    `${digits3(r.readGBs)} GB/s`,
-    `${digits3(r.copyGBs)} GB/s`,
-    `${digits3(r.expNs)} ns`,
+  const rows = all.map(({ threads, gflops, readGBs, copyGBs, expNs }) => [
+    ...[String(threads), `${digits3(gflops)} GFLOP/s`],
+    ...[`${digits3(readGBs)} GB/s`, `${digits3(copyGBs)} GB/s`, `${digits3(expNs)} ns`],
   ]);
   printTable("Limits of this machine, measured now", head, rows);
   return all;
@@ -73,7 +70,7 @@ async function measureTogether(
       new Promise<Limits>((resolve, reject) => {
         worker.onmessage = (event: MessageEvent<Limits>) => resolve(event.data);
         worker.onerror = (event) => reject(new Error(event.message));
-        worker.postMessage({ module, options });
+        worker.postMessage([module, options]);
       })
     ));
   } finally {

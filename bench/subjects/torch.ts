@@ -7,17 +7,15 @@
 import type { Case } from "../cases.ts";
 import { reasonOf } from "../measure/statistics.ts";
 
-export interface TorchTime {
-  readonly name: string;
-  readonly causal: boolean;
-  readonly f32Ms: number;
-  /** null where the flash kernel does not run. */
-  readonly bf16Ms: number | null;
-}
-
 export interface Torch {
   readonly version: string;
-  readonly times: readonly TorchTime[];
+  /** bf16Ms is null where the flash kernel does not run. */
+  readonly times: readonly {
+    name: string;
+    causal: boolean;
+    f32Ms: number;
+    bf16Ms: number | null;
+  }[];
 }
 
 const LIMIT_MS = 180_000;

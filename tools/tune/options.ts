@@ -35,13 +35,11 @@ export const SWEEP_FLAGS = {
   causal: { type: "boolean", default: false },
 } as const;
 
+const KEYS = [32768, 4096, 131072, 16384, 65536, 8192];
 const DEFAULTS = {
   software: { seconds: 90, dims: [64], lengths: [256], keys: [1024] },
   quick: { seconds: 150, dims: [64, 128], lengths: [4096], keys: [32768] },
-  hardware: {
-    ...{ seconds: 540, dims: [64, 128, 32, 256], lengths: [4096, 1024] },
-    keys: [32768, 4096, 131072, 16384, 65536, 8192],
-  },
+  hardware: { seconds: 540, dims: [64, 128, 32, 256], lengths: [4096, 1024], keys: KEYS },
 };
 
 export function sweepOptions(flags: Flags, software: boolean): SweepOptions {

@@ -70,20 +70,16 @@ function casesOf(
   { lengths, heads, causal, software }: SweepOptions,
   peakGflops: number,
 ): SweptCase[] {
-  const flops = (length: number) => 2 * length * length * dim * (kernel === "forward" ? 2 : 7);
-  const most = (length: number) => Math.floor(LAUNCH_MS * 1e6 * peakGflops / 4 / flops(length));
-  const usual = (length: number) => {
-    const rows = software ? ROWS.software : ROWS.hardware;
-    return [Math.max(1, Math.min(MOST_HEADS, Math.floor(rows / length), most(length)))];
-  };
-  return causal.flatMap((hides) =>
-    lengths.flatMap((length) =>
-      (heads ?? usual(length)).flatMap((count) => {
-        const name = `1x${count}x${length}x${dim}`;
-        if (software || count <= most(length)) return [{ c: caseOf(name), causal: hides }];
-        console.log(`${name}: skipped, a launch may take seconds; ${most(length)} heads would do`);
-        return [];
-      })
-    )
-  );
+  const cases = lengths.flatMap((length) => {
+    const flops = 2 * length * length * dim * (kernel === "forward" ? 2 : 7);
+    const most = Math.floor(LAUNCH_MS * 1e6 * peakGflops / 4 / flops);
+    const filling = Math.floor((software ? ROWS.software : ROWS.hardware) / length);
+    const counts = heads ?? [Math.max(1, Math.min(MOST_HEADS, filling, most))];
+    return counts.filter((count) => {
+      if (software || count <= most) return true;
+      console.log(`1x${count}x${length}x${dim}: a launch may take seconds; ${most} heads would do`);
+      return false;
+    }).map((count) => caseOf(`1x${count}x${length}x${dim}`));
+  });
+  return causal.flatMap((hides) => cases.map((c) => ({ c, causal: hides })));
 }
