@@ -25,12 +25,11 @@ const ROWS = 16;
 const doubles = (x: Float32Array): Float64Array => x as unknown as Float64Array;
 
 function problemOf(c: Case, data: Pick<Operands, "q" | "k" | "v">, causal: boolean): Problem {
-  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim } = c;
   const none = { softcap: undefined, alibiSlopes: undefined, bias: undefined, mask: undefined };
   return {
-    ...{ batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: headDim },
+    ...{ ...c, valueDim: c.headDim, scale: 1 / Math.sqrt(c.headDim) },
     ...{ q: doubles(data.q), k: doubles(data.k), v: doubles(data.v) },
-    ...{ scale: 1 / Math.sqrt(headDim), ...none, sink: undefined },
+    ...{ ...none, sink: undefined },
     options: causal ? { causal: true } : {},
   };
 }

@@ -3,9 +3,6 @@
  * @module
  */
 
-/** A column of a table: its head, and what it says of a row. */
-export type Column<Of> = readonly [head: string, cell: (of: Of) => string];
-
 /** Prints rows under a title: first column to the left, the others to the right. */
 export function printTable(
   title: string,

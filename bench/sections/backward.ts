@@ -10,7 +10,7 @@ import type { Measured } from "../goals.ts";
 import { msOf, outcomeFields, rate } from "../measure/statistics.ts";
 import { times } from "../measure/table.ts";
 import { bothPasses } from "../subjects/flashtile.ts";
-import { measured, outcomeColumns, printRaced, raceCases, type Raced, timeCell } from "./raced.ts";
+import { measured, outcomeCells, printRaced, raceCases, type Raced, timeCell } from "./raced.ts";
 
 const BACKWARD = 1;
 
@@ -34,14 +34,11 @@ export async function backwardSection(context: Context): Promise<Measured[]> {
     });
   }
   const how = gpu ? "f32, resident" : "one thread, kernel alone";
-  printRaced(`Backward (dq, dk, dv; five products counted), ${how}`, raced, [
-    ["case", (r) => r.title],
-    ["forward", ({ outcomes: [forward] }) => timeCell(forward)],
-    ["ratio", (r) => times(ratio(r))],
-    ...outcomeColumns("backward", ["GFLOP/s", "of peak"], ({ c, causal, outcomes }) => {
-      return { outcome: outcomes[BACKWARD], amount: backwardFlops(c, causal), limit: peak };
-    }),
-  ]);
+  const head = ["forward", "ratio", "backward", "GFLOP/s", "of peak", "error", "spread"];
+  printRaced(`Backward (dq, dk, dv; five products counted), ${how}`, head, raced, (r) => {
+    const [forward, backward] = r.outcomes, flops = backwardFlops(r.c, r.causal);
+    return [timeCell(forward), times(ratio(r)), ...outcomeCells(backward, flops, peak)];
+  });
   if (gpu) return [measured("webgpu backward ratio", raced, ratio, BACKWARD)];
   const long = raced.filter(({ c }) => c.headDim === 64 && c.lengthQ >= 1024);
   const whole = long.filter(({ causal }) => !causal);

@@ -8,9 +8,9 @@ import { kvBytes } from "../cases.ts";
 import { type Context, kindOf, type Limits } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { outcomeFields, rate } from "../measure/statistics.ts";
-import { type Column, digits3, percent } from "../measure/table.ts";
+import { digits3, percent } from "../measure/table.ts";
 import { forwardEntrant } from "../subjects/flashtile.ts";
-import { measured, outcomeColumns, printRaced, raceCases, type Raced, timeCell } from "./raced.ts";
+import { measured, outcomeCells, printRaced, raceCases, type Raced, timeCell } from "./raced.ts";
 
 /** From here on the goal of a GPU holds: less may stay in a cache from one launch to the next. */
 const LEAST_BYTES = 64e6;
@@ -37,17 +37,14 @@ export async function decodeSection(context: Context): Promise<Measured[]> {
       });
     }
   }
-  const copied: Column<Raced> = ["K/V copied in", ({ outcomes }) => timeCell(outcomes[1])];
-  printRaced("Decode, f32, resident", raced, [
-    ["case", (r) => r.title],
-    ["threads", (r) => String(r.threads)],
-    ["K/V MB", ({ c }) => digits3(kvBytes(c) / 1e6)],
-    ...outcomeColumns("step", ["GB/s", "of read"], ({ c, threads, outcomes: [outcome] }) => {
-      return { outcome, amount: kvBytes(c), limit: limits.get(threads)!.readGBs };
-    }),
-    ["of copy", (r) => percent(share(r, "copyGBs"))],
-    ...(gpu ? [] : [copied]),
-  ]);
+  const head = ["threads", "K/V MB", "step", "GB/s", "of read", "error", "spread", "of copy"];
+  if (!gpu) head.push("K/V copied in");
+  printRaced("Decode, f32, resident", head, raced, (r) => {
+    const bytes = kvBytes(r.c), [ours, copied] = r.outcomes;
+    const cells = outcomeCells(ours, bytes, limits.get(r.threads)!.readGBs);
+    const size = [String(r.threads), digits3(bytes / 1e6)], more = copied ? [timeCell(copied)] : [];
+    return [...size, ...cells, percent(share(r, "copyGBs")), ...more];
+  });
   if (gpu) {
     const large = raced.filter(({ c }) => kvBytes(c) >= LEAST_BYTES);
     return [measured("webgpu decode", large, (r) => share(r, goal))];

@@ -9,10 +9,10 @@ import { type Call, forwardFlops } from "../cases.ts";
 import { type Context, kindOf } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { msOf, outcomeFields, rate } from "../measure/statistics.ts";
-import { type Column, digits3, times } from "../measure/table.ts";
+import { digits3, times } from "../measure/table.ts";
 import { forwardEntrant, type Place } from "../subjects/flashtile.ts";
 import { unfusedForward } from "../subjects/unfused_webgpu.ts";
-import { measured, outcomeColumns, printRaced, raceCases, type Raced, timeCell } from "./raced.ts";
+import { measured, outcomeCells, printRaced, raceCases, type Raced, timeCell } from "./raced.ts";
 
 export async function forwardSection(context: Context): Promise<Measured[]> {
   const { gflops: peak } = await context.limits();
@@ -77,20 +77,13 @@ async function raceForward(
       });
     }
   }
-  const beside: Column<Raced>[] = [
-    [gpu ? "unfused" : "with copies", ({ outcomes }) => timeCell(outcomes[1])],
-    [
-      "GFLOP/s",
-      ({ c, causal, outcomes }) => digits3(rate(forwardFlops(c, causal), outcomes[1].timing)),
-    ],
-    ["/ kernel", (r) => times(gain(r))],
-  ];
-  printRaced(title, raced, [
-    ["case", (r) => r.title],
-    ...outcomeColumns("kernel", ["GFLOP/s", "of peak"], ({ c, causal, outcomes }) => {
-      return { outcome: outcomes[0], amount: forwardFlops(c, causal), limit: peak };
-    }),
-    ...(dtype === "f32" ? beside : []),
-  ]);
+  const head = ["kernel", "GFLOP/s", "of peak", "error", "spread"];
+  const more = dtype === "f32" ? [gpu ? "unfused" : "with copies", "GFLOP/s", "/ kernel"] : [];
+  printRaced(title, [...head, ...more], raced, (r) => {
+    const flops = forwardFlops(r.c, r.causal), [ours, beside] = r.outcomes;
+    const cells = outcomeCells(ours, flops, peak);
+    if (!beside) return cells;
+    return [...cells, timeCell(beside), digits3(rate(flops, beside.timing)), times(gain(r))];
+  });
   return raced;
 }

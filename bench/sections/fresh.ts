@@ -23,10 +23,8 @@ export async function freshSection(context: Context): Promise<Measured[]> {
   const options = context.quick
     ? { samples: 5, budgetMs: 4000, warmUpMs: 100 }
     : { samples: 21, budgetMs: 30_000, warmUpMs: 500 };
-  const run = (name: string) => {
-    const path = new URL(`${name}.ts`, import.meta.url).pathname;
-    return finish(name, ["run", "--quiet", path], LIMIT_MS.program);
-  };
+  const path = (name: string) => new URL(`${name}.ts`, import.meta.url).pathname;
+  const run = (name: string) => finish(name, ["run", "--quiet", path(name)], LIMIT_MS.program);
   const title = "First result in a fresh process (1, 128, 12, 64), defaults";
   const [empty, whole] = await timeProcesses(title, ["empty", "first_result"], run, options);
   const beyondEmptyMs = whole.medianMs - empty.medianMs;
@@ -45,13 +43,13 @@ export async function peersFreshSection(context: Context): Promise<Measured[]> {
   const options = { samples, budgetMs: samples * 3000, warmUpMs: 300 };
   const title = "First result in a fresh process (1, 12, 128, 128, 64)";
   const timings = await timeProcesses(title, CONTENDERS, run, options);
-  const rows = timings.map(({ name: contender, medianMs: wholeMs }) => {
-    return { contender, wholeMs, beyondEmptyMs: wholeMs - timings[0].medianMs };
-  });
-  for (const row of rows) context.results.add("peers-fresh", row);
-  const ours = rows.filter(({ contender }) => contender === "flashtile");
-  const values = ours.map(({ beyondEmptyMs }) => ({ of: "s128", value: beyondEmptyMs }));
-  return [{ id: "peers fresh", values }];
+  const beyond = ({ medianMs }: Timing) => medianMs - timings[0].medianMs;
+  for (const timing of timings) {
+    const row = { contender: timing.name, wholeMs: timing.medianMs, beyondEmptyMs: beyond(timing) };
+    context.results.add("peers-fresh", row);
+  }
+  const ours = timings[CONTENDERS.indexOf("flashtile")];
+  return [{ id: "peers fresh", values: [{ of: c.name, value: beyond(ours) }] }];
 }
 
 /** Times programs in turns and prints what each takes beyond the first. */
@@ -64,10 +62,9 @@ async function timeProcesses(
   const works = names.map((name) => ({ name, run: () => run(name) }));
   const timings = await race(wallClock, works, options);
   const [empty] = timings;
-  const rows = timings.map(({ name, medianMs, minMs }) => [
-    ...[name, milliseconds(medianMs), milliseconds(minMs)],
-    milliseconds(medianMs - empty.medianMs),
-  ]);
+  const rows = timings.map(({ name, medianMs, minMs }) => {
+    return [name, ...[medianMs, minMs, medianMs - empty.medianMs].map(milliseconds)];
+  });
   printTable(title, ["program", "median", "fastest", "beyond an empty one"], rows);
   return timings;
 }

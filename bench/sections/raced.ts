@@ -8,7 +8,7 @@ import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { type Entrant, type Outcome, raceVerified } from "../measure/race.ts";
 import { few, msOf, rate } from "../measure/statistics.ts";
-import { type Column, digits3, milliseconds, percent, printTable } from "../measure/table.ts";
+import { digits3, milliseconds, percent, printTable } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
 
 /** A call, and how its contenders came out, in the order of the entrants. */
@@ -51,38 +51,20 @@ export function timeCell(outcome: Outcome): string {
 }
 
 /** Time, rate, share of a limit, error and spread of a contender. */
-export function outcomeColumns(
-  name: string,
-  [unit, share]: readonly [unit: string, share: string],
-  pick: (raced: Raced) => { outcome: Outcome; amount: number; limit: number },
-): Column<Raced>[] {
-  const speed = (raced: Raced) => {
-    const { outcome, amount } = pick(raced);
-    return rate(amount, outcome.timing);
-  };
-  return [
-    [name, (raced) => timeCell(pick(raced).outcome)],
-    [unit, (raced) => digits3(speed(raced))],
-    [share, (raced) => percent(speed(raced) / pick(raced).limit)],
-    ["error", (raced) => {
-      const { failed, error } = pick(raced).outcome;
-      return failed ? "fails" : error.toExponential(0);
-    }],
-    ["spread", (raced) => percent(pick(raced).outcome.timing?.spread ?? NaN)],
-  ];
+export function outcomeCells(outcome: Outcome, amount: number, limit: number): string[] {
+  const speed = rate(amount, outcome.timing), spread = outcome.timing?.spread ?? NaN;
+  const error = outcome.failed ? "fails" : outcome.error.toExponential(0);
+  return [timeCell(outcome), digits3(speed), percent(speed / limit), error, percent(spread)];
 }
 
 /** A table, and why figures are missing in it, each reason once. */
 export function printRaced(
   title: string,
+  head: readonly string[],
   raced: readonly Raced[],
-  columns: readonly Column<Raced>[],
+  cells: (raced: Raced) => string[],
 ): void {
-  printTable(
-    title,
-    columns.map(([head]) => head),
-    raced.map((r) => columns.map(([, of]) => of(r))),
-  );
+  printTable(title, ["case", ...head], raced.map((r) => [r.title, ...cells(r)]));
   const lines = raced.flatMap(({ title, outcomes }) =>
     outcomes.flatMap(({ name, failed }) => failed ? [`${name} on ${title}: ${failed}`] : [])
   );
