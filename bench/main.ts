@@ -25,7 +25,7 @@ import { freshSection, peersFreshSection } from "./sections/fresh.ts";
 import { hostSection } from "./sections/host.ts";
 import { memorySection } from "./sections/memory.ts";
 import { packageSection } from "./sections/package.ts";
-import { peersSection } from "./sections/peers.ts";
+import { peersSections } from "./sections/peers.ts";
 import { webgpuPeersSection } from "./sections/peers_webgpu.ts";
 import { scalingSection } from "./sections/scaling.ts";
 import { tilesSection } from "./sections/tiles.ts";
@@ -53,15 +53,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     package: packageSection,
     tiles: tilesSection,
   },
-  peers: {
-    forward: peersSection("forward"),
-    causal: peersSection("causal"),
-    threads: peersSection("threads"),
-    backward: peersSection("backward"),
-    decode: peersSection("decode"),
-    memory: peersSection("memory"),
-    fresh: peersFreshSection,
-  },
+  peers: { ...peersSections, fresh: peersFreshSection },
   webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
 };
 /** Sections that run only when they are named. */

@@ -21,11 +21,8 @@ import { measureBandwidth, measureFma } from "./webgpu_peaks.ts";
 
 /** Those that kernels and operands of the benches may meet. */
 const LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
+  ...["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage"] as const,
+  ...["maxComputeWorkgroupStorageSize", "maxComputeInvocationsPerWorkgroup"] as const,
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 

@@ -23,7 +23,7 @@ const TITLES = {
   decode: "Decode: one query against a cache of keys",
   memory: "Peak memory growth",
 } as const;
-export type PeerSection = keyof typeof TITLES;
+type PeerSection = keyof typeof TITLES;
 
 /** Jobs of a cell, which run against each other: a task, threads, and who does it. */
 type Group = readonly [task: Task, threads: number, contenders: readonly string[]];
@@ -82,7 +82,7 @@ function fits(contender: string, task: Task, c: Case): boolean {
 
 const FOLDER = new URL("../peers/", import.meta.url);
 
-export function peersSection(name: PeerSection): Section {
+function peersSection(name: PeerSection): Section {
   return async (context) => {
     await install();
     // Of calls of many seconds, whose memory is the question, one each.
@@ -196,3 +196,7 @@ const OWN: Readonly<Record<string, (entries: readonly Entry[]) => Value[]>> = {
     entries.filter(({ job }) => job.case.name === "s65536" && job.contender === OURS)
       .map(({ job, own }) => ({ of: job.task, value: (own?.total ?? NaN) / 2 ** 20 })),
 };
+
+export const peersSections: Readonly<Record<string, Section>> = Object.fromEntries(
+  Object.keys(TITLES).map((name) => [name, peersSection(name as PeerSection)]),
+);
