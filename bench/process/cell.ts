@@ -119,11 +119,9 @@ async function warmUp(lane: Lane, options: CellOptions): Promise<void> {
   });
 }
 
-export interface RoundOptions {
+/** Samples and budget are of each round. */
+export interface RoundOptions extends Pick<CellOptions, "samples" | "budgetMs"> {
   readonly rounds: number;
-  /** Of each round. */
-  readonly samples: number;
-  readonly budgetMs: number;
   /** A sample lasts as long, if that takes no more calls than a contender can hold results of. */
   readonly sampleMs: number;
 }

@@ -69,8 +69,8 @@ export async function measureTorch(cases: readonly Case[]): Promise<Torch | { mi
       signal: AbortSignal.timeout(LIMIT_MS),
     });
     const { stdout, stderr } = await command.output();
-    const line = new TextDecoder().decode(stdout).split("\n").find((l) => l.startsWith("@torch "));
-    if (line) return JSON.parse(line.slice("@torch ".length)) as Torch;
+    const found = /^@torch (.*)$/m.exec(new TextDecoder().decode(stdout));
+    if (found) return JSON.parse(found[1]) as Torch;
     const last = new TextDecoder().decode(stderr).trim().split("\n").pop();
     return { missing: `no torch with CUDA (${last})` };
   } catch (error) {

@@ -46,8 +46,9 @@ export function sweepOptions(flags: Flags, software: boolean): SweepOptions {
   const quick = Boolean(flags.quick);
   const usual = DEFAULTS[software ? "software" : quick ? "quick" : "hardware"];
   const sizes = (name: string) => {
-    const found = flags[name] ? String(flags[name]).split(",").map(Number) : undefined;
-    if (found?.every((n) => Number.isInteger(n) && n > 0) !== false) return found;
+    if (!flags[name]) return undefined;
+    const found = String(flags[name]).split(",").map(Number);
+    if (found.every((n) => Number.isInteger(n) && n > 0)) return found;
     throw new RangeError(`--${name}=${flags[name]} is no list of sizes`);
   };
   const known: readonly string[] = SWEEP_FLAGS.kernels.default.split(",");
