@@ -77,22 +77,13 @@ export async function measureDevice(
   return { gflops, ...memory };
 }
 
-/** What a launch costs besides its work: an empty dispatch, a submission, the way back to the host. */
-interface Latency {
-  /** On the device, from one dispatch of nothing to the next. */
-  readonly emptyDispatchUs: number;
-  /** On the host: encoder, pass, dispatch, submit. */
-  readonly submitUs: number;
-  /** From submitting 16 bytes to having them mapped. */
-  readonly mapMs: number;
-}
-
 const SUBMISSIONS = 200;
 const SAMPLES = 9;
 const SHADER = `@group(0) @binding(0) var<storage, read_write> out: array<u32>;
 @compute @workgroup_size(1) fn main() { out[0] = 1u; }`;
 
-async function measureLatency(clock: GpuClock, options: RaceOptions): Promise<Latency> {
+/** What a launch costs besides its work. */
+async function measureLatency(clock: GpuClock, options: RaceOptions) {
   const { device } = clock, out = storage(device, 16), target = staging(device, 16);
   const work = dispatch(device, await pipeline(device, SHADER), [out], [1]);
   const [empty] = await race(clock, [work], options);
@@ -109,8 +100,11 @@ async function measureLatency(clock: GpuClock, options: RaceOptions): Promise<La
     target.unmap();
   }
   return {
+    /** On the device, from one dispatch of nothing to the next. */
     emptyDispatchUs: empty.medianMs * 1000,
+    /** On the host: encoder, pass, dispatch, submit. */
     submitUs: summarize("submit", submissions).medianMs * 1000,
+    /** From submitting 16 bytes to having them mapped. */
     mapMs: summarize("map", roundTrips).medianMs,
   };
 }

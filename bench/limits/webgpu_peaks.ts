@@ -153,15 +153,6 @@ async function measureWorkgroupMemory(clock: GpuClock, options: RaceOptions): Pr
   return groups * THREADS * turns * LOADS * 16 / timing.medianMs / 1e6;
 }
 
-/** The peak and how it was reached. */
-export interface FmaPeak {
-  readonly gflops: number;
-  /** Independent vec4 chains of the fastest variant. */
-  readonly chains: number;
-  /** A long batch timed from outside over the same by timestamps: 1 when both clocks agree. */
-  readonly wallOverTimestamps: number;
-}
-
 /** Few chains fit the registers of a processor, many hide the latency of a GPU. */
 const CHAINS = [2, 8, 16];
 /** Scalar operations of a loop body: so many that the compiler's loop counter does not matter. */
@@ -192,7 +183,14 @@ ${body}
 }`;
 }
 
-export async function measureFma(clock: GpuClock, options: RaceOptions): Promise<FmaPeak> {
+/**
+ * The peak, the chains of the fastest variant, and a long batch timed from outside over the same by
+ * timestamps: 1 when both clocks agree.
+ */
+export async function measureFma(
+  clock: GpuClock,
+  options: RaceOptions,
+): Promise<{ gflops: number; chains: number; wallOverTimestamps: number }> {
   const { device, software } = clock;
   const [groups, turns] = software ? [64, 8] : [8192, 16];
   const params = new ArrayBuffer(48);

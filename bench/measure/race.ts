@@ -31,10 +31,7 @@ export interface Clock {
   /** One call that is not timed; rejects with what goes wrong in it. */
   attempt(work: Work): Promise<void>;
   /** Warms up, and chooses the calls of a sample. */
-  prepare(
-    work: Work,
-    options: Required<RaceOptions>,
-  ): Promise<{ readonly calls: number; readonly callMs: number }>;
+  prepare(work: Work, options: Required<RaceOptions>): Promise<{ calls: number; callMs: number }>;
   /** Milliseconds of one call, averaged over those of a sample. */
   measure(work: Work, calls: number): Promise<number>;
 }

@@ -14,7 +14,7 @@ import { wallClock } from "../measure/wall_clock.ts";
 import { CONTENDER_ENV, contenderArgs } from "../process/process.ts";
 
 /** A process that takes this long hangs; the report must say so rather than wait. */
-const LIMIT_MS = { program: 20_000, contender: 30_000 };
+const LIMIT_MS = 30_000;
 const CONTENDERS = ["none", "flashtile", "onnxruntime-web/std", "tfjs-wasm/heads", "jax-js/wasm"];
 
 /** Two programs as a user would write them: bench/sections/empty.ts and first_result.ts. */
@@ -24,7 +24,7 @@ export async function freshSection(context: Context): Promise<Measured[]> {
     ? { samples: 5, budgetMs: 4000, warmUpMs: 100 }
     : { samples: 21, budgetMs: 30_000, warmUpMs: 500 };
   const path = (name: string) => new URL(`${name}.ts`, import.meta.url).pathname;
-  const run = (name: string) => finish(name, ["run", "--quiet", path(name)], LIMIT_MS.program);
+  const run = (name: string) => finish(name, ["run", "--quiet", path(name)]);
   const title = "First result in a fresh process (1, 128, 12, 64), defaults";
   const [empty, whole] = await timeProcesses(title, ["empty", "first_result"], run, options);
   const beyondEmptyMs = whole.medianMs - empty.medianMs;
@@ -38,7 +38,7 @@ export async function peersFreshSection(context: Context): Promise<Measured[]> {
   const [c] = tagged("peers forward"), modules = context.modules.href;
   const common = { backend: "wasm", task: "forward", case: c, threads: 1, modules } as const;
   const run = (contender: string) =>
-    finish(contender, contenderArgs({ contender, ...common }, "--once"), LIMIT_MS.contender);
+    finish(contender, contenderArgs({ contender, ...common }, "--once"));
   // The warm-up leaves the transpiled sources and V8's code in Deno's cache, as a second start has.
   const options = { samples, budgetMs: samples * 3000, warmUpMs: 300 };
   const title = "First result in a fresh process (1, 12, 128, 128, 64)";
@@ -69,8 +69,8 @@ async function timeProcesses(
   return timings;
 }
 
-async function finish(name: string, args: readonly string[], limitMs: number): Promise<void> {
-  const signal = AbortSignal.timeout(limitMs), options = { env: CONTENDER_ENV, signal };
+async function finish(name: string, args: readonly string[]): Promise<void> {
+  const signal = AbortSignal.timeout(LIMIT_MS), options = { env: CONTENDER_ENV, signal };
   const command = new Deno.Command(Deno.execPath(), { args: [...args], ...options });
   const { code, signal: killed, stderr } = await command.output();
   if (killed) throw new Error(`${name} did not end in time`);

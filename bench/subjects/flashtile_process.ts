@@ -22,14 +22,11 @@ export async function prepare(job: Job): Promise<Prepared> {
     const finish = () => engine.synchronize();
     return { mostCalls: 2048, run: () => subject.forward(false), finish, outputs };
   }
-  const outputs = () => subject.results("backward");
-  if (job.task.endsWith("backward")) {
-    await subject.forward();
-    return { run: () => subject.backward(), outputs, memory };
-  }
+  const alone = job.task.endsWith("backward");
+  if (alone) await subject.forward();
   const run = async () => {
-    await subject.forward();
+    if (!alone) await subject.forward();
     await subject.backward();
   };
-  return { run, outputs, memory };
+  return { run, outputs: () => subject.results("backward"), memory };
 }

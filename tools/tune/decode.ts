@@ -74,9 +74,8 @@ export async function sweepDecode(
       const gain = msOf(planned) / msOf(best);
       groups.push(best.candidate.parts * c.batch * c.kvHeads);
       gains.push(gain);
-      const described = [planned, best].flatMap(({ candidate: { id }, timing }) => [
-        ...[id, percent(rate(bytes, timing) / readGBs)],
-      ]);
+      const described = [planned, best]
+        .flatMap(({ candidate: { id }, timing }) => [id, percent(rate(bytes, timing) / readGBs)]);
       rows.push([name, digits3(bytes / 1e6), ...described, milliseconds(msOf(best)), times(gain)]);
     } catch (error) {
       if (device.open.lost) throw error;

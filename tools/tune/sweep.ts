@@ -35,8 +35,8 @@ export async function sweepSection(context: Context): Promise<Measured[]> {
       .map((kernel) => ({ kernel, dim: kernel === "decode" ? 0 : dim }))
   );
   for (const [n, { kernel, dim }] of jobs.entries()) {
-    const rest = jobs.length - n - 1 + (kernel === "decode" ? DECODE_SHARE : 1);
-    const share = deadline.share((kernel === "decode" ? DECODE_SHARE : 1) / rest);
+    const weight = kernel === "decode" ? DECODE_SHARE : 1;
+    const share = deadline.share(weight / (jobs.length - n - 1 + weight));
     const results = new Results();
     console.log(`\nsweep: ${kernel}${dim ? ` D ${dim}` : ""}, ${digits3(share.leftMs / 1000)} s`);
     try {
