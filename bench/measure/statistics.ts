@@ -37,8 +37,8 @@ export function outcomeFields(
 ): Row {
   const known = Object.entries({ ...figures, error: outcome.error })
     .map(([name, value]) => [name, nullForNaN(value)]);
-  const failed = outcome.failed ?? null;
-  return { ...Object.fromEntries(known), failed, ...timingFields(outcome.timing) };
+  const { failed = null, timing } = outcome;
+  return { ...Object.fromEntries(known), failed, ...timingFields(timing) };
 }
 
 /** Milliseconds of what was timed, or NaN. */

@@ -6,7 +6,7 @@
 
 import { inTurns, samplesFor } from "../measure/race.ts";
 import { reasonOf, summarize, type Timing } from "../measure/statistics.ts";
-import type { Job } from "./job.ts";
+import type { Job, Memory } from "./job.ts";
 import { ContenderProcess } from "./process.ts";
 
 /** What one contender did with one job: a timing, or the reason why there is none. */
@@ -46,26 +46,30 @@ const SETTLE_MS = 15;
 class Lane {
   readonly job: Job;
   readonly times: number[] = [];
-  process: ContenderProcess;
   calls = 1;
   wanted = 0;
   error = NaN;
   failed = "";
+  #process?: ContenderProcess;
 
   constructor(job: Job) {
     this.job = job;
-    this.process = new ContenderProcess(job);
   }
 
   /** What failed once would fail again. A failed process may hold gigabytes: it must not outlive it. */
-  async attempt(action: () => Promise<void>): Promise<void> {
+  async attempt(action: (process: ContenderProcess) => Promise<void>): Promise<void> {
     if (this.failed) return;
     try {
-      await action();
+      await action(this.#process ??= new ContenderProcess(this.job));
     } catch (error) {
       this.failed = reasonOf(error);
-      await this.process.stop();
+      await this.stop();
     }
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.stop();
+    this.#process = undefined;
   }
 
   entry(more: Partial<Entry> = {}): Entry {
@@ -80,43 +84,40 @@ class Lane {
  * are alive during the whole cell, so that every round sees the same machine.
  */
 export async function runCell(jobs: readonly Job[], options: CellOptions): Promise<Entry[]> {
-  const lanes: Lane[] = [], { limitMs } = options;
+  const lanes = jobs.map((job) => new Lane(job)), { limitMs } = options;
   try {
-    for (const job of jobs) {
-      lanes.push(new Lane(job));
-      await warmUp(lanes[lanes.length - 1], options);
-    }
+    for (const lane of lanes) await lane.attempt((process) => warmUp(process, lane, options));
     const rounds = Math.max(...lanes.map((lane) => lane.wanted));
     for (const [lane, round] of inTurns(lanes, rounds)) {
       if (lane.failed || round >= lane.wanted) continue;
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-      await lane.attempt(async () => {
-        lane.times.push(await lane.process.ask(limitMs, "time", lane.calls, lane.calls > 1));
+      await lane.attempt(async (process) => {
+        lane.times.push(await process.ask(limitMs, "time", lane.calls, lane.calls > 1));
       });
     }
     const entries: Entry[] = [];
     for (const lane of lanes) {
-      const memory = lane.failed ? {} : await lane.process.ask(limitMs, "memory");
+      let memory: Partial<Memory> = {};
+      await lane.attempt(async (process) => void (memory = await process.ask(limitMs, "memory")));
       entries.push(lane.entry(memory));
     }
     return entries;
   } finally {
-    for (const lane of lanes) await lane.process.stop();
+    for (const lane of lanes) await lane.stop();
   }
 }
 
-/** Starts a lane and chooses its samples. */
-async function warmUp(lane: Lane, options: CellOptions): Promise<void> {
+/** Chooses the samples of a lane. */
+async function warmUp(process: ContenderProcess, lane: Lane, options: CellOptions): Promise<void> {
+  const { limitMs, samples } = options;
   const [ms, shortest] = lane.job.threads > 1
     ? [options.threadsWarmUpMs, SHORTEST_THREADS_SAMPLE_MS]
     : [options.warmUpMs, SHORTEST_SAMPLE_MS];
-  await lane.attempt(async () => {
-    await lane.process.ready(options.limitMs);
-    const warmMs = await lane.process.ask(options.limitMs, "warm", ms);
-    lane.calls = Math.max(1, Math.ceil(shortest / warmMs));
-    lane.wanted = options.samples && samplesFor(warmMs * lane.calls, options);
-    if (!lane.wanted) lane.times.push(warmMs);
-  });
+  await process.ready(limitMs);
+  const warmMs = await process.ask(limitMs, "warm", ms);
+  lane.calls = Math.max(1, Math.ceil(shortest / warmMs));
+  lane.wanted = samples && samplesFor(warmMs * lane.calls, options);
+  if (!lane.wanted) lane.times.push(warmMs);
 }
 
 /** Samples and budget are of each round. */
@@ -135,19 +136,16 @@ const LIMIT_MS = 120_000;
  * notice the end of GPU work count a little, and the same for everybody.
  */
 export async function runRounds(jobs: readonly Job[], options: RoundOptions): Promise<Entry[]> {
-  const turns = jobs.map((job) => ({ job, lane: undefined as Lane | undefined }));
-  for (const [turn] of inTurns(turns, options.rounds)) {
-    if (turn.lane?.failed) continue;
-    if (turn.lane) turn.lane.process = new ContenderProcess(turn.job);
-    const lane = turn.lane ??= new Lane(turn.job);
-    await lane.attempt(() => takeTurn(lane, options));
-    await lane.process.stop();
+  const lanes = jobs.map((job) => new Lane(job));
+  for (const [lane] of inTurns(lanes, options.rounds)) {
+    await lane.attempt((process) => takeTurn(process, lane, options));
+    await lane.stop();
   }
-  return turns.map(({ lane }) => lane!.entry({ error: lane!.error }));
+  return lanes.map((lane) => lane.entry({ error: lane.error }));
 }
 
-async function takeTurn(lane: Lane, options: RoundOptions): Promise<void> {
-  const { process } = lane, deadline = performance.now() + LIMIT_MS;
+async function takeTurn(process: ContenderProcess, lane: Lane, options: RoundOptions) {
+  const deadline = performance.now() + LIMIT_MS;
   const left = () => Math.max(1, deadline - performance.now());
   const mostCalls = await process.ready(left());
   lane.error = await process.ask(left(), "check");

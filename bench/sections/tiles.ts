@@ -45,7 +45,7 @@ export async function tilesSection(context: Context): Promise<Measured[]> {
       new Float32Array(memory.buffer, OPERANDS, OPERAND_BYTES / 4).fill(1e-3);
       let work = 0;
       const run = () => void (work = bench(OPERANDS, headDim, REPEATS));
-      const { medianMs } = await timeAlone(tile, run, options), amount = work * REPEATS;
+      const medianMs = await timeAlone(tile, run, options), amount = work * REPEATS;
       const value = tile === SOFTMAX ? medianMs * 1e6 / amount : amount / medianMs / 1e6;
       context.results.add("tiles", { tile, headDim, value, unit, peak });
       values.push(value);

@@ -33,10 +33,8 @@ const GRADIENT_TOLERANCE = 5e-5;
 const RESULTS = { forward: ["out", "lse"], backward: ["dq", "dk", "dv"] } as const;
 type Results = { readonly [name in typeof RESULTS[Pass][number]]?: Tensor | HostTensor };
 
-/** A WASM engine with that many threads. */
-export async function wasmEngine(threads: number): Promise<Engine> {
-  return await createEngine({ backend: "wasm", threads });
-}
+export const wasmEngine = (threads: number): Promise<Engine> =>
+  createEngine({ backend: "wasm", threads });
 
 /** Rejects where the library has no WebGPU, or the machine no adapter. */
 export async function webgpuEngine(): Promise<Engine & { readonly device: GPUDevice }> {
