@@ -100,9 +100,8 @@ export function tagged(tag: string, quick = false): Case[] {
 export function caseOf(shape: string, name: string = shape): Case {
   const [batch, heads, ...rest] = shape.split("x");
   const [queryHeads, kvHeads = queryHeads] = heads?.split("/").map(Number) ?? [];
-  const [lengthQ, lengthK, headDim] = [...(rest.length === 2 ? [rest[0]] : []), ...rest].map(
-    Number,
-  );
+  const lengths = rest.length === 2 ? [rest[0], ...rest] : rest;
+  const [lengthQ, lengthK, headDim] = lengths.map(Number);
   const sizes = { batch: Number(batch), queryHeads, kvHeads, lengthQ, lengthK, headDim };
   if (rest.length > 3 || !Object.values(sizes).every((n) => Number.isInteger(n) && n > 0)) {
     throw new RangeError(`${shape}: a shape is BATCHxHEADSxLENGTHxDIM, such as 1x8x4096x64`);
@@ -150,28 +149,21 @@ export function roundedToHalf(data: Operands): Operands {
 /** Long arrays repeat, since making them takes longest. A prime, so that the rows differ. */
 const BLOCK = 4_000_037;
 
-function values(count: number, seed: number): Float32Array {
-  if (count <= BLOCK) return normal(count, seed);
-  const all = new Float32Array(count);
-  const block = normal(BLOCK, seed);
-  for (let at = 0; at < count; at += BLOCK) all.set(block.subarray(0, count - at), at);
-  return all;
-}
-
 /**
  * Values close to a standard normal, so that softmax rows are neither flat nor one-hot: the sum of
  * the four bytes of a 32-bit xorshift state, shifted and scaled (cheap, and the same everywhere).
  */
-function normal(count: number, seed: number): Float32Array {
+function values(count: number, seed: number): Float32Array {
   const values = new Float32Array(count);
   let state = Math.imul(seed + 1, 0x9e3779b1) | 1;
   const scale = 1 / Math.sqrt(4 * (256 * 256 - 1) / 12);
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < Math.min(count, BLOCK); i++) {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
     const sum = (state & 255) + (state >>> 8 & 255) + (state >>> 16 & 255) + (state >>> 24);
     values[i] = (sum - 510) * scale;
   }
+  for (let at = BLOCK; at < count; at += BLOCK) values.copyWithin(at, 0, BLOCK);
   return values;
 }

@@ -7,7 +7,6 @@ import type { Engine } from "../mod.ts";
 import type { Case } from "./cases.ts";
 import type { Measured } from "./goals.ts";
 import type { GpuClock } from "./measure/gpu_clock.ts";
-import type { Gpu } from "./measure/gpu_device.ts";
 import type { RaceOptions } from "./measure/race.ts";
 import type { Results } from "./measure/store.ts";
 
@@ -40,9 +39,8 @@ export interface Context {
   engine(threads?: number): Promise<Engine>;
   /** Writes rows at once, where they are to be stored. */
   store(results: Results): unknown;
-  /** The device of a WebGPU report, and a clock on the engine's device. */
-  readonly gpu?: Gpu;
-  readonly gpuClock?: GpuClock;
+  /** The engine's device and its clock in a report of WebGPU. */
+  readonly gpu?: GpuClock;
 }
 
 /** A section prints its table, keeps its rows, and says how its goals came out. */
@@ -51,10 +49,4 @@ export type Section = (context: Context) => Promise<Measured[]>;
 /** Rows of the two backends are kept apart. */
 export function kindOf({ backend }: Context, section: string): string {
   return backend === "wasm" ? section : `gpu-${section}`;
-}
-
-/** Device and clock of a section that only WebGPU has. */
-export function gpuOf({ gpu, gpuClock }: Context): { gpu: Gpu; clock: GpuClock } {
-  if (!gpu || !gpuClock) throw new Error("this section needs --backend=webgpu");
-  return { gpu, clock: gpuClock };
 }

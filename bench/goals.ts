@@ -22,15 +22,9 @@ export interface Goal {
   /** Another target on a software adapter. */
   readonly software?: number;
   /** For goals against other libraries: which cells, and who is met in them. */
-  readonly against?: Against;
-}
-
-export interface Against {
-  readonly cases: string;
-  readonly task: string;
-  readonly threads: number;
-  readonly rivals: string;
-  readonly ours: string;
+  readonly against?: { readonly [of in "cases" | "task" | "rivals" | "ours"]: string } & {
+    readonly threads: number;
+  };
 }
 
 /** One value for each shape that a goal covers. NaN: not measured in this run. */
@@ -59,9 +53,9 @@ export function reportGoals(all: readonly Measured[], software: boolean, results
     if (!goal) throw new Error(`No goal "${measured.id}" in goals.jsonl`);
     const target = software ? goal.software ?? goal.target : goal.target;
     const known = measured.values.filter(({ value }) => !Number.isNaN(value));
-    const numbers = known.map(({ value }) => value);
     // The worst shape decides.
-    const value = known.length === 0 ? NaN : (goal.atLeast ? Math.min : Math.max)(...numbers);
+    const worst = goal.atLeast ? Math.min : Math.max;
+    const value = known.length ? worst(...known.map(({ value }) => value)) : NaN;
     const because = measured.because ??
       (software && goal.hardware ? "a software adapter does not decide" : undefined);
     const verdict = judge(goal, target, value, because);

@@ -11,12 +11,10 @@ import { caseOf, tagged } from "./cases.ts";
 import type { Context, Flags, Limits, Section } from "./context.ts";
 import { type Measured, reportGoals } from "./goals.ts";
 import { measureRooflines } from "./limits/wasm.ts";
-import { measureDevice, printDevice } from "./limits/webgpu.ts";
+import { adapterName, measureDevice, printDevice } from "./limits/webgpu.ts";
 import { GpuClock } from "./measure/gpu_clock.ts";
-import { adapterName, openGpu } from "./measure/gpu_device.ts";
 import { describeMachine, type Machine, machineLine } from "./measure/machine.ts";
 import type { RaceOptions } from "./measure/race.ts";
-import { reasonOf } from "./measure/statistics.ts";
 import { Results } from "./measure/store.ts";
 import { digits3 } from "./measure/table.ts";
 import { backwardSection } from "./sections/backward.ts";
@@ -27,11 +25,12 @@ import { freshSection, peersFreshSection } from "./sections/fresh.ts";
 import { hostSection } from "./sections/host.ts";
 import { memorySection } from "./sections/memory.ts";
 import { packageSection } from "./sections/package.ts";
-import { peersSection } from "./sections/peers.ts";
+import { peersSections } from "./sections/peers.ts";
 import { webgpuPeersSection } from "./sections/peers_webgpu.ts";
 import { scalingSection } from "./sections/scaling.ts";
 import { tilesSection } from "./sections/tiles.ts";
 import { unfusedSection } from "./sections/unfused.ts";
+import { isSoftware } from "../src/webgpu/device/device.ts";
 import { type Engine, wasmEngine, webgpuEngine } from "./subjects/flashtile.ts";
 
 export type Sections = Readonly<Record<string, Section>>;
@@ -54,15 +53,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     package: packageSection,
     tiles: tilesSection,
   },
-  peers: {
-    forward: peersSection("forward"),
-    causal: peersSection("causal"),
-    threads: peersSection("threads"),
-    backward: peersSection("backward"),
-    decode: peersSection("decode"),
-    memory: peersSection("memory"),
-    fresh: peersFreshSection,
-  },
+  peers: { ...peersSections, fresh: peersFreshSection },
   webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
 };
 /** Sections that run only when they are named. */
@@ -127,14 +118,12 @@ function sectionsWanted(sections: Sections, only: string): string[] {
 type Bench = Omit<Context, "store"> & { readonly machine: Machine };
 
 /** What both reports have. */
-function common(flags: Flags, results: Results, race: RaceOptions, ownBudget = false) {
-  const { budget, modules } = flags;
+function common(flags: Flags, race: RaceOptions, ownBudget = false) {
+  const { budget, modules } = flags, installed = new URL("./peers/node_modules/", import.meta.url);
   return {
-    ...{ flags, results, quick: Boolean(flags.quick) },
+    ...{ flags, quick: Boolean(flags.quick) },
     race: budget && !ownBudget ? { ...race, budgetMs: Number(budget) * 1000 } : race,
-    modules: modules
-      ? pathToFileURL(resolve(String(modules)) + "/")
-      : new URL("./peers/node_modules/", import.meta.url),
+    modules: modules ? pathToFileURL(resolve(String(modules)) + "/") : installed,
   };
 }
 
@@ -145,16 +134,18 @@ function onCpu(flags: Flags, results: Results): Bench {
   }
   const machine = describeMachine();
   console.log(machineLine(machine));
-  const quick = { samples: 3, budgetMs: 600, warmUpMs: 150 };
-  const shared = common(flags, results, flags.quick ? quick : {});
+  const shared = common(flags, flags.quick ? { samples: 3, budgetMs: 600, warmUpMs: 150 } : {});
   const counts = [...new Set([1, ...threads])];
-  const measured = once(() => measureRooflines(counts, shared.race, results));
   const engines = new Map<number, Promise<Engine>>();
+  let measured: Promise<readonly Limits[]> | undefined;
   return {
-    ...{ backend: "wasm", machine, threads },
+    ...{ backend: "wasm", machine, threads, results },
     ...shared,
     cases: (section) => tagged(`wasm ${section}`, shared.quick),
-    limits: async (count = 1) => (await measured())[counts.indexOf(count)],
+    async limits(count = 1) {
+      measured ??= measureRooflines(counts, shared.race, results);
+      return (await measured)[counts.indexOf(count)];
+    },
     engine(count = 1) {
       if (!engines.has(count)) engines.set(count, wasmEngine(count));
       return engines.get(count)!;
@@ -164,38 +155,29 @@ function onCpu(flags: Flags, results: Results): Bench {
 
 async function onGpu(flags: Flags, results: Results, names: readonly string[]): Promise<Bench> {
   const shapes = flags.shapes ? String(flags.shapes).split(",").map((s) => caseOf(s)) : undefined;
-  const gpu = await openGpu(), { software } = gpu;
-  const found = await webgpuEngine().catch((error) => reasonOf(error));
-  const missing = typeof found === "string";
-  const gpuClock = new GpuClock(missing ? gpu.device : found.device, software);
-  const adapter = adapterName(gpu.adapter);
-  const machine = { ...describeMachine(), adapter, software, clock: gpuClock.source };
+  const engine = await webgpuEngine(), { adapterInfo } = engine.device;
+  const software = isSoftware(adapterInfo), gpu = new GpuClock(engine.device, software);
+  const adapter = adapterName(adapterInfo);
+  const machine = { ...describeMachine(), adapter, software, clock: gpu.source };
   console.log(machineLine(machine));
   printDevice(gpu);
-  console.log(`flashtile: ${missing ? found : found.reason}\ntimed by ${gpuClock.source}`);
+  console.log(`flashtile: ${engine.reason}\ntimed by ${gpu.source}`);
   const usual = software
     ? { samples: 7, budgetMs: 9000, warmUpMs: 50 }
     : { samples: 7, budgetMs: 4000, warmUpMs: 100 }; // its clock is up: see gpu_clock.ts
   const race = flags.quick ? { samples: 3, budgetMs: 1500, warmUpMs: 50 } : usual;
   // the budget of a sweep is its own
-  const shared = common(flags, results, race, names.includes("sweep"));
+  const shared = common(flags, race, names.includes("sweep"));
   const mine = software ? "software" : "gpu";
+  let measured: Promise<Limits> | undefined;
   return {
-    ...{ backend: "webgpu", machine, threads: [1], gpu, gpuClock },
+    ...{ backend: "webgpu", machine, threads: [1], gpu, results },
     ...shared,
     cases: (section) =>
       SHAPED.includes(section) && shapes || tagged(`${mine} ${section}`, shared.quick),
-    limits: once(() => measureDevice(gpu, shared.race, results)),
-    async engine() {
-      if (missing) throw new Error(`the library has no WebGPU engine here: ${found}`);
-      return await Promise.resolve(found);
-    },
+    limits: () => measured ??= measureDevice(gpu, shared.race, results),
+    engine: () => Promise.resolve(engine),
   };
-}
-
-function once<T extends Limits | readonly Limits[]>(measure: () => Promise<T>): () => Promise<T> {
-  let found: Promise<T> | undefined;
-  return () => found ??= measure();
 }
 
 if (import.meta.main) {

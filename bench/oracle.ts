@@ -25,12 +25,11 @@ const ROWS = 16;
 const doubles = (x: Float32Array): Float64Array => x as unknown as Float64Array;
 
 function problemOf(c: Case, data: Pick<Operands, "q" | "k" | "v">, causal: boolean): Problem {
-  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim } = c;
   const none = { softcap: undefined, alibiSlopes: undefined, bias: undefined, mask: undefined };
   return {
-    ...{ batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: headDim },
+    ...{ ...c, valueDim: c.headDim, scale: 1 / Math.sqrt(c.headDim) },
     ...{ q: doubles(data.q), k: doubles(data.k), v: doubles(data.v) },
-    ...{ scale: 1 / Math.sqrt(headDim), ...none, sink: undefined },
+    ...{ ...none, sink: undefined },
     options: causal ? { causal: true } : {},
   };
 }
@@ -131,7 +130,7 @@ export function gradientError(call: Call, saved: Saved, found: Gradients): numbe
 }
 
 /** Largest absolute error of rows in a whole result. */
-function rowsError(rows: readonly ExactRow[], found: Float32Array): number {
+export function rowsError(rows: readonly ExactRow[], found: Float32Array): number {
   return rows.map(({ row, values }) => distance(found, row * values.length, values)).reduce(larger);
 }
 
@@ -143,7 +142,7 @@ export function largestOf(rows: readonly ExactRow[]): number {
 }
 
 /** Largest difference; NaN when anything is NaN or missing. */
-export function distance(values: Float32Array, at: number, exact: Float64Array): number {
+function distance(values: Float32Array, at: number, exact: Float64Array): number {
   let worst = 0;
   for (let d = 0; d < exact.length; d++) worst = larger(worst, Math.abs(values[at + d] - exact[d]));
   return worst;

@@ -1,29 +1,16 @@
 // What this machine can do at most from WebAssembly: the yardsticks of every share in the report.
 
-import { power2 } from "./power2";
+import { exp2v } from "../../asm/micro/tiles.gen";
+import { exp2Constant } from "../../asm/micro/vmath";
 
 /**
  * Twelve independent chains of fused multiply-adds. Two pipes of four cycles need eight to be full;
- * twelve is what a register tile keeps. 48 multiply-adds of four lanes in one turn of the loop.
+ * twelve is what a register tile keeps. 24 multiply-adds of four lanes in one turn of the loop.
  */
 export function multiplyAdd(operands: usize, turns: i32): f32 {
   const x = v128.load(operands), y = v128.load(operands, 16);
   let a = x, b = y, c = x, d = y, e = x, f = y, g = x, h = y, i = x, j = y, k = x, l = y;
   for (; turns > 0; --turns) {
-    a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
-    c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
-    e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);
-    g = f32x4.relaxed_madd(x, y, g); h = f32x4.relaxed_madd(x, y, h);
-    i = f32x4.relaxed_madd(x, y, i); j = f32x4.relaxed_madd(x, y, j);
-    k = f32x4.relaxed_madd(x, y, k); l = f32x4.relaxed_madd(x, y, l);
-
-    a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
-    c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
-    e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);
-    g = f32x4.relaxed_madd(x, y, g); h = f32x4.relaxed_madd(x, y, h);
-    i = f32x4.relaxed_madd(x, y, i); j = f32x4.relaxed_madd(x, y, j);
-    k = f32x4.relaxed_madd(x, y, k); l = f32x4.relaxed_madd(x, y, l);
-
     a = f32x4.relaxed_madd(x, y, a); b = f32x4.relaxed_madd(x, y, b);
     c = f32x4.relaxed_madd(x, y, c); d = f32x4.relaxed_madd(x, y, d);
     e = f32x4.relaxed_madd(x, y, e); f = f32x4.relaxed_madd(x, y, f);
@@ -71,15 +58,14 @@ export function copyBulk(to: usize, from: usize, bytes: usize): void {
   memory.copy(to, from, bytes);
 }
 
-/** 2^x of `bytes` (a multiple of 64) of numbers at most 0. */
-export function exponential(to: usize, from: usize, bytes: usize, table: usize): void {
-  const low = v128.load(table), magic = v128.load(table, 16);
-  const k5 = v128.load(table, 32), k4 = v128.load(table, 48), k3 = v128.load(table, 64);
-  const k2 = v128.load(table, 80), k1 = v128.load(table, 96), k0 = v128.load(table, 112);
+/** 2^x of `bytes` (a multiple of 64) of numbers at most 0, as the product makes it. */
+export function exponential(to: usize, from: usize, bytes: usize): void {
+  const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3);
+  const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
   for (const end = from + bytes; from < end; from += 64, to += 64) {
-    v128.store(to, power2(v128.load(from), low, magic, k5, k4, k3, k2, k1, k0));
-    v128.store(to, power2(v128.load(from, 16), low, magic, k5, k4, k3, k2, k1, k0), 16);
-    v128.store(to, power2(v128.load(from, 32), low, magic, k5, k4, k3, k2, k1, k0), 32);
-    v128.store(to, power2(v128.load(from, 48), low, magic, k5, k4, k3, k2, k1, k0), 48);
+    v128.store(to, exp2v(v128.load(from), lo, mg, k5, k4, k3, k2, k1, k0));
+    v128.store(to, exp2v(v128.load(from, 16), lo, mg, k5, k4, k3, k2, k1, k0), 16);
+    v128.store(to, exp2v(v128.load(from, 32), lo, mg, k5, k4, k3, k2, k1, k0), 32);
+    v128.store(to, exp2v(v128.load(from, 48), lo, mg, k5, k4, k3, k2, k1, k0), 48);
   }
 }

@@ -3,21 +3,20 @@
  * @module
  */
 
-import { compileAsm } from "../compile_asm.ts";
 import type { Limits } from "../context.ts";
 import type { RaceOptions } from "../measure/race.ts";
 import type { Results } from "../measure/store.ts";
 import { digits3, printTable } from "../measure/table.ts";
 import { timeAlone } from "../measure/wall_clock.ts";
-import { EXP_TABLE_BYTES, writeExpTable } from "./exp_table.ts";
+import { asmModule, instantiate, OPERANDS } from "../subjects/asm.ts";
 
 /** Exports of bench/asm/roofline.ts. */
-interface RooflineExports extends WebAssembly.Exports {
+interface RooflineKernel {
   multiplyAdd(operands: number, turns: number): number;
   readForward(from: number, bytes: number): number;
   copyForward(to: number, from: number, bytes: number): void;
   copyBulk(to: number, from: number, bytes: number): void;
-  exponential(to: number, from: number, bytes: number, table: number): void;
+  exponential(to: number, from: number, bytes: number): void;
 }
 
 /** Limits of `threads` cores together: sequential reads and copies are of DRAM. */
@@ -29,8 +28,7 @@ export interface Roofline extends Limits {
 
 /** Several times the last-level cache, or the figure would be the cache's. */
 const STREAM_BYTES = 192 * 2 ** 20;
-const FLOPS_PER_TURN = 48 * 4 * 2;
-const PAGE = 65536;
+const FLOPS_PER_TURN = 24 * 4 * 2;
 
 /** Measures, prints and keeps the limits of each number of threads. */
 export async function measureRooflines(
@@ -38,25 +36,22 @@ export async function measureRooflines(
   options: RaceOptions,
   results: Results,
 ): Promise<Roofline[]> {
-  const module = await compileAsm("bench/asm/roofline");
+  const module = await asmModule("roofline");
   const all: Roofline[] = [];
   for (const count of threads) {
     const expNs = await measureExp(module, options);
     const parts = count === 1
       ? [await measureThread(module, options)]
       : await measureTogether(module, count, options);
-    const sum = (pick: (limits: Limits) => number) => parts.reduce((a, b) => a + pick(b), 0);
-    const [gflops, readGBs] = [sum((p) => p.gflops), sum((p) => p.readGBs)];
-    all.push({ threads: count, gflops, readGBs, copyGBs: sum((p) => p.copyGBs), expNs });
+    const [gflops, readGBs, copyGBs] = (["gflops", "readGBs", "copyGBs"] as const)
+      .map((limit) => parts.reduce((sum, part) => sum + part[limit], 0));
+    all.push({ threads: count, gflops, readGBs, copyGBs, expNs });
   }
   for (const limits of all) results.add("roofline", { ...limits });
   const head = ["threads", "relaxed_madd", "read DRAM", "copy (read + write)", "4 exponentials"];
-  const rows = all.map((r) => [
-    String(r.threads),
-    `${digits3(r.gflops)} GFLOP/s`,
-    `${digits3(r.readGBs)} GB/s`,
-    `${digits3(r.copyGBs)} GB/s`,
-    `${digits3(r.expNs)} ns`,
+  const rows = all.map(({ threads, gflops, readGBs, copyGBs, expNs }) => [
+    ...[String(threads), `${digits3(gflops)} GFLOP/s`],
+    ...[`${digits3(readGBs)} GB/s`, `${digits3(copyGBs)} GB/s`, `${digits3(expNs)} ns`],
   ]);
   printTable("Limits of this machine, measured now", head, rows);
   return all;
@@ -75,7 +70,7 @@ async function measureTogether(
       new Promise<Limits>((resolve, reject) => {
         worker.onmessage = (event: MessageEvent<Limits>) => resolve(event.data);
         worker.onerror = (event) => reject(new Error(event.message));
-        worker.postMessage({ module, options });
+        worker.postMessage([module, options]);
       })
     ));
   } finally {
@@ -88,40 +83,31 @@ export async function measureThread(
   module: WebAssembly.Module,
   options: RaceOptions,
 ): Promise<Limits> {
-  const { kernel, memory } = load(module, 2 * PAGE + STREAM_BYTES);
+  const { kernel, memory } = instantiate<RooflineKernel>(module, STREAM_BYTES);
+  const from = OPERANDS, half = STREAM_BYTES / 2, turns = 400_000;
   // Small enough that the chains stay finite however long they run.
-  new Float32Array(memory.buffer, 0, 8).fill(1e-3);
-  const turns = 200_000;
-  const madd = await timeAlone("madd", () => void kernel.multiplyAdd(0, turns), options);
-  new Uint8Array(memory.buffer).fill(1, PAGE); // pages that were never written share one zero page
-  const read = await timeAlone("read", () => void kernel.readForward(PAGE, STREAM_BYTES), options);
-  const half = STREAM_BYTES / 2;
-  const vector = () => kernel.copyForward(PAGE + half, PAGE, half);
-  const bulk = () => kernel.copyBulk(PAGE + half, PAGE, half);
+  new Float32Array(memory.buffer, from, 8).fill(1e-3);
+  const madd = await timeAlone("madd", () => void kernel.multiplyAdd(from, turns), options);
+  new Uint8Array(memory.buffer, from).fill(1); // pages that were never written share one zero page
+  const read = await timeAlone("read", () => void kernel.readForward(from, STREAM_BYTES), options);
+  const vector = () => kernel.copyForward(from + half, from, half);
+  const bulk = () => kernel.copyBulk(from + half, from, half);
   const copy = await timeAlone("copy", vector, options);
   const bulkCopy = await timeAlone("bulk copy", bulk, options);
   return {
-    gflops: turns * FLOPS_PER_TURN / madd.medianMs / 1e6,
-    readGBs: STREAM_BYTES / read.medianMs / 1e6,
-    copyGBs: STREAM_BYTES / Math.min(copy.medianMs, bulkCopy.medianMs) / 1e6,
+    gflops: turns * FLOPS_PER_TURN / madd / 1e6,
+    readGBs: STREAM_BYTES / read / 1e6,
+    copyGBs: STREAM_BYTES / Math.min(copy, bulkCopy) / 1e6,
   };
 }
 
 /** Nanoseconds of four exponentials. */
 async function measureExp(module: WebAssembly.Module, options: RaceOptions): Promise<number> {
-  const { kernel, memory } = load(module, PAGE);
-  const table = 0, from = EXP_TABLE_BYTES, bytes = 8192, repeats = 200;
-  writeExpTable(memory, table);
+  const from = OPERANDS, bytes = 8192, repeats = 200;
+  const { kernel, memory } = instantiate<RooflineKernel>(module, 2 * bytes);
   new Float32Array(memory.buffer, from, bytes / 4).fill(-1.3);
   const run = () => {
-    for (let i = 0; i < repeats; i++) kernel.exponential(from + bytes, from, bytes, table);
+    for (let i = 0; i < repeats; i++) kernel.exponential(from + bytes, from, bytes);
   };
-  const timing = await timeAlone("exp", run, options);
-  return timing.medianMs * 1e6 / (repeats * bytes / 16);
-}
-
-function load(module: WebAssembly.Module, bytes: number) {
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE) });
-  const instance = new WebAssembly.Instance(module, { env: { memory } });
-  return { kernel: instance.exports as RooflineExports, memory };
+  return await timeAlone("exp", run, options) * 1e6 / (repeats * bytes / 16);
 }

@@ -6,14 +6,8 @@
 /// <reference no-default-lib="true" />
 /// <reference lib="deno.worker" />
 
-import type { RaceOptions } from "../measure/race.ts";
 import { measureThread } from "./wasm.ts";
 
-interface Job {
-  readonly module: WebAssembly.Module;
-  readonly options: RaceOptions;
-}
-
-self.onmessage = async (event: MessageEvent<Job>) => {
-  self.postMessage(await measureThread(event.data.module, event.data.options));
+self.onmessage = async (event: MessageEvent<Parameters<typeof measureThread>>) => {
+  self.postMessage(await measureThread(...event.data));
 };

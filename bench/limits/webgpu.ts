@@ -4,45 +4,57 @@
  */
 
 import type { Limits } from "../context.ts";
-import { GpuClock } from "../measure/gpu_clock.ts";
+import type { GpuClock } from "../measure/gpu_clock.ts";
 import {
-  adapterName,
   dispatch,
-  type Gpu,
-  LIMITS,
   pipeline,
+  staging,
   storage,
   submit,
+  submitCommands,
 } from "../measure/gpu_device.ts";
-import { race, type RaceOptions, type Work } from "../measure/race.ts";
+import { race, type RaceOptions } from "../measure/race.ts";
 import { nullForNaN, summarize } from "../measure/statistics.ts";
 import type { Results } from "../measure/store.ts";
 import { digits3, printTable } from "../measure/table.ts";
-import { measureBandwidth } from "./webgpu_bandwidth.ts";
-import { measureFma } from "./webgpu_fma.ts";
+import { measureBandwidth, measureFma } from "./webgpu_peaks.ts";
 
-export function printDevice({ adapter, device, software, features }: Gpu): void {
-  const { info } = adapter;
+/** Those that kernels and operands of the benches may meet. */
+const LIMITS = [
+  ...["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage"] as const,
+  ...["maxComputeWorkgroupStorageSize", "maxComputeInvocationsPerWorkgroup"] as const,
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
+export function printDevice({ device, software }: GpuClock): void {
+  const { adapterInfo: info, features, limits } = device;
   const kind = software ? "software: figures are indications, sizes are small" : "hardware";
   const lanes = `${info.subgroupMinSize ?? "?"} to ${info.subgroupMaxSize ?? "?"} lanes`;
-  const lines = {
-    adapter: `${adapterName(adapter)} (vendor ${info.vendor || "?"}), ${kind}`,
-    granted: `${features.join(", ") || "no feature asked for"}; subgroups of ${lanes}`,
-    listed: [...adapter.features].join(", "),
-    limits: LIMITS.map((name) => `${name} ${device.limits[name]}`).join(", "),
-  };
-  for (const [name, line] of Object.entries(lines)) console.log(`${name}: ${line}`);
+  console.log(`adapter: ${adapterName(info)} (vendor ${info.vendor || "?"}), ${kind}`);
+  console.log(`granted: ${featuresOf(features)}; subgroups of ${lanes}`);
+  console.log(`limits: ${LIMITS.map((name) => `${name} ${limits[name]}`).join(", ")}`);
+}
+
+/** Name, type and versions of an adapter in one line. */
+export function adapterName(info: GPUAdapterInfo): string {
+  return info.description || [info.vendor, info.architecture, info.device].join(" ").trim();
+}
+
+/** Those that the library asks for. */
+function featuresOf(granted: GPUSupportedFeatures): string {
+  return ["timestamp-query", "shader-f16", "subgroups"]
+    .filter((name) => granted.has(name as GPUFeatureName)).join(" ");
 }
 
 /** Measures, prints and keeps the limits of the device. */
 export async function measureDevice(
-  gpu: Gpu,
+  clock: GpuClock,
   options: RaceOptions,
   results: Results,
 ): Promise<Limits> {
-  const { gflops, chains, wallOverTimestamps } = await measureFma(gpu, options);
-  const memory = await measureBandwidth(gpu, options);
-  const latency = await measureLatency(gpu, options);
+  const { gflops, chains, wallOverTimestamps } = await measureFma(clock, options);
+  const memory = await measureBandwidth(clock, options);
+  const latency = await measureLatency(clock, options);
   const mib = memory.bufferBytes / 2 ** 20;
   printTable("Limits measured", ["", "value", "unit", "how"], [
     ["multiply-add peak", digits3(gflops), "GFLOP/s", `${chains} vec4 chains`],
@@ -60,19 +72,9 @@ export async function measureDevice(
     fmaGflops: gflops,
     chains,
     wallOverTimestamps: nullForNaN(wallOverTimestamps),
-    features: gpu.features.join(" "),
+    features: featuresOf(clock.device.features),
   });
   return { gflops, ...memory };
-}
-
-/** What a launch costs besides its work: an empty dispatch, a submission, the way back to the host. */
-interface Latency {
-  /** On the device, from one dispatch of nothing to the next. */
-  readonly emptyDispatchUs: number;
-  /** On the host: encoder, pass, dispatch, submit. */
-  readonly submitUs: number;
-  /** From submitting 16 bytes to having them mapped. */
-  readonly mapMs: number;
 }
 
 const SUBMISSIONS = 200;
@@ -80,41 +82,29 @@ const SAMPLES = 9;
 const SHADER = `@group(0) @binding(0) var<storage, read_write> out: array<u32>;
 @compute @workgroup_size(1) fn main() { out[0] = 1u; }`;
 
-async function measureLatency(gpu: Gpu, options: RaceOptions): Promise<Latency> {
-  const { device } = gpu, out = storage(device, 16);
+/** What a launch costs besides its work. */
+async function measureLatency(clock: GpuClock, options: RaceOptions) {
+  const { device } = clock, out = storage(device, 16), target = staging(device, 16);
   const work = dispatch(device, await pipeline(device, SHADER), [out], [1]);
-  const [empty] = await race(new GpuClock(device, gpu.software), [work], options);
-  return {
-    emptyDispatchUs: empty.medianMs * 1000,
-    submitUs: await submission(device, work) * 1000,
-    mapMs: await roundTrip(device, out),
-  };
-}
-
-async function submission(device: GPUDevice, work: Work): Promise<number> {
-  const times: number[] = [];
+  const [empty] = await race(clock, [work], options);
+  const submissions: number[] = [], roundTrips: number[] = [];
   for (let sample = 0; sample < SAMPLES; sample++) {
     const start = performance.now();
     for (let i = 0; i < SUBMISSIONS; i++) submit(device, (pass) => work.record!(pass));
-    times.push((performance.now() - start) / SUBMISSIONS);
+    submissions.push((performance.now() - start) / SUBMISSIONS);
     await device.queue.onSubmittedWorkDone();
-  }
-  return summarize("submit", times).medianMs;
-}
-
-async function roundTrip(device: GPUDevice, source: GPUBuffer): Promise<number> {
-  const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-  const target = device.createBuffer({ size: 16, usage });
-  const times: number[] = [];
-  for (let sample = 0; sample < SAMPLES; sample++) {
-    const start = performance.now();
-    const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(source, 0, target, 0, 16);
-    device.queue.submit([encoder.finish()]);
+    const sent = performance.now();
+    submitCommands(device, (encoder) => encoder.copyBufferToBuffer(out, 0, target, 0, 16));
     await target.mapAsync(GPUMapMode.READ);
-    times.push(performance.now() - start);
+    roundTrips.push(performance.now() - sent);
     target.unmap();
   }
-  target.destroy();
-  return summarize("map", times).medianMs;
+  return {
+    /** On the device, from one dispatch of nothing to the next. */
+    emptyDispatchUs: empty.medianMs * 1000,
+    /** On the host: encoder, pass, dispatch, submit. */
+    submitUs: summarize("submit", submissions).medianMs * 1000,
+    /** From submitting 16 bytes to having them mapped. */
+    mapMs: summarize("map", roundTrips).medianMs,
+  };
 }

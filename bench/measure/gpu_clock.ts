@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checked, dispatch, storage, submit } from "./gpu_device.ts";
+import { checked, dispatch, readBack, storage, submit } from "./gpu_device.ts";
 import type { Clock, RaceOptions, Work } from "./race.ts";
 import { summarize } from "./statistics.ts";
 
@@ -19,10 +19,12 @@ const MOST_LAUNCHES = 2000;
  * Work before each timed pass, in the same command buffer. A card that idles lowers its clock, and it idles 11 ms
  * for each promise that Deno awaits: passes of 5 ms without it were up to four times too slow on an H200.
  */
-const SPIN_MS = { hardware: 30, software: 0 };
+const SPIN_MS = 30;
 
 export class GpuClock implements Clock {
   readonly device: GPUDevice;
+  /** A software adapter: its figures are indications, its sizes are smaller. */
+  readonly software: boolean;
   readonly source: "timestamps" | "wall";
   readonly shortestMs: number;
   readonly #queries?: GPUQuerySet;
@@ -32,14 +34,15 @@ export class GpuClock implements Clock {
 
   constructor(device: GPUDevice, software: boolean) {
     this.device = device;
+    this.software = software;
     this.source = device.features.has("timestamp-query") ? "timestamps" : "wall";
-    this.shortestMs = SHORTEST_MS[this.source === "wall" ? "wall" : kindOf(software)];
+    const kind = software ? "software" : "hardware";
+    this.shortestMs = SHORTEST_MS[this.source === "wall" ? "wall" : kind];
     if (this.source === "wall") return;
     this.#queries = device.createQuerySet({ type: "timestamp", count: 2 });
     const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
     this.#resolved = device.createBuffer({ size: 16, usage });
-    const spinMs = SPIN_MS[kindOf(software)];
-    if (spinMs > 0) this.#spinner = spinner(device, spinMs);
+    if (!software) this.#spinner = spinner(device, SPIN_MS);
   }
 
   /** The first launch includes the driver's compiler; an error in it would be timed as zero. */
@@ -65,61 +68,53 @@ export class GpuClock implements Clock {
 
   /** Milliseconds of one launch, averaged over so many in one pass. */
   async measure(work: Work, launches: number): Promise<number> {
-    const ms = this.source === "timestamps"
-      ? await this.#byTimestamps(work, launches)
-      : Math.max(1e-6, await this.#byWall(work, launches) - await this.#empty());
+    if (this.source === "wall") {
+      this.#emptyMs ??= await this.#empty();
+      return Math.max(1e-6, await this.measureWall(work, launches) - this.#emptyMs / launches);
+    }
+    const ms = await this.#byTimestamps(work, launches);
     work.settle?.();
     return ms / launches;
   }
 
-  /** Milliseconds from the first submission to the end of the last, seen from outside. */
+  /** The same from the submission to the end of the last, seen from outside. */
   async measureWall(work: Work, launches: number): Promise<number> {
-    const ms = await this.#byWall(work, launches);
+    const start = performance.now();
+    submit(this.device, (pass) => {
+      for (let i = 0; i < launches; i++) work.record!(pass);
+    });
+    await this.device.queue.onSubmittedWorkDone();
+    const ms = performance.now() - start;
     work.settle?.();
     return ms / launches;
   }
 
   async #byTimestamps(work: Work, launches: number): Promise<number> {
     const querySet = this.#queries!, resolved = this.#resolved!;
-    const encoder = this.device.createCommandEncoder();
-    if (this.#spinner) {
-      const spin = encoder.beginComputePass();
-      this.#spinner.record!(spin);
-      spin.end();
-    }
-    const pass = encoder.beginComputePass({
-      timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+    const found = await readBack(this.device, resolved, (encoder) => {
+      if (this.#spinner) {
+        const spin = encoder.beginComputePass();
+        this.#spinner.record!(spin);
+        spin.end();
+      }
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+      });
+      for (let i = 0; i < launches; i++) work.record!(pass);
+      pass.end();
+      encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
     });
-    for (let i = 0; i < launches; i++) work.record!(pass);
-    pass.end();
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const target = this.device.createBuffer({ size: 16, usage });
-    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, target, 0, 16);
-    this.device.queue.submit([encoder.finish()]);
-    await target.mapAsync(GPUMapMode.READ);
-    const [begin, end] = new BigUint64Array(target.getMappedRange().slice(0));
-    target.destroy();
+    const [begin, end] = new BigUint64Array(found);
     const ms = Number(end - begin) / 1e6;
     if (!(ms > 0)) throw new Error(`${work.name}: timestamps ${begin} and ${end}`);
     return ms;
   }
 
-  async #byWall(work: Work | undefined, launches: number): Promise<number> {
-    const start = performance.now();
-    submit(this.device, (pass) => {
-      for (let i = 0; i < launches; i++) work?.record?.(pass);
-    });
-    await this.device.queue.onSubmittedWorkDone();
-    return performance.now() - start;
-  }
-
   /** What a batch of nothing costs. */
   async #empty(): Promise<number> {
-    if (this.#emptyMs !== undefined) return this.#emptyMs;
-    const times: number[] = [];
-    for (let i = 0; i < 9; i++) times.push(await this.#byWall(undefined, 0));
-    return this.#emptyMs = summarize("empty", times).medianMs;
+    const nothing = { name: "empty", record() {} }, times: number[] = [];
+    for (let i = 0; i < 9; i++) times.push(await this.measureWall(nothing, 1));
+    return summarize("empty", times).medianMs;
   }
 }
 
@@ -141,8 +136,4 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   const module = device.createShaderModule({ code });
   const pipeline = device.createComputePipeline({ layout: "auto", compute: { module } });
   return dispatch(device, pipeline, [storage(device, 4)], [128]);
-}
-
-function kindOf(software: boolean): "software" | "hardware" {
-  return software ? "software" : "hardware";
 }

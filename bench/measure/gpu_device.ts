@@ -1,60 +1,9 @@
 /**
- * The GPU that the bench runs on: adapter, device, and the few calls every kernel here needs.
+ * The few calls that every kernel of the benches needs, on the device of the library's engine.
  * @module
  */
 
 import type { Work } from "./race.ts";
-
-/** A device with what is known about its adapter. */
-export interface Gpu {
-  readonly adapter: GPUAdapter;
-  readonly device: GPUDevice;
-  /** A software adapter: its figures are indications, its sizes are smaller. */
-  readonly software: boolean;
-  /** Of the features asked for, one by one, those that were granted. */
-  readonly features: readonly GPUFeatureName[];
-}
-
-/** Asked for one by one: an adapter may grant a feature that it does not list. */
-const FEATURES = ["timestamp-query", "shader-f16", "subgroups"] as GPUFeatureName[];
-
-/** Defaults are low; these are raised to what the adapter offers. */
-export const LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-  "maxComputeWorkgroupsPerDimension",
-] as const;
-
-export async function openGpu(): Promise<Gpu> {
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) {
-    throw new Error("no WebGPU adapter: a GPU driver with Vulkan (or Metal, or D3D12) is needed");
-  }
-  const features: GPUFeatureName[] = [];
-  for (const name of FEATURES) if (await grants(adapter, name)) features.push(name);
-  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
-  const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits });
-  reportErrors(device);
-  return { adapter, device, software: isSoftware(adapter), features };
-}
-
-async function grants(adapter: GPUAdapter, name: GPUFeatureName): Promise<boolean> {
-  try {
-    (await adapter.requestDevice({ requiredFeatures: [name] })).destroy();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function isSoftware({ info }: GPUAdapter): boolean {
-  // The second: a driver that does not confess.
-  return info.isFallbackAdapter || /llvmpipe|swiftshader|softpipe/i.test(info.description);
-}
 
 /** A kernel that fails takes no time at all, so nothing may go wrong quietly. */
 export function reportErrors(device: GPUDevice): void {
@@ -62,11 +11,6 @@ export function reportErrors(device: GPUDevice): void {
     console.error("GPU error:", (event as GPUUncapturedErrorEvent).error.message);
     Deno.exitCode = 1;
   });
-}
-
-/** Name, type and versions of an adapter in one line. */
-export function adapterName({ info }: GPUAdapter): string {
-  return info.description || [info.vendor, info.architecture, info.device].join(" ").trim();
 }
 
 /** Runs an action and throws what the device complained about meanwhile. */
@@ -96,7 +40,6 @@ export function dispatch(
   pipeline: GPUComputePipeline,
   buffers: readonly GPUBuffer[],
   size: readonly [x: number, y?: number, z?: number],
-  name: string = "dispatch",
 ): Work {
   const layout = pipeline.getBindGroupLayout(0);
   const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
@@ -106,15 +49,31 @@ export function dispatch(
     pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(...size);
   };
-  return { name, record };
+  return { name: "dispatch", record };
+}
+
+/** Submits what `record` puts into a command buffer. */
+export function submitCommands(
+  device: GPUDevice,
+  record: (encoder: GPUCommandEncoder) => void,
+): void {
+  const encoder = device.createCommandEncoder();
+  record(encoder);
+  device.queue.submit([encoder.finish()]);
 }
 
 /** Submits what `record` puts into a pass. */
 export function submit(device: GPUDevice, record: (pass: GPUComputePassEncoder) => void): void {
-  const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
-  record(pass);
-  pass.end();
-  device.queue.submit([encoder.finish()]);
+  submitCommands(device, (encoder) => {
+    const pass = encoder.beginComputePass();
+    record(pass);
+    pass.end();
+  });
+}
+
+/** A buffer of the host's that a device can copy into. */
+export function staging(device: GPUDevice, size: number): GPUBuffer {
+  return device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
 }
 
 /** An empty storage buffer that can be written, bound and read back. */
@@ -136,14 +95,19 @@ export function uniform(device: GPUDevice, data: ArrayBuffer): GPUBuffer {
   return buffer;
 }
 
-export async function readBack(device: GPUDevice, source: GPUBuffer): Promise<Float32Array> {
-  const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-  const target = device.createBuffer({ size: source.size, usage });
-  const encoder = device.createCommandEncoder();
-  encoder.copyBufferToBuffer(source, 0, target, 0, source.size);
-  device.queue.submit([encoder.finish()]);
+/** What a buffer holds once `record` and the work before it are done. */
+export async function readBack(
+  device: GPUDevice,
+  source: GPUBuffer,
+  record: (encoder: GPUCommandEncoder) => void = () => {},
+): Promise<ArrayBuffer> {
+  const target = staging(device, source.size);
+  submitCommands(device, (encoder) => {
+    record(encoder);
+    encoder.copyBufferToBuffer(source, 0, target, 0, source.size);
+  });
   await target.mapAsync(GPUMapMode.READ);
-  const data = new Float32Array(target.getMappedRange().slice(0));
+  const data = target.getMappedRange().slice(0);
   target.destroy();
   return data;
 }

@@ -7,16 +7,8 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
-export interface Machine {
-  readonly cpu: string;
-  readonly cores: number;
-  readonly deno: string;
-  readonly v8: string;
-  readonly asc: string;
-  readonly os: string;
-  readonly date: string;
-  readonly command: string;
-}
+type Field = "cpu" | "deno" | "v8" | "asc" | "os" | "date" | "command";
+export type Machine = { readonly [of in Field]: string } & { readonly cores: number };
 
 export function describeMachine(): Machine {
   return {

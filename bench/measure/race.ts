@@ -31,10 +31,7 @@ export interface Clock {
   /** One call that is not timed; rejects with what goes wrong in it. */
   attempt(work: Work): Promise<void>;
   /** Warms up, and chooses the calls of a sample. */
-  prepare(
-    work: Work,
-    options: Required<RaceOptions>,
-  ): Promise<{ readonly calls: number; readonly callMs: number }>;
+  prepare(work: Work, options: Required<RaceOptions>): Promise<{ calls: number; callMs: number }>;
   /** Milliseconds of one call, averaged over those of a sample. */
   measure(work: Work, calls: number): Promise<number>;
 }
@@ -54,14 +51,20 @@ export async function race(
     lanes.push({ work, calls, wanted: samplesFor(callMs * calls, settings), times: [] });
   }
   const rounds = Math.max(0, ...lanes.map((lane) => lane.wanted));
-  for (let round = 0; round < rounds; round++) {
-    for (let i = 0; i < lanes.length; i++) {
-      // Another one starts each round: nobody always runs after the same neighbour.
-      const lane = lanes[(i + round) % lanes.length];
-      if (round < lane.wanted) lane.times.push(await clock.measure(lane.work, lane.calls));
-    }
+  for (const [lane, round] of inTurns(lanes, rounds)) {
+    if (round < lane.wanted) lane.times.push(await clock.measure(lane.work, lane.calls));
   }
   return lanes.map((lane) => summarize(lane.work.name, lane.times));
+}
+
+/** Everyone once a round; another one starts each: nobody always runs after the same neighbour. */
+export function* inTurns<Lane>(
+  lanes: readonly Lane[],
+  rounds: number,
+): Generator<readonly [lane: Lane, round: number]> {
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < lanes.length; i++) yield [lanes[(i + round) % lanes.length], round];
+  }
 }
 
 /** How many samples of that length to take: more when they are cheap, fewer past the budget. */

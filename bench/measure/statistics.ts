@@ -26,9 +26,8 @@ export function summarize(name: string, times: readonly number[]): Timing {
 
 /** The fields of a timing that a stored row carries. */
 export function timingFields(timing: Timing | undefined): Row {
-  if (!timing) return {};
-  const { medianMs, minMs, spread, samples } = timing;
-  return { medianMs, minMs, spread, samples };
+  const { name: _, ...fields } = timing ?? { name: "" };
+  return fields;
 }
 
 /** The fields of a verified outcome that a stored row carries, with figures that may be missing. */
@@ -38,8 +37,8 @@ export function outcomeFields(
 ): Row {
   const known = Object.entries({ ...figures, error: outcome.error })
     .map(([name, value]) => [name, nullForNaN(value)]);
-  const failed = outcome.failed ?? null;
-  return { ...Object.fromEntries(known), failed, ...timingFields(outcome.timing) };
+  const { failed = null, timing } = outcome;
+  return { ...Object.fromEntries(known), failed, ...timingFields(timing) };
 }
 
 /** Milliseconds of what was timed, or NaN. */

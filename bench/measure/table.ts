@@ -26,18 +26,10 @@ export function digits3(value: number): string {
   return Number(value.toPrecision(3)).toString();
 }
 
-export function milliseconds(value: number): string {
-  return Number.isFinite(value) ? `${digits3(value)} ms` : "–";
-}
+type Format = (value: number) => string;
+const known = (format: Format): Format => (value) => Number.isFinite(value) ? format(value) : "–";
 
-export function percent(share: number): string {
-  return Number.isFinite(share) ? `${(share * 100).toFixed(0)} %` : "–";
-}
-
-export function times(ratio: number): string {
-  return Number.isFinite(ratio) ? `${ratio.toFixed(2)}×` : "–";
-}
-
-export function mebibytes(bytes: number): string {
-  return Number.isFinite(bytes) ? `${digits3(bytes / 2 ** 20)} MiB` : "–";
-}
+export const milliseconds: Format = known((ms) => `${digits3(ms)} ms`);
+export const percent: Format = known((share) => `${(share * 100).toFixed(0)} %`);
+export const times: Format = known((ratio) => `${ratio.toFixed(2)}×`);
+export const mebibytes: Format = known((bytes) => `${digits3(bytes / 2 ** 20)} MiB`);

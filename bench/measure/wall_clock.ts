@@ -4,7 +4,6 @@
  */
 
 import { type Clock, race, type RaceOptions, type Work } from "./race.ts";
-import type { Timing } from "./statistics.ts";
 
 /** Samples shorter than this are made of several calls: one call would measure the clock. */
 const SHORTEST_SAMPLE_MS = 2;
@@ -41,12 +40,11 @@ async function sample({ name, run }: Work, calls: number): Promise<number> {
   return (performance.now() - start) / calls;
 }
 
-/** Times one contender alone. */
+/** Milliseconds of one contender alone. */
 export async function timeAlone(
   name: string,
   run: () => void | Promise<void>,
   options: RaceOptions = {},
-): Promise<Timing> {
-  const [timing] = await race(wallClock, [{ name, run }], options);
-  return timing;
+): Promise<number> {
+  return (await race(wallClock, [{ name, run }], options))[0].medianMs;
 }

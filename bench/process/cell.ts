@@ -4,9 +4,9 @@
  * @module
  */
 
-import { samplesFor } from "../measure/race.ts";
+import { inTurns, samplesFor } from "../measure/race.ts";
 import { reasonOf, summarize, type Timing } from "../measure/statistics.ts";
-import type { Job } from "./job.ts";
+import type { Job, Memory } from "./job.ts";
 import { ContenderProcess } from "./process.ts";
 
 /** What one contender did with one job: a timing, or the reason why there is none. */
@@ -20,6 +20,9 @@ export interface Entry {
   readonly own?: Readonly<Record<string, number>>;
   readonly failed?: string;
 }
+
+/** Above this a contender is wrong, not merely rounded: f32 attention of unit normals errs by 1e-6. */
+export const TOLERANCE = 1e-5;
 
 export interface CellOptions {
   /** 0: only the warm-up call, for jobs of many seconds whose memory is the question. */
@@ -40,13 +43,40 @@ const SHORTEST_THREADS_SAMPLE_MS = 250;
 /** Time for the previous contender's worker threads to stop spinning. */
 const SETTLE_MS = 15;
 
-interface Lane {
-  readonly process: ContenderProcess;
-  readonly times: number[];
-  calls: number;
-  wanted: number;
-  warmMs: number;
-  failed?: string;
+class Lane {
+  readonly job: Job;
+  readonly times: number[] = [];
+  calls = 1;
+  wanted = 0;
+  error = NaN;
+  failed = "";
+  #process?: ContenderProcess;
+
+  constructor(job: Job) {
+    this.job = job;
+  }
+
+  /** What failed once would fail again. A failed process may hold gigabytes: it must not outlive it. */
+  async attempt(action: (process: ContenderProcess) => Promise<void>): Promise<void> {
+    if (this.failed) return;
+    try {
+      await action(this.#process ??= new ContenderProcess(this.job));
+    } catch (error) {
+      this.failed = reasonOf(error);
+      await this.stop();
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.stop();
+    this.#process = undefined;
+  }
+
+  entry(more: Partial<Entry> = {}): Entry {
+    const { job, calls, times, failed } = this;
+    if (failed) return { job, failed };
+    return { job, timing: summarize(job.contender, times), calls, ...more };
+  }
 }
 
 /**
@@ -54,73 +84,49 @@ interface Lane {
  * are alive during the whole cell, so that every round sees the same machine.
  */
 export async function runCell(jobs: readonly Job[], options: CellOptions): Promise<Entry[]> {
-  const lanes: Lane[] = [];
+  const lanes = jobs.map((job) => new Lane(job)), { limitMs } = options;
   try {
-    for (const job of jobs) lanes.push(await start(job, options));
+    for (const lane of lanes) await lane.attempt((process) => warmUp(process, lane, options));
     const rounds = Math.max(...lanes.map((lane) => lane.wanted));
-    for (let round = 0; round < rounds; round++) {
-      for (let i = 0; i < lanes.length; i++) {
-        const lane = lanes[(i + round) % lanes.length];
-        if (lane.failed || round >= lane.wanted) continue;
-        await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-        await attempt(lane, async () => {
-          const discard = lane.calls > 1;
-          const request = { do: "time", calls: lane.calls, discard } as const;
-          lane.times.push((await lane.process.ask(request, options.limitMs)).ms ?? NaN);
-        });
-      }
+    for (const [lane, round] of inTurns(lanes, rounds)) {
+      if (lane.failed || round >= lane.wanted) continue;
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      await lane.attempt(async (process) => {
+        lane.times.push(await process.ask(limitMs, "time", lane.calls, lane.calls > 1));
+      });
     }
     const entries: Entry[] = [];
-    for (const lane of lanes) entries.push(await finish(lane, options));
+    for (const lane of lanes) {
+      let memory: Partial<Memory> = {};
+      await lane.attempt(async (process) => void (memory = await process.ask(limitMs, "memory")));
+      entries.push(lane.entry(memory));
+    }
     return entries;
   } finally {
-    for (const lane of lanes) await lane.process.stop();
+    for (const lane of lanes) await lane.stop();
   }
 }
 
-async function start(job: Job, options: CellOptions): Promise<Lane> {
-  const process = new ContenderProcess(job);
-  const lane: Lane = { process, calls: 1, wanted: 0, times: [], warmMs: NaN };
-  await attempt(lane, async () => {
-    await process.next(options.limitMs);
-    const [ms, shortest] = job.threads > 1
-      ? [options.threadsWarmUpMs, SHORTEST_THREADS_SAMPLE_MS]
-      : [options.warmUpMs, SHORTEST_SAMPLE_MS];
-    lane.warmMs = (await process.ask({ do: "warm", ms }, options.limitMs)).ms ?? NaN;
-    lane.calls = Math.max(1, Math.ceil(shortest / lane.warmMs));
-    lane.wanted = options.samples && samplesFor(lane.warmMs * lane.calls, options);
-  });
-  return lane;
+/** Chooses the samples of a lane. */
+async function warmUp(process: ContenderProcess, lane: Lane, options: CellOptions): Promise<void> {
+  const { limitMs, samples } = options;
+  const [ms, shortest] = lane.job.threads > 1
+    ? [options.threadsWarmUpMs, SHORTEST_THREADS_SAMPLE_MS]
+    : [options.warmUpMs, SHORTEST_SAMPLE_MS];
+  await process.ready(limitMs);
+  const warmMs = await process.ask(limitMs, "warm", ms);
+  lane.calls = Math.max(1, Math.ceil(shortest / warmMs));
+  lane.wanted = samples && samplesFor(warmMs * lane.calls, options);
+  if (!lane.wanted) lane.times.push(warmMs);
 }
 
-async function finish(lane: Lane, options: CellOptions): Promise<Entry> {
-  const { job } = lane.process;
-  if (lane.failed) return { job, failed: lane.failed };
-  const timing = summarize(job.contender, lane.times.length ? lane.times : [lane.warmMs]);
-  const memory = await lane.process.ask({ do: "memory" }, options.limitMs);
-  return { job, timing, calls: lane.calls, peakBytes: memory.peakBytes, own: memory.own };
-}
-
-async function attempt(lane: Lane, action: () => Promise<void>): Promise<void> {
-  try {
-    await action();
-  } catch (error) {
-    lane.failed = reasonOf(error);
-    // A failed process may hold gigabytes: it must not outlive its failure.
-    await lane.process.stop();
-  }
-}
-
-export interface RoundOptions {
+/** Samples and budget are of each round. */
+export interface RoundOptions extends Pick<CellOptions, "samples" | "budgetMs"> {
   readonly rounds: number;
-  /** Of each round. */
-  readonly samples: number;
-  readonly budgetMs: number;
   /** A sample lasts as long, if that takes no more calls than a contender can hold results of. */
   readonly sampleMs: number;
 }
 
-const TOLERANCE = 1e-5;
 /** A library that hangs must not hold the report. */
 const LIMIT_MS = 120_000;
 
@@ -130,43 +136,21 @@ const LIMIT_MS = 120_000;
  * notice the end of GPU work count a little, and the same for everybody.
  */
 export async function runRounds(jobs: readonly Job[], options: RoundOptions): Promise<Entry[]> {
-  const lanes = jobs.map((job) => ({
-    job,
-    times: [] as number[],
-    calls: 1,
-    error: NaN,
-    failed: "",
-  }));
-  for (let round = 0; round < options.rounds; round++) {
-    for (let i = 0; i < lanes.length; i++) {
-      const lane = lanes[(i + round) % lanes.length];
-      // What failed once would fail again.
-      if (lane.failed) continue;
-      const process = new ContenderProcess(lane.job);
-      try {
-        const { times, ...turn } = await takeTurn(process, options);
-        lane.times.push(...times);
-        Object.assign(lane, turn);
-      } catch (error) {
-        lane.failed = reasonOf(error);
-      } finally {
-        await process.stop();
-      }
-    }
+  const lanes = jobs.map((job) => new Lane(job));
+  for (const [lane] of inTurns(lanes, options.rounds)) {
+    await lane.attempt((process) => takeTurn(process, lane, options));
+    await lane.stop();
   }
-  return lanes.map(({ job, times, failed, ...rest }) =>
-    failed ? { job, failed } : { job, timing: summarize(job.contender, times), ...rest }
-  );
+  return lanes.map((lane) => lane.entry({ error: lane.error }));
 }
 
-async function takeTurn(process: ContenderProcess, options: RoundOptions) {
+async function takeTurn(process: ContenderProcess, lane: Lane, options: RoundOptions) {
   const deadline = performance.now() + LIMIT_MS;
   const left = () => Math.max(1, deadline - performance.now());
-  const mostCalls = (await process.next(left())).ready?.mostCalls ?? 1;
-  const error = (await process.ask({ do: "check" }, left())).error ?? NaN;
-  if (!(error < TOLERANCE)) throw new Error(`wrong by ${error}`);
-  const time = async (calls: number) =>
-    (await process.ask({ do: "time", calls, discard: false }, left())).ms ?? NaN;
+  const mostCalls = await process.ready(left());
+  lane.error = await process.ask(left(), "check");
+  if (!(lane.error < TOLERANCE)) throw new Error(`wrong by ${lane.error}`);
+  const time = (calls: number) => process.ask(left(), "time", calls, false);
   let callMs = Infinity, calls = 1;
   // Twice as many until a sample is long enough: a single call is mostly the wait.
   for (;;) {
@@ -175,8 +159,8 @@ async function takeTurn(process: ContenderProcess, options: RoundOptions) {
     calls = Math.min(mostCalls, calls * 2);
   }
   const affordable = Math.floor(options.budgetMs / (callMs * calls));
-  const samples = Math.max(1, Math.min(options.samples, affordable));
-  const times: number[] = [];
-  for (let i = 0; i < samples; i++) times.push(await time(calls));
-  return { times, calls, error };
+  for (let i = 0; i < Math.max(1, Math.min(options.samples, affordable)); i++) {
+    lane.times.push(await time(calls));
+  }
+  lane.calls = calls;
 }

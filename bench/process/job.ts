@@ -1,6 +1,6 @@
 /**
  * What one contender process is asked to do, what a contender library must offer, and the messages
- * between the driver and the process: one JSON object a line.
+ * between the driver and the process.
  * @module
  */
 
@@ -42,30 +42,26 @@ export interface Prepared {
 /** Every contender module exports one of these. */
 export type Prepare = (job: Job) => Promise<Prepared>;
 
-/** Before every answer: libraries print to standard output as well. */
-export const ANSWER_MARK = "@bench ";
+/** What the driver may ask of a contender, by a message of the name and the arguments. */
+export interface Commands {
+  /** Calls until that many milliseconds have passed; those of the fastest call. */
+  warm(ms: number): Promise<number>;
+  /** Milliseconds of one of so many calls, after an untimed one if asked. */
+  time(calls: number, discard: boolean): Promise<number>;
+  /** Calls once; the largest absolute error against the float64 reference. */
+  check(): Promise<number>;
+  /** Growth of the process's peak memory since the operands were in place, and the library's account. */
+  memory(): Promise<Memory>;
+}
 
-export type Request =
-  /** Call until that many milliseconds have passed. */
-  | { readonly do: "warm"; readonly ms: number }
-  /** Time that many calls as one sample, after an untimed one if asked. */
-  | { readonly do: "time"; readonly calls: number; readonly discard: boolean }
-  /** Call once and compare with the float64 reference. */
-  | { readonly do: "check" }
-  /** Report peak memory since the operands were in place. */
-  | { readonly do: "memory" };
-
-export interface Answer {
-  /** The operands are in place; so many calls may be made in a sample. */
-  readonly ready?: { readonly mostCalls: number };
-  /** Milliseconds of one call. */
-  readonly ms?: number;
-  /** Largest absolute error. */
-  readonly error?: number;
-  /** Growth of the process's peak memory. */
-  readonly peakBytes?: number;
-  /** The library's own account of its memory, in bytes. */
+export interface Memory {
+  readonly peakBytes: number;
   readonly own?: Readonly<Record<string, number>>;
+}
+
+/** First comes `mostCalls` of what was prepared, then an answer to each command. */
+export interface Answer {
+  readonly value?: unknown;
   /** Why nothing further will come. */
   readonly failed?: string;
 }

@@ -4,97 +4,81 @@
  * @module
  */
 
-import { type Answer, ANSWER_MARK, type Job, type Request } from "./job.ts";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Answer, Commands, Job } from "./job.ts";
 
 const CONTENDER = new URL("./contender.ts", import.meta.url).pathname;
 /** The libraries come from their folder, not from the registry. */
 const CONFIG = new URL("../peers/deno.json", import.meta.url).pathname;
+export const CONTENDER_ENV = { NO_COLOR: "1", TF_CPP_MIN_LOG_LEVEL: "3" };
 
-const FLAGS = ["run", "-A", "--quiet", "--no-lock", "--config", CONFIG];
-
-/** The command that runs one contender. */
-export function contenderCommand(
-  job: Job,
-  more: readonly string[] = [],
-  signal?: AbortSignal,
-): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    // Peers write anywhere they like (caches, worker files), so no permission is worth asking for.
-    args: [...FLAGS, CONTENDER, JSON.stringify(job), ...more],
-    env: { NO_COLOR: "1", TF_CPP_MIN_LOG_LEVEL: "3" },
-    ...{ stdin: "piped", stdout: "piped", stderr: "piped", signal },
-  });
+/** How Deno runs one contender. Peers write anywhere they like, so no permission is worth asking for. */
+export function contenderArgs(job: Job, ...more: readonly string[]): string[] {
+  const flags = ["run", "-A", "--quiet", "--no-lock", "--config", CONFIG];
+  return [...flags, CONTENDER, JSON.stringify(job), ...more];
 }
 
 export class ContenderProcess {
   readonly job: Job;
-  readonly #child: Deno.ChildProcess;
-  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #answers: ReadableStreamDefaultReader<Answer>;
+  readonly #child: ChildProcess;
+  #answer = Promise.withResolvers<unknown>();
   #lastWords = "";
 
   constructor(job: Job) {
     this.job = job;
-    this.#child = contenderCommand(job).spawn();
-    this.#input = this.#child.stdin.getWriter();
-    this.#answers = this.#child.stdout
-      .pipeThrough(new TextDecoderStream())
-      .pipeThrough(answersIn())
-      .getReader();
-    void this.#keepLastWords();
+    this.#child = spawn(Deno.execPath(), contenderArgs(job), {
+      env: { ...Deno.env.toObject(), ...CONTENDER_ENV },
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    this.#child.on("message", ({ value, failed }: Answer) => {
+      if (failed) this.#fail(failed);
+      else this.#answer.resolve(value ?? NaN); // JSON has none
+    });
+    this.#child.on("exit", () => this.#fail(`ended: ${this.#lastWords || "no message"}`));
+    this.#child.on("error", ({ message }) => this.#fail(message));
+    this.#child.stderr!.on("data", (text) => {
+      this.#lastWords = String(text).trim().split("\n").pop()!.slice(0, 160) || this.#lastWords;
+    });
   }
 
-  /** The next answer; rejects when the contender failed, ended or took longer than allowed. */
-  async next(limitMs: number): Promise<Answer> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const give = () => reject(new Error(`no answer in ${Math.round(limitMs / 1000)} s`));
-    const timer = setTimeout(give, limitMs);
-    try {
-      const { value, done } = await Promise.race([this.#answers.read(), late]);
-      if (done) throw new Error(`ended: ${this.#lastWords || "no message"}`);
-      if (value.failed) throw new Error(value.failed);
-      return value;
-    } finally {
-      clearTimeout(timer);
-    }
+  /** The calls that a sample may have, once the contender is ready. */
+  async ready(limitMs: number): Promise<number> {
+    return await this.#next(limitMs) as number;
   }
 
-  async ask(request: Request, limitMs: number): Promise<Answer> {
-    await this.#input.write(new TextEncoder().encode(JSON.stringify(request) + "\n"));
-    return await this.next(limitMs);
+  /** Rejects when the contender failed, ended or is late. */
+  async ask<Name extends keyof Commands>(
+    limitMs: number,
+    name: Name,
+    ...args: Parameters<Commands[Name]>
+  ): Promise<Awaited<ReturnType<Commands[Name]>>> {
+    if (this.#ended) throw new Error(`ended: ${this.#lastWords || "no message"}`);
+    this.#answer = Promise.withResolvers();
+    this.#child.send([name, ...args]);
+    return await this.#next(limitMs) as Awaited<ReturnType<Commands[Name]>>;
   }
 
   /** Ends the process, whatever it is doing. */
   async stop(): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // Already gone.
-    }
-    await this.#child.status;
-    await this.#input.abort().catch(() => {});
-    await this.#answers.cancel().catch(() => {});
+    if (this.#ended) return;
+    const exit = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await exit;
   }
 
-  async #keepLastWords(): Promise<void> {
-    for await (const text of this.#child.stderr.pipeThrough(new TextDecoderStream())) {
-      const lines = text.trim().split("\n");
-      this.#lastWords = lines[lines.length - 1].slice(0, 160) || this.#lastWords;
-    }
+  async #next(limitMs: number): Promise<unknown> {
+    const late = () => this.#fail(`no answer in ${Math.round(limitMs / 1000)} s`);
+    const timer = setTimeout(late, limitMs);
+    return await this.#answer.promise.finally(() => clearTimeout(timer));
   }
-}
 
-/** Picks the answers out of everything a contender prints. */
-function answersIn(): TransformStream<string, Answer> {
-  let pending = "";
-  return new TransformStream({
-    transform(chunk, controller) {
-      const lines = (pending + chunk).split("\n");
-      pending = lines.pop() ?? "";
-      for (const line of lines) {
-        if (!line.startsWith(ANSWER_MARK)) continue;
-        controller.enqueue(JSON.parse(line.slice(ANSWER_MARK.length)) as Answer);
-      }
-    },
-  });
+  get #ended(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  #fail(reason: string): void {
+    this.#answer.promise.catch(() => {}); // nobody may be waiting
+    this.#answer.reject(new Error(reason));
+  }
 }

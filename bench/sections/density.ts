@@ -6,7 +6,7 @@
 
 import { type Case, operands } from "../cases.ts";
 import type { Context } from "../context.ts";
-import type { Measured } from "../goals.ts";
+import type { Measured, Value } from "../goals.ts";
 import { race } from "../measure/race.ts";
 import { timingFields } from "../measure/statistics.ts";
 import { milliseconds, percent, printTable, times } from "../measure/table.ts";
@@ -28,9 +28,8 @@ export async function densitySection(context: Context): Promise<Measured[]> {
   const [c] = context.cases("density"), call = { c, data: operands(c), causal: false };
   const engine = await context.engine();
   const whole: Pattern = { name: "whole", density: 1, options: {} };
-  const bands = DENSITIES.map((d) => band(c, d)),
-    masks = [1, ...DENSITIES].map((d) => blocks(c, d));
-  const patterns = [whole, ...bands, ...masks];
+  const bands = DENSITIES.map((density) => band(c, density));
+  const patterns = [whole, ...bands, ...[1, ...DENSITIES].map((density) => blocks(c, density))];
   const measured: Measured[] = [];
   for (const pass of ["forward", "backward"] as const) {
     const subjects = patterns.map(({ options }) => new Subject(engine, call, options));
@@ -38,21 +37,19 @@ export async function densitySection(context: Context): Promise<Measured[]> {
     const works = subjects.map((subject, i) => subject.work(pass, patterns[i].name));
     const timings = await race(wallClock, works, context.race);
     for (const subject of subjects) subject.dispose();
-    const rows = timings.map((timing, i) => {
+    const rows: string[][] = [], values: Value[] = [];
+    for (const [i, timing] of timings.entries()) {
       const { name: pattern, density } = patterns[i];
       const overProportional = timing.medianMs / (timings[0].medianMs * density);
-      if (i > 0) {
-        const row = { case: c.name, pass, pattern, density, overProportional };
-        context.results.add("density", { ...row, ...timingFields(timing) });
-      }
-      return { pattern, density, timing, value: overProportional };
-    });
+      const time = milliseconds(timing.medianMs);
+      rows.push([pattern, percent(density), time, times(overProportional)]);
+      if (i === 0) continue;
+      values.push({ of: pattern, value: overProportional });
+      const row = { case: c.name, pass, pattern, density, overProportional };
+      context.results.add("density", { ...row, ...timingFields(timing) });
+    }
     const head = ["pattern", "visible", "time", "over proportional"];
-    const cells = rows.map(({ pattern, density, timing, value }) => {
-      return [pattern, percent(density), milliseconds(timing.medianMs), times(value)];
-    });
-    printTable(`Density, ${pass}, ${c.name}, one thread`, head, cells);
-    const values = rows.slice(1).map(({ pattern, value }) => ({ of: pattern, value }));
+    printTable(`Density, ${pass}, ${c.name}, one thread`, head, rows);
     measured.push({ id: `wasm density ${pass}`, values });
   }
   return measured;

@@ -5,125 +5,85 @@
  * @module
  */
 
-import { type Call, type Case, forwardFlops, operands } from "../cases.ts";
-import { type Context, gpuOf, kindOf } from "../context.ts";
+import { type Call, forwardFlops } from "../cases.ts";
+import { type Context, kindOf } from "../context.ts";
 import type { Measured } from "../goals.ts";
-import type { Outcome } from "../measure/race.ts";
-import { few, msOf, outcomeFields, rate } from "../measure/statistics.ts";
-import { digits3, milliseconds, printTable, times } from "../measure/table.ts";
+import { msOf, outcomeFields, rate } from "../measure/statistics.ts";
+import { digits3, times } from "../measure/table.ts";
 import { forwardEntrant, type Place } from "../subjects/flashtile.ts";
 import { unfusedForward } from "../subjects/unfused_webgpu.ts";
-import { caseTitle, outcomeCells, printFailures, raceSection } from "./outcomes.ts";
-
-interface Raced {
-  readonly c: Case;
-  readonly causal: boolean;
-  readonly ours: Outcome;
-  readonly beside?: Outcome;
-}
+import { measured, outcomeCells, printRaced, raceCases, type Raced, timeCell } from "./raced.ts";
 
 export async function forwardSection(context: Context): Promise<Measured[]> {
-  if (context.backend === "wasm") {
-    const results = await raceCases(context, "forward", [false]);
-    await print(context, "Forward, one thread", results);
-    return wasmGoals(context, results);
+  const { gflops: peak } = await context.limits();
+  const share = ({ c, causal, outcomes }: Raced) =>
+    rate(forwardFlops(c, causal), outcomes[0].timing) / peak;
+  if (!context.gpu) {
+    const raced = await raceForward(context, "Forward, one thread", "forward", [false]);
+    const long = raced.filter(({ c }) => c.lengthQ >= 1024);
+    return [64, 128].map((dim) =>
+      measured(`wasm forward ${dim}`, long.filter(({ c }) => c.headDim === dim), share)
+    );
   }
-  const results = await raceCases(context, "forward", [false, true]);
-  await print(context, "Forward, f32, resident", results);
+  const raced = await raceForward(context, "Forward, f32, resident", "forward", [false, true]);
   if (!context.quick) {
-    const half = await raceCases(context, "half", [false, true], "f16");
-    await print(context, "Forward, f16 storage (arithmetic in f32)", half);
+    const title = "Forward, f16 storage (arithmetic in f32)";
+    await raceForward(context, title, "half", [false, true], "f16");
   }
-  return webgpuGoals(context, results);
+  const { software } = context.gpu, long = raced.filter(({ c }) => c.lengthK >= 1024);
+  const [whole, causal] = [false, true].map((mask) => long.filter((r) => r.causal === mask));
+  const longest = whole.filter(({ c }) => software || c.lengthK >= 4096);
+  return [
+    measured("webgpu forward peak", longest, share),
+    measured("webgpu forward unfused", whole, gain),
+    measured("webgpu causal unfused", causal, gain),
+  ];
 }
 
 /** On the CPU a section of its own. */
 export async function causalSection(context: Context): Promise<Measured[]> {
-  const results = await raceCases(context, "causal", [true]);
-  await print(context, "Causal forward, one thread (half the operations counted)", results);
+  const title = "Causal forward, one thread (half the operations counted)";
+  await raceForward(context, title, "causal", [true]);
   return [];
 }
 
-async function raceCases(
+/** How much faster the library is than what runs beside it. */
+function gain({ outcomes: [ours, beside] }: Raced): number {
+  return msOf(beside) / msOf(ours);
+}
+
+/** Races, keeps and prints the cases of a section. */
+async function raceForward(
   context: Context,
+  title: string,
   section: string,
   masks: readonly boolean[],
   dtype: Place = "f32",
 ): Promise<Raced[]> {
-  await context.limits(); // before any engine is busy
-  const results: Raced[] = [];
-  for (const c of context.cases(section)) {
-    const data = operands(c);
-    for (const causal of masks) {
-      results.push(await raceForward(context, { c, data, causal }, dtype));
+  const { gpu } = context, { gflops: peak } = await context.limits();
+  const entrants = (call: Call) =>
+    [
+      forwardEntrant(context, call, { place: dtype }),
+      gpu ? unfusedForward(gpu.device, call) : forwardEntrant(context, call, { place: "host" }),
+    ].slice(0, dtype === "f32" ? 2 : 1);
+  const raced = await raceCases(context, context.cases(section), { masks }, entrants);
+  for (const { c, causal, outcomes } of raced) {
+    for (const outcome of outcomes) {
+      const gflops = rate(forwardFlops(c, causal), outcome.timing), { name } = outcome;
+      context.results.add(kindOf(context, "forward"), {
+        ...{ case: c.name, causal },
+        ...(gpu ? { dtype, contender: name } : { threads: 1, kind: name }),
+        ...outcomeFields(outcome, { gflops, share: gflops / peak }),
+      });
     }
   }
-  return results;
-}
-
-async function raceForward(context: Context, call: Call, dtype: Place): Promise<Raced> {
-  const { c, causal } = call, wasm = context.backend === "wasm";
-  const beside = () =>
-    wasm
-      ? forwardEntrant(context, call, { place: "host" })
-      : unfusedForward(gpuOf(context).clock.device, call);
-  const entrants = [forwardEntrant(context, call, { place: dtype })];
-  if (dtype === "f32") entrants.push(beside());
-  const outcomes = await raceSection(context, entrants);
-  const { gflops: peak } = await context.limits();
-  for (const outcome of outcomes) {
-    const gflops = rate(forwardFlops(c, causal), outcome.timing);
-    context.results.add(kindOf(context, "forward"), {
-      case: c.name,
-      causal,
-      ...(wasm ? { threads: 1, kind: outcome.name } : { dtype, contender: outcome.name }),
-      ...outcomeFields(outcome, { gflops, share: gflops / peak }),
-    });
-  }
-  return { c, causal, ours: outcomes[0], beside: outcomes[1] };
-}
-
-async function print(context: Context, title: string, results: readonly Raced[]): Promise<void> {
-  const { gflops: peak } = await context.limits();
-  const rows = results.map(({ c, causal, ours, beside }) => {
-    const flops = forwardFlops(c, causal);
-    const row = [caseTitle(c, causal), ...outcomeCells(ours, flops, peak)];
-    if (!beside) return row;
-    const ms = milliseconds(msOf(beside)) + few(beside.timing);
-    const gflops = digits3(rate(flops, beside.timing));
-    return [...row, ms, gflops, times(msOf(beside) / msOf(ours))];
+  const head = ["kernel", "GFLOP/s", "of peak", "error", "spread"];
+  const more = dtype === "f32" ? [gpu ? "unfused" : "with copies", "GFLOP/s", "/ kernel"] : [];
+  printRaced(title, [...head, ...more], raced, (r) => {
+    const flops = forwardFlops(r.c, r.causal), [ours, beside] = r.outcomes;
+    const cells = outcomeCells(ours, flops, peak);
+    if (!beside) return cells;
+    return [...cells, timeCell(beside), digits3(rate(flops, beside.timing)), times(gain(r))];
   });
-  const other = context.backend === "wasm" ? "with copies" : "unfused";
-  const head = ["case", "kernel", "GFLOP/s", "of peak", "error", "spread"];
-  printTable(title, [...head, other, "GFLOP/s", "/ kernel"], rows);
-  printFailures(
-    results.flatMap(({ c, causal, ours, beside }) =>
-      [ours, ...(beside ? [beside] : [])].map((outcome) => ({ of: caseTitle(c, causal), outcome }))
-    ),
-  );
-}
-
-async function wasmGoals(context: Context, results: readonly Raced[]): Promise<Measured[]> {
-  const { gflops: peak } = await context.limits();
-  return [64, 128].map((headDim) => ({
-    id: `wasm forward ${headDim}`,
-    values: results.filter(({ c }) => c.headDim === headDim && c.lengthQ >= 1024)
-      .map(({ c, ours }) => ({ of: c.name, value: rate(forwardFlops(c), ours.timing) / peak })),
-  }));
-}
-
-async function webgpuGoals(context: Context, results: readonly Raced[]): Promise<Measured[]> {
-  const { gflops: peak } = await context.limits();
-  const because = results.find(({ ours }) => ours.failed)?.ours.failed;
-  const gains = (wanted: boolean) =>
-    results.filter(({ c, causal }) => causal === wanted && c.lengthK >= 1024)
-      .map(({ c, ours, beside }) => ({ of: c.name, value: msOf(beside) / msOf(ours) }));
-  const { software } = gpuOf(context).gpu;
-  const shares = results.filter(({ c, causal }) => !causal && (software || c.lengthK >= 4096))
-    .map(({ c, ours }) => ({ of: c.name, value: rate(forwardFlops(c), ours.timing) / peak }));
-  return [
-    { id: "webgpu forward peak", values: shares, because },
-    { id: "webgpu forward unfused", values: gains(false), because },
-    { id: "webgpu causal unfused", values: gains(true), because },
-  ];
+  return raced;
 }

@@ -11,10 +11,10 @@ import { race, type RaceOptions } from "../measure/race.ts";
 import { type Timing, timingFields } from "../measure/statistics.ts";
 import { milliseconds, printTable } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
-import { contenderCommand } from "../process/process.ts";
+import { CONTENDER_ENV, contenderArgs } from "../process/process.ts";
 
 /** A process that takes this long hangs; the report must say so rather than wait. */
-const LIMIT_MS = { program: 20_000, contender: 30_000 };
+const LIMIT_MS = 30_000;
 const CONTENDERS = ["none", "flashtile", "onnxruntime-web/std", "tfjs-wasm/heads", "jax-js/wasm"];
 
 /** Two programs as a user would write them: bench/sections/empty.ts and first_result.ts. */
@@ -23,12 +23,8 @@ export async function freshSection(context: Context): Promise<Measured[]> {
   const options = context.quick
     ? { samples: 5, budgetMs: 4000, warmUpMs: 100 }
     : { samples: 21, budgetMs: 30_000, warmUpMs: 500 };
-  const run = (name: string) => {
-    const path = new URL(`${name}.ts`, import.meta.url).pathname;
-    const signal = AbortSignal.timeout(LIMIT_MS.program);
-    const args = ["run", "--quiet", path];
-    return finish(name, new Deno.Command(Deno.execPath(), { args, signal }).output());
-  };
+  const path = (name: string) => new URL(`${name}.ts`, import.meta.url).pathname;
+  const run = (name: string) => finish(name, ["run", "--quiet", path(name)]);
   const title = "First result in a fresh process (1, 128, 12, 64), defaults";
   const [empty, whole] = await timeProcesses(title, ["empty", "first_result"], run, options);
   const beyondEmptyMs = whole.medianMs - empty.medianMs;
@@ -41,24 +37,19 @@ export async function peersFreshSection(context: Context): Promise<Measured[]> {
   const samples = context.quick ? 3 : 11;
   const [c] = tagged("peers forward"), modules = context.modules.href;
   const common = { backend: "wasm", task: "forward", case: c, threads: 1, modules } as const;
-  const run = async (contender: string) => {
-    const signal = AbortSignal.timeout(LIMIT_MS.contender);
-    const job = { contender, ...common } as const;
-    const child = contenderCommand(job, ["--once"], signal).spawn();
-    await child.stdin.close();
-    await finish(contender, child.output());
-  };
+  const run = (contender: string) =>
+    finish(contender, contenderArgs({ contender, ...common }, "--once"));
   // The warm-up leaves the transpiled sources and V8's code in Deno's cache, as a second start has.
   const options = { samples, budgetMs: samples * 3000, warmUpMs: 300 };
   const title = "First result in a fresh process (1, 12, 128, 128, 64)";
   const timings = await timeProcesses(title, CONTENDERS, run, options);
-  const rows = timings.map(({ name: contender, medianMs: wholeMs }) => {
-    return { contender, wholeMs, beyondEmptyMs: wholeMs - timings[0].medianMs };
-  });
-  for (const row of rows) context.results.add("peers-fresh", row);
-  const ours = rows.filter(({ contender }) => contender === "flashtile");
-  const values = ours.map(({ beyondEmptyMs }) => ({ of: "s128", value: beyondEmptyMs }));
-  return [{ id: "peers fresh", values }];
+  const beyond = ({ medianMs }: Timing) => medianMs - timings[0].medianMs;
+  for (const timing of timings) {
+    const row = { contender: timing.name, wholeMs: timing.medianMs, beyondEmptyMs: beyond(timing) };
+    context.results.add("peers-fresh", row);
+  }
+  const ours = timings[CONTENDERS.indexOf("flashtile")];
+  return [{ id: "peers fresh", values: [{ of: c.name, value: beyond(ours) }] }];
 }
 
 /** Times programs in turns and prints what each takes beyond the first. */
@@ -71,17 +62,17 @@ async function timeProcesses(
   const works = names.map((name) => ({ name, run: () => run(name) }));
   const timings = await race(wallClock, works, options);
   const [empty] = timings;
-  const rows = timings.map(({ name, medianMs, minMs }) => [
-    ...[name, milliseconds(medianMs), milliseconds(minMs)],
-    milliseconds(medianMs - empty.medianMs),
-  ]);
+  const rows = timings.map(({ name, medianMs, minMs }) => {
+    return [name, ...[medianMs, minMs, medianMs - empty.medianMs].map(milliseconds)];
+  });
   printTable(title, ["program", "median", "fastest", "beyond an empty one"], rows);
   return timings;
 }
 
-async function finish(name: string, output: Promise<Deno.CommandOutput>): Promise<void> {
-  const { code, signal, stdout, stderr } = await output;
-  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  if (signal) throw new Error(`${name} did not end in time`);
-  if (code !== 0 || text.includes(`"failed"`)) throw new Error(`${name} gave no result: ${text}`);
+async function finish(name: string, args: readonly string[]): Promise<void> {
+  const signal = AbortSignal.timeout(LIMIT_MS), options = { env: CONTENDER_ENV, signal };
+  const command = new Deno.Command(Deno.execPath(), { args: [...args], ...options });
+  const { code, signal: killed, stderr } = await command.output();
+  if (killed) throw new Error(`${name} did not end in time`);
+  if (code !== 0) throw new Error(`${name} gave no result: ${new TextDecoder().decode(stderr)}`);
 }

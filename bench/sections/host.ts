@@ -9,7 +9,7 @@ import type { Measured, Value } from "../goals.ts";
 import { submit } from "../measure/gpu_device.ts";
 import { reasonOf, summarize, timingFields } from "../measure/statistics.ts";
 import { digits3, mebibytes, percent, printTable } from "../measure/table.ts";
-import { webgpuEngine } from "../subjects/flashtile.ts";
+import { Subject, webgpuEngine } from "../subjects/flashtile.ts";
 
 const TINY = "1x2x32x64";
 const CALLS = 200;
@@ -18,14 +18,11 @@ const SAMPLES = 9;
 const SMALL_BYTES = 2 ** 18;
 
 export async function hostSection(context: Context): Promise<Measured[]> {
-  const ids = ["webgpu host", "webgpu memory"], measures = [hostOverhead, memoryGrowth];
   const found: Measured[] = [];
-  for (const [i, id] of ids.entries()) {
-    try {
-      found.push({ id, values: await measures[i](context) });
-    } catch (error) {
-      found.push({ id, values: [], because: reasonOf(error) });
-    }
+  for (const [id, measure] of [["host", hostOverhead], ["memory", memoryGrowth]] as const) {
+    const values = await measure(context).catch((error) => reasonOf(error));
+    const failed = typeof values === "string" ? { values: [], because: values } : { values };
+    found.push({ id: `webgpu ${id}`, ...failed });
   }
   return found;
 }
@@ -77,24 +74,16 @@ async function memoryGrowth(context: Context): Promise<Value[]> {
 /** Peak bytes of buffers that are neither inputs nor results, for either pass. */
 async function beyondTensors(c: Case): Promise<{ forward: number; backward: number }> {
   const engine = await webgpuEngine(), { device } = engine;
-  const counted = countBuffers(device);
-  const data = operands(c), shape = shapes(c).q;
-  const [q, k, v, dOut] = [data.q, data.k, data.v, data.dOut].map((x) => engine.tensor(x, shape));
-  const rowBytes = 4 * c.batch * c.queryHeads * c.lengthQ;
-  const peakOf = async (results: number, record: (pass: GPUComputePassEncoder) => void) => {
+  const counted = countBuffers(device), rows = c.batch * c.queryHeads * c.lengthQ;
+  const subject = new Subject(engine, { c, data: operands(c), causal: false });
+  const peakOf = async (pass: "forward" | "backward", results: number) => {
     const before = counted.peak = counted.live;
-    submit(device, record);
+    submit(device, (into) => subject.record(pass, into));
     await device.queue.onSubmittedWorkDone();
-    return Math.max(0, counted.peak - before - results);
+    return Math.max(0, counted.peak - before - 4 * results);
   };
-  const options = { layout: "bhsd" } as const;
-  let saved = { q, k, v, out: q, lse: q };
-  const forward = await peakOf(rowBytes * (c.headDim + 1), (pass) => {
-    saved = { q, k, v, ...engine.encode(pass, q, k, v, options) };
-  });
-  const backward = await peakOf(3 * rowBytes * c.headDim, (pass) => {
-    engine.encodeBackward(pass, dOut, saved, options);
-  });
+  const forward = await peakOf("forward", rows * (c.headDim + 1));
+  const backward = await peakOf("backward", rows * 3 * c.headDim);
   engine.dispose();
   return { forward, backward };
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
@@ -17,10 +17,9 @@ export async function packageSection(context: Context): Promise<Measured[]> {
   try {
     await bundle("--output", `${folder}/whole.js`);
     await bundle("--code-splitting", "--outdir", `${folder}/split`);
-    const whole = await compressed(`${folder}/whole.js`);
-    const split = `${folder}/split`, first = await atOnce(split, "mod.js");
-    const cpu = (await Promise.all(first.map((name) => compressed(`${split}/${name}`))))
-      .reduce((a, b) => a + b, 0);
+    const whole = compressed(`${folder}/whole.js`), split = `${folder}/split`;
+    const cpu = atOnce(split, "mod.js")
+      .reduce((sum, name) => sum + compressed(`${split}/${name}`), 0);
     printTable("Package, minified, gzip -9", ["part", "KB"], [
       ["everything", (whole / 1000).toFixed(1)],
       ["without the code for GPUs", (cpu / 1000).toFixed(1)],
@@ -28,7 +27,7 @@ export async function packageSection(context: Context): Promise<Measured[]> {
     context.results.add("package", { wholeBytes: whole, cpuBytes: cpu });
     return [{ id: "wasm package", values: [{ of: "mod.ts", value: whole / 1000 }] }];
   } finally {
-    await rm(folder, { recursive: true });
+    rmSync(folder, { recursive: true });
   }
 }
 
@@ -38,15 +37,15 @@ async function bundle(...target: string[]): Promise<void> {
   if (code !== 0) throw new Error(`deno bundle failed: ${new TextDecoder().decode(stderr)}`);
 }
 
-async function compressed(path: string): Promise<number> {
-  return gzipSync(await readFile(path), { level: 9 }).length;
+function compressed(path: string): number {
+  return gzipSync(readFileSync(path), { level: 9 }).length;
 }
 
 /** The files that load together with `entry`: those that it imports, directly or not, not by import(). */
-async function atOnce(folder: string, entry: string): Promise<string[]> {
-  const names = new Set(await readdir(folder)), found = new Set([entry]);
+function atOnce(folder: string, entry: string): string[] {
+  const names = new Set(readdirSync(folder)), found = new Set([entry]);
   for (const name of found) {
-    const text = await readFile(`${folder}/${name}`, "utf8");
+    const text = readFileSync(`${folder}/${name}`, "utf8");
     for (const [, other] of text.matchAll(/(?:from|import)\s*"\.\/([^"]+)"/g)) {
       if (names.has(other)) found.add(other);
     }

@@ -4,17 +4,16 @@
  */
 
 import { existsSync } from "node:fs";
-import { forwardFlops, operands } from "../cases.ts";
-import { type Context, gpuOf } from "../context.ts";
-import type { Measured, Value } from "../goals.ts";
+import { forwardFlops } from "../cases.ts";
+import type { Context } from "../context.ts";
+import type { Measured } from "../goals.ts";
 import { msOf, nullForNaN } from "../measure/statistics.ts";
 import { digits3, printTable, times } from "../measure/table.ts";
 import { type Entry, runRounds } from "../process/cell.ts";
-import type { Job } from "../process/job.ts";
 import { forwardEntrant } from "../subjects/flashtile.ts";
 import { measureTorch } from "../subjects/torch.ts";
-import { caseTitle, raceSection } from "./outcomes.ts";
-import { fastest, OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
+import { raceCases } from "./raced.ts";
+import { OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
 /** Contenders by the package that they need. */
 const PEERS: Readonly<Record<string, readonly string[]>> = {
@@ -27,26 +26,26 @@ export async function webgpuPeersSection(context: Context): Promise<Measured[]> 
 }
 
 async function librariesPart(context: Context): Promise<Measured[]> {
-  const absent = new Map<string, string>();
+  const { quick, modules } = context, cases = context.cases("peers"), entries: Entry[] = [];
+  const missing = (name: string) =>
+    existsSync(new URL(name, modules))
+      ? undefined
+      : `${name} is not installed: run \`deno install --frozen\` in bench/peers`;
   for (const name of Object.keys(PEERS)) {
-    if (existsSync(new URL(name, context.modules))) continue;
-    const reason = `${name} is not installed: run \`deno install --frozen\` in bench/peers`;
-    absent.set(name, reason);
-    console.log(`\nSkipped: ${reason}`);
+    if (missing(name)) console.log(`\nSkipped: ${missing(name)}`);
   }
-  const contenders = Object.entries(PEERS).flatMap(([name, all]) => absent.has(name) ? [] : all);
-  const cases = context.cases("peers"), { software } = gpuOf(context).gpu;
-  const entries: Entry[] = [];
+  const contenders = Object.keys(PEERS).filter((name) => !missing(name))
+    .flatMap((name) => PEERS[name]);
   const options = {
-    rounds: context.quick ? 1 : 2,
-    samples: context.quick ? 2 : 5,
-    budgetMs: context.quick ? 1500 : 8000,
-    sampleMs: software ? 100 : 500,
+    ...(quick
+      ? { rounds: 1, samples: 2, budgetMs: 1500 }
+      : { rounds: 2, samples: 5, budgetMs: 8000 }),
+    sampleMs: context.gpu!.software ? 100 : 500,
   };
   for (const c of contenders.length ? cases : []) {
     const common = { backend: "webgpu", task: "forward", case: c, threads: 1 } as const;
-    const jobs: Job[] = [OURS, ...contenders]
-      .map((contender) => ({ contender, ...common, modules: context.modules.href }));
+    const jobs = [OURS, ...contenders]
+      .map((contender) => ({ contender, ...common, modules: modules.href }));
     entries.push(...await runRounds(jobs, options));
   }
   storeEntries("gpu-peers", "peers", entries, context.results);
@@ -57,40 +56,35 @@ async function librariesPart(context: Context): Promise<Measured[]> {
   return Object.entries(PEERS).map(([name, [peer]]) => ({
     id: `webgpu peers ${name}`,
     values: cases.map(({ name: of }) => {
-      const rivals = fastest(entries, of, "forward", 1, new RegExp(`^${peer.split("/")[0]}`));
-      return { of, value: rivals / timeOf(entries, of, "forward", 1, OURS) };
+      const time = (who: string | RegExp) => timeOf(entries, of, "forward", 1, who);
+      return { of, value: time(new RegExp(`^${peer.split("/")[0]}`)) / time(OURS) };
     }),
-    because: absent.get(name) ?? failed,
+    because: missing(name) ?? failed,
   }));
 }
 
 async function torchPart(context: Context): Promise<Measured> {
   const id = "webgpu torch";
   const cases = context.cases("forward").filter((c) => c.lengthQ >= 1024);
-  const torch = gpuOf(context).gpu.software
+  const torch = context.gpu!.software
     ? { missing: "a software adapter" }
     : await measureTorch(cases);
   if ("missing" in torch) return { id, values: [], because: torch.missing };
-  const rows: string[][] = [];
-  const values: Value[] = [];
-  for (const time of torch.times) {
-    const { causal, f32Ms, bf16Ms } = time;
-    const c = cases.find(({ name }) => name === time.name)!;
-    const entrant = forwardEntrant(context, { c, data: operands(c), causal });
-    const [outcome] = await raceSection(context, [entrant]);
-    const of = caseTitle(c, causal), value = f32Ms / msOf(outcome);
-    values.push({ of, value });
-    const speeds = [msOf(outcome), f32Ms, bf16Ms ?? NaN].map((ms) =>
-      forwardFlops(c, causal) / ms / 1e6
-    );
-    rows.push([of, ...speeds.map(digits3), times(value)]);
+  const raced = await raceCases(context, cases, { masks: [false, true] }, (call) => [
+    forwardEntrant(context, call),
+  ]);
+  const rows = raced.map(({ c, causal, title, outcomes: [outcome] }) => {
+    const time = torch.times.find((t) => t.name === c.name && t.causal === causal)!;
+    const { f32Ms, bf16Ms } = time, ms = msOf(outcome);
     context.results.add("gpu-torch", {
       ...{ case: c.name, causal, torch: torch.version, f32Ms, bf16Ms },
-      flashtileMs: nullForNaN(msOf(outcome)),
-      failed: outcome.failed ?? null,
+      ...{ flashtileMs: nullForNaN(ms), failed: outcome.failed ?? null },
     });
-  }
+    const speeds = [ms, f32Ms, bf16Ms ?? NaN].map((ms) => forwardFlops(c, causal) / ms / 1e6);
+    return { of: title, speeds, value: f32Ms / ms };
+  });
   const head = ["GFLOP/s", "flashtile f32", "torch f32", "torch bf16 flash", "f32 gain"];
-  printTable(`PyTorch ${torch.version}, by device clocks`, head, rows);
-  return { id, values };
+  const cells = rows.map(({ of, speeds, value }) => [of, ...speeds.map(digits3), times(value)]);
+  printTable(`PyTorch ${torch.version}, by device clocks`, head, cells);
+  return { id, values: rows };
 }

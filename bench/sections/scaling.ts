@@ -26,18 +26,14 @@ export async function scalingSection(context: Context): Promise<Measured[]> {
         const call = { c, data, causal: pass === "causal" };
         const subject = new Subject(await context.engine(threads), call, {}, "host");
         if (pass === "backward") await subject.forward();
-        const run = pass === "backward" ? () => subject.backward() : () => subject.forward();
-        works.push({ name: String(threads), run });
+        works.push(subject.work(pass === "backward" ? pass : "forward"));
       }
       // a kernel may keep new threads on one core for a while, see bench/README.md
       const warmUpMs = context.quick ? 150 : 1500;
       const timings = await race(wallClock, works, { ...context.race, warmUpMs });
       const gains = timings.map((t) => timings[0].medianMs / t.medianMs);
-      rows.push([
-        `${c.name} ${pass}`,
-        ...timings.map((t) => milliseconds(t.medianMs)),
-        ...gains.slice(1).map(times),
-      ]);
+      const each = timings.map((t) => milliseconds(t.medianMs));
+      rows.push([`${c.name} ${pass}`, ...each, ...gains.slice(1).map(times)]);
       if (fewest === 1 && two > 0 && pass === "forward" && c.lengthQ >= 1024) {
         values.push({ of: c.name, value: gains[two] });
       }

@@ -5,12 +5,12 @@
  * @module
  */
 
-import { compileAsm } from "../compile_asm.ts";
 import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import type { RaceOptions } from "../measure/race.ts";
 import { digits3, percent, printTable } from "../measure/table.ts";
 import { timeAlone } from "../measure/wall_clock.ts";
+import { asmModule, instantiate, OPERANDS } from "../subjects/asm.ts";
 
 /** `(operands, headDim, repeats)` to the work of one repeat; see bench/asm/tiles.ts. */
 type TileBench = (operands: number, headDim: number, repeats: number) => number;
@@ -25,7 +25,6 @@ const TILES: Readonly<Record<string, string>> = {
   benchQueryTile: "dQ, 5 columns × 8 queries",
 };
 
-const OPERANDS = 65536;
 const OPERAND_BYTES = 256 * 1024;
 const HEAD_DIMS = [32, 64, 128];
 const REPEATS = 1000;
@@ -35,19 +34,18 @@ export async function tilesSection(context: Context): Promise<Measured[]> {
     ? { samples: 3, budgetMs: 200, warmUpMs: 150 }
     : { samples: 11, budgetMs: 1500, warmUpMs: 200 };
   const { gflops: peak } = await context.limits();
-  const memory = new WebAssembly.Memory({ initial: 8 });
-  const module = await compileAsm("bench/asm/tiles");
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const module = await asmModule("tiles");
+  const { kernel, memory } = instantiate<Record<string, TileBench>>(module, OPERAND_BYTES);
   const rows: string[][] = [];
   for (const [tile, title] of Object.entries(TILES)) {
-    const bench = exports[tile] as TileBench, unit = tile === SOFTMAX ? "ns per 4" : "GFLOP/s";
+    const bench = kernel[tile], unit = tile === SOFTMAX ? "ns per 4" : "GFLOP/s";
     const values: number[] = [];
     for (const headDim of HEAD_DIMS) {
       // Small: products accumulate over millions of runs and must not leave the range of floats.
       new Float32Array(memory.buffer, OPERANDS, OPERAND_BYTES / 4).fill(1e-3);
       let work = 0;
       const run = () => void (work = bench(OPERANDS, headDim, REPEATS));
-      const { medianMs } = await timeAlone(tile, run, options), amount = work * REPEATS;
+      const medianMs = await timeAlone(tile, run, options), amount = work * REPEATS;
       const value = tile === SOFTMAX ? medianMs * 1e6 / amount : amount / medianMs / 1e6;
       context.results.add("tiles", { tile, headDim, value, unit, peak });
       values.push(value);

@@ -31,12 +31,10 @@ const TOLERANCE = { host: 1e-5, f32: 1e-5, f16: 4e-3 };
 /** Of the largest gradient: its terms are sums over the whole length. */
 const GRADIENT_TOLERANCE = 5e-5;
 const RESULTS = { forward: ["out", "lse"], backward: ["dq", "dk", "dv"] } as const;
-type ResultName = typeof RESULTS[Pass][number];
+type Results = { readonly [name in typeof RESULTS[Pass][number]]?: Tensor | HostTensor };
 
-/** A WASM engine with that many threads. */
-export async function wasmEngine(threads: number): Promise<Engine> {
-  return await createEngine({ backend: "wasm", threads });
-}
+export const wasmEngine = (threads: number): Promise<Engine> =>
+  createEngine({ backend: "wasm", threads });
 
 /** Rejects where the library has no WebGPU, or the machine no adapter. */
 export async function webgpuEngine(): Promise<Engine & { readonly device: GPUDevice }> {
@@ -52,8 +50,8 @@ export class Subject {
   readonly #options: AttentionOptions;
   readonly #resident: boolean;
   readonly #inputs: Readonly<Record<keyof Operands, Tensor | HostTensor>>;
-  /** Of the last calls. */
-  readonly #results = new Map<ResultName, Tensor | HostTensor>();
+  /** Of the last call of each pass. */
+  readonly #results: { [of in Pass]?: Results } = {};
   /** Results of earlier launches, which live until their pass is submitted. */
   #stale: (Tensor | HostTensor)[] = [];
 
@@ -72,19 +70,18 @@ export class Subject {
     this.#options = { causal, ...options, layout: "bhsd" };
     this.#resident = place !== "host";
     this.#inputs = {
-      q: tensor(data.q, q),
-      k: tensor(data.k, kv),
-      v: tensor(data.v, kv),
-      dOut: tensor(data.dOut, q),
+      ...{ q: tensor(data.q, q), dOut: tensor(data.dOut, q) },
+      ...{ k: tensor(data.k, kv), v: tensor(data.v, kv) },
     };
   }
 
-  async forward(): Promise<void> {
+  /** `wait`: until the device is done, where results stay on it. */
+  async forward(wait: boolean = this.#resident): Promise<void> {
     const { q, k, v } = this.#inputs;
     this.#retire("forward");
     this.settle();
-    this.#keep(await this.#engine.attention(q, k, v, this.#options));
-    if (this.#resident) await this.#engine.synchronize();
+    this.#results.forward = await this.#engine.attention(q, k, v, this.#options);
+    if (wait) await this.#engine.synchronize();
   }
 
   /** The same on the calling thread, without a promise: what a short call should cost. */
@@ -92,24 +89,28 @@ export class Subject {
     const { q, k, v } = this.#inputs;
     this.#retire("forward");
     this.settle();
-    this.#keep(this.#engine.attentionSync(q, k, v, this.#options));
+    this.#results.forward = this.#engine.attentionSync(q, k, v, this.#options);
   }
 
   /** Gradients of the last forward. */
   async backward(): Promise<void> {
     this.#retire("backward");
     this.settle();
-    const { dOut } = this.#inputs;
-    this.#keep(await this.#engine.attentionBackward(dOut, this.#saved(), this.#options));
+    const { dOut, ...saved } = this.#saved();
+    this.#results.backward = await this.#engine.attentionBackward(dOut, saved, this.#options);
     if (this.#resident) await this.#engine.synchronize();
   }
 
   /** A launch of a pass's kernels, in somebody's compute pass. */
   record(pass: Pass, into: GPUComputePassEncoder): void {
-    const { q, k, v, dOut } = this.#inputs;
+    const { q, k, v } = this.#inputs;
     this.#retire(pass);
-    if (pass === "forward") this.#keep(this.#engine.encode(into, q, k, v, this.#options));
-    else this.#keep(this.#engine.encodeBackward(into, dOut, this.#saved(), this.#options));
+    if (pass === "forward") {
+      this.#results.forward = this.#engine.encode(into, q, k, v, this.#options);
+    } else {
+      const { dOut, ...saved } = this.#saved();
+      this.#results.backward = this.#engine.encodeBackward(into, dOut, saved, this.#options);
+    }
   }
 
   /** A pass as something to time, by whichever clock the backend has. */
@@ -120,7 +121,8 @@ export class Subject {
 
   /** What the last calls computed: out and lse, or the gradients. */
   async results<P extends Pass>(pass: P): Promise<Record<typeof RESULTS[P][number], Float32Array>> {
-    const read = async (name: ResultName) => [name, await floats(this.#result(name))] as const;
+    const last = this.#last(pass);
+    const read = async (name: string) => [name, await floats(last[name])] as const;
     return Object.fromEntries(await Promise.all(RESULTS[pass].map(read))) as never;
   }
 
@@ -131,66 +133,56 @@ export class Subject {
   }
 
   dispose(): void {
-    this.#stale.push(...this.#results.values(), ...Object.values(this.#inputs));
-    this.#results.clear();
+    this.#retire("forward");
+    this.#retire("backward");
+    this.#stale.push(...Object.values(this.#inputs));
     this.settle();
   }
 
   #saved() {
-    const { q, k, v } = this.#inputs;
-    return { q, k, v, out: this.#result("out"), lse: this.#result("lse") };
+    const { out, lse } = this.#last("forward");
+    return { ...this.#inputs, out, lse };
   }
 
-  #result(name: ResultName): Tensor | HostTensor {
-    const found = this.#results.get(name);
-    if (!found) throw new Error(`no call has computed ${name}`);
-    return found;
+  #last(pass: Pass): Record<string, Tensor | HostTensor> {
+    const results = this.#results[pass];
+    if (!results) throw new Error(`no call has computed a ${pass}`);
+    return results as Record<string, Tensor | HostTensor>;
   }
 
   /** The results of a pass are not wanted any more, but a launch under way may need them. */
   #retire(pass: Pass): void {
-    for (const name of pass === "forward" ? RESULTS.forward : RESULTS.backward) {
-      const last = this.#results.get(name);
-      if (last) this.#stale.push(last);
-      this.#results.delete(name);
-    }
-  }
-
-  #keep(results: Partial<Record<ResultName, Tensor | HostTensor>>): void {
-    for (const name of [...RESULTS.forward, ...RESULTS.backward]) {
-      const tensor = results[name];
-      if (tensor) this.#results.set(name, tensor);
-    }
+    for (const last of Object.values(this.#results[pass] ?? {})) if (last) this.#stale.push(last);
+    delete this.#results[pass];
   }
 }
 
-async function floats(tensor: Tensor | HostTensor): Promise<Float32Array> {
+/** The values of a tensor as f32. */
+export async function floats(tensor: Tensor | HostTensor): Promise<Float32Array> {
   const values = "read" in tensor ? await tensor.read() : tensor.data;
   if (values instanceof Float32Array) return values;
   return Float32Array.from(new Float16Array(values.buffer, values.byteOffset, values.length));
 }
 
-/** A pass of a subject as an entrant; `shared` is disposed of by another one. */
-function entrant(
-  { pass, name = pass, tolerance, shared }: {
-    readonly pass: Pass;
-    readonly name?: string;
-    readonly tolerance: number;
-    readonly shared?: boolean;
-  },
+/** Passes of one subject as entrants; a backward belongs to its last forward. */
+function entrants(
   call: Call,
   subject: () => Promise<Subject>,
-): Entrant {
-  const create = async () => {
-    const one = await subject();
-    const error = async () => {
-      const saved = await one.results("forward");
-      if (pass === "forward") return outputError(call, saved.out);
-      return gradientError(call, saved, await one.results("backward"));
+  passes: readonly { readonly pass: Pass; readonly name?: string; readonly tolerance: number }[],
+): Entrant[] {
+  let made: Promise<Subject> | undefined;
+  return passes.map(({ pass, name = pass, tolerance }, n) => {
+    const create = async () => {
+      const one = await (made ??= subject()), last = n === passes.length - 1;
+      const error = async () => {
+        const saved = await one.results("forward");
+        if (pass === "forward") return outputError(call, saved.out);
+        return gradientError(call, saved, await one.results("backward"));
+      };
+      return { work: one.work(pass, name), error, dispose: () => last && one.dispose() };
     };
-    return { work: one.work(pass, name), error, dispose: () => shared || one.dispose() };
-  };
-  return { name, tolerance, create };
+    return { name, tolerance, create };
+  });
 }
 
 /** A forward call; on the CPU it is named by where its operands are. */
@@ -199,19 +191,16 @@ export function forwardEntrant(
   call: Call,
   { threads = 1, place = "f32" }: { readonly threads?: number; readonly place?: Place } = {},
 ): Entrant {
-  const onCpu = place === "host" ? "host" : "resident";
-  const name = context.backend === "wasm" ? onCpu : "flashtile";
+  const name = context.gpu ? "flashtile" : place === "host" ? "host" : "resident";
   const stored = place === "f16" ? { ...call, data: roundedToHalf(call.data) } : call;
   const subject = async () => new Subject(await context.engine(threads), stored, {}, place);
-  return entrant({ pass: "forward", name, tolerance: TOLERANCE[place] }, stored, subject);
+  return entrants(stored, subject, [{ pass: "forward", name, tolerance: TOLERANCE[place] }])[0];
 }
 
-/** Both passes of one resident case: the backward belongs to its last forward. */
+/** Both passes of one resident case. */
 export function bothPasses(context: Context, call: Call): Entrant[] {
-  let made: Promise<Subject> | undefined;
-  const subject = () => made ??= context.engine().then((engine) => new Subject(engine, call));
-  return [
-    entrant({ pass: "forward", tolerance: TOLERANCE.f32, shared: true }, call, subject),
-    entrant({ pass: "backward", tolerance: GRADIENT_TOLERANCE }, call, subject),
-  ];
+  return entrants(call, async () => new Subject(await context.engine(), call), [
+    { pass: "forward", tolerance: TOLERANCE.f32 },
+    { pass: "backward", tolerance: GRADIENT_TOLERANCE },
+  ]);
 }

@@ -5,50 +5,28 @@
  * @module
  */
 
-import { operands, shapes } from "../cases.ts";
+import { operands } from "../cases.ts";
 import { isCausal, type Job, type Prepared, wantsGradients } from "../process/job.ts";
 import { Subject, wasmEngine, webgpuEngine } from "./flashtile.ts";
 
 export async function prepare(job: Job): Promise<Prepared> {
-  if (job.backend === "webgpu") return await onDevice(job);
-  const engine = await wasmEngine(job.threads);
-  const place = job.contender.endsWith("/resident") ? "f32" : "host";
+  const onDevice = job.backend === "webgpu";
+  const engine = onDevice ? await webgpuEngine() : await wasmEngine(job.threads);
+  const place = onDevice || job.contender.endsWith("/resident") ? "f32" : "host";
   const call = { c: job.case, data: operands(job.case), causal: isCausal(job) };
   const subject = new Subject(engine, call, {}, place);
   const memory = () => ({ ...engine.memory });
   if (!wantsGradients(job)) {
     const outputs = async () => ({ out: (await subject.results("forward")).out });
-    return { run: () => subject.forward(), outputs, memory };
+    if (!onDevice) return { run: () => subject.forward(), outputs, memory };
+    const finish = () => engine.synchronize();
+    return { mostCalls: 2048, run: () => subject.forward(false), finish, outputs };
   }
-  const outputs = () => subject.results("backward");
-  if (job.task.endsWith("backward")) {
-    await subject.forward();
-    return { run: () => subject.backward(), outputs, memory };
-  }
+  const alone = job.task.endsWith("backward");
+  if (alone) await subject.forward();
   const run = async () => {
-    await subject.forward();
+    if (!alone) await subject.forward();
     await subject.backward();
   };
-  return { run, outputs, memory };
-}
-
-async function onDevice(job: Job): Promise<Prepared> {
-  const engine = await webgpuEngine();
-  const data = operands(job.case), shape = shapes(job.case);
-  const q = engine.tensor(data.q, shape.q);
-  const k = engine.tensor(data.k, shape.kv), v = engine.tensor(data.v, shape.kv);
-  const options = { layout: "bhsd", causal: isCausal(job) } as const;
-  return {
-    mostCalls: 2048,
-    async run() {
-      const { out, lse } = await engine.attention(q, k, v, options);
-      out.dispose();
-      lse.dispose();
-    },
-    finish: () => engine.synchronize(),
-    async outputs() {
-      const { out } = await engine.attention(q, k, v, options);
-      return { out: await out.read() as Float32Array };
-    },
-  };
+  return { run, outputs: () => subject.results("backward"), memory };
 }

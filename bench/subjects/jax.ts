@@ -5,14 +5,7 @@
  */
 
 import { operands } from "../cases.ts";
-import {
-  isCausal,
-  type Job,
-  type Outputs,
-  type Prepared,
-  swapMiddle,
-  wantsGradients,
-} from "../process/job.ts";
+import { isCausal, type Job, type Prepared, swapMiddle, wantsGradients } from "../process/job.ts";
 
 const ENTRY = "@jax-js/jax/dist/index.js";
 /** Bytes of results that may wait on the device. */
@@ -47,67 +40,56 @@ export async function prepare(job: Job): Promise<Prepared> {
   const devices = await jax.init(job.backend);
   if (!devices.includes(job.backend)) throw new Error(`jax-js found no ${job.backend}`);
   jax.defaultDevice(job.backend);
-  const c = job.case, data = operands(c), causal = isCausal(job);
+  const c = job.case, data = operands(c), causal = isCausal(job), { queryHeads, kvHeads } = c;
+  // tokens before heads
   const array = (x: Float32Array, heads: number, length: number) =>
     jax.numpy.array(swapMiddle(x, [c.batch, heads, length, c.headDim]), {
       shape: [c.batch, length, heads, c.headDim],
     });
   const back = (x: Float32Array, heads: number) =>
     swapMiddle(x, [c.batch, x.length / (c.batch * heads * c.headDim), heads, c.headDim]);
-  const q = array(data.q, c.queryHeads, c.lengthQ);
-  const k = array(data.k, c.kvHeads, c.lengthK), v = array(data.v, c.kvHeads, c.lengthK);
+  const [q, dOut] = [data.q, data.dOut].map((x) => array(x, queryHeads, c.lengthQ));
+  const [k, v] = [data.k, data.v].map((x) => array(x, kvHeads, c.lengthK));
   const attend: Attend = (a, b, d) => jax.nn.dotProductAttention(a, b, d, { isCausal: causal });
   if (wantsGradients(job)) {
-    const inputs = [q, k, v, array(data.dOut, c.queryHeads, c.lengthQ)];
-    return steps(jax, attend, inputs, ({ dq, dk, dv }) => {
-      return { dq: back(dq, c.queryHeads), dk: back(dk, c.kvHeads), dv: back(dv, c.kvHeads) };
+    const step = jax.jit((a: JaxArray, b: JaxArray, d: JaxArray, g: JaxArray): JaxArray[] => {
+      const [out, pull] = jax.vjp(attend, [a, b, d]);
+      const gradients = pull(g);
+      pull.dispose();
+      return [out, ...gradients];
     });
+    let found: Float32Array[] = [];
+    return {
+      async run() {
+        const arrays = step(q.ref, k.ref, v.ref, dOut.ref);
+        found = await Promise.all(arrays.map((x) => x.data()));
+      },
+      outputs() {
+        const [dq, dk, dv] = [queryHeads, kvHeads, kvHeads].map((n, i) => back(found[i + 1], n));
+        return { dq, dk, dv };
+      },
+    };
   }
-  const forward = jax.jit(attend);
+  const forward = jax.jit(attend), once = () => forward(q.ref, k.ref, v.ref);
   if (job.backend === "webgpu") {
     // All results are kept to the end: a call whose result is disposed before is never submitted.
     let results: JaxArray[] = [];
     return {
       mostCalls: Math.max(1, Math.floor(RESULT_BYTES / data.q.byteLength)),
-      run() {
-        results.push(forward(q.ref, k.ref, v.ref));
-      },
+      run: () => void results.push(once()),
       async finish() {
         await jax.blockUntilReady(results);
         for (const result of results) result.dispose();
         results = [];
       },
-      outputs: async () => ({ out: back(await forward(q.ref, k.ref, v.ref).data(), c.queryHeads) }),
+      outputs: async () => ({ out: back(await once().data(), queryHeads) }),
     };
   }
   let out = new Float32Array();
   return {
     async run() {
-      out = await forward(q.ref, k.ref, v.ref).data() as Float32Array<ArrayBuffer>;
+      out = await once().data() as Float32Array<ArrayBuffer>;
     },
-    outputs: () => ({ out: back(out, c.queryHeads) }),
-  };
-}
-
-function steps(
-  jax: Jax,
-  attend: Attend,
-  inputs: readonly JaxArray[],
-  back: (results: Outputs) => Outputs,
-): Prepared {
-  const step = jax.jit((a: JaxArray, b: JaxArray, d: JaxArray, g: JaxArray): JaxArray[] => {
-    const [out, pull] = jax.vjp(attend, [a, b, d]);
-    const gradients = pull(g);
-    pull.dispose();
-    return [out, ...gradients];
-  });
-  let result: Outputs = {};
-  return {
-    async run() {
-      const [q, k, v, g] = inputs.map((x) => x.ref);
-      const arrays = await Promise.all(step(q, k, v, g).map((x) => x.data()));
-      result = { dq: arrays[1], dk: arrays[2], dv: arrays[3] };
-    },
-    outputs: () => back(result),
+    outputs: () => ({ out: back(out, queryHeads) }),
   };
 }

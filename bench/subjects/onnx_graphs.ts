@@ -28,27 +28,25 @@ export function misfit(graph: GraphName, c: Case, causal: boolean): string | und
   return undefined;
 }
 
-export function attentionGraph(graph: GraphName, c: Case, causal: boolean): OnnxAttention {
-  if (graph === "mha") return multiHead(c, causal);
-  if (graph === "att23") return standardOperator(c, causal);
-  return threeOperators(c, causal);
-}
-
-const QKV = { inputs: ["q", "k", "v"], outputs: ["out"] };
+export const GRAPHS: Readonly<Record<GraphName, (c: Case, causal: boolean) => OnnxAttention>> = {
+  std: threeOperators,
+  mha: multiHead,
+  att23: standardOperator,
+};
 
 /** com.microsoft MultiHeadAttention, the contrib operator that exporters emit. */
 function multiHead(c: Case, causal: boolean): OnnxAttention {
   const q = [c.batch, c.lengthQ, c.queryHeads * c.headDim];
   const kv = [c.batch, c.lengthK, c.queryHeads * c.headDim];
   const attributes = { num_heads: c.queryHeads, ...(causal ? { unidirectional: 1 } : {}) };
-  const type = "MultiHeadAttention", domain = "com.microsoft";
-  return model([{ type, domain, attributes, ...QKV }], 21, { q, kv, tokensFirst: true });
+  const operator = node("MultiHeadAttention", ["q", "k", "v"], "out", attributes, "com.microsoft");
+  return model([operator], 21, { q, kv, tokensFirst: true });
 }
 
 /** The Attention operator of ONNX opset 23. */
 function standardOperator(c: Case, causal: boolean): OnnxAttention {
-  const attributes = causal ? { is_causal: 1 } : undefined;
-  return model([{ type: "Attention", attributes, ...QKV }], 23, shapes(c));
+  const attributes: Attributes = causal ? { is_causal: 1 } : {};
+  return model([node("Attention", ["q", "k", "v"], "out", attributes)], 23, shapes(c));
 }
 
 /**
@@ -58,23 +56,55 @@ function standardOperator(c: Case, causal: boolean): OnnxAttention {
 function threeOperators(c: Case, causal: boolean): OnnxAttention {
   const group = c.queryHeads / c.kvHeads;
   const q = [c.batch, c.kvHeads, group * c.lengthQ, c.headDim];
-  const step = (type: string, inputs: string[], output: string): Operator => {
-    return { type, inputs, outputs: [output] };
-  };
-  const operators: Operator[] = [
-    { ...step("Transpose", ["k"], "kt"), attributes: { perm: { ints: [0, 1, 3, 2] } } },
-    step("Mul", ["q", "scale"], "scaled"),
-    step("MatMul", ["scaled", "kt"], "scores"),
-    ...(causal ? [step("Add", ["scores", "mask"], "masked")] : []),
-    { ...step("Softmax", [causal ? "masked" : "scores"], "p"), attributes: { axis: 3 } },
-    step("MatMul", ["p", "v"], "out"),
+  const operators = [
+    node("Transpose", ["k"], "kt", { perm: [0, 1, 3, 2] }),
+    node("Mul", ["q", "scale"], "scaled"),
+    node("MatMul", ["scaled", "kt"], "scores"),
+    ...(causal ? [node("Add", ["scores", "mask"], "masked")] : []),
+    node("Softmax", [causal ? "masked" : "scores"], "p", { axis: 3 }),
+    node("MatMul", ["p", "v"], "out"),
   ];
   const mask = causal ? [1, 1, c.lengthQ, c.lengthK] : undefined;
   return model(operators, 21, { q, kv: shapes(c).kv, mask, scale: 1 / Math.sqrt(c.headDim) });
 }
 
+// A model is a protobuf message; only the fields used here exist. Field numbers are those of
+// onnx.proto (github.com/onnx/onnx).
+
+/** A message as its fields: an integer, or something with a length. */
+type Message = readonly (readonly [field: number, value: number | string | Uint8Array | Message])[];
+type Attributes = Readonly<Record<string, number | readonly number[]>>;
+
+const FLOAT = 1;
+const IR_VERSION = 10;
+
+function node(
+  type: string,
+  inputs: readonly string[],
+  output: string,
+  attributes: Attributes = {},
+  domain = "",
+): Message {
+  const described = Object.entries(attributes).map(([name, value]): Message =>
+    typeof value === "number"
+      ? [[1, name], [3, value], [20, 2]]
+      : [[1, name], ...value.map((i) => [8, i] as const), [20, 7]]
+  );
+  return [
+    ...inputs.map((name) => [1, name] as const),
+    ...[[2, output], [4, type], [7, domain]] as const,
+    ...described.map((attribute) => [5, attribute] as const),
+  ];
+}
+
+/** Name and shape of an f32 tensor. */
+function tensor(name: string, shape: readonly number[]): Message {
+  const dims = shape.map((size) => [1, [[1, size]]] as const);
+  return [[1, name], [2, [[1, [[1, FLOAT], [2, dims]]]]]];
+}
+
 function model(
-  operators: readonly Operator[],
+  operators: readonly Message[],
   opset: number,
   { q, kv, mask, scale, tokensFirst = false }: {
     readonly q: readonly number[];
@@ -85,93 +115,33 @@ function model(
   },
 ): OnnxAttention {
   const inputs = { q, k: kv, v: kv, ...(mask ? { mask } : {}) };
-  const constants: Record<string, number> = scale ? { scale } : {};
-  const bytes = encodeModel({ inputs, outputs: { out: q }, constants, operators, opset });
-  return { model: bytes, q, kv, tokensFirst, needsMask: mask !== undefined };
-}
-
-// A model is a protobuf message; only the fields used here exist. Field numbers are those of
-// onnx.proto (github.com/onnx/onnx).
-
-interface Operator {
-  readonly type: string;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  readonly domain?: string;
-  readonly attributes?: Readonly<Record<string, number | { readonly ints: readonly number[] }>>;
-}
-
-interface Graph {
-  readonly operators: readonly Operator[];
-  /** Shapes of the f32 inputs and outputs, by name. */
-  readonly inputs: Readonly<Record<string, readonly number[]>>;
-  readonly outputs: Readonly<Record<string, readonly number[]>>;
-  /** Scalar f32 constants, by name. */
-  readonly constants: Readonly<Record<string, number>>;
-  readonly opset: number;
-}
-
-const FLOAT = 1;
-const IR_VERSION = 10;
-
-/** The bytes of a model holding that graph. */
-function encodeModel(graph: Graph): Uint8Array {
-  const body = [
-    ...graph.operators.flatMap((operator) => bytes(1, encodeOperator(operator))),
-    ...text(2, "attention"),
-    ...Object.entries(graph.constants).flatMap(encodeConstant),
-    ...Object.entries(graph.inputs).flatMap((value) => encodeValue(11, value)),
-    ...Object.entries(graph.outputs).flatMap((value) => encodeValue(12, value)),
+  const number = new Uint8Array(new Float32Array([scale ?? 0]).buffer);
+  const constant: Message = [[2, FLOAT], [9, number], [8, "scale"]];
+  const graph: Message = [
+    ...operators.map((operator) => [1, operator] as const),
+    [2, "attention"],
+    ...(scale ? [[5, constant] as const] : []),
+    ...Object.entries(inputs).map(([name, shape]) => [11, tensor(name, shape)] as const),
+    [12, tensor("out", q)],
   ];
-  const opset = (domain: string, version: number) =>
-    bytes(8, [...text(1, domain), ...integer(2, version)]);
-  const domains = [...opset("", graph.opset), ...opset("com.microsoft", 1)];
-  return new Uint8Array([...integer(1, IR_VERSION), ...bytes(7, body), ...domains]);
+  const domains = Object.entries({ "": opset, "com.microsoft": 1 })
+    .map(([domain, version]) => [8, [[1, domain], [2, version]]] as const);
+  const bytes = encode([[1, IR_VERSION], [7, graph], ...domains]);
+  return { model: new Uint8Array(bytes), q, kv, tokensFirst, needsMask: mask !== undefined };
 }
 
-function encodeOperator(operator: Operator): number[] {
-  return [
-    ...operator.inputs.flatMap((name) => text(1, name)),
-    ...operator.outputs.flatMap((name) => text(2, name)),
-    ...text(4, operator.type),
-    ...Object.entries(operator.attributes ?? {}).flatMap(([name, value]) => {
-      const [content, kind] = typeof value === "number"
-        ? [integer(3, value), 2]
-        : [value.ints.flatMap((i) => integer(8, i)), 7];
-      return bytes(5, [...text(1, name), ...content, ...integer(20, kind)]);
-    }),
-    ...(operator.domain ? text(7, operator.domain) : []),
-  ];
+/** The wire format: a key (field number and wire type), then the value. */
+function encode(message: Message): number[] {
+  return message.flatMap(([field, value]) => {
+    if (typeof value === "number") return [...varint(field * 8), ...varint(value)];
+    const text = typeof value === "string" ? new TextEncoder().encode(value) : value;
+    const content = text instanceof Uint8Array ? [...text] : encode(text);
+    return [...varint(field * 8 + 2), ...varint(content.length), ...content];
+  });
 }
-
-function encodeConstant([name, value]: [string, number]): number[] {
-  const data = new Uint8Array(new Float32Array([value]).buffer);
-  return bytes(5, [...integer(2, FLOAT), ...bytes(9, data), ...text(8, name)]);
-}
-
-function encodeValue(field: number, [name, shape]: [string, readonly number[]]): number[] {
-  const dims = shape.flatMap((size) => bytes(1, integer(1, size)));
-  const tensor = [...integer(1, FLOAT), ...bytes(2, dims)];
-  return bytes(field, [...text(1, name), ...bytes(2, bytes(1, tensor))]);
-}
-
-// The wire format: a key (field number and wire type), then the value.
 
 function varint(value: number): number[] {
   const groups: number[] = [];
   for (; value > 127; value = Math.floor(value / 128)) groups.push(value % 128 + 128);
   return [...groups, value];
-}
-
-function integer(field: number, value: number): number[] {
-  return [...varint(field * 8), ...varint(value)];
-}
-
-function bytes(field: number, content: Iterable<number>): number[] {
-  const list = [...content];
-  return [...varint(field * 8 + 2), ...varint(list.length), ...list];
-}
-
-function text(field: number, value: string): number[] {
-  return bytes(field, new TextEncoder().encode(value));
 }

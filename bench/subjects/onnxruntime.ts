@@ -7,8 +7,9 @@
 
 import { createRequire } from "node:module";
 import { operands } from "../cases.ts";
+import { storage } from "../measure/gpu_device.ts";
 import { causalMask, isCausal, type Job, type Prepared, swapMiddle } from "../process/job.ts";
-import { attentionGraph, type GraphName, misfit } from "./onnx_graphs.ts";
+import { type GraphName, GRAPHS, misfit } from "./onnx_graphs.ts";
 
 /**
  * By path: the Node entry is the one whose threads work in Deno, where `onnxruntime-web/wasm` fails
@@ -48,15 +49,13 @@ export async function prepare(job: Job): Promise<Prepared> {
   const reason = misfit(name, c, causal);
   if (reason) throw new Error(`does not apply: ${reason}`);
   const { runtime, options } = await load(job, library);
-  const graph = attentionGraph(name, c, causal);
+  const graph = GRAPHS[name](c, causal);
   const session = await runtime.InferenceSession.create(graph.model, options);
   const device = onDevice ? await runtime.env.webgpu.device : undefined;
 
   const tensor = (data: Float32Array, dims: readonly number[]) => {
     if (!device) return new runtime.Tensor("float32", data, dims);
-    const { STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
-    const size = Math.ceil(data.byteLength / 16) * 16;
-    const buffer = device.createBuffer({ size, usage: STORAGE | COPY_SRC | COPY_DST });
+    const buffer = storage(device, Math.ceil(data.byteLength / 16) * 16);
     device.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
     return runtime.Tensor.fromGpuBuffer(buffer, { dataType: "float32", dims: [...dims] });
   };
@@ -100,15 +99,9 @@ async function load(
   const runtime = await import(new URL(ENTRY[backend], modules).href) as Runtime;
   runtime.env.wasm.numThreads = threads;
   runtime.env.logLevel = "error";
+  // An operator that the provider lacks (Attention-23) would run in WebAssembly unnoticed.
+  const refuse = { extra: { session: { disable_cpu_ep_fallback: "1" } } };
+  const onDevice = { preferredOutputLocation: "gpu-buffer", ...refuse };
   const options = { executionProviders: [backend], logSeverityLevel: 3 };
-  if (backend === "wasm") return { runtime, options };
-  return {
-    runtime,
-    options: {
-      ...options,
-      preferredOutputLocation: "gpu-buffer",
-      // An operator that the provider lacks (Attention-23) would run in WebAssembly unnoticed.
-      extra: { session: { disable_cpu_ep_fallback: "1" } },
-    },
-  };
+  return { runtime, options: backend === "wasm" ? options : { ...options, ...onDevice } };
 }

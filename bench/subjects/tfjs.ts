@@ -14,7 +14,7 @@
 
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
-import { type Case, operands } from "../cases.ts";
+import { type Case, type Operands, operands, shapes } from "../cases.ts";
 import { causalMask, isCausal, type Job, type Prepared, wantsGradients } from "../process/job.ts";
 
 const BACKEND = "@tensorflow/tfjs-backend-wasm";
@@ -31,8 +31,7 @@ type Binary = (a: Tensor, b: Tensor | number) => Tensor;
 interface TensorFlow {
   setBackend(name: string): Promise<boolean>;
   ready(): Promise<void>;
-  tensor2d(data: Float32Array, shape: readonly number[]): Tensor;
-  tensor4d(data: Float32Array, shape: readonly number[]): Tensor;
+  tensor(data: Float32Array, shape: readonly number[]): Tensor;
   matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
   transpose(x: Tensor): Tensor;
   softmax(x: Tensor): Tensor;
@@ -55,96 +54,66 @@ export async function prepare(job: Job): Promise<Prepared> {
   backend.setWasmPaths(dirname(require.resolve(BACKEND)) + "/");
   if (!await tf.setBackend("wasm")) throw new Error("tfjs-wasm did not start");
   await tf.ready();
-  const c = job.case;
-  const mask = isCausal(job) ? tf.tensor2d(causalMask(c), [c.lengthQ, c.lengthK]) : undefined;
-  if (job.contender.endsWith("/batched")) return batched(c, mask, wantsGradients(job));
+  const c = job.case, scale = 1 / Math.sqrt(c.headDim);
+  const mask = isCausal(job) ? tf.tensor(causalMask(c), [c.lengthQ, c.lengthK]) : undefined;
+  const weights = (scores: Tensor) => tf.softmax(mask ? tf.add(scores, mask) : scores);
+  if (job.contender.endsWith("/batched")) return batched(job, scale, weights);
   if (c.kvHeads !== c.queryHeads) {
     throw new Error("does not apply: one kv head per query head only");
   }
-  const heads = splitHeads(c);
-  const scale = 1 / Math.sqrt(c.headDim);
-  if (!wantsGradients(job)) {
-    return eachHead(c, heads, ["out"], (head) => [attend(head, scale, mask)]);
+  const probabilities = (q: Tensor, k: Tensor) => weights(tf.matMul(q.mul(scale), tf.transpose(k)));
+  const attend = (q: Tensor, k: Tensor, v: Tensor) => tf.matMul(probabilities(q, k), v);
+  if (!wantsGradients(job)) return eachHead(c, ["out"], ({ q, k, v }) => [attend(q, k, v)]);
+  if (job.contender.endsWith("/grads")) {
+    return eachHead(c, STEP, ({ q, k, v, dOut }) => {
+      let out: Tensor | undefined;
+      const differentiate = tf.grads((q, k, v) => {
+        const result = attend(q, k, v);
+        out = tf.keep(result.clone());
+        return result;
+      });
+      const gradients = differentiate([q, k, v], dOut);
+      return out ? [out, ...gradients] : gradients;
+    });
   }
-  return job.contender.endsWith("/grads") ? automatic(c, heads, mask) : written(c, heads, mask);
+  return eachHead(c, STEP, ({ q, k, v, dOut }) => {
+    const p = probabilities(q, k), out = tf.matMul(p, v);
+    const dv = tf.matMul(tf.transpose(p), dOut), dp = tf.matMul(dOut, tf.transpose(v));
+    const delta = tf.sum(tf.mul(dOut, out), 1, true);
+    const ds = tf.mul(tf.mul(p, tf.sub(dp, delta)), scale);
+    return [out, tf.matMul(ds, k), tf.matMul(tf.transpose(ds), q), dv];
+  });
 }
 
 /** What a training step yields. */
 const STEP = ["out", "dq", "dk", "dv"];
 
-interface Head {
-  readonly q: Tensor;
-  readonly k: Tensor;
-  readonly v: Tensor;
-  readonly dOut: Tensor;
-}
-
-function splitHeads(c: Case): Head[] {
-  const data = operands(c);
-  const rows = (x: Float32Array, head: number, length: number) => {
-    const size = length * c.headDim;
-    return tf.tensor2d(x.slice(head * size, (head + 1) * size), [length, c.headDim]);
-  };
-  return Array.from({ length: c.batch * c.queryHeads }, (_, head) => ({
-    q: rows(data.q, head, c.lengthQ),
-    k: rows(data.k, head, c.lengthK),
-    v: rows(data.v, head, c.lengthK),
-    dOut: rows(data.dOut, head, c.lengthQ),
-  }));
-}
-
-function probabilities(head: Head, scale: number, mask: Tensor | undefined): Tensor {
-  const scores: Tensor = tf.matMul(head.q.mul(scale), tf.transpose(head.k));
-  return tf.softmax(mask ? tf.add(scores, mask) : scores);
-}
-
-function attend(head: Head, scale: number, mask: Tensor | undefined): Tensor {
-  return tf.matMul(probabilities(head, scale, mask), head.v);
-}
-
-/** Gradients with every product as a plain one; returns what a training step needs. */
-function written(c: Case, heads: readonly Head[], mask: Tensor | undefined): Prepared {
-  const scale = 1 / Math.sqrt(c.headDim);
-  return eachHead(c, heads, STEP, (head) => {
-    const p = probabilities(head, scale, mask);
-    const out = tf.matMul(p, head.v);
-    const dv = tf.matMul(tf.transpose(p), head.dOut);
-    const dp = tf.matMul(head.dOut, tf.transpose(head.v));
-    const delta = tf.sum(tf.mul(head.dOut, out), 1, true);
-    const ds = tf.mul(tf.mul(p, tf.sub(dp, delta)), scale);
-    return [out, tf.matMul(ds, head.k), tf.matMul(tf.transpose(ds), head.q), dv];
-  });
-}
-
-function automatic(c: Case, heads: readonly Head[], mask: Tensor | undefined): Prepared {
-  const scale = 1 / Math.sqrt(c.headDim);
-  return eachHead(c, heads, STEP, (head) => {
-    let out: Tensor | undefined;
-    const differentiate = tf.grads((q, k, v) => {
-      const result = attend({ q, k, v, dOut: head.dOut }, scale, mask);
-      out = tf.keep(result.clone());
-      return result;
-    });
-    const gradients = differentiate([head.q, head.k, head.v], head.dOut);
-    return out ? [out, ...gradients] : gradients;
-  });
-}
-
+/** Calls `step` for one head after the other, and reads each result to where the user wants it. */
 function eachHead(
   c: Case,
-  heads: readonly Head[],
   names: readonly string[],
-  step: (head: Head) => Tensor[],
+  step: (head: Record<keyof Operands, Tensor>) => Tensor[],
 ): Prepared {
-  const query = heads.length * c.lengthQ * c.headDim, key = heads.length * c.lengthK * c.headDim;
-  const results = names.map((name) =>
-    [name, new Float32Array(name === "dk" || name === "dv" ? key : query)] as const
-  );
+  const data = operands(c);
+  const heads = Array.from({ length: c.batch * c.queryHeads }, (_, head) => {
+    const part = (x: Float32Array, length: number) => {
+      const size = length * c.headDim;
+      return tf.tensor(x.slice(head * size, (head + 1) * size), [length, c.headDim]);
+    };
+    const [q, dOut] = [data.q, data.dOut].map((x) => part(x, c.lengthQ));
+    const [k, v] = [data.k, data.v].map((x) => part(x, c.lengthK));
+    return { q, k, v, dOut };
+  });
+  const like: Record<string, Float32Array> = { out: data.q, dq: data.q, dk: data.k, dv: data.v };
+  const results = names.map((name) => [name, new Float32Array(like[name].length)] as const);
   return {
     run() {
       heads.forEach((head, i) => {
         const tensors = tf.tidy(() => step(head));
-        results.forEach(([, into], n) => take(tensors[n], into, i));
+        results.forEach(([, into], n) => {
+          into.set(tensors[n].dataSync(), i * tensors[n].size);
+          tensors[n].dispose();
+        });
       });
     },
     // A training step yields its output too, which is not compared.
@@ -152,27 +121,19 @@ function eachHead(
   };
 }
 
-/** Reads a head's result to where the user wants it, and frees it. */
-function take(tensor: Tensor, into: Float32Array, head: number): void {
-  into.set(tensor.dataSync(), head * tensor.size);
-  tensor.dispose();
-}
-
-function batched(c: Case, mask: Tensor | undefined, gradients: boolean): Prepared {
-  if (gradients) throw new Error("does not apply: gradients are measured per head");
-  const data = operands(c);
+function batched(job: Job, scale: number, weights: (scores: Tensor) => Tensor): Prepared {
+  if (wantsGradients(job)) throw new Error("does not apply: gradients are measured per head");
+  const c = job.case, data = operands(c);
   // Query heads that share a kv head become rows of one product: the library cannot broadcast.
   const rows = c.queryHeads / c.kvHeads * c.lengthQ;
-  const q = tf.tensor4d(data.q, [c.batch, c.kvHeads, rows, c.headDim]);
-  const kv = [c.batch, c.kvHeads, c.lengthK, c.headDim];
-  const k = tf.tensor4d(data.k, kv), v = tf.tensor4d(data.v, kv);
+  const q = tf.tensor(data.q, [c.batch, c.kvHeads, rows, c.headDim]);
+  const [k, v] = [data.k, data.v].map((x) => tf.tensor(x, shapes(c).kv));
   let out = new Float32Array();
   return {
     run() {
-      const result = tf.tidy(() => {
-        const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(c.headDim));
-        return tf.matMul(tf.softmax(mask ? tf.add(scores, mask) : scores), v);
-      });
+      const result = tf.tidy(() =>
+        tf.matMul(weights(tf.mul(tf.matMul(q, k, false, true), scale)), v)
+      );
       out = result.dataSync() as Float32Array<ArrayBuffer>;
       result.dispose();
     },

@@ -7,17 +7,15 @@
 import type { Case } from "../cases.ts";
 import { reasonOf } from "../measure/statistics.ts";
 
-export interface TorchTime {
-  readonly name: string;
-  readonly causal: boolean;
-  readonly f32Ms: number;
-  /** null where the flash kernel does not run. */
-  readonly bf16Ms: number | null;
-}
-
 export interface Torch {
   readonly version: string;
-  readonly times: readonly TorchTime[];
+  /** bf16Ms is null where the flash kernel does not run. */
+  readonly times: readonly {
+    name: string;
+    causal: boolean;
+    f32Ms: number;
+    bf16Ms: number | null;
+  }[];
 }
 
 const LIMIT_MS = 180_000;
@@ -71,8 +69,8 @@ export async function measureTorch(cases: readonly Case[]): Promise<Torch | { mi
       signal: AbortSignal.timeout(LIMIT_MS),
     });
     const { stdout, stderr } = await command.output();
-    const line = new TextDecoder().decode(stdout).split("\n").find((l) => l.startsWith("@torch "));
-    if (line) return JSON.parse(line.slice("@torch ".length)) as Torch;
+    const found = /^@torch (.*)$/m.exec(new TextDecoder().decode(stdout));
+    if (found) return JSON.parse(found[1]) as Torch;
     const last = new TextDecoder().decode(stderr).trim().split("\n").pop();
     return { missing: `no torch with CUDA (${last})` };
   } catch (error) {

@@ -2,12 +2,11 @@
 // AssemblyScript -> wasm, wasm -> a TypeScript module with the bytes in hexadecimal, the text of worker threads, records
 // of features -> a table in README.md. The same bytes come out on every machine; `--check` compares instead of writing
 // and fails when a committed file is stale.
-import asc from "assemblyscript/asc";
 import { readFileSync, writeFileSync } from "node:fs";
 import { unrelax } from "../../src/wasm/module/lower_relaxed.ts";
+import { compileAsm } from "./compile.ts";
 import { withFeatures } from "./features_table.ts";
 import { hooksSource } from "./hooks.ts";
-import { PASSES } from "./passes.ts";
 import { tablesSource } from "./tables.ts";
 import { tilesSource } from "./tiles.ts";
 import { workerModule } from "./worker.ts";
@@ -33,53 +32,20 @@ function put(path: string, text: string): void {
   }
 }
 
-/**
- * Compiles asm/main.ts. asc's own -O3 halves the speed of the register tiles (28 against 49 GFLOP/s):
- * its passes move values out of the locals that V8 turns into registers.
- */
+/** Compiles asm/main.ts. */
 async function compile(
-  { shared = false, edit = (_name: string, text: string) => text },
+  { shared = false, edit }: {
+    shared?: boolean;
+    edit?: (path: string, text: string) => string;
+  },
 ): Promise<Uint8Array> {
-  let wasm: Uint8Array | undefined;
-  const { error, stderr } = await asc.main([
-    "main.ts",
-    "--outFile",
-    "main.wasm",
-    "-O0",
-    "--runPasses",
-    PASSES,
-    "--noAssert",
-    "--runtime",
-    "stub",
-    "--use",
-    "abort=",
-    "--importMemory",
-    "--initialMemory",
-    "1",
-    "--maximumMemory",
-    "65536",
-    "--noExportMemory",
-    "--enable",
-    ["simd", "bulk-memory", ...(shared ? ["threads"] : [])].join(","),
+  const { binary, warnings } = await compileAsm("asm/main", [
+    ...["--initialMemory", "1", "--maximumMemory", "65536", "--noExportMemory"],
+    ...["--enable", `simd,bulk-memory${shared ? ",threads" : ""}`],
     ...(shared ? ["--sharedMemory"] : []),
-  ], {
-    readFile: (name: string) => {
-      try {
-        return edit(name, readFileSync(new URL(`asm/${name}`, root), "utf8"));
-      } catch (error) {
-        if (error instanceof RangeError) throw error;
-        return null;
-      }
-    },
-    writeFile: (_name: string, contents: string | Uint8Array) => {
-      if (typeof contents !== "string") wasm = contents;
-    },
-    listFiles: () => [],
-  });
-  if (error || !wasm) throw new Error(`asc failed:\n${stderr.toString()}`);
-  const warnings = stderr.toString();
+  ], edit);
   if (warnings && !check) console.warn(warnings);
-  return wasm;
+  return binary;
 }
 
 /** Where a shared and an unshared build differ: the flags byte of the memory import, and nothing else. */
@@ -96,14 +62,14 @@ function sharedFlagOffset(shared: Uint8Array, unshared: Uint8Array): number {
 }
 
 /** Sources whose multiply-adds leave marks: instructions that occur nowhere else, of the same length. */
-function mark(name: string, text: string): string {
+function mark(path: string, text: string): string {
   const marks: Record<string, [from: string, to: string]> = {
-    "micro/vmath.ts": ["f32x4.add(f32x4.mul(a, b), c)", "f32x4.min(f32x4.max(a, b), c)"],
-    "main.ts": ["ASC_FEATURE_RELAXED_SIMD ? 1 : 0", "1"],
+    "asm/micro/vmath.ts": ["f32x4.add(f32x4.mul(a, b), c)", "f32x4.min(f32x4.max(a, b), c)"],
+    "asm/main.ts": ["ASC_FEATURE_RELAXED_SIMD ? 1 : 0", "1"],
   };
-  const found = marks[name];
+  const found = marks[path];
   if (!found) return text;
-  if (text.split(found[0]).length !== 2) throw new RangeError(`${name} has no single ${found[0]}`);
+  if (text.split(found[0]).length !== 2) throw new RangeError(`${path} has no single ${found[0]}`);
   return text.replace(found[0], found[1]);
 }
 

@@ -14,6 +14,13 @@ import {
 import type { WebGpuTarget } from "../../src/plan/target.ts";
 import type { SweptKernel } from "./options.ts";
 
+/** What tiles are wanted for. */
+export interface Search {
+  readonly kernel: SweptKernel;
+  readonly needs: TileNeeds;
+  readonly target: WebGpuTarget;
+}
+
 export interface Candidate {
   /** Names the tile and how it came out: equal for equal kernels. */
   readonly id: string;
@@ -24,20 +31,20 @@ export interface Candidate {
   readonly note: string;
 }
 
-/** nx, ny, tm, tn, chunk of the candidates that counting loads and registers by hand found, most promising first. */
-const NAMED: readonly (readonly [name: string, ...shape: number[]])[] = [
-  ["A64 B128", 16, 8, 8, 4, 64],
-  ["A32 B64", 8, 16, 8, 8, 32],
-  ["other", 8, 16, 4, 8, 32],
-  ["other", 8, 8, 8, 4, 32],
-  ["other", 16, 4, 8, 4, 64],
-  ["A256 D128", 16, 16, 4, 4, 64],
-  ["other", 16, 8, 4, 4, 64],
-  ["S", 8, 8, 4, 4, 32],
-  ["S", 8, 8, 4, 4, 64],
-  ["A128 B256", 16, 16, 8, 4, 64],
-  ["C128", 16, 16, 8, 8, 64],
-];
+/** By nx, ny, tm, tn, chunk: what counting loads and registers by hand found. */
+const NAMED: Readonly<Record<string, string>> = {
+  "16 8 8 4 64": "A64 B128",
+  "8 16 8 8 32": "A32 B64",
+  "8 16 4 8 32": "other",
+  "8 8 8 4 32": "other",
+  "16 4 8 4 64": "other",
+  "16 16 4 4 64": "A256 D128",
+  "16 8 4 4 64": "other",
+  "8 8 4 4 32": "S",
+  "8 8 4 4 64": "S",
+  "16 16 8 4 64": "A128 B256",
+  "16 16 8 8 64": "C128",
+};
 
 /** Registers of a thread: more do not exist on NVIDIA's, and elsewhere spill earlier. */
 const MOST_REGISTERS = 255;
@@ -45,11 +52,6 @@ const MOST_REGISTERS = 255;
 const MOST_BLOCKS = 2;
 /** Fewer leave lanes of a subgroup idle. */
 const LEAST_THREADS = 32;
-
-function named({ nx, ny, tm, tn, chunk }: TileShape): string {
-  const shape = [nx, ny, tm, tn, chunk].join();
-  return NAMED.find(([, ...sizes]) => sizes.join() === shape)?.[0] ?? "";
-}
 
 export function tileName({ nx, ny, tm, tn, chunk, unroll, resident }: TileShape): string {
   return `${nx}x${ny} ${tm}x${tn} c${chunk} u${unroll}${resident ? " resident" : ""}`;
@@ -61,23 +63,23 @@ export function tileText({ nx, ny, tm, tn, chunk, unroll, resident }: TileShape)
   return `{ ${[...sizes, ...(resident ? ["resident: true"] : [])].join(", ")} },`;
 }
 
-function blocksOf(dim: number, { tile, blockChunks }: ChosenTile): number {
-  return Math.ceil(Math.ceil(dim / tile.chunk) / blockChunks);
+function blocksOf({ needs }: Search, { tile, blockChunks }: ChosenTile): number {
+  return Math.ceil(Math.ceil(needs.headDim / tile.chunk) / blockChunks);
 }
 
 /** What a tile became, beside its name. */
-function outcome(kernel: SweptKernel, dim: number, chosen: ChosenTile): string {
-  const blocks = blocksOf(dim, chosen);
-  const apart = kernel === "dkv" && !chosen.fused;
+function outcome(search: Search, chosen: ChosenTile): string {
+  const blocks = blocksOf(search, chosen), apart = search.kernel === "dkv" && !chosen.fused;
   return (apart ? " apart" : "") + (blocks > 1 ? ` ${blocks} blocks` : "");
 }
 
-export function candidateOf(kernel: SweptKernel, dim: number, chosen: ChosenTile): Candidate {
-  const id = tileName(chosen.tile) + outcome(kernel, dim, chosen);
-  return { id, chosen, named: named(chosen.tile), note: "" };
+export function candidateOf(search: Search, chosen: ChosenTile, note: string = ""): Candidate {
+  const { nx, ny, tm, tn, chunk } = chosen.tile;
+  const named = NAMED[[nx, ny, tm, tn, chunk].join(" ")] ?? "";
+  return { id: tileName(chosen.tile) + outcome(search, chosen), chosen, named, note };
 }
 
-function forced(kernel: SweptKernel, needs: TileNeeds, target: WebGpuTarget, tile: TileShape) {
+function forced({ kernel, needs, target }: Search, tile: TileShape): ChosenTile | undefined {
   try {
     geometry(tile);
     const forced: TunedTarget = { ...target, tiles: { [kernel]: tile } };
@@ -89,35 +91,30 @@ function forced(kernel: SweptKernel, needs: TileNeeds, target: WebGpuTarget, til
 }
 
 /** The ways in which a tile may come out. */
-export function candidatesOf(
-  kernel: SweptKernel,
-  needs: TileNeeds,
-  target: WebGpuTarget,
-  tile: TileShape,
-): Candidate[] {
-  const planned = forced(kernel, needs, target, tile);
+function candidatesOf(search: Search, tile: TileShape): Candidate[] {
+  const planned = forced(search, tile), { kernel, needs, target } = search;
   if (!planned) return [];
   // a software target has a higher bound of registers
-  const free = { ...target, software: true };
-  const apart = kernel === "dkv" && forced(kernel, { ...needs, split: true }, free, tile);
-  const dim = needs.headDim, usual = outcome(kernel, dim, planned);
+  const free = { ...search, target: { ...target, software: true } };
+  const apart = { ...free, needs: { ...needs, split: true } }, usual = outcome(search, planned);
+  const ways = [planned, forced(free, tile), ...(kernel === "dkv" ? [forced(apart, tile)] : [])];
   const all = new Map<string, Candidate>();
-  for (const chosen of [planned, forced(kernel, needs, free, tile), apart]) {
+  for (const chosen of ways) {
     if (!chosen || chosen.registers > MOST_REGISTERS) continue;
-    if (blocksOf(dim, chosen) > MOST_BLOCKS) continue;
-    const same = outcome(kernel, dim, chosen) === usual;
+    if (blocksOf(search, chosen) > MOST_BLOCKS) continue;
+    const same = outcome(search, chosen) === usual;
     const note = same ? "" : `planner makes it${usual || " whole"}`;
-    const candidate = { ...candidateOf(kernel, dim, chosen), note };
+    const candidate = candidateOf(search, chosen, note);
     if (!all.has(candidate.id)) all.set(candidate.id, candidate);
   }
   return [...all.values()];
 }
 
 /** Products that a vec4 load feeds, less for what is known to cost: an order, not a forecast. */
-function promise({ named, chosen }: Candidate, dim: number): number {
+function promise(search: Search, { named, chosen }: Candidate): number {
   const { tile: { tm, tn, nx, ny }, registers, fused } = chosen;
   return tm * tn / (tm + tn) * (named ? 2 : 1) * (registers > 216 ? 0.8 : 1) *
-    (nx * ny < 64 ? 0.7 : 1) * (fused ? 1 : 0.9) / blocksOf(dim, chosen);
+    (nx * ny < 64 ? 0.7 : 1) * (fused ? 1 : 0.9) / blocksOf(search, chosen);
 }
 
 /** Three, which lavapipe compiles in a few seconds each. */
@@ -126,38 +123,28 @@ const SOFTWARE: readonly TileShape[] = [[8, 4], [8, 8], [4, 8]]
 const QUICK = 8;
 
 /** Where a sweep begins, best first: every geometry once. */
-export function firstCandidates(
-  kernel: SweptKernel,
-  needs: TileNeeds,
-  target: WebGpuTarget,
-  quick: boolean,
-): Candidate[] {
-  if (target.software) {
-    return SOFTWARE.flatMap((tile) => candidatesOf(kernel, needs, target, tile).slice(0, 1));
+export function firstCandidates(search: Search, quick: boolean): Candidate[] {
+  if (search.target.software) {
+    return SOFTWARE.flatMap((tile) => candidatesOf(search, tile).slice(0, 1));
   }
-  const lists = [[4, 8, 16], [4, 8, 16], [4, 8], [4, 8], [32, 64, 128]];
-  const all = lists.reduce((all, list) => all.flatMap((a) => list.map((x) => [...a, x])), [
-    [] as number[],
-  ])
+  const sizes = [[4, 8, 16], [4, 8, 16], [4, 8], [4, 8], [32, 64, 128]];
+  const all = sizes
+    .reduce((all, some) => all.flatMap((a) => some.map((x) => [...a, x])), [[]] as number[][])
     .filter(([nx, ny]) => nx * ny >= LEAST_THREADS)
     .flatMap(([nx, ny, tm, tn, chunk]) =>
-      candidatesOf(kernel, needs, target, { nx, ny, tm, tn, chunk, unroll: 2 })
+      candidatesOf(search, { nx, ny, tm, tn, chunk, unroll: 2 })
     )
-    .sort((a, b) => promise(b, needs.headDim) - promise(a, needs.headDim));
+    .sort((a, b) => promise(search, b) - promise(search, a));
   return quick ? all.slice(0, QUICK) : all;
 }
 
 /** A tile with other unrolling, and with Q resident. */
-export function relatives(
-  kernel: SweptKernel,
-  needs: TileNeeds,
-  target: WebGpuTarget,
-  { chosen, id }: Candidate,
-): Candidate[] {
+export function relatives(search: Search, { chosen, id }: Candidate): Candidate[] {
   const { resident: _, ...tile } = chosen.tile;
-  return [2, 1, 4].flatMap((unroll) => [
-    { ...tile, unroll },
-    ...(kernel === "forward" ? [{ ...tile, unroll, resident: true }] : []),
-  ]).flatMap((other) => candidatesOf(kernel, needs, target, other))
+  const others = [2, 1, 4].flatMap((unroll) => {
+    const other = { ...tile, unroll };
+    return search.kernel === "forward" ? [other, { ...other, resident: true }] : [other];
+  });
+  return others.flatMap((other) => candidatesOf(search, other))
     .filter((c) => c.id !== id && c.chosen.fused === chosen.fused);
 }

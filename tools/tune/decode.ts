@@ -8,34 +8,33 @@ import { decodeBlock, decodeBytes, type DecodeShape } from "../../shaders/abi.ts
 import type { GpuPlan } from "../../src/plan/webgpu/plan.ts";
 import { forwardSteps } from "../../src/plan/webgpu/steps.ts";
 import { decodeItems } from "../../src/plan/webgpu/work_items.ts";
-import { type Case, caseOf, kvBytes } from "../../bench/cases.ts";
+import { type Case, caseOf, kvBytes, operands } from "../../bench/cases.ts";
 import type { Context } from "../../bench/context.ts";
-import type { RaceOptions } from "../../bench/measure/race.ts";
 import { msOf, outcomeFields, rate, reasonOf } from "../../bench/measure/statistics.ts";
 import type { Results } from "../../bench/measure/store.ts";
 import { digits3, milliseconds, percent, printTable, times } from "../../bench/measure/table.ts";
+import { Contest, ranked, type Seen } from "./contest.ts";
 import type { SweepDevice } from "./device.ts";
 import type { Deadline, SweepOptions } from "./options.ts";
-import { SweepCase, type Trial } from "./subject.ts";
+import { SweepCase } from "./subject.ts";
 
 const HEADS = 32;
 const BYTES = { least: 2 ** 24, most: 1.2e9 };
 
 function casesOf({ software, quick, dims, keys, heads }: SweepOptions): Case[] {
-  const few = software || quick;
+  const batches = software || quick ? [1] : [1, 4, 16];
   const headDim = dims.includes(128) || software ? 128 : dims[0];
   const queryHeads = heads?.[0] ?? HEADS;
-  const groups = (software ? [8] : quick ? [1, 8] : [1, 4, 8, 16])
-    .filter((group) => queryHeads % group === 0);
-  const all = keys.flatMap((lengthK) =>
-    (few ? [1] : [1, 4, 16]).flatMap((batch) =>
-      groups.map((group) => {
-        return caseOf(`${batch}x${queryHeads}/${queryHeads / group}x1x${lengthK}x${headDim}`);
-      })
+  const groups = software ? [8] : quick ? [1, 8] : [1, 4, 8, 16];
+  const shapes = keys.flatMap((lengthK) =>
+    batches.flatMap((batch) =>
+      groups.filter((group) => queryHeads % group === 0).map((group) =>
+        `${batch}x${queryHeads}/${queryHeads / group}x1x${lengthK}x${headDim}`
+      )
     )
   );
   const fits = (bytes: number) => software || (bytes >= BYTES.least && bytes <= BYTES.most);
-  return all.filter((c) => fits(kvBytes(c)));
+  return shapes.map((shape) => caseOf(shape)).filter((c) => fits(kvBytes(c)));
 }
 
 /** Sweeps as many cases as there is time for; lines that say what was best. */
@@ -55,35 +54,32 @@ export async function sweepDecode(
       console.log(`${cases.length - n} cases left out: no time for them`);
       break;
     }
-    const subject = SweepCase.forward(device, c, false, dtype);
+    const call = { c, data: operands(c), causal: false };
+    const subject = SweepCase.forward(device, call, dtype), name = `${c.name} ${dtype}`;
     const bytes = kvBytes(c) / (dtype === "f16" ? 2 : 1);
     try {
       if (!subject.plan.decode) throw new Error("the planner does not take it for decode");
-      const found = await divisions(device, subject);
-      const best = fastest(found.filter(({ final }) => final)), [planned] = found;
-      for (const division of found) {
-        const { parts, threads, timing, failed } = division, gbs = rate(bytes, timing);
+      const found = await divisions(device, subject, c);
+      for (const seen of found) {
+        const { candidate: { id, parts, threads }, planned: table, final } = seen;
+        const gbs = rate(bytes, seen.timing), workgroups = parts * c.batch * c.kvHeads;
         results.add("gpu-sweep", {
-          ...{ kernel: "decode", case: c.name, dtype, parts, threads },
-          ...{ workgroups: parts * c.batch * c.kvHeads, final: division.final ?? false },
-          table: division === planned,
-          ...outcomeFields(division, { gbs, share: gbs / readGBs, shareOfCopy: gbs / copyGBs }),
+          ...{ kernel: "decode", case: c.name, dtype, parts, threads, workgroups, final, table },
+          ...outcomeFields(seen, { gbs, share: gbs / readGBs, shareOfCopy: gbs / copyGBs }),
         });
-        if (failed) console.log(`${c.name} ${dtype}, ${parts} parts, ${threads}: ${failed}`);
+        if (seen.failed) console.log(`${name}, ${id}: ${seen.failed}`);
       }
+      const [best] = ranked(found.filter(({ final }) => final)), [planned] = found;
       if (!best) continue;
       const gain = msOf(planned) / msOf(best);
-      groups.push(best.parts * c.batch * c.kvHeads);
+      groups.push(best.candidate.parts * c.batch * c.kvHeads);
       gains.push(gain);
-      const described = [planned, best].flatMap(({ parts, threads, timing }) => [
-        `${parts} x ${threads}`,
-        percent(rate(bytes, timing) / readGBs),
-      ]);
-      const size = [`${c.name} ${dtype}`, digits3(bytes / 1e6)];
-      rows.push([...size, ...described, milliseconds(msOf(best)), times(gain)]);
+      const described = [planned, best]
+        .flatMap(({ candidate: { id }, timing }) => [id, percent(rate(bytes, timing) / readGBs)]);
+      rows.push([name, digits3(bytes / 1e6), ...described, milliseconds(msOf(best)), times(gain)]);
     } catch (error) {
       if (device.open.lost) throw error;
-      console.log(`${c.name} ${dtype}: ${reasonOf(error)}`);
+      console.log(`${name}: ${reasonOf(error)}`);
     } finally {
       subject.dispose();
     }
@@ -99,22 +95,25 @@ export async function sweepDecode(
   ];
 }
 
-interface Division extends Trial {
+interface Division {
+  readonly id: string;
   readonly parts: number;
   readonly threads: number;
-  /** Raced in turns with the planner's. */
-  readonly final?: boolean;
 }
 
-const LOOK: RaceOptions = { samples: 2, budgetMs: 200, warmUpMs: 10 };
-const FINAL: RaceOptions = { samples: 7, budgetMs: 1000, warmUpMs: 60 };
+const LOOK = { samples: 2, budgetMs: 200, warmUpMs: 10 };
+const FINAL = { samples: 7, budgetMs: 1000, warmUpMs: 60 };
 const PARTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /** Fewer keys are not worth a workgroup and its share of the merge. */
 const LEAST_KEYS = 64;
 const MOST_WORKGROUPS = 8192;
 
+function division(parts: number, threads: number): Division {
+  return { id: `${parts} x ${threads}`, parts, threads };
+}
+
 /** A plan with other key parts and threads. */
-function divided({ plan, problem }: SweepCase, parts: number, threads: number): GpuPlan {
+function divided({ plan, problem }: SweepCase, { parts, threads }: Division): GpuPlan {
   const decode: DecodeShape = { ...plan.decode!, threads };
   const regions = plan.regions.map((region) => {
     const rowItems = decodeItems(region, region.spans, parts, decodeBlock(decode));
@@ -133,32 +132,24 @@ function otherThreads(shape: DecodeShape, { open: { target: { limits } } }: Swee
 }
 
 /** The planner's division first, then others; the best and the planner's once more, in turns. */
-async function divisions(device: SweepDevice, subject: SweepCase): Promise<Division[]> {
+async function divisions(
+  device: SweepDevice,
+  subject: SweepCase,
+  c: Case,
+): Promise<Seen<Division>[]> {
+  const { plan } = subject, shape = plan.decode!, { splits } = plan.regions[0];
   const { software } = device.open.target;
-  const { plan, c } = subject, shape = plan.decode!, { splits } = plan.regions[0];
-  const all: Division[] = [];
-  const look = async (parts: number, threads: number) => {
-    const trial = await subject.look("decode", () => divided(subject, parts, threads), LOOK);
-    all.push({ parts, threads, ...trial });
-  };
-  await look(splits, shape.threads);
+  const contest = new Contest<Division>(subject, "decode", (d) => divided(subject, d));
   const others = PARTS.filter((n) =>
     n !== splits && c.lengthK / n >= LEAST_KEYS && n <= 8 * splits && n >= splits / 8 &&
     (n === 1 || n * c.batch * c.kvHeads <= MOST_WORKGROUPS)
   );
-  for (const n of software ? others.slice(-2) : others) await look(n, shape.threads);
-  const best = fastest(all);
-  if (!best) return all;
-  for (const threads of software ? [] : otherThreads(shape, device)) {
-    for (const n of [best.parts, 2 * best.parts]) await look(n, threads);
-  }
-  const chosen = [...new Set([all[0], fastest(all)])].filter((d) => d?.timing) as Division[];
-  const plans = chosen.map(({ parts, threads }) => divided(subject, parts, threads));
-  const timings = await subject.inTurns("decode", plans, FINAL);
-  const raced = new Map(chosen.map((d, n) => [d, { ...d, final: true, timing: timings[n] }]));
-  return all.map((d) => raced.get(d) ?? d);
-}
-
-function fastest(all: readonly Division[]): Division | undefined {
-  return all.filter(({ timing }) => timing).sort((a, b) => msOf(a) - msOf(b))[0];
+  const tried = [splits, ...(software ? others.slice(-2) : others)];
+  await contest.look(tried.map((parts) => division(parts, shape.threads)), LOOK);
+  const [best] = ranked(contest.seen);
+  if (!best) return contest.seen;
+  const { parts } = best.candidate, threads = software ? [] : otherThreads(shape, device);
+  await contest.look(threads.flatMap((n) => [division(parts, n), division(2 * parts, n)]), LOOK);
+  await contest.race(1, FINAL);
+  return contest.seen;
 }

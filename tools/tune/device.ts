@@ -10,8 +10,7 @@ import { Pipelines } from "../../src/webgpu/device/pipelines.ts";
 import type { Recording } from "../../src/webgpu/dispatch/submit.ts";
 import { GpuTensor, type Home, upload } from "../../src/webgpu/device/tensors.ts";
 import { GpuClock } from "../../bench/measure/gpu_clock.ts";
-import { checked, readBack, reportErrors, storage } from "../../bench/measure/gpu_device.ts";
-import { distance, type ExactRow, larger } from "../../bench/oracle.ts";
+import { checked, reportErrors } from "../../bench/measure/gpu_device.ts";
 
 /** Pipelines are kept as long as they may be asked for again. */
 export class SweepDevice {
@@ -58,23 +57,5 @@ export class SweepDevice {
       await this.device.queue.onSubmittedWorkDone();
     });
     return performance.now() - start;
-  }
-
-  /** Largest error of some rows of a result. */
-  async error(tensor: GpuTensor, exact: readonly ExactRow[]): Promise<number> {
-    const width = exact[0].values.length * (tensor.dtype === "f32" ? 4 : 2);
-    const rows = storage(this.device, width * exact.length);
-    const source = tensor.buffer as unknown as GPUBuffer;
-    const encoder = this.device.createCommandEncoder();
-    exact.forEach(({ row }, n) =>
-      encoder.copyBufferToBuffer(source, row * width, rows, n * width, width)
-    );
-    this.device.queue.submit([encoder.finish()]);
-    const stored = await readBack(this.device, rows);
-    rows.destroy();
-    const found = tensor.dtype === "f32"
-      ? stored
-      : Float32Array.from(new Float16Array(stored.buffer));
-    return exact.map(({ values }, n) => distance(found, n * values.length, values)).reduce(larger);
   }
 }

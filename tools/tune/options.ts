@@ -35,21 +35,20 @@ export const SWEEP_FLAGS = {
   causal: { type: "boolean", default: false },
 } as const;
 
+const KEYS = [32768, 4096, 131072, 16384, 65536, 8192];
 const DEFAULTS = {
   software: { seconds: 90, dims: [64], lengths: [256], keys: [1024] },
   quick: { seconds: 150, dims: [64, 128], lengths: [4096], keys: [32768] },
-  hardware: {
-    ...{ seconds: 540, dims: [64, 128, 32, 256], lengths: [4096, 1024] },
-    keys: [32768, 4096, 131072, 16384, 65536, 8192],
-  },
+  hardware: { seconds: 540, dims: [64, 128, 32, 256], lengths: [4096, 1024], keys: KEYS },
 };
 
 export function sweepOptions(flags: Flags, software: boolean): SweepOptions {
   const quick = Boolean(flags.quick);
   const usual = DEFAULTS[software ? "software" : quick ? "quick" : "hardware"];
   const sizes = (name: string) => {
-    const found = flags[name] ? String(flags[name]).split(",").map(Number) : undefined;
-    if (found?.every((n) => Number.isInteger(n) && n > 0) !== false) return found;
+    if (!flags[name]) return undefined;
+    const found = String(flags[name]).split(",").map(Number);
+    if (found.every((n) => Number.isInteger(n) && n > 0)) return found;
     throw new RangeError(`--${name}=${flags[name]} is no list of sizes`);
   };
   const known: readonly string[] = SWEEP_FLAGS.kernels.default.split(",");

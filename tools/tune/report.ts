@@ -1,68 +1,71 @@
 /**
- * Tables, stored rows and suggestions of a sweep.
+ * Tables, stored rows and suggestions of a sweep of tiles.
  * @module
  */
 
-import { few, msOf, outcomeFields } from "../../bench/measure/statistics.ts";
+import { few, msOf, outcomeFields, rate } from "../../bench/measure/statistics.ts";
 import type { Results } from "../../bench/measure/store.ts";
 import { digits3, milliseconds, percent, printTable } from "../../bench/measure/table.ts";
-import { tileName, tileText } from "./candidates.ts";
-import { type Combination, type Entry, ranked } from "./tiles.ts";
+import { type Candidate, tileName, tileText } from "./candidates.ts";
+import { ranked, type Seen } from "./contest.ts";
+import type { Combination } from "./tiles.ts";
 
 const SHOWN = 16;
 
-const caseOf = ({ c, causal }: Combination): string => c.name + (causal ? " causal" : "");
+/** Ranges of keys that are merged afterwards, and parts of the tensors. */
+function partsOf({ plan }: Seen<Candidate>): { splits: number; regions: number } {
+  return { splits: plan?.regions[0].splits ?? 1, regions: plan?.regions.length ?? 1 };
+}
 
 /** How a tile was made, where that is not the usual way. */
-function notes({ table, named, splits, regions, note, final }: Entry): string {
+function notes(entry: Seen<Candidate>): string {
+  const { splits, regions } = partsOf(entry), { named, note } = entry.candidate;
   return [
-    table && "the table's",
+    entry.planned && "the table's",
     named,
     splits > 1 && `${splits} KV splits`,
     regions > 1 && `${regions} regions`,
     note,
-    !final && "one look",
+    !entry.final && "one look",
   ].filter(Boolean).join(", ");
 }
 
 export function reportCombination(found: Combination, peakGflops: number, results: Results): void {
   const good = ranked(found.entries);
-  const shown = good.filter(({ table }, n) => n < SHOWN || table);
-  const rows = shown.map((entry) => [
-    entry.id,
-    digits3(entry.gflops) + few(entry.final ? entry.timing : undefined),
-    percent(entry.gflops / peakGflops),
-    milliseconds(msOf(entry)),
-    String(entry.chosen.bytes),
-    String(entry.chosen.registers),
-    entry.error.toExponential(0),
-    milliseconds(entry.compileMs),
-    notes(entry),
-  ]);
+  const shown = good.filter(({ planned }, n) => n < SHOWN || planned);
+  const rows = shown.map((entry) => {
+    const { id, chosen } = entry.candidate, gflops = rate(found.flops, entry.timing);
+    return [
+      ...[id, digits3(gflops) + few(entry.final ? entry.timing : undefined)],
+      ...[percent(gflops / peakGflops), milliseconds(msOf(entry))],
+      ...[String(chosen.bytes), String(chosen.registers)],
+      ...[entry.error.toExponential(0), milliseconds(entry.compileMs), notes(entry)],
+    ];
+  });
   const head = ["nx x ny, tm x tn", "GFLOP/s", "of peak", "launch", "bytes", "registers"];
-  printTable(`${found.kernel}, ${caseOf(found)}`, [...head, "error", "compiled", ""], rows);
+  printTable(`${found.kernel}, ${found.title}`, [...head, "error", "compiled", ""], rows);
   if (good.length > shown.length) console.log(`and ${good.length - shown.length} slower ones`);
   if (found.left) console.log(`${found.left} candidates left out: no time for them`);
   for (const entry of found.entries) {
-    if (entry.failed) console.log(`${entry.id}: ${entry.failed}`);
-    const { tile, bytes, registers, blockChunks, fused } = entry.chosen;
-    const { table, final, named, note, splits, regions, gflops, compileMs } = entry;
+    const { id, named, note, chosen } = entry.candidate, { planned: table, final } = entry;
+    if (entry.failed) console.log(`${id}: ${entry.failed}`);
+    const { tile, bytes, registers, blockChunks, fused } = chosen;
+    const gflops = rate(found.flops, entry.timing), { compileMs } = entry;
     results.add("gpu-sweep", {
       ...{ kernel: found.kernel, case: found.c.name, causal: found.causal },
-      ...tile,
-      resident: tile.resident ?? false,
+      ...{ ...tile, resident: tile.resident ?? false },
       ...{ blockChunks, together: fused, bytes, registers },
-      ...{ table, final, named, note, splits, regions },
+      ...{ table, final, named, note, ...partsOf(entry) },
       ...outcomeFields(entry, { gflops, share: gflops / peakGflops, compileMs }),
     });
   }
 }
 
-/** Figures of a tile over the best of each case, as a geometric mean; NaN unless raced in all. */
+/** The best time of each case over that of a tile, as a geometric mean; NaN unless raced in all. */
 function standing(id: string, found: readonly Combination[]): number {
   const shares = found.map(({ entries }) => {
     const finals = ranked(entries).filter(({ final }) => final);
-    return (finals.find((entry) => entry.id === id)?.gflops ?? NaN) / finals[0]?.gflops;
+    return msOf(finals[0]) / msOf(finals.find(({ candidate }) => candidate.id === id));
   });
   return Math.exp(shares.reduce((sum, share) => sum + Math.log(share), 0) / shares.length);
 }
@@ -70,23 +73,24 @@ function standing(id: string, found: readonly Combination[]): number {
 /** The row that the planner's table should have for this head dimension. */
 export function suggestion(found: readonly Combination[], peakGflops: number): string[] {
   const first = found[0], at = `${first.kernel}, D ${first.c.headDim}`;
-  const finals = ranked(first.entries).filter(({ final }) => final);
-  const scored = finals.map((entry) => ({ entry, score: standing(entry.id, found) }))
+  const scored = ranked(first.entries).filter(({ final }) => final)
+    .map((entry) => ({ ...entry, score: standing(entry.candidate.id, found) }))
     .filter(({ score }) => !Number.isNaN(score))
     .sort((a, b) => b.score - a.score);
   if (scored.length === 0) return [`// ${at}: no tile has a figure on every case`];
-  const { entry, score } = scored[0], table = scored.find(({ entry }) => entry.table);
-  const { chosen: { tile, registers }, gflops } = entry;
+  const [best] = scored, table = scored.find(({ planned }) => planned);
+  const { id, note, chosen: { tile, registers } } = best.candidate;
+  const gflops = rate(first.flops, best.timing);
   const present = table
-    ? table.entry === entry
+    ? table === best
       ? "the table has it"
-      : `the table has ${table.entry.id}, ${digits3(score / table.score)}× slower`
+      : `the table has ${table.candidate.id}, ${digits3(best.score / table.score)}× slower`
     : "the table's tile has no figure";
-  const how = entry.id.slice(tileName(tile).length).trim();
+  const how = id.slice(tileName(tile).length).trim() || "whole";
   return [
-    `// ${at}: ${digits3(gflops)} GFLOP/s on ${caseOf(first)}, ${percent(gflops / peakGflops)}; ` +
+    `// ${at}: ${digits3(gflops)} GFLOP/s on ${first.title}, ${percent(gflops / peakGflops)}; ` +
     `${found.length} cases; ${present}`,
-    ...(entry.note ? [`// made ${how || "whole"}, ${registers} registers; ${entry.note}`] : []),
+    ...(note ? [`// made ${how}, ${registers} registers; ${note}`] : []),
     tileText(tile),
   ];
 }

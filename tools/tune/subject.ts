@@ -16,7 +16,7 @@ import { GpuCall } from "../../src/webgpu/dispatch/call.ts";
 import type { Step } from "../../src/webgpu/dispatch/dispatch.ts";
 import { Recording } from "../../src/webgpu/dispatch/submit.ts";
 import { GpuTensor } from "../../src/webgpu/device/tensors.ts";
-import { type Case, type Operands, operands, roundedToHalf, shapes } from "../../bench/cases.ts";
+import { type Call, roundedToHalf, shapes } from "../../bench/cases.ts";
 import { race, type RaceOptions, type Work } from "../../bench/measure/race.ts";
 import { reasonOf, type Timing } from "../../bench/measure/statistics.ts";
 import {
@@ -25,7 +25,9 @@ import {
   type ExactRow,
   larger,
   largestOf,
+  rowsError,
 } from "../../bench/oracle.ts";
+import { floats } from "../../bench/subjects/flashtile.ts";
 import type { SweepDevice } from "./device.ts";
 import type { AnyKernel, SweptKernel } from "./options.ts";
 
@@ -49,72 +51,64 @@ interface Launch extends Trial {
   dispose(): void;
 }
 
+type Described = { readonly problem: AttentionProblem; readonly views: Views };
+type Exact = Readonly<Record<string, readonly ExactRow[]>>;
+
 export class SweepCase {
-  readonly c: Case;
-  readonly causal: boolean;
-  readonly dtype: "f32" | "f16";
+  readonly title: string;
   /** What the table chooses. */
   readonly plan: GpuPlan;
   readonly problem: AttentionProblem;
   readonly #device: SweepDevice;
   readonly #views: Views;
-  readonly #tensors: GpuTensor[];
+  readonly #inputs: readonly GpuTensor[];
   readonly #results: readonly { readonly spec: ResultSpec; readonly tensor: GpuTensor }[];
-  readonly #exact: Readonly<Record<string, readonly ExactRow[]>>;
+  readonly #exact: Exact;
+  readonly #tolerance: number;
 
   private constructor(
     device: SweepDevice,
-    of: { c: Case; causal: boolean; dtype: "f32" | "f16" },
-    call: { problem: AttentionProblem; views: Views },
-    tensors: GpuTensor[],
-    exact: Readonly<Record<string, readonly ExactRow[]>>,
+    { c, causal }: Call,
+    { problem, views }: Described,
+    inputs: readonly GpuTensor[],
+    exact: Exact,
+    tolerance: number,
   ) {
-    this.c = of.c;
-    this.causal = of.causal;
-    this.dtype = of.dtype;
-    this.problem = call.problem;
+    this.title = c.name + (causal ? " causal" : "");
+    this.plan = planWebGpu(problem, device.open.target);
+    this.problem = problem;
     this.#device = device;
-    this.#views = call.views;
+    this.#views = views;
+    this.#inputs = inputs;
+    this.#results = resultSpecs(problem, views)
+      .map((spec) => ({ spec, tensor: new GpuTensor(device.home, spec.shape, spec.dtype) }));
     this.#exact = exact;
-    this.plan = planWebGpu(call.problem, device.open.target);
-    this.#results = resultSpecs(call.problem, call.views).map((spec) => ({
-      spec,
-      tensor: new GpuTensor(device.home, spec.shape, spec.dtype),
-    }));
-    this.#tensors = [...tensors, ...this.#results.map(({ tensor }) => tensor)];
+    this.#tolerance = tolerance;
   }
 
-  static forward(
-    device: SweepDevice,
-    c: Case,
-    causal: boolean,
-    dtype: "f32" | "f16" = "f32",
-    given: Operands = operands(c),
-  ): SweepCase {
-    const data = dtype === "f16" ? roundedToHalf(given) : given, { q, kv } = shapes(c);
-    const tensors = ([[data.q, q], [data.k, kv], [data.v, kv]] as const)
+  static forward(device: SweepDevice, given: Call, dtype: "f32" | "f16" = "f32"): SweepCase {
+    const call = dtype === "f16" ? { ...given, data: roundedToHalf(given.data) } : given;
+    const { data, causal } = call, { q, kv } = shapes(call.c);
+    const inputs = ([[data.q, q], [data.k, kv], [data.v, kv]] as const)
       .map(([values, shape]) => device.tensor(values, shape, dtype));
-    const [k, v] = tensors.slice(1);
-    const described = describeForward(tensors[0], k, v, { layout: "bhsd", causal });
-    const exact = { out: exactOutput({ c, data, causal }) };
-    return new SweepCase(device, { c, causal, dtype }, described, tensors, exact);
+    const described = describeForward(inputs[0], inputs[1], inputs[2], { layout: "bhsd", causal });
+    const exact = { out: exactOutput(call) };
+    return new SweepCase(device, call, described, inputs, exact, TOLERANCE[dtype]);
   }
 
   /** Its forward runs first, by the table's tile. */
-  static async backward(device: SweepDevice, c: Case, causal: boolean): Promise<SweepCase> {
-    const data = operands(c), forward = SweepCase.forward(device, c, causal, "f32", data);
+  static async backward(device: SweepDevice, call: Call): Promise<SweepCase> {
+    const forward = SweepCase.forward(device, call), { causal } = call;
     const { error, dispose } = await forward.#launch("forward", forward.plan);
     dispose();
     if (!(error <= TOLERANCE.f32)) throw new Error(`the forward is wrong by ${error}`);
-    const [out, lse] = forward.#results.map(({ tensor }) => tensor);
-    const dOut = device.tensor(data.dOut, shapes(c).q, "f32");
-    const { q, k, v } = forward.#views as Record<string, { tensor: unknown }>;
-    const saved = { q: q.tensor, k: k.tensor, v: v.tensor, out, lse };
-    const described = describeBackward(dOut, saved as never, { layout: "bhsd", causal });
-    const rows = { out: await out.read() as Float32Array, lse: await lse.read() as Float32Array };
-    const exact = { ...exactGradients({ c, data, causal }, rows) };
-    const tensors = [...forward.#tensors, dOut];
-    return new SweepCase(device, { c, causal, dtype: "f32" }, described, tensors, exact);
+    const [q, k, v] = forward.#inputs, [out, lse] = forward.#results.map(({ tensor }) => tensor);
+    const dOut = device.tensor(call.data.dOut, shapes(call.c).q, "f32");
+    const described = describeBackward(dOut, { q, k, v, out, lse }, { layout: "bhsd", causal });
+    const [outRows, lseRows] = await Promise.all([out.read(), lse.read()]) as Float32Array[];
+    const exact = exactGradients(call, { out: outRows, lse: lseRows });
+    const inputs = [q, k, v, out, lse, dOut];
+    return new SweepCase(device, call, described, inputs, exact, TOLERANCE.gradient);
   }
 
   /** A plan with a tile as a candidate has it: the work items follow from the tile. */
@@ -128,11 +122,10 @@ export class SweepCase {
   /** Launches a plan, verifies it and times it for a moment; rejects where the device is lost. */
   async look(kernel: AnyKernel, plan: () => GpuPlan, options: RaceOptions): Promise<Trial> {
     let launch: Launch | undefined;
-    const kind = this.problem.pass === "backward" ? "gradient" : this.dtype;
     try {
       launch = await this.#launch(kernel, plan());
       const { error, compileMs, work } = launch;
-      if (!(error <= TOLERANCE[kind])) {
+      if (!(error <= this.#tolerance)) {
         return { error, compileMs, failed: `wrong by ${error.toExponential(1)}` };
       }
       const [timing] = await race(this.#device.clock, [work], options);
@@ -206,19 +199,19 @@ export class SweepCase {
   }
 
   async #error(kernel: AnyKernel): Promise<number> {
-    const names = kernel === "dq" ? ["dq"] : kernel === "dkv" ? ["dk", "dv"] : ["out"];
-    let worst = 0, largest = 0;
-    for (const { spec, tensor } of this.#results) {
-      if (!names.includes(spec.name)) continue;
-      const exact = this.#exact[spec.name];
-      worst = larger(worst, await this.#device.error(tensor, exact));
-      largest = Math.max(largest, largestOf(exact));
-    }
-    return worst / (this.problem.pass === "backward" ? largest : 1);
+    const names = { forward: ["out"], decode: ["out"], dq: ["dq"], dkv: ["dk", "dv"] }[kernel];
+    const checked = this.#results.filter(({ spec }) => names.includes(spec.name));
+    const errors = checked.map(async ({ spec, tensor }) =>
+      rowsError(this.#exact[spec.name], await floats(tensor))
+    );
+    const worst = (await Promise.all(errors)).reduce(larger);
+    if (this.problem.pass === "forward") return worst;
+    return worst / Math.max(...checked.map(({ spec }) => largestOf(this.#exact[spec.name])));
   }
 
   dispose(): void {
-    for (const tensor of this.#tensors) tensor.dispose();
+    for (const tensor of this.#inputs) tensor.dispose();
+    for (const { tensor } of this.#results) tensor.dispose();
   }
 }
 

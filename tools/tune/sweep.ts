@@ -5,7 +5,7 @@
  */
 
 import { caseOf } from "../../bench/cases.ts";
-import { type Context, gpuOf } from "../../bench/context.ts";
+import type { Context } from "../../bench/context.ts";
 import type { Measured } from "../../bench/goals.ts";
 import { reasonOf } from "../../bench/measure/statistics.ts";
 import { Results } from "../../bench/measure/store.ts";
@@ -14,7 +14,7 @@ import { sweepDecode } from "./decode.ts";
 import { SweepDevice } from "./device.ts";
 import { Deadline, type SweepOptions, sweepOptions, type SweptKernel } from "./options.ts";
 import { reportCombination, suggestion } from "./report.ts";
-import { type SweptCase, TileSweep } from "./tiles.ts";
+import { sweepTiles, type SweptCase } from "./tiles.ts";
 
 /** Rows of all heads: enough workgroups for the largest GPU. */
 const ROWS = { software: 512, hardware: 65536 };
@@ -26,7 +26,7 @@ const DECODE_SHARE = 2;
 
 export async function sweepSection(context: Context): Promise<Measured[]> {
   const { gflops: peak } = await context.limits();
-  const options = sweepOptions(context.flags, gpuOf(context).gpu.software);
+  const options = sweepOptions(context.flags, context.gpu!.software);
   const device = await SweepDevice.open(), deadline = new Deadline(options.seconds * 1000);
   const suggestions: string[] = [];
   // dims in the outer loop, so that a sweep that ends early has every kernel
@@ -35,8 +35,8 @@ export async function sweepSection(context: Context): Promise<Measured[]> {
       .map((kernel) => ({ kernel, dim: kernel === "decode" ? 0 : dim }))
   );
   for (const [n, { kernel, dim }] of jobs.entries()) {
-    const rest = jobs.length - n - 1 + (kernel === "decode" ? DECODE_SHARE : 1);
-    const share = deadline.share((kernel === "decode" ? DECODE_SHARE : 1) / rest);
+    const weight = kernel === "decode" ? DECODE_SHARE : 1;
+    const share = deadline.share(weight / (jobs.length - n - 1 + weight));
     const results = new Results();
     console.log(`\nsweep: ${kernel}${dim ? ` D ${dim}` : ""}, ${digits3(share.leftMs / 1000)} s`);
     try {
@@ -44,7 +44,7 @@ export async function sweepSection(context: Context): Promise<Measured[]> {
         suggestions.push(...await sweepDecode(context, options, device, share, results));
       } else {
         const cases = casesOf(kernel, dim, options, peak);
-        const found = await new TileSweep(device, kernel, options).run(cases, share);
+        const found = await sweepTiles(device, kernel, options, cases, share);
         for (const combination of found) reportCombination(combination, peak, results);
         const left = cases.length - found.length;
         if (left) console.log(`${left} cases left out`);
@@ -70,20 +70,16 @@ function casesOf(
   { lengths, heads, causal, software }: SweepOptions,
   peakGflops: number,
 ): SweptCase[] {
-  const flops = (length: number) => 2 * length * length * dim * (kernel === "forward" ? 2 : 7);
-  const most = (length: number) => Math.floor(LAUNCH_MS * 1e6 * peakGflops / 4 / flops(length));
-  const usual = (length: number) => {
-    const rows = software ? ROWS.software : ROWS.hardware;
-    return [Math.max(1, Math.min(MOST_HEADS, Math.floor(rows / length), most(length)))];
-  };
-  return causal.flatMap((hides) =>
-    lengths.flatMap((length) =>
-      (heads ?? usual(length)).flatMap((count) => {
-        const name = `1x${count}x${length}x${dim}`;
-        if (software || count <= most(length)) return [{ c: caseOf(name), causal: hides }];
-        console.log(`${name}: skipped, a launch may take seconds; ${most(length)} heads would do`);
-        return [];
-      })
-    )
-  );
+  const cases = lengths.flatMap((length) => {
+    const flops = 2 * length * length * dim * (kernel === "forward" ? 2 : 7);
+    const most = Math.floor(LAUNCH_MS * 1e6 * peakGflops / 4 / flops);
+    const filling = Math.floor((software ? ROWS.software : ROWS.hardware) / length);
+    const counts = heads ?? [Math.max(1, Math.min(MOST_HEADS, filling, most))];
+    return counts.filter((count) => {
+      if (software || count <= most) return true;
+      console.log(`1x${count}x${length}x${dim}: a launch may take seconds; ${most} heads would do`);
+      return false;
+    }).map((count) => caseOf(`1x${count}x${length}x${dim}`));
+  });
+  return causal.flatMap((hides) => cases.map((c) => ({ c, causal: hides })));
 }
