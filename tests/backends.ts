@@ -19,6 +19,7 @@ import type { Case } from "./case.ts";
 import type { Inputs } from "./inputs.ts";
 import type { ReferenceOptions, TestTensor } from "./reference/problem.ts";
 import { caseTaken, variable } from "./selection.ts";
+import { mapTuple } from "./tuples.ts";
 
 /** Results of a forward pass in host memory. */
 export interface ForwardResult {
@@ -186,19 +187,19 @@ function residentSession(engine: Engine): Session {
     takes: (c) => caseTaken(engine.backend, c),
     forward: async ({ q, k, v, options }) => {
       using places = new DisposableStack();
-      const [rq, rk, rv] = [q, k, v].map((tensor) => places.use(place(tensor)));
+      const [rq, rk, rv] = mapTuple([q, k, v], (tensor) => places.use(place(tensor)));
       const placed = placeOptions(options, places);
       return await hostForward(await engine.attention(rq, rk, rv, placed));
     },
     backward: async (inputs, saved) => {
       using places = new DisposableStack();
       const { q, k, v, dOut } = inputs;
-      const [rq, rk, rv, rOut, rLse, rdOut] = [q, k, v, saved.out, saved.lse, dOut]
-        .map((tensor) => places.use(place(tensor)));
-      const operands = { q: rq, k: rk, v: rv, out: rOut, lse: rLse };
+      const at = (tensor: TestTensor) => places.use(place(tensor));
+      const { out, lse } = saved;
+      const operands = { q: at(q), k: at(k), v: at(v), out: at(out), lse: at(lse) };
       return await hostBackward(
         await engine.attentionBackward(
-          rdOut,
+          at(dOut),
           operands,
           placeOptions(backwardOptions(inputs), places),
         ),

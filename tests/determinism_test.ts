@@ -89,7 +89,7 @@ testCases(
     ]);
     for (const result of backwards) assertSameBits(result, backward, `backward, ${about}`);
     forwards.forEach((result, n) =>
-      assertSameBits(result, alone[n], `forward of ${others[n].name}, ${about}`)
+      assertSameBits(result, alone[n]!, `forward of ${others[n]!.name}, ${about}`)
     );
   },
 );

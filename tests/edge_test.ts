@@ -7,10 +7,11 @@ import { type Case, caseName, defineCase } from "./case.ts";
 import { type Inputs, makeInputs } from "./inputs.ts";
 import { problemOf } from "./oracle.ts";
 import { attentionBackwardF64, attentionF64 } from "./reference/attention_f64.ts";
-import { readOperand, type TestTensor } from "./reference/problem.ts";
+import { readOperand, type Shape4, type TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
 import { everything } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
+import { mapTuple } from "./tuples.ts";
 
 function edge(name: string, check: (session: Session) => Promise<void>): void {
   const open = sharedSessions([...engineConfigurations, syncConfiguration]);
@@ -79,7 +80,7 @@ edge("a row that sees nothing has out 0, lse −∞ and gradients 0", async (ses
     const inputs = makeInputs(c);
     const { visible } = attentionF64(problemOf(inputs));
     const results = await run(session, inputs);
-    const [out, dq] = [results.out, results.dq].map((t) => readOperand(t, c.layout));
+    const [out, dq] = mapTuple([results.out, results.dq], (t) => readOperand(t, c.layout));
     for (let row = 0; row < c.batch * c.queryHeads * c.lengthQ; row++) {
       if (visible.subarray(row * c.lengthK, (row + 1) * c.lengthK).includes(1)) continue;
       assert.equal(results.lse.data[row], -Infinity, caseName(c));
@@ -131,7 +132,7 @@ edge("one infinite score takes all the weight", async (session) => {
       const key = 7; // of query 0, see withBias
       const got = rowOf(readOperand(out, "bshd"), 0, c.valueDim);
       const want = rowOf(readOperand(inputs.v, "bshd"), key, c.valueDim);
-      got.forEach((x, d) => assert.ok(Math.abs(x - want[d]) < 1e-6, `${x}, want ${want[d]}`));
+      got.forEach((x, d) => assert.ok(Math.abs(x - want[d]!) < 1e-6, `${x}, want ${want[d]}`));
       assert.ok(out.data.every(Number.isFinite), "the other rows stay finite");
     }
   }
@@ -169,7 +170,7 @@ edge("a row that sees nothing but the sink has out 0 and lse = sink", async (ses
       for (let row = 0; row < c.batch * c.queryHeads * c.lengthQ; row++) {
         if (visible.subarray(row * c.lengthK, (row + 1) * c.lengthK).includes(1)) continue;
         const head = Math.floor(row / c.lengthQ) % c.queryHeads;
-        const error = Math.abs(results.lse.data[row] - sink.data[head]);
+        const error = Math.abs(results.lse.data[row]! - sink.data[head]!);
         assert.ok(error < 1e-6, `lse ${results.lse.data[row]}, sink ${sink.data[head]}`);
         assert.ok(rowOf(out, row, c.valueDim).every((x) => x === 0), caseName(c));
       }
@@ -190,8 +191,9 @@ edge("a sink of −∞ is none, one of +∞ takes all the weight, one of NaN spo
       },
     });
     const none = await run(session, withSink(-Infinity));
-    assertSame(c, { ...none, dSink: undefined }, await run(session, inputs));
-    assert.ok(none.dSink!.data.every((x) => x === 0));
+    const { dSink, ...others } = none;
+    assertSame(c, others, await run(session, inputs));
+    assert.ok(dSink!.data.every((x) => x === 0));
     const all = await session.forward(withSink(Infinity));
     assert.ok(all.out.data.every((x) => x === 0), "out");
     assert.ok(all.lse.data.every((x) => x === Infinity), "lse");
@@ -223,7 +225,7 @@ edge("inputs are never written and results alias nothing", async (session) => {
 });
 
 edge("results of one call are not changed by the next", async (session) => {
-  const c = defineCase(shapes[0]);
+  const c = defineCase(shapes[0]!);
   const inputs = makeInputs(c);
   const results = await run(session, inputs);
   const before = structuredClone(results);
@@ -237,7 +239,7 @@ edge("operands may share one buffer", async (session) => {
   // Packed projections, as most models make them: [row, (q, k, v), head, dim] in one array.
   const shared = new Float32Array(3 * inputs.q.data.length);
   const strides = [40 * 96, 96, 16, 1];
-  const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((tensor, n) => {
+  const [q, k, v] = mapTuple([inputs.q, inputs.k, inputs.v], (tensor, n) => {
     tensor.data.forEach((x, at) => shared[Math.floor(at / 32) * 96 + n * 32 + at % 32] = x);
     return { data: shared.subarray(n * 32), shape: tensor.shape, strides };
   });
@@ -259,13 +261,13 @@ function poisonHidden(c: Case, inputs: Inputs): Inputs | undefined {
   });
   let poisoned = 0;
   const poison = (tensor: TestTensor, used: ReadonlySet<string>) => {
-    const [, rows, heads, dim] = tensor.shape;
+    const [, rows, heads, dim] = tensor.shape as Shape4;
     const data = tensor.data.map((x, n) => {
       const row = Math.floor(n / dim);
       const place = `${Math.floor(row / heads / rows)} ${Math.floor(row / heads) % rows} ${
         row % heads
       }`;
-      return used.has(place) ? x : poisons[poisoned++ % poisons.length];
+      return used.has(place) ? x : poisons[poisoned++ % poisons.length]!;
     });
     return { ...tensor, data };
   };
@@ -282,7 +284,7 @@ function poisonHidden(c: Case, inputs: Inputs): Inputs | undefined {
 function put(tensor: TestTensor, at: readonly number[], value: number): TestTensor {
   const { shape } = tensor;
   const data = tensor.data.slice();
-  data[at.reduce((place, index, axis) => place * shape[axis] + index, 0)] = value;
+  data[at.reduce((place, index, axis) => place * shape[axis]! + index, 0)] = value;
   return { ...tensor, data };
 }
 
@@ -291,7 +293,7 @@ function withBias(inputs: Inputs, entries: readonly (readonly [number, number])[
   let bias = inputs.options.bias;
   assert.ok(bias);
   for (const [n, value] of entries) {
-    for (let head = 0; head < bias.shape[1]; head++) bias = put(bias, [0, head, 0, 7 + n], value);
+    for (let head = 0; head < bias.shape[1]!; head++) bias = put(bias, [0, head, 0, 7 + n], value);
   }
   return { ...inputs, options: { ...inputs.options, bias } };
 }
@@ -306,8 +308,8 @@ function assertSame(c: Case, got: Results, want: Results): void {
   for (const [name, tensor] of Object.entries<TestTensor | undefined>({ ...got })) {
     if (!tensor) continue;
     const values = canonical(tensor, name, c.layout);
-    canonical(wanted[name], name, c.layout).forEach((x, n) => {
-      const near = x === values[n] || Math.abs(x - values[n]) <= 1e-5 * (1 + Math.abs(x));
+    canonical(wanted[name]!, name, c.layout).forEach((x, n) => {
+      const near = x === values[n] || Math.abs(x - values[n]!) <= 1e-5 * (1 + Math.abs(x));
       assert.ok(near, `${name}[${n}] is ${values[n]}, want ${x}: ${caseName(c)}`);
     });
   }
@@ -331,7 +333,7 @@ function assertSameNaN(c: Case, inputs: Inputs, got: Results, place: string): vo
   const results: Readonly<Record<string, TestTensor>> = { ...got };
   for (const [name, want] of Object.entries(wanted)) {
     if (!want) continue;
-    const values = canonical(results[name], name, c.layout);
+    const values = canonical(results[name]!, name, c.layout);
     const at = want.findIndex((x, n) => Number.isNaN(x) !== Number.isNaN(values[n]));
     assert.equal(at, -1, `${name}[${at}] is ${values[at]}, want ${want[at]}, ${about}`);
   }

@@ -5,7 +5,13 @@ import { type BackwardResult, engineConfigurations, type ForwardResult } from ".
 import type { Session } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
 import { type Inputs, makeInputs } from "./inputs.ts";
-import { type Layout, readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
+import {
+  type Layout,
+  readOperand,
+  readPacked,
+  type Shape4,
+  type TestTensor,
+} from "./reference/problem.ts";
 import { everything } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 
@@ -178,7 +184,7 @@ law("ALiBi is a bias of minus slope times distance, its gradient the sum", async
     const bias = {
       data: Float32Array.from(
         { length: heads * pairs },
-        (_, n) => -slopes.data[Math.floor(n / pairs)] * distances[n % pairs],
+        (_, n) => -slopes.data[Math.floor(n / pairs)]! * distances[n % pairs]!,
       ),
       shape: [c.batch, c.queryHeads, c.lengthQ, c.lengthK],
     };
@@ -187,14 +193,15 @@ law("ALiBi is a bias of minus slope times distance, its gradient the sum", async
       await both(session, inputs),
       await both(session, { ...inputs, options: { ...rest, bias } }),
     ];
-    assertAllNear({ ...alibi, dAlibiSlopes: undefined }, { ...table, dBias: undefined }, 4e-6);
-    const ds = readPacked(table.dBias!);
+    const { dAlibiSlopes, ...own } = alibi, { dBias, ...twin } = table;
+    assertAllNear(own, twin, 4e-6);
+    const ds = readPacked(dBias!);
     const sums = Float32Array.from({ length: heads }, (_, head) => {
       let sum = 0;
-      distances.forEach((distance, n) => sum -= ds[head * pairs + n] * distance);
+      distances.forEach((distance, n) => sum -= ds[head * pairs + n]! * distance);
       return sum;
     });
-    assertNear(alibi.dAlibiSlopes, { data: sums, shape: slopes.shape }, 1e-5);
+    assertNear(dAlibiSlopes, { data: sums, shape: slopes.shape }, 1e-5);
   }
 });
 
@@ -214,7 +221,7 @@ law("a sink is one more key with a value of 0 whose score is the sink", async (s
   const table = {
     data: Float32Array.from({ length: queryHeads * lengthQ * (lengthK + 1) }, (_, n) => {
       const j = n % (lengthK + 1), row = Math.floor(n / (lengthK + 1));
-      return j === lengthK ? sink.data[Math.floor(row / lengthQ)] : bias.data[row * lengthK + j];
+      return j === lengthK ? sink.data[Math.floor(row / lengthQ)]! : bias.data[row * lengthK + j]!;
     }),
     shape: [1, queryHeads, lengthQ, lengthK + 1],
   };
@@ -231,7 +238,7 @@ law("a sink is one more key with a value of 0 whose score is the sink", async (s
   const sums = Float32Array.from({ length: queryHeads }, (_, head) => {
     let sum = 0;
     for (let i = 0; i < lengthQ; i++) {
-      sum += ds[((head * lengthQ) + i) * (lengthK + 1) + lengthK];
+      sum += ds[((head * lengthQ) + i) * (lengthK + 1) + lengthK]!;
     }
     return sum;
   });
@@ -286,7 +293,7 @@ law("grouped heads equal kv heads repeated, with their gradients summed", async 
     const odd = readPacked(permuteAxis(apart[name], 2, [1, 3]));
     assertNear(shared[name], {
       ...shared[name],
-      data: Float32Array.from(even, (x, n) => x + odd[n]),
+      data: Float32Array.from(even, (x, n) => x + odd[n]!),
     });
   }
 });
@@ -313,7 +320,7 @@ async function gradients(session: Session, inputs: Inputs): Promise<BackwardResu
 /** Σ a∘b, and Σ |a∘b| to measure its error by. */
 function dotProduct(a: TestTensor, b: TestTensor): { sum: number; size: number } {
   const [left, right] = [readPacked(a), readPacked(b)];
-  const products = left.map((x, n) => x * right[n]);
+  const products = left.map((x, n) => x * right[n]!);
   return {
     sum: products.reduce((sum, x) => sum + x, 0),
     size: products.reduce((sum, x) => sum + Math.abs(x), 0),
@@ -341,7 +348,7 @@ function assertNear(
   const [a, b] = [readPacked(got), readPacked(want)];
   const size = b.reduce((max, x) => Number.isFinite(x) ? Math.max(max, Math.abs(x)) : max, 1);
   a.forEach((x, n) => {
-    const near = x === b[n] || Math.abs(x - b[n]) <= tolerance * size;
+    const near = x === b[n] || Math.abs(x - b[n]!) <= tolerance * size;
     assert.ok(near, `element ${n}: ${x}, want ${b[n]}`);
   });
 }
@@ -354,8 +361,8 @@ function permuteAxis(tensor: TestTensor, axis: number, order: readonly number[])
   const length = newShape.reduce((product, size) => product * size, 1);
   const data = Float32Array.from({ length }, (_, n) => {
     const [block, rest] = [Math.floor(n / (inner * order.length)), n % (inner * order.length)];
-    const entry = order[Math.floor(rest / inner)];
-    return tensor.data[(block * shape[axis] + entry) * inner + rest % inner];
+    const entry = order[Math.floor(rest / inner)]!;
+    return tensor.data[(block * shape[axis]! + entry) * inner + rest % inner]!;
   });
   return { data, shape: newShape };
 }
@@ -373,7 +380,7 @@ function sequence(inputs: Inputs, b: number, length: number): Inputs {
 }
 
 function swapLayout(tensor: TestTensor, from: Layout = "bshd"): TestTensor {
-  const [batch, rows, heads, dim] = tensor.shape;
+  const [batch, rows, heads, dim] = tensor.shape as Shape4;
   return {
     data: Float32Array.from(readOperand(tensor, from)),
     shape: [batch, heads, rows, dim],

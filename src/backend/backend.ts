@@ -4,7 +4,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "./explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { OperandName } from "../tensor/operands.ts";
-import { count, type View } from "../tensor/view.ts";
+import { extentOf, type View } from "../tensor/view.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import type { Target } from "../plan/target.ts";
 import { ResidentTensor } from "../tensor/resident.ts";
@@ -98,7 +98,7 @@ export function checkLive(views: Views, action: string): void {
 /** Throws when a host array was transferred or made smaller since the call checked it: it would give NaN. */
 export function checkReach({ name, tensor, size, strides }: View, action: string): void {
   if (!("data" in tensor)) return;
-  const reach = count(size) && size.reduce((last, n, axis) => last + (n - 1) * strides[axis]!, 1);
+  const reach = extentOf(size, strides);
   if (tensor.data.length >= reach) return;
   throw new TypeError(
     `Cannot run ${action}: ${name}.data has ${tensor.data.length} elements now but ${reach} are read: ` +

@@ -51,6 +51,18 @@ export function count(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
+/** Where an index lies, in elements from index 0. */
+export function placeOf(index: Axes, strides: Axes): number {
+  return index[0] * strides[0] + index[1] * strides[1] + index[2] * strides[2] +
+    index[3] * strides[3];
+}
+
+/** Elements from the first to the last, both included; 0 where there is none. */
+export function extentOf(shape: readonly number[], strides: readonly number[]): number {
+  if (count(shape) === 0) return 0;
+  return shape.reduce((last, size, axis) => last + (size - 1) * strides[axis]!, 1);
+}
+
 /** Bytes of one element of an operand. */
 export function elementBytes(spec: Pick<OperandSpec, "dtype">): number {
   return spec.dtype === "bool" ? 1 : BYTES[spec.dtype];
@@ -109,8 +121,8 @@ export function checkExtent(
   strides: readonly number[],
   complaint: Complaint,
 ): void {
-  if (count(shape) === 0) return;
-  const needed = shape.reduce((last, size, axis) => last + (size - 1) * strides[axis]!, 1);
+  const needed = extentOf(shape, strides);
+  if (needed === 0) return;
   if (data.length === 0 && data.buffer.byteLength === 0) {
     throw complaint.type(
       `${name}.data has no elements (its buffer may be detached) but ${needed} were wanted`,

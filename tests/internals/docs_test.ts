@@ -46,7 +46,7 @@ Deno.test("every link of a page leads to a file", () => {
   const link = /\]\((?!\w+:|#)([^)#\s]+)[^)]*\)/g;
   assertNone(findWrong(link, ([, target], file) => {
     if (!file.endsWith(".md")) return false;
-    return !exists(posix.join(posix.dirname(file), target)) && `links to ${target}`;
+    return !exists(posix.join(posix.dirname(file), target!)) && `links to ${target}`;
   }));
 });
 
@@ -106,9 +106,9 @@ Deno.test("foreign names are needed", () => {
 Deno.test("a name that is said to be in a file is there", () => {
   const claim = /`?\b(\w+)(\(\))?`?,? (?:in|of|\() ?`?((?:[\w.-]+\/)*\w[\w.-]*\.ts)\b/g;
   assertNone(findWrong(claim, ([whole, name, call, path]) => {
-    if (!call && !looksLikeCode(name) && !whole.startsWith("`")) return false;
+    if (!call && !looksLikeCode(name!) && !whole.startsWith("`")) return false;
     const found = FILES.filter((file) => file === path || file.endsWith(`/${path}`));
-    if (IMAGINED.test(path) || found.length === 0) return false;
+    if (IMAGINED.test(path!) || found.length === 0) return false;
     const there = found.some((file) => new RegExp(`\\b${name}\\b`).test(code(file)));
     return !there && `says that ${name} is in ${path}`;
   }));
@@ -130,9 +130,9 @@ Deno.test("a constant that is quoted with its value has that value", () => {
   assertNone(findWrong(claim, ([, name, value, file]) => {
     const text = file && exists(file) ? code(file) : all;
     const set = [...text.matchAll(new RegExp(`\\b${name}(?:: \\w+)? = ([^;,\\n]+)`, "g"))];
-    const values = set.map(([, text]) => valueOf(text)).filter((n) => !Number.isNaN(n));
+    const values = set.map(([, text]) => valueOf(text!)).filter((n) => !Number.isNaN(n));
     if (values.length > 0) checked++;
-    return !values.includes(valueOf(value)) && `says ${name} is ${value}, the code ${values}`;
+    return !values.includes(valueOf(value!)) && `says ${name} is ${value}, the code ${values}`;
   }));
   assert.ok(checked >= 3, `${checked} constants are quoted with their values`);
 });

@@ -105,7 +105,7 @@ test("small and large calls in turn give the bits that each has alone", async ()
   for (let round = 0; round < 8; round++) {
     for (const n of calls.keys()) {
       const at = (n * (round + 1) + round) % calls.length;
-      assertSameBits(await forward(engine, calls[at]), want[at], calls[at].about);
+      assertSameBits(await forward(engine, calls[at]!), want[at]!, calls[at]!.about);
     }
   }
 });
@@ -117,7 +117,7 @@ test("asynchronous calls at a time, and synchronous ones in between, do not dist
     const all = [...calls, long];
     const want: AttentionResult<HostTensor>[] = [];
     for (const call of all) want.push(await forward(engine, call));
-    const wantLong = await backward(engine, long, want[all.length - 1]);
+    const wantLong = await backward(engine, long, want[all.length - 1]!);
     const atOnce = (call: Call) => engine.attentionSync(call.q, call.k, call.v, call.options);
     const wantSync = all.map(atOnce);
 
@@ -127,18 +127,18 @@ test("asynchronous calls at a time, and synchronous ones in between, do not dist
       if (!running) return;
       const n = inside++ % calls.length;
       try {
-        assertSameBits(atOnce(calls[n]), wantSync[n], `${calls[n].about}, at once`);
+        assertSameBits(atOnce(calls[n]!), wantSync[n]!, `${calls[n]!.about}, at once`);
       } catch (error) {
         failures.push(error);
       }
     }, 1);
-    const gotLong = backward(engine, long, want[all.length - 1]);
+    const gotLong = backward(engine, long, want[all.length - 1]!);
     const got = await Promise.all(all.map((call) => forward(engine, call)));
     assertSameBits(await gotLong, wantLong, `long backward, ${threads} threads`);
     running = false;
     clearInterval(timer);
     got.forEach((result, n) =>
-      assertSameBits(result, want[n], `${all[n].about}, ${threads} threads`)
+      assertSameBits(result, want[n]!, `${all[n]!.about}, ${threads} threads`)
     );
     assert.deepEqual(failures, []);
     assert.ok(inside > 0, "a synchronous call ran while the others were running");
@@ -148,7 +148,7 @@ test("asynchronous calls at a time, and synchronous ones in between, do not dist
 test("a signal aborted before the call: rejects with its reason and does no work", async () => {
   for (const threads of [1, 2]) {
     using engine = await createEngine({ backend: "wasm", threads });
-    const [call] = calls, reason = new Error("not today"), signal = AbortSignal.abort(reason);
+    const call = calls[0]!, reason = new Error("not today"), signal = AbortSignal.abort(reason);
     const before = engine.memory;
     const aborted = { ...call, options: { signal } };
     await assert.rejects(() => forward(engine, aborted), (error) => error === reason);
@@ -164,7 +164,7 @@ test("a signal aborted in the middle: rejects early with its reason, memory retu
   for (const threads of [1, 2, 4]) {
     using engine = await createEngine({ backend: "wasm", threads });
     const long = makeCall("long", [1, 4000, 4, 64], [1, 4000, 4, 64]);
-    const [call] = calls;
+    const call = calls[0]!;
     const start = performance.now();
     const saved = await forward(engine, long);
     const whole = performance.now() - start;
@@ -197,7 +197,7 @@ test("a signal aborted in the middle: rejects early with its reason, memory retu
 
 test("an aborted call that waits for others rejects, and the others go on", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 2 });
-  const [call] = calls, want = await forward(engine, call);
+  const call = calls[0]!, want = await forward(engine, call);
   const controller = new AbortController();
   const first = forward(engine, call);
   const second = forward(engine, {
@@ -212,7 +212,7 @@ test("an aborted call that waits for others rejects, and the others go on", asyn
 
 test("a call whose tensors are disposed of while it waits rejects", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 2 });
-  const [call] = calls, { data, shape } = call.q;
+  const call = calls[0]!, { data, shape } = call.q;
   const resident = engine.tensor(data, shape);
   const first = forward(engine, call);
   const second = engine.attention(resident, resident, resident);
@@ -227,9 +227,9 @@ test("disposing of an idle engine stops its threads; calls that wait are refused
   engine.dispose();
   engine.dispose();
   assert.equal(engine.disposed, true);
-  await assert.rejects(() => forward(engine, calls[0]), /engine was disposed/);
+  await assert.rejects(() => forward(engine, calls[0]!), /engine was disposed/);
   assert.throws(
-    () => engine.attentionSync(calls[0].q, calls[0].k, calls[0].v),
+    () => engine.attentionSync(calls[0]!.q, calls[0]!.k, calls[0]!.v),
     /engine was disposed/,
   );
   await engine.synchronize();
@@ -246,7 +246,7 @@ test("synchronize resolves after all calls given before", async () => {
 
 test("workers read memory that grew by much after they had started", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 3 });
-  const small = calls[0];
+  const small = calls[0]!;
   for (let repeat = 0; repeat < 4; repeat++) await forward(engine, small);
   await sleep(200); // all workers are up and asleep
   const { total } = engine.memory;

@@ -71,7 +71,9 @@ export function near(got: TestTensor, want: ArrayLike<number>, bound: number, ab
   }
 }
 
-type Results = Record<string, TestTensor>;
+type Results =
+  & Record<string, TestTensor>
+  & { readonly [name in "out" | "lse" | "dq" | "dk" | "dv"]: TestTensor };
 
 /** Forward and backward of a call; options that say nothing else hold for both. */
 export async function both(engine: Engine, c: Call, options: AttentionOptions): Promise<Results> {

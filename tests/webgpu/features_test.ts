@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import type { HostTensor, Tensor } from "../../mod.ts";
 import { decode, encode } from "../half.ts";
 import { plainTensor } from "../inputs.ts";
-import type { TestTensor } from "../reference/problem.ts";
+import type { Shape4, TestTensor } from "../reference/problem.ts";
 import {
   both,
   call,
@@ -18,6 +18,7 @@ import {
 import { restIsElsewhere } from "../selection.ts";
 import { absent, deviceOf, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
 import { homes, place } from "./tensors.ts";
+import { mapTuple } from "../tuples.ts";
 
 // --- ALiBi -------------------------------------------------------------------------------------------------
 
@@ -91,19 +92,19 @@ gpuTest("a sink is an extra key without a value, which has its score from a bias
   const table = new Float32Array(heads * lengthQ * (lengthK + 1));
   table.forEach((_, n) => {
     if (n % (lengthK + 1) === lengthK) {
-      table[n] = sink[Math.floor(n / ((lengthK + 1) * lengthQ))];
+      table[n] = sink[Math.floor(n / ((lengthK + 1) * lengthQ))]!;
     }
   });
   const bias = { data: table, shape: [heads, lengthQ, lengthK + 1] };
   const longer = { ...c, k: extended(c.k), v: extended(c.v), lengthK: lengthK + 1 };
   const want = await both(engine, longer, { bias });
   const got = await both(engine, c, { sink: { data: sink, shape: [heads] } });
-  for (const name of ["out", "lse", "dq"]) near(got[name], values(want[name]), 1e-5, name);
+  for (const name of ["out", "lse", "dq"]) near(got[name]!, values(want[name]!), 1e-5, name);
   const dSink = new Float64Array(heads);
-  values(want.dBias).forEach((x, n) => {
-    if (n % (lengthK + 1) === lengthK) dSink[Math.floor(n / ((lengthK + 1) * lengthQ))] += x;
+  values(want.dBias!).forEach((x, n) => {
+    if (n % (lengthK + 1) === lengthK) dSink[Math.floor(n / ((lengthK + 1) * lengthQ))]! += x;
   });
-  near(got.dSink, dSink, 2e-5, "dSink");
+  near(got.dSink!, dSink, 2e-5, "dSink");
 });
 
 gpuTest(
@@ -113,7 +114,7 @@ gpuTest(
     for (const sizes of [{}, { lengthQ: 4, lengthK: 300, dim: 20 }]) {
       const c = call({ ...sizes, options: { keyLengths: Int32Array.of(0, 30) } });
       const sink = { data: Float32Array.of(Infinity, NaN, -1e35, 0), shape: [4] };
-      const { out, lse, dSink } = await both(engine, c, { sink });
+      const { out, lse, dSink } = await both(engine, c, { sink }), spoilt = values(dSink!);
       const rows = c.lengthQ, first = (b: number, h: number) => (b * 4 + h) * rows;
       const o = values(out), l = values(lse);
       for (const b of [0, 1]) {
@@ -125,8 +126,8 @@ gpuTest(
       assert.ok(Number.isNaN(o[first(1, 1) * c.dim]), "out beside NaN");
       assert.equal(l[first(0, 2)], Math.fround(-1e35));
       assert.equal(l[first(0, 3)], 0);
-      assert.ok(Number.isNaN(values(dSink)[1]));
-      assert.ok(values(dSink).every((x, h) => h === 1 || Number.isFinite(x)), `${dSink.data}`);
+      assert.ok(Number.isNaN(spoilt[1]));
+      assert.ok(spoilt.every((x, h) => h === 1 || Number.isFinite(x)), `${spoilt}`);
     }
   },
 );
@@ -141,10 +142,11 @@ gpuTest("rows that hidden NaN spoil are repaired with slopes and sinks", async (
   using engine = await gpuEngine();
   const lengths = Int32Array.of(12, 30), c = call({ options: { keyLengths: lengths } });
   const poisoned = ({ data, shape }: TestTensor): TestTensor => {
-    const [, kvHeads, rows, dim] = shape, spoilt = Float32Array.from(data as Float32Array);
+    const [, kvHeads, rows, dim] = shape as Shape4,
+      spoilt = Float32Array.from(data as Float32Array);
     spoilt.forEach((_, n) => {
       const row = Math.floor(n / dim) % rows, b = Math.floor(n / (dim * rows * kvHeads));
-      if (row >= lengths[b]) spoilt[n] = NaN;
+      if (row >= lengths[b]!) spoilt[n] = NaN;
     });
     return { data: spoilt, shape };
   };
@@ -152,14 +154,14 @@ gpuTest("rows that hidden NaN spoil are repaired with slopes and sinks", async (
   const options = { ...extras, window: { right: 2 } };
   const spoilt = { ...c, k: poisoned(c.k), v: poisoned(c.v) };
   const got = await both(engine, spoilt, options), want = await both(engine, c, options);
-  for (const [name, tensor] of Object.entries(want)) near(got[name], values(tensor), 1e-5, name);
+  for (const [name, tensor] of Object.entries(want)) near(got[name]!, values(tensor), 1e-5, name);
   // one NaN that some rows of a tile see: the others must not
   const one = Float32Array.from(c.v.data as Float32Array);
   one[11 * c.dim] = NaN; // key 11 of the first sequence and kv head
   const { out } = await both(engine, { ...c, v: { ...c.v, data: one } }, options);
-  const clean = values(want.out), nan = values(out).filter(Number.isNaN).length;
+  const clean = values(want.out!), nan = values(out).filter(Number.isNaN).length;
   values(out).forEach((x, n) => {
-    assert.ok(Number.isNaN(x) || Math.abs(x - clean[n]) < 1e-5, `out[${n}] is ${x}`);
+    assert.ok(Number.isNaN(x) || Math.abs(x - clean[n]!) < 1e-5, `out[${n}] is ${x}`);
   });
   assert.ok(nan > 0 && nan < 2 * c.lengthQ, `${nan} values of out are NaN`);
 });
@@ -179,7 +181,7 @@ gpuTest("resident slopes and sinks give the same bits, in a caller's pass as wel
     };
     const got = await both(engine, c, resident);
     const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
-    const [q, k, v, dOut] = [c.q, c.k, c.v, c.dOut].map((tensor) => place(engine, tensor));
+    const [q, k, v, dOut] = mapTuple([c.q, c.k, c.v, c.dOut], (tensor) => place(engine, tensor));
     const forward = engine.encode(pass, q, k, v, { ...c.options, ...resident });
     const saved = { q, k, v, ...forward };
     const back = engine.encodeBackward(pass, dOut, saved, { ...options, ...resident } as never);
@@ -187,8 +189,8 @@ gpuTest("resident slopes and sinks give the same bits, in a caller's pass as wel
     device.queue.submit([encoder.finish()]);
     const encoded = await homes({ ...forward, ...back } as unknown as Record<string, Tensor>);
     for (const [name, tensor] of Object.entries(want)) {
-      assert.deepEqual(got[name].data, tensor.data, `${name}, resident`);
-      assert.deepEqual(encoded[name].data, tensor.data, `${name}, encoded`);
+      assert.deepEqual(got[name]!.data, tensor.data, `${name}, resident`);
+      assert.deepEqual(encoded[name]!.data, tensor.data, `${name}, encoded`);
     }
   }
 });
@@ -229,7 +231,7 @@ gpuTest(
     engine.dispose();
     using software = await gpuEngine();
     for (const [name, tensor] of Object.entries(await both(software, c, extras))) {
-      near(got[name], values(tensor), 2e-5, name);
+      near(got[name]!, values(tensor), 2e-5, name);
     }
   },
 );
@@ -249,6 +251,6 @@ gpuTest("16 bits, odd columns and no groups: the same call in 32 bits", async ()
   }, half);
   const got = await both(engine, half, extras), want = await both(engine, full, extras);
   for (const [name, tensor] of Object.entries(want)) {
-    near(got[name], values(tensor), name === "lse" ? 1e-6 : 3e-3, name);
+    near(got[name]!, values(tensor), name === "lse" ? 1e-6 : 3e-3, name);
   }
 }, absent ?? restIsElsewhere());

@@ -1,30 +1,31 @@
 /** Many calls, at a time and one after the other: the same bits, and memory and buffers that do not grow. */
 
 import assert from "node:assert/strict";
-import type { AnyTensor, AttentionOptions } from "../../mod.ts";
+import type { AnyTensor, AttentionOptions, HostTensor } from "../../mod.ts";
 import { plainTensor } from "../inputs.ts";
 import type { TestTensor } from "../reference/problem.ts";
+import { mapTuple } from "../tuples.ts";
 import { callersDevice, gpuEngine, gpuTest, watchDevice } from "./support.ts";
 import { homes, place, sameBits } from "./tensors.ts";
 
-const [q, k, v] = [4, 2, 2].map((heads, n) => plainTensor(n + 1, [2, 40, heads, 32]));
+const [q, k, v] = mapTuple([4, 2, 2], (heads, n) => plainTensor(n + 1, [2, 40, heads, 32]));
 const dOut = plainTensor(4, [2, 40, 4, 32]), options: AttentionOptions = { causal: true };
 
 /** Calls of many shapes that share few shaders. */
 const shapes = Array.from({ length: 20 }, (_, n) => [1 + n % 2, 1 + (n * 7) % 60, 4, 32]);
 const many = shapes.map((shape, n) => ({
   q: plainTensor(3 * n, shape),
-  k: plainTensor(3 * n + 1, [shape[0], 20 + n * 5, 2, 32]),
-  v: plainTensor(3 * n + 2, [shape[0], 20 + n * 5, 2, 32]),
+  k: plainTensor(3 * n + 1, [shape[0]!, 20 + n * 5, 2, 32]),
+  v: plainTensor(3 * n + 2, [shape[0]!, 20 + n * 5, 2, 32]),
 }));
 
 gpuTest("120 calls leave the memory as it was and the number of buffers bounded", async () => {
   const device = await callersDevice(), watch = watchDevice(device);
   using engine = await gpuEngine({ device });
-  using rq = place(engine, many[3].q);
+  using rq = place(engine, many[3]!.q);
   const { used } = engine.memory, counts: number[] = [];
   for (let n = 0; n < 120; n++) {
-    const one = many[n % 20], on = n % 20 === 3 ? rq : one.q;
+    const one = many[n % 20]!, on = n % 20 === 3 ? rq : one.q;
     const { out, lse } = await engine.attention(on, one.k, one.v, options);
     if (n % 4 === 3) {
       const back = await engine.attentionBackward(out, { q: on, k: one.k, v: one.v, out, lse });
@@ -55,7 +56,7 @@ gpuTest(
     const together = await Promise.all(many.map(run));
     for (const [n, results] of together.entries()) {
       for (const [name, tensor] of Object.entries(await homes(results))) {
-        sameBits(tensor, alone[n][name], `${name} of call ${n}`);
+        sameBits(tensor, alone[n]![name]!, `${name} of call ${n}`);
       }
     }
   },
@@ -66,7 +67,10 @@ gpuTest("ten repeats give the same bits, resident and host, forward and backward
   const bias = plainTensor(9, [4, 40, 40]), all = { ...options, bias };
   const run = async (on: boolean) => {
     using places = new DisposableStack();
-    const [a, b, c] = [q, k, v].map((x) => on ? places.use(place(engine, x)) : x) as AnyTensor[];
+    const [a, b, c] = mapTuple(
+      [q, k, v],
+      (x): AnyTensor => on ? places.use(place(engine, x)) : x as HostTensor,
+    );
     const forward = await engine.attention(a, b, c, all);
     const back = await engine.attentionBackward(dOut, { q: a, k: b, v: c, ...forward }, all);
     const got = await homes({ ...forward, ...back });
@@ -78,7 +82,7 @@ gpuTest("ten repeats give the same bits, resident and host, forward and backward
   const want = await run(false);
   for (let repeat = 0; repeat < 10; repeat++) {
     for (const [name, tensor] of Object.entries(await run(repeat % 2 === 0))) {
-      sameBits(tensor, want[name], `${name}, repeat ${repeat}`);
+      sameBits(tensor, want[name]!, `${name}, repeat ${repeat}`);
     }
   }
 });

@@ -8,6 +8,7 @@ import { plainTensor } from "../inputs.ts";
 import type { TestTensor } from "../reference/problem.ts";
 import { callersDevice, deviceOf, gpuEngine, gpuTest } from "./support.ts";
 import { bufferOf, close, home, homes, place, sameBits } from "./tensors.ts";
+import { mapTuple } from "../tuples.ts";
 
 /** A tensor of a length, values that every format holds exactly. */
 function values(n: number, dtype: DType): Float32Array | Uint16Array {
@@ -26,7 +27,7 @@ function filled(device: GpuDevice, bytes: ArrayBufferView, at = 0, usage = STORA
   return buffer;
 }
 
-const [q, k, v] = [1, 2, 3].map((seed) => plainTensor(seed, [2, 40, 4, 32]));
+const [q, k, v] = mapTuple([1, 2, 3], (seed) => plainTensor(seed, [2, 40, 4, 32]));
 const dOut = plainTensor(4, [2, 40, 4, 32]), options: AttentionOptions = { causal: true };
 
 gpuTest("tensors give back what was written, whatever their type and number", async () => {
@@ -96,12 +97,14 @@ gpuTest("wrapped buffers are computed on in place, from any offset", async () =>
   );
   for (const byteOffset of [0, 4, 256, 1036]) {
     const before = engine.memory.used;
-    const buffers = [q, k, v, dOut, want.out, want.lse].map(({ data }) =>
-      filled(device, data as Float32Array, byteOffset)
-    );
-    const [wq, wk, wv, wdOut, wout, wlse] = buffers.map((buffer, n) =>
-      engine.wrap(buffer, [q, k, v, dOut, want.out, want.lse][n].shape, { byteOffset })
-    );
+    const buffers: GpuBuffer[] = [];
+    const wrapped = ({ data, shape }: TestTensor) => {
+      const buffer = filled(device, data as Float32Array, byteOffset);
+      buffers.push(buffer);
+      return engine.wrap(buffer, shape, { byteOffset });
+    };
+    const [wq, wk, wv] = [wrapped(q), wrapped(k), wrapped(v)];
+    const [wdOut, wout, wlse] = [wrapped(dOut), wrapped(want.out), wrapped(want.lse)];
     assert.equal(engine.memory.used, before, "a wrapped buffer is the caller's memory");
     assert.deepEqual(await wq.read(), q.data);
     const got = await engine.attention(wq, wk, wv, options);
@@ -112,11 +115,11 @@ gpuTest("wrapped buffers are computed on in place, from any offset", async () =>
     );
     const results = await homes({ ...got, ...back });
     for (const [name, tensor] of Object.entries({ ...want, ...wantBack })) {
-      close(results[name], tensor as TestTensor, 2e-6, `${name} at ${byteOffset}`);
+      close(results[name]!, tensor as TestTensor, 2e-6, `${name} at ${byteOffset}`);
     }
     wq.dispose();
     wq.dispose();
-    using again = engine.wrap(buffers[0], q.shape, { byteOffset });
+    using again = engine.wrap(buffers[0]!, q.shape, { byteOffset });
     assert.deepEqual(await again.read(), q.data, "the buffer outlives its tensor");
     for (const tensor of [...Object.values(got), ...Object.values(back)]) tensor.dispose();
     for (const buffer of buffers) buffer.destroy();
@@ -195,7 +198,7 @@ gpuTest("results live where their inputs live, mixed operands too", async () => 
     const forward = await engine.attention(tq, tk, tv, options);
     for (const [name, tensor] of Object.entries(forward)) {
       assert.equal("read" in tensor, on.q !== 0, `${name} lives beside q`);
-      sameBits(await home(tensor), want[name], `${name}, ${JSON.stringify(on)}`);
+      sameBits(await home(tensor), want[name]!, `${name}, ${JSON.stringify(on)}`);
     }
     const places = { q: tq, k: tk, v: tv, out: at("out"), lse: at("lse") };
     const back = await engine.attentionBackward(at("dOut"), places, options);

@@ -1,7 +1,13 @@
 // Long work on memory in pieces, with pauses between them in which the event loop may turn. Memory may
 // grow at a pause, so every piece makes its views anew.
 import { copyBox, type Side } from "../../tensor/copy.ts";
-import { type Axes, AXIS_INDICES, type AxisIndex, type MutableAxes } from "../../tensor/view.ts";
+import {
+  type Axes,
+  AXIS_INDICES,
+  type AxisIndex,
+  type MutableAxes,
+  placeOf,
+} from "../../tensor/view.ts";
 
 /** Elements of a piece: a millisecond or two where rows are short and far apart. */
 const PIECE = 2 ** 18;
@@ -47,7 +53,7 @@ export function* copyInPieces(
   const { strides } = target(), axes = [...AXIS_INDICES].sort((a, b) => strides[b] - strides[a]);
   const at = (side: Side, begin: Axes): Side => ({
     ...side,
-    offset: begin.reduce((sum, index, axis) => sum + index * side.strides[axis]!, side.offset),
+    offset: side.offset + placeOf(begin, side.strides),
   });
   let first = true;
   for (const part of parts(size, axes)) {

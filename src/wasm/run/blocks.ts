@@ -1,7 +1,7 @@
 // The summary of hidden pairs by blocks, which lies behind their staged rows: for every 8 query rows a byte for
 // every 16 keys (asm/features/blocks.ts). Axes that the rows broadcast, it broadcasts too.
 import { Operand } from "../../../asm/tables.gen.ts";
-import type { Axes } from "../../tensor/view.ts";
+import { type Axes, forAxes, placeOf } from "../../tensor/view.ts";
 import type { Pieces } from "../memory/pieces.ts";
 import type { KernelExports } from "../module/module.ts";
 import type { OperandWords } from "./task_record.ts";
@@ -53,8 +53,8 @@ export function blocksWords(
   target: number,
 ): OperandWords {
   const panel = blocksOf(keys), head = panelsOf(rows) * panel;
-  const strides = [heads * head, head, panel].map((stride, axis) => full[axis] === 1 ? 0 : stride);
-  const first = [begin[0], begin[1], begin[2] / 8]; // regions of rows begin at multiples of 256
-  const back = strides.reduce((sum, stride, axis) => sum + stride * first[axis]!, 0);
-  return [Operand.Blocks, [target - back, ...strides]];
+  const dense: Axes = [heads * head, head, panel, 0];
+  const strides = forAxes((axis) => full[axis] === 1 ? 0 : dense[axis]);
+  const first: Axes = [begin[0], begin[1], begin[2] / 8, 0]; // regions of rows begin at multiples of 256
+  return [Operand.Blocks, [target - placeOf(first, strides), ...strides.slice(0, 3)]];
 }

@@ -7,9 +7,11 @@ import type { OperandName } from "../../tensor/operands.ts";
 import {
   type Axes,
   elementBytes,
+  extentOf,
   forAxes,
   type MutableAxes,
   type OperandSpec,
+  placeOf,
   type View,
 } from "../../tensor/view.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
@@ -59,12 +61,6 @@ export interface StagedRegion {
   readonly staged: readonly Staged[];
   /** What is freed when the region is done. */
   readonly blocks: readonly number[];
-}
-
-/** Elements from the first of a box to its last, both included. */
-function extent({ size, strides }: Staged): number {
-  if (size.some((n) => n === 0)) return 0;
-  return size.reduce((last, n, axis) => last + (n - 1) * strides[axis]!, 1);
 }
 
 /** Brings the regions of one call in and out. */
@@ -153,7 +149,7 @@ export class Staging {
     };
     // axes that broadcast repeat element 0
     const strides = forAxes((axis) => view.size[axis] === 1 ? 0 : view.strides[axis]);
-    const offset = staged.begin.reduce((sum, index, axis) => sum + index * strides[axis]!, 0);
+    const offset = placeOf(staged.begin, strides);
     const source = () => ({ array: array(), offset, strides });
     yield* copyInPieces(() => this.#side(staged), source, staged.size);
     if (this.#hasBlocks(name)) yield* summarizeBlocks(this.#kernels, staged, staged.behind);
@@ -165,7 +161,9 @@ export class Staging {
 
   /** The same box in f32. */
   *#widen(staged: Staged, dtype: DType): Generator<"work", Staged, void> {
-    const n = extent(staged), pointer = this.#allocate(n * 4 + 16), code = DTYPE_CODES[dtype]!;
+    const n = extentOf(staged.size, staged.strides),
+      pointer = this.#allocate(n * 4 + 16),
+      code = DTYPE_CODES[dtype]!;
     yield* inPieces(n, (begin, end) => {
       this.#kernels.widen(staged.pointer + begin * 2, pointer + begin * 4, end - begin, code);
     });
@@ -181,7 +179,7 @@ export class Staging {
     const staged = this.#place(name, result, region, 4, { stay, key });
     if (key) this.#kept.set(key, staged);
     if (STAGED[name].summed) {
-      yield* inPieces(extent(staged), (begin, end) => {
+      yield* inPieces(extentOf(staged.size, staged.strides), (begin, end) => {
         this.#memory.f32(staged.pointer + begin * 4, end - begin).fill(0);
       });
     }
@@ -268,14 +266,14 @@ export class Staging {
   *#takeOut(box: Staged, result: ResultView): Pieces {
     let source = box;
     if (result.dtype !== "f32") {
-      const n = extent(box), pointer = this.#allocate(n * 2 + 16);
+      const n = extentOf(box.size, box.strides), pointer = this.#allocate(n * 2 + 16);
       const code = DTYPE_CODES[result.dtype as DType]!;
       yield* inPieces(n, (begin, end) => {
         this.#kernels.narrow(box.pointer + begin * 4, pointer + begin * 2, end - begin, code);
       });
       source = { ...box, pointer, elementBytes: 2 };
     }
-    const offset = box.begin.reduce((sum, index, axis) => sum + index * result.strides[axis]!, 0);
+    const offset = placeOf(box.begin, result.strides);
     const target = () => ({ array: elements(result.tensor), offset, strides: result.strides });
     yield* copyInPieces(target, () => this.#side(source), box.size);
     if (source !== box) this.#free(source.pointer);

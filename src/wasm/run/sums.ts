@@ -1,7 +1,7 @@
 // Gradients that are summed over several pieces of work: each region has accumulators of its own, and the host
 // adds them up region by region, so that every sum has one order.
 import { follows, type OperandName, OPERANDS } from "../../tensor/operands.ts";
-import { type Axes, count, forAxes } from "../../tensor/view.ts";
+import { type Axes, count, forAxes, placeOf } from "../../tensor/view.ts";
 import type { Pieces } from "../memory/pieces.ts";
 import type { ResultView } from "../memory/results.ts";
 
@@ -43,10 +43,8 @@ export class Sums {
     for (let b = 0; b < batches; b++) {
       for (let h = 0; h < heads; h++) {
         for (let r = 0; r < rows; r++) {
-          const rowOf = (s: Axes) => b * s[0] + h * s[1] + r * s[2];
-          const source = rowOf(from.strides);
-          const start = rowOf(to) +
-            from.begin.reduce((sum, index, axis) => sum + index * to[axis]!, 0);
+          const row: Axes = [b, h, r, 0], source = placeOf(row, from.strides);
+          const start = placeOf(row, to) + placeOf(from.begin, to);
           for (let k = 0; k < columns; k++) sums[start + k * to[3]]! += values[source + k]!;
           if ((added += columns) < PIECE) continue;
           yield "work";
