@@ -4,6 +4,8 @@
  * @module
  */
 
+import { mapTuple } from "../tests/tuples.ts";
+
 /** One attention problem: shapes only, always in layout `bhsd`. */
 export interface Case {
   readonly name: string;
@@ -90,7 +92,7 @@ export const CHECK_CASE: Case = caseOf("1x2x70x64", "check");
 
 /** The cases of a tag, such as `wasm forward`. */
 export function tagged(tag: string, quick = false): Case[] {
-  const names = TAGS[tag].split(" "), marked = names.filter((name) => /[!?]$/.test(name));
+  const names = TAGS[tag]!.split(" "), marked = names.filter((name) => /[!?]$/.test(name));
   const wanted = quick && marked.length ? marked : names.filter((name) => !name.endsWith("?"));
   return wanted.map((name) => name.replace(/[!?]$/, ""))
     .map((name) => caseOf(SHAPES[name] ?? name, name));
@@ -103,10 +105,10 @@ export function caseOf(shape: string, name: string = shape): Case {
   const lengths = rest.length === 2 ? [rest[0], ...rest] : rest;
   const [lengthQ, lengthK, headDim] = lengths.map(Number);
   const sizes = { batch: Number(batch), queryHeads, kvHeads, lengthQ, lengthK, headDim };
-  if (rest.length > 3 || !Object.values(sizes).every((n) => Number.isInteger(n) && n > 0)) {
+  if (rest.length > 3 || !Object.values(sizes).every((n) => Number.isInteger(n) && n! > 0)) {
     throw new RangeError(`${shape}: a shape is BATCHxHEADSxLENGTHxDIM, such as 1x8x4096x64`);
   }
-  return { name, ...sizes };
+  return { name, ...sizes as Omit<Case, "name"> };
 }
 
 /** Floating-point operations of the forward pass: two products over the visible half or whole. */
@@ -136,8 +138,11 @@ export function shapes(c: Case): { q: number[]; kv: number[] } {
 export function operands(c: Case): Operands {
   const shape = shapes(c);
   const size = (shape: number[]) => shape.reduce((a, b) => a * b, 1);
-  const all = [shape.q, shape.kv, shape.kv, shape.q].map((of, i) => values(size(of), i + 1));
-  return { q: all[0], k: all[1], v: all[2], dOut: all[3] };
+  const [q, k, v, dOut] = mapTuple(
+    [shape.q, shape.kv, shape.kv, shape.q],
+    (of, i) => values(size(of), i + 1),
+  );
+  return { q, k, v, dOut };
 }
 
 /** The operands as they are once stored in 16 bits. */

@@ -77,7 +77,7 @@ const cases: readonly Case[] = [
   },
 ];
 
-const median = (xs: number[]): number => xs.sort((a, b) => a - b)[xs.length >> 1];
+const median = (xs: number[]): number => xs.sort((a, b) => a - b)[xs.length >> 1]!;
 
 /** Longest times between two turns of a timer that is always due: by the clock, and of the processor. */
 interface Gap {

@@ -38,7 +38,7 @@ export interface Measured {
   readonly id: string;
   readonly values: readonly Value[];
   /** Why nothing was measured, or why what was measured decides nothing. */
-  readonly because?: string;
+  readonly because?: string | undefined;
 }
 
 export const GOALS: readonly Goal[] = readFileSync(new URL("goals.jsonl", import.meta.url), "utf8")

@@ -95,7 +95,7 @@ export async function bench(
   const measured: Measured[] = [];
   for (const name of names) {
     try {
-      measured.push(...await sections[name]({ ...context, store }));
+      measured.push(...await sections[name]!({ ...context, store }));
     } catch (error) {
       // The other sections are worth having all the same.
       console.error(`\n${name} failed:`, error);
@@ -144,7 +144,7 @@ function onCpu(flags: Flags, results: Results): Bench {
     cases: (section) => tagged(`wasm ${section}`, shared.quick),
     async limits(count = 1) {
       measured ??= measureRooflines(counts, shared.race, results);
-      return (await measured)[counts.indexOf(count)];
+      return (await measured)[counts.indexOf(count)]!;
     },
     engine(count = 1) {
       if (!engines.has(count)) engines.set(count, wasmEngine(count));

@@ -105,12 +105,12 @@ function keyGradients({ c, data, causal }: Call, saved: Saved, row: number) {
   const dk = new Float64Array(size), dv = new Float64Array(size);
   for (let i = first; i < c.lengthQ; i++) {
     const query = head * c.lengthQ + i, at = query * size;
-    const p = Math.exp(dot(data.q, at, data.k, row * size, size) * scale - saved.lse[query]);
+    const p = Math.exp(dot(data.q, at, data.k, row * size, size) * scale - saved.lse[query]!);
     const delta = dot(data.dOut, at, saved.out, at, size);
     const ds = p * (dot(data.dOut, at, data.v, row * size, size) - delta) * scale;
     for (let d = 0; d < size; d++) {
-      dk[d] += ds * data.q[at + d];
-      dv[d] += p * data.dOut[at + d];
+      dk[d]! += ds * data.q[at + d]!;
+      dv[d]! += p * data.dOut[at + d]!;
     }
   }
   return { dk, dv };
@@ -118,7 +118,7 @@ function keyGradients({ c, data, causal }: Call, saved: Saved, row: number) {
 
 function dot(a: Float32Array, at: number, b: Float32Array, bt: number, size: number): number {
   let sum = 0;
-  for (let d = 0; d < size; d++) sum += a[at + d] * b[bt + d];
+  for (let d = 0; d < size; d++) sum += a[at + d]! * b[bt + d]!;
   return sum;
 }
 
@@ -144,7 +144,9 @@ export function largestOf(rows: readonly ExactRow[]): number {
 /** Largest difference; NaN when anything is NaN or missing. */
 function distance(values: Float32Array, at: number, exact: Float64Array): number {
   let worst = 0;
-  for (let d = 0; d < exact.length; d++) worst = larger(worst, Math.abs(values[at + d] - exact[d]));
+  for (let d = 0; d < exact.length; d++) {
+    worst = larger(worst, Math.abs(values[at + d]! - exact[d]!));
+  }
   return worst;
 }
 

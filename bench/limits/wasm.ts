@@ -43,9 +43,12 @@ export async function measureRooflines(
     const parts = count === 1
       ? [await measureThread(module, options)]
       : await measureTogether(module, count, options);
-    const [gflops, readGBs, copyGBs] = (["gflops", "readGBs", "copyGBs"] as const)
-      .map((limit) => parts.reduce((sum, part) => sum + part[limit], 0));
-    all.push({ threads: count, gflops, readGBs, copyGBs, expNs });
+    const sum = (limit: "gflops" | "readGBs" | "copyGBs") =>
+      parts.reduce((sum, part) => sum + part[limit], 0);
+    all.push({
+      ...{ threads: count, gflops: sum("gflops"), expNs },
+      ...{ readGBs: sum("readGBs"), copyGBs: sum("copyGBs") },
+    });
   }
   for (const limits of all) results.add("roofline", { ...limits });
   const head = ["threads", "relaxed_madd", "read DRAM", "copy (read + write)", "4 exponentials"];

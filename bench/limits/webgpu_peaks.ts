@@ -30,7 +30,7 @@ async function fastest(
   for (const variant of variants) works.push(await make(variant));
   const times = (await race(clock, works, options)).map(({ medianMs }) => medianMs);
   const ms = Math.min(...times), at = times.indexOf(ms);
-  return { work: works[at], ms, variant: variants[at] };
+  return { work: works[at]!, ms, variant: variants[at]! };
 }
 
 /** vec4 that one thread moves; which is best depends on the device. */
@@ -116,7 +116,7 @@ async function stream(
   buffers: readonly GPUBuffer[],
 ): Promise<Work> {
   const compute = await pipeline(device, code);
-  const groups = buffers[0].size / 16 / width / THREADS;
+  const groups = buffers[0]!.size / 16 / width / THREADS;
   // a power of two, as the workgroups are: 131072 of them do not fold into the 3 rows that would do
   const { maxComputeWorkgroupsPerDimension: most } = device.limits;
   const rows = 2 ** Math.max(0, Math.ceil(Math.log2(groups / most)));

@@ -104,7 +104,7 @@ export class GpuClock implements Clock {
       pass.end();
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
     });
-    const [begin, end] = new BigUint64Array(found);
+    const [begin = 0n, end = 0n] = new BigUint64Array(found);
     const ms = Number(end - begin) / 1e6;
     if (!(ms > 0)) throw new Error(`${work.name}: timestamps ${begin} and ${end}`);
     return ms;

@@ -39,11 +39,11 @@ export interface Clock {
 const DEFAULTS: Required<RaceOptions> = { samples: 9, budgetMs: 6000, warmUpMs: 250 };
 
 /** Times every piece of work, taking turns; the timings come in the order of the works. */
-export async function race(
+export async function race<const Works extends readonly Work[]>(
   clock: Clock,
-  works: readonly Work[],
+  works: Works,
   options: RaceOptions = {},
-): Promise<Timing[]> {
+): Promise<{ -readonly [n in keyof Works]: Timing }> {
   const settings = { ...DEFAULTS, ...options };
   const lanes: { work: Work; calls: number; wanted: number; times: number[] }[] = [];
   for (const work of works) {
@@ -54,7 +54,8 @@ export async function race(
   for (const [lane, round] of inTurns(lanes, rounds)) {
     if (round < lane.wanted) lane.times.push(await clock.measure(lane.work, lane.calls));
   }
-  return lanes.map((lane) => summarize(lane.work.name, lane.times));
+  const timings = lanes.map((lane) => summarize(lane.work.name, lane.times));
+  return timings as { -readonly [n in keyof Works]: Timing };
 }
 
 /** Everyone once a round; another one starts each: nobody always runs after the same neighbour. */
@@ -63,7 +64,7 @@ export function* inTurns<Lane>(
   rounds: number,
 ): Generator<readonly [lane: Lane, round: number]> {
   for (let round = 0; round < rounds; round++) {
-    for (let i = 0; i < lanes.length; i++) yield [lanes[(i + round) % lanes.length], round];
+    for (let i = 0; i < lanes.length; i++) yield [lanes[(i + round) % lanes.length]!, round];
   }
 }
 
@@ -94,9 +95,9 @@ export interface Runner {
 /** A timing and the error of the timed output, or why there is none. */
 export interface Outcome {
   readonly name: string;
-  readonly timing?: Timing;
+  readonly timing?: Timing | undefined;
   readonly error: number;
-  readonly failed?: string;
+  readonly failed?: string | undefined;
 }
 
 /**

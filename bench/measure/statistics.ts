@@ -3,6 +3,7 @@
  * @module
  */
 
+import type { Outcome } from "./race.ts";
 import type { Row } from "./store.ts";
 
 /** What is kept of one contender's samples. Times are milliseconds of one call. */
@@ -18,10 +19,10 @@ export interface Timing {
 /** Median, minimum and spread of a list of times. */
 export function summarize(name: string, times: readonly number[]): Timing {
   const sorted = [...times].sort((a, b) => a - b);
-  const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))];
+  const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))]!;
   const medianMs = at(0.5);
   const spread = (at(0.75) - at(0.25)) / medianMs;
-  return { name, medianMs, minMs: sorted[0], spread, samples: sorted.length };
+  return { name, medianMs, minMs: sorted[0]!, spread, samples: sorted.length };
 }
 
 /** The fields of a timing that a stored row carries. */
@@ -32,7 +33,7 @@ export function timingFields(timing: Timing | undefined): Row {
 
 /** The fields of a verified outcome that a stored row carries, with figures that may be missing. */
 export function outcomeFields(
-  outcome: { readonly timing?: Timing; readonly error?: number; readonly failed?: string },
+  outcome: Omit<Outcome, "name">,
   figures: Readonly<Record<string, number>>,
 ): Row {
   const known = Object.entries({ ...figures, error: outcome.error })
@@ -42,7 +43,7 @@ export function outcomeFields(
 }
 
 /** Milliseconds of what was timed, or NaN. */
-export function msOf(of: { readonly timing?: Timing } | undefined): number {
+export function msOf(of: Pick<Outcome, "timing"> | undefined): number {
   return of?.timing?.medianMs ?? NaN;
 }
 

@@ -17,7 +17,7 @@ export interface Entry {
   readonly calls?: number;
   readonly error?: number;
   readonly peakBytes?: number;
-  readonly own?: Readonly<Record<string, number>>;
+  readonly own?: Readonly<Record<string, number>> | undefined;
   readonly failed?: string;
 }
 
@@ -50,7 +50,7 @@ class Lane {
   wanted = 0;
   error = NaN;
   failed = "";
-  #process?: ContenderProcess;
+  #process: ContenderProcess | undefined;
 
   constructor(job: Job) {
     this.job = job;

@@ -26,7 +26,7 @@ async function prepare(job: Job): Promise<Prepared> {
   const { q } = operands(job.case);
   // What a process costs before any library is loaded.
   if (job.contender === "none") return { run() {}, outputs: () => ({ out: q }) };
-  const { prepare } = await MODULES[job.contender.split(/\W/)[0]]();
+  const { prepare } = await MODULES[job.contender.split(/\W/)[0]!]!();
   return await prepare(job);
 }
 
@@ -62,7 +62,7 @@ function commandsOf(job: Job, prepared: Prepared): Commands {
       await time(prepared, 1);
       const call = { c: job.case, data: operands(job.case), causal: isCausal(job) };
       const outputs = await prepared.outputs(), small = job.case.name === CHECK_CASE.name;
-      return small ? wholeError(call, outputs) : outputError(call, outputs.out);
+      return small ? wholeError(call, outputs) : outputError(call, outputs.out!);
     },
     memory() {
       const peakBytes = processMemory("VmHWM") - restingBytes;
@@ -95,7 +95,7 @@ async function serve(job: Job): Promise<number> {
   return prepared.mostCalls ?? 1;
 }
 
-const job = JSON.parse(Deno.args[0]) as Job;
+const job = JSON.parse(Deno.args[0]!) as Job;
 if (Deno.args.includes("--once")) {
   await (await prepare(job)).run();
   // Libraries keep devices and workers that would hold the process.

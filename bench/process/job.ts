@@ -56,7 +56,7 @@ export interface Commands {
 
 export interface Memory {
   readonly peakBytes: number;
-  readonly own?: Readonly<Record<string, number>>;
+  readonly own?: Readonly<Record<string, number>> | undefined;
 }
 
 /** First comes `mostCalls` of what was prepared, then an answer to each command. */
@@ -89,7 +89,7 @@ export function causalMask(c: Case): Float32Array {
 /** Swaps the two middle axes of [batch, first, second, width]: `bhsd` to `bshd`, or back. */
 export function swapMiddle(
   data: Float32Array,
-  [batch, first, second, width]: readonly number[],
+  [batch, first, second, width]: readonly [number, number, number, number],
 ): Float32Array {
   const swapped = new Float32Array(data.length);
   for (let b = 0; b < batch; b++) {

@@ -19,13 +19,13 @@ export async function backwardSection(context: Context): Promise<Measured[]> {
   const cases = context.cases("backward"), both = { masks: [false, true] };
   const raced = await raceCases(context, cases, both, (call) => bothPasses(context, call));
   const speed = ({ c, causal, outcomes }: Raced) =>
-    rate(backwardFlops(c, causal), outcomes[BACKWARD].timing);
+    rate(backwardFlops(c, causal), outcomes[BACKWARD]!.timing);
   const ratio = ({ outcomes: [forward, backward] }: Raced) => msOf(backward) / msOf(forward);
   for (const r of raced) {
     const [forward, backward] = r.outcomes, gflops = speed(r), forwardMs = msOf(forward);
     context.results.add(kindOf(context, "backward"), {
       ...{ case: r.c.name, causal: r.causal, ...(gpu ? {} : { threads: 1 }) },
-      ...outcomeFields(backward, {
+      ...outcomeFields(backward!, {
         forwardMs,
         gflops,
         share: gflops / peak,
@@ -37,7 +37,7 @@ export async function backwardSection(context: Context): Promise<Measured[]> {
   const head = ["forward", "ratio", "backward", "GFLOP/s", "of peak", "error", "spread"];
   printRaced(`Backward (dq, dk, dv; five products counted), ${how}`, head, raced, (r) => {
     const [forward, backward] = r.outcomes, flops = backwardFlops(r.c, r.causal);
-    return [timeCell(forward), times(ratio(r)), ...outcomeCells(backward, flops, peak)];
+    return [timeCell(forward), times(ratio(r)), ...outcomeCells(backward!, flops, peak)];
   });
   if (gpu) return [measured("webgpu backward ratio", raced, ratio, BACKWARD)];
   const long = raced.filter(({ c }) => c.headDim === 64 && c.lengthQ >= 1024);

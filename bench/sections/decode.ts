@@ -26,7 +26,7 @@ export async function decodeSection(context: Context): Promise<Measured[]> {
   // of reads on the CPU; on a GPU the goal is a share of its copies
   const goal = gpu ? "copyGBs" : "readGBs";
   const share = ({ c, threads, outcomes }: Raced, of: keyof Limits, n = 0) =>
-    rate(kvBytes(c), outcomes[n].timing) / limits.get(threads)![of];
+    rate(kvBytes(c), outcomes[n]!.timing) / limits.get(threads)![of];
   for (const r of raced) {
     for (const [n, outcome] of r.outcomes.entries()) {
       const bytes = kvBytes(r.c);

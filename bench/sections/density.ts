@@ -25,7 +25,7 @@ interface Pattern {
 }
 
 export async function densitySection(context: Context): Promise<Measured[]> {
-  const [c] = context.cases("density"), call = { c, data: operands(c), causal: false };
+  const c = context.cases("density")[0]!, call = { c, data: operands(c), causal: false };
   const engine = await context.engine();
   const whole: Pattern = { name: "whole", density: 1, options: {} };
   const bands = DENSITIES.map((density) => band(c, density));
@@ -34,13 +34,13 @@ export async function densitySection(context: Context): Promise<Measured[]> {
   for (const pass of ["forward", "backward"] as const) {
     const subjects = patterns.map(({ options }) => new Subject(engine, call, options));
     for (const subject of subjects) await subject.forward();
-    const works = subjects.map((subject, i) => subject.work(pass, patterns[i].name));
+    const works = subjects.map((subject, i) => subject.work(pass, patterns[i]!.name));
     const timings = await race(wallClock, works, context.race);
     for (const subject of subjects) subject.dispose();
     const rows: string[][] = [], values: Value[] = [];
     for (const [i, timing] of timings.entries()) {
-      const { name: pattern, density } = patterns[i];
-      const overProportional = timing.medianMs / (timings[0].medianMs * density);
+      const { name: pattern, density } = patterns[i]!;
+      const overProportional = timing.medianMs / (timings[0]!.medianMs * density);
       const time = milliseconds(timing.medianMs);
       rows.push([pattern, percent(density), time, times(overProportional)]);
       if (i === 0) continue;

@@ -31,7 +31,7 @@ export async function forwardSection(context: Context): Promise<Measured[]> {
     await raceForward(context, title, "half", [false, true], "f16");
   }
   const { software } = context.gpu, long = raced.filter(({ c }) => c.lengthK >= 1024);
-  const [whole, causal] = [false, true].map((mask) => long.filter((r) => r.causal === mask));
+  const whole = long.filter((r) => !r.causal), causal = long.filter((r) => r.causal);
   const longest = whole.filter(({ c }) => software || c.lengthK >= 4096);
   return [
     measured("webgpu forward peak", longest, share),

@@ -26,7 +26,8 @@ export async function freshSection(context: Context): Promise<Measured[]> {
   const path = (name: string) => new URL(`${name}.ts`, import.meta.url).pathname;
   const run = (name: string) => finish(name, ["run", "--quiet", path(name)]);
   const title = "First result in a fresh process (1, 128, 12, 64), defaults";
-  const [empty, whole] = await timeProcesses(title, ["empty", "first_result"], run, options);
+  const timings = await timeProcesses(title, ["empty", "first_result"], run, options);
+  const [empty, whole] = timings as [Timing, Timing];
   const beyondEmptyMs = whole.medianMs - empty.medianMs;
   context.results.add("fresh", { beyondEmptyMs, ...timingFields(whole) });
   return [{ id: "wasm fresh", values: [{ of: "s128", value: beyondEmptyMs }] }];
@@ -35,7 +36,7 @@ export async function freshSection(context: Context): Promise<Measured[]> {
 /** The same call by each library, as a contender that makes one call and ends. */
 export async function peersFreshSection(context: Context): Promise<Measured[]> {
   const samples = context.quick ? 3 : 11;
-  const [c] = tagged("peers forward"), modules = context.modules.href;
+  const c = tagged("peers forward")[0]!, modules = context.modules.href;
   const common = { backend: "wasm", task: "forward", case: c, threads: 1, modules } as const;
   const run = (contender: string) =>
     finish(contender, contenderArgs({ contender, ...common }, "--once"));
@@ -43,12 +44,12 @@ export async function peersFreshSection(context: Context): Promise<Measured[]> {
   const options = { samples, budgetMs: samples * 3000, warmUpMs: 300 };
   const title = "First result in a fresh process (1, 12, 128, 128, 64)";
   const timings = await timeProcesses(title, CONTENDERS, run, options);
-  const beyond = ({ medianMs }: Timing) => medianMs - timings[0].medianMs;
+  const beyond = ({ medianMs }: Timing) => medianMs - timings[0]!.medianMs;
   for (const timing of timings) {
     const row = { contender: timing.name, wholeMs: timing.medianMs, beyondEmptyMs: beyond(timing) };
     context.results.add("peers-fresh", row);
   }
-  const ours = timings[CONTENDERS.indexOf("flashtile")];
+  const ours = timings[CONTENDERS.indexOf("flashtile")]!;
   return [{ id: "peers fresh", values: [{ of: c.name, value: beyond(ours) }] }];
 }
 
@@ -61,7 +62,7 @@ async function timeProcesses(
 ): Promise<Timing[]> {
   const works = names.map((name) => ({ name, run: () => run(name) }));
   const timings = await race(wallClock, works, options);
-  const [empty] = timings;
+  const empty = timings[0]!;
   const rows = timings.map(({ name, medianMs, minMs }) => {
     return [name, ...[medianMs, minMs, medianMs - empty.medianMs].map(milliseconds)];
   });

@@ -10,6 +10,7 @@ import { submit } from "../measure/gpu_device.ts";
 import { reasonOf, summarize, timingFields } from "../measure/statistics.ts";
 import { digits3, mebibytes, percent, printTable } from "../measure/table.ts";
 import { Subject, webgpuEngine } from "../subjects/flashtile.ts";
+import { mapTuple } from "../../tests/tuples.ts";
 
 const TINY = "1x2x32x64";
 const CALLS = 200;
@@ -30,7 +31,7 @@ export async function hostSection(context: Context): Promise<Measured[]> {
 async function hostOverhead(context: Context): Promise<Value[]> {
   const engine = await context.engine();
   const c = caseOf(TINY), data = operands(c), shape = shapes(c).q;
-  const [q, k, v] = [data.q, data.k, data.v].map((x) => engine.tensor(x, shape));
+  const [q, k, v] = mapTuple([data.q, data.k, data.v], (x) => engine.tensor(x, shape));
   const calls: number[] = [], whole: number[] = [];
   // One more than counted: the first compiles.
   for (let sample = 0; sample <= SAMPLES; sample++) {
@@ -66,7 +67,7 @@ async function memoryGrowth(context: Context): Promise<Value[]> {
   }
   const title = "Buffers beyond inputs and results, first call of an engine";
   printTable(title, ["case", "forward", "backward", "a score matrix"], rows);
-  const [small, large] = uses;
+  const small = uses[0]!, large = uses[1]!;
   return (["forward", "backward"] as const)
     .map((of) => ({ of, value: large[of] <= SMALL_BYTES ? 1 : large[of] / small[of] }));
 }

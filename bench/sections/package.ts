@@ -47,7 +47,7 @@ function atOnce(folder: string, entry: string): string[] {
   for (const name of found) {
     const text = readFileSync(`${folder}/${name}`, "utf8");
     for (const [, other] of text.matchAll(/(?:from|import)\s*"\.\/([^"]+)"/g)) {
-      if (names.has(other)) found.add(other);
+      if (names.has(other!)) found.add(other!);
     }
   }
   return [...found];

@@ -56,7 +56,7 @@ const CELLS: Readonly<Record<PeerSection, readonly (readonly Group[])[]>> = {
     [["forward", 1, [`${OURS}/resident`, OURS, ...WEB, ...CACHED, "tfjs-wasm/batched"]]],
     [["forward", 2, [`${OURS}/resident`, OURS, ...WEB, ...CACHED]]],
   ],
-  memory: [[["forward", 1, [OURS, WEB[0], TFJS, JAX, NATIVE]]], [["step", 1, [OURS, TFJS, JAX]]]],
+  memory: [[["forward", 1, [OURS, WEB[0]!, TFJS, JAX, NATIVE]]], [["step", 1, [OURS, TFJS, JAX]]]],
 };
 
 /** The cells of a section; for a quick look the first of its smallest cases. */
@@ -96,7 +96,9 @@ function peersSection(name: PeerSection): Section {
       const entries = jobs.length ? await runCell(jobs, options) : [];
       done.push(...entries);
       storeEntries("peers", name, entries, context.results);
-      console.error(`… ${name} ${cell[0].case.name} ${cell[0].task}, ${cell[0].threads} thread(s)`);
+      console.error(
+        `… ${name} ${cell[0]!.case.name} ${cell[0]!.task}, ${cell[0]!.threads} thread(s)`,
+      );
     }
     printEntries(TITLES[name], done);
     return goals(name, done);
@@ -157,7 +159,7 @@ async function check(jobs: readonly Job[], { limitMs }: CellOptions): Promise<vo
 /** The goals of a section: most say themselves whom they compare, the others are made here. */
 function goals(section: PeerSection, entries: readonly Entry[]): Measured[] {
   return GOALS.filter(({ id }) => id.startsWith(`peers ${section}`)).map(({ id, against }) => {
-    if (!against) return { id, values: OWN[id](entries) };
+    if (!against) return { id, values: OWN[id]!(entries) };
     const { cases, task, threads, ours } = against, rivals = new RegExp(against.rivals);
     const values = cases.split(" ").map((of) => {
       const ms = timeOf(entries, of, task, threads, ours);
@@ -170,8 +172,8 @@ function goals(section: PeerSection, entries: readonly Entry[]): Measured[] {
 const OWN: Readonly<Record<string, (entries: readonly Entry[]) => Value[]>> = {
   "peers threads scaling": (entries) =>
     ["s1024", "s2048", "s4096"].map((of) => {
-      const [one, two] = [1, 2].map((n) => timeOf(entries, of, "forward", n, OURS));
-      return { of, value: one / two };
+      const time = (threads: number) => timeOf(entries, of, "forward", threads, OURS);
+      return { of, value: time(1) / time(2) };
     }),
 
   /** A peer's step less its forward, over our backward: what the gradients alone cost. */

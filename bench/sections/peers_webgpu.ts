@@ -16,7 +16,7 @@ import { raceCases } from "./raced.ts";
 import { OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
 /** Contenders by the package that they need. */
-const PEERS: Readonly<Record<string, readonly string[]>> = {
+const PEERS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   "onnxruntime-web": ["onnxruntime-web/mha", "onnxruntime-web/std"],
   "@jax-js/jax": ["jax-js"],
 };
@@ -35,7 +35,7 @@ async function librariesPart(context: Context): Promise<Measured[]> {
     if (missing(name)) console.log(`\nSkipped: ${missing(name)}`);
   }
   const contenders = Object.keys(PEERS).filter((name) => !missing(name))
-    .flatMap((name) => PEERS[name]);
+    .flatMap((name) => PEERS[name]!);
   const options = {
     ...(quick
       ? { rounds: 1, samples: 2, budgetMs: 1500 }

@@ -17,7 +17,7 @@ export interface Raced {
   readonly causal: boolean;
   readonly threads: number;
   readonly title: string;
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly [Outcome, ...Outcome[]];
 }
 
 /** Every case of a section, in each way, by the clock of the backend. */
@@ -37,7 +37,8 @@ export async function raceCases(
     for (const causal of masks) {
       for (const threads of counts) {
         const contenders = entrants({ c, data, causal }, threads);
-        const outcomes = await raceVerified(context.gpu ?? wallClock, contenders, context.race);
+        const found = await raceVerified(context.gpu ?? wallClock, contenders, context.race);
+        const outcomes = found as [Outcome, ...Outcome[]];
         raced.push({ c, causal, threads, outcomes, title: c.name + (causal ? " causal" : "") });
       }
     }
@@ -78,6 +79,6 @@ export function measured(
   value: (raced: Raced) => number,
   ours = 0,
 ): Measured {
-  const because = raced.find(({ outcomes }) => outcomes[ours].failed)?.outcomes[ours].failed;
+  const because = raced.map(({ outcomes }) => outcomes[ours]!.failed).find(Boolean);
   return { id, values: raced.map((r) => ({ of: r.title, value: value(r) })), because };
 }

@@ -31,14 +31,14 @@ export async function scalingSection(context: Context): Promise<Measured[]> {
       // a kernel may keep new threads on one core for a while, see bench/README.md
       const warmUpMs = context.quick ? 150 : 1500;
       const timings = await race(wallClock, works, { ...context.race, warmUpMs });
-      const gains = timings.map((t) => timings[0].medianMs / t.medianMs);
+      const gains = timings.map((t) => timings[0]!.medianMs / t.medianMs);
       const each = timings.map((t) => milliseconds(t.medianMs));
       rows.push([`${c.name} ${pass}`, ...each, ...gains.slice(1).map(times)]);
       if (fewest === 1 && two > 0 && pass === "forward" && c.lengthQ >= 1024) {
-        values.push({ of: c.name, value: gains[two] });
+        values.push({ of: c.name, value: gains[two]! });
       }
       timings.forEach((timing, i) => {
-        const row = { case: c.name, pass, threads: context.threads[i], gain: gains[i] };
+        const row = { case: c.name, pass, threads: context.threads[i]!, gain: gains[i]! };
         context.results.add("threads", { ...row, ...timingFields(timing) });
       });
     }

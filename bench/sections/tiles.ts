@@ -38,7 +38,7 @@ export async function tilesSection(context: Context): Promise<Measured[]> {
   const { kernel, memory } = instantiate<Record<string, TileBench>>(module, OPERAND_BYTES);
   const rows: string[][] = [];
   for (const [tile, title] of Object.entries(TILES)) {
-    const bench = kernel[tile], unit = tile === SOFTMAX ? "ns per 4" : "GFLOP/s";
+    const bench = kernel[tile]!, unit = tile === SOFTMAX ? "ns per 4" : "GFLOP/s";
     const values: number[] = [];
     for (const headDim of HEAD_DIMS) {
       // Small: products accumulate over millions of runs and must not leave the range of floats.

@@ -14,6 +14,7 @@ import { wallClock } from "../measure/wall_clock.ts";
 import { wholeError } from "../oracle.ts";
 import { asmModule, instantiate, OPERANDS } from "../subjects/asm.ts";
 import { Subject } from "../subjects/flashtile.ts";
+import { mapTuple } from "../../tests/tuples.ts";
 
 const LENGTHS = [16, 32, 64, 128, 256, 512, 1024];
 const HEADS = 12;
@@ -44,8 +45,8 @@ export async function unfusedSection(context: Context): Promise<Measured[]> {
         { name: "unfused, copies", run: wholeCall },
       ], context.race);
       resident.dispose();
-      const gain = (at: number) => times(timings[at + 1].medianMs / timings[at].medianMs);
-      const [a, b, ...copies] = timings.map((t) => digits3(rate(forwardFlops(c), t)));
+      const gain = (at: number) => times(timings[at + 1]!.medianMs / timings[at]!.medianMs);
+      const [a, b, ...copies] = mapTuple(timings, (t) => digits3(rate(forwardFlops(c), t)));
       rows.push([`D ${headDim}, L ${length}`, a, b, gain(0), ...copies, gain(2)]);
       for (const timing of timings) {
         const row = { case: c.name, heads: HEADS, kind: timing.name };
@@ -69,13 +70,13 @@ function prepare(module: WebAssembly.Module, c: Case, data: Operands) {
   const count = data.q.length, sizes = [c.batch * c.queryHeads, c.lengthK, c.headDim];
   const { kernel, memory } = instantiate<Kernel>(module, 4 * 4 * count);
   memory.grow(Math.ceil(kernel.scratchBytes(c.lengthK, c.headDim) / 65536));
-  const places = [0, 1, 2, 3, 4].map((i) => OPERANDS + i * 4 * count), scratch = places[4];
-  const [q, k, v, o] = places.slice(0, 4).map((at) => new Float32Array(memory.buffer, at, count));
-  const load = () => [data.q, data.k, data.v].forEach((x, i) => [q, k, v][i].set(x));
+  const places = [0, 1, 2, 3, 4].map((i) => OPERANDS + i * 4 * count), scratch = places[4]!;
+  const arrays = places.slice(0, 4).map((at) => new Float32Array(memory.buffer, at, count));
+  const load = () => [data.q, data.k, data.v].forEach((x, i) => arrays[i]!.set(x));
   load();
   const scale = 1 / Math.sqrt(c.headDim);
   const run = () => kernel.attend(...places.slice(0, 4), ...sizes, scale, scratch);
-  return { load, run, output: () => o.slice() };
+  return { load, run, output: () => arrays[3]!.slice() };
 }
 
 function check(module: WebAssembly.Module): void {

@@ -122,7 +122,7 @@ export class Subject {
   /** What the last calls computed: out and lse, or the gradients. */
   async results<P extends Pass>(pass: P): Promise<Record<typeof RESULTS[P][number], Float32Array>> {
     const last = this.#last(pass);
-    const read = async (name: string) => [name, await floats(last[name])] as const;
+    const read = async (name: string) => [name, await floats(last[name]!)] as const;
     return Object.fromEntries(await Promise.all(RESULTS[pass].map(read))) as never;
   }
 
@@ -141,7 +141,7 @@ export class Subject {
 
   #saved() {
     const { out, lse } = this.#last("forward");
-    return { ...this.#inputs, out, lse };
+    return { ...this.#inputs, out: out!, lse: lse! };
   }
 
   #last(pass: Pass): Record<string, Tensor | HostTensor> {
@@ -194,7 +194,7 @@ export function forwardEntrant(
   const name = context.gpu ? "flashtile" : place === "host" ? "host" : "resident";
   const stored = place === "f16" ? { ...call, data: roundedToHalf(call.data) } : call;
   const subject = async () => new Subject(await context.engine(threads), stored, {}, place);
-  return entrants(stored, subject, [{ pass: "forward", name, tolerance: TOLERANCE[place] }])[0];
+  return entrants(stored, subject, [{ pass: "forward", name, tolerance: TOLERANCE[place] }])[0]!;
 }
 
 /** Both passes of one resident case. */

@@ -6,6 +6,7 @@
 
 import { operands } from "../cases.ts";
 import { isCausal, type Job, type Prepared, swapMiddle, wantsGradients } from "../process/job.ts";
+import { mapTuple } from "../../tests/tuples.ts";
 
 const ENTRY = "@jax-js/jax/dist/index.js";
 /** Bytes of results that may wait on the device. */
@@ -48,8 +49,8 @@ export async function prepare(job: Job): Promise<Prepared> {
     });
   const back = (x: Float32Array, heads: number) =>
     swapMiddle(x, [c.batch, x.length / (c.batch * heads * c.headDim), heads, c.headDim]);
-  const [q, dOut] = [data.q, data.dOut].map((x) => array(x, queryHeads, c.lengthQ));
-  const [k, v] = [data.k, data.v].map((x) => array(x, kvHeads, c.lengthK));
+  const [q, dOut] = mapTuple([data.q, data.dOut], (x) => array(x, queryHeads, c.lengthQ));
+  const [k, v] = mapTuple([data.k, data.v], (x) => array(x, kvHeads, c.lengthK));
   const attend: Attend = (a, b, d) => jax.nn.dotProductAttention(a, b, d, { isCausal: causal });
   if (wantsGradients(job)) {
     const step = jax.jit((a: JaxArray, b: JaxArray, d: JaxArray, g: JaxArray): JaxArray[] => {
@@ -65,8 +66,12 @@ export async function prepare(job: Job): Promise<Prepared> {
         found = await Promise.all(arrays.map((x) => x.data()));
       },
       outputs() {
-        const [dq, dk, dv] = [queryHeads, kvHeads, kvHeads].map((n, i) => back(found[i + 1], n));
-        return { dq, dk, dv };
+        const gradient = (n: number, heads: number) => back(found[n]!, heads);
+        return {
+          dq: gradient(1, queryHeads),
+          dk: gradient(2, kvHeads),
+          dv: gradient(3, kvHeads),
+        };
       },
     };
   }

@@ -109,7 +109,7 @@ function model(
   { q, kv, mask, scale, tokensFirst = false }: {
     readonly q: readonly number[];
     readonly kv: readonly number[];
-    readonly mask?: readonly number[];
+    readonly mask?: readonly number[] | undefined;
     readonly scale?: number;
     readonly tokensFirst?: boolean;
   },

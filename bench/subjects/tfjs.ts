@@ -16,6 +16,7 @@ import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import { type Case, type Operands, operands, shapes } from "../cases.ts";
 import { causalMask, isCausal, type Job, type Prepared, wantsGradients } from "../process/job.ts";
+import { mapTuple } from "../../tests/tuples.ts";
 
 const BACKEND = "@tensorflow/tfjs-backend-wasm";
 
@@ -100,19 +101,19 @@ function eachHead(
       const size = length * c.headDim;
       return tf.tensor(x.slice(head * size, (head + 1) * size), [length, c.headDim]);
     };
-    const [q, dOut] = [data.q, data.dOut].map((x) => part(x, c.lengthQ));
-    const [k, v] = [data.k, data.v].map((x) => part(x, c.lengthK));
+    const [q, dOut] = mapTuple([data.q, data.dOut], (x) => part(x, c.lengthQ));
+    const [k, v] = mapTuple([data.k, data.v], (x) => part(x, c.lengthK));
     return { q, k, v, dOut };
   });
   const like: Record<string, Float32Array> = { out: data.q, dq: data.q, dk: data.k, dv: data.v };
-  const results = names.map((name) => [name, new Float32Array(like[name].length)] as const);
+  const results = names.map((name) => [name, new Float32Array(like[name]!.length)] as const);
   return {
     run() {
       heads.forEach((head, i) => {
         const tensors = tf.tidy(() => step(head));
         results.forEach(([, into], n) => {
-          into.set(tensors[n].dataSync(), i * tensors[n].size);
-          tensors[n].dispose();
+          into.set(tensors[n]!.dataSync(), i * tensors[n]!.size);
+          tensors[n]!.dispose();
         });
       });
     },
@@ -127,7 +128,7 @@ function batched(job: Job, scale: number, weights: (scores: Tensor) => Tensor): 
   // Query heads that share a kv head become rows of one product: the library cannot broadcast.
   const rows = c.queryHeads / c.kvHeads * c.lengthQ;
   const q = tf.tensor(data.q, [c.batch, c.kvHeads, rows, c.headDim]);
-  const [k, v] = [data.k, data.v].map((x) => tf.tensor(x, shapes(c).kv));
+  const [k, v] = mapTuple([data.k, data.v], (x) => tf.tensor(x, shapes(c).kv));
   let out = new Float32Array();
   return {
     run() {

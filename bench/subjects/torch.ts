@@ -70,7 +70,7 @@ export async function measureTorch(cases: readonly Case[]): Promise<Torch | { mi
     });
     const { stdout, stderr } = await command.output();
     const found = /^@torch (.*)$/m.exec(new TextDecoder().decode(stdout));
-    if (found) return JSON.parse(found[1]) as Torch;
+    if (found) return JSON.parse(found[1]!) as Torch;
     const last = new TextDecoder().decode(stderr).trim().split("\n").pop();
     return { missing: `no torch with CUDA (${last})` };
   } catch (error) {

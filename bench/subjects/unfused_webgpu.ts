@@ -12,6 +12,7 @@ import type { Call, Case } from "../cases.ts";
 import { dispatch, pipeline, readBack, storage, uniform, upload } from "../measure/gpu_device.ts";
 import type { Entrant, Runner, Work } from "../measure/race.ts";
 import { outputError } from "../oracle.ts";
+import { mapTuple } from "../../tests/tuples.ts";
 
 const TILE = 64;
 const DEPTH = 16;
@@ -185,11 +186,11 @@ async function create(device: GPUDevice, call: Call): Promise<Runner> {
   const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
   const fitting = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / headBytes);
   if (fitting < 1) throw new RangeError("the scores of one head exceed the largest binding");
-  const [q, k, v] = [data.q, data.k, data.v].map((x) => upload(device, x));
+  const [q, k, v] = mapTuple([data.q, data.k, data.v], (x) => upload(device, x));
   const out = storage(device, data.q.byteLength), at = Math.min(heads, fitting);
   const scores = storage(device, at * headBytes);
-  const kernels = [SCORES, SOFTMAX, OUTPUT];
-  const [first, second, third] = await Promise.all(kernels.map((code) => pipeline(device, code)));
+  const kernels = mapTuple([SCORES, SOFTMAX, OUTPUT], (code) => pipeline(device, code));
+  const [first, second, third] = await Promise.all(kernels);
   const works: Work[] = [], buffers = [q, k, v, scores, out], rows = lengthQ / TILE;
   for (let head = 0; head < heads; head += at) {
     const count = Math.min(at, heads - head), params = uniform(device, parameters(c, head, causal));

@@ -118,7 +118,7 @@ function promise(search: Search, { named, chosen }: Candidate): number {
 }
 
 /** Three, which lavapipe compiles in a few seconds each. */
-const SOFTWARE: readonly TileShape[] = [[8, 4], [8, 8], [4, 8]]
+const SOFTWARE: readonly TileShape[] = ([[8, 4], [8, 8], [4, 8]] as const)
   .map(([nx, tm]) => ({ nx, ny: 8, tm, tn: 4, chunk: 32, unroll: 1 }));
 const QUICK = 8;
 
@@ -127,13 +127,14 @@ export function firstCandidates(search: Search, quick: boolean): Candidate[] {
   if (search.target.software) {
     return SOFTWARE.flatMap((tile) => candidatesOf(search, tile).slice(0, 1));
   }
-  const sizes = [[4, 8, 16], [4, 8, 16], [4, 8], [4, 8], [32, 64, 128]];
-  const all = sizes
-    .reduce((all, some) => all.flatMap((a) => some.map((x) => [...a, x])), [[]] as number[][])
-    .filter(([nx, ny]) => nx * ny >= LEAST_THREADS)
-    .flatMap(([nx, ny, tm, tn, chunk]) =>
-      candidatesOf(search, { nx, ny, tm, tn, chunk, unroll: 2 })
-    )
+  const sizes = { nx: [4, 8, 16], ny: [4, 8, 16], tm: [4, 8], tn: [4, 8], chunk: [32, 64, 128] };
+  const shapes = Object.entries(sizes).reduce(
+    (all, [name, some]) => all.flatMap((a) => some.map((x) => ({ ...a, [name]: x }))),
+    [{}],
+  ) as Record<keyof typeof sizes, number>[];
+  const all = shapes
+    .filter(({ nx, ny }) => nx * ny >= LEAST_THREADS)
+    .flatMap((shape) => candidatesOf(search, { ...shape, unroll: 2 }))
     .sort((a, b) => promise(search, b) - promise(search, a));
   return quick ? all.slice(0, QUICK) : all;
 }

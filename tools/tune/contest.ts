@@ -13,7 +13,7 @@ import type { SweepCase, Trial } from "./subject.ts";
 /** A candidate on a case. */
 export interface Seen<Candidate> extends Trial {
   readonly candidate: Candidate;
-  readonly plan?: GpuPlan;
+  readonly plan?: GpuPlan | undefined;
   /** What the planner chooses: the first that was seen. */
   readonly planned: boolean;
   /** Raced in turns with the other best ones. */

@@ -70,7 +70,7 @@ export async function sweepDecode(
         if (seen.failed) console.log(`${name}, ${id}: ${seen.failed}`);
       }
       const [best] = ranked(found.filter(({ final }) => final)), [planned] = found;
-      if (!best) continue;
+      if (!best || !planned) continue;
       const gain = msOf(planned) / msOf(best);
       groups.push(best.candidate.parts * c.batch * c.kvHeads);
       gains.push(gain);
@@ -87,7 +87,7 @@ export async function sweepDecode(
   const head = ["case", "K/V MB", "planner", "of read", "best", "of read", "step", "gain"];
   printTable("Decode, KV splits x threads", head, rows);
   if (groups.length === 0) return ["// decode: nothing has a figure"];
-  const middle = (values: number[]) => digits3(values.sort((a, b) => a - b)[values.length >> 1]);
+  const middle = (values: number[]) => digits3(values.sort((a, b) => a - b)[values.length >> 1]!);
   const least = digits3(Math.min(...groups)), most = digits3(Math.max(...groups));
   return [
     `// decode: best with ${least} to ${most} workgroups (median ${middle(groups)}) in ` +
@@ -137,7 +137,7 @@ async function divisions(
   subject: SweepCase,
   c: Case,
 ): Promise<Seen<Division>[]> {
-  const { plan } = subject, shape = plan.decode!, { splits } = plan.regions[0];
+  const { plan } = subject, shape = plan.decode!, { splits } = plan.regions[0]!;
   const { software } = device.open.target;
   const contest = new Contest<Division>(subject, "decode", (d) => divided(subject, d));
   const others = PARTS.filter((n) =>

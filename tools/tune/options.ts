@@ -18,7 +18,7 @@ export interface SweepOptions {
   /** Keys of decode cases. */
   readonly keys: readonly number[];
   /** Heads of a case; undefined: as many as fill the device for a while. */
-  readonly heads?: readonly number[];
+  readonly heads?: readonly number[] | undefined;
   readonly causal: readonly boolean[];
   readonly quick: boolean;
   readonly software: boolean;

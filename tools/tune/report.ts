@@ -14,7 +14,7 @@ const SHOWN = 16;
 
 /** Ranges of keys that are merged afterwards, and parts of the tensors. */
 function partsOf({ plan }: Seen<Candidate>): { splits: number; regions: number } {
-  return { splits: plan?.regions[0].splits ?? 1, regions: plan?.regions.length ?? 1 };
+  return { splits: plan?.regions[0]?.splits ?? 1, regions: plan?.regions.length ?? 1 };
 }
 
 /** How a tile was made, where that is not the usual way. */
@@ -72,13 +72,14 @@ function standing(id: string, found: readonly Combination[]): number {
 
 /** The row that the planner's table should have for this head dimension. */
 export function suggestion(found: readonly Combination[], peakGflops: number): string[] {
-  const first = found[0], at = `${first.kernel}, D ${first.c.headDim}`;
+  const first = found[0]!, at = `${first.kernel}, D ${first.c.headDim}`;
   const scored = ranked(first.entries).filter(({ final }) => final)
     .map((entry) => ({ ...entry, score: standing(entry.candidate.id, found) }))
     .filter(({ score }) => !Number.isNaN(score))
     .sort((a, b) => b.score - a.score);
-  if (scored.length === 0) return [`// ${at}: no tile has a figure on every case`];
-  const [best] = scored, table = scored.find(({ planned }) => planned);
+  const [best] = scored;
+  if (!best) return [`// ${at}: no tile has a figure on every case`];
+  const table = scored.find(({ planned }) => planned);
   const { id, note, chosen: { tile, registers } } = best.candidate;
   const gflops = rate(first.flops, best.timing);
   const present = table

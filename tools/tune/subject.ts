@@ -30,6 +30,7 @@ import {
 import { floats } from "../../bench/subjects/flashtile.ts";
 import type { SweepDevice } from "./device.ts";
 import type { AnyKernel, SweptKernel } from "./options.ts";
+import { mapTuple } from "../../tests/tuples.ts";
 
 /** Of the largest exact value for gradients, absolute otherwise. */
 const TOLERANCE = { f32: 1e-5, f16: 4e-3, gradient: 5e-5 };
@@ -38,7 +39,7 @@ const LONGEST_MS = 1000;
 
 /** What a look at a plan told: a timing, or why there is none. */
 export interface Trial {
-  readonly timing?: Timing;
+  readonly timing?: Timing | undefined;
   readonly error: number;
   /** Until the first launch was done, less another one. */
   readonly compileMs: number;
@@ -89,9 +90,11 @@ export class SweepCase {
   static forward(device: SweepDevice, given: Call, dtype: "f32" | "f16" = "f32"): SweepCase {
     const call = dtype === "f16" ? { ...given, data: roundedToHalf(given.data) } : given;
     const { data, causal } = call, { q, kv } = shapes(call.c);
-    const inputs = ([[data.q, q], [data.k, kv], [data.v, kv]] as const)
-      .map(([values, shape]) => device.tensor(values, shape, dtype));
-    const described = describeForward(inputs[0], inputs[1], inputs[2], { layout: "bhsd", causal });
+    const inputs = mapTuple(
+      [[data.q, q], [data.k, kv], [data.v, kv]],
+      ([values, shape]) => device.tensor(values, shape, dtype),
+    );
+    const described = describeForward(...inputs, { layout: "bhsd", causal });
     const exact = { out: exactOutput(call) };
     return new SweepCase(device, call, described, inputs, exact, TOLERANCE[dtype]);
   }
@@ -102,11 +105,12 @@ export class SweepCase {
     const { error, dispose } = await forward.#launch("forward", forward.plan);
     dispose();
     if (!(error <= TOLERANCE.f32)) throw new Error(`the forward is wrong by ${error}`);
-    const [q, k, v] = forward.#inputs, [out, lse] = forward.#results.map(({ tensor }) => tensor);
+    const [q, k, v] = forward.#inputs as [GpuTensor, GpuTensor, GpuTensor];
+    const out = forward.#results[0]!.tensor, lse = forward.#results[1]!.tensor;
     const dOut = device.tensor(call.data.dOut, shapes(call.c).q, "f32");
     const described = describeBackward(dOut, { q, k, v, out, lse }, { layout: "bhsd", causal });
-    const [outRows, lseRows] = await Promise.all([out.read(), lse.read()]) as Float32Array[];
-    const exact = exactGradients(call, { out: outRows, lse: lseRows });
+    const rows = { out: await out.read("f32"), lse: await lse.read("f32") };
+    const exact = exactGradients(call, rows);
     const inputs = [q, k, v, out, lse, dOut];
     return new SweepCase(device, call, described, inputs, exact, TOLERANCE.gradient);
   }
@@ -202,11 +206,11 @@ export class SweepCase {
     const names = { forward: ["out"], decode: ["out"], dq: ["dq"], dkv: ["dk", "dv"] }[kernel];
     const checked = this.#results.filter(({ spec }) => names.includes(spec.name));
     const errors = checked.map(async ({ spec, tensor }) =>
-      rowsError(this.#exact[spec.name], await floats(tensor))
+      rowsError(this.#exact[spec.name]!, await floats(tensor))
     );
     const worst = (await Promise.all(errors)).reduce(larger);
     if (this.problem.pass === "forward") return worst;
-    return worst / Math.max(...checked.map(({ spec }) => largestOf(this.#exact[spec.name])));
+    return worst / Math.max(...checked.map(({ spec }) => largestOf(this.#exact[spec.name]!)));
   }
 
   dispose(): void {

@@ -45,7 +45,7 @@ export async function sweepTiles(
     const rest = cases.length - n - 1;
     if (n > 0 && deadline.passed) break;
     const share = deadline.share(rest === 0 ? 1 : n === 0 ? 0.7 : 1 / (rest + 1));
-    const best = done.length ? ranked(done[0].entries).slice(0, FINALISTS + 1) : undefined;
+    const best = done.length ? ranked(done[0]!.entries).slice(0, FINALISTS + 1) : undefined;
     const tiles = best?.map(({ candidate }) => candidate);
     done.push(await sweepCase(device, kernel, options, one, share, tiles));
   }
