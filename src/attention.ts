@@ -119,7 +119,7 @@ export async function attentionBackward<
  * const { out, lse } = attentionSync(q, k, v);
  * // a single key has weight 1 whatever its score: dq = 0, dv = 1
  * const { dq, dv } = attentionBackwardSync(one(1), { q, k, v, out, lse });
- * assert.ok(Math.abs(dq.data[0]) < 1e-5 && Math.abs(dv.data[0] - 1) < 1e-5);
+ * assert.ok(Math.abs(dq.data[0]!) < 1e-5 && Math.abs(dv.data[0]! - 1) < 1e-5);
  * ```
  */
 export function attentionBackwardSync<
@@ -160,7 +160,7 @@ export function attentionBackwardSync<
  * const right = attentionSync(q, part(2), part(3));
  * const whole = attentionSync(q, part(0.5, 1, 2), part(1, 2, 3));
  * const { out } = mergeAttention([left, right]);
- * assert.ok(Math.abs(out.data[0] - whole.out.data[0]) < 1e-6);
+ * assert.ok(Math.abs(out.data[0]! - whole.out.data[0]!) < 1e-6);
  * ```
  */
 export function mergeAttention<T extends AnyTensor>(
