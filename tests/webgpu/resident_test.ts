@@ -148,8 +148,7 @@ gpuTest("wrapped 16-bit buffers with odd counts and offsets are read in place", 
 gpuTest("wrap refuses what it cannot use and says why", async () => {
   using engine = await gpuEngine();
   const device = deviceOf(engine), buffer = device.createBuffer({ size: 64, usage: STORAGE });
-  const wrap = (...[shape, how]: [number[], object?]) => () =>
-    engine.wrap(buffer, shape, how ?? {});
+  const wrap = (...[shape, how]: [number[], object?]) => () => engine.wrap(buffer, shape, how);
   assert.throws(wrap([17]), /RangeError.*buffer has 64 bytes.*needs 68/);
   assert.throws(wrap([16], { byteOffset: 4 }), /needs 68/);
   assert.throws(wrap([33], { dtype: "f16" }), /needs 68/);

@@ -84,7 +84,7 @@ gpuTest("explain lists every dispatch, in order", async () => {
   const plan = planWebGpu(problem, engine.target as WebGpuTarget);
   const told = explainGpu(plan, problem, engine.target as WebGpuTarget, "a test");
   assert.deepEqual(told.steps.map(({ kernel }) => kernel), [
-    ...["copy alibiSlopes", "copy sink", "delta", "dq", "repair dq"],
+    ...["copy alibiSlopes", "copy sink", "delta", "row state", "dq", "repair dq"],
     ...(plan.dkv!.fused ? ["dkv"] : ["dk", "dv"]),
     ...["repair dk", "repair dv", "pair sum dBias", "pair sum dAlibiSlopes"],
     ...["row sum dAlibiSlopes", "row sum dSink", "narrow dq", "narrow dk", "narrow dv"],
