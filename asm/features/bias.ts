@@ -69,6 +69,13 @@ export function hideRow(task: usize, batch: i32, head: i32, i: i32, from: i32, t
   return true;
 }
 
+/** The most that is added to a score of query i and a key in [from, to), natural units. */
+export function mostAdded(task: usize, batch: i32, head: i32, i: i32, from: i32, to: i32): f32 {
+  let p = rowAt(task, Operand.Bias, batch, head, i) + (<usize>from << 2), most: f32 = -Infinity;
+  for (const end = p + (<usize>(to - from) << 2); p < end; p += 4) most = max(most, load<f32>(p));
+  return most;
+}
+
 /**
  * dBias[i][j] += dS[j][lane] for the first `lanes` of four lanes. Rows that the bias broadcasts share
  * an address, so lanes are added one after the other.

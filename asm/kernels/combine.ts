@@ -55,8 +55,8 @@ export function combineItem(item: usize): void {
   for (let i = load<i32>(item, Item.RowBegin); i < load<i32>(item, Item.RowEnd); ++i) {
     combineRow(task, batch, head, i);
     if (!load<i32>(task, Task.HeadDim)) continue;
-    const empty = load<f32>(rowAt(task, Operand.Lse, batch, head, i)) == -Infinity;
-    if (!finite(out + <usize>i * stride, Dv) || (empty && lostRow(task, batch, head, i))) repairRow(task, batch, head, i);
+    const lse = load<f32>(rowAt(task, Operand.Lse, batch, head, i));
+    if (!finite(out + <usize>i * stride, Dv) || lostRow(task, batch, head, i, lse)) repairRow(task, batch, head, i);
   }
 }
 

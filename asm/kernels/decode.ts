@@ -184,7 +184,7 @@ function writeRows(slot: i32): void {
     const out = rowAt(task, target, batch, head, i) + shift;
     for (let d: usize = 0; d < <usize>Dv << 2; d += 4) store<f32>(out + d, load<f32>(o + d) * f);
     store<f32>(rowAt(task, targetLse, batch, head, i) + lseShift, lse);
-    if (!split && (!finite(out, Dv) || (lse == -Infinity && lostRow(task, batch, head, i)))) repairRow(task, batch, head, i);
+    if (!split && (!finite(out, Dv) || lostRow(task, batch, head, i, lse))) repairRow(task, batch, head, i);
   }
 }
 

@@ -165,8 +165,8 @@ function writeRows(panels: usize): void {
     }
     const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + State.T, out + <usize>first * outStride, outStride, rows, valueDim);
     for (let i = 0; i < rows; ++i) {
-      const empty = load<f32>(lse + <usize>(first + i) * lseStride) == -Infinity;
-      if (bad >> i & 1 || (empty && lostRow(task, batch, head, first + i))) repairRow(task, batch, head, first + i);
+      const row = load<f32>(lse + <usize>(first + i) * lseStride);
+      if (bad >> i & 1 || lostRow(task, batch, head, first + i, row)) repairRow(task, batch, head, first + i);
     }
   }
 }

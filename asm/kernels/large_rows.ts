@@ -10,7 +10,7 @@
 import { Flag, Operand } from "../tables.gen";
 import { constants, deferRow, isLarge, packedQueries, panels, rowBegin, rowEnd, setFactor, stats } from "./backward_block";
 import { Constants, RowStats, UPPER } from "../micro/records";
-import { aboveScore, naturalOf, sameLse } from "../micro/range";
+import { aboveScore, isLow, naturalOf, sameLse } from "../micro/range";
 import { endKey, firstKey, rowAt } from "../micro/task";
 import { BACKWARD_PITCH, exp2v } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
@@ -82,6 +82,10 @@ export function settleLargeRows(task: usize, flags: i32, sequence: usize, batch:
         continue;
       }
       const own = sameLse(natural + log(l), lse);
+      if (!own && bent && isLow(<f32>lse)) { // products made it low: not what the tiles can hold
+        deferRow((p << 3) + lane);
+        continue;
+      }
       store<f32>(stats + <usize>p * RowStats.Bytes + (<usize>lane << 2), -m, RowStats.NegativeLse);
       setFactor((p << 3) + lane, <f32>(own ? 1 / l : exp(natural - lse)));
     }

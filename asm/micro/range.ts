@@ -1,11 +1,12 @@
 // Scores near the ends of float32. Kernels hold scores in base 2, where those below -2.36e38 in natural units would be
-// minus infinity, which means masked. So sums of a score and a bias go on below the knee with a smaller slope:
+// minus infinity, which means masked. So what is added to a score goes on below the knee with a smaller slope:
 //
 //   x log2 e             x >= -2^126
 //   0.8 x - shift        below; the two meet at the knee, and the lowest float32 stays finite
 //
-// At that size the largest scores of a row take all the weight, whatever the slope: their order is what counts.
-import { LN2, madd } from "./vmath";
+// At that size the largest scores of a row take all the weight, whatever the slope: their order is what counts. Where
+// products are of such a size too, or made the score low by themselves, lse shows it, and the row is repaired.
+import { madd } from "./vmath";
 
 // @ts-ignore: decorator
 @inline
@@ -19,6 +20,11 @@ const SHIFT: f32 = 5.4672717e37;
 @inline
 const KNEE: f32 = 1.2273022e38;
 
+/** Whether a row's lse lies below the knee. */
+export function isLow(lse: f32): bool {
+  return lse < -8.507059e37;
+}
+
 /** Which values lie below the knee, minus infinity among them. */
 // @ts-ignore: decorator
 @inline
@@ -30,8 +36,8 @@ export function belowKnee(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function addNatural(score: v128, x: v128, log2e: v128): v128 {
-  const natural = madd(score, f32x4.splat(LN2), x);
-  return f32x4.pmax(madd(x, log2e, score), madd(natural, f32x4.splat(SLOPE), f32x4.splat(-SHIFT)));
+  const low = madd(x, f32x4.splat(SLOPE), f32x4.sub(score, f32x4.splat(SHIFT)));
+  return f32x4.pmax(madd(x, log2e, score), low);
 }
 
 /** A score in natural units; `bent`: whether something was added that may lie below the knee. */

@@ -7,9 +7,10 @@
 import { Task } from "../abi";
 import { Operand } from "../tables.gen";
 import { element } from "../micro/convert";
+import { isLow, sameLse } from "../micro/range";
 import { dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
-import { hideOne, hideRow, scoreOne, stateLogit } from "./scores.gen";
+import { hideOne, hideRow, MASKING_FLAGS, mostAdded, scoreOne, stateLogit } from "./scores.gen";
 import { exp, log } from "../micro/real";
 
 /** Score of query i and key j after all score features, natural units; minus infinity where masked. */
@@ -53,12 +54,14 @@ export function rowLse(): f64 {
 }
 
 /**
- * Whether a row that came out empty sees a key all the same: one whose score is below all that the fast path can
- * hold.
+ * Whether a row is beyond what the fast path can hold: it came out empty but sees a key, or low for another reason
+ * than what features added (see range.ts).
  */
-export function lostRow(task: usize, batch: i32, head: i32, i: i32): bool {
-  const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i);
-  return from < to && !hideRow(task, load<i32>(task, Task.Flags), batch, head, i, from, to);
+export function lostRow(task: usize, batch: i32, head: i32, i: i32, lse: f32): bool {
+  if (!(lse == -Infinity || isLow(lse))) return false;
+  const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i), flags = load<i32>(task, Task.Flags);
+  if (lse == -Infinity) return from < to && !hideRow(task, flags, batch, head, i, from, to);
+  return (flags & MASKING_FLAGS) != 0 && !sameLse(mostAdded(task, flags, batch, head, i, from, to), lse);
 }
 
 /** Writes out and lse of one query row. */

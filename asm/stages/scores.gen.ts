@@ -5,7 +5,7 @@ import { rowAt } from "../micro/task";
 import { multiply } from "../micro/tile";
 import { scoreTile as softcapScoreTile, scoreOne as softcapScoreOne, slopeOne as softcapSlopeOne } from "../features/softcap";
 import { FADES as alibiSlopesFADES, scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
-import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, hideRow as biasHideRow, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
+import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, hideRow as biasHideRow, mostAdded as biasMostAdded, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
 import { hideTile as maskHideTile, hideOne as maskHideOne, hideRow as maskHideRow, hideAll as maskHideAll } from "../features/mask";
 import { stateLogit as sinkStateLogit, beginGradient as sinkBeginGradient, stateGradient as sinkStateGradient, writeGradient as sinkWriteGradient } from "../features/sink";
 
@@ -95,6 +95,12 @@ export function hideRow(task: usize, flags: i32, batch: i32, head: i32, i: i32, 
   if (flags & Flag.Bias && biasHideRow(task, batch, head, i, from, to)) return true;
   if (flags & Flag.Mask && maskHideRow(task, batch, head, i, from, to)) return true;
   return false;
+}
+
+/** The most that features which may mask add to a score of query i and a key in [from, to), natural units. */
+export function mostAdded(task: usize, flags: i32, batch: i32, head: i32, i: i32, from: i32, to: i32): f32 {
+  if (flags & Flag.Bias) return biasMostAdded(task, batch, head, i, from, to);
+  return 0;
 }
 
 /** Whether the keys [key, end) are hidden from the first lanes of a panel; `key` is a multiple of 16. */

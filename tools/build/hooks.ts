@@ -6,6 +6,7 @@
 //   FADES          most weights of a row may be tiny
 //   hideTile       masks n scores of four lanes        hideOne       whether a pair is masked
 //   hideAll        whether a run of keys is masked     hideRow       the same of one row
+//   mostAdded      the most that is added to a score of a row, where HIDES
 //   stateLogit     a logit that joins the sum of a row
 //   beginGradient, writeGradient                       around the sums of a head
 //   gradientTile, gradientOne                          sums dS over pairs; dS is that of the feature's result
@@ -185,6 +186,12 @@ ${this.#calls("hideOne", (name) => ` && ${name}(task, ${PAIR})) return true;`)}
 export function hideRow(task: usize, flags: i32, batch: i32, head: i32, i: i32, from: i32, to: i32): bool {
 ${this.#calls("hideRow", (name) => ` && ${name}(task, batch, head, i, from, to)) return true;`)}
   return false;
+}
+
+/** The most that features which may mask add to a score of query i and a key in [from, to), natural units. */
+export function mostAdded(task: usize, flags: i32, batch: i32, head: i32, i: i32, from: i32, to: i32): f32 {
+${this.#calls("mostAdded", (name) => `) return ${name}(task, batch, head, i, from, to);`)}
+  return 0;
 }
 
 /** Whether the keys [key, end) are hidden from the first lanes of a panel; \`key\` is a multiple of 16. */
