@@ -111,7 +111,7 @@ function cases(rows: number): Extreme[] {
 /** Whether a run takes a case on an engine: on a GPU the core has a few sets of features, whose kernels are shared. */
 function taken(engine: string, rows: number, options: ReferenceOptions): boolean {
   const names = Object.keys(options).filter((name) => !["causal", "softmaxScale"].includes(name));
-  const core = names.every((name) => name === "bias" || (rows > 1 && name === "mask"));
+  const core = rows > 1 && names.every((name) => name === "bias" || name === "mask");
   return engine !== "webgpu" || runTakes(core ? "core" : "rest");
 }
 

@@ -11,6 +11,8 @@ import { sharedSessions } from "./sessions.ts";
 const file = "tests/properties_test.ts";
 const seed = 20260720;
 const runs = 150;
+/** On a GPU, where each may compile; the rest has as many as the CPU. */
+const gpuRuns = 60;
 
 const length = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 0, max: 24 }) },
@@ -123,13 +125,17 @@ const sharedGpuCases = fc.tuple(gpuCases, oneByOne).map(([c, option]): Case => {
 }).filter(sharesKernels);
 
 for (const pass of [forwardPass, backwardPass]) {
-  const cpu = `${pass.name}() agrees with the oracle on ${runs} random problems`;
+  const of = (n: number) => `${pass.name}() agrees with the oracle on ${n} random problems`;
   if (runTakes("core")) {
-    testRandomCases(pass, cases, wasmConfigurations, { name: cpu });
-    testRandomCases(pass, sharedGpuCases, [gpuConfiguration], { name: `${cpu}, on a GPU` });
+    testRandomCases(pass, cases, wasmConfigurations, { name: of(runs), numRuns: runs });
+    testRandomCases(pass, sharedGpuCases, [gpuConfiguration], {
+      name: `${of(gpuRuns)}, on a GPU`,
+      numRuns: gpuRuns,
+    });
   }
-  const mixed = `${cpu} of options in any combination, on a GPU`, why = restIsElsewhere();
-  const test = { name: why ? `${mixed} (left out: ${why})` : mixed, ignore: why !== undefined };
+  const mixed = `${of(runs)} of options in any combination, on a GPU`, why = restIsElsewhere();
+  const name = why ? `${mixed} (left out: ${why})` : mixed;
+  const test = { name, ignore: why !== undefined, numRuns: runs };
   testRandomCases(pass, gpuCases, [gpuConfiguration], test);
 }
 
@@ -137,7 +143,11 @@ function testRandomCases(
   pass: Pass,
   cases: fc.Arbitrary<Case>,
   configurations: readonly Configuration[],
-  test: { readonly name: string; readonly ignore?: boolean },
+  { numRuns, ...test }: {
+    readonly name: string;
+    readonly ignore?: boolean;
+    readonly numRuns: number;
+  },
 ): void {
   const open = sharedSessions(configurations);
   Deno.test({
@@ -152,7 +162,7 @@ function testRandomCases(
       };
       const only = onlyCase();
       if (only !== undefined) return await check(JSON.parse(only));
-      await fc.assert(fc.asyncProperty(cases, check), { seed, numRuns: runs });
+      await fc.assert(fc.asyncProperty(cases, check), { seed, numRuns });
     },
   });
 }
