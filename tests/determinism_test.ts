@@ -64,7 +64,8 @@ testCases(
   async (session, inputs, about) => {
     const forward = await session.forward(inputs);
     const backward = await session.backward(inputs, forward);
-    const many = about !== gpuConfiguration.name && !about.includes("plain");
+    const few = [gpuConfiguration.name, syncConfiguration.name];
+    const many = !few.includes(about) && !about.includes("plain");
     const times = many ? repeats : fewRepeats;
     for (let repeat = 1; repeat < times; repeat++) {
       assertSameBits(await session.forward(inputs), forward, `repeat ${repeat}, ${about}`);

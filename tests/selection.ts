@@ -4,7 +4,7 @@
  * features that a case has, in software for about a second each, so its core is made of cases that share kernels.
  */
 
-import type { Case } from "./case.ts";
+import { type Case, caseWork } from "./case.ts";
 
 /** An environment variable, where it may be read. */
 export function variable(name: string): string | undefined {
@@ -39,7 +39,12 @@ export function partTaken(part: Part): boolean {
 
 /** The same of a case on a backend. */
 export function caseTaken(backend: "wasm" | "webgpu", c: Case): boolean {
-  return partTaken(backend === "wasm" || sharesKernels(c) ? "core" : "rest");
+  return partTaken(isLong(c) || (backend === "webgpu" && !sharesKernels(c)) ? "rest" : "core");
+}
+
+/** Longer than a few tiles: minutes of the oracle, who finds little more in them; the longest is in the core. */
+function isLong(c: Case): boolean {
+  return caseWork(c) > 8e6 && c.lengthQ !== 1025;
 }
 
 /** What was left out so far, in one line; undefined where nothing was. */
@@ -80,6 +85,7 @@ export function sharesKernels(c: Case): boolean {
   if (c.dtype !== "f32") special.push("16 bits");
   if (c.arrangement === "padded rows" || c.arrangement === "view") special.push("strides");
   if (headDim % 4 || valueDim % 4) special.push("odd dims");
+  if (decode && special.length > 0 && !all) return false;
   const plain = special.length === 0, both = (headDim % 4 === 0) === (valueDim % 4 === 0);
   if (decode && rows !== 8 && !(rows === 1 && plain)) return false;
   if (headDim > 32 || valueDim > 32) {
