@@ -1,6 +1,6 @@
 /**
  * What a page downloads: the default entry bundled, minified and compressed, whole and without the
- * code for GPUs, which a bundler that splits code leaves for later.
+ * code for GPUs, which a bundler that splits code leaves for later; and the entry of the CPU alone.
  * @module
  */
 
@@ -10,21 +10,25 @@ import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { printTable } from "../measure/table.ts";
 
-const ENTRY = new URL("../../mod.ts", import.meta.url).pathname;
+const pathOf = (entry: string) => new URL(`../../${entry}`, import.meta.url).pathname;
+const [WHOLE, CPU] = [pathOf("mod.ts"), pathOf("src/wasm.ts")];
 
 export async function packageSection(context: Context): Promise<Measured[]> {
   const folder = await Deno.makeTempDir({ prefix: "flashtile-package-" });
   try {
-    await bundle("--output", `${folder}/whole.js`);
-    await bundle("--code-splitting", "--outdir", `${folder}/split`);
-    const whole = compressed(`${folder}/whole.js`), split = `${folder}/split`;
+    await bundle("--output", `${folder}/whole.js`, WHOLE);
+    await bundle("--output", `${folder}/wasm.js`, CPU);
+    await bundle("--code-splitting", "--outdir", `${folder}/split`, WHOLE);
+    const [whole, wasm] = [compressed(`${folder}/whole.js`), compressed(`${folder}/wasm.js`)];
+    const split = `${folder}/split`;
     const cpu = atOnce(split, "mod.js")
       .reduce((sum, name) => sum + compressed(`${split}/${name}`), 0);
     printTable("Package, minified, gzip -9", ["part", "KB"], [
       ["everything", (whole / 1000).toFixed(1)],
       ["without the code for GPUs", (cpu / 1000).toFixed(1)],
+      ["@flashtile/attention/wasm", (wasm / 1000).toFixed(1)],
     ]);
-    context.results.add("package", { wholeBytes: whole, cpuBytes: cpu });
+    context.results.add("package", { wholeBytes: whole, cpuBytes: cpu, wasmBytes: wasm });
     return [{ id: "wasm package", values: [{ of: "mod.ts", value: whole / 1000 }] }];
   } finally {
     rmSync(folder, { recursive: true });
@@ -32,7 +36,7 @@ export async function packageSection(context: Context): Promise<Measured[]> {
 }
 
 async function bundle(...target: string[]): Promise<void> {
-  const args = ["bundle", "--quiet", "--minify", "--platform", "browser", ...target, ENTRY];
+  const args = ["bundle", "--quiet", "--minify", "--platform", "browser", ...target];
   const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
   if (code !== 0) throw new Error(`deno bundle failed: ${new TextDecoder().decode(stderr)}`);
 }
