@@ -19,17 +19,21 @@ const SHIFT: f32 = 5.4672717e37;
 // @ts-ignore: decorator
 @inline
 const KNEE: f32 = 1.2273022e38;
+/** 2^126: the knee in natural units. */
+// @ts-ignore: decorator
+@inline
+const NATURAL_KNEE: f32 = 8.507059e37;
 
 /** Whether a row's lse lies below the knee. */
 export function isLow(lse: f32): bool {
-  return lse < -8.507059e37;
+  return lse < -NATURAL_KNEE;
 }
 
 /** Which values lie below the knee, minus infinity among them. */
 // @ts-ignore: decorator
 @inline
 export function belowKnee(x: v128): v128 {
-  return f32x4.lt(x, f32x4.splat(-8.507059e37));
+  return f32x4.lt(x, f32x4.splat(-NATURAL_KNEE));
 }
 
 /** Scores in base 2, with x in natural units added to them. */

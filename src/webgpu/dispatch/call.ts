@@ -1,5 +1,6 @@
 // One call: its scratch, its results, and the dispatches of all its regions.
 import type { RepairKind } from "../../../shaders/kernels/repair.ts";
+import { LARGE } from "../../../shaders/parts/text.ts";
 import { UnsupportedError } from "../../tensor/errors.ts";
 import { count } from "../../tensor/view.ts";
 import type { GpuPlan } from "../../plan/webgpu/plan.ts";
@@ -123,7 +124,7 @@ export class GpuCall {
     const { tensor } = this.#context.views.lse!;
     if (!("data" in tensor)) return true;
     return (tensor.data as Float32Array).some((lse) =>
-      Math.abs(lse) > 8192 && Math.abs(lse) < Infinity
+      Math.abs(lse) > Number(LARGE) && Math.abs(lse) < Infinity
     );
   }
 
