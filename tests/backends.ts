@@ -188,7 +188,7 @@ function residentSession(engine: Engine): Session {
     };
   };
   return {
-    takes: (c) => caseTaken(engine.backend, c),
+    takes: (c) => caseTaken(engine.backend, c, true),
     forward: async ({ q, k, v, options }) => {
       using places = new DisposableStack();
       const [rq, rk, rv] = mapTuple([q, k, v], (tensor) => places.use(place(tensor)));

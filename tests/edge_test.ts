@@ -55,7 +55,7 @@ const hiding: readonly Partial<Case>[] = [
 /** Decode shapes take another path. */
 const shapes: readonly Partial<Case>[] = [
   { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 90, lengthK: 97, headDim: 20 },
-  { batch: 2, queryHeads: 4, kvHeads: 1, lengthQ: 2, lengthK: 300, headDim: 20 },
+  { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 2, lengthK: 300, headDim: 20 },
 ];
 
 const poisons = [NaN, Infinity, -Infinity];

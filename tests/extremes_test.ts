@@ -103,7 +103,7 @@ function cases(rows: number): Extreme[] {
       about: "rising by hundreds",
       q,
       k,
-      options: { bias: tensor([rows, KEYS], (n) => 300 * (n % KEYS)) },
+      options: { bias: tensor([2, rows, KEYS], (n) => 300 * (n % KEYS)) },
     },
   ];
 }
@@ -160,7 +160,7 @@ onEngines("weights of gradients add up to 1, however large lse is", async (sessi
     q = tensor([1, rows, 2, D], wave(1)),
     k = tensor([1, KEYS, 1, D], wave(2));
   const v = tensor([1, KEYS, 1, D], wave(3)), dOut = tensor([1, rows, 2, D], wave(4));
-  const flat = (level: number) => ({ bias: tensor([rows, KEYS], () => f(level)) });
+  const flat = (level: number) => ({ bias: tensor([2, rows, KEYS], () => f(level)) });
   const levels = [
     -1e4,
     -1e6,

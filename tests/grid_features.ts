@@ -156,6 +156,7 @@ const sinkSection: Section = {
       alibiSlopes: "h",
     }),
     defineCase({ batch: 2, queryHeads: 2, lengthQ: 5, lengthK: 0, sink: true, dLse: true }),
+    defineCase({ ...broadcastShape, lengthQ: 9, lengthK: 0, sink: true, dLse: true }),
     defineCase({ lengthQ: 300, lengthK: 333, headDim: 32, sink: true, softcap: 15 }),
     ...[1, 3].map((lengthQ) =>
       defineCase({
@@ -260,7 +261,7 @@ const togetherSection: Section = {
     )
   ).concat(
     defineCase({
-      ...{ queryHeads: 4, kvHeads: 1, lengthQ: 2, lengthK: 600, headDim: 20 },
+      ...{ queryHeads: 4, kvHeads: 2, lengthQ: 2, lengthK: 600, headDim: 20 },
       ...{ ...everything, causal: true, sink: true },
     }),
   ),

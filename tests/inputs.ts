@@ -84,14 +84,12 @@ function makeTensor(
   // What lies between the elements is NaN: reading it, or writing it, shows at once.
   const values = new Float64Array(start + length).fill(NaN);
   const numbers = normalNumbers(seed, elements(shape), amplitude);
-  const packed = packedStrides(shape);
-  numbers.forEach((value, n) => {
-    const place = strides.reduce(
-      (sum, stride, axis) => sum + (Math.floor(n / packed[axis]!) % shape[axis]!) * stride,
-      start,
-    );
-    values[place] = value;
-  });
+  const [a, b, c, d] = shape as Shape4, [bySequence, byOuter, byInner, one] = strides as Shape4;
+  for (let row = 0; row < a * b * c; row++) {
+    const [sequence, outer, inner] = [Math.floor(row / (b * c)), Math.floor(row / c) % b, row % c];
+    const begin = start + sequence * bySequence + outer * byOuter + inner * byInner;
+    for (let n = 0; n < d; n++) values[begin + n * one] = numbers[row * d + n]!;
+  }
   const data = encode(values, dtype, storage).subarray(start);
   return {
     data,

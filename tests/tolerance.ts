@@ -83,12 +83,13 @@ export function forwardFloors(problem: Problem, forward: ForwardF64): { out: num
   const scoreError = scoreErrors(problem, forward);
   const out = new Sums(forward.lse.length);
   let lse = 0;
-  forEachRow(problem, ({ b, h, i, index, kvBase }) => {
+  forEachRow(problem, (row) => {
+    const { index } = row;
     let squares = 0;
     for (let j = 0; j < lengthK; j++) {
       if (!forward.visible[index * lengthK + j]) continue;
       const p = forward.probabilities[index * lengthK + j]!;
-      const error = scoreError({ b, h, i, index, kvBase }, j);
+      const error = scoreError(row, j);
       out.addTerm(index, p * (u + (1 - p) * error));
       squares += (p * (u + error)) ** 2; // dlse/ds = p
     }
@@ -137,7 +138,8 @@ export function gradientFloors(
   const outNorms = rowNorms(forward.out, valueDim);
   const valueNorms = rowNorms(problem.v, valueDim);
   const outErrors = alibi || sink ? outRowErrors(problem, forward) : new Float64Array();
-  forEachRow(problem, ({ b, h, i, index, kvBase }) => {
+  forEachRow(problem, (row) => {
+    const { b, h, i, index, kvBase } = row;
     // delta is a sum over dOut∘out, and that out is the stored one.
     const stored = halfUlp[dtype] / Math.sqrt(3);
     const deltaError = u * Math.abs(backward.delta[index]!) +
@@ -166,8 +168,7 @@ export function gradientFloors(
       const at = index * lengthK + j;
       if (!forward.visible[at]) continue;
       const p = forward.probabilities[at]!;
-      const pError = p *
-        (u + scoreError({ b, h, i, index, kvBase }, j) + u * Math.abs(forward.lse[index]!));
+      const pError = p * (u + scoreError(row, j) + u * Math.abs(forward.lse[index]!));
       const dp = backward.dp[at]!, delta = backward.delta[index]!;
       const dpError = u * (Math.abs(dp) + dOutNorms[index]! * valueNorms[kvBase + j]!);
       const dsError = pError * Math.abs(dp - delta) + p * (dpError + deltaError);
@@ -243,10 +244,9 @@ function scoreErrors(
 }
 
 function rowNorms(values: Float64Array, dim: number): Float64Array {
-  return Float64Array.from(
-    { length: values.length / dim },
-    (_, row) => Math.hypot(...values.subarray(row * dim, (row + 1) * dim)),
-  );
+  const squares = new Float64Array(values.length / dim);
+  for (let n = 0; n < values.length; n++) squares[Math.floor(n / dim)]! += values[n]! ** 2;
+  return squares.map(Math.sqrt);
 }
 
 function maxFinite(a: number, b: number): number {
@@ -254,5 +254,7 @@ function maxFinite(a: number, b: number): number {
 }
 
 function maxMagnitude(values: Float64Array): number {
-  return values.reduce((worst, value) => maxFinite(worst, Math.abs(value)), 0);
+  let worst = 0;
+  for (let n = 0; n < values.length; n++) worst = maxFinite(worst, Math.abs(values[n]!));
+  return worst;
 }

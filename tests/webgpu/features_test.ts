@@ -34,7 +34,7 @@ const meetings: Readonly<Record<string, Partial<Problem>>> = {
     options: { causal: { offset: Int32Array.of(3, 30) }, window: { left: 9 } },
   },
   "key lengths": { options: { keyLengths: Int32Array.of(0, 29) } },
-  "few queries": { heads: 8, lengthQ: 2, lengthK: 700, dim: 20, options: { causal: true } },
+  "few queries": { lengthQ: 2, lengthK: 700, dim: 20, options: { causal: true } },
   "KV splits": { batch: 1, heads: 2, kvHeads: 1, lengthQ: 20, lengthK: 1100 },
 };
 

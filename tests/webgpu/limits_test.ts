@@ -8,6 +8,7 @@ import type { WebGpuTarget } from "../../src/plan/target.ts";
 import { hostSession } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { makeInputs } from "../inputs.ts";
+import { fewRows } from "../grid.ts";
 import { backwardPass, checkCase, forwardPass } from "../run_grid.ts";
 import { everything, restIsElsewhere } from "../selection.ts";
 import { absent, type Forced, forcedEngine, gpuTest, type Watch } from "./support.ts";
@@ -17,8 +18,6 @@ const file = "tests/webgpu/limits_test.ts";
 /** Variants of shaders are compiled once for each device, so cases differ in sizes and share their dims. */
 const dims = { headDim: 32 };
 const grouped = { queryHeads: 4, kvHeads: 2, ...dims };
-/** Rows of decoding: so many that they fit the least workgroup memory of a device. */
-const few = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 };
 
 const biased = (bias: string, n: number): Case =>
   defineCase({
@@ -36,8 +35,8 @@ const cases: readonly Case[] = [
   defineCase({ ...dims, queryHeads: 6, kvHeads: 1, lengthQ: 41, lengthK: 50, layout: "bhsd" }),
   defineCase({ ...grouped, kvHeads: 1, lengthQ: 60, lengthK: 70, bias: "bhqk" }),
   defineCase({ ...grouped, batch: 3, lengthQ: 50, lengthK: 130, keyLengths: [0, 97, 130] }),
-  defineCase({ ...few, lengthK: 700, causal: true }),
-  defineCase({ ...few, batch: 2, lengthK: 300, layout: "bhsd", keyLengths: [9, 222] }),
+  defineCase({ ...fewRows, lengthK: 700, causal: true }),
+  defineCase({ ...fewRows, batch: 2, lengthK: 300, layout: "bhsd", keyLengths: [9, 222] }),
   defineCase({ ...grouped, lengthQ: 45, lengthK: 50, dtype: "f16" }),
   defineCase({ ...grouped, lengthQ: 150, lengthK: 90, valueDim: 20, softcap: 5 }),
   // bias and mask: cut by query rows and keys, whole for all heads, alone
@@ -142,7 +141,7 @@ gpuTest("no binding is larger than the device allows", async (t) => {
         lengthK: 240,
         mask: { axes: "qk", pattern: "random" },
       }),
-      defineCase({ ...few, lengthK: 1000 }), // slots of partial results
+      defineCase({ ...fewRows, lengthK: 1000 }), // slots of partial results
     ]
   ) {
     await t.step(caseName(c), async () => {
@@ -166,7 +165,7 @@ gpuTest("no dispatch is wider than the device allows", async (t) => {
       defineCase({ ...short, queryHeads: 18 }),
       defineCase({ ...short, queryHeads: 24, kvHeads: 12 }),
       defineCase({ ...short, batch: 17, queryHeads: 1 }),
-      defineCase({ ...few, lengthK: 1000 }),
+      defineCase({ ...fewRows, lengthK: 1000 }),
       defineCase({ ...grouped, lengthQ: 90, lengthK: 40, dtype: "f16" }),
     ],
     { limits },
@@ -177,9 +176,9 @@ gpuTest("no dispatch is wider than the device allows", async (t) => {
 });
 
 gpuTest("a buffer nearly as large as the device allows can be had", async () => {
-  // 983040 bytes of out: rounded up for the pool they would be more than the limit
-  const { engine } = await forcedEngine({ limits: { buffer: 1_000_000 } });
-  await checkOnes(engine, 480, 512);
+  // 983040 bytes of out and 30720 of lse: rounded up for the pool they would be more than the limit
+  const { engine } = await forcedEngine({ limits: { buffer: 1_020_000 } });
+  await checkOnes(engine, 7680, 32);
   engine.dispose();
 });
 
@@ -228,15 +227,6 @@ function tilesOf(cases: readonly Case[], target: WebGpuTarget): Set<string> {
     return [planWebGpu(problem, target).forward, dq, dkv].map((one) => JSON.stringify(one!.tile));
   }));
 }
-
-gpuTest("the tiles for hardware agree with the oracle", async (t) => {
-  // at 32, which others have as well: wider ones are compiled for seconds each
-  const few = wide.filter(({ headDim }) => headDim === 32);
-  await checkCases(t, few, hardware, (engine) => {
-    const tiles = tilesOf(few, engine.target as WebGpuTarget);
-    assert.ok(![...tiles].every((tile) => tile.includes('"tm":4')), "none is larger than SMALL");
-  });
-});
 
 gpuTest("the tiles for hardware agree with the oracle, on all dims", async (t) => {
   await checkCases(t, wide, hardware, (engine) => {

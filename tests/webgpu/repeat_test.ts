@@ -11,8 +11,11 @@ import { homes, place, sameBits } from "./tensors.ts";
 const [q, k, v] = mapTuple([4, 2, 2], (heads, n) => plainTensor(n + 1, [2, 40, heads, 32]));
 const dOut = plainTensor(4, [2, 40, 4, 32]), options: AttentionOptions = { causal: true };
 
-/** Calls of many shapes that share few shaders. */
-const shapes = Array.from({ length: 20 }, (_, n) => [1 + n % 2, 1 + (n * 7) % 60, 4, 32]);
+/** Calls of many shapes that share few shaders: tiles, and every ninth decodes. */
+const shapes = Array.from(
+  { length: 20 },
+  (_, n) => [1 + n % 2, n % 9 === 0 ? 2 : 1 + (n * 7) % 60, 4, 32],
+);
 const many = shapes.map((shape, n) => ({
   q: plainTensor(3 * n, shape),
   k: plainTensor(3 * n + 1, [shape[0]!, 20 + n * 5, 2, 32]),
