@@ -187,7 +187,7 @@ export class WasmBackend implements Backend {
     return this.#wanted >= START_FLOPS;
   }
 
-  #runner(plan: Plan, threads: number, long: boolean): Runner {
+  *#runner(plan: Plan, threads: number, long: boolean): Generator<"work", Runner, void> {
     // read anew for each item: a synchronous call in between may have needed more
     const scratch = () => this.#scratch[0]!.pointer, regions = plan.regions.length;
     if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
@@ -195,8 +195,12 @@ export class WasmBackend implements Backend {
     }
     const shared = plan.regions.flatMap(({ steps }) => steps).filter((step) => step.shared);
     const items = shared.reduce((sum, step) => sum + step.items.length, 0);
+    this.#pool.prepare();
+    yield "work";
     const work = { threads, items, long };
-    return new PoolRunner(this.#kernels, this.#memory, this.#pool, scratch, work);
+    const runner = new PoolRunner(this.#kernels, this.#memory, this.#pool, scratch, work);
+    yield "work"; // a worker may have been started
+    return runner;
   }
 
   /** Runs a plan. `alone`: on the calling thread only. */
@@ -214,7 +218,7 @@ export class WasmBackend implements Backend {
     let runner: Runner | undefined;
     try {
       this.#reserveScratch(long ? threads + 1 : threads, this.scratchBytes(problem, plan));
-      runner = this.#runner(plan, threads, long);
+      runner = yield* this.#runner(plan, threads, long);
       yield* this.#regions(plan, staging, runner, threads, options.signal);
       yield* staging.finish();
       return results;

@@ -150,6 +150,11 @@ export class ThreadPool {
     dropped?.register(owner, this);
   }
 
+  /** Loads what workers are made with: 10 to 25 ms of Deno, once. */
+  prepare(): void {
+    if (this.#wanted === 0) nodeThreads();
+  }
+
   /**
    * Starts workers until there are `count`, in place of lost ones too. Returns soon: where there are many,
    * some start later, and all join when they are up.
@@ -214,7 +219,7 @@ export class ThreadPool {
   #hear(index: number, message: string): void {
     if (message === "ready") {
       this.#ready.add(index);
-      this.#startSome();
+      setTimeout(() => this.#startSome()); // after timers that are due: making one takes a while
     } else if (message !== "step") this.#message = message;
     this.#wake?.();
   }
