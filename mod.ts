@@ -25,4 +25,5 @@ export {
 export { createEngine } from "./src/engine/create_engine.ts";
 export { Engine } from "./src/engine/engine.ts";
 export { DeviceLostError, UnsupportedError } from "./src/tensor/errors.ts";
+export { dropoutMask, type DropoutMaskOptions } from "./src/problem/features/dropout_mask.ts";
 export type * from "./src/types.ts";

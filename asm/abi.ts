@@ -28,7 +28,7 @@ export enum Task {
   Splits = 36,
   SplitOutBytes = 40,
   SplitLseBytes = 44,
-  /** Numbers of features, room for sixteen: see `Scalar` in tables.gen.ts. */
+  /** Numbers of features, float32 or words, room for sixteen: see `Scalar` in tables.gen.ts. */
   Scalars = 64,
   /** Records of operands, as many as `Operand` in tables.gen.ts counts. */
   Operands = 128,

@@ -35,12 +35,17 @@ export enum Flag {
   Bias = 16,
   Mask = 32,
   Sink = 64,
-  BiasGradient = 128,
-  AlibiSlopesGradient = 256,
-  SinkGradient = 512,
+  Dropout = 128,
+  BiasGradient = 256,
+  AlibiSlopesGradient = 512,
+  SinkGradient = 1024,
 }
 
 /** Numbers that features bring: byte offsets in a task. */
 export enum Scalar {
   Softcap = 64,
+  DropoutScale = 68,
+  DropoutThreshold = 72,
+  DropoutSeedLow = 76,
+  DropoutSeedHigh = 80,
 }

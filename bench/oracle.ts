@@ -29,7 +29,7 @@ function problemOf(c: Case, data: Pick<Operands, "q" | "k" | "v">, causal: boole
   return {
     ...{ ...c, valueDim: c.headDim, scale: 1 / Math.sqrt(c.headDim) },
     ...{ q: doubles(data.q), k: doubles(data.k), v: doubles(data.v) },
-    ...{ ...none, sink: undefined },
+    ...{ ...none, sink: undefined, dropout: undefined },
     options: causal ? { causal: true } : {},
   };
 }

@@ -46,6 +46,13 @@ export function geometry(shape: TileShape): Geometry {
   return { ...shape, threads: nx * ny, rows: ny * tm, columns: nx * tn, c4, jv, cc, passes };
 }
 
+/** Keys of a query of which is found at once whether their pairs are kept, and the groups of them that a tile meets. */
+export const KEPT_KEYS = 8;
+export const keptGroups = (keys: number): number => Math.ceil(keys / KEPT_KEYS) + 1;
+
+/** Bytes of what a tile remembers of that. */
+export const keptBytes = (queries: number, keys: number): number => 4 * queries * keptGroups(keys);
+
 /** Bytes of the tiles. */
 export function tileBytes({ rows, columns, c4, jv, nx, resident }: Geometry, chunks = 1): number {
   const own = resident ? rows * (chunks * c4 + 1 + jv * nx + 1) : rows * (c4 + 1);

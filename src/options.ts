@@ -14,7 +14,7 @@ export interface RunChoice {
 
 /**
  * Options of `attention` and `attentionBackward`. They apply in this order: scale, softcap, ALiBi,
- * bias, masks, sink, softmax, product with v.
+ * bias, masks, sink, softmax, dropout, product with v.
  *
  * @example
  * ```ts

@@ -114,5 +114,6 @@ export function mergeAttention<T extends AnyTensor>(
 }
 
 export type * from "./types.ts";
+export { dropoutMask, type DropoutMaskOptions } from "./problem/features/dropout_mask.ts";
 export { Engine } from "./engine/engine.ts";
 export { UnsupportedError } from "./tensor/errors.ts";

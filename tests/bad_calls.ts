@@ -249,6 +249,47 @@ const optionCalls: readonly BadCall[] = [
     ...{ error: TypeError, wants: [/window/, /top/, /left/] },
   },
   {
+    about: "a dropout that is a number",
+    options: wrong({ dropout: 0.1 }),
+    ...{ error: TypeError, wants: [/dropout is 0\.1/, /probability, seed/] },
+  },
+  {
+    about: "an unknown key of dropout",
+    options: wrong({ dropout: { probability: 0.1, seed: 1, p: 2 } }),
+    ...{ error: TypeError, wants: [/dropout/, /"p"/, /probability or seed/] },
+  },
+  ...[1, -0.1, NaN, Infinity].map((probability): BadCall => ({
+    about: `a dropout probability of ${probability}`,
+    options: { dropout: { probability, seed: 1 } },
+    ...{
+      error: RangeError,
+      wants: [/dropout\.probability/, RegExp(`is ${probability} `), /below 1/],
+    },
+  })),
+  {
+    about: "a dropout probability that is a text",
+    options: wrong({ dropout: { probability: "0.1", seed: 1 } }),
+    ...{ error: TypeError, wants: [/dropout\.probability/, /"0\.1"/, /number/] },
+  },
+  ...[-1, 0.5, 2 ** 53, NaN, -1n, 2n ** 64n].map((seed): BadCall => ({
+    about: `a dropout seed of ${seed}${typeof seed === "bigint" ? "n" : ""}`,
+    options: { dropout: { probability: 0, seed } },
+    ...{
+      error: RangeError,
+      wants: [/dropout\.seed/, RegExp(`is ${seed} `), /safe integer.*2\^64/],
+    },
+  })),
+  {
+    about: "a missing dropout seed",
+    options: wrong({ dropout: { probability: 0.1 } }),
+    ...{ error: TypeError, wants: [/dropout\.seed/, /undefined/, /bigint/] },
+  },
+  {
+    about: "PyTorch's name of dropout",
+    options: wrong({ dropout_p: 0.1 }),
+    ...{ error: TypeError, wants: [/"dropout_p"/, /here: dropout\b/] },
+  },
+  {
     about: "key lengths for another batch",
     options: { keyLengths: Int32Array.of(1, 2, 3) },
     ...{ error: RangeError, wants: [/keyLengths/, /\b3\b/, /\b2\b/] },

@@ -51,6 +51,8 @@ export interface Case {
   readonly biasHoles?: boolean | undefined;
   readonly mask?: { readonly axes: BroadcastAxes; readonly pattern: MaskPattern } | undefined;
   readonly sink?: boolean | undefined;
+  /** The probability that a pair is dropped. */
+  readonly dropout?: number | undefined;
   /** Gives the backward pass a gradient of lse too. */
   readonly dLse?: boolean | undefined;
 }
@@ -107,6 +109,7 @@ export function caseName(c: Case): string {
     c.bias && `bias ${c.bias}${c.biasHoles ? " with holes" : ""}`,
     c.mask && `mask ${c.mask.axes} ${c.mask.pattern}`,
     c.sink ? "sink" : undefined,
+    c.dropout === undefined ? undefined : `dropout ${c.dropout}`,
     c.dLse ? "dLse" : undefined,
   ].filter((part) => part !== undefined).join(" ");
 }

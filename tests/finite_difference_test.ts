@@ -31,6 +31,8 @@ const variations: readonly Partial<Case>[] = [
   { alibiSlopes: "h" },
   { alibiSlopes: "bh", causal: true, softcap: 2, bias: "qk" },
   { sink: true },
+  { dropout: 0.4 },
+  { dropout: 0.4, causal: true, softcap: 2, sink: true, bias: "bhqk", alibiSlopes: "h" },
   { sink: true, causal: { offset: -2 }, alibiSlopes: "h" },
 ];
 

@@ -168,6 +168,33 @@ const sinkSection: Section = {
   ],
 };
 
+const dropoutSection: Section = {
+  title: "dropout",
+  cases: [
+    ...cutUp.map((shape) => defineCase({ ...shape, dropout: 0.2, bias: "1hqk" })),
+    ...crossing.map(([lengthQ, lengthK]) =>
+      defineCase({ queryHeads: 2, lengthQ, lengthK, headDim: 12, dropout: 0.1 })
+    ),
+    defineCase({ ...broadcastShape, lengthQ: 0, dropout: 0.5 }),
+    defineCase({ ...broadcastShape, lengthK: 0, dropout: 0.5 }),
+    ...[1e-9, 0.5, 0.99, 1 - 2 ** -53].map((dropout) => defineCase({ ...broadcastShape, dropout })),
+    defineCase({ ...broadcastShape, dropout: 0.3, causal: true, layout: "bhsd", dLse: true }),
+    defineCase({ ...broadcastShape, dropout: 0.3, keyLengths: [33, 0], softcap: 5 }),
+    defineCase({
+      ...{ ...broadcastShape, lengthQ: 130, lengthK: 140, dropout: 0.3 },
+      ...{ mask: { axes: "b1qk", pattern: "documents" } },
+    }),
+    defineCase({ lengthQ: 300, lengthK: 333, headDim: 32, dropout: 0.1, window: { left: 45 } }),
+    ...[1, 3].map((lengthQ) =>
+      defineCase({
+        ...{ batch: 2, queryHeads: 8, kvHeads: 2, lengthQ, lengthK: 1100, headDim: 40 },
+        ...{ dropout: 0.3, causal: true, dtype: lengthQ === 1 ? "f32" : "f16" },
+      })
+    ),
+    defineCase({ queryHeads: 4, kvHeads: 1, lengthQ: 1, lengthK: 3000, headDim: 64, dropout: 0.1 }),
+  ],
+};
+
 const batchOfThree = {
   batch: 3,
   queryHeads: 2,
@@ -219,6 +246,7 @@ const features: readonly Partial<Case>[] = [
   { bias: "b11k", biasHoles: true },
   { alibiSlopes: "bh" },
   { sink: true },
+  { dropout: 0.3 },
   { keyLengths: [33, 61] },
   { softcap: 5 },
   { softmaxScale: 0.3 },
@@ -276,6 +304,7 @@ export const featureSections: readonly Section[] = [
   biasSection,
   keyLengthSection,
   sinkSection,
+  dropoutSection,
   scoreSection,
   pairSection,
   togetherSection,

@@ -139,9 +139,15 @@ function makeOptions(c: Case, seed: number): ReferenceOptions {
       ? { alibiSlopes: plainTensor(seed + 4, broadcastShape(c, c.alibiSlopes), 0.1) }
       : {}),
     ...(c.sink ? { sink: plainTensor(seed + 5, [c.queryHeads], 2) } : {}),
+    ...(c.dropout === undefined ? {} : { dropout: makeDropout(c.dropout, seed) }),
     ...(c.bias ? { bias: makeBias(c, c.bias, seed + 2) } : {}),
     ...(c.mask ? { mask: makeMask(c, c.mask.axes, c.mask.pattern, seed + 3) } : {}),
   };
+}
+
+/** A seed that has something in both of its words. */
+function makeDropout(probability: number, seed: number): NonNullable<ReferenceOptions["dropout"]> {
+  return { probability, seed: BigInt(seed) * 0x9E3779B97F4A7C15n % 2n ** 64n };
 }
 
 /** The shape of a broadcast array: "1hqk" keeps an axis of 1, "qk" leaves the leading axes out. */

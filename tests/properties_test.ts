@@ -76,6 +76,7 @@ const cases: fc.Arbitrary<Case> = fc.record({
   })),
   alibiSlopes: maybe(fc.constantFrom("h", "bh")),
   sink: maybe(fc.constant(true)),
+  dropout: maybe(fc.constantFrom(0.1, 0.5)),
   dLse: fc.boolean(),
 }).map(({ group, format: [dtype, storage], keyFractions, causal, ...fields }) =>
   defineCase({
@@ -113,13 +114,15 @@ const oneByOne: fc.Arbitrary<Partial<Case>> = fc.constantFrom<Partial<Case>>(
   { mask: { axes: "b1qk", pattern: "documents" } },
   { mask: { axes: "qk", pattern: "empty rows" } },
   { sink: true },
+  { dropout: 0.3 },
   everything,
   { ...everything, sink: true },
 );
 
 /** What other tests compile as well. */
 const sharedGpuCases = fc.tuple(gpuCases, oneByOne).map(([c, option]): Case => {
-  const { softcap: _1, alibiSlopes: _2, bias: _3, biasHoles: _4, mask: _5, sink: _6, ...rest } = c;
+  const { softcap: _1, alibiSlopes: _2, bias: _3, biasHoles: _4, mask: _5, ...some } = c;
+  const { sink: _6, dropout: _7, ...rest } = some;
   const arrangement = c.arrangement === "transposed" ? c.arrangement : "packed";
   return { ...rest, arrangement, queryHeads: 2 * c.kvHeads, ...option };
 }).filter(sharesKernels);

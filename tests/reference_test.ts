@@ -7,6 +7,7 @@ import { makeInputs } from "./inputs.ts";
 import { problemOf } from "./oracle.ts";
 import { attentionF32 } from "./reference/attention_f32.ts";
 import { attentionBackwardF64, attentionF64, type ForwardF64 } from "./reference/attention_f64.ts";
+import { keptPairs, philox4x32 } from "./reference/dropout.ts";
 import { describeProblem, type ReferenceOptions, type TestTensor } from "./reference/problem.ts";
 import { maxError } from "./tolerance.ts";
 
@@ -102,6 +103,36 @@ Deno.test("the oracle computes the gradients of two equal scores by hand", () =>
   assert.deepEqual([...gradients.dk], [-13.5, 13.5]);
   assert.deepEqual([...gradients.dq], [0]);
   assert.deepEqual([...gradients.dBias ?? []], [-4.5, 4.5]);
+});
+
+Deno.test("the generator of dropout gives what its authors' tests have", () => {
+  const hex = (words: string) => words.split(" ").map((word) => parseInt(word, 16));
+  for (
+    const [counter, key, want] of [ // kat_vectors of Random123, philox4x32 with 10 rounds
+      ["0 0 0 0", "0 0", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"],
+      [
+        "ffffffff ffffffff ffffffff ffffffff",
+        "ffffffff ffffffff",
+        "408f276d 41c83b0e a20bc7c6 6d5451fd",
+      ],
+      [
+        "243f6a88 85a308d3 13198a2e 03707344",
+        "a4093822 299f31d0",
+        "d16cfe09 94fdcceb 5001e420 24126ea1",
+      ],
+    ] as const
+  ) {
+    assert.deepEqual(philox4x32(hex(counter), hex(key)), hex(want));
+  }
+});
+
+Deno.test("the oracle drops pairs after the softmax, and scales the others", () => {
+  const dropout = { probability: 0.5, seed: 1 };
+  const { out, lse, probabilities } = oneDimensional([0], Array(8).fill(0), { dropout });
+  const kept = keptPairs(dropout, [1, 1, 1, 8]);
+  near(lse[0]!, Math.log(8));
+  near(probabilities[0]!, 1 / 8);
+  near(out[0]!, kept.reduce((sum, bit, j) => sum + 2 * bit * 10 ** j / 8, 0));
 });
 
 Deno.test("the oracle reads layouts and strides to the same problem", () => {

@@ -62,11 +62,15 @@ export function restIsElsewhere(): string | undefined {
 }
 
 /** Every option that changes the text of all kernels, in one form that many cases have. */
-export const everything: Pick<Case, "softcap" | "alibiSlopes" | "bias" | "mask"> = {
+export const everything: Pick<
+  Case,
+  "softcap" | "alibiSlopes" | "bias" | "mask" | "dropout"
+> = {
   softcap: 5,
   alibiSlopes: "bh",
   bias: "1hqk",
   mask: { axes: "b1qk", pattern: "random" },
+  dropout: 0.25,
 };
 
 /** Forms of a bias, of which each has a kernel for its gradient. */

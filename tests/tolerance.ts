@@ -12,10 +12,10 @@
  *   a score          δs = u·(|s| + scale·‖q‖·‖k‖)      its own, and those of the sums on the way to it; with ALiBi
  *                    + u·3·|slope|·distance             the slope in base 2, the product, the difference
  *   a probability    δp = p·(u + (1 − p)·δs)           its own, and its score's: dp/ds = p·(1 − p)
- *   a term of out    δp·|v|
+ *   a term of out    δp·|v|                            with dropout δp·z·|v|; where it is dropped p²·δs·|v|
  *   a term of lse    p·(u + δs)
  *   a sum of n       u·|sum|·√(n/3)                    of its partial sums, which grow towards it
- *   ds               δp·|dp − delta| + p·(δdp + δdelta), where δdp = u·(|dp| + ‖dOut‖·‖v‖), δdelta likewise
+ *   ds               δp·|dp − delta| + p·(δdp + δdelta), where δdp = u·(|dp| + z·‖dOut‖·‖v‖), δdelta likewise
  *
  * In backward δp is p·(u + δs + u·|lse|): it makes p from its own score and the stored lse, and does not divide by a sum
  * in which an error would cancel.
@@ -23,7 +23,7 @@
 
 import { halfUlp, smallestHalfStep, type StorageType } from "./half.ts";
 import { type BackwardF64, forEachRow, type ForwardF64 } from "./reference/attention_f64.ts";
-import { alibiDistance, broadcastIndex, scoreSlope } from "./reference/features.ts";
+import { alibiDistance, broadcastIndex, dropoutFactor, scoreSlope } from "./reference/features.ts";
 import type { Problem } from "./reference/problem.ts";
 import { mapTuple } from "./tuples.ts";
 
@@ -90,13 +90,19 @@ export function forwardFloors(problem: Problem, forward: ForwardF64): { out: num
       if (!forward.visible[index * lengthK + j]) continue;
       const p = forward.probabilities[index * lengthK + j]!;
       const error = scoreError(row, j);
-      out.addTerm(index, p * (u + (1 - p) * error));
+      out.addTerm(index, weightError(problem, index, j, p, error));
       squares += (p * (u + error)) ** 2; // dlse/ds = p
     }
     // Three roundings of the size of lse itself: the maximum, the logarithm, and the change of base between them.
     lse = maxFinite(lse, 3 * u * Math.abs(forward.lse[index]!) + Math.sqrt(squares));
   });
   return { out: out.floor(maxMagnitude(problem.v), forward.out, valueDim), lse };
+}
+
+/** What the weight of a value is off by; a dropped pair still moves the others, whose sum it is in. */
+function weightError(problem: Problem, index: number, j: number, p: number, score: number): number {
+  const z = dropoutFactor(problem, index, j);
+  return z === 0 ? p * p * score : z * p * (u + (1 - p) * score);
 }
 
 /** What the elements of each row of out are expected to be off by. */
@@ -108,7 +114,7 @@ function outRowErrors(problem: Problem, forward: ForwardF64): Float64Array {
     for (let j = 0; j < lengthK; j++) {
       if (!forward.visible[row.index * lengthK + j]) continue;
       const p = forward.probabilities[row.index * lengthK + j]!;
-      squares += (p * (u + (1 - p) * scoreError(row, j)) * size) ** 2;
+      squares += (weightError(problem, row.index, j, p, scoreError(row, j)) * size) ** 2;
       count++;
     }
     const sum = maxMagnitude(
@@ -170,12 +176,13 @@ export function gradientFloors(
       const p = forward.probabilities[at]!;
       const pError = p * (u + scoreError(row, j) + u * Math.abs(forward.lse[index]!));
       const dp = backward.dp[at]!, delta = backward.delta[index]!;
-      const dpError = u * (Math.abs(dp) + dOutNorms[index]! * valueNorms[kvBase + j]!);
+      const z = dropoutFactor(problem, index, j);
+      const dpError = u * (Math.abs(dp) + z * dOutNorms[index]! * valueNorms[kvBase + j]!);
       const dsError = pError * Math.abs(dp - delta) + p * (dpError + deltaError);
       const dotError = dsError * Math.abs(scoreSlope(problem, forward.dots[at]!));
       dq.addTerm(index, dotError);
       dk.addTerm(kvBase + j, dotError);
-      dv.addTerm(kvBase + j, pError);
+      dv.addTerm(kvBase + j, z * pError);
       if (bias) dBias.addTerm(broadcastIndex(bias, b, h, i, j), dsError);
       if (alibi) {
         const distance = alibiDistance(problem, b, i, j);

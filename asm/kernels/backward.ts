@@ -8,7 +8,7 @@
 //       for each panel of 8 queries that sees a key of the tile
 //         S^T[key][8] = K . Q^T,  dP^T = V . dO^T - delta
 //         features of scores, and those that hide, on S
-//         P = 2^(S - lse),  dS = P * dP;  sums over pairs, slopes
+//         P = 2^(S - lse),  dS = P * dP;  features of P;  sums over pairs, slopes
 //         dQ^T[column][8] += K^T . dS^T
 //       dV[key] += P^T . dO,  dK[key] += dS^T . Q             rows of P^T and dS^T are the scalars
 //
@@ -40,8 +40,8 @@ import { ownSum, repairGradientRow } from "../stages/repair_gradient";
 import { rowLse } from "../stages/repair";
 import { scoreProduct } from "../stages/score_product";
 import {
-  beginGradients, FADING_FLAGS, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, ROW_SUM_FLAGS, SCORE_FLAGS,
-  SLOPE_FLAGS, SLOPES, scoreTiles, stateGradients, writeGradients,
+  beginGradients, FADING_FLAGS, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS,
+  probabilityTiles, ROW_SUM_FLAGS, SCORE_FLAGS, SLOPE_FLAGS, SLOPES, scoreTiles, stateGradients, writeGradients,
 } from "../stages/scores.gen";
 
 /** Keys of a tile: a multiple of six for the register tile and of sixteen for blocks. */
@@ -140,7 +140,7 @@ function visitPanel(p: i32): void {
   const fullBegin = dead ? to : firstKey(sequence, last) - tileKey - from, fullEnd = endKey(sequence, first) - tileKey - from;
   const partial = (flags & Flag.Blocks) != 0 && !allFull(row, from, to), masked = partial || fullBegin > 0 || fullEnd < to - from;
   const active = partial ? flags : flags & ~HIDE_FLAGS;
-  if (masked || active & SCORE_FLAGS) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
+  if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
   if (dead) hideDeadLanes(start);
   if (!prefetched) prefetchTile();
   store<i32>(range, from);
@@ -149,7 +149,9 @@ function visitPanel(p: i32): void {
   const n = to - from, at = <usize>from * BACKWARD_PITCH + (<usize>p << 5), s = P + at, w = dS + at, f = slopes + at;
   // from zero, not from -lse: partial sums as large as lse would round away what the scores say
   scoreProduct(kTile, kPitch, qT + <usize>p * (<usize>D << 5), P + (<usize>p << 5), from, to, D, constants + Constants.Zero);
-  scoreProduct(vTile, vPitch, gT + <usize>p * (<usize>Dv << 5), dS + (<usize>p << 5), from, to, Dv, start + RowStats.NegativeDelta);
+  // features of P change dP before delta is subtracted
+  const dPStart = flags & PROBABILITY_FLAGS ? constants + Constants.Zero : start + RowStats.NegativeDelta;
+  scoreProduct(vTile, vPitch, gT + <usize>p * (<usize>Dv << 5), dS + (<usize>p << 5), from, to, Dv, dPStart);
   if (flags & SCORE_FLAGS) {
     scoreTiles(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, f, TILE_BYTES);
   }
@@ -162,6 +164,9 @@ function visitPanel(p: i32): void {
     flushTiny(s + v, BACKWARD_PITCH, n, v128.load(start + v, RowStats.NegativeLse));
   }
   probabilityTile(s, w, n, start);
+  if (flags & PROBABILITY_FLAGS) {
+    probabilityTiles(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, w, start + RowStats.NegativeDelta);
+  }
   if (flags & SCORE_FLAGS) {
     gradientTiles(flags, w, BACKWARD_PITCH, n, tileKey + from, panel, min(8, rowEnd - first), f, TILE_BYTES);
   }

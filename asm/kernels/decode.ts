@@ -6,7 +6,7 @@
 //   for each block of keys
 //     for each quad
 //       S[key][4] = K rows . q rows                     columns in lanes, one 4x4 transpose per key
-//       features of scores, those that hide;  online softmax, lazily rescaled
+//       features of scores, those that hide;  online softmax, lazily rescaled;  features of P
 //       O[row][columns] += P[key][row] V[key][columns]  O stays in the first-level cache
 //   out = O / l, lse; or the same of one split
 import { DTypeCode, Item, Task } from "../abi";
@@ -23,7 +23,10 @@ import { escape, exp2Constant, LOG2E } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
-import { FADING_FLAGS, HIDE_FLAGS, hideAll, MASKING_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
+import {
+  FADING_FLAGS, HIDE_FLAGS, hideAll, MASKING_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS, probabilityTiles, SCORE_FLAGS,
+  scoreTiles,
+} from "../stages/scores.gen";
 import { addLogit, addsLogits } from "../stages/state";
 
 /** Keys whose pairs are looked at together, where features hide some. */
@@ -166,6 +169,7 @@ function visitBlock(k: usize, v: usize, kStride: usize, vStride: usize, j0: i32,
     const fullBegin = load<i32>(state, QuadState.FullBegin) - j0, fullEnd = load<i32>(state, QuadState.FullEnd) - j0;
     hideScores(task, flags, scores, 16, n, j0, panel, 1, fullBegin, fullEnd);
     softmaxBlock(n, state, o);
+    if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
     products(false, v + <usize>j0 * vStride, vStride, o, scores, n, lanes, vLimit);
   }
 }

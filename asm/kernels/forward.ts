@@ -8,6 +8,7 @@
 //         features of scores, then those that hide
 //         where S outgrows m by 2^8: move m, rescale l, O     lazily: exact after the final division
 //         P^T = 2^S,  l += sum of P^T
+//         features of P^T
 //         O^T[column][8] += V^T . P^T                         V^T packed once for all panels of the block
 //   out = O / l,  lse = (m + log2 l) ln 2
 //
@@ -24,7 +25,9 @@ import { LOG2E, prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
-import { FADING_FLAGS, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
+import {
+  FADING_FLAGS, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS, probabilityTiles, SCORE_FLAGS, scoreTiles,
+} from "../stages/scores.gen";
 import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
 import { addLogit, addsLogits } from "../stages/state";
 
@@ -118,7 +121,7 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   const q = qPanels + p * (<usize>headDim << 5), o = oPanels + p * (<usize>columns << 5), state = states + p * State.Bytes;
   const sp = scores + <usize>from * FORWARD_PITCH, n = to - from, masked = partial || from < fullBegin || to > fullEnd;
   const active = partial ? flags : flags & ~HIDE_FLAGS;
-  if (masked || active & SCORE_FLAGS) setPanel(panel, task, active, sequence, batch, head, rowBegin + <i32>(p << 3), rowEnd);
+  if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, rowBegin + <i32>(p << 3), rowEnd);
   packChunks(from, to);
   scoreRun(q, from, to, flags & SCORE_FLAGS ? origin : state);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
@@ -126,6 +129,7 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns);
   else if (hidden) rescan(sp, n, state);
   softmaxTile(sp, n, state, o, columns, (flags & FADING_FLAGS) != 0);
+  if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   outputRun(o, from, to);
 }
 

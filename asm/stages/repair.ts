@@ -10,7 +10,7 @@ import { element } from "../micro/convert";
 import { isLow, sameLse } from "../micro/range";
 import { dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
-import { hideOne, hideRow, MASKING_FLAGS, mostAdded, scoreOne, stateLogit } from "./scores.gen";
+import { hideOne, hideRow, MASKING_FLAGS, mostAdded, probabilityOne, scoreOne, stateLogit } from "./scores.gen";
 import { exp, log } from "../micro/real";
 
 /** Score of query i and key j after all score features, natural units; minus infinity where masked. */
@@ -73,16 +73,18 @@ export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
   const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i);
   const out = rowAt(task, Operand.Out, batch, head, i);
   const vStride = rowStride(task, Operand.V), v = rowsOf(task, Operand.V, batch, kvHeadOf(task, head));
-  const Dv = load<i32>(task, Task.ValueDim), dtype = load<i32>(task, Task.KvDtype);
+  const Dv = load<i32>(task, Task.ValueDim), dtype = load<i32>(task, Task.KvDtype), flags = load<i32>(task, Task.Flags);
   memory.fill(out, 0, <usize>Dv << 2);
   if (l == 0) return;
   for (let j = from; j < to; ++j) {
     const s = exactScore(task, batch, head, i, j), p = l != l ? l : weight(s, m) / l;
     // a key at minus infinity is masked: what its v holds must not matter
     if (s == -Infinity || (m == Infinity && p == 0)) continue;
+    const z = probabilityOne(task, flags, batch, head, i, j);
+    if (z == 0) continue;
     for (let d = 0; d < Dv; ++d) {
       const at = out + (<usize>d << 2), x = <f64>element(v + <usize>j * vStride, d, dtype);
-      store<f32>(at, <f32>(<f64>load<f32>(at) + p * x));
+      store<f32>(at, <f32>(<f64>load<f32>(at) + p * z * x));
     }
   }
 }

@@ -7,7 +7,7 @@ import { LARGE, sameLse } from "../micro/range";
 import { delta, dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, sequenceOf } from "../micro/task";
 import { exactScore, rawScore, rowL, rowLse, rowM, rowState } from "./repair";
-import { gradientOne, PAIR_SUM_FLAGS } from "./scores.gen";
+import { gradientOne, PAIR_SUM_FLAGS, probabilityOne } from "./scores.gen";
 
 /** row[d] += x * y[d] */
 function addScaled(row: usize, x: f64, y: usize, n: i32): void {
@@ -42,11 +42,12 @@ export function repairGradientRow(task: usize, batch: i32, head: i32, i: i32, ke
   for (let j = max(keyBegin, firstKey(sequence, i)); j < end; ++j) {
     const s = exactScore(task, batch, head, i, j);
     if (s == -Infinity) continue;
-    const p = own ? weight(s, rowM) / rowL : weight(s, lse), ds = p * (dot(dOut, rowAt(task, Operand.V, batch, kv, j), Dv, 0) - deltaI);
+    const p = own ? weight(s, rowM) / rowL : weight(s, lse), z = probabilityOne(task, flags, batch, head, i, j);
+    const dp = z == 0 ? 0 : z * dot(dOut, rowAt(task, Operand.V, batch, kv, j), Dv, 0), ds = p * (dp - deltaI);
     const x = gradientOne(task, flags, ds, rawScore(task, batch, head, i, j), batch, head, i, j) * scale;
     addScaled(dq, x, rowAt(task, Operand.K, batch, kv, j), D);
     if (!keys) continue;
-    addScaled(rowAt(task, Operand.Dv, batch, kv, j), p, dOut, Dv);
+    if (z != 0) addScaled(rowAt(task, Operand.Dv, batch, kv, j), p * z, dOut, Dv);
     addScaled(rowAt(task, Operand.Dk, batch, kv, j), x, q, D);
   }
 }

@@ -8,6 +8,7 @@ import { FADES as alibiSlopesFADES, scoreTile as alibiSlopesScoreTile, scoreOne 
 import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, hideRow as biasHideRow, mostAdded as biasMostAdded, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
 import { hideTile as maskHideTile, hideOne as maskHideOne, hideRow as maskHideRow, hideAll as maskHideAll } from "../features/mask";
 import { stateLogit as sinkStateLogit, beginGradient as sinkBeginGradient, stateGradient as sinkStateGradient, writeGradient as sinkWriteGradient } from "../features/sink";
+import { setLane as dropoutSetLane, probabilityTile as dropoutProbabilityTile, probabilityOne as dropoutProbabilityOne } from "../features/dropout";
 
 /** Features that change the value of a score. */
 // @ts-ignore: decorator
@@ -36,6 +37,10 @@ export const HIDE_FLAGS: i32 = Flag.Mask;
 // @ts-ignore: decorator
 @inline
 export const STATE_FLAGS: i32 = Flag.Sink;
+/** Features of weights on their way to v. */
+// @ts-ignore: decorator
+@inline
+export const PROBABILITY_FLAGS: i32 = Flag.Dropout;
 /** Sums over pairs. */
 // @ts-ignore: decorator
 @inline
@@ -47,14 +52,15 @@ export const ROW_SUM_FLAGS: i32 = Flag.SinkGradient;
 /** A panel with its words. */
 // @ts-ignore: decorator
 @inline
-export const PANEL_BYTES: usize = Panel.Bytes + 128;
+export const PANEL_BYTES: usize = Panel.Bytes + 224;
 
-/** Where the rows of query i lie that tile hooks read; `panel`: the lane's first word. */
+/** What tile hooks read of query i, mostly where its rows lie; `panel`: the lane's first word. */
 export function loadLane(task: usize, flags: i32, batch: i32, head: i32, i: i32, panel: usize): void {
   if (flags & Flag.AlibiSlopes) store<usize>(panel + (Panel.Bytes + 0), rowAt(task, Operand.AlibiSlopes, batch, head, i));
   if (flags & Flag.Bias) store<usize>(panel + (Panel.Bytes + 32), rowAt(task, Operand.Bias, batch, head, i));
   if (flags & Flag.BiasGradient) store<usize>(panel + (Panel.Bytes + 64), rowAt(task, Operand.DBias, batch, head, i));
   if (flags & Flag.Mask) store<usize>(panel + (Panel.Bytes + 96), rowAt(task, Operand.Mask, batch, head, i));
+  if (flags & Flag.Dropout) dropoutSetLane(task, batch, head, i, panel + (Panel.Bytes + 128));
 }
 
 /**
@@ -113,6 +119,22 @@ export function hideAll(flags: i32, panel: usize, lanes: i32, key: i32, end: i32
 export function stateLogit(task: usize, flags: i32, batch: i32, head: i32, i: i32): f32 {
   if (flags & Flag.Sink) return sinkStateLogit(task, batch, head, i);
   return -Infinity;
+}
+
+/**
+ * P^T[n keys][4 * vectors lanes] on its way to v; with `gradient`, where P dP is, also dS, which is P dP with what
+ * features make of dP, less P delta; `minusDelta`: that of the lanes.
+ */
+export function probabilityTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, gradient: usize, minusDelta: usize): void {
+  for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {
+    if (flags & Flag.Dropout) dropoutProbabilityTile(task, sp + v, pitch, n, key, panel + (Panel.Bytes + 128) + v, gradient ? gradient + v : 0, minusDelta + v);
+  }
+}
+
+/** What P of one pair is multiplied with on its way to v; 0: whatever v holds does not matter. */
+export function probabilityOne(task: usize, flags: i32, batch: i32, head: i32, i: i32, j: i32): f64 {
+  if (flags & Flag.Dropout) return dropoutProbabilityOne(task, batch, head, i, j);
+  return 1;
 }
 
 /** dS^T of a tile on its way from scores to products: sums over pairs, and slopes. The last feature first. */

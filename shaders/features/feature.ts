@@ -78,6 +78,23 @@ export interface ShaderFeature {
    */
   logit?(head: string, split: string): string;
 
+  /**
+   * probability: pairs keep their P, times `scale`, or lose it on its way to v. `kept`: a bit for each of eight keys,
+   * 8 group and up; all of its arguments count in the whole call.
+   */
+  readonly probability?: {
+    readonly declare: string;
+    kept(
+      at: {
+        readonly batch: string;
+        readonly head: string;
+        readonly query: string;
+        readonly group: string;
+      },
+    ): string;
+    readonly scale: string;
+  };
+
   /** The gradient of its operand: a sum over pairs (of dS before its own score), or over rows. */
   readonly gradient?: {
     readonly operand: OperandName;

@@ -17,10 +17,15 @@ const SIZES = [
   "split_rows", // rows of a split
   "item_base", // first work item of the dispatch
   "accumulate", // whether results are added to what is there
+  "batch_begin", // where the region begins in the call
+  "head_begin", // of query heads
+  "query_begin",
+  "key_begin",
   "count", // elements of an elementwise kernel
   "source_at", // and where it reads and writes
   "target_at",
 ] as const;
+const WORDS = FEATURES.flatMap(({ words = {} }) => Object.keys(words).map(shaderName));
 const SCALARS: readonly string[] = [
   "scale",
   "neg_inf",
@@ -32,6 +37,7 @@ export const FIELDS: ReadonlyMap<string, number> = new Map(
   [
     ...SIZES,
     ...SCALARS,
+    ...WORDS,
     ...ADDRESSED.flatMap((name) =>
       ["at", ...addressAxes(name)].map((axis) => `${shaderName(name)}_${axis}`)
     ),

@@ -4,12 +4,13 @@ import { feature, FEATURES } from "../../src/problem/features/table.ts";
 import type { Variant } from "../parts/variant.ts";
 import { alibiSlopes } from "./alibi_slopes.ts";
 import { bias } from "./bias.ts";
+import { dropout } from "./dropout.ts";
 import type { ShaderFeature } from "./feature.ts";
 import { mask } from "./mask.ts";
 import { sink } from "./sink.ts";
 import { softcap } from "./softcap.ts";
 
-const RECORDS: readonly ShaderFeature[] = [softcap, alibiSlopes, bias, mask, sink];
+const RECORDS: readonly ShaderFeature[] = [softcap, alibiSlopes, bias, mask, sink, dropout];
 
 /** Every record, in order. */
 export const SHADER_FEATURES: readonly ShaderFeature[] = FEATURES.flatMap(({ name }) =>
@@ -24,6 +25,11 @@ export function activeFeatures({ features }: Pick<Variant, "features">): readonl
 /** Those of `features` that act on pairs: the backward kernels need no others, since lse has what acts on rows. */
 export function pairFeatures(features: Variant["features"]): Variant["features"] {
   return new Map([...features].filter(([name]) => feature(name).stage !== "state"));
+}
+
+/** Those of `features` that act on scores and their sums: what comes after the softmax is left out. */
+export function stateFeatures(features: Variant["features"]): Variant["features"] {
+  return new Map([...features].filter(([name]) => feature(name).stage !== "probability"));
 }
 
 /**

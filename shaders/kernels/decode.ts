@@ -5,13 +5,14 @@
 //   for each block of keys
 //     partial[r][key][lane] = q_r . k over the columns of the lane         lanes x stride keys at once
 //     score[r][key] = features(Σ partial)                                  rows x block, in workgroup memory
-//     thread (column c, key group g): m, l, O[r] over the keys g, g + groups, ...
+//     thread (column c, key group g): m, l, O[r], features of P, over the keys g, g + groups, ...
 //   merge the states of the key groups
 //
 // Each key group keeps its own softmax state, so no maximum is exchanged inside the loop: two barriers a block.
 // No subgroup operation is needed.
 import { type DecodeLayout, decodeLayout, type DecodeShape } from "../abi.ts";
 import { PARAMS } from "../features/params.ts";
+import { dropsPairs, keptOne } from "../features/probability.ts";
 import { scoreDeclarations, scoreOfPair, stagedScale } from "../features/score.ts";
 import { startState } from "../features/state.ts";
 import { headOf, queryOf, queryRow, rowFunction } from "../parts/address.ts";
@@ -65,10 +66,21 @@ ${each(lanes, (x) => `    s += partial[r][j][${x}];`)}
     var hide = ${outside("key", keysOf("query", "end"), "i32")};
 ${scoreOfPair(v, "s", { batch: "batch", head: "head", query: "query", offset: "offset" }, "key")}
     score[r][j] = select(s, HIDDEN, hide);
+${
+    // the last column is there for the banks only
+    dropsPairs(v) ? `    partial[r][j][${lanes}] = kept_one(batch, head, query, key);` : ""}
   }`;
 }
 
-function values({ rows }: DecodeShape, { groups, block }: DecodeLayout): string {
+function values(
+  v: Variant,
+  { rows }: DecodeShape,
+  { groups, block, lanes }: DecodeLayout,
+): string {
+  const add = (r: number) =>
+    dropsPairs(v)
+      ? `let z = partial[${r}][j][${lanes}]; if (z > 0.0) { o${r} = fma(vec4<f32>(p * z), x, o${r}); }`
+      : `o${r} = fma(vec4<f32>(p), x, o${r});`;
   return `  if (group < ${groups}u) {
 ${each(rows, (r) => `    var n${r} = m${r};`)}
     for (var j = group; j < ${block}u; j += ${groups}u) {
@@ -82,7 +94,7 @@ ${
       let x = load_v(v_row(batch, kv_head, k0 + j), column);
 ${
     each(rows, (r) =>
-      `      { let p = exp2((score[${r}][j] - m${r}) * ${LOG2E}); l${r} += p; o${r} = fma(vec4<f32>(p), x, o${r}); }`)
+      `      { let p = exp2((score[${r}][j] - m${r}) * ${LOG2E}); l${r} += p; ${add(r)} }`)
   }
     }
   }`;
@@ -124,6 +136,7 @@ export function decodeShader(
   const { rows, head4, value4, threads } = shape, l = decodeLayout(shape);
   return tidy(`${PARAMS}
 ${scoreDeclarations(v, "f32")}
+${keptOne(v)}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${rowsReader("v", v.kinds.v)}
@@ -159,7 +172,7 @@ ${dots(shape, l)}
 ${scores(v, shape, l)}
   workgroupBarrier();
   // P = exp(score - m), l += P, O += P v
-${values(shape, l)}
+${values(v, shape, l)}
   }
   // merge the states of the key groups: out = O / l, lse = m + ln l
 ${finish(v, shape, l)}

@@ -4,14 +4,15 @@
 //   dK = 0, dV = 0                                             rows (keys) x block
 //   for each tile of query rows in begin .. end
 //     dPᵀ = V dOutᵀ, Sᵀ = K Qᵀ                                 rows x columns
-//     Pᵀ = exp(features(Sᵀ) - lse), dSᵀ = Pᵀ (dPᵀ - delta) slope
-//     dK += dSᵀ Q, dV += Pᵀ dOut
+//     Pᵀ = exp(features(Sᵀ) - lse), dSᵀ = Pᵀ (features(dPᵀ) - delta) slope
+//     dK += dSᵀ Q, dV += features(Pᵀ) dOut
 //   dk = dK (Q is staged with the scale), dv = dV
 //
 // It can make only one of the two: where a row is too wide for the registers of both, and where the operands of
 // features would be more storage buffers than a device has.
 import { type Geometry, geometry } from "../abi.ts";
 import { PARAMS } from "../features/params.ts";
+import { keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
 import {
   columnShares,
   gradientFactor,
@@ -95,9 +96,14 @@ ${
           absent: `row_${n} >= vec4<u32>(end)`,
         })
       }
+${keptPairs(v, g, SIDE, i, n)}
     let p = exp2(fma(s${i}_${n} - lse_${n}, vec4<f32>(${LOG2E}), -low_sum_${n}));
-${keep(`s${i}_${n}`, "p")}
-${withK ? keep(`dp${i}_${n}`, `p * (dp${i}_${n} - delta_${n})${slopeFactor(v)}`) : ""}
+${keep(`s${i}_${n}`, weighed(v, "p"))}
+${
+        withK
+          ? keep(`dp${i}_${n}`, `p * (${weighed(v, `dp${i}_${n}`)} - delta_${n})${slopeFactor(v)}`)
+          : ""
+      }
   }`));
   return `  // P = exp(features(S) - lse)${withK ? ", dS = P (dP - delta) slope" : ""}\n${text}`;
 }
@@ -180,7 +186,14 @@ export function dkvShader(v: Variant, makes: Makes, { scalarOut }: { scalarOut: 
     });
   const exists = (i: number, n: number) =>
     `(row_${n} < select(vec4<u32>(0u), vec4<u32>(end), key${i} < limit))`;
-  const body = `${
+  const kept = keepTile(v, g, SIDE, {
+    firstQuery: "r0",
+    head: (row) => headOf(row, v.grouped),
+    query: (row) => queryOf(row, v.grouped),
+    firstKey: "first",
+  });
+  const body = `${kept}
+${
     withK
       ? `  // dP^T = V dOut^T\n${dotProducts(g, "dp", keys("v"), queries("dOut"), v.valueChunks)}`
       : ""
@@ -194,6 +207,7 @@ ${withK ? sums("dk", "dp", queries("q"), ofK, wholeK) : ""}
 ${withV ? "  // dV += P^T dOut" : ""}
 ${withV ? sums("dv", "s", queries("dOut"), ofV, wholeV) : ""}`;
   return tidy(`${declarations(v, makes, scalarOut)}
+${keptMemory(v, g, SIDE)}
 ${tileMemory(g)}
 @compute @workgroup_size(${g.threads})
 fn main(${INPUTS}) {

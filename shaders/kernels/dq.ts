@@ -4,11 +4,12 @@
 //   dQ = 0                                                     rows x block
 //   for each tile of keys in begin .. end
 //     dP = dOut Vᵀ, S = Q Kᵀ                                   rows x columns
-//     P = exp(features(S) - lse), dS = P (dP - delta) slope
+//     P = exp(features(S) - lse), dS = P (features(dP) - delta) slope
 //     dQ += dS K             its last chunk of K is still staged
 //   dq = scale dQ
 import { type Geometry, geometry } from "../abi.ts";
 import { PARAMS } from "../features/params.ts";
+import { keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
 import {
   columnShares,
   hideOutsideBand,
@@ -48,8 +49,9 @@ function scoreGradient(v: Variant, g: Geometry): string {
     each(g.jv, (n) =>
       `  {
 ${scoreOfPairs(v, SIDE, `s${i}_${n}`, i, n, { slopes: true })}
+${keptPairs(v, g, SIDE, i, n)}
     let p = exp2(fma(s${i}_${n} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i})));
-    let ds = p * (dp${i}_${n} - vec4<f32>(delta${i}))${slopeFactor(v)};
+    let ds = p * (${weighed(v, `dp${i}_${n}`)} - vec4<f32>(delta${i}))${slopeFactor(v)};
     dp${i}_${n} = ${hidesPairs(v) ? "select(ds, vec4<f32>(0.0), hide)" : "ds"};
   }`));
   return `  // P = exp(features(S) - lse), dS = P (dP - delta) slope\n${text}`;
@@ -80,7 +82,14 @@ export function dqShader(v: Variant, { scalarOut }: { scalarOut: boolean }): str
   const g = geometry(v.tile), whole = v.blockChunks === v.headChunks;
   const rows = (name: "q" | "dOut") => pairSource(name, "first", "row_count", v.grouped);
   const keys = (name: "k" | "v") => keySource(name, "k0", "end");
-  const body = `  // dP = dOut V^T
+  const kept = keepTile(v, g, SIDE, {
+    firstQuery: "first",
+    head: (row) => headOf(row, v.grouped),
+    query: (row) => queryOf(row, v.grouped),
+    firstKey: "k0",
+  });
+  const body = `${kept}
+  // dP = dOut V^T
 ${dotProducts(g, "dp", rows("dOut"), keys("v"), v.valueChunks)}
   // S = Q K^T
 ${dotProducts(g, "s", rows("q"), keys("k"), v.headChunks)}
@@ -103,6 +112,7 @@ ${rowsReader("dOut", v.kinds.dOut!)}
 ${declare("stats", "vec4<f32>")}
 ${rowsWriter("dq", scalarOut)}
 ${(["q", "k", "v", "dOut", "dq"] as const).map(rowFunction).join("\n")}
+${keptMemory(v, g, SIDE)}
 ${tileMemory(g)}
 @compute @workgroup_size(${g.threads})
 fn main(${INPUTS}) {

@@ -5,12 +5,14 @@
 //     S = Q Kᵀ                      chunk by chunk             rows x columns, in registers
 //     S = features(S), hidden pairs at HIDDEN
 //     m' = max(m, rowmax S), P = exp(S - m'), l = l exp(m - m') + rowsum P, O = O exp(m - m')
+//     P = features(P)
 //     O += P V                      chunk by chunk
 //   out = O / l, lse = m + ln l
 //
 // Row sums stay with their threads and are added up once at the end.
 import { type Geometry, geometry } from "../abi.ts";
 import { PARAMS } from "../features/params.ts";
+import { dropsPairs, keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
 import {
   actsOnPairs,
   columnShares,
@@ -62,6 +64,7 @@ function declarations(v: Variant, g: Geometry, { scalarOut }: ForwardOptions): s
     declare("lse", "f32", "read_write"),
     ...(["q", "k", "v", "out", "lse"] as const).map(rowFunction),
     tileMemory(g, v.headChunks),
+    keptMemory(v, g, SIDE),
     `var<workgroup> rm: array<array<array<f32, ${g.nx + 1}>, ${g.tm}>, ${g.ny}>;`,
   ].join("\n");
 }
@@ -84,6 +87,17 @@ ${rowShares(g, v, SIDE)}
 ${sumRegisters(g, "o", oc)}
 ${scoreRegisters(g, "s")}
 ${queriesOfTile(g, v)}`;
+}
+
+/** P on its way to v. */
+function probabilities(v: Variant, g: Geometry): string {
+  if (!dropsPairs(v)) return "";
+  return `  // P = features(P)
+${
+    each(g.tm, (i) =>
+      each(g.jv, (n) =>
+        `  {\n${keptPairs(v, g, SIDE, i, n)}\n    s${i}_${n} = ${weighed(v, `s${i}_${n}`)};\n  }`))
+  }`;
 }
 
 function finish(v: Variant, g: Geometry): string {
@@ -114,11 +128,19 @@ export function forwardShader(v: Variant, options: ForwardOptions): string {
   const g = geometry(v.tile);
   const rows = pairSource("q", "first", "row_count", v.grouped);
   const keys = (name: "k" | "v") => keySource(name, "k0", "end");
-  const body = `  // S = Q K^T
+  const kept = keepTile(v, g, SIDE, {
+    firstQuery: "first",
+    head: (row) => headOf(row, v.grouped),
+    query: (row) => queryOf(row, v.grouped),
+    firstKey: "k0",
+  });
+  const body = `${kept}
+  // S = Q K^T
 ${dotProducts(g, "s", rows, keys("k"), v.headChunks)}
 ${actsOnPairs(v) ? scoresOfTile(v, g, "HIDDEN") : ""}
 ${hideOutsideBand(g, "s", "HIDDEN")}
 ${softmaxOfTile(g, v.blockChunks * g.cc)}
+${probabilities(v, g)}
   // O += P V
 ${products(g, "o", "s", keys("v"), { chunks: v.blockChunks, first: "block" })}`;
   return tidy(`${declarations(v, g, options)}

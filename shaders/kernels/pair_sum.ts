@@ -4,7 +4,7 @@
 //   acc = 0                                                    rows x columns, in registers
 //   for each sequence, head, tile of queries and of keys that this tile of the operand reaches
 //     dP = dOut Vᵀ, S = Q Kᵀ, P = exp(features(S) - lse)       rows x columns
-//     acc += term(P (dP - delta) slope)                        slope: of the features that come later
+//     acc += term(P (features(dP) - delta) slope)                        slope: of the features that come later
 //   sum acc over the rows and columns that the operand repeats
 //
 // Of an operand that follows heads the sum over columns is left in `row_sums`, [batch][head][query], for row_sum.ts.
@@ -15,6 +15,7 @@ import { follows, shaderName } from "../../src/tensor/operands.ts";
 import { type Geometry, geometry } from "../abi.ts";
 import type { ShaderFeature } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
+import { keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
 import {
   columnShares,
   hidesPairs,
@@ -113,7 +114,7 @@ ${others}
 }
 
 /** acc += term of the pairs (row i, column vector n). */
-function pair(v: Variant, of: ShaderFeature, i: number, n: number): string {
+function pair(v: Variant, g: Geometry, of: ShaderFeature, i: number, n: number): string {
   const { least, most } = keysOf(`query${i}`, "end"), s = `s${i}_${n}`;
   const bounds = { least: "lo", most: "hi" }, at = pairsAt(of, SIDE, i, n);
   const hide = hidesPairs(v) ? "hide | " : "";
@@ -122,10 +123,11 @@ function pair(v: Variant, of: ShaderFeature, i: number, n: number): string {
     let outside = ${outside(`key_${n}`, bounds, "vec4<i32>")};
 ${seenPairs(v, SIDE, i, n)}
 ${scoreOfPairs(v, SIDE, s, i, n, { slopes: true })}
+${keptPairs(v, g, SIDE, i, n)}
     var p = exp2(fma(${s} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i})));
     // one infinite score: the limit of one that grows without end
     p = select(p, vec4<f32>(1.0), is_top(${s}) & vec4<bool>(is_top(vec4<f32>(lse${i})).x));
-    let ds = p * (dp${i}_${n} - vec4<f32>(delta${i}))${slopeFactor(v, of.name)};
+    let ds = p * (${weighed(v, `dp${i}_${n}`)} - vec4<f32>(delta${i}))${slopeFactor(v, of.name)};
     acc${i}_${n} += select(${
     of.gradient!.pair!("ds", at)
   }, vec4<f32>(0.0), ${hide}outside | vec4<bool>(query${i} >= U.length_q));
@@ -143,6 +145,7 @@ ${declare("stats", "vec4<f32>")}
 ${declare(follows(operand) === "heads" ? "rowSums" : operand, "f32", "read_write")}
 ${(["q", "k", "v", "dOut"] as const).map(rowFunction).join("\n")}
 fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
+${keptMemory(v, g, SIDE)}
 ${tileMemory(g)}
 var<workgroup> shares: array<f32, ${g.threads}>;`;
 }
@@ -154,12 +157,20 @@ function tile(v: Variant, g: Geometry, of: ShaderFeature): string {
   const keys = (name: "k" | "v") => keySource(name, "j0", "end");
   return `${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "j0", n)};`)}
 ${columnShares(g, v, SIDE)}
+${
+    keepTile(v, g, SIDE, {
+      firstQuery: "i0",
+      head: () => "head",
+      query: (row) => row,
+      firstKey: "j0",
+    })
+  }
   // dP = dOut V^T
 ${dotProducts(g, "dp", rows("dOut"), keys("v"), v.valueChunks)}
   // S = Q K^T
 ${dotProducts(g, "s", rows("q"), keys("k"), v.headChunks)}
   // acc += term(P (dP - delta))
-${each(g.tm, (i) => each(g.jv, (n) => pair(v, of, i, n)))}`;
+${each(g.tm, (i) => each(g.jv, (n) => pair(v, g, of, i, n)))}`;
 }
 
 /** WGSL of a variant. Dispatch (tiles of rows x columns of the operand, its heads, its batches). */

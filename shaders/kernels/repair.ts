@@ -9,6 +9,7 @@
 //   dv       w = P                                  dv  = Σ w dOut   partners are query rows of the group
 import { shaderName } from "../../src/tensor/operands.ts";
 import { PARAMS } from "../features/params.ts";
+import { keptOne } from "../features/probability.ts";
 import { repairScore, scoreDeclarations, seesKey } from "../features/score.ts";
 import { logitsOf } from "../features/state.ts";
 import { activeFeatures } from "../features/table.ts";
@@ -79,13 +80,13 @@ function gradientWeight(kind: RepairKind): string {
   // one infinite score: the limit of one that grows without end
   if (is_plus_infinity(pair.score) && is_plus_infinity(x.x)) { p = 1.0; }
   ${
-    kind === "dv" ? "return p;" : `var dp = 0.0;
+    kind === "dv" ? "return p;" : `let z = kept_one(batch, head, query, key); var dp = 0.0;
   let at = dout_row(batch, head, query); let other = v_row(batch, kv_head, key);
   for (var c = 0u; c < (U.value_dim + 3u) / 4u; c++) {
     let a = load_dout(at, c); let b = load_v(other, c);
     dp = fma(a.x, b.x, dp); dp = fma(a.y, b.y, dp); dp = fma(a.z, b.z, dp); dp = fma(a.w, b.w, dp);
   }
-  return p * (dp - x.y) * pair.slope * U.scale;`
+  return p * (select(0.0, dp * z, z > 0.0) - x.y) * pair.slope * U.scale;`
   }
 }`;
 }
@@ -172,6 +173,7 @@ ${forward ? declare("lse", "f32", "read_write") : declare("stats", "vec4<f32>")}
 ${declare(kind, "f32", "read_write")}
 ${rows.map(rowFunction).join("\n")}
 ${FLOAT_CLASSES}
+${keptOne(v, true)}
 ${pairScore(v)}
 ${forward ? seesKeys(v) : gradientWeight(kind)}
 var<workgroup> found: atomic<u32>;
@@ -210,6 +212,11 @@ function repairRow(kind: RepairKind, v: Variant): string {
   const w = forward
     ? "select(row_weight(pair.score, top) * inverse, select(0.0, 1.0, is_plus_infinity(pair.score)), limit_row)"
     : `weight(batch, kv_head, ${row}, ${pair}, pair)`;
+  // what P loses on its way to v is as if it were hidden
+  const weigh = kind === "out" || kind === "dv"
+    ? `let z = kept_one(batch, ${pair});
+          if (!pair.hidden && z > 0.0) { weights[li] = vec2<f32>(${w} * z, 1.0); }`
+    : `if (!pair.hidden) { weights[li] = vec2<f32>(${w}, 1.0); }`;
   const other = byKey ? queryRow(summand, "p", true) : keyRow(summand, "p");
   return `${
     forward
@@ -227,7 +234,7 @@ function repairRow(kind: RepairKind, v: Variant): string {
         let p = p0 + li;
         if (p < partners) {
           let pair = pair_score(batch, kv_head, ${pair});
-          if (!pair.hidden) { weights[li] = vec2<f32>(${w}, 1.0); }
+          ${weigh}
         }
         workgroupBarrier();
         if (c < columns) {

@@ -28,7 +28,7 @@ export interface Window {
 
 /**
  * What a call computes, beside its tensors. The options apply in this order: scale, softcap, ALiBi,
- * bias, masks, sink, softmax, product with v.
+ * bias, masks, sink, softmax, dropout, product with v.
  */
 export interface CallOptions {
   /** Order of the axes of q, k, v and of the results. Default `"bshd"`. */
@@ -58,6 +58,14 @@ export interface CallOptions {
    * `mergeAttention`, exactly one of the parts may have it (gpt-oss, StreamingLLM).
    */
   readonly sink?: AnyTensor | undefined;
+  /**
+   * Drops pairs with a probability from 0 to below 1, for training: out = sum of P Z / (1 - probability) v, Z = 0 where
+   * the pair is dropped and 1 where it is kept; lse is that without it. Z depends on the seed and on batch, query head,
+   * row and key, counted from 0 in this call, and on nothing else: the same on every engine, and in the backward call,
+   * which must be given the same option. The seed is a non-negative safe integer or a bigint below 2^64; `dropoutMask`
+   * returns Z. Probability 0 is none (PyTorch `dropout_p`).
+   */
+  readonly dropout?: { readonly probability: number; readonly seed: number | bigint } | undefined;
 }
 
 /** The same of a backward call: the options of the forward call, and a gradient of lse. */

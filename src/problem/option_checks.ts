@@ -32,7 +32,6 @@ const PLANNED: ReadonlySet<string> = new Set([
   "cuSeqlensK",
   "blockMask",
   "scoreMod",
-  "dropout",
   "pagedKv",
   "rotary",
   "stats",

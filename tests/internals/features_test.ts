@@ -27,6 +27,7 @@ const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
   causal: { causal: true },
   window: { window: { left: 1 } },
   sink: { sink: { data: new Float32Array(2), shape: [2] } },
+  dropout: { dropout: { probability: 0.1, seed: 1 } },
 };
 
 const dims = {
@@ -41,7 +42,17 @@ const dims = {
 
 Deno.test("features apply in the documented order, each once", () => {
   assert.deepEqual(names, [
-    ...["softcap", "alibiSlopes", "bias", "mask", "keyLengths", "causal", "window", "sink"],
+    ...[
+      "softcap",
+      "alibiSlopes",
+      "bias",
+      "mask",
+      "keyLengths",
+      "causal",
+      "window",
+      "sink",
+      "dropout",
+    ],
   ]);
   const order = ["load", "score", "hide", "state", "probability"];
   const stages = FEATURES.map(({ stage }) => order.indexOf(stage));

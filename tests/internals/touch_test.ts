@@ -8,11 +8,12 @@ import { FEATURES } from "../../src/problem/features/table.ts";
 
 const root = new URL("../../", import.meta.url);
 
-/** Where the name of a feature may stand: its own files, the tables, the options, the contract with asm. */
+/** Where the name of a feature may stand: its own files, the tables, the options, an entry, the contract with asm. */
 const OWN = [
   "src/problem/features/",
   "src/problem/call_options.ts",
   "src/options.ts",
+  "src/wasm.ts",
   "src/tensor/operands.ts",
   "asm/abi.ts",
   "asm/features/",

@@ -5,7 +5,7 @@
  */
 
 import { forEachRow } from "./attention_f64.ts";
-import { alibiDistance, broadcastIndex, isVisible } from "./features.ts";
+import { alibiDistance, broadcastIndex, dropoutFactor, isVisible } from "./features.ts";
 import type { Problem } from "./problem.ts";
 
 const f32 = Math.fround;
@@ -86,7 +86,10 @@ export function attentionF32(problem: Problem): ForwardF32 {
     lse[index] = sum === 0 ? -Infinity : f32(max + f32(Math.log(sum)));
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
-      const p = probabilities[at + j] = f32(probabilities[at + j]! / sum);
+      probabilities[at + j] = f32(probabilities[at + j]! / sum);
+      const z = f32(dropoutFactor(problem, index, j));
+      if (z === 0) continue;
+      const p = f32(probabilities[at + j]! * z);
       for (let d = 0; d < valueDim; d++) {
         const at = index * valueDim + d;
         out[at] = f32(out[at]! + f32(p * v[(kvBase + j) * valueDim + d]!));
@@ -127,12 +130,13 @@ export function attentionBackwardF32(
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
       const p = probabilities[at + j]!;
+      const z = f32(dropoutFactor(problem, index, j));
       let dp = 0;
-      for (let d = 0; d < valueDim; d++) {
+      for (let d = 0; z !== 0 && d < valueDim; d++) {
         const product = f32(dOut[index * valueDim + d]! * v[(kvBase + j) * valueDim + d]!);
         dp = f32(dp + product);
       }
-      const ds = f32(p * f32(dp - delta));
+      const ds = f32(p * f32(f32(z * dp) - delta));
       if (bias && dBias) {
         const place = broadcastIndex(bias, b, h, i, j);
         dBias[place] = f32(dBias[place]! + ds);
@@ -149,9 +153,10 @@ export function attentionBackwardF32(
         dq[row] = f32(dq[row]! + f32(dDot * k[column]!));
         dk[column] = f32(dk[column]! + f32(dDot * q[row]!));
       }
-      for (let d = 0; d < valueDim; d++) {
+      const weight = f32(p * z);
+      for (let d = 0; z !== 0 && d < valueDim; d++) {
         const column = (kvBase + j) * valueDim + d;
-        dv[column] = f32(dv[column]! + f32(p * dOut[index * valueDim + d]!));
+        dv[column] = f32(dv[column]! + f32(weight * dOut[index * valueDim + d]!));
       }
     }
   });

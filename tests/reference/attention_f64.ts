@@ -2,15 +2,18 @@
  * The oracle: attention as its formula says, in float64, with every matrix written out. O(N²) in time and memory,
  * made for reading.
  *
- *   forward    s = finish(q·k)   p = softmax(s)   out = p·v   lse = log (Σ exp(s) + exp(sink))
- *   backward   dp = dOut·v   delta = Σ p∘dp   ds = p∘(dp − delta + dLse)
- *              dq = ds∘slope·k   dk = (ds∘slope)ᵀ·q   dv = pᵀ·dOut   dBias = Σ ds over broadcast axes
+ *   forward    s = finish(q·k)   p = softmax(s)   out = (p∘z)·v   lse = log (Σ exp(s) + exp(sink))
+ *   backward   dp = z∘(dOut·v)   delta = Σ p∘dp   ds = p∘(dp − delta + dLse)
+ *              dq = ds∘slope·k   dk = (ds∘slope)ᵀ·q   dv = (p∘z)ᵀ·dOut   dBias = Σ ds over broadcast axes
  *              dAlibiSlopes = −Σ ds·distance   dSink = −Σ exp(sink − lse)·(delta − dLse)
+ *
+ * z is 1, or the factor of dropout. Where it is 0 what v and dOut hold does not matter.
  */
 
 import {
   alibiDistance,
   broadcastIndex,
+  dropoutFactor,
   finishScore,
   isVisible,
   kvHeadOf,
@@ -36,7 +39,7 @@ export interface BackwardF64 {
   readonly dBias: Float64Array | undefined;
   readonly dAlibiSlopes: Float64Array | undefined;
   readonly dSink: Float64Array | undefined;
-  /** dOut·v and Σ p∘dp, kept because the tolerance is made from them. */
+  /** dp and Σ p∘dp, kept because the tolerance is made from them. */
   readonly dp: Float64Array;
   readonly delta: Float64Array;
 }
@@ -90,7 +93,9 @@ export function attentionF64(problem: Problem): ForwardF64 {
     for (let j = 0; j < lengthK; j++) {
       // Skipped, not multiplied by zero: what a hidden key holds must not matter.
       if (!visible[at + j]) continue;
-      const p = probabilities[at + j]!;
+      const z = dropoutFactor(problem, index, j);
+      if (z === 0) continue;
+      const p = z * probabilities[at + j]!;
       for (let d = 0; d < valueDim; d++) {
         out[index * valueDim + d]! += p * v[(kvBase + j) * valueDim + d]!;
       }
@@ -152,9 +157,10 @@ export function attentionBackwardF64(
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     const at = index * lengthK;
     for (let j = 0; j < lengthK; j++) {
-      if (!visible[at + j]) continue;
+      const z = dropoutFactor(problem, index, j);
+      if (!visible[at + j] || z === 0) continue;
       for (let d = 0; d < valueDim; d++) {
-        dp[at + j]! += dOut[index * valueDim + d]! * v[(kvBase + j) * valueDim + d]!;
+        dp[at + j]! += z * dOut[index * valueDim + d]! * v[(kvBase + j) * valueDim + d]!;
       }
       delta[index]! += probabilities[at + j]! * dp[at + j]!;
     }
@@ -177,8 +183,9 @@ export function attentionBackwardF64(
         dq[index * headDim + d]! += dDot * k[(kvBase + j) * headDim + d]!;
         dk[(kvBase + j) * headDim + d]! += dDot * q[index * headDim + d]!;
       }
-      for (let d = 0; d < valueDim; d++) {
-        dv[(kvBase + j) * valueDim + d]! += p * dOut[index * valueDim + d]!;
+      const z = dropoutFactor(problem, index, j);
+      for (let d = 0; z !== 0 && d < valueDim; d++) {
+        dv[(kvBase + j) * valueDim + d]! += z * p * dOut[index * valueDim + d]!;
       }
     }
   });

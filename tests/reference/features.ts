@@ -1,6 +1,6 @@
 /**
  * The meaning of every option, one scalar function a feature, in the order of the contract:
- * scale → softcap → ALiBi → bias → masks → sink. A new feature is one function here and one line in `finishScore` or `isVisible`.
+ * scale → softcap → ALiBi → bias → masks → sink → dropout. A new feature is one function here and one line in `finishScore` or `isVisible`.
  */
 
 import type { Broadcast, Problem, Window } from "./problem.ts";
@@ -123,4 +123,10 @@ export function isVisible(
     return false;
   }
   return true;
+}
+
+/** Dropout: what the probability of a pair is multiplied with on its way to v; `row` counts [batch, head, query]. */
+export function dropoutFactor({ dropout, lengthK }: Problem, row: number, key: number): number {
+  if (!dropout) return 1;
+  return dropout.kept[row * lengthK + key] ? dropout.scale : 0;
 }

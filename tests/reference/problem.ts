@@ -3,6 +3,7 @@
  * strides and storage the tensors had. Independent of everything in `src/`.
  */
 
+import { keptPairs } from "./dropout.ts";
 import { decode, type StorageArray, type StorageType } from "../half.ts";
 
 /** The part of the library's HostTensor that tests use. */
@@ -48,6 +49,7 @@ export interface ReferenceOptions {
   readonly keyLengths?: Int32Array<ArrayBuffer>;
   /** [queryHeads]. */
   readonly sink?: TestTensor;
+  readonly dropout?: { readonly probability: number; readonly seed: number | bigint };
 }
 
 /** An array that broadcasts to [batch, queryHeads, lengthQ, lengthK]. */
@@ -77,6 +79,8 @@ export interface Problem {
   readonly mask: Broadcast | undefined;
   /** A logit for each query head. */
   readonly sink: Float64Array | undefined;
+  /** Which pairs are kept, [batch, head, query, key], and what their probabilities are multiplied with. */
+  readonly dropout: { readonly kept: Uint8Array; readonly scale: number } | undefined;
   readonly options: ReferenceOptions;
 }
 
@@ -149,6 +153,10 @@ export function describeProblem(
     bias: options.bias && { values: readPacked(options.bias), shape: rank4(options.bias.shape) },
     mask: options.mask && { values: options.mask.data, shape: rank4(options.mask.shape) },
     sink: options.sink && readPacked(options.sink),
+    dropout: options.dropout && {
+      kept: keptPairs(options.dropout, [batch, queryHeads, lengthQ, lengthK]),
+      scale: 1 / (1 - options.dropout.probability),
+    },
     options,
   };
 }

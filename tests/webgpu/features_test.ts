@@ -219,7 +219,7 @@ gpuTest(
     const c = call({
       ...{ lengthQ: 70, lengthK: 90 },
       options: {
-        ...{ softcap: 4, causal: true, mask: mask(70, 90) },
+        ...{ softcap: 4, causal: true, mask: mask(70, 90), dropout: { probability: 0.2, seed: 8 } },
         bias: plainTensor(9, [4, 70, 90]) as HostTensor,
       },
     });

@@ -53,6 +53,13 @@ const cases: readonly Case[] = [
 /** The same with kernels that no other test has. */
 const others: readonly Case[] = [
   defineCase({ ...grouped, lengthQ: 45, lengthK: 50, dtype: "f16", arrangement: "padded rows" }),
+  defineCase({ ...dims, batch: 5, queryHeads: 1, lengthQ: 40, lengthK: 45, dropout: 0.2 }),
+  defineCase({
+    ...{ ...dims, queryHeads: 6, kvHeads: 1, lengthQ: 41, lengthK: 50, layout: "bhsd" },
+    dropout: 0.2,
+  }),
+  defineCase({ ...grouped, lengthQ: 60, lengthK: 131, dropout: 0.2, dtype: "f16" }),
+  defineCase({ ...fewRows, lengthK: 700, causal: true, dropout: 0.2 }),
   defineCase({ ...dims, queryHeads: 3, lengthQ: 150, lengthK: 90, valueDim: 20, softcap: 5 }),
   // with axes of 1 and axes that are missing
   ...["b1qk", "11qk", "qk", "1h1k", "bhq1", "k"].map(biased),

@@ -38,6 +38,7 @@ const full: Variant = {
     ["bias", "f32s"],
     ["mask", ""],
     ["sink", ""],
+    ["dropout", ""],
   ]),
 };
 const slopes: Variant = { ...plain, features: new Map([["alibiSlopes", ""]]) };

@@ -43,10 +43,10 @@ function variantOf({ tile, blockChunks }: ChosenTile, headDim: number, valueDim:
     blockChunks,
     kinds: { q: f32, k: f32, v: f32, dOut: f32 },
     grouped: true,
-    features: new Map([["softcap", ""], ["alibiSlopes", ""], ["bias", "f32s"], ["mask", ""], [
-      "sink",
-      "",
-    ]]),
+    features: new Map([
+      ...[["softcap", ""], ["alibiSlopes", ""], ["bias", "f32s"], ["mask", ""]] as const,
+      ...[["sink", ""], ["dropout", ""]] as const,
+    ]),
   };
 }
 
@@ -111,7 +111,8 @@ for (const [name, target] of Object.entries(targets)) {
       for (
         const [headDim, valueDim] of [[1, 1], [20, 33], [64, 64], [128, 96], [256, 512]] as const
       ) {
-        const chosen = chooseTile(kernel, { headDim, valueDim, flops: 1e10 }, target);
+        const needs = { headDim, valueDim, flops: 1e10, kept: true };
+        const chosen = chooseTile(kernel, needs, target);
         const v = variantOf(chosen, headDim, valueDim);
         for (const code of shadersOf(kernel, chosen, v)) {
           const { bytes, threads } = measure(code), about = `${kernel} ${headDim}/${valueDim}`;

@@ -8,6 +8,8 @@
 //   hideAll        whether a run of keys is masked     hideRow       the same of one row
 //   mostAdded      the most that is added to a score of a row, where HIDES
 //   stateLogit     a logit that joins the sum of a row
+//   probabilityTile  P of n keys of four lanes, and P dP;   probabilityOne  the factor of P of one pair, 0 for none
+//   LANE_WORDS, setLane  words of a lane that tile hooks are given, for features without operands
 //   beginGradient, writeGradient                       around the sums of a head
 //   gradientTile, gradientOne                          sums dS over pairs; dS is that of the feature's result
 //   stateGradient                                      sums over rows
@@ -29,35 +31,46 @@ import { featureFile, kernelsKnow } from "./tables.ts";
 interface Hooks {
   readonly flag: string;
   readonly operands: readonly OperandName[];
+  /** How many words of its own a lane has. */
+  readonly laneWords: number;
   /** Gradients that have an element for each pair, or for some pairs together. */
   readonly pairGradients: readonly GradientName[];
   /** The name under which a hook is imported; undefined where the feature lacks it. */
   hook(name: string): string | undefined;
 }
 
-/** The exports of a feature's file; undefined where kernels know nothing of it. */
-function exportsOf(name: string): string[] | undefined {
+/** The file of a feature; undefined where kernels know nothing of it. */
+function textOf(name: string): string | undefined {
   if (!kernelsKnow(name)) return undefined;
-  const file = new URL(`../../asm/features/${featureFile(name)}.ts`, import.meta.url);
-  const text = readFileSync(file, "utf8");
-  return [...text.matchAll(/^export (?:function|const) (\w+)/gm)].map(([, hook]) => hook!);
+  return readFileSync(
+    new URL(`../../asm/features/${featureFile(name)}.ts`, import.meta.url),
+    "utf8",
+  );
 }
+
+/** Hooks of which there may be one: what two of them would make together is not written yet. */
+const ALONE = ["stateLogit", "probabilityTile"];
 
 function readHooks(): { all: Hooks[]; imports: string[] } {
   const imports: string[] = [];
   const all = FEATURES.flatMap(({ name, operands = [] }): Hooks[] => {
-    const exported = exportsOf(name);
-    if (!exported) return [];
+    const text = textOf(name);
+    if (text === undefined) return [];
+    const exported = [...text.matchAll(/^export (?:function|const) (\w+)/gm)]
+      .map(([, hook]) => hook!).filter((hook) => hook !== "LANE_WORDS");
+    const laneWords = Number(text.match(/^export const LANE_WORDS: i32 = (\d+)/m)?.[1] ?? 0);
     const alias = (hook: string) => `${name}${abiName(hook)}`;
     const list = exported.map((hook) => `${hook} as ${alias(hook)}`).join(", ");
     imports.push(`import { ${list} } from "../features/${featureFile(name)}";`);
     const pairGradients = gradientsOf(Object.fromEntries(operands.map((operand) => [operand, 1])))
       .filter((gradient) => follows(gradient) === "scores");
     const hook = (hook: string) => exported.includes(hook) ? alias(hook) : undefined;
-    return [{ flag: `Flag.${abiName(name)}`, operands, pairGradients, hook }];
+    return [{ flag: `Flag.${abiName(name)}`, operands, laneWords, pairGradients, hook }];
   });
-  if (all.filter(({ hook }) => hook("stateLogit")).length > 1) {
-    throw new Error("two features have a stateLogit: their sum is not written yet");
+  for (const name of ALONE) {
+    if (all.filter(({ hook }) => hook(name)).length > 1) {
+      throw new Error(`two features have a ${name}`);
+    }
   }
   return { all, imports };
 }
@@ -69,6 +82,9 @@ class HookCalls {
   readonly #all: readonly Hooks[];
   /** A word a lane for each row that tile hooks are given: its operand, and the flag that it needs. */
   readonly #rows: { operand: string; flag: string }[] = [];
+  /** Behind them the words of features that have their own: the first of each. */
+  readonly #words = new Map<Hooks, number>();
+  readonly #laneWords: number;
   readonly #slopes: readonly Hooks[];
 
   constructor(all: readonly Hooks[]) {
@@ -79,6 +95,12 @@ class HookCalls {
       this.#rows.push(...operands.map((operand) => ({ operand, flag })));
       this.#rows.push(...pairGradients.map((operand) => ({ operand, flag: `${flag}Gradient` })));
     }
+    let next = this.#rows.length;
+    for (const of of all.filter(({ laneWords }) => laneWords > 0)) {
+      this.#words.set(of, next);
+      next += of.laneWords;
+    }
+    this.#laneWords = next;
   }
 
   #having(hook: string): Hooks[] {
@@ -101,6 +123,10 @@ class HookCalls {
     return operands.map((operand) => `, ${this.#rowsAt(operand)}${v}`).join("");
   }
 
+  #wordsAt(of: Hooks): string {
+    return `panel + (Panel.Bytes + ${32 * this.#words.get(of)!})`;
+  }
+
   #slopeAt(of: Hooks): string {
     return `slopes + ${this.#slopes.indexOf(of)} * slopeBytes + v`;
   }
@@ -116,9 +142,10 @@ class HookCalls {
       ["", "SLOPES", String(this.#slopes.length)],
       ["Features that hide single pairs.", "HIDE_FLAGS", flags("hideTile")],
       ["Features of the softmax state.", "STATE_FLAGS", flags("stateLogit")],
+      ["Features of weights on their way to v.", "PROBABILITY_FLAGS", flags("probabilityTile")],
       ["Sums over pairs.", "PAIR_SUM_FLAGS", flags("gradientTile", "Gradient")],
       ["Sums over rows.", "ROW_SUM_FLAGS", flags("stateGradient", "Gradient")],
-      ["A panel with its words.", "PANEL_BYTES", `Panel.Bytes + ${32 * this.#rows.length}`],
+      ["A panel with its words.", "PANEL_BYTES", `Panel.Bytes + ${32 * this.#laneWords}`],
     ];
     return list.map(([about, name, value]) =>
       `${about && `/** ${about} */\n`}// @ts-ignore: decorator\n@inline\n` +
@@ -131,7 +158,14 @@ class HookCalls {
       `  if (flags & ${flag}) store<usize>(${this.#rowsAt(operand)}, ` +
       `rowAt(task, Operand.${abiName(operand)}, batch, head, i));`
     );
-    return `/** Where the rows of query i lie that tile hooks read; \`panel\`: the lane's first word. */
+    for (const of of this.#words.keys()) {
+      stores.push(
+        `  if (flags & ${of.flag}) ${of.hook("setLane")}(task, batch, head, i, ${
+          this.#wordsAt(of)
+        });`,
+      );
+    }
+    return `/** What tile hooks read of query i, mostly where its rows lie; \`panel\`: the lane's first word. */
 export function loadLane(task: usize, flags: i32, batch: i32, head: i32, i: i32, panel: usize): void {
 ${stores.join("\n")}
 }`;
@@ -207,6 +241,29 @@ ${all}
 export function stateLogit(task: usize, flags: i32, batch: i32, head: i32, i: i32): f32 {
 ${logits}
   return -Infinity;
+}`;
+  }
+
+  probabilities(): string {
+    const tiles = this.#calls("probabilityTile", (name, of) => {
+      const tile = `task, sp + v, pitch, n, key, ${this.#wordsAt(of)} + v`;
+      return `) ${name}(${tile}, gradient ? gradient + v : 0, minusDelta + v);`;
+    });
+    const ones = this.#calls("probabilityOne", (name) => `) return ${name}(task, ${PAIR});`);
+    return `/**
+ * P^T[n keys][4 * vectors lanes] on its way to v; with \`gradient\`, where P dP is, also dS, which is P dP with what
+ * features make of dP, less P delta; \`minusDelta\`: that of the lanes.
+ */
+export function probabilityTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, gradient: usize, minusDelta: usize): void {
+  for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {
+${tiles.replaceAll(/^/gm, "  ")}
+  }
+}
+
+/** What P of one pair is multiplied with on its way to v; 0: whatever v holds does not matter. */
+export function probabilityOne(task: usize, flags: i32, batch: i32, head: i32, i: i32, j: i32): f64 {
+${ones}
+  return 1;
 }`;
   }
 
@@ -292,6 +349,7 @@ export function hooksSource(): string {
     calls.scores(),
     calls.hides(),
     calls.state(),
+    calls.probabilities(),
     calls.gradientTiles(),
     calls.gradientOne(),
     calls.sums(),

@@ -2,6 +2,7 @@
 // kernel as data, and what runs in which order. A pure function of problem and target.
 import { decodeBlock, type DecodeShape } from "../../../shaders/abi.ts";
 import type { SequenceSpan } from "../../problem/features/feature.ts";
+import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { type Cost, problemCost } from "../cost.ts";
@@ -121,8 +122,9 @@ function planForward(
 /** Plans a problem for a GPU. */
 export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): GpuPlan {
   const cost = problemCost(problem), { headDim, valueDim, pass } = problem;
-  const needs = { headDim, valueDim, flops: cost.flops };
-  const stream = longestStream(problem, target);
+  const kept = problem.features.some(({ name }) => feature(name).stage === "probability");
+  const needs = { headDim, valueDim, flops: cost.flops, kept };
+  const stream = longestStream(needs, target);
   const regions = planRegions(problem, { ...target.limits, stream });
   const plan = pass === "backward" ? planBackward : planForward;
   const last = regions.length > 0 ? lastSteps(problem) : [];

@@ -2,7 +2,13 @@
 // threads are within the device's limits and its registers within what a GPU has for a thread. Candidates for
 // hardware come from a model of issue slots and are not measured yet.
 import { decodeBytes, type DecodeShape } from "../../../shaders/abi.ts";
-import { type Geometry, geometry, tileBytes, type TileShape } from "../../../shaders/abi.ts";
+import {
+  type Geometry,
+  geometry,
+  keptBytes,
+  tileBytes,
+  type TileShape,
+} from "../../../shaders/abi.ts";
 import type { WebGpuTarget } from "../target.ts";
 
 /** The tiled kernels. */
@@ -79,6 +85,8 @@ export interface TileNeeds {
   readonly flops: number;
   /** Only dkv: dK and dV are made by kernels of their own, because one would have too many storage buffers. */
   readonly split?: boolean;
+  /** Whether a tile remembers which pairs are kept. */
+  readonly kept?: boolean;
 }
 
 function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
@@ -114,9 +122,10 @@ export function chooseTile(
       : tile.tm * tile.tn <= 16
       ? REGISTERS.small
       : REGISTERS.large;
+    const [queries, keys] = kernel === "dkv" ? [g.columns, g.rows] : [g.rows, g.columns];
     const bytes = tileBytes(g, chunksOf(headDim, tile)) +
       (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
-      (kernel === "pairSum" ? 4 * g.threads : 0) + 48; // the vote of tiles; variables begin at 16
+      (kernel === "pairSum" ? 4 * g.threads : 0) + (needs.kept ? keptBytes(queries, keys) : 0) + 48; // the vote of tiles; variables begin at 16
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
@@ -177,13 +186,13 @@ export function targetWorkgroups({ software }: WebGpuTarget): number {
 /**
  * Most keys or rows that a workgroup may stream. llvmpipe ends every loop of an invocation once all of them together
  * have run 65535 times (LP_MAX_TGSI_LOOP_ITERATIONS), and says nothing: results would be wrong. A tile of 32 takes
- * c4 turns and one more for each chunk of each product, four products at most.
+ * c4 turns and one more for each chunk of each product, four products at most; ten at most find out which pairs are kept.
  */
 export function longestStream(
-  { headDim, valueDim }: { readonly headDim: number; readonly valueDim: number },
+  { headDim, valueDim, kept = false }: Omit<TileNeeds, "flops">,
   { software }: WebGpuTarget,
 ): number | undefined {
   if (!software) return undefined;
   const chunks = Math.ceil(headDim / 32) + Math.ceil(valueDim / 32);
-  return Math.floor(60000 / (18 * chunks + 6)) * 32;
+  return Math.floor(60000 / (18 * chunks + 6 + (kept ? 10 : 0))) * 32;
 }

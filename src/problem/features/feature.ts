@@ -51,8 +51,10 @@ export interface Feature<P = unknown> {
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
   /** The tensors that it brings: rows of the operand table, which also says which have a gradient. */
   readonly operands?: readonly OptionOperand[];
-  /** The numbers that it brings, by the names by which kernels know them. */
+  /** The numbers that it brings, by the names by which kernels know them: float32. */
   readonly scalars?: Readonly<Record<string, (params: P) => number>>;
+  /** ... and those that are integers of 32 bits without a sign. */
+  readonly words?: Readonly<Record<string, (params: P) => number>>;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
   /** Score features: whether d(score) changes on its way back. Those that add leave it alone. */

@@ -6,6 +6,7 @@ import type { CallOptions } from "../call_options.ts";
 import { alibiSlopes } from "./alibi_slopes.ts";
 import { bias } from "./bias.ts";
 import { causal } from "./causal.ts";
+import { dropout } from "./dropout.ts";
 import type { Feature, FeatureName, FeatureUse, SequenceSpan } from "./feature.ts";
 import { UNBOUNDED } from "./feature.ts";
 import { keyLengths } from "./key_lengths.ts";
@@ -24,6 +25,7 @@ export const FEATURES: readonly Feature[] = [
   causal,
   window,
   sink,
+  dropout,
 ] as Feature[];
 
 const BY_NAME: ReadonlyMap<FeatureName, Feature> = new Map(FEATURES.map((f) => [f.name, f]));
@@ -47,10 +49,14 @@ export function parseFeatures(
   return uses;
 }
 
-/** The numbers that a feature brings, by name. */
-export function scalarsOf({ name, params }: FeatureUse): Record<string, number> {
-  const { scalars = {} } = feature(name);
-  return Object.fromEntries(Object.entries(scalars).map(([key, value]) => [key, value(params)]));
+/** The numbers that a feature brings, by name: float32, and words of 32 bits. */
+export function numbersOf(
+  { name, params }: FeatureUse,
+): { readonly scalars: Record<string, number>; readonly words: Record<string, number> } {
+  const { scalars = {}, words = {} } = feature(name);
+  const values = (numbers: Readonly<Record<string, (params: unknown) => number>>) =>
+    Object.fromEntries(Object.entries(numbers).map(([key, value]) => [key, value(params)]));
+  return { scalars: values(scalars), words: values(words) };
 }
 
 /** What each sequence of the batch may see once every feature has had its say. */

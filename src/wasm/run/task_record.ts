@@ -6,7 +6,7 @@ import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { abiName, gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { UNBOUNDED } from "../../problem/features/feature.ts";
-import { feature, scalarsOf } from "../../problem/features/table.ts";
+import { numbersOf } from "../../problem/features/table.ts";
 import { partialResults, type Plan, type PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { WorkItem } from "../../plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
@@ -34,7 +34,7 @@ function flagOf(name: string): number {
   return Flag[abiName(name) as keyof typeof Flag] ?? 0;
 }
 
-/** Flags of features and of gradients that are summed, and the scalars that features bring. */
+/** Flags of features and of gradients that are summed, and the numbers that features bring. */
 function writeFeatures(
   problem: AttentionProblem,
   u32: Uint32Array,
@@ -43,9 +43,11 @@ function writeFeatures(
   let flags = 0;
   for (const use of problem.features) {
     flags |= flagOf(use.name);
-    if (!feature(use.name).scalars) continue;
-    for (const [scalar, value] of Object.entries(scalarsOf(use))) {
-      f32[Scalar[abiName(scalar) as keyof typeof Scalar] / 4] = value;
+    const { scalars, words } = numbersOf(use);
+    for (const [target, numbers] of [[f32, scalars], [u32, words]] as const) {
+      for (const [name, value] of Object.entries(numbers)) {
+        target[Scalar[abiName(name) as keyof typeof Scalar] / 4] = value;
+      }
     }
   }
   for (const gradient of problem.pass === "backward" ? gradientsOf(problem.operands) : []) {

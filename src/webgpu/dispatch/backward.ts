@@ -1,5 +1,5 @@
 // Dispatches of a backward region: delta, dQ, dK and dV.
-import { pairFeatures } from "../../../shaders/features/table.ts";
+import { pairFeatures, stateFeatures } from "../../../shaders/features/table.ts";
 import { DELTA_ROWS, deltaShader } from "../../../shaders/kernels/delta.ts";
 import { dkvShader, type Makes } from "../../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../../shaders/kernels/dq.ts";
@@ -54,7 +54,8 @@ export function deltaStep(r: RegionCall): Step {
 
 /** stats = (m, delta, log2 l, lse) of rows with a large lse: tiles of query rows. */
 export function rowStateStep(r: RegionCall): Step {
-  const v = variantOf(r.call.variant, r.call.plan.dq!, r.sizes);
+  const { variant, plan } = r.call, features = stateFeatures(variant.features);
+  const v = variantOf({ ...variant, features }, plan.dq!, r.sizes);
   const { bindings, params } = r.bind({ q: r.input("q"), k: r.input("k") });
   return {
     kernel: { key: variantKey("row state", v), code: () => rowStateShader(v) },

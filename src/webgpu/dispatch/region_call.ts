@@ -4,9 +4,9 @@ import type { ParamValues } from "../../../shaders/features/params.ts";
 import { type StorageKind, VECTORS } from "../../../shaders/parts/storage.ts";
 import type { GpuPlan, PlannedRegion } from "../../plan/webgpu/plan.ts";
 import { boundOperands } from "../../plan/webgpu/regions.ts";
-import { feature, scalarsOf } from "../../problem/features/table.ts";
+import { feature, numbersOf } from "../../problem/features/table.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
-import type { OperandName } from "../../tensor/operands.ts";
+import { type OperandName, shaderName } from "../../tensor/operands.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { Home } from "../device/tensors.ts";
 import {
@@ -93,6 +93,10 @@ export class RegionCall {
       kv_heads: sizes.kvHeads,
       head_dim: sizes.headDim,
       value_dim: sizes.valueDim,
+      batch_begin: region.batchBegin,
+      head_begin: region.kvHeadBegin * this.#group + region.groupBegin,
+      query_begin: region.rowBegin,
+      key_begin: region.keyBegin,
       scale: softmaxScale,
       num_splits: region.splits,
       split_rows: rows,
@@ -100,7 +104,10 @@ export class RegionCall {
     };
     for (const use of features) {
       const { operands = [], stage } = feature(use.name);
-      Object.assign(params, scalarsOf(use));
+      const { scalars, words } = numbersOf(use);
+      for (const [number, value] of Object.entries({ ...scalars, ...words })) {
+        params[shaderName(number)] = value;
+      }
       // what joins a row joins it once: in the region that has its first keys
       if (stage === "state" && region.moreKeys) continue;
       for (const operand of operands) {

@@ -48,6 +48,39 @@ fn joining_weight(logit: f32, top: f32) -> f32 {
   if ((bitcast<u32>(logit) & 0x7f800000u) == 0x7f800000u) { return logit; }
   return exp2((logit - top) * 1.4426950408889634);
 }
+// high and low word of a product
+fn wide_product(a: u32, b: u32) -> vec2<u32> {
+  let al = a & 0xffffu; let ah = a >> 16u; let bl = b & 0xffffu; let bh = b >> 16u;
+  let middle = ah * bl + ((al * bl) >> 16u); let other = al * bh + (middle & 0xffffu);
+  return vec2<u32>(ah * bh + (middle >> 16u) + (other >> 16u), a * b);
+}
+fn philox_round(x: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
+  let p = wide_product(x.x, 0xd2511f53u); let q = wide_product(x.z, 0xcd9e8d57u);
+  return vec4<u32>(q.x ^ x.y ^ key.x, q.y, p.x ^ x.w ^ key.y, p.y);
+}
+fn dropout_kept(batch: u32, head: u32, query: u32, group: u32) -> u32 {
+  var x = vec4<u32>(group, query, head, batch);
+  var key = vec2<u32>(U.dropout_seed_low, U.dropout_seed_high);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  let least = vec4<u32>(U.dropout_threshold); let exchanged = (x << vec4<u32>(16u)) | (x >> vec4<u32>(16u));
+  let bits = select(vec4<u32>(0u), vec4<u32>(1u, 2u, 4u, 8u), x >= least)
+    | select(vec4<u32>(0u), vec4<u32>(16u, 32u, 64u, 128u), exchanged >= least);
+  return bits.x | bits.y | bits.z | bits.w;
+}
+fn kept_one(batch: u32, head: u32, query: u32, key: u32) -> f32 {
+  let key_in_call = U.key_begin + key; var z = 1.0;
+  z *= select(0.0, U.dropout_scale, ((dropout_kept(U.batch_begin + batch, U.head_begin + head, U.query_begin + query, key_in_call / 8u) >> (key_in_call % 8u)) & 1u) == 1u);
+  return z;
+}
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
@@ -138,6 +171,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       hide = hide | !mask_sees((U.mask_at + batch * U.mask_batch + head * U.mask_head + query * U.mask_row) + (key * U.mask_column));
     }
     score[r][j] = select(s, HIDDEN, hide);
+    partial[r][j][2] = kept_one(batch, head, query, key);
   }
   workgroupBarrier();
   // P = exp(score - m), l += P, O += P v
@@ -152,8 +186,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     { let a = exp2((m1 - n1) * 1.4426950408889634); m1 = n1; l1 *= a; o1 *= a; }
     for (var j = group; j < 32u && k0 + j < end; j += 4u) {
       let x = load_v(v_row(batch, kv_head, k0 + j), column);
-      { let p = exp2((score[0][j] - m0) * 1.4426950408889634); l0 += p; o0 = fma(vec4<f32>(p), x, o0); }
-      { let p = exp2((score[1][j] - m1) * 1.4426950408889634); l1 += p; o1 = fma(vec4<f32>(p), x, o1); }
+      { let p = exp2((score[0][j] - m0) * 1.4426950408889634); l0 += p; let z = partial[0][j][2]; if (z > 0.0) { o0 = fma(vec4<f32>(p * z), x, o0); } }
+      { let p = exp2((score[1][j] - m1) * 1.4426950408889634); l1 += p; let z = partial[1][j][2]; if (z > 0.0) { o1 = fma(vec4<f32>(p * z), x, o1); } }
     }
   }
   }

@@ -75,6 +75,46 @@ fn dout_row(b: u32, h: u32, i: u32) -> u32 {
   return U.dout_at + b * U.dout_batch + h * U.dout_head + i * U.dout_row;
 }
 fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
+// high and low word of a product
+fn wide_product(a: u32, b: u32) -> vec2<u32> {
+  let al = a & 0xffffu; let ah = a >> 16u; let bl = b & 0xffffu; let bh = b >> 16u;
+  let middle = ah * bl + ((al * bl) >> 16u); let other = al * bh + (middle & 0xffffu);
+  return vec2<u32>(ah * bh + (middle >> 16u) + (other >> 16u), a * b);
+}
+fn philox_round(x: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
+  let p = wide_product(x.x, 0xd2511f53u); let q = wide_product(x.z, 0xcd9e8d57u);
+  return vec4<u32>(q.x ^ x.y ^ key.x, q.y, p.x ^ x.w ^ key.y, p.y);
+}
+fn dropout_kept(batch: u32, head: u32, query: u32, group: u32) -> u32 {
+  var x = vec4<u32>(group, query, head, batch);
+  var key = vec2<u32>(U.dropout_seed_low, U.dropout_seed_high);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  let least = vec4<u32>(U.dropout_threshold); let exchanged = (x << vec4<u32>(16u)) | (x >> vec4<u32>(16u));
+  let bits = select(vec4<u32>(0u), vec4<u32>(1u, 2u, 4u, 8u), x >= least)
+    | select(vec4<u32>(0u), vec4<u32>(16u, 32u, 64u, 128u), exchanged >= least);
+  return bits.x | bits.y | bits.z | bits.w;
+}
+fn kept_bits(batch: u32, head: u32, query: u32, group: u32) -> u32 {
+  return dropout_kept(U.batch_begin + batch, U.head_begin + head, U.query_begin + query, group);
+}
+var<workgroup> kept: array<array<u32, 2>, 2>;
+fn kept_pairs(query: vec4<u32>, key: vec4<u32>) -> vec4<f32> {
+  let group = key / vec4<u32>(8u);
+  let bits = vec4<u32>(kept[query.x][group.x], kept[query.y][group.y], kept[query.z][group.z], kept[query.w][group.w])
+    >> (key % vec4<u32>(8u));
+  return select(vec4<f32>(0.0), vec4<f32>(U.dropout_scale), (bits & vec4<u32>(1u)) == vec4<u32>(1u));
+}
+// a dropped pair has none of x, whatever that is
+fn weighed(x: vec4<f32>, z: vec4<f32>) -> vec4<f32> { return select(vec4<f32>(0.0), x * z, z > vec4<f32>(0.0)); }
 var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
 var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
 var<workgroup> shares: array<f32, 4>;
@@ -113,6 +153,14 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let alibi_slopes_position_k0 = vec4<f32>(key_0);
   let bias_column_k0 = key_0 * U.bias_column;
   let mask_column_k0 = key_0 * U.mask_column;
+  // which pairs of the tile are kept, by groups of keys
+  let kept_key = U.key_begin + j0; let kept_shift = kept_key % 8u;
+  let kept_groups = (kept_shift + 15u) / 8u;
+  workgroupBarrier();
+  for (var t = li; t < 2u * kept_groups; t += 4u) {
+    let row = i0 + t / kept_groups; let group = t % kept_groups;
+    kept[t / kept_groups][group] = kept_bits(batch, head, row, kept_key / 8u + group);
+  }
   // dP = dOut V^T
   dp0_0 = vec4<f32>(0.0);
   for (var c0 = 0u; c0 < 2u; c0 += 2u) {
@@ -212,10 +260,11 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let b = bias_value(bias_row_q0 + bias_column_k0);
     s0_0 += b;
     let hide = (is_hole(b)) | (!seen0_0);
+    let z = kept_pairs(vec4<u32>(ty * 1u + 0u), vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u) + vec4<u32>(kept_shift));
     var p = exp2(fma(s0_0 - vec4<f32>(lse0), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum0)));
     // one infinite score: the limit of one that grows without end
     p = select(p, vec4<f32>(1.0), is_top(s0_0) & vec4<bool>(is_top(vec4<f32>(lse0)).x));
-    let ds = p * (dp0_0 - vec4<f32>(delta0));
+    let ds = p * (weighed(dp0_0, z) - vec4<f32>(delta0));
     acc0_0 += select(ds, vec4<f32>(0.0), hide | outside | vec4<bool>(query0 >= U.length_q));
   }
   }

@@ -99,6 +99,39 @@ fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800
 fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 fn is_plus_infinity(x: f32) -> bool { return bitcast<u32>(x) == 0x7f800000u; }
 fn is_minus_infinity(x: f32) -> bool { return bitcast<u32>(x) == 0xff800000u; }
+// high and low word of a product
+fn wide_product(a: u32, b: u32) -> vec2<u32> {
+  let al = a & 0xffffu; let ah = a >> 16u; let bl = b & 0xffffu; let bh = b >> 16u;
+  let middle = ah * bl + ((al * bl) >> 16u); let other = al * bh + (middle & 0xffffu);
+  return vec2<u32>(ah * bh + (middle >> 16u) + (other >> 16u), a * b);
+}
+fn philox_round(x: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
+  let p = wide_product(x.x, 0xd2511f53u); let q = wide_product(x.z, 0xcd9e8d57u);
+  return vec4<u32>(q.x ^ x.y ^ key.x, q.y, p.x ^ x.w ^ key.y, p.y);
+}
+fn dropout_kept(batch: u32, head: u32, query: u32, group: u32) -> u32 {
+  var x = vec4<u32>(group, query, head, batch);
+  var key = vec2<u32>(U.dropout_seed_low, U.dropout_seed_high);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  x = philox_round(x, key); key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+  let least = vec4<u32>(U.dropout_threshold); let exchanged = (x << vec4<u32>(16u)) | (x >> vec4<u32>(16u));
+  let bits = select(vec4<u32>(0u), vec4<u32>(1u, 2u, 4u, 8u), x >= least)
+    | select(vec4<u32>(0u), vec4<u32>(16u, 32u, 64u, 128u), exchanged >= least);
+  return bits.x | bits.y | bits.z | bits.w;
+}
+fn kept_one(batch: u32, head: u32, query: u32, key: u32) -> f32 {
+  let key_in_call = U.key_begin + key; var z = 1.0;
+  if (U.dropout_threshold > 0u) { z *= select(0.0, U.dropout_scale, ((dropout_kept(U.batch_begin + batch, U.head_begin + head, U.query_begin + query, key_in_call / 8u) >> (key_in_call % 8u)) & 1u) == 1u); }
+  return z;
+}
 struct Pair { score: f32, slope: f32, hidden: bool };
 fn pair_score(batch: u32, kv_head: u32, head: u32, query: u32, key: u32) -> Pair {
   var pair = Pair(0.0, 1.0, true);
@@ -252,7 +285,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
         let p = p0 + li;
         if (p < partners) {
           let pair = pair_score(batch, kv_head, (kv_head * U.group + row % U.group), (row / U.group), p);
-          if (!pair.hidden) { weights[li] = vec2<f32>(select(row_weight(pair.score, top) * inverse, select(0.0, 1.0, is_plus_infinity(pair.score)), limit_row), 1.0); }
+          let z = kept_one(batch, (kv_head * U.group + row % U.group), (row / U.group), p);
+          if (!pair.hidden && z > 0.0) { weights[li] = vec2<f32>(select(row_weight(pair.score, top) * inverse, select(0.0, 1.0, is_plus_infinity(pair.score)), limit_row) * z, 1.0); }
         }
         workgroupBarrier();
         if (c < columns) {
