@@ -24,6 +24,7 @@ export type {
   Layout,
   PerSequence,
   SavedForBackward,
+  SequenceStarts,
   Window,
 } from "./problem/call_options.ts";
 export type {

@@ -1,5 +1,6 @@
 // What a problem costs, for planning, explain() and benchmarks.
 import type { AttentionProblem } from "../problem/problem.ts";
+import { roomsOf, type SequenceRoom } from "./sequences.ts";
 import { visiblePairs } from "./visible.ts";
 
 /** Operations and bytes of a problem. */
@@ -16,24 +17,26 @@ export interface Cost {
 
 /** Cost of a problem. Boolean masks and bias are not looked into. */
 export function problemCost(problem: AttentionProblem): Cost {
-  const { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim } = problem;
+  const { queryHeads, kvHeads, lengthK, headDim, valueDim } = problem;
   const counted = new Map<string, number>();
   let visible = 0;
   for (const span of problem.spans) {
-    const key = `${span.lengthK} ${span.low} ${span.high}`;
+    const key = `${span.lengthQ} ${span.lengthK} ${span.low} ${span.high}`;
     let pairs = counted.get(key);
     if (pairs === undefined) {
-      pairs = visiblePairs(span, 0, lengthQ, 0, lengthK);
+      pairs = visiblePairs(span, 0, span.lengthQ, 0, lengthK);
       counted.set(key, pairs);
     }
     visible += pairs * queryHeads;
   }
   const products = problem.pass === "forward" ? headDim + valueDim : 3 * headDim + 2 * valueDim;
-  const queryBytes = batch * queryHeads * lengthQ * (headDim + valueDim) * 4;
-  const keyBytes = batch * kvHeads * lengthK * (headDim + valueDim) * 4;
+  const rooms = roomsOf(problem), columns = (headDim + valueDim) * 4;
+  const sum = (of: (room: SequenceRoom) => number) => rooms.reduce((n, room) => n + of(room), 0);
+  const queryBytes = sum(({ lengthQ }) => lengthQ) * queryHeads * columns;
+  const keyBytes = sum(({ lengthK }) => lengthK) * kvHeads * columns;
   return {
     visiblePairs: visible,
-    pairs: batch * queryHeads * lengthQ * lengthK,
+    pairs: sum(({ lengthQ, lengthK }) => lengthQ * lengthK) * queryHeads,
     flops: 2 * visible * products,
     bytes: (queryBytes + keyBytes) * (problem.pass === "forward" ? 1 : 2),
   };

@@ -1,6 +1,6 @@
 // What a call returns, as planning sees it: sizes and storage of the results follow from the operand table.
 import type { AttentionProblem } from "../problem/problem.ts";
-import { axisSize, gradientsOf, type OperandName, OPERANDS } from "../tensor/operands.ts";
+import { gradientsOf, type OperandName, OPERANDS, operandSize } from "../tensor/operands.ts";
 import type { OperandSpec } from "../tensor/view.ts";
 
 /** A result: where it lies in its tensor is not said. */
@@ -13,12 +13,11 @@ export function plannedResults(problem: AttentionProblem): PlannedResult[] {
   const { operands, pass } = problem;
   const names = pass === "forward" ? ["out", "lse"] as const : gradientsOf(operands);
   return names.map((name) => {
-    const { axes, dtype, gradientOf } = OPERANDS[name];
+    const { dtype, gradientOf } = OPERANDS[name];
     const like = operands[gradientOf ?? "q"]!; // results live where their input does, those of forward where q does
-    const size = gradientOf ? like.size : axes.map((axis) => axisSize(axis, problem));
     return {
       name,
-      size: size as OperandSpec["size"],
+      size: gradientOf ? like.size : operandSize(name, problem),
       dtype: dtype === "any" ? like.dtype : dtype,
       resident: like.resident,
     };

@@ -8,6 +8,12 @@ export type Layout = "bshd" | "bhsd";
 export type PerSequence = number | readonly number[] | Int32Array;
 
 /**
+ * Where packed sequences begin, [sequences + 1]: sequence n has the rows from entry n to before entry n + 1. The
+ * first is 0, none is below the one before it, the last is at most the rows of the tensor.
+ */
+export type SequenceStarts = readonly number[] | Int32Array;
+
+/**
  * Which keys a query may see, with `o = lengthK - lengthQ`: `true` and `"bottom-right"` mean
  * `j <= i + o`, `"top-left"` means `j <= i`, `{ offset: n }` means `j <= i + n` (an integer, or one for
  * each batch element).
@@ -46,6 +52,18 @@ export interface CallOptions {
   readonly bias?: AnyTensor | undefined;
   /** Boolean, broadcastable likewise; 1 = may attend. */
   readonly mask?: MaskTensor | undefined;
+  /**
+   * Packed queries, sequences of any length one behind the other: q and out are [rows, queryHeads, dim], lse is
+   * [queryHeads, rows], and `layout` does not concern them. Rows behind the last sequence get out 0 and lse minus
+   * infinity, and take part in nothing. `batch` is then the number of sequences; `bias` and `mask` have no packed
+   * shape and throw `UnsupportedError` (FlashAttention cu_seqlens_q).
+   */
+  readonly cuSeqlensQ?: SequenceStarts | undefined;
+  /**
+   * Packed keys: k and v are [rows, kvHeads, dim]. `keyLengths` then says how many rows of each sequence are in use
+   * (FlashAttention cu_seqlens_k, seqused_k).
+   */
+  readonly cuSeqlensK?: SequenceStarts | undefined;
   /** Causal masking. Default `false`. */
   readonly causal?: Causal | undefined;
   /** Sliding window around the (causal) diagonal. */

@@ -4,7 +4,14 @@ import { Complaint, show } from "../tensor/errors.ts";
 import { type FeatureUse, type SequenceSpan, UNBOUNDED } from "./features/feature.ts";
 import { checkScalar } from "./features/scalar.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
-import { axisSize, type AxisSizes, type OperandName, OPERANDS } from "../tensor/operands.ts";
+import {
+  type AxisSizes,
+  type OperandName,
+  OPERANDS,
+  operandSize,
+  type PackedSides,
+} from "../tensor/operands.ts";
+import { longestOf, packedSideOf, parseStarts, sequencesOf } from "./packing.ts";
 import { AXIS_INDICES, type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
 import {
@@ -68,7 +75,44 @@ function layoutHint(
   return ` (are the axes ${axes}? then pass layout: "${other}")`;
 }
 
-function dimsOf(q: View, k: View, v: View, layout: Layout, complaint: Complaint): AxisSizes {
+/** First rows of packed sequences, as options give them. */
+interface Starts {
+  readonly queries: readonly number[] | undefined;
+  readonly keys: readonly number[] | undefined;
+}
+
+function startsOf(options: BackwardCallOptions, complaint: Complaint): Starts {
+  return {
+    queries: parseStarts("queries", options, complaint),
+    keys: parseStarts("keys", options, complaint),
+  };
+}
+
+/** Sizes of a call with a packed side. */
+function packedDims(dims: AxisSizes, { queries, keys }: Starts, complaint: Complaint): AxisSizes {
+  const packed: PackedSides = {
+    queries: packedSideOf("queries", queries, dims.lengthQ, complaint),
+    keys: packedSideOf("keys", keys, dims.lengthK, complaint),
+  };
+  const batch = sequencesOf(packed, complaint);
+  if (batch === undefined) return dims;
+  return {
+    ...dims,
+    batch,
+    lengthQ: packed.queries ? longestOf(packed.queries) : dims.lengthQ,
+    lengthK: packed.keys ? longestOf(packed.keys) : dims.lengthK,
+    packed,
+  };
+}
+
+function dimsOf(
+  q: View,
+  k: View,
+  v: View,
+  layout: Layout,
+  starts: Starts,
+  complaint: Complaint,
+): AxisSizes {
   const hint = layoutHint(q, k, v, layout);
   const [batch, queryHeads, lengthQ, headDim] = q.size;
   const [, kvHeads, lengthK, keyDim] = k.size;
@@ -78,8 +122,8 @@ function dimsOf(q: View, k: View, v: View, layout: Layout, complaint: Complaint)
     }
   };
   same("headDim", q, headDim, k, keyDim);
-  same("batch", q, batch, k, k.size[0]);
-  same("batch", q, batch, v, v.size[0]);
+  if (!starts.queries && !starts.keys) same("batch", q, batch, k, k.size[0]);
+  same("batch", k, k.size[0], v, v.size[0]);
   same("kvHeads", k, kvHeads, v, v.size[1]);
   same("lengthK", k, lengthK, v, v.size[2]);
   if (headDim < 1) throw complaint.range(`q has headDim ${headDim} but it must be at least 1`);
@@ -90,7 +134,8 @@ function dimsOf(q: View, k: View, v: View, layout: Layout, complaint: Complaint)
         hint,
     );
   }
-  return { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: v.size[3] };
+  const dims = { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: v.size[3] };
+  return packedDims(dims, starts, complaint);
 }
 
 /** Axes as errors name them. */
@@ -107,10 +152,10 @@ const AXIS_WORDS = {
 
 /** Throws unless the axes of an operand are as long as the call says; those of `broadcast` were checked. */
 function checkSize(view: View, dims: AxisSizes, complaint: Complaint): void {
-  const { axes, shape } = OPERANDS[view.name];
+  const { axes, shape } = OPERANDS[view.name], wantedSize = operandSize(view.name, dims);
   if (shape === "broadcast") return;
   for (const n of AXIS_INDICES) {
-    const wanted = axisSize(axes[n], dims), found = view.size[n];
+    const wanted = wantedSize[n], found = view.size[n];
     if (found === wanted) continue;
     if (shape === "heads" && n === 0 && found === 1) continue; // the same for every sequence
     throw complaint.range(
@@ -142,9 +187,10 @@ function describe(
   views: { q: View; k: View; v: View } & Views,
   options: BackwardCallOptions,
   layout: Layout,
+  starts: Starts,
   complaint: Complaint,
 ): { problem: AttentionProblem; views: Views } {
-  const dims = dimsOf(views.q, views.k, views.v, layout, complaint);
+  const dims = dimsOf(views.q, views.k, views.v, layout, starts, complaint);
   checkExtent(dims, complaint);
   const softmaxScale = checkScale(options.softmaxScale, dims.headDim, complaint);
   const features = parseFeatures(options, dims, complaint);
@@ -177,16 +223,18 @@ export function describeForward(
   const complaint = new Complaint("attention");
   checkNames(options, KNOWN, complaint);
   checkSignal((options as { signal?: unknown }).signal, complaint);
-  const layout = checkLayout(options.layout, complaint);
+  const layout = checkLayout(options.layout, complaint), starts = startsOf(options, complaint);
+  const [queries, keys] = [starts.queries !== undefined, starts.keys !== undefined];
   return describe(
     "forward",
     {
-      q: viewOperand("q", q, layout, complaint),
-      k: viewOperand("k", k, layout, complaint),
-      v: viewOperand("v", v, layout, complaint),
+      q: viewOperand("q", q, layout, complaint, queries),
+      k: viewOperand("k", k, layout, complaint, keys),
+      v: viewOperand("v", v, layout, complaint, keys),
     },
     options,
     layout,
+    starts,
     complaint,
   );
 }
@@ -203,15 +251,19 @@ export function describeBackward(
   if (typeof saved !== "object" || saved === null) {
     throw complaint.type(`saved is ${show(saved)} but must be { q, k, v, out, lse }`);
   }
-  const layout = checkLayout(options.layout, complaint);
+  const layout = checkLayout(options.layout, complaint), starts = startsOf(options, complaint);
+  const ofQueries = (name: OperandName, tensor: AnyTensor) =>
+    viewOperand(name, tensor, layout, complaint, starts.queries !== undefined);
+  const ofKeys = (name: OperandName, tensor: AnyTensor) =>
+    viewOperand(name, tensor, layout, complaint, starts.keys !== undefined);
   const views: { q: View; k: View; v: View } & { [name in OperandName]?: View } = {
-    q: viewOperand("q", saved.q, layout, complaint),
-    k: viewOperand("k", saved.k, layout, complaint),
-    v: viewOperand("v", saved.v, layout, complaint),
-    out: viewOperand("out", saved.out, layout, complaint),
-    lse: viewOperand("lse", saved.lse, layout, complaint),
-    dOut: viewOperand("dOut", dOut, layout, complaint),
+    q: ofQueries("q", saved.q),
+    k: ofKeys("k", saved.k),
+    v: ofKeys("v", saved.v),
+    out: ofQueries("out", saved.out),
+    lse: ofQueries("lse", saved.lse),
+    dOut: ofQueries("dOut", dOut),
   };
-  if (options.dLse !== undefined) views.dLse = viewOperand("dLse", options.dLse, layout, complaint);
-  return describe("backward", views, options, layout, complaint);
+  if (options.dLse !== undefined) views.dLse = ofQueries("dLse", options.dLse);
+  return describe("backward", views, options, layout, starts, complaint);
 }

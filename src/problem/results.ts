@@ -33,16 +33,16 @@ function specLike(
   layout: Layout,
 ): ResultSpec {
   const axes = tensorAxes(name, shape.length, layout), dense = rowMajor(shape);
-  const pick = (from: readonly number[]): Axes =>
-    forAxes((axis) => axes[axis] < 0 ? 1 : from[axes[axis]]!);
+  const pick = (from: readonly number[], missing: number): Axes =>
+    forAxes((axis) => axes[axis] < 0 ? missing : from[axes[axis]]!);
   return {
     name,
     like,
     dtype,
     shape,
     resident: like.resident,
-    size: pick(shape),
-    strides: pick(dense),
+    size: pick(shape, 1),
+    strides: pick(dense, 1),
   };
 }
 
@@ -50,10 +50,13 @@ function specLike(
 export function resultSpecs(problem: AttentionProblem, views: Views): ResultSpec[] {
   const { batch, queryHeads, lengthQ, valueDim, layout } = problem, q = views.q!;
   if (problem.pass === "forward") {
-    const shape = [...(q.tensor as AnyTensor).shape.slice(0, 3), valueDim];
+    const shape = [...(q.tensor as AnyTensor).shape.slice(0, -1), valueDim];
+    const rows = problem.packed?.queries
+      ? [queryHeads, problem.packed.queries.rows]
+      : [batch, queryHeads, lengthQ];
     return [
       specLike(q, "out", q.dtype as DType, shape, layout),
-      specLike(q, "lse", "f32", [batch, queryHeads, lengthQ], layout),
+      specLike(q, "lse", "f32", rows, layout),
     ];
   }
   return gradientsOf(views).map((name) => {

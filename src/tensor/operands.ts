@@ -137,6 +137,42 @@ export interface AxisSizes {
   readonly lengthK: number;
   readonly headDim: number;
   readonly valueDim: number;
+  /** Sides whose sequences lie one behind the other; lengths are then those of the longest sequence. */
+  readonly packed?: PackedSides | undefined;
+}
+
+/** Sequences that lie one behind the other along the rows of a tensor. */
+export interface PackedSide {
+  /** The first row of each sequence, and the row behind the last one. */
+  readonly starts: readonly number[];
+  /** Rows of the tensor; there may be some behind the last sequence. */
+  readonly rows: number;
+}
+
+/** The packed sides of a call. */
+export interface PackedSides {
+  readonly queries?: PackedSide | undefined;
+  readonly keys?: PackedSide | undefined;
+}
+
+/** The packed side that the rows of an operand follow, if any. */
+export function packedSide(
+  name: OperandName,
+  { packed }: Pick<AxisSizes, "packed">,
+): PackedSide | undefined {
+  const what = packed && follows(name);
+  return what === "queries" || what === "keys" ? packed![what] : undefined;
+}
+
+/** Sizes of [batch, head, row, column] of an operand; one whose side is packed has no batch axis. */
+export function operandSize(name: OperandName, sizes: AxisSizes): [number, number, number, number] {
+  const [batch, head, row, column] = OPERANDS[name].axes, side = packedSide(name, sizes);
+  return [
+    side ? 1 : axisSize(batch, sizes),
+    axisSize(head, sizes),
+    side ? side.rows : axisSize(row, sizes),
+    axisSize(column, sizes),
+  ];
 }
 
 /** How long an axis is. */

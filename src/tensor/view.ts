@@ -142,6 +142,16 @@ interface HostFacts {
   readonly resident: boolean;
 }
 
+/** What to try where a rank is that of the other kind of side. */
+function packedHint(name: OperandName, rank: number): string {
+  const { shape, axes } = OPERANDS[name];
+  if (shape !== "layout" && shape !== "rows") return "";
+  const option = axes.includes("key") ? "cuSeqlensK" : "cuSeqlensQ";
+  const axesOf = shape === "layout" ? "[rows, heads, dim]" : "[heads, rows]";
+  if (rank === PACKED_RANKS[shape]) return ` (sequences that are packed need ${option})`;
+  return rank === RANKS[shape][0] ? ` (${option} says that it is packed, ${axesOf})` : "";
+}
+
 /** What a tensor says about itself, checked; `ranks` undefined for tensors that broadcast. */
 function facts(
   name: OperandName,
@@ -156,7 +166,8 @@ function facts(
   if (ranks && !ranks.includes(shape.length)) {
     const wanted = ranks.join(" or ");
     throw complaint.type(
-      `${name} has rank ${shape.length}, shape ${show(shape)}, but rank ${wanted} was wanted`,
+      `${name} has rank ${shape.length}, shape ${show(shape)}, but rank ${wanted} was wanted` +
+        packedHint(name, shape.length),
     );
   }
   if (!("data" in tensor)) {
@@ -218,9 +229,10 @@ export function tensorAxes(
 ): Axes {
   switch (OPERANDS[name].shape) {
     case "layout":
+      if (rank === PACKED_RANKS.layout) return [-1, 1, 0, 2];
       return layout === "bshd" ? [0, 2, 1, 3] : [0, 1, 2, 3];
     case "rows":
-      return [0, 1, 2, -1];
+      return rank === PACKED_RANKS.rows ? [-1, 0, 1, -1] : [0, 1, 2, -1];
     case "heads":
       return [rank - 2, rank - 1, -1, -1];
     case "broadcast":
@@ -230,10 +242,18 @@ export function tensorAxes(
 
 const RANKS = { layout: [4], rows: [3], heads: [1, 2], broadcast: undefined };
 const ONE_RANK = [1];
+/** Of operands without a batch axis: [rows, heads, columns] and [heads, rows]. */
+const PACKED_RANKS = { layout: 3, rows: 2 };
 
-/** Ranks that a tensor of an operand may have; undefined: any up to 4. */
-function ranksOf({ shape, axes }: OperandRow): readonly number[] | undefined {
+/** Ranks that a tensor of an operand may have; undefined: any up to 4. `packed`: its sequences are. */
+function ranksOf({ shape, axes }: OperandRow, packed: boolean): readonly number[] | undefined {
+  if (packed && (shape === "layout" || shape === "rows")) return [PACKED_RANKS[shape]];
   return shape === "heads" && axes[0] === "one" ? ONE_RANK : RANKS[shape];
+}
+
+/** The rank of a result. */
+export function rankOf(name: OperandName, packed: boolean): number {
+  return ranksOf(OPERANDS[name], packed)?.at(-1) ?? 4;
 }
 
 /** An operand's view of a tensor, its axes named; axes that it lacks have size 1. */
@@ -242,9 +262,10 @@ export function viewOperand(
   tensor: AnyTensor | MaskTensor,
   layout: "bshd" | "bhsd",
   complaint: Complaint,
+  packed = false,
 ): View {
-  const row = OPERANDS[name];
-  const { dtype, shape, strides, resident } = facts(name, tensor, ranksOf(row), complaint);
+  const row = OPERANDS[name], ranks = ranksOf(row, packed);
+  const { dtype, shape, strides, resident } = facts(name, tensor, ranks, complaint);
   if (row.dtype === "f32" && dtype !== "f32") {
     throw complaint.type(`${name} has dtype ${show(dtype)} but must be "f32"`);
   }

@@ -21,6 +21,7 @@ import {
 import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
+import { isSparse } from "../plan/sequences.ts";
 import { longestItemMs, type Plan, planAttention } from "../plan/wasm/plan.ts";
 import { wasmMs } from "../plan/estimate.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
@@ -213,7 +214,7 @@ export class WasmBackend implements Backend {
     options.signal?.throwIfAborted();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.#settings.threads);
     const long = threads > 1 && longestItemMs(problem, plan) > LONG_MS;
-    const results = makeResults(this.#memory, resultSpecs(problem, views));
+    const results = makeResults(this.#memory, resultSpecs(problem, views), isSparse(problem));
     const staging = new Staging(this.#memory, this.#kernels, problem, plan, views, results);
     let runner: Runner | undefined;
     try {

@@ -17,12 +17,17 @@ function testFiles(prefix: string): string {
     .map(({ name }) => read(`tests/${name}`)).join("\n");
 }
 
+/** Packed sequences are cases of their own, laid one behind the other: their meaning and their tests are apart. */
+const isPacking = (name: string) => name.startsWith("cuSeqlens");
+
 /** One way to turn each feature on. */
 const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
   softcap: { softcap: 5 },
   alibiSlopes: { alibiSlopes: { data: new Float32Array(2), shape: [2] } },
   bias: { bias: { data: new Float32Array(1), shape: [1] } },
   mask: { mask: { data: new Uint8Array(1), shape: [1] } },
+  cuSeqlensQ: { cuSeqlensQ: [0, 4] },
+  cuSeqlensK: { cuSeqlensK: [0, 5] },
   keyLengths: { keyLengths: Int32Array.of(3) },
   causal: { causal: true },
   window: { window: { left: 1 } },
@@ -42,17 +47,8 @@ const dims = {
 
 Deno.test("features apply in the documented order, each once", () => {
   assert.deepEqual(names, [
-    ...[
-      "softcap",
-      "alibiSlopes",
-      "bias",
-      "mask",
-      "keyLengths",
-      "causal",
-      "window",
-      "sink",
-      "dropout",
-    ],
+    ...["softcap", "alibiSlopes", "bias", "mask", "cuSeqlensQ", "cuSeqlensK", "keyLengths"],
+    ...["causal", "window", "sink", "dropout"],
   ]);
   const order = ["load", "score", "hide", "state", "probability"];
   const stages = FEATURES.map(({ stage }) => order.indexOf(stage));
@@ -81,20 +77,23 @@ Deno.test("each feature has a documented entry in CallOptions", () => {
 });
 
 Deno.test("each feature has its meaning in tests/reference", () => {
-  const reference = read("tests/reference/features.ts");
-  for (const name of names) assert.match(reference, new RegExp(`\\b${name}\\b`), name);
+  const reference = read("tests/reference/features.ts"), packed = read("tests/packed.ts");
+  for (const name of names) {
+    assert.match(isPacking(name) ? packed : reference, new RegExp(`\\b${name}\\b`), name);
+  }
 });
 
 Deno.test("each feature has cases in the grid", () => {
-  const grid = testFiles("grid");
+  const grid = testFiles("grid"), packed = testFiles("packed");
   for (const name of names) {
-    const given = grid.match(new RegExp(`\\b${name}\\b\\s*[:,}]`, "g")) ?? [];
+    const given =
+      (isPacking(name) ? packed : grid).match(new RegExp(`\\b${name}\\b\\s*[:,}]`, "g")) ?? [];
     assert.ok(given.length > 0, `${name} has no case in tests/grid*.ts`);
   }
 });
 
 Deno.test("each feature has bad calls that are tested, but for those that accept any tensor", () => {
-  const bad = testFiles("bad_calls");
+  const bad = testFiles("bad_calls") + testFiles("packed");
   for (const name of names) assert.match(bad, new RegExp(`\\b${name}\\b`), name);
 });
 

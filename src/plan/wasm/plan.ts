@@ -4,6 +4,7 @@ import type { AttentionProblem } from "../../problem/problem.ts";
 import type { WasmTarget } from "../target.ts";
 import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
+import { roomOf } from "../sequences.ts";
 import { type KeyCuts, regionSteps, type Step } from "./work_items.ts";
 import { kvSplits } from "./splits.ts";
 import {
@@ -107,23 +108,23 @@ export function planAttention(problem: AttentionProblem, target: WasmTarget): Pl
   const tile = chooseTile(kernel, problem, threads);
   const all = regionsOf(problem, kernel);
   const splits = kvSplits(kernel, problem, threads, groupsAtOnce(problem, kernel, all));
-  const cuts = new Map<number, KeyCuts>();
-  const cutsOf = ({ rowBegin, rowEnd }: Region): KeyCuts => {
-    let found = cuts.get(rowBegin);
+  const cuts = new Map<string, ReturnType<KeyCuts>>();
+  const cutsOf = ({ rowBegin, rowEnd }: Region): KeyCuts => (sequence) => {
+    const key = `${sequence} ${rowBegin}`;
+    let found = cuts.get(key);
     if (!found) {
-      const multiple = kernel === "backward" ? tile.keys : 16, { lengthK } = problem;
-      found = problem.spans.map((span) =>
-        cutKeys(span, [rowBegin, rowEnd], lengthK, splits, multiple)
-      );
-      cuts.set(rowBegin, found);
+      const multiple = kernel === "backward" ? tile.keys : 16;
+      const { lengthK } = roomOf(problem, sequence), span = problem.spans[sequence]!;
+      found = cutKeys(span, [rowBegin, rowEnd], lengthK, splits, multiple);
+      cuts.set(key, found);
     }
     return found;
   };
   const regions = all.map((region): PlannedRegion => ({
     ...region,
     accumulate: kernel === "backward" && region.rowBegin > 0,
-    last: region.rowEnd === problem.lengthQ,
-    steps: regionSteps(problem, kernel, tile, cutsOf(region), region),
+    last: region.rowEnd === roomOf(problem, region.batchBegin).lengthQ,
+    steps: regionSteps(problem, kernel, tile, { splits, of: cutsOf(region) }, region),
   }));
   return { kernel, tile, splits, threads, regions, cost };
 }

@@ -12,9 +12,10 @@ import {
 import { count, type OperandSpec } from "../../tensor/view.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { KernelName } from "../kernel.ts";
+import { packedSequences, type RowBases } from "../sequences.ts";
 
-/** Ranges of batch elements, kv heads and query rows. */
-export interface Region {
+/** Ranges of batch elements, kv heads and query rows; of a packed problem, those of one sequence. */
+export interface Region extends RowBases {
   readonly batchBegin: number;
   readonly batchEnd: number;
   readonly kvHeadBegin: number;
@@ -112,6 +113,17 @@ function sharesGradientRows({ pass, operands }: AttentionProblem): boolean {
 
 /** The regions of a problem, in the order in which they are staged. */
 export function regionsOf(problem: AttentionProblem, kernel: KernelName): Region[] {
+  const sequences = packedSequences(problem);
+  if (!sequences) return batchRegions(problem, kernel);
+  return sequences.flatMap(({ index, problem, queryBase, keyBase }) =>
+    batchRegions(problem, kernel).map((region) => ({
+      ...region,
+      ...{ batchBegin: index, batchEnd: index + 1, queryBase, keyBase },
+    }))
+  );
+}
+
+function batchRegions(problem: AttentionProblem, kernel: KernelName): Region[] {
   const { batch, kvHeads, lengthQ } = problem;
   const regions: Region[] = [];
   if (batch === 0 || kvHeads === 0 || problem.queryHeads === 0) return regions;

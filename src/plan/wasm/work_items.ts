@@ -30,8 +30,8 @@ export interface Step {
   readonly shared: boolean;
 }
 
-/** For each sequence, its key ranges. */
-export type KeyCuts = readonly (readonly [begin: number, end: number])[][];
+/** The key ranges of a sequence. */
+export type KeyCuts = (sequence: number) => readonly (readonly [begin: number, end: number])[];
 
 /** Blocks of rows of every query head. */
 function forwardItems(problem: AttentionProblem, tile: Tile, region: Region): WorkItem[] {
@@ -60,7 +60,7 @@ function groupItems(
   const group = problem.queryHeads / problem.kvHeads, items: WorkItem[] = [];
   const { rowBegin, rowEnd } = region;
   for (let batch = region.batchBegin; batch < region.batchEnd; batch++) {
-    cuts[batch]!.forEach(([keyBegin, keyEnd], split) => {
+    cuts(batch).forEach(([keyBegin, keyEnd], split) => {
       const pairs = group *
         visiblePairs(problem.spans[batch]!, rowBegin, rowEnd, keyBegin, keyEnd);
       const slot = slotOf(split);
@@ -89,7 +89,7 @@ export function regionSteps(
   problem: AttentionProblem,
   name: KernelName,
   tile: Tile,
-  cuts: KeyCuts,
+  cuts: { readonly splits: number; readonly of: KeyCuts },
   region: Region,
 ): Step[] {
   // longest first, so that threads finish together
@@ -104,13 +104,13 @@ export function regionSteps(
     shared: false,
   });
   if (name === "forward") return [main(Kernel.Forward, forwardItems(problem, tile, region))];
-  const split = (cuts[0]?.length ?? 1) > 1;
+  const split = cuts.splits > 1;
   if (name === "decode") {
     const slotOf = (n: number) => split ? n : -1;
-    const items = groupItems(problem, Kernel.Decode, cuts, region, slotOf);
+    const items = groupItems(problem, Kernel.Decode, cuts.of, region, slotOf);
     return [main(Kernel.Decode, items), ...(split ? [combine(Kernel.Combine)] : [])];
   }
   // the first split writes dQ itself, the others partial sums that are added in their order
-  const items = groupItems(problem, Kernel.Backward, cuts, region, (n) => n - 1);
+  const items = groupItems(problem, Kernel.Backward, cuts.of, region, (n) => n - 1);
   return [main(Kernel.Backward, items), ...(split ? [combine(Kernel.ReduceDq)] : [])];
 }

@@ -8,6 +8,7 @@ import {
   OPERAND_NAMES,
   type OperandName,
   OPERANDS,
+  packedSide,
 } from "../../tensor/operands.ts";
 import {
   type Axes,
@@ -15,13 +16,15 @@ import {
   type AxisIndex,
   elementBytes,
   forAxes,
+  rankOf,
   rowMajor,
   tensorAxes,
 } from "../../tensor/view.ts";
 import { plannedResults } from "../results.ts";
+import { packedSequences, type RowBases } from "../sequences.ts";
 
-/** Ranges of sequences, kv heads, heads of a group, queries and keys. */
-export interface Region {
+/** Ranges of sequences, kv heads, heads of a group, queries and keys; of a packed problem, those of one sequence. */
+export interface Region extends RowBases {
   readonly batchBegin: number;
   readonly batchEnd: number;
   readonly kvHeadBegin: number;
@@ -89,7 +92,7 @@ function extents(problem: AttentionProblem): Extent[] {
   }
   // results are row-major, and f32 while they are made
   for (const { name, size } of plannedResults(problem)) {
-    const rank = { layout: 4, rows: 3, heads: 2, broadcast: 4 }[OPERANDS[name].shape];
+    const rank = rankOf(name, packedSide(name, problem) !== undefined);
     const axes = tensorAxes(name, rank, layout);
     const shape = Array.from({ length: rank }, (_, axis) => size[axes.indexOf(axis)]!);
     const dense = rowMajor(shape), strides = forAxes((n) => dense[axes[n]] ?? 1);
@@ -198,6 +201,17 @@ export function regionsOf(total: RegionSize, size: RegionSize): Region[] {
 
 /** The regions of a problem; none where there is nothing to do but to fill results. */
 export function planRegions(problem: AttentionProblem, limits: RegionLimits): Region[] {
+  const sequences = packedSequences(problem);
+  if (!sequences) return batchRegions(problem, limits);
+  return sequences.flatMap(({ index, problem, queryBase, keyBase }) =>
+    batchRegions(problem, limits).map((region) => ({
+      ...region,
+      ...{ batchBegin: index, batchEnd: index + 1, queryBase, keyBase },
+    }))
+  );
+}
+
+function batchRegions(problem: AttentionProblem, limits: RegionLimits): Region[] {
   const { batch, kvHeads, queryHeads, lengthQ, lengthK, features } = problem;
   const group = queryHeads / Math.max(1, kvHeads);
   const total = { batch, head: kvHeads, group, row: lengthQ, key: lengthK };

@@ -1,5 +1,5 @@
 // Bias and mask broadcast to [batch, queryHeads, lengthQ, lengthK]: axes of 1 and missing leading axes.
-import { type Complaint, show } from "../../tensor/errors.ts";
+import { type Complaint, show, UnsupportedError } from "../../tensor/errors.ts";
 import type { AxisSizes } from "../../tensor/operands.ts";
 import { shapeOf } from "./shape.ts";
 
@@ -11,6 +11,10 @@ export function checkBroadcast(
   complaint: Complaint,
 ): void {
   const shape = shapeOf(name, tensor, complaint);
+  if (dims.packed) {
+    const remedy = "leave it out, or call attention for each sequence";
+    throw new UnsupportedError(`${name} of packed sequences`, "any", remedy);
+  }
   if (shape.length > 4) {
     throw complaint.type(
       `${name} has rank ${shape.length}, shape ${show(shape)}, but rank 4 or less was wanted`,

@@ -1,3 +1,4 @@
+import { lengthOf } from "../packing.ts";
 import type { Feature } from "./feature.ts";
 import { perSequence } from "./per_sequence.ts";
 
@@ -8,13 +9,15 @@ export const keyLengths: Feature<readonly number[]> = {
   source: "FlashAttention seqused_k, ONNX Attention-24 nonpad_kv_seqlen",
   elsewhere: ["seqused_k", "seqlensK", "seqlens_k", "nonpad_kv_seqlen", "keyValueSeqLengths"],
   perScore: false,
-  parse({ keyLengths }, { batch, lengthK }, complaint) {
+  parse({ keyLengths }, { batch, lengthK, packed }, complaint) {
     if (keyLengths === undefined) return undefined;
     const lengths = perSequence("keyLengths", keyLengths, batch, complaint);
     lengths.forEach((n, index) => {
-      if (n < 0 || n > lengthK) {
+      const room = packed?.keys ? lengthOf(packed.keys, index) : lengthK;
+      if (n < 0 || n > room) {
+        const what = packed?.keys ? "the rows of that sequence" : "lengthK";
         throw complaint.range(
-          `keyLengths[${index}] is ${n} but must be from 0 to lengthK = ${lengthK}`,
+          `keyLengths[${index}] is ${n} but must be from 0 to ${what} = ${room}`,
         );
       }
     });

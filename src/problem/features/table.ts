@@ -1,5 +1,6 @@
-// The registry of features, in the order in which they apply. Key lengths come before causal and
-// window because they move the diagonal; causal before window because the window follows it.
+// The registry of features, in the order in which they apply. Packed sequences come before key lengths, which are
+// those in use of a sequence's room; these before causal and window because they move the diagonal; causal before
+// window because the window follows it.
 import type { Complaint } from "../../tensor/errors.ts";
 import type { AxisSizes } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
@@ -7,6 +8,8 @@ import { alibiSlopes } from "./alibi_slopes.ts";
 import { bias } from "./bias.ts";
 import { causal } from "./causal.ts";
 import { dropout } from "./dropout.ts";
+import { cuSeqlensK } from "./cu_seqlens_k.ts";
+import { cuSeqlensQ } from "./cu_seqlens_q.ts";
 import type { Feature, FeatureName, FeatureUse, SequenceSpan } from "./feature.ts";
 import { UNBOUNDED } from "./feature.ts";
 import { keyLengths } from "./key_lengths.ts";
@@ -21,6 +24,8 @@ export const FEATURES: readonly Feature[] = [
   alibiSlopes,
   bias,
   mask,
+  cuSeqlensQ,
+  cuSeqlensK,
   keyLengths,
   causal,
   window,

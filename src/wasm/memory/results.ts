@@ -10,14 +10,23 @@ export interface ResultView extends ResultSpec {
   readonly tensor: HostTensor | WasmTensor;
 }
 
-/** Makes results; frees what it made when memory runs out on the way. */
-export function makeResults(memory: LinearMemory, specs: readonly ResultSpec[]): ResultView[] {
+/**
+ * Makes results; frees what it made when memory runs out on the way. `sparse`: they may have rows that no work
+ * writes, for which no key or no query is there.
+ */
+export function makeResults(
+  memory: LinearMemory,
+  specs: readonly ResultSpec[],
+  sparse = false,
+): ResultView[] {
   const made: ResultView[] = [];
   try {
     for (const spec of specs) {
       const { resident, shape, dtype } = spec;
       const tensor = resident ? new WasmTensor(memory, shape, dtype) : hostResult(spec);
       made.push({ ...spec, tensor });
+      if (sparse && spec.name === "lse") elements(tensor).fill(-Infinity);
+      else if (sparse && resident) elements(tensor).fill(0);
     }
   } catch (error) {
     disposeResults(made);

@@ -3,6 +3,8 @@
 import { Operand } from "../../../asm/tables.gen.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import { stagedWhole } from "../../plan/wasm/regions.ts";
+import { baseOf } from "../../plan/sequences.ts";
+import { lengthOf } from "../../problem/packing.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import {
   abiName,
@@ -84,14 +86,22 @@ export function boxOf(
   name: OperandName,
   spec: OperandSpec,
   stay: Stay,
-  { batchBegin, batchEnd, kvHeadBegin, kvHeadEnd, rowBegin, rowEnd }: PlannedRegion,
-  { queryHeads, kvHeads, lengthK }: AttentionProblem,
+  region: PlannedRegion,
+  { queryHeads, kvHeads, lengthK, ...problem }: AttentionProblem,
   splits: number,
 ): Box {
+  const { batchBegin, batchEnd, kvHeadBegin, kvHeadEnd, rowBegin, rowEnd } = region;
   const { follows, summed } = STAGED[name], group = follows === "keys" ? 1 : queryHeads / kvHeads;
   const heads = (kvHeadEnd - kvHeadBegin) * group;
   const begin: MutableAxes = [batchBegin, kvHeadBegin * group, rowBegin, 0];
   const size: MutableAxes = [batchEnd - batchBegin, heads, rowEnd - rowBegin, spec.size[3]];
+  const base = baseOf(name, region);
+  if (base !== undefined) {
+    [begin[0], size[0]] = [0, 1];
+    begin[2] = follows === "queries" ? base + rowBegin : base;
+    if (follows === "keys") size[2] = lengthOf(problem.packed!.keys!, batchBegin);
+    return { begin, size };
+  }
   if (follows === "queries") return { begin, size };
   if (follows === "heads") {
     if (!summed) return { begin: [0, 0, 0, 0], size: [...spec.size] };
@@ -115,5 +125,6 @@ export function boxOf(
 export function repeats(name: OperandName, spec: OperandSpec, axis: AxisIndex): boolean {
   const { follows, summed } = STAGED[name];
   if (spec.size[axis] !== 1 || (summed && axis === 0)) return false;
+  if (axis === 0) return true; // one sequence, or all of them packed
   return follows === "scores" || (follows === "heads" && !summed);
 }

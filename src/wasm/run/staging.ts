@@ -14,6 +14,7 @@ import {
   placeOf,
   type View,
 } from "../../tensor/view.ts";
+import { baseOf } from "../../plan/sequences.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { MaskTensor } from "../../tensor/tensor.ts";
@@ -205,11 +206,13 @@ export class Staging {
     words: OperandWords[],
   ): Pieces {
     const { name } = view, { operand } = STAGED[name], axes = [0, 1, 2] as const;
-    const strides: [number, number, number] = [0, 0, 0];
+    const strides: [number, number, number] = [0, 0, 0], base = baseOf(name, region) ?? 0;
     if (usable(name, view, this.#plan.kernel)) {
       const bytes = elementBytes(view), { pointer } = view.tensor as WasmTensor;
-      for (const axis of axes) strides[axis] = view.strides[axis] * bytes;
-      words.push([operand, [pointer, ...strides]]);
+      for (const axis of axes) {
+        if (!repeats(name, view, axis)) strides[axis] = view.strides[axis] * bytes;
+      }
+      words.push([operand, [pointer + base * strides[2], ...strides]]);
       return;
     }
     const box = "like" in view
@@ -220,7 +223,7 @@ export class Staging {
     for (const axis of axes) {
       if (repeats(name, view, axis)) continue;
       strides[axis] = box.strides[axis] * box.elementBytes;
-      first -= strides[axis] * box.begin[axis];
+      first -= strides[axis] * (box.begin[axis] - (axis === 2 ? base : 0));
     }
     words.push([operand, [first, ...strides]]);
     if (this.#hasBlocks(name)) words.push(blocksWords(box, view.size, box.behind));

@@ -108,7 +108,7 @@ export function writeTask(
   region: PlannedRegion,
   words: readonly OperandWords[],
 ): number {
-  const { headDim, valueDim, queryHeads, kvHeads, lengthQ } = problem;
+  const { headDim, valueDim, queryHeads, kvHeads } = problem;
   // those of the region only: a problem may have as many regions as sequences
   const spans = problem.spans.slice(region.batchBegin, region.batchEnd);
   const task = room.allocate(TASK_BYTES);
@@ -127,7 +127,7 @@ export function writeTask(
   u32[Task.HeadDim / 4] = headDim;
   u32[Task.ValueDim / 4] = valueDim;
   u32[Task.GroupSize / 4] = queryHeads / kvHeads;
-  u32[Task.LengthQ / 4] = lengthQ;
+  u32[Task.LengthQ / 4] = region.rowEnd - region.rowBegin; // read where regions have all rows
   u32[Task.Tile / 4] = plan.kernel === "backward" ? plan.tile.rows : plan.tile.keys;
   // the other kernels see f32: 16-bit keys were widened when they were staged
   if (plan.kernel === "decode") {

@@ -3,6 +3,7 @@ import type { RepairKind } from "../../../shaders/kernels/repair.ts";
 import { LARGE } from "../../../shaders/parts/text.ts";
 import { UnsupportedError } from "../../tensor/errors.ts";
 import { count } from "../../tensor/view.ts";
+import { isSparse } from "../../plan/sequences.ts";
 import type { GpuPlan } from "../../plan/webgpu/plan.ts";
 import type { GpuKernel, GpuStep } from "../../plan/webgpu/steps.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
@@ -79,9 +80,21 @@ export class GpuCall {
           return [spec.name, { spec, buffer, work }];
         })),
       };
+      if (isSparse(problem)) this.#fillResults();
     } catch (error) {
       this.dispose();
       throw error;
+    }
+  }
+
+  /** What rows hold that no region writes: zeros, and lse of minus infinity. */
+  #fillResults(): void {
+    for (const { spec, work } of this.#context.results.values()) {
+      if (spec.name !== "lse") this.#cleared.push(work);
+      else {
+        const none = new Float32Array(count(spec.shape)).fill(-Infinity);
+        this.#home.open.device.queue.writeBuffer(work, 0, none);
+      }
     }
   }
 
@@ -148,7 +161,7 @@ export class GpuCall {
   requireOnePass(): void {
     if (this.#cleared.length === 0) return;
     throw new UnsupportedError(
-      "recording a problem larger than the bindings of the device into a pass",
+      "recording a problem into a pass that is larger than the bindings of the device, or packed with empty sequences,",
       "webgpu",
       "call attention or attentionBackward, which submit by themselves",
     );

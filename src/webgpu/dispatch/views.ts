@@ -5,6 +5,7 @@ import { bits } from "../../tensor/dtype.ts";
 import { follows, type OperandName } from "../../tensor/operands.ts";
 import { type Axes, elementBytes, type OperandSpec, type View } from "../../tensor/view.ts";
 import type { Region } from "../../plan/webgpu/regions.ts";
+import { baseOf } from "../../plan/sequences.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import { GpuTensor, type Home, upload } from "../device/tensors.ts";
@@ -32,13 +33,15 @@ export function elementRange(
   group: number,
 ): { first: number; count: number } {
   const what = follows(name), keys: Range = [region.keyBegin, region.keyEnd];
+  const rows = what === "keys" ? keys : [region.rowBegin, region.rowEnd] as const;
+  const base = baseOf(name, region);
   const wanted: readonly Range[] = [
     [region.batchBegin, region.batchEnd],
     what === "keys" ? [region.kvHeadBegin, region.kvHeadEnd] : [
       region.kvHeadBegin * group + region.groupBegin,
       (region.kvHeadEnd - 1) * group + region.groupEnd,
     ],
-    what === "keys" ? keys : [region.rowBegin, region.rowEnd],
+    base === undefined ? rows : [base + rows[0], base + rows[1]],
     what === "scores" ? keys : [0, size[3]],
   ];
   const ranges = wanted.map((range, axis): Range => size[axis] === 1 ? [0, 1] : range);

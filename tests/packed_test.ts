@@ -1,0 +1,210 @@
+/** Packed sequences, on either side or both: what each sequence gives alone, and nothing else. */
+
+import assert from "node:assert/strict";
+import { attention, attentionSync, type HostTensor } from "../mod.ts";
+import { assertClose } from "./assert_close.ts";
+import {
+  engineConfigurations,
+  residentConfigurations,
+  type Session,
+  syncConfiguration,
+} from "./backends.ts";
+import type { Case } from "./case.ts";
+import { fewRows } from "./grid.ts";
+import { plainTensor } from "./inputs.ts";
+import { expectPacked, type Lengths, type PackedCase, packedInputs, startsOf } from "./packed.ts";
+import type { TestTensor } from "./reference/problem.ts";
+import { canonical } from "./run_grid.ts";
+import { sharedSessions } from "./sessions.ts";
+
+const file = "tests/packed_test.ts";
+const grouped: Partial<Case> = { queryHeads: 4, kvHeads: 2, headDim: 20, valueDim: 12 };
+/** Several tiles, one, none on one side, the other, both. */
+const mixed: Lengths = [[5, 9], [0, 4], [70, 131], [3, 0], [0, 0], [1, 1], [33, 20]];
+const both = { queries: true, keys: true, lengths: mixed };
+
+const cases: readonly PackedCase[] = [
+  { name: "plain", ...both, fields: grouped },
+  { name: "causal, rows behind", ...both, fields: { ...grouped, causal: true }, behind: 5 },
+  { name: "window, dLse", ...both, fields: { ...grouped, window: { left: 20 }, dLse: true } },
+  { name: "slopes of each sequence", ...both, fields: { ...grouped, alibiSlopes: "bh" } },
+  { name: "sink, rows behind", ...both, fields: { ...grouped, sink: true }, behind: 2 },
+  { name: "softcap", ...both, fields: { ...grouped, softcap: 3 } },
+  { name: "f16, rows behind", ...both, fields: { ...grouped, dtype: "f16" }, behind: 3 },
+  { name: "odd dims", ...both, fields: { ...grouped, headDim: 9, valueDim: 5 } },
+  {
+    name: "keys in use",
+    ...both,
+    used: [9, 2, 100, 0, 0, 1, 0],
+    fields: { ...grouped, causal: true },
+  },
+  {
+    name: "packed queries, a batch of keys",
+    ...{ queries: true, keys: false, lengths: [[5, 60], [0, 60], [70, 60]], fields: grouped },
+  },
+  {
+    name: "a batch of queries, packed keys",
+    ...{ queries: false, keys: true, lengths: [[40, 9], [40, 0], [40, 131]], fields: grouped },
+  },
+  {
+    name: "decode",
+    ...{ queries: true, keys: true, fields: { ...fewRows, causal: true } },
+    lengths: [[2, 700], [2, 9], [2, 1300], [2, 2]],
+  },
+  {
+    name: "decode of different lengths",
+    ...{ queries: true, keys: true, fields: { ...grouped, causal: true } },
+    lengths: [[1, 300], [3, 900], [2, 5], [0, 10]],
+  },
+];
+
+/** The part of a result that belongs to sequence n, as a tensor of its own. */
+function partOf(tensor: TestTensor, name: string, c: PackedCase, n: number): TestTensor {
+  const { data, shape } = tensor, last = shape.length - 1;
+  const ofKeys = name === "dk" || name === "dv", packed = ofKeys ? c.keys : c.queries;
+  if (name === "dAlibiSlopes") {
+    return { data: data.subarray(n * shape[1]!, (n + 1) * shape[1]!), shape: [shape[1]!] };
+  }
+  const lengths = c.lengths.map(([q, k]) => ofKeys ? k : q), starts = startsOf(lengths);
+  const rows = lengths[n]!, begin = starts[n]!;
+  if (!packed) {
+    const size = data.length / shape[0]!;
+    return {
+      ...tensor,
+      data: data.subarray(n * size, (n + 1) * size),
+      shape: [1, ...shape.slice(1)],
+    };
+  }
+  if (name === "lse") {
+    const [heads, all] = shape as [number, number];
+    const part = Float32Array.from(
+      { length: heads * rows },
+      (_, at) => data[Math.floor(at / rows) * all + begin + at % rows]!,
+    );
+    return { data: part, shape: [1, heads, rows] };
+  }
+  const row = shape[last - 1]! * shape[last]!;
+  const part = data.subarray(begin * row, (begin + rows) * row);
+  return { ...tensor, data: part, shape: [1, rows, ...shape.slice(1)] };
+}
+
+/** Rows behind the last sequence hold nothing. */
+function checkBehind(results: Readonly<Record<string, TestTensor>>, c: PackedCase): void {
+  for (const [name, { data, shape }] of Object.entries(results)) {
+    if (!c.behind || !["out", "lse", "dq", "dk", "dv"].includes(name)) continue;
+    const rows = name === "lse" ? shape[1]! : shape[0]!, empty = name === "lse" ? -Infinity : 0;
+    const place = (at: number) =>
+      name === "lse" ? at % rows : Math.floor(at / (data.length / rows));
+    const bad = data.findIndex((x, at) => place(at) >= rows - c.behind! && x !== empty);
+    assert.equal(bad, -1, `${name}[${bad}] behind the sequences is ${data[bad]}`);
+  }
+}
+
+async function check(session: Session, c: PackedCase, configuration: string): Promise<void> {
+  const packed = packedInputs(c), { inputs } = packed;
+  const saved = await session.forward(inputs);
+  const results = { ...saved, ...await session.backward(inputs, saved) } as unknown as Readonly<
+    Record<string, TestTensor>
+  >;
+  for (const { name, expected, sequence } of expectPacked(packed)) {
+    const got = results[name];
+    assert.ok(got, `no ${name}`);
+    const part = sequence === undefined ? got : partOf(got, name, c, sequence);
+    const subject = { result: `${name} of sequence ${sequence ?? "all"}`, configuration };
+    const about = { caseName: c.name, seed: 0, rerun: `deno task test ${file}` };
+    assertClose({ ...subject, ...about }, canonical(part, name, "bshd"), expected, part.shape);
+  }
+  checkBehind(results, c);
+}
+
+const open = sharedSessions([
+  ...engineConfigurations,
+  ...residentConfigurations,
+  syncConfiguration,
+]);
+Deno.test({
+  name: "packed sequences give what each gives alone, forward and backward",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn(t) {
+    for (const [configuration, session] of await open()) {
+      await t.step(configuration, async () => {
+        for (const c of cases) await check(session, c, configuration);
+      });
+    }
+  },
+});
+
+Deno.test("one packed sequence gives the bits of a call without packing", () => {
+  const q = plainTensor(1, [1, 40, 4, 16]), k = plainTensor(2, [1, 70, 2, 16]);
+  const want = attentionSync(q, k, k, { causal: true });
+  const flat = ({ data, shape }: TestTensor) => ({ data, shape: shape.slice(1) });
+  const options = { causal: true, cuSeqlensQ: [0, 40], cuSeqlensK: [0, 70] };
+  const got = attentionSync(flat(q), flat(k), flat(k), options);
+  assert.deepEqual([[...got.out.shape], [...got.lse.shape]], [[40, 4, 16], [4, 40]]);
+  assert.deepEqual(got.out.data, want.out.data);
+  assert.deepEqual(got.lse.data, want.lse.data);
+});
+
+Deno.test("packed sequences agree with padded ones and their key lengths", async () => {
+  const lengths = [30, 1, 17], starts = startsOf(lengths);
+  const packed = plainTensor(5, [48, 2, 16]), padded = new Float32Array(3 * 30 * 2 * 16);
+  lengths.forEach((n, b) => {
+    padded.set(
+      (packed.data as Float32Array).subarray(starts[b]! * 32, (starts[b]! + n) * 32),
+      b * 960,
+    );
+  });
+  const cu = { cuSeqlensQ: starts, cuSeqlensK: starts }, x = packed as HostTensor;
+  const { out } = await attention(x, x, x, cu);
+  const y: HostTensor = { data: padded, shape: [3, 30, 2, 16] };
+  const want = await attention(y, y, y, { keyLengths: lengths });
+  lengths.forEach((n, b) => {
+    for (let at = 0; at < n * 32; at++) {
+      const [a, w] = [out.data[starts[b]! * 32 + at]!, want.out.data[b * 960 + at]!];
+      assert.ok(Math.abs(a - w) <= 1e-6, `sequence ${b}: ${a}, padded ${w}`);
+    }
+  });
+});
+
+Deno.test("starts that are none, and tensors that do not fit them, are refused by name", () => {
+  const x = plainTensor(1, [10, 2, 8]), y = plainTensor(1, [1, 10, 2, 8]);
+  const call = (options: object, q = x, k = x) => () =>
+    attentionSync(q as HostTensor, k as HostTensor, k as HostTensor, options);
+  const refused = (options: object, error: RegExp, q = x, k = x) =>
+    assert.throws(call(options, q, k), error);
+  const starts = [0, 4, 10];
+  refused(
+    { cuSeqlensQ: [1, 10], cuSeqlensK: starts },
+    /RangeError.*cuSeqlensQ\[0\] is 1.*must be 0/,
+  );
+  refused(
+    { cuSeqlensQ: [0, 6, 4], cuSeqlensK: starts },
+    /RangeError.*cuSeqlensQ\[2\] is 4.*at least cuSeqlensQ\[1\] = 6/,
+  );
+  refused({ cuSeqlensQ: starts, cuSeqlensK: [0, 4, 11] }, /cuSeqlensK ends at row 11 but k has 10/);
+  refused(
+    { cuSeqlensQ: starts, cuSeqlensK: [0, 10] },
+    /cuSeqlensK has 2 entries.*cuSeqlensQ has 3/,
+  );
+  refused({ cuSeqlensQ: [], cuSeqlensK: starts }, /cuSeqlensQ has no entries/);
+  refused({ cuSeqlensQ: [0, 1.5], cuSeqlensK: [0, 1] }, /cuSeqlensQ\[1\] is 1.5.*integer/);
+  refused({ cuSeqlensQ: 10, cuSeqlensK: starts }, /TypeError.*cuSeqlensQ is 10.*Int32Array/);
+  refused({ cuSeqlensQ: starts }, /k has rank 3.*cuSeqlensK/);
+  refused(
+    { cuSeqlensQ: starts, cuSeqlensK: starts },
+    /q has rank 4.*cuSeqlensQ.*\[rows, heads, dim\]/,
+    y,
+  );
+  refused({ cuSeqlensQ: starts }, /k has batch 1 but 2 was wanted/, x, y);
+  refused(
+    { cuSeqlensQ: starts, cuSeqlensK: starts, keyLengths: [5, 6] },
+    /keyLengths\[0\] is 5.*from 0 to.*= 4/,
+  );
+  const bias = plainTensor(2, [10, 10]), mask = { data: new Uint8Array(100), shape: [10, 10] };
+  const all = { cuSeqlensQ: starts, cuSeqlensK: starts };
+  refused({ ...all, bias }, /UnsupportedError.*bias of packed sequences/);
+  refused({ ...all, mask }, /UnsupportedError.*mask of packed sequences/);
+  refused({ ...all, alibiSlopes: plainTensor(3, [3, 2]) }, /alibiSlopes has shape \[3, 2\]/);
+  assert.equal(call(all)().out.shape.length, 3);
+});
