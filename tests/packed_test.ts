@@ -167,6 +167,33 @@ Deno.test("packed sequences agree with padded ones and their key lengths", async
   });
 });
 
+Deno.test({
+  name: "dropout counts sequences, queries and keys as a batch does",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: dropoutAsInBatches,
+});
+
+async function dropoutAsInBatches(t: Deno.TestContext): Promise<void> {
+  const q = plainTensor(1, [3, 20, 4, 20]), k = plainTensor(2, [3, 30, 2, 20]);
+  const dropout = { probability: 0.4, seed: 5 },
+    flat = ({ data, shape }: TestTensor) => ({
+      data,
+      shape: [shape[0]! * shape[1]!, ...shape.slice(2)],
+    });
+  const packed = { cuSeqlensQ: [0, 20, 40, 60], cuSeqlensK: [0, 30, 60, 90] };
+  for (const [configuration, session] of await open()) {
+    await t.step(configuration, async () => {
+      const batch = { q, k, v: k, options: { dropout } };
+      const want = await session.forward(batch), both = { dropout, ...packed };
+      const got = await session.forward({ q: flat(q), k: flat(k), v: flat(k), options: both });
+      got.out.data.forEach((x, n) => {
+        assert.ok(Math.abs(x - want.out.data[n]!) < 1e-5, `out[${n}]`);
+      });
+    });
+  }
+}
+
 Deno.test("starts that are none, and tensors that do not fit them, are refused by name", () => {
   const x = plainTensor(1, [10, 2, 8]), y = plainTensor(1, [1, 10, 2, 8]);
   const call = (options: object, q = x, k = x) => () =>
