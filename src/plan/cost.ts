@@ -28,13 +28,16 @@ export function problemCost(problem: AttentionProblem): Cost {
     }
     visible += pairs * queryHeads;
   }
-  const products = problem.pass === "forward" ? headDim + valueDim : 3 * headDim + 2 * valueDim;
+  const backward = problem.pass === "backward";
+  const products = backward ? 3 * headDim + 2 * valueDim : headDim + valueDim;
   const queryBytes = batch * queryHeads * lengthQ * (headDim + valueDim) * 4;
   const keyBytes = batch * kvHeads * lengthK * (headDim + valueDim) * 4;
+  const pairs = batch * queryHeads * lengthQ * lengthK;
   return {
     visiblePairs: visible,
-    pairs: batch * queryHeads * lengthQ * lengthK,
+    pairs,
     flops: 2 * visible * products,
-    bytes: (queryBytes + keyBytes) * (problem.pass === "forward" ? 1 : 2),
+    bytes: (queryBytes + keyBytes) * (backward ? 2 : 1) +
+      (problem.pass === "scores" ? 4 * pairs : 0),
   };
 }

@@ -4,7 +4,13 @@ import { Complaint, show } from "../tensor/errors.ts";
 import { type FeatureUse, type SequenceSpan, UNBOUNDED } from "./features/feature.ts";
 import { checkScalar } from "./features/scalar.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
-import { axisSize, type AxisSizes, type OperandName, OPERANDS } from "../tensor/operands.ts";
+import {
+  axisSize,
+  type AxisSizes,
+  type InsideName,
+  type OperandName,
+  OPERANDS,
+} from "../tensor/operands.ts";
 import { AXIS_INDICES, type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
 import {
@@ -12,12 +18,26 @@ import {
   checkLayout,
   checkNames,
   checkSignal,
-  refuseBytes,
+  refuseIntegers,
 } from "./option_checks.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
-/** Which of the two passes a call runs. */
-export type Pass = "forward" | "backward";
+/** What a call runs: one of the two passes, or a look inside the first. */
+export type Pass = "forward" | "backward" | "scores" | "topKeys" | "columnSums";
+
+/** The name under which errors know a call. */
+export const CALL_NAMES: Readonly<Record<Pass, string>> = {
+  forward: "attention",
+  backward: "attentionBackward",
+  scores: "attentionScores",
+  topKeys: "attentionTopKeys",
+  columnSums: "attentionColumnSums",
+};
+
+/** The results of a call that looks inside. */
+export function insideNames({ pass }: { readonly pass: Pass }): readonly InsideName[] {
+  return pass === "topKeys" ? ["topKeys", "topProbabilities"] : [pass as "scores" | "columnSums"];
+}
 
 /** A validated call. */
 export interface AttentionProblem extends AxisSizes {
@@ -34,8 +54,14 @@ export interface AttentionProblem extends AxisSizes {
 /** The inputs of a call, by name. */
 export type Views = { readonly [name in OperandName]?: View };
 
+/** A checked call: what is asked, and the tensors. */
+export interface Call {
+  readonly problem: AttentionProblem;
+  readonly views: Views;
+}
+
 /** Options of a call: each feature is one, by its name. */
-const KNOWN: ReadonlySet<string> = new Set([
+export const KNOWN: ReadonlySet<string> = new Set([
   "layout",
   "softmaxScale",
   ...FEATURES.map(({ name }) => name),
@@ -56,11 +82,11 @@ function checkScale(scale: unknown, headDim: number, complaint: Complaint): numb
 function layoutHint(
   { size: q }: View,
   { size: k }: View,
-  { size: v }: View,
+  v: View | undefined,
   layout: Layout,
 ): string {
-  const fits = q[0] === k[0] && q[0] === v[0] && k[2] === v[2] && k[1] === v[1] && q[3] === k[3] &&
-    k[2] > 0 && q[2] % k[2] === 0;
+  const alike = !v || [0, 1, 2].every((axis) => k[axis] === v.size[axis]);
+  const fits = alike && q[0] === k[0] && q[3] === k[3] && k[2] > 0 && q[2] % k[2] === 0;
   if (!fits) return "";
   const [other, axes] = layout === "bshd"
     ? ["bhsd", "[batch, heads, length, dim], as in PyTorch and ONNX"]
@@ -68,7 +94,11 @@ function layoutHint(
   return ` (are the axes ${axes}? then pass layout: "${other}")`;
 }
 
-function dimsOf(q: View, k: View, v: View, layout: Layout, complaint: Complaint): AxisSizes {
+function dimsOf(
+  { q, k, v }: { q: View; k: View } & Views,
+  layout: Layout,
+  complaint: Complaint,
+): AxisSizes {
   const hint = layoutHint(q, k, v, layout);
   const [batch, queryHeads, lengthQ, headDim] = q.size;
   const [, kvHeads, lengthK, keyDim] = k.size;
@@ -79,18 +109,23 @@ function dimsOf(q: View, k: View, v: View, layout: Layout, complaint: Complaint)
   };
   same("headDim", q, headDim, k, keyDim);
   same("batch", q, batch, k, k.size[0]);
-  same("batch", q, batch, v, v.size[0]);
-  same("kvHeads", k, kvHeads, v, v.size[1]);
-  same("lengthK", k, lengthK, v, v.size[2]);
+  if (v) {
+    same("batch", q, batch, v, v.size[0]);
+    same("kvHeads", k, kvHeads, v, v.size[1]);
+    same("lengthK", k, lengthK, v, v.size[2]);
+  }
   if (headDim < 1) throw complaint.range(`q has headDim ${headDim} but it must be at least 1`);
-  if (v.size[3] < 1) throw complaint.range(`v has valueDim ${v.size[3]} but it must be at least 1`);
+  if (v && v.size[3] < 1) {
+    throw complaint.range(`v has valueDim ${v.size[3]} but it must be at least 1`);
+  }
   if (kvHeads === 0 ? queryHeads !== 0 : queryHeads % kvHeads !== 0) {
     throw complaint.range(
       `q has ${queryHeads} queryHeads but they must be a multiple of the ${kvHeads} kvHeads of k` +
         hint,
     );
   }
-  return { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: v.size[3] };
+  const valueDim = v?.size[3] ?? 0;
+  return { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim, count: 0 };
 }
 
 /** Axes as errors name them. */
@@ -102,6 +137,7 @@ const AXIS_WORDS = {
   key: "lengthK",
   headDim: "headDim",
   valueDim: "valueDim",
+  count: "count",
   one: "columns",
 } as const;
 
@@ -137,14 +173,15 @@ function checkExtent(dims: AxisSizes, complaint: Complaint): void {
   }
 }
 
-function describe(
+/** Checks tensors and options that were looked at one by one against each other. */
+export function describe(
   pass: Pass,
-  views: { q: View; k: View; v: View } & Views,
+  views: { q: View; k: View } & Views,
   options: BackwardCallOptions,
   layout: Layout,
   complaint: Complaint,
-): { problem: AttentionProblem; views: Views } {
-  const dims = dimsOf(views.q, views.k, views.v, layout, complaint);
+): Call {
+  const dims = dimsOf(views, layout, complaint);
   checkExtent(dims, complaint);
   const softmaxScale = checkScale(options.softmaxScale, dims.headDim, complaint);
   const features = parseFeatures(options, dims, complaint);
@@ -155,16 +192,22 @@ function describe(
     }
   }
   for (const view of Object.values(all)) {
-    refuseBytes(view, view.name);
+    refuseIntegers(view, view.name);
     checkSize(view, dims, complaint);
   }
-  const operands: { [name in OperandName]?: OperandSpec } = {};
-  for (const [name, { dtype, size, strides, resident }] of Object.entries(all)) {
-    operands[name as OperandName] = { dtype, size, strides, resident };
-  }
-  const spans = sequenceSpans(features, dims);
+  const spans = sequenceSpans(features, dims), operands = specsOf(all);
   const problem = { pass, layout, softmaxScale, features, spans, operands, ...dims };
   return { problem, views: all };
+}
+
+/** Views without their tensors. */
+export function specsOf(views: Views): AttentionProblem["operands"] {
+  return Object.fromEntries(
+    Object.entries(views).map(([name, { dtype, size, strides, resident }]) => [
+      name,
+      { dtype, size, strides, resident },
+    ]),
+  );
 }
 
 /** Checks a forward call. */
@@ -173,7 +216,7 @@ export function describeForward(
   k: AnyTensor,
   v: AnyTensor,
   options: BackwardCallOptions,
-): { problem: AttentionProblem; views: Views } {
+): Call {
   const complaint = new Complaint("attention");
   checkNames(options, KNOWN, complaint);
   checkSignal((options as { signal?: unknown }).signal, complaint);
@@ -196,7 +239,7 @@ export function describeBackward(
   dOut: AnyTensor,
   saved: SavedForBackward,
   options: BackwardCallOptions,
-): { problem: AttentionProblem; views: Views } {
+): Call {
   const complaint = new Complaint("attentionBackward");
   checkNames(options, KNOWN_BACKWARD, complaint);
   checkSignal((options as { signal?: unknown }).signal, complaint);

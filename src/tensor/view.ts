@@ -32,6 +32,8 @@ export interface OperandSpec {
 /** An operand with its tensor. */
 export interface View extends OperandSpec {
   readonly name: OperandName;
+  /** Where it begins in its tensor, in elements: 0 unless the call takes a part of it. */
+  readonly offset: number;
   readonly tensor: AnyTensor | MaskTensor;
 }
 
@@ -223,12 +225,13 @@ export function tensorAxes(
       return [0, 1, 2, -1];
     case "heads":
       return [rank - 2, rank - 1, -1, -1];
+    case "axes":
     case "broadcast":
       return [rank - 4, rank - 3, rank - 2, rank - 1];
   }
 }
 
-const RANKS = { layout: [4], rows: [3], heads: [1, 2], broadcast: undefined };
+const RANKS = { layout: [4], rows: [3], heads: [1, 2], broadcast: undefined, axes: [4] };
 const ONE_RANK = [1];
 
 /** Ranks that a tensor of an operand may have; undefined: any up to 4. */
@@ -258,5 +261,5 @@ export function viewOperand(
     size[n] = shape[axis]!;
     if (row.shape !== "broadcast" || shape[axis] !== 1) stride[n] = strides[axis]!;
   }
-  return { name, tensor, dtype, resident, size, strides: stride };
+  return { name, tensor, dtype, resident, size, strides: stride, offset: 0 };
 }

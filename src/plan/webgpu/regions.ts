@@ -89,7 +89,7 @@ function extents(problem: AttentionProblem): Extent[] {
   }
   // results are row-major, and f32 while they are made
   for (const { name, size } of plannedResults(problem)) {
-    const rank = { layout: 4, rows: 3, heads: 2, broadcast: 4 }[OPERANDS[name].shape];
+    const rank = { layout: 4, rows: 3, heads: 2, broadcast: 4, axes: 4 }[OPERANDS[name].shape];
     const axes = tensorAxes(name, rank, layout);
     const shape = Array.from({ length: rank }, (_, axis) => size[axes.indexOf(axis)]!);
     const dense = rowMajor(shape), strides = forAxes((n) => dense[axes[n]] ?? 1);
