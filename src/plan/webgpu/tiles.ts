@@ -6,7 +6,7 @@ import { type Geometry, geometry, tileBytes, type TileShape } from "../../../sha
 import type { WebGpuTarget } from "../target.ts";
 
 /** The tiled kernels. */
-export type TiledKernel = "forward" | "dq" | "dkv" | "pairSum";
+export type TiledKernel = "forward" | "dq" | "dkv" | "pairSum" | "inside";
 
 /** A target with tiles to take instead of the table's, where they fit: for tuning. */
 export interface TunedTarget extends WebGpuTarget {
@@ -66,6 +66,7 @@ const SHAPE: Record<TiledKernel, { scores: number; sums: number }> = {
   dq: { scores: 2, sums: 1 },
   dkv: { scores: 2, sums: 2 },
   pairSum: { scores: 3, sums: 0 },
+  inside: { scores: 2, sums: 0 },
 };
 
 function registers(g: Geometry, scores: number, sumChunks: number): number {
@@ -116,7 +117,9 @@ export function chooseTile(
       : REGISTERS.large;
     const bytes = tileBytes(g, chunksOf(headDim, tile)) +
       (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
-      (kernel === "pairSum" ? 4 * g.threads : 0) + 48; // the vote of tiles; variables begin at 16
+      (kernel === "pairSum" ? 4 * g.threads : 0) +
+      // a tile of scores, or a vector for each thread
+      (kernel === "inside" ? Math.max(4 * g.rows * (g.columns + 1), 16 * g.threads) : 0) + 48; // the vote of tiles; variables begin at 16
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
@@ -180,10 +183,21 @@ export function targetWorkgroups({ software }: WebGpuTarget): number {
  * c4 turns and one more for each chunk of each product, four products at most.
  */
 export function longestStream(
-  { headDim, valueDim }: { readonly headDim: number; readonly valueDim: number },
+  { headDim, valueDim, count }: {
+    readonly headDim: number;
+    readonly valueDim: number;
+    readonly count: number;
+  },
   { software }: WebGpuTarget,
 ): number | undefined {
   if (!software) return undefined;
   const chunks = Math.ceil(headDim / 32) + Math.ceil(valueDim / 32);
-  return Math.floor(60000 / (18 * chunks + 6)) * 32;
+  // each key of a tile is looked at, and at worst goes through a heap of `count`
+  const key = count > 0 ? 2 + Math.ceil(Math.log2(count)) : 0;
+  return Math.max(32, Math.floor((60000 - count / 8) / (18 * chunks + 6 + 32 * key)) * 32);
+}
+
+/** Places of a heap that one dispatch puts in order; see `longestStream`. */
+export function sortedAtOnce(count: number, { software }: WebGpuTarget): number {
+  return software ? Math.max(1, Math.floor((60000 - count / 4) / (2 + Math.log2(count)))) : count;
 }
