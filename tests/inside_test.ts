@@ -2,18 +2,18 @@
 
 import assert from "node:assert/strict";
 import {
-  attention,
   attentionColumnSums,
   attentionScores,
+  attentionSync,
   attentionTopKeys,
   createEngine,
   type Engine,
+  type HostTensor,
   type IndexRange,
+  type WebGpuTarget,
 } from "../mod.ts";
 import { assertClose } from "./assert_close.ts";
-import { openGpu } from "./backends.ts";
-import { type Case, caseName, defineCase } from "./case.ts";
-import { onEngines } from "./engines.ts";
+import { caseName } from "./case.ts";
 import {
   type ExpectedInside,
   expectInside,
@@ -25,8 +25,8 @@ import {
   valuesOf,
 } from "./inside_cases.ts";
 import { type Inputs, makeInputs } from "./inputs.ts";
-import { everything } from "./selection.ts";
 import { allowedError } from "./tolerance.ts";
+import { absent, forcedEngine, gpuEngine } from "./webgpu/support.ts";
 
 const RERUN = "deno task test tests/inside_test.ts";
 
@@ -36,15 +36,16 @@ const middle = (length: number): IndexRange => [Math.floor(length / 3), Math.cei
 /** Checks all that a case can be asked for on an engine. */
 async function checkCase(
   engine: Engine,
+  configuration: string,
   { name, seed, q, k, options }: Inputs,
   expected: ExpectedInside,
-  resident = false,
+  resident: boolean,
 ): Promise<void> {
   const place = placer(engine, resident), { problem } = expected;
   const [rq, rk, lse] = [place(q), place(k), place(expected.lse)];
   const { batch, queryHeads, lengthQ, lengthK } = problem;
   const subject = (result: string) => ({
-    ...{ result, configuration: `${engine.reason}`, caseName: name, seed, rerun: RERUN },
+    ...{ result, configuration, caseName: name, seed, rerun: RERUN },
   });
   for (const stage of stages) {
     for (const part of [false, true]) {
@@ -103,86 +104,139 @@ async function checkTopKeys(
   }
 }
 
-function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
-  Deno.test({ name, sanitizeOps: false, sanitizeResources: false, fn });
+/** An engine with what is asked of it: all cases or those that share kernels, and where operands are. */
+interface Subject {
+  readonly name: string;
+  readonly engine: Engine;
+  readonly all: boolean;
+  readonly places: readonly ("host" | "resident")[];
 }
 
-test("looking inside agrees with the oracle", async (t) => {
-  using one = await createEngine({ backend: "wasm", threads: 1, simd: "plain" });
-  using two = await createEngine({ backend: "wasm", threads: 2 });
-  const gpu = await openGpu();
-  if ("absent" in gpu) console.log(`not run on webgpu: ${gpu.absent}`);
-  const check = async (c: Case, onGpu: boolean) => {
-    const inputs = makeInputs(c), expected = expectInside(inputs);
-    await checkCase(one, inputs, expected);
-    await checkCase(two, inputs, expected, c.arrangement === "packed");
-    if (!onGpu || "absent" in gpu) return;
-    await checkCase(gpu, inputs, expected);
-    await checkCase(gpu, inputs, expected, true);
-  };
-  for (const c of shared) await t.step(caseName(c), () => check(c, true));
-  for (const c of others) await t.step(caseName(c), () => check(c, false));
-  if (!("absent" in gpu)) gpu.dispose();
+let opened: Promise<readonly Subject[]> | undefined;
+
+/** The engines of this file: a GPU makes each kernel once. */
+async function open(): Promise<readonly Subject[]> {
+  const plain = await createEngine({ backend: "wasm", threads: 1, simd: "plain" });
+  const threads = await createEngine({ backend: "wasm", threads: 2 });
+  const subjects: Subject[] = [
+    { name: "wasm, 1 thread", engine: plain, all: true, places: ["host"] },
+    { name: "wasm, 2 threads", engine: threads, all: true, places: ["resident"] },
+  ];
+  if (absent) {
+    console.log(`not run on webgpu: ${absent}`);
+    return subjects;
+  }
+  const engine = await gpuEngine(), { limits } = engine.target as WebGpuTarget;
+  const target = { limits: { ...limits, storageBinding: 4096 } };
+  const { engine: narrow } = await forcedEngine({ target });
+  return [
+    ...subjects,
+    { name: "webgpu", engine, all: false, places: ["host", "resident"] },
+    { name: "webgpu, by regions", engine: narrow, all: false, places: ["host"] },
+  ];
+}
+
+Deno.test.afterAll(async () => {
+  for (const { engine } of await opened ?? []) engine.dispose();
+});
+
+function test(name: string, fn: (t: Deno.TestContext, on: readonly Subject[]) => Promise<void>) {
+  Deno.test({
+    ...{ name, sanitizeOps: false, sanitizeResources: false },
+    fn: async (t) => await fn(t, await (opened ??= open())),
+  });
+}
+
+/** A test on an engine of each kind. */
+function onEngines(name: string, fn: (engine: Engine) => Promise<void>): void {
+  test(name, async (t, subjects) => {
+    for (const { name, engine } of subjects) {
+      if (name !== "wasm, 1 thread") await t.step(name, () => fn(engine));
+    }
+  });
+}
+
+test("looking inside agrees with the oracle", async (t, subjects) => {
+  for (const c of [...shared, ...others]) {
+    await t.step(caseName(c), async () => {
+      const inputs = makeInputs(c), expected = expectInside(inputs);
+      for (const { name, engine, all, places } of subjects) {
+        if (!all && !shared.includes(c)) continue;
+        for (const place of places) {
+          const resident = place === "resident" && c.arrangement === "packed";
+          await checkCase(engine, name, inputs, expected, resident);
+        }
+      }
+    });
+  }
 });
 
 onEngines(
   "weights of a row and the sink's share add up to 1, those of a key to its sum",
   async (engine) => {
-    const c = defineCase({
-      queryHeads: 4,
-      kvHeads: 2,
-      batch: 2,
-      ...everything,
-      sink: true,
-      causal: true,
-    });
-    const { q, k, v, options } = makeInputs(c), call = { ...options, engine };
-    const { lse } = await attention(q, k, v, call);
+    const c = shared.find(({ sink }) => sink)!, { q, k, v, options } = makeInputs(c);
+    const call = { ...options, engine }, { lse } = attentionSync(q, k, v, options);
     const p = await valuesOf(await attentionScores(q, k, { ...call, stage: "probabilities", lse }));
     const sums = await valuesOf(await attentionColumnSums(q, k, lse, call));
-    const rows = await valuesOf(lse), sink = options.sink!.data, { lengthQ, lengthK } = c;
+    const sink = options.sink!.data, { lengthQ, lengthK, queryHeads } = c;
     const columns = new Float64Array(sums.length);
-    rows.forEach((lse, row) => {
-      const head = Math.floor(row / lengthQ), share = Math.exp(sink[head % 4]! - lse);
+    lse.data.forEach((lse, row) => {
+      const head = Math.floor(row / lengthQ), share = Math.exp(sink[head % queryHeads]! - lse);
       const weights = p.subarray(row * lengthK, (row + 1) * lengthK);
-      assert.ok(Math.abs(weights.reduce((a, b) => a + b, share) - 1) < 2e-6);
+      const sum = weights.reduce((a, b) => a + b, lse === -Infinity ? 1 : share);
+      assert.ok(Math.abs(sum - 1) < 2e-6, `${sum}`);
       weights.forEach((x, j) => columns[head * lengthK + j]! += x);
     });
     columns.forEach((x, n) => assert.ok(Math.abs(x - sums[n]!) < 4e-6));
   },
 );
 
+/** Rows whose first column is given: products are exact. */
+function column(...values: number[]): HostTensor<Float32Array> {
+  const data = new Float32Array(16 * values.length);
+  values.forEach((x, n) => data[16 * n] = x);
+  return { data, shape: [1, values.length, 1, 16] };
+}
+
 onEngines("of equal scores the lower keys are taken, in their order", async (engine) => {
-  const q = { data: new Float32Array(30).fill(1), shape: [1, 30, 1, 1] };
-  const k = { data: Float32Array.from({ length: 90 }, (_, j) => j % 4), shape: [1, 90, 1, 1] };
-  const { lse } = await attention(q, k, k, { engine });
+  const values = Array.from({ length: 90 }, (_, j) => j % 4);
+  const q = column(...values.map(() => 1)), k = column(...values), { lse } = attentionSync(q, k, k);
   const { keys } = await attentionTopKeys(q, k, lse, { engine, count: 30 });
-  const best = [3, 2].flatMap((x) => [...k.data.keys()].filter((j) => k.data[j] === x)).slice(
-    0,
-    30,
-  );
-  const found = await valuesOf(keys);
-  for (let row = 0; row < 30; row++) {
+  const of = (x: number) => [...values.keys()].filter((j) => values[j] === x);
+  const best = [...of(3), ...of(2)].slice(0, 30), found = await valuesOf(keys);
+  for (let row = 0; row < 90; row++) {
     assert.deepEqual([...found.subarray(row * 30, row * 30 + 30)], best);
   }
 });
 
 onEngines("what is not finite stays in its own pairs", async (engine) => {
-  const q = { data: Float32Array.of(1, 2), shape: [1, 2, 1, 1] };
-  const k = { data: Float32Array.of(0, NaN, Infinity, 1), shape: [1, 4, 1, 1] };
-  const mask = { data: Uint8Array.of(1, 1, 0, 1, 1, 0, 1, 1), shape: [2, 4] };
-  const call = { engine, softmaxScale: 1, mask };
-  const raw = await valuesOf(await attentionScores(q, k, { ...call, stage: "raw" }));
-  assert.deepEqual([...raw], [0, NaN, Infinity, 1, 0, NaN, Infinity, 2]);
-  const masked = await valuesOf(await attentionScores(q, k, { ...call, stage: "masked" }));
-  assert.deepEqual([...masked], [0, NaN, -Infinity, 1, 0, -Infinity, Infinity, 2]);
-  const lse = { data: Float32Array.of(NaN, Infinity), shape: [1, 1, 2] };
-  const options = { ...call, stage: "probabilities" as const, lse };
-  const p = await valuesOf(await attentionScores(q, k, options));
-  assert.deepEqual([...p], [NaN, NaN, 0, NaN, 0, 0, 1, 0]);
+  const q = column(1, 2), k = column(0, Infinity, NaN, -1);
+  const call = { engine, softmaxScale: 1, causal: { offset: 1 } };
+  const at = async (stage: "raw" | "masked" | "probabilities", lse?: HostTensor) => {
+    const options = { ...call, stage, ...(lse && { lse }) };
+    return [...await valuesOf(await attentionScores(q, k, options))];
+  };
+  assert.deepEqual(await at("raw"), [0, Infinity, NaN, -1, 0, Infinity, NaN, -2]);
+  assert.deepEqual(await at("masked"), [
+    0,
+    Infinity,
+    -Infinity,
+    -Infinity,
+    0,
+    Infinity,
+    NaN,
+    -Infinity,
+  ]);
+  const lse = { data: Float32Array.of(Infinity, NaN), shape: [1, 1, 2] };
+  assert.deepEqual(await at("probabilities", lse), [0, 1, 0, 0, NaN, NaN, NaN, 0]);
+  const none = { data: Float32Array.of(-Infinity, 0), shape: [1, 1, 2] };
+  const p = (await at("probabilities", none)).map((x) => Number(x.toFixed(5)));
+  assert.deepEqual(p, [Infinity, Infinity, 0, 0, 1, Infinity, NaN, 0]);
   const top = await attentionTopKeys(q, k, lse, { ...call, count: 2 });
-  assert.deepEqual([...await valuesOf(top.keys)], [1, 3, 2, 3]);
-  assert.deepEqual([...await valuesOf(top.probabilities)], [NaN, NaN, 1, 0]);
+  assert.deepEqual([...await valuesOf(top.keys)], [1, 0, 2, 1]);
+  assert.deepEqual([...await valuesOf(top.probabilities)], [1, 0, NaN, NaN]);
+  const sums = await valuesOf(await attentionColumnSums(q, k, lse, call));
+  assert.deepEqual([...sums], [NaN, NaN, NaN, 0]);
 });
 
 onEngines("empty axes and ranges give empty results, and sums of 0", async (engine) => {
