@@ -118,8 +118,7 @@ export function chooseTile(
     const bytes = tileBytes(g, chunksOf(headDim, tile)) +
       (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
       (kernel === "pairSum" ? 4 * g.threads : 0) +
-      // a tile of scores, or a vector for each thread
-      (kernel === "inside" ? Math.max(4 * g.rows * (g.columns + 1), 16 * g.threads) : 0) + 48; // the vote of tiles; variables begin at 16
+      (kernel === "inside" ? 4 * g.rows * (g.columns + 1) : 0) + 48; // the vote of tiles; variables begin at 16
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
