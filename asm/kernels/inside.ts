@@ -57,13 +57,18 @@ function layOut(ws: usize, headDim: i32, rows: i32, keyTile: i32, count: i32): v
   origin = state + State.Bytes;
 }
 
+/** Row i of an operand with query heads. */
+function rowOf(operand: i32, i: i32): usize {
+  return rowAt(task, operand, batch, head, i);
+}
+
 /** S^T of keys [from, to) of the tile for the panel of rows [first, last]; `partial`: a feature hides some of them. */
 function scorePanel(first: i32, last: i32, from: i32, to: i32, partial: bool): void {
   const fullBegin = firstKey(sequence, last) - tileKey, fullEnd = endKey(sequence, first) - tileKey;
   const masked = partial || from < fullBegin || to > fullEnd, active = partial ? flags : flags & ~HIDE_FLAGS;
   const stride = rowStride(task, Operand.Q), n = to - from, sp = scores + <usize>from * FORWARD_PITCH;
   if (masked || active & SCORE_FLAGS) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
-  packPanel(rowAt(task, Operand.Q, batch, head, first), stride, q, rowEnd - first, D, origin + State.L);
+  packPanel(rowOf(Operand.Q, first), stride, q, rowEnd - first, D, origin + State.L);
   scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, n, D, origin);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   if (masked) hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
@@ -79,7 +84,7 @@ function writeScores(first: i32, from: i32, to: i32): void {
     if (p == sp) p = scores + <usize>to * FORWARD_PITCH;
     if (p < end) v128.store(p, hidden);
   }
-  const stride = rowStride(task, Operand.Scores), out = rowAt(task, Operand.Scores, batch, head, first);
+  const stride = rowStride(task, Operand.Scores), out = rowOf(Operand.Scores, first);
   unpackPanel(scores, state + State.L, out + (<usize>tileKey << 2), stride, rowEnd - first, tileKeys);
 }
 
@@ -98,7 +103,7 @@ function visitPanel(first: i32): void {
   const last = min(first + 7, rowEnd - 1), rows = rowEnd - first;
   let from = max(0, firstKey(sequence, first) - tileKey) & ~7, to = min(tileKeys, endKey(sequence, last) - tileKey), partial = false;
   if (flags & Flag.Blocks && from < to) {
-    const row = rowAt(task, Operand.Blocks, batch, head, first >> 3) + <usize>(tileKey >> 4);
+    const row = rowOf(Operand.Blocks, first >> 3) + <usize>(tileKey >> 4);
     from = firstNonEmpty(row, from, to);
     to = endNonEmpty(row, from, to);
     partial = from < to && !allFull(row, from, to);
@@ -108,8 +113,8 @@ function visitPanel(first: i32): void {
   const sp = scores + <usize>from * FORWARD_PITCH, n = to - from;
   if (kernel == Kernel.TopKeys) return offerTile(sp, n, tileKey + from, heaps + <usize>(first - rowBegin) * <usize>count * WORD, count, min(8, rows), state);
   if (kernel != Kernel.Scores && n > 0) {
-    setWeights(task, batch, head, first, rowEnd, state);
-    weightTiles(task, batch, head, first, min(8, rows), sp, n, tileKey + from, state);
+    setWeights(rowOf(Operand.Lse, first), rowStride(task, Operand.Lse), rows, state);
+    weightTiles(task, batch, head, first, sp, n, tileKey + from, state);
   }
   if (kernel == Kernel.ColumnSums) addWeights(from, to);
   else writeScores(first, from, to);
@@ -118,7 +123,7 @@ function visitPanel(first: i32): void {
 /** Writes the sums of the tile. */
 function writeSums(): void {
   const stride = rowStride(task, Operand.ColumnSums);
-  let out = rowAt(task, Operand.ColumnSums, batch, head, tileKey), s = sums;
+  let out = rowOf(Operand.ColumnSums, tileKey), s = sums;
   for (let j = 0; j < tileKeys; ++j, out += stride, s += FORWARD_PITCH) {
     store<f32>(out, sum4(f32x4.add(v128.load(s), v128.load(s, UPPER))));
   }
@@ -128,15 +133,15 @@ function writeSums(): void {
 function writeLargest(): void {
   const bent = (flags & MASKING_FLAGS) != 0;
   for (let i = rowBegin; i < rowEnd; ++i) {
-    const lse = load<f32>(rowAt(task, Operand.Lse, batch, head, i)), exact = beyondTiles(lse);
+    const lse = load<f32>(rowOf(Operand.Lse, i)), exact = beyondTiles(lse);
     let heap = heaps + <usize>(i - rowBegin) * <usize>count * WORD;
-    let keys = rowAt(task, Operand.TopKeys, batch, head, i), weights = rowAt(task, Operand.TopProbabilities, batch, head, i);
+    let keys = rowOf(Operand.TopKeys, i), weights = rowOf(Operand.TopProbabilities, i);
     sortLargest(heap, count);
     for (let n = 0; n < count; ++n, heap += WORD, keys += 4, weights += 4) {
       const word = load<i64>(heap), key = keyOf(word);
       store<i32>(keys, key);
       if (key < 0) store<f32>(weights, 0);
-      else store<f32>(weights, <f32>(exact ? exactWeight(task, batch, head, i, key) : weight(naturalOf(scoreOf(word), bent), <f64>lse)));
+      else store<f32>(weights, exact ? exactWeight(task, batch, head, i, key, lse) : <f32>weight(naturalOf(scoreOf(word), bent), <f64>lse));
     }
   }
 }

@@ -1,10 +1,9 @@
 // Weights of scores against a given lse: P = 2^(S - lse), for what looks inside attention. By the definition, score by
 // score: what is not finite stays where it is.
 import { State, UPPER } from "../micro/records";
-import { Operand } from "../tables.gen";
 import { isLow } from "../micro/range";
 import { weight } from "../micro/rows";
-import { endKey, firstKey, rowAt, sequenceOf } from "../micro/task";
+import { endKey, firstKey, sequenceOf } from "../micro/task";
 import { FORWARD_PITCH, exp2v } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
 import { exactScore } from "./repair";
@@ -18,28 +17,31 @@ export function beyondTiles(lse: f32): bool {
 }
 
 /**
- * What the eight rows from i on bring to their weights: -lse in base 2 where a state has -m, and where it has l the factor
- * that gives back what was lost when that was rounded. Rows from `rowEnd` on weigh nothing.
+ * What `rows` rows bring to their weights: -lse in base 2 where a state has -m, where it has l the factor that gives back
+ * what was lost when that was rounded, and lse itself in place of t. Lanes without a row weigh nothing. `lse`: that of the
+ * first row, `stride` bytes from those that follow.
  */
-export function setWeights(task: usize, batch: i32, head: i32, i: i32, rowEnd: i32, state: usize): void {
-  for (let lane = 0; lane < 8; ++lane, state += 4) {
-    let m: f32 = -Infinity, factor: f32 = 1;
-    if (i + lane < rowEnd) {
-      const exact = -<f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i + lane)) * 1.4426950408889634;
+export function setWeights(lse: usize, stride: usize, rows: i32, state: usize): void {
+  for (let lane = 0; lane < 8; ++lane, lse += stride, state += 4) {
+    let m: f32 = -Infinity, factor: f32 = 1, value: f32 = 0;
+    if (lane < rows) {
+      value = load<f32>(lse);
+      const exact = -<f64>value * 1.4426950408889634;
       m = <f32>exact;
       if (abs(m) < Infinity) factor = <f32>(1 + (exact - <f64>m) * 0.6931471805599453);
     }
     store<f32>(state, m, State.NegativeM);
     store<f32>(state, factor, State.L);
+    store<f32>(state, value, State.T);
   }
 }
 
 /** Weight of query i and key j by the definition; hidden pairs have none. */
-export function exactWeight(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
+export function exactWeight(task: usize, batch: i32, head: i32, i: i32, j: i32, lse: f32): f32 {
   const sequence = sequenceOf(task, batch);
   if (j < firstKey(sequence, i) || j >= endKey(sequence, i)) return 0;
   const s = exactScore(task, batch, head, i, j);
-  return s == -Infinity ? 0 : weight(s, <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i)));
+  return s == -Infinity ? 0 : <f32>weight(s, <f64>lse);
 }
 
 /** S of n keys becomes P, but for the factor; hidden pairs are at minus infinity. */
@@ -54,13 +56,11 @@ function weightTile(sp: usize, n: i32, m: v128): void {
 }
 
 /** S of keys [key, key + n) and the rows from i on becomes P, but for the factors in `state`. */
-export function weightTiles(task: usize, batch: i32, head: i32, i: i32, rows: i32, sp: usize, n: i32, key: i32, state: usize): void {
-  weightTile(sp, n, v128.load(state, State.NegativeM));
-  weightTile(sp + UPPER, n, v128.load(state, State.NegativeM + UPPER));
-  for (let lane = 0; lane < rows; ++lane) {
-    if (!beyondTiles(load<f32>(rowAt(task, Operand.Lse, batch, head, i + lane)))) continue;
-    for (let j = 0; j < n; ++j) {
-      store<f32>(sp + <usize>(j * FORWARD_PITCH + (lane << 2)), <f32>exactWeight(task, batch, head, i + lane, key + j));
-    }
+export function weightTiles(task: usize, batch: i32, head: i32, i: i32, sp: usize, n: i32, key: i32, state: usize): void {
+  for (let v: usize = 0; v < 32; v += UPPER) weightTile(sp + v, n, v128.load(state + v, State.NegativeM));
+  for (let lane = 0; lane < 8; ++lane, sp += 4, state += 4) {
+    const lse = load<f32>(state, State.T);
+    if (!beyondTiles(lse)) continue;
+    for (let j = 0; j < n; ++j) store<f32>(sp + <usize>(j * FORWARD_PITCH), exactWeight(task, batch, head, i + lane, key + j, lse));
   }
 }
