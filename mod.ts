@@ -22,6 +22,7 @@ export {
   attentionSync,
   mergeAttention,
 } from "./src/attention.ts";
+export { attentionColumnSums, attentionScores, attentionTopKeys } from "./src/inside.ts";
 export { createEngine } from "./src/engine/create_engine.ts";
 export { Engine } from "./src/engine/engine.ts";
 export { DeviceLostError, UnsupportedError } from "./src/tensor/errors.ts";

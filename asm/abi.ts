@@ -28,6 +28,8 @@ export enum Task {
   Splits = 36,
   SplitOutBytes = 40,
   SplitLseBytes = 44,
+  /** Keys of a row that are returned. */
+  Count = 48,
   /** Numbers of features, float32 or words, room for sixteen: see `Scalar` in tables.gen.ts. */
   Scalars = 64,
   /** Records of operands, as many as `Operand` in tables.gen.ts counts. */
@@ -70,6 +72,10 @@ export enum Kernel {
   Decode = 2,
   Combine = 3,
   ReduceDq = 4,
+  Scores = 5,
+  Probabilities = 6,
+  TopKeys = 7,
+  ColumnSums = 8,
 }
 
 export enum DTypeCode {

@@ -5,9 +5,10 @@ import { narrow, widen } from "./micro/convert";
 import { decodeItem, decodeScratch } from "./kernels/decode";
 import { summarizeBlocks } from "./features/blocks";
 import { forwardItem, forwardScratch } from "./kernels/forward";
+import { insideItem, insideScratch } from "./kernels/inside";
 import { combineItem, reduceDqItem } from "./kernels/combine";
 
-export { backwardScratch, decodeScratch, forwardScratch, narrow, summarizeBlocks, widen };
+export { backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, summarizeBlocks, widen };
 
 /** 1 in the build whose products and sums are fused. */
 export function relaxed(): i32 {
@@ -31,5 +32,6 @@ export function run(item: usize, ws: usize): void {
   else if (kernel == Kernel.Backward) backwardItem(item, ws);
   else if (kernel == Kernel.Decode) decodeItem(item, ws);
   else if (kernel == Kernel.Combine) combineItem(item);
-  else reduceDqItem(item);
+  else if (kernel == Kernel.ReduceDq) reduceDqItem(item);
+  else insideItem(item, ws);
 }

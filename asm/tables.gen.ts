@@ -20,10 +20,14 @@ export enum Operand {
   DBias = 14,
   DAlibiSlopes = 15,
   DSink = 16,
-  SplitOut = 17,
-  SplitLse = 18,
-  Blocks = 19,
-  Count = 20,
+  Scores = 17,
+  TopKeys = 18,
+  TopProbabilities = 19,
+  ColumnSums = 20,
+  SplitOut = 21,
+  SplitLse = 22,
+  Blocks = 23,
+  Count = 24,
 }
 
 /** What a task has: bits for features that kernels act on, and for gradients that are summed. */

@@ -1,6 +1,11 @@
 // Options of the public calls: what is asked (call_options.ts), and how and where it runs.
 import type { AbortSignalLike } from "./backend/backend.ts";
-import type { BackwardCallOptions, CallOptions } from "./problem/call_options.ts";
+import type {
+  BackwardCallOptions,
+  CallOptions,
+  ScoresCallOptions,
+  TopKeysCallOptions,
+} from "./problem/call_options.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { MergeCallOptions } from "./problem/merge.ts";
 
@@ -29,6 +34,12 @@ export interface AttentionOptions extends CallOptions, RunChoice {}
 
 /** Options of `attentionBackward`: those of the forward call, and a gradient of lse. */
 export interface AttentionBackwardOptions extends BackwardCallOptions, RunChoice {}
+
+/** Options of `attentionScores`: those of the forward call, and what is wanted of it. */
+export interface AttentionScoresOptions extends ScoresCallOptions, RunChoice {}
+
+/** Options of `attentionTopKeys`: those of the forward call, and what is wanted of it. */
+export interface AttentionTopKeysOptions extends TopKeysCallOptions, RunChoice {}
 
 /** Options of `mergeAttention`. */
 export interface MergeOptions extends MergeCallOptions {

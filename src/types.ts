@@ -1,12 +1,13 @@
 // The types that both entries export.
 export type { AbortSignalLike, MemoryUse } from "./backend/backend.ts";
 export type { ExplainedStep, Explanation } from "./backend/explanation.ts";
-export type { Abortable } from "./engine/engine.ts";
-export type { BackendName, EngineOptions } from "./engine/engine_options.ts";
+export type { Abortable, BackendName, EngineOptions } from "./engine/engine_options.ts";
 export type { WrapOptions } from "./engine/new_tensor.ts";
 export type {
   AttentionBackwardOptions,
   AttentionOptions,
+  AttentionScoresOptions,
+  AttentionTopKeysOptions,
   MergeOptions,
   RunChoice,
 } from "./options.ts";
@@ -21,10 +22,15 @@ export type {
   BackwardCallOptions,
   CallOptions,
   Causal,
+  IndexRange,
   Layout,
   PerSequence,
   SavedForBackward,
+  ScoresCallOptions,
+  ScoreStage,
   SequenceStarts,
+  TopKeys,
+  TopKeysCallOptions,
   Window,
 } from "./problem/call_options.ts";
 export type {

@@ -17,14 +17,21 @@
 import { Engine } from "./engine/engine.ts";
 import { backwardTensors, engineOf, partTensors } from "./engine/engine_of.ts";
 import { checkEngineOptions, type EngineOptions } from "./engine/engine_options.ts";
-import type { AttentionBackwardOptions, AttentionOptions, MergeOptions } from "./options.ts";
+import type {
+  AttentionBackwardOptions,
+  AttentionOptions,
+  AttentionScoresOptions,
+  AttentionTopKeysOptions,
+  MergeOptions,
+} from "./options.ts";
 import type {
   AttentionGradients,
   AttentionResult,
   SavedForBackward,
+  TopKeys,
 } from "./problem/call_options.ts";
 import { UnsupportedError } from "./tensor/errors.ts";
-import type { AnyTensor, ResultOf } from "./tensor/tensor.ts";
+import type { AnyTensor, FloatResultOf, ResultOf } from "./tensor/tensor.ts";
 
 let shared: Engine | undefined;
 
@@ -102,6 +109,39 @@ export function attentionBackwardSync<
 ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
   return engineOf(options, "attentionBackward", backwardTensors(dOut, saved), defaultEngine)
     .attentionBackwardSync(dOut, saved, options);
+}
+
+/** `attentionScores` of `@flashtile/attention`. */
+export async function attentionScores<T extends AnyTensor>(
+  q: T,
+  k: AnyTensor,
+  options: AttentionScoresOptions,
+): Promise<FloatResultOf<T>> {
+  const tensors = [q, k, options?.lse];
+  return await engineOf(options, "attentionScores", tensors, defaultEngine)
+    .attentionScores(q, k, options);
+}
+
+/** `attentionTopKeys` of `@flashtile/attention`. */
+export async function attentionTopKeys<T extends AnyTensor>(
+  q: T,
+  k: AnyTensor,
+  lse: AnyTensor,
+  options: AttentionTopKeysOptions,
+): Promise<TopKeys<ResultOf<T>>> {
+  return await engineOf(options, "attentionTopKeys", [q, k, lse], defaultEngine)
+    .attentionTopKeys(q, k, lse, options);
+}
+
+/** `attentionColumnSums` of `@flashtile/attention`. */
+export async function attentionColumnSums<T extends AnyTensor>(
+  q: T,
+  k: AnyTensor,
+  lse: AnyTensor,
+  options: AttentionOptions = {},
+): Promise<FloatResultOf<T>> {
+  return await engineOf(options, "attentionColumnSums", [q, k, lse], defaultEngine)
+    .attentionColumnSums(q, k, lse, options);
 }
 
 /** `mergeAttention` of `@flashtile/attention`. */

@@ -10,6 +10,7 @@ import {
   type Engine,
   type HostTensor,
   mergeAttention,
+  type Tensor,
 } from "../mod.ts";
 import { plainTensor } from "./inputs.ts";
 import { mapTuple } from "./tuples.ts";
@@ -98,7 +99,7 @@ Deno.test("resident tensors bring their engine", async () => {
 });
 
 async function host(
-  tensor: { shape: readonly number[]; read(): Promise<Float32Array | Uint16Array> },
+  tensor: Pick<Tensor, "shape" | "read">,
 ) {
   return { data: await tensor.read(), shape: tensor.shape } as HostTensor;
 }

@@ -125,6 +125,43 @@ function outRowErrors(problem: Problem, forward: ForwardF64): Float64Array {
   return errors;
 }
 
+/** Rounding floors of what looks inside: a weight is made from its own score and the stored lse, as in backward. */
+export function insideFloors(
+  problem: Problem,
+  forward: ForwardF64,
+): { scores: number; probabilities: number; columnSums: number } {
+  const { lengthK, queryHeads, lengthQ } = problem, scoreError = scoreErrors(problem, forward);
+  const sums = new Sums(forward.lse.length / Math.max(1, lengthQ) * lengthK);
+  let scores = 0, probabilities = 0;
+  forEachRow(problem, (row) => {
+    const { b, h, index } = row, lse = Math.abs(forward.lse[index]!);
+    for (let j = 0; j < lengthK; j++) {
+      if (!forward.visible[index * lengthK + j]) continue;
+      const error = scoreError(row, j), p = forward.probabilities[index * lengthK + j]!;
+      const weightError = p * (u + error + u * lse);
+      scores = maxFinite(scores, error);
+      probabilities = maxFinite(probabilities, weightError);
+      sums.addTerm((b * queryHeads + h) * lengthK + j, weightError);
+    }
+  });
+  return { scores, probabilities, columnSums: sums.floor(1, columnSums(problem, forward), 1) };
+}
+
+/** What each key received in total, [batch, head, key]. */
+export function columnSums(
+  problem: Problem,
+  { probabilities }: { readonly probabilities: Float64Array | Float32Array },
+): Float64Array<ArrayBuffer> {
+  const { batch, queryHeads, lengthK } = problem;
+  const sums = new Float64Array(batch * queryHeads * lengthK);
+  forEachRow(problem, ({ b, h, index }) => {
+    for (let j = 0; j < lengthK; j++) {
+      sums[(b * queryHeads + h) * lengthK + j]! += probabilities[index * lengthK + j]!;
+    }
+  });
+  return sums;
+}
+
 /** Rounding floors of the gradients. `dtype` counts because delta is made from an out stored in that format. */
 export function gradientFloors(
   problem: Problem,

@@ -20,11 +20,12 @@ import { packPanel, packRows, packTranspose, unpackPanel } from "../micro/pack";
 import { State, UPPER } from "../micro/records";
 import { lseOf } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
-import { FORWARD_PITCH, gemm_o_4x8, gemm_o_6x8, gemm_s_1x8, gemm_s_6x8 } from "../micro/tiles.gen";
+import { FORWARD_PITCH, gemm_o_4x8, gemm_o_6x8 } from "../micro/tiles.gen";
 import { LOG2E, prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
+import { scoreRun } from "../stages/score_run";
 import {
   FADING_FLAGS, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS, probabilityTiles, SCORE_FLAGS, scoreTiles,
 } from "../stages/scores.gen";
@@ -66,19 +67,6 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
   vT = kRows + <usize>keyTile * kPitch;
   panel = vT + dv * vPitch;
   origin = panel + PANEL_BYTES;
-}
-
-/** S^T of keys [from, to) of the tile for one panel; the products start from the two vectors at `start`. */
-function scoreRun(q: usize, from: i32, to: i32, start: usize): void {
-  v128.store(start, f32x4.splat(-Infinity), State.T);
-  v128.store(start, f32x4.splat(-Infinity), State.T + UPPER);
-  const n = to - from, rows = kTile + <usize>from * kPitch, sp = scores + <usize>from * FORWARD_PITCH;
-  gemm_s_6x8(rows, q, sp, headDim, kPitch, start, n / 6);
-  if (n % 6 == 0) return;
-  if (n >= 6) { // the last six keys, some once more: cheaper than up to five single rows
-    const last = <usize>(n - 6);
-    gemm_s_6x8(rows + last * kPitch, q, sp + last * FORWARD_PITCH, headDim, kPitch, start, 1);
-  } else gemm_s_1x8(rows, q, sp, headDim, kPitch, start, n);
 }
 
 /** O^T += V^T . P^T over keys [from, to); P^T is zeroed up to the next multiple of eight keys. */
@@ -123,7 +111,7 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   const active = partial ? flags : flags & ~HIDE_FLAGS;
   if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, rowBegin + <i32>(p << 3), rowEnd);
   packChunks(from, to);
-  scoreRun(q, from, to, flags & SCORE_FLAGS ? origin : state);
+  scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, n, headDim, flags & SCORE_FLAGS ? origin : state);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
   if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns);

@@ -66,3 +66,12 @@ export const LARGE: f32 = 8192;
 export function sameLse(exact: f64, given: f64): bool {
   return abs(exact - given) <= 5e-7 * abs(given);
 }
+
+/** n scores of four lanes from base 2 to natural units; `bent`: see `naturalOf`. */
+export function naturalTile(sp: usize, pitch: usize, n: i32, bent: bool): void {
+  const ln2 = f32x4.splat(0.6931471805599453), shift = f32x4.splat(SHIFT), slope = f32x4.splat(1 / SLOPE), knee = f32x4.splat(-KNEE);
+  for (; n > 0; --n, sp += pitch) {
+    const s = v128.load(sp), natural = f32x4.mul(s, ln2);
+    v128.store(sp, bent ? v128.bitselect(f32x4.mul(f32x4.add(s, shift), slope), natural, f32x4.lt(s, knee)) : natural);
+  }
+}

@@ -5,7 +5,7 @@ import type { Explanation } from "./explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { OperandName } from "../tensor/operands.ts";
 import { extentOf, type View } from "../tensor/view.ts";
-import type { AttentionProblem, Views } from "../problem/problem.ts";
+import { type AttentionProblem, CALL_NAMES, type Views } from "../problem/problem.ts";
 import type { Target } from "../plan/target.ts";
 import { ResidentTensor } from "../tensor/resident.ts";
 import type { HostTensor, Tensor } from "../tensor/tensor.ts";
@@ -70,8 +70,8 @@ export interface Backend {
 }
 
 /** The name under which errors know a call. */
-export function callName({ pass }: AttentionProblem): "attention" | "attentionBackward" {
-  return pass === "forward" ? "attention" : "attentionBackward";
+export function callName({ pass }: AttentionProblem): string {
+  return CALL_NAMES[pass];
 }
 
 /** The error of a call that came too late. */
@@ -96,9 +96,9 @@ export function checkLive(views: Views, action: string): void {
 }
 
 /** Throws when a host array was transferred or made smaller since the call checked it: it would give NaN. */
-export function checkReach({ name, tensor, size, strides }: View, action: string): void {
+export function checkReach({ name, tensor, size, strides, offset }: View, action: string): void {
   if (!("data" in tensor)) return;
-  const reach = extentOf(size, strides);
+  const reach = offset + extentOf(size, strides);
   if (tensor.data.length >= reach) return;
   throw new TypeError(
     `Cannot run ${action}: ${name}.data has ${tensor.data.length} elements now but ${reach} are read: ` +

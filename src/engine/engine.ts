@@ -1,5 +1,5 @@
 // Engines: a backend, chosen once with a reason, and the calls that run on it.
-import { type AbortSignalLike, callName, type MemoryUse } from "../backend/backend.ts";
+import type { MemoryUse } from "../backend/backend.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { Target } from "../plan/target.ts";
 import type {
@@ -8,31 +8,27 @@ import type {
   BackwardCallOptions,
   CallOptions,
   SavedForBackward,
+  ScoresCallOptions,
+  TopKeys,
+  TopKeysCallOptions,
 } from "../problem/call_options.ts";
 import { describeMerge, type MergeCallOptions } from "../problem/merge.ts";
-import {
-  type AttentionProblem,
-  describeBackward,
-  describeForward,
-  type Views,
-} from "../problem/problem.ts";
+import { describeColumnSums, describeScores, describeTopKeys } from "../problem/inside.ts";
+import { type Call, describeBackward, describeForward } from "../problem/problem.ts";
 import type { DType, TensorData } from "../tensor/dtype.ts";
-import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
+import { Complaint, show } from "../tensor/errors.ts";
 import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor/gpu_types.ts";
-import type { AnyTensor, HostTensor, ResultOf, Tensor } from "../tensor/tensor.ts";
-import type { GpuComputePass, GpuDeviceLike } from "../webgpu/device/api.ts";
-import type { WebGpuBackend } from "../webgpu/backend.ts";
-import { checkEngineOptions, type EngineOptions } from "./engine_options.ts";
+import type { OperandName } from "../tensor/operands.ts";
+import type { AnyTensor, FloatResultOf, HostTensor, ResultOf, Tensor } from "../tensor/tensor.ts";
+import type { GpuDeviceLike } from "../webgpu/device/api.ts";
+import { type Abortable, checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
 import { checkWrapOptions, describeEmpty, describeTensor, type WrapOptions } from "./new_tensor.ts";
 import { own, ownResults } from "./ownership.ts";
-import { byName, Router } from "./router.ts";
+import { Router } from "./router.ts";
 
-/** What a method of an engine takes beside the options of a call: the engine is known already. */
-export interface Abortable {
-  /** Stops the call between pieces of work; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignalLike | undefined;
-}
+/** The results of a call for the largest weights, by the names of their operands. */
+type TopKeyResults = Record<"topKeys" | "topProbabilities", AnyTensor>;
 
 /**
  * A backend with its memory and threads. Most programs never make one: the calls use a default
@@ -80,12 +76,7 @@ export class Engine {
    * a loss.
    */
   get device(): HostGpuDevice<GpuDeviceLike> | undefined {
-    return this.#webgpu?.open.device as HostGpuDevice<GpuDeviceLike> | undefined;
-  }
-
-  get #webgpu(): WebGpuBackend | undefined {
-    const backend = this.#router.gpu;
-    return backend?.name === "webgpu" ? backend as WebGpuBackend : undefined;
+    return this.#router.webgpu?.open.device as HostGpuDevice<GpuDeviceLike> | undefined;
   }
 
   /** Bytes of engine memory: in total, in use, and the peak; sums where there are two backends. */
@@ -120,14 +111,7 @@ export class Engine {
     this.#router.alive("tensor");
     const stored = typeof shape === "string" ? shape : dtype;
     const made = describeTensor(data, shape, stored, this.backend);
-    const tensor = this.#router.empty("tensor", made.source.shape, made.dtype);
-    try {
-      tensor.write(made.source);
-    } catch (error) {
-      tensor.dispose();
-      throw error;
-    }
-    return own(tensor, this);
+    return own(this.#router.filled("tensor", made.source, made.dtype), this);
   }
 
   /** A resident tensor whose values are unspecified until they are written, such as a KV cache. Default f32. */
@@ -147,15 +131,16 @@ export class Engine {
     options: WrapOptions = {},
   ): Tensor {
     this.#router.alive("wrap");
-    const gpu = this.#requireGpu("wrapping a GPUBuffer", "use tensor, which copies host values");
+    const gpu = this.#router.requireGpu(
+      "wrapping a GPUBuffer",
+      "use tensor, which copies host values",
+    );
     const { dtype = "f32", byteOffset = 0 } = checkWrapOptions(options);
     return own(gpu.wrap(buffer, shape, dtype, byteOffset), this);
   }
 
-  #requireGpu(what: string, remedy: string): WebGpuBackend {
-    const gpu = this.#webgpu;
-    if (!gpu) throw new UnsupportedError(what, "wasm", remedy);
-    return gpu;
+  #forward(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: CallOptions): Call {
+    return describeForward(q, k, v, this.#own(options, "attention"));
   }
 
   /** `attention` on this engine. */
@@ -165,7 +150,7 @@ export class Engine {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): Promise<AttentionResult<ResultOf<T>>> {
-    const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
+    const { problem, views } = this.#forward(q, k, v, options);
     return ownResults(await this.#router.run(problem, views, options.signal), this);
   }
 
@@ -176,9 +161,13 @@ export class Engine {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): AttentionResult<ResultOf<T>> {
-    const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
+    const { problem, views } = this.#forward(q, k, v, options);
     options.signal?.throwIfAborted();
     return ownResults(this.#router.runSync(problem, views), this);
+  }
+
+  #backward(dOut: AnyTensor, saved: SavedForBackward, options: BackwardCallOptions): Call {
+    return describeBackward(dOut, saved, this.#own(options, "attentionBackward"));
   }
 
   /** `attentionBackward` on this engine. */
@@ -187,11 +176,7 @@ export class Engine {
     saved: SavedForBackward<Q, K, V>,
     options: BackwardCallOptions & Abortable = {},
   ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
-    const { problem, views } = describeBackward(
-      dOut,
-      saved,
-      this.#own(options, "attentionBackward"),
-    );
+    const { problem, views } = this.#backward(dOut, saved, options);
     return ownResults(await this.#router.run(problem, views, options.signal), this);
   }
 
@@ -201,13 +186,49 @@ export class Engine {
     saved: SavedForBackward<Q, K, V>,
     options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
-    const { problem, views } = describeBackward(
-      dOut,
-      saved,
-      this.#own(options, "attentionBackward"),
-    );
+    const { problem, views } = this.#backward(dOut, saved, options);
     options.signal?.throwIfAborted();
     return ownResults(this.#router.runSync(problem, views), this);
+  }
+
+  /** `attentionScores` on this engine. */
+  async attentionScores<T extends AnyTensor>(
+    q: T,
+    k: AnyTensor,
+    options: ScoresCallOptions & Abortable,
+  ): Promise<FloatResultOf<T>> {
+    const call = describeScores(q, k, this.#own(options, "attentionScores"));
+    return await this.#only<FloatResultOf<T>>("scores", call, options);
+  }
+
+  /** `attentionColumnSums` on this engine. */
+  async attentionColumnSums<T extends AnyTensor>(
+    q: T,
+    k: AnyTensor,
+    lse: AnyTensor,
+    options: CallOptions & Abortable = {},
+  ): Promise<FloatResultOf<T>> {
+    const call = describeColumnSums(q, k, lse, this.#own(options, "attentionColumnSums"));
+    return await this.#only<FloatResultOf<T>>("columnSums", call, options);
+  }
+
+  /** The one result of a call. */
+  async #only<T>(name: OperandName, { problem, views }: Call, { signal }: Abortable): Promise<T> {
+    const results = await this.#router.run<Record<string, T>>(problem, views, signal);
+    return ownResults(results, this)[name]!;
+  }
+
+  /** `attentionTopKeys` on this engine. */
+  async attentionTopKeys<T extends AnyTensor>(
+    q: T,
+    k: AnyTensor,
+    lse: AnyTensor,
+    options: TopKeysCallOptions & Abortable,
+  ): Promise<TopKeys<ResultOf<T>>> {
+    const call = describeTopKeys(q, k, lse, this.#own(options, "attentionTopKeys"));
+    const results = await this.#router.run<TopKeyResults>(call.problem, call.views, options.signal);
+    const { topKeys, topProbabilities, ...rest } = ownResults(results, this);
+    return { keys: topKeys, probabilities: topProbabilities, ...rest } as TopKeys<ResultOf<T>>;
   }
 
   /** `mergeAttention` on this engine. */
@@ -217,9 +238,7 @@ export class Engine {
   ): AttentionResult<ResultOf<T>> {
     this.#router.alive("mergeAttention");
     const merge = describeMerge(parts, this.#own(options, "mergeAttention"));
-    const views = merge.parts.flatMap(({ out, lse }) => [out, lse]);
-    const backend = this.#router.owner(views, "mergeAttention") ?? this.#router.wasm;
-    return ownResults(byName(backend.merge(merge.parts, merge.shape)), this);
+    return ownResults(this.#router.merge(merge.parts, merge.shape), this);
   }
 
   /**
@@ -252,8 +271,7 @@ export class Engine {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): AttentionResult<Tensor> {
-    const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
-    return this.#encode(pass, problem, views);
+    return ownResults(this.#router.encode(pass, this.#forward(q, k, v, options)), this);
   }
 
   /** Records `attentionBackward`, as `encode` records `attention`. */
@@ -263,23 +281,7 @@ export class Engine {
     saved: SavedForBackward,
     options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<Tensor, Tensor, Tensor> {
-    const { problem, views } = describeBackward(
-      dOut,
-      saved,
-      this.#own(options, "attentionBackward"),
-    );
-    return this.#encode(pass, problem, views);
-  }
-
-  #encode<R extends object>(pass: GpuComputePassLike, problem: AttentionProblem, views: Views): R {
-    const action = callName(problem);
-    this.#router.alive(action);
-    const gpu = this.#requireGpu(`recording ${action} into a pass`, `use ${action}`);
-    if (typeof pass !== "object" || pass === null || !("dispatchWorkgroups" in pass)) {
-      throw new Complaint(action).type(`pass is ${show(pass)} but must be a GPUComputePassEncoder`);
-    }
-    this.#router.owner(Object.values(views), action);
-    return ownResults(byName(gpu.encode(pass as unknown as GpuComputePass, problem, views)), this);
+    return ownResults(this.#router.encode(pass, this.#backward(dOut, saved, options)), this);
   }
 
   /** How `attention` with these arguments would run, as data; nothing is computed. */
@@ -289,10 +291,7 @@ export class Engine {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): Explanation {
-    const { problem, views } = describeForward(q, k, v, this.#own(options, "attention"));
-    this.#router.alive("attention");
-    const { backend, reason } = this.#router.route(problem, views);
-    return { ...backend.explain(problem, reason), estimates: this.#router.estimates(problem) };
+    return this.#router.explain(this.#forward(q, k, v, options));
   }
 
   /** Resolves when all work given to the engine so far has ended. */

@@ -1,8 +1,15 @@
 // Options of engines: what they are, and checking them.
+import type { AbortSignalLike } from "../backend/backend.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
 import type { SimdLevel } from "../wasm/module/kernel_bytes.ts";
 import { moduleFault } from "../wasm/module/module.ts";
+
+/** What a method of an engine takes beside the options of a call: the engine is known already. */
+export interface Abortable {
+  /** Stops the call between pieces of work; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignalLike | undefined;
+}
 
 /** Which backends an engine may use. */
 export type BackendName = "auto" | "webgpu" | "wasm";

@@ -13,6 +13,12 @@ export interface WrapOptions {
   readonly byteOffset?: number | undefined;
 }
 
+/** Throws unless a pass is one that work can be recorded into. */
+export function checkPass(pass: unknown, action: string): object {
+  if (typeof pass === "object" && pass !== null && "dispatchWorkgroups" in pass) return pass;
+  throw new Complaint(action).type(`pass is ${show(pass)} but must be a GPUComputePassEncoder`);
+}
+
 /** Throws unless the options of `wrap` are some. */
 export function checkWrapOptions(options: WrapOptions): WrapOptions {
   checkNames(options, new Set(["dtype", "byteOffset"]), new Complaint("wrap"));
@@ -27,8 +33,8 @@ function checkSizes(shape: unknown, complaint: Complaint): readonly number[] {
 
 function checkStored(dtype: unknown, backend: string, complaint: Complaint): DType {
   if (dtype === "f32" || dtype === "f16" || dtype === "bf16") return dtype;
-  if (dtype === "i8") {
-    throw new UnsupportedError(`a tensor of dtype "i8"`, backend, "use f32, f16 or bf16");
+  if (dtype === "i8" || dtype === "i32") {
+    throw new UnsupportedError(`a tensor of dtype "${dtype}"`, backend, "use f32, f16 or bf16");
   }
   throw complaint.type(`dtype is ${show(dtype)} but must be "f32", "f16" or "bf16"`);
 }

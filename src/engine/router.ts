@@ -8,15 +8,20 @@ import {
   residentOf,
 } from "../backend/backend.ts";
 import { type Estimates, wasmMs } from "../plan/estimate.ts";
-import type { AttentionProblem, Views } from "../problem/problem.ts";
+import type { Explanation } from "../backend/explanation.ts";
+import type { MergePart, MergeShape } from "../problem/merge.ts";
+import type { AttentionProblem, Call, Views } from "../problem/problem.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DeviceLostError, UnsupportedError } from "../tensor/errors.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { HostTensor, Tensor } from "../tensor/tensor.ts";
 import type { View } from "../tensor/view.ts";
 import { WasmBackend } from "../wasm/backend.ts";
 import { wasmReason, type WasmSettings, wasmSettings } from "../wasm/settings.ts";
+import type { WebGpuBackend } from "../webgpu/backend.ts";
+import type { GpuComputePass } from "../webgpu/device/api.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
+import { checkPass } from "./new_tensor.ts";
 
 /** Milliseconds of a call on the CPU from which detecting a GPU, 30 to 100 ms once, is worth it. */
 const DETECT_AFTER_MS = 25;
@@ -80,6 +85,18 @@ export class Router {
     return this.first.empty(shape, dtype);
   }
 
+  /** A tensor of the first backend with the values of a host tensor. */
+  filled(action: string, source: HostTensor, dtype: DType): Tensor {
+    const tensor = this.empty(action, source.shape, dtype);
+    try {
+      tensor.write(source);
+      return tensor;
+    } catch (error) {
+      tensor.dispose();
+      throw error;
+    }
+  }
+
   /** Throws when the engine was disposed. */
   alive(action: string): void {
     if (this.disposed) throw disposedError(action);
@@ -123,6 +140,43 @@ export class Router {
     return webgpu <= wasm
       ? { backend: gpu, reason: `${this.#gpu!.reason}: ${times}` }
       : { backend: this.wasm, reason: `WASM: ${times}` };
+  }
+
+  /** The GPU, where there is one and it is reached by WebGPU. */
+  get webgpu(): WebGpuBackend | undefined {
+    const { gpu } = this;
+    return gpu?.name === "webgpu" ? gpu as WebGpuBackend : undefined;
+  }
+
+  /** The same for what needs one. */
+  requireGpu(what: string, remedy: string): WebGpuBackend {
+    const { webgpu } = this;
+    if (!webgpu) throw new UnsupportedError(what, "wasm", remedy);
+    return webgpu;
+  }
+
+  /** Records a call into a pass of the caller's. */
+  encode<R>(pass: unknown, { problem, views }: Call): R {
+    const action = callName(problem);
+    this.alive(action);
+    const gpu = this.requireGpu(`recording ${action} into a pass`, `use ${action}`);
+    const checked = checkPass(pass, action) as GpuComputePass;
+    this.owner(Object.values(views), action);
+    return byName(gpu.encode(checked, problem, views));
+  }
+
+  /** How a call would run. */
+  explain({ problem, views }: Call): Explanation {
+    this.alive(callName(problem));
+    const { backend, reason } = this.route(problem, views);
+    return { ...backend.explain(problem, reason), estimates: this.estimates(problem) };
+  }
+
+  /** Merges where the parts live; host tensors on the CPU. */
+  merge<R>(parts: readonly MergePart[], shape: MergeShape): R {
+    const views = parts.flatMap(({ out, lse }) => [out, lse]);
+    const backend = this.owner(views, "mergeAttention") ?? this.wasm;
+    return byName(backend.merge(parts, shape));
   }
 
   /** Runs a call. Throws at once what needs no waiting: its callers are async. */

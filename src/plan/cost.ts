@@ -29,15 +29,18 @@ export function problemCost(problem: AttentionProblem): Cost {
     }
     visible += pairs * queryHeads;
   }
-  const products = problem.pass === "forward" ? headDim + valueDim : 3 * headDim + 2 * valueDim;
+  const backward = problem.pass === "backward";
+  const products = backward ? 3 * headDim + 2 * valueDim : headDim + valueDim;
   const rooms = roomsOf(problem), columns = (headDim + valueDim) * 4;
   const sum = (of: (room: SequenceRoom) => number) => rooms.reduce((n, room) => n + of(room), 0);
   const queryBytes = sum(({ lengthQ }) => lengthQ) * queryHeads * columns;
   const keyBytes = sum(({ lengthK }) => lengthK) * kvHeads * columns;
+  const pairs = sum(({ lengthQ, lengthK }) => lengthQ * lengthK) * queryHeads;
   return {
     visiblePairs: visible,
-    pairs: sum(({ lengthQ, lengthK }) => lengthQ * lengthK) * queryHeads,
+    pairs,
     flops: 2 * visible * products,
-    bytes: (queryBytes + keyBytes) * (problem.pass === "forward" ? 1 : 2),
+    bytes: (queryBytes + keyBytes) * (backward ? 2 : 1) +
+      (problem.pass === "scores" ? 4 * pairs : 0),
   };
 }

@@ -1,4 +1,4 @@
 // The kernel families, the same on both backends.
 
 /** Kernels that a plan may be built on. */
-export type KernelName = "forward" | "decode" | "backward";
+export type KernelName = "forward" | "decode" | "backward" | "inside";

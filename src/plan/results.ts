@@ -1,5 +1,5 @@
 // What a call returns, as planning sees it: sizes and storage of the results follow from the operand table.
-import type { AttentionProblem } from "../problem/problem.ts";
+import { type AttentionProblem, insideNames } from "../problem/problem.ts";
 import { gradientsOf, type OperandName, OPERANDS, operandSize } from "../tensor/operands.ts";
 import type { OperandSpec } from "../tensor/view.ts";
 
@@ -11,10 +11,14 @@ export interface PlannedResult extends Pick<OperandSpec, "size" | "dtype" | "res
 /** Every result of a problem, in the order in which calls return them. */
 export function plannedResults(problem: AttentionProblem): PlannedResult[] {
   const { operands, pass } = problem;
-  const names = pass === "forward" ? ["out", "lse"] as const : gradientsOf(operands);
+  const names = pass === "forward"
+    ? ["out", "lse"] as const
+    : pass === "backward"
+    ? gradientsOf(operands)
+    : insideNames(problem);
   return names.map((name) => {
     const { dtype, gradientOf } = OPERANDS[name];
-    const like = operands[gradientOf ?? "q"]!; // results live where their input does, those of forward where q does
+    const like = operands[gradientOf ?? "q"]!; // results live where their input does, those that are no gradients where q does
     return {
       name,
       size: gradientOf ? like.size : operandSize(name, problem),

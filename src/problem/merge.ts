@@ -2,7 +2,7 @@
 import { Complaint, show } from "../tensor/errors.ts";
 import { type View, viewOperand } from "../tensor/view.ts";
 import type { Layout } from "./call_options.ts";
-import { checkElements, checkLayout, checkNames, refuseBytes } from "./option_checks.ts";
+import { checkElements, checkLayout, checkNames, refuseIntegers } from "./option_checks.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
 /** What a merge needs beside its parts. */
@@ -49,7 +49,7 @@ export function describeMerge(
       lse: viewOperand("lse", part.lse, layout, complaint),
     };
   });
-  views.forEach(({ out }, index) => refuseBytes(out, `parts[${index}].out`));
+  views.forEach(({ out }, index) => refuseIntegers(out, `parts[${index}].out`));
   const first = views[0]!.out, [batch, heads, length, valueDim] = first.size;
   const most = batch * heads * length * valueDim;
   checkElements(most, `batch ${batch}, heads ${heads}, length ${length}`, complaint);

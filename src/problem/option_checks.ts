@@ -85,8 +85,8 @@ export function checkElements(elements: number, sizes: string, complaint: Compla
   );
 }
 
-/** Throws where a tensor holds signed bytes. */
-export function refuseBytes({ dtype }: Pick<View, "dtype">, name: string): void {
-  if (dtype !== "i8") return;
-  throw new UnsupportedError(`${name} of dtype "i8"`, "any", "pass f32, f16 or bf16");
+/** Throws where a tensor holds integers. */
+export function refuseIntegers({ dtype }: Pick<View, "dtype">, name: string): void {
+  if (dtype !== "i8" && dtype !== "i32") return;
+  throw new UnsupportedError(`${name} of dtype "${dtype}"`, "any", "pass f32, f16 or bf16");
 }

@@ -6,6 +6,7 @@ import { checkScalar } from "./features/scalar.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
 import {
   type AxisSizes,
+  type InsideName,
   type OperandName,
   OPERANDS,
   operandSize,
@@ -19,12 +20,26 @@ import {
   checkLayout,
   checkNames,
   checkSignal,
-  refuseBytes,
+  refuseIntegers,
 } from "./option_checks.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
-/** Which of the two passes a call runs. */
-export type Pass = "forward" | "backward";
+/** What a call runs: one of the two passes, or a look inside the first. */
+export type Pass = "forward" | "backward" | "scores" | "topKeys" | "columnSums";
+
+/** The name under which errors know a call. */
+export const CALL_NAMES: Readonly<Record<Pass, string>> = {
+  forward: "attention",
+  backward: "attentionBackward",
+  scores: "attentionScores",
+  topKeys: "attentionTopKeys",
+  columnSums: "attentionColumnSums",
+};
+
+/** The results of a call that looks inside. */
+export function insideNames({ pass }: { readonly pass: Pass }): readonly InsideName[] {
+  return pass === "topKeys" ? ["topKeys", "topProbabilities"] : [pass as "scores" | "columnSums"];
+}
 
 /** A validated call. */
 export interface AttentionProblem extends AxisSizes {
@@ -41,8 +56,14 @@ export interface AttentionProblem extends AxisSizes {
 /** The inputs of a call, by name. */
 export type Views = { readonly [name in OperandName]?: View };
 
+/** A checked call: what is asked, and the tensors. */
+export interface Call {
+  readonly problem: AttentionProblem;
+  readonly views: Views;
+}
+
 /** Options of a call: each feature is one, by its name. */
-const KNOWN: ReadonlySet<string> = new Set([
+export const KNOWN: ReadonlySet<string> = new Set([
   "layout",
   "softmaxScale",
   ...FEATURES.map(({ name }) => name),
@@ -63,11 +84,11 @@ function checkScale(scale: unknown, headDim: number, complaint: Complaint): numb
 function layoutHint(
   { size: q }: View,
   { size: k }: View,
-  { size: v }: View,
+  v: View | undefined,
   layout: Layout,
 ): string {
-  const fits = q[0] === k[0] && q[0] === v[0] && k[2] === v[2] && k[1] === v[1] && q[3] === k[3] &&
-    k[2] > 0 && q[2] % k[2] === 0;
+  const alike = !v || [0, 1, 2].every((axis) => k[axis] === v.size[axis]);
+  const fits = alike && q[0] === k[0] && q[3] === k[3] && k[2] > 0 && q[2] % k[2] === 0;
   if (!fits) return "";
   const [other, axes] = layout === "bshd"
     ? ["bhsd", "[batch, heads, length, dim], as in PyTorch and ONNX"]
@@ -76,7 +97,7 @@ function layoutHint(
 }
 
 /** First rows of packed sequences, as options give them. */
-interface Starts {
+export interface Starts {
   readonly queries: readonly number[] | undefined;
   readonly keys: readonly number[] | undefined;
 }
@@ -106,9 +127,7 @@ function packedDims(dims: AxisSizes, { queries, keys }: Starts, complaint: Compl
 }
 
 function dimsOf(
-  q: View,
-  k: View,
-  v: View,
+  { q, k, v }: { q: View; k: View } & Views,
   layout: Layout,
   starts: Starts,
   complaint: Complaint,
@@ -123,18 +142,23 @@ function dimsOf(
   };
   same("headDim", q, headDim, k, keyDim);
   if (!starts.queries && !starts.keys) same("batch", q, batch, k, k.size[0]);
-  same("batch", k, k.size[0], v, v.size[0]);
-  same("kvHeads", k, kvHeads, v, v.size[1]);
-  same("lengthK", k, lengthK, v, v.size[2]);
+  if (v) {
+    same("batch", k, k.size[0], v, v.size[0]);
+    same("kvHeads", k, kvHeads, v, v.size[1]);
+    same("lengthK", k, lengthK, v, v.size[2]);
+  }
   if (headDim < 1) throw complaint.range(`q has headDim ${headDim} but it must be at least 1`);
-  if (v.size[3] < 1) throw complaint.range(`v has valueDim ${v.size[3]} but it must be at least 1`);
+  if (v && v.size[3] < 1) {
+    throw complaint.range(`v has valueDim ${v.size[3]} but it must be at least 1`);
+  }
   if (kvHeads === 0 ? queryHeads !== 0 : queryHeads % kvHeads !== 0) {
     throw complaint.range(
       `q has ${queryHeads} queryHeads but they must be a multiple of the ${kvHeads} kvHeads of k` +
         hint,
     );
   }
-  const dims = { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim: v.size[3] };
+  const valueDim = v?.size[3] ?? 0;
+  const dims = { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim, count: 0 };
   return packedDims(dims, starts, complaint);
 }
 
@@ -147,6 +171,7 @@ const AXIS_WORDS = {
   key: "lengthK",
   headDim: "headDim",
   valueDim: "valueDim",
+  count: "count",
   one: "columns",
 } as const;
 
@@ -182,15 +207,16 @@ function checkExtent(dims: AxisSizes, complaint: Complaint): void {
   }
 }
 
-function describe(
+/** Checks tensors and options that were looked at one by one against each other. */
+export function describe(
   pass: Pass,
-  views: { q: View; k: View; v: View } & Views,
+  views: { q: View; k: View } & Views,
   options: BackwardCallOptions,
   layout: Layout,
   starts: Starts,
   complaint: Complaint,
-): { problem: AttentionProblem; views: Views } {
-  const dims = dimsOf(views.q, views.k, views.v, layout, starts, complaint);
+): Call {
+  const dims = dimsOf(views, layout, starts, complaint);
   checkExtent(dims, complaint);
   const softmaxScale = checkScale(options.softmaxScale, dims.headDim, complaint);
   const features = parseFeatures(options, dims, complaint);
@@ -201,16 +227,22 @@ function describe(
     }
   }
   for (const view of Object.values(all)) {
-    refuseBytes(view, view.name);
+    refuseIntegers(view, view.name);
     checkSize(view, dims, complaint);
   }
-  const operands: { [name in OperandName]?: OperandSpec } = {};
-  for (const [name, { dtype, size, strides, resident }] of Object.entries(all)) {
-    operands[name as OperandName] = { dtype, size, strides, resident };
-  }
-  const spans = sequenceSpans(features, dims);
+  const spans = sequenceSpans(features, dims), operands = specsOf(all);
   const problem = { pass, layout, softmaxScale, features, spans, operands, ...dims };
   return { problem, views: all };
+}
+
+/** Views without their tensors. */
+export function specsOf(views: Views): AttentionProblem["operands"] {
+  return Object.fromEntries(
+    Object.entries(views).map(([name, { dtype, size, strides, resident }]) => [
+      name,
+      { dtype, size, strides, resident },
+    ]),
+  );
 }
 
 /** Checks a forward call. */
@@ -219,7 +251,7 @@ export function describeForward(
   k: AnyTensor,
   v: AnyTensor,
   options: BackwardCallOptions,
-): { problem: AttentionProblem; views: Views } {
+): Call {
   const complaint = new Complaint("attention");
   checkNames(options, KNOWN, complaint);
   checkSignal((options as { signal?: unknown }).signal, complaint);
@@ -244,7 +276,7 @@ export function describeBackward(
   dOut: AnyTensor,
   saved: SavedForBackward,
   options: BackwardCallOptions,
-): { problem: AttentionProblem; views: Views } {
+): Call {
   const complaint = new Complaint("attentionBackward");
   checkNames(options, KNOWN_BACKWARD, complaint);
   checkSignal((options as { signal?: unknown }).signal, complaint);

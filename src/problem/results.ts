@@ -1,7 +1,7 @@
 // What a call returns, before there is memory for it: results look like inputs of the call.
 import { type DType, isFloat16Array, type TensorData } from "../tensor/dtype.ts";
 import type { MergePart, MergeShape } from "./merge.ts";
-import { gradientsOf, type OperandName, OPERANDS } from "../tensor/operands.ts";
+import { axisSize, gradientsOf, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import {
   type Axes,
   count,
@@ -12,7 +12,7 @@ import {
   type View,
 } from "../tensor/view.ts";
 import type { Layout } from "./call_options.ts";
-import type { AttentionProblem, Views } from "./problem.ts";
+import { type AttentionProblem, insideNames, type Views } from "./problem.ts";
 import type { AnyTensor, HostTensor } from "../tensor/tensor.ts";
 
 /** A result that is to be made, row-major. */
@@ -59,6 +59,18 @@ export function resultSpecs(problem: AttentionProblem, views: Views): ResultSpec
       specLike(q, "lse", "f32", rows, layout),
     ];
   }
+  if (problem.pass !== "backward") {
+    return insideNames(problem).map((name) => {
+      const { axes, dtype, shape } = OPERANDS[name], sizes = axes.map((a) => axisSize(a, problem));
+      return specLike(
+        q,
+        name,
+        dtype as "f32",
+        shape === "rows" ? sizes.slice(0, 3) : sizes,
+        layout,
+      );
+    });
+  }
   return gradientsOf(views).map((name) => {
     const input = views[OPERANDS[name].gradientOf!]!; // a gradient is like its input
     const shape = [...(input.tensor as AnyTensor).shape]; // its own: results share nothing with inputs
@@ -82,6 +94,7 @@ export function mergeSpecs(
 
 function hostArray(like: View, dtype: DType, n: number): TensorData {
   if (dtype === "f32") return new Float32Array(n);
+  if (dtype === "i32") return new Int32Array(n);
   const { tensor } = like;
   if ("data" in tensor && isFloat16Array(tensor.data)) {
     const Array16 = tensor.data.constructor as unknown as new (length: number) => TensorData;

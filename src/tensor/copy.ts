@@ -2,7 +2,7 @@
 import { type Axes, AXIS_INDICES } from "./view.ts";
 
 /** Arrays that hold elements of one kind. */
-export type Elements = Float32Array | Uint16Array | Uint8Array | Int8Array;
+export type Elements = Float32Array | Uint16Array | Uint8Array | Int8Array | Int32Array;
 
 /** One side of a copy: where element (0, 0, 0, 0) lies and how far apart the indices are, in elements. */
 export interface Side {

@@ -1,7 +1,10 @@
 // Storage types of tensors. Arithmetic is float32 whatever the storage.
 
-/** How the values of a tensor are stored: IEEE float32 and float16, bfloat16, signed bytes. */
-export type DType = "f32" | "f16" | "bf16" | "i8";
+/**
+ * How the values of a tensor are stored: IEEE float32 and float16, bfloat16, signed bytes; 32-bit integers where a result
+ * counts keys.
+ */
+export type DType = "f32" | "f16" | "bf16" | "i8" | "i32";
 
 /** A `Float16Array`, named by what is used of it: not every host's type library has the class. */
 export interface Float16ArrayLike extends ArrayBufferView {
@@ -16,10 +19,16 @@ export interface Float16ArrayLike extends ArrayBufferView {
 }
 
 /** Arrays that tensors may hold. */
-export type TensorData = Float32Array | Uint16Array | Int8Array | Float16ArrayLike;
+export type TensorData = Float32Array | Uint16Array | Int8Array | Int32Array | Float16ArrayLike;
 
 /** Bytes of one value. */
-export const BYTES: { readonly [T in DType]: number } = { f32: 4, f16: 2, bf16: 2, i8: 1 };
+export const BYTES: { readonly [T in DType]: number } = {
+  f32: 4,
+  f16: 2,
+  bf16: 2,
+  i8: 1,
+  i32: 4,
+};
 
 const nameOf = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype),
@@ -46,7 +55,9 @@ export function impliedDType(data: ArrayBufferView): DType | undefined {
 export function canHold(data: ArrayBufferView, dtype: DType): boolean {
   const implied = impliedDType(data);
   if (implied !== undefined) return implied === dtype;
-  return arrayKind(data) === "Uint16Array" && (dtype === "f16" || dtype === "bf16");
+  const kind = arrayKind(data);
+  if (kind === "Int32Array") return dtype === "i32";
+  return kind === "Uint16Array" && (dtype === "f16" || dtype === "bf16");
 }
 
 /** Whether an array is a `Float16Array`, also where the class does not exist. */
@@ -55,7 +66,7 @@ export function isFloat16Array(data: ArrayBufferView): data is Float16ArrayLike 
 }
 
 /** The bits of an array of a type, as the integers or floats that copies move. */
-export function bits(data: TensorData): Float32Array | Uint16Array | Int8Array {
+export function bits(data: TensorData): Float32Array | Uint16Array | Int8Array | Int32Array {
   if (isFloat16Array(data)) return new Uint16Array(data.buffer, data.byteOffset, data.length);
-  return data as Float32Array | Uint16Array | Int8Array;
+  return data as Float32Array | Uint16Array | Int8Array | Int32Array;
 }

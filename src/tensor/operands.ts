@@ -11,6 +11,7 @@ export type AxisName =
   | "key"
   | "headDim"
   | "valueDim"
+  | "count"
   | "one";
 
 /** An operand as [batch, head, row, column]. */
@@ -19,14 +20,15 @@ export interface OperandRow {
   readonly axes: readonly [AxisName, AxisName, AxisName, AxisName];
   /**
    * How its tensor has these axes: `layout`: all four, in the order that the call's layout says; `rows`: without
-   * the column; `heads`: [batch, head] or only [head]; `broadcast`: leading axes may be missing, any may be 1.
+   * the column; `heads`: [batch, head] or only [head]; `broadcast`: leading axes may be missing, any may be 1; `axes`: all
+   * four, as they are.
    */
-  readonly shape: "layout" | "rows" | "heads" | "broadcast";
-  /** `any`: f32, f16 or bf16; `bool`: bytes in host memory. */
-  readonly dtype: "any" | "f32" | "bool";
+  readonly shape: "layout" | "rows" | "heads" | "broadcast" | "axes";
+  /** `any`: f32, f16 or bf16; `bool`: bytes in host memory; `i32`: numbers of keys. */
+  readonly dtype: "any" | "f32" | "bool" | "i32";
   /** Of a gradient: its input. */
   readonly gradientOf?: OperandName;
-  /** Of a gradient: summed over several pieces of work, so each piece adds to what others left. */
+  /** Summed over several pieces of work, so each piece adds to what others left. */
   readonly summed?: boolean;
 }
 
@@ -45,8 +47,10 @@ export type InputName =
   | "sink";
 /** Names of the gradients. */
 export type GradientName = "dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink";
+/** Names of what looks inside: results that are no gradients. */
+export type InsideName = "scores" | "topKeys" | "topProbabilities" | "columnSums";
 /** Names of all tensors that a call may read or write. */
-export type OperandName = InputName | GradientName;
+export type OperandName = InputName | GradientName | InsideName;
 
 const input = (
   shape: OperandRow["shape"],
@@ -87,8 +91,25 @@ const GRADIENTS: Readonly<Record<GradientName, OperandRow>> = {
   dSink: gradient("sink", true),
 };
 
+const result = (
+  shape: OperandRow["shape"],
+  axes: OperandRow["axes"],
+  dtype: "f32" | "i32" = "f32",
+): OperandRow => ({ role: "result", axes, shape, dtype });
+
+const INSIDE: Readonly<Record<InsideName, OperandRow>> = {
+  scores: result("axes", [...queries, "key"]),
+  topKeys: result("axes", [...queries, "count"], "i32"),
+  topProbabilities: result("axes", [...queries, "count"]),
+  columnSums: { ...result("rows", ["batch", "queryHead", "key", "one"]), summed: true },
+};
+
 /** The table. */
-export const OPERANDS: Readonly<Record<OperandName, OperandRow>> = { ...INPUTS, ...GRADIENTS };
+export const OPERANDS: Readonly<Record<OperandName, OperandRow>> = {
+  ...INPUTS,
+  ...GRADIENTS,
+  ...INSIDE,
+};
 
 /** All names, in the order of the table. */
 export const OPERAND_NAMES: readonly OperandName[] = Object.keys(OPERANDS) as OperandName[];
@@ -136,7 +157,10 @@ export interface AxisSizes {
   readonly lengthQ: number;
   readonly lengthK: number;
   readonly headDim: number;
+  /** 0 where a call has no values. */
   readonly valueDim: number;
+  /** Keys of a row that a call returns; 0 where it returns none. */
+  readonly count: number;
   /** Sides whose sequences lie one behind the other; lengths are then those of the longest sequence. */
   readonly packed?: PackedSides | undefined;
 }
@@ -192,6 +216,8 @@ export function axisSize(axis: AxisName, sizes: AxisSizes): number {
       return sizes.headDim;
     case "valueDim":
       return sizes.valueDim;
+    case "count":
+      return sizes.count;
     case "one":
       return 1;
   }

@@ -1,12 +1,12 @@
 // What resident tensors of all engines have in common: their life, and writing boxes of values.
 import { narrowed, widened } from "./convert.ts";
-import { arrayKind, bits, canHold, type DType, type TensorData } from "./dtype.ts";
+import { arrayKind, bits, BYTES, canHold, type DType, type TensorData } from "./dtype.ts";
 import { Complaint, show } from "./errors.ts";
 import type { HostTensor, Tensor } from "./tensor.ts";
 import { checkDType, checkExtent, checkShape, checkStrides, count, rowMajor } from "./view.ts";
 
 /** Values in the storage type of a tensor. */
-export type StoredValues = Float32Array | Uint16Array;
+export type StoredValues = Float32Array | Uint16Array | Int32Array;
 
 /** A box of a tensor: the index where it begins, and its size. */
 interface Box {
@@ -134,7 +134,7 @@ export abstract class ResidentTensor implements Tensor {
 
   /** Values in the type of the tensor: float32 is rounded where it has to be. */
   #stored(data: TensorData, dtype: DType | undefined, complaint: Complaint): StoredValues {
-    if (this.dtype !== "f32" && arrayKind(data) === "Float32Array") {
+    if (BYTES[this.dtype] === 2 && arrayKind(data) === "Float32Array") {
       return narrowed(data as Float32Array, this.dtype);
     }
     const fits = ArrayBuffer.isView(data) && canHold(data, this.dtype);
@@ -153,8 +153,9 @@ export abstract class ResidentTensor implements Tensor {
     }
     this.check("read");
     const values = await this.get();
-    return as === undefined || this.dtype === "f32"
-      ? values
+    if (as === undefined || this.dtype === "f32") return values;
+    return this.dtype === "i32"
+      ? Float32Array.from(values)
       : widened(values as Uint16Array, this.dtype);
   }
 

@@ -80,8 +80,8 @@ export interface Tensor {
    * layout `"bhsd"`. Float32 values are rounded to the type of the tensor. Throws while a call reads the tensor.
    */
   write(data: TensorData | HostTensor, at?: number | readonly number[]): void;
-  /** Copies the values to a new host array, row-major; 16-bit values as their bits. */
-  read(): Promise<Float32Array | Uint16Array>;
+  /** Copies the values to a new host array, row-major; 16-bit values as their bits, integers as they are. */
+  read(): Promise<Float32Array | Uint16Array | Int32Array>;
   /** The same in float32, whatever the type of the tensor. */
   read(as: "f32"): Promise<Float32Array>;
   /**

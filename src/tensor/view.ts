@@ -32,6 +32,8 @@ export interface OperandSpec {
 /** An operand with its tensor. */
 export interface View extends OperandSpec {
   readonly name: OperandName;
+  /** Where it begins in its tensor, in elements: 0 unless the call takes a part of it. */
+  readonly offset: number;
   readonly tensor: AnyTensor | MaskTensor;
 }
 
@@ -235,12 +237,13 @@ export function tensorAxes(
       return rank === PACKED_RANKS.rows ? [-1, 0, 1, -1] : [0, 1, 2, -1];
     case "heads":
       return [rank - 2, rank - 1, -1, -1];
+    case "axes":
     case "broadcast":
       return [rank - 4, rank - 3, rank - 2, rank - 1];
   }
 }
 
-const RANKS = { layout: [4], rows: [3], heads: [1, 2], broadcast: undefined };
+const RANKS = { layout: [4], rows: [3], heads: [1, 2], broadcast: undefined, axes: [4] };
 const ONE_RANK = [1];
 /** Of operands without a batch axis: [rows, heads, columns] and [heads, rows]. */
 const PACKED_RANKS = { layout: 3, rows: 2 };
@@ -279,5 +282,5 @@ export function viewOperand(
     size[n] = shape[axis]!;
     if (row.shape !== "broadcast" || shape[axis] !== 1) stride[n] = strides[axis]!;
   }
-  return { name, tensor, dtype, resident, size, strides: stride };
+  return { name, tensor, dtype, resident, size, strides: stride, offset: 0 };
 }

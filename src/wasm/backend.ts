@@ -156,6 +156,10 @@ export class WasmBackend implements Backend {
     if (kernel === "forward") {
       return this.#kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys) >>> 0;
     }
+    if (kernel === "inside") {
+      const { count } = problem;
+      return this.#kernels.insideScratch(headDim, tile.rows, tile.keys, count) >>> 0;
+    }
     if (kernel === "backward") {
       return this.#kernels.backwardScratch(headDim, valueDim, tile.rows) >>> 0;
     }

@@ -11,6 +11,10 @@ const NAMES: Readonly<Record<Kernel, ExplainedStep["kernel"]>> = {
   [Kernel.Decode]: "decode",
   [Kernel.Combine]: "combine",
   [Kernel.ReduceDq]: "reduce dq",
+  [Kernel.Scores]: "inside",
+  [Kernel.Probabilities]: "inside",
+  [Kernel.TopKeys]: "inside",
+  [Kernel.ColumnSums]: "inside",
 };
 
 /** Bytes of the partial results of a region: a row of out or dq, and lse, for each. */

@@ -5,8 +5,10 @@ import { copyShader } from "../../shaders/kernels/elementwise.ts";
 import { probeShader } from "../../shaders/kernels/probe.ts";
 import { describeMerge } from "../../src/problem/merge.ts";
 import { type GpuPlan, planWebGpu } from "../../src/plan/webgpu/plan.ts";
+import { describeColumnSums, describeScores, describeTopKeys } from "../../src/problem/inside.ts";
 import {
   type AttentionProblem,
+  type Call,
   describeBackward,
   describeForward,
   type Views,
@@ -22,6 +24,7 @@ import type { Home } from "../../src/webgpu/device/tensors.ts";
 import { type Case, defineCase } from "../case.ts";
 import { grid } from "../grid.ts";
 import { type Inputs, makeInputs } from "../inputs.ts";
+import { everything } from "../selection.ts";
 import { mapTuple } from "../tuples.ts";
 import { smallBindings, targetsOf } from "./targets.ts";
 
@@ -85,6 +88,27 @@ const mergeCases: readonly Case[] = (["f32", "f16", "bf16"] as const).flatMap((d
   defineCase({ queryHeads: 2, headDim: 5, dtype }),
 ]);
 
+/** Looked inside of: no feature and all of them, 16 bits and odd columns. */
+const insideCases: readonly Case[] = [
+  defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 50, headDim: 24 }),
+  defineCase({ lengthQ: 40, lengthK: 50, headDim: 35, dtype: "f16" }),
+  defineCase({ queryHeads: 2, lengthQ: 40, lengthK: 50, headDim: 64, ...everything }),
+  defineCase({ lengthQ: 2500, headDim: 64 }),
+];
+
+/** Every look inside a case. */
+function insideCalls({ q, k, options }: Inputs, { batch, queryHeads, lengthQ }: Case): Call[] {
+  const rows = batch * queryHeads * lengthQ;
+  const lse = { data: new Float32Array(rows), shape: [batch, queryHeads, lengthQ] };
+  return [
+    describeScores(q, k, { ...options, stage: "raw" }),
+    describeScores(q, k, { ...options, stage: "masked" }),
+    describeScores(q, k, { ...options, stage: "probabilities", lse }),
+    describeTopKeys(q, k, lse, { ...options, count: 4 }),
+    describeColumnSums(q, k, lse, options),
+  ];
+}
+
 /** How the key of each kernel begins: one that no case reaches must not look like one that compiles. */
 const KERNELS = [
   ...["probe", "forward", "decode", "combine", "merge into", "repair out", "delta"],
@@ -100,6 +124,7 @@ const KERNELS = [
   ],
   ...["copy", "repair dq", "repair dk", "repair dv"],
   ...["add", "narrow f16", "narrow bf16"],
+  ...["scores", "probabilities", "column sums", "top keys", "sort keys"],
 ];
 
 const buffer = { size: 2 ** 30, usage: 0, destroy() {} } as unknown as GpuBuffer;
@@ -144,9 +169,12 @@ function mixedInputs(): Inputs {
 
 /** How many workgroup bytes a plan expects a kernel to take. */
 function plannedBytes(key: string, plan: GpuPlan): number | undefined {
-  const kernel = key.split(/[ ,]/)[0]!, { decode, forward, dq, dkv, pairSum } = plan;
+  const kernel = key.split(/[ ,]/)[0]!, { decode, forward, dq, dkv, pairSum, inside } = plan;
   if (kernel === "decode") return decodeBytes(decode!);
-  const tiles: Record<string, { bytes: number } | undefined> = { forward, dq, dkv, pair: pairSum };
+  const tiles: Record<string, { bytes: number } | undefined> = {
+    ...{ forward, dq, dkv },
+    ...{ pair: pairSum, top: inside },
+  };
   return tiles[kernel]?.bytes;
 }
 
@@ -174,9 +202,9 @@ class Collection {
   }
 
   /** The steps of a case on a machine, which must have what they bind. */
-  addCalls(inputs: Inputs, target: WebGpuTarget): void {
+  addCalls(inputs: Inputs, target: WebGpuTarget, calls = callsOf(inputs)): void {
     const { storageBuffers } = target.limits;
-    for (const call of callsOf(inputs)) {
+    for (const call of calls) {
       const { plan, steps } = stepsOf(call, target);
       const neededBy = `${call.problem.pass} of "${inputs.name}" on ${target.adapter}`;
       for (const { kernel } of steps) {
@@ -214,6 +242,10 @@ export function findKernels(dialect: Dialect): Found {
   }
   for (const c of windowCases) {
     for (const target of targets) collection.addCalls(makeInputs(c), smallBindings(target));
+  }
+  for (const c of insideCases) {
+    const inputs = makeInputs(c);
+    for (const target of targets) collection.addCalls(inputs, target, insideCalls(inputs, c));
   }
   for (const c of mergeCases) collection.addMerge(c, targets[0]!);
   collection.add({ key: "copy", code: copyShader }, "resident numbers of heads");

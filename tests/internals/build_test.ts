@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { Control } from "../../asm/abi.ts";
 import { kernelBytes as publicBytes } from "../../src/kernels.ts";
-import { backwardTile, DECODE_ROWS, decodeTile, forwardTile } from "../../src/plan/wasm/tiles.ts";
+import {
+  backwardTile,
+  DECODE_ROWS,
+  decodeTile,
+  forwardTile,
+  insideTile,
+} from "../../src/plan/wasm/tiles.ts";
 import { CONTROL_BYTE, HEAP_BYTE } from "../../src/wasm/memory/linear_memory.ts";
 import { kernelBytes, type SimdLevel } from "../../src/wasm/module/kernel_bytes.ts";
 import { relaxedFlagOffset, sharedFlagOffset } from "../../src/wasm/module/kernels.gen.ts";
@@ -148,6 +154,8 @@ Deno.test("scratch of a thread stays below 1 MiB for head dimensions up to 256",
       const problem = { lengthQ: 65536, lengthK: 65536, headDim, valueDim };
       const { rows, keys } = forwardTile(problem);
       check(kernels.forwardScratch(headDim, valueDim, rows, keys), `forward, ${about}`);
+      const inside = insideTile({ ...problem, count: 256 });
+      check(kernels.insideScratch(headDim, inside.rows, inside.keys, 256), `inside, ${about}`);
       const backward = backwardTile(problem);
       check(kernels.backwardScratch(headDim, valueDim, backward.rows), `backward, ${about}`);
       for (const rows of [1, 4, 5, DECODE_ROWS]) {

@@ -43,6 +43,7 @@ const dims = {
   lengthK: 5,
   headDim: 8,
   valueDim: 8,
+  count: 0,
 };
 
 Deno.test("features apply in the documented order, each once", () => {

@@ -16,6 +16,7 @@ export interface ForwardF32 {
   readonly lse: Float32Array;
   /** Weight of the sink in each row. */
   readonly sinkShares: Float32Array;
+  readonly scores: Float32Array;
   readonly probabilities: Float32Array;
   /** d score / d dot at each position: constant unless there is a softcap. */
   readonly slopes: Float32Array;
@@ -46,6 +47,7 @@ export function attentionF32(problem: Problem): ForwardF32 {
   const out = new Float32Array(rows * valueDim);
   const lse = new Float32Array(rows);
   const sinkShares = new Float32Array(rows);
+  const scores = new Float32Array(rows * lengthK);
   const probabilities = new Float32Array(rows * lengthK);
   const slopes = new Float32Array(rows * lengthK);
   const visible = new Uint8Array(rows * lengthK);
@@ -72,14 +74,14 @@ export function attentionF32(problem: Problem): ForwardF32 {
         score = f32(score - f32(slope * alibiDistance(problem, b, i, j)));
       }
       if (bias) score = f32(score + f32(bias.values[broadcastIndex(bias, b, h, i, j)]!));
-      probabilities[at + j] = score;
+      scores[at + j] = score;
       max = Math.max(max, score);
     }
     let sum = sink && sink[h]! > -Infinity ? f32(Math.exp(f32(sink[h]! - max))) : 0;
     const share = sum;
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
-      probabilities[at + j] = Math.exp(f32(probabilities[at + j]! - max));
+      probabilities[at + j] = Math.exp(f32(scores[at + j]! - max));
       sum = f32(sum + probabilities[at + j]!);
     }
     sinkShares[index] = share === 0 ? 0 : f32(share / sum);
@@ -96,7 +98,7 @@ export function attentionF32(problem: Problem): ForwardF32 {
       }
     }
   });
-  return { out, lse, sinkShares, probabilities, slopes, visible };
+  return { out, lse, sinkShares, scores, probabilities, slopes, visible };
 }
 
 /** Backward pass from the stored P. */

@@ -4,6 +4,7 @@
  */
 
 import assert from "node:assert/strict";
+import { pairFeatures } from "../../shaders/features/table.ts";
 import { FIELDS, PARAMS, PARAMS_BYTES } from "../../shaders/features/params.ts";
 import { decodeShader } from "../../shaders/kernels/decode.ts";
 import { deltaShader } from "../../shaders/kernels/delta.ts";
@@ -11,11 +12,13 @@ import { dkvShader } from "../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../shaders/kernels/dq.ts";
 import { addShader, copyShader, narrowShader } from "../../shaders/kernels/elementwise.ts";
 import { forwardShader } from "../../shaders/kernels/forward.ts";
+import { columnSumsShader, scoresShader } from "../../shaders/kernels/inside.ts";
 import { combineSplitsShader, mergeIntoShader } from "../../shaders/kernels/merge.ts";
 import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
 import { repairShader } from "../../shaders/kernels/repair.ts";
 import { rowStateShader } from "../../shaders/kernels/row_state.ts";
 import { rowSumShader } from "../../shaders/kernels/row_sum.ts";
+import { sortKeysShader, topKeysShader } from "../../shaders/kernels/top_keys.ts";
 import { type StorageKind, VECTORS } from "../../shaders/parts/storage.ts";
 import type { Variant } from "../../shaders/parts/variant.ts";
 
@@ -42,6 +45,7 @@ const full: Variant = {
   ]),
 };
 const slopes: Variant = { ...plain, features: new Map([["alibiSlopes", ""]]) };
+const pairs: Variant = { ...full, grouped: false, features: pairFeatures(full.features) };
 const repair: Variant = { ...full, kinds: { q: scalars, k: scalars, v: scalars, dOut: scalars } };
 const shape = { rows: 2, head4: 2, value4: 2, threads: 8 };
 const out = { scalarOut: false };
@@ -67,6 +71,11 @@ const texts: Readonly<Record<string, string>> = {
   narrow_f16: narrowShader("f16"),
   add: addShader(),
   copy: copyShader(),
+  scores: scoresShader(plain, false),
+  probabilities: scoresShader(pairs, true),
+  column_sums: columnSumsShader(plain),
+  top_keys: topKeysShader(pairs),
+  sort_keys: sortKeysShader(),
 };
 
 Deno.test("the fields of the uniform block fit", () => {

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
+import { topKeysShader } from "../../shaders/kernels/top_keys.ts";
 import { decodeShader } from "../../shaders/kernels/decode.ts";
 import { dkvShader } from "../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../shaders/kernels/dq.ts";
@@ -29,7 +30,7 @@ const targets: Readonly<Record<string, WebGpuTarget>> = {
     { software: false },
   ),
 };
-const kernels: readonly TiledKernel[] = ["forward", "dq", "dkv", "pairSum"];
+const kernels: readonly TiledKernel[] = ["forward", "dq", "dkv", "pairSum", "inside"];
 const dims = [...Array.from({ length: 130 }, (_, n) => n + 1), 160, 192, 255, 256, 257, 384, 512];
 
 const f32: StorageKind = { dtype: "f32", scalar: true };
@@ -55,6 +56,7 @@ function shadersOf(kernel: TiledKernel, chosen: ChosenTile, v: Variant): string[
   const scalarOut = true, repeats = { batch: true, head: true, row: true, column: false };
   if (kernel === "forward") return [forwardShader(v, { scalarOut })];
   if (kernel === "dq") return [dqShader(v, { scalarOut })];
+  if (kernel === "inside") return [topKeysShader(v)]; // which has the most
   if (kernel === "pairSum") return [pairSumShader(v, "bias", repeats)];
   const parts = chosen.fused ? ["kv"] as const : ["k", "v"] as const;
   return parts.map((part) => dkvShader(v, part, { scalarOut }));
@@ -95,10 +97,12 @@ for (const [name, target] of Object.entries(targets)) {
               dq: dim,
               dkv: Math.max(dim, valueDim),
               pairSum: 0,
+              inside: 0,
             };
             const chunks = Math.ceil(columns[kernel] / g.chunk);
-            assert.ok(kernel === "pairSum" || chosen.blockChunks >= 1, about);
-            assert.ok(kernel === "pairSum" || chosen.blockChunks <= chunks, about);
+            const sums = kernel !== "pairSum" && kernel !== "inside";
+            assert.ok(!sums || chosen.blockChunks >= 1, about);
+            assert.ok(!sums || chosen.blockChunks <= chunks, about);
             if (chosen.fused) assert.ok(!split || kernel !== "dkv", `${about} is not split`);
           }
         }

@@ -26,7 +26,7 @@ function enumText(about: string, name: string, members: readonly string[]): stri
 /** The whole generated file. */
 export function tablesSource(): string {
   const operands = [...OPERAND_NAMES.map(abiName), ...INTERNAL];
-  const summed = OPERAND_NAMES.filter((name) => OPERANDS[name].summed);
+  const summed = OPERAND_NAMES.filter((name) => OPERANDS[name].summed && OPERANDS[name].gradientOf);
   const flags = [
     "Accumulate", // dK and dV continue from an earlier region
     "Blocks", // pairs are hidden, and there is a summary of them by blocks

@@ -7,7 +7,7 @@ import type { Flags } from "../../bench/context.ts";
 import type { TiledKernel } from "../../src/plan/webgpu/tiles.ts";
 
 /** The kernels whose tiles are swept. */
-export type SweptKernel = Exclude<TiledKernel, "pairSum">;
+export type SweptKernel = Exclude<TiledKernel, "pairSum" | "inside">;
 export type AnyKernel = SweptKernel | "decode";
 
 export interface SweepOptions {

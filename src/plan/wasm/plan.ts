@@ -13,6 +13,7 @@ import {
   DECODE_ROWS,
   decodeTile,
   forwardTile,
+  insideTile,
   type Tile,
 } from "./tiles.ts";
 import { cutKeys } from "../visible.ts";
@@ -68,6 +69,7 @@ const THREAD_FLOPS = 10e6;
 
 function chooseKernel(problem: AttentionProblem): KernelName {
   if (problem.pass === "backward") return "backward";
+  if (problem.pass !== "forward") return "inside";
   const rows = problem.lengthQ * (problem.queryHeads / Math.max(1, problem.kvHeads));
   const mixed = problem.operands.k?.dtype !== problem.operands.v?.dtype;
   const few = problem.lengthQ <= DECODE_QUERIES && rows >= 1 && rows <= DECODE_ROWS;
@@ -80,7 +82,8 @@ function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: numb
     const rows = problem.lengthQ * (problem.queryHeads / problem.kvHeads);
     return decodeTile({ rows, headDim: problem.headDim });
   }
-  const tile = forwardTile(problem), { lengthQ, lengthK, headDim, valueDim } = problem;
+  const tile = kernel === "inside" ? insideTile(problem) : forwardTile(problem);
+  const { lengthQ, lengthK, headDim, valueDim } = problem;
   const half = (rows: number) => Math.ceil(rows / 2 / 8) * 8;
   let { rows } = tile;
   while (rows > 128 && 2 * rows * lengthK * (headDim + valueDim) > ITEM_FLOPS) rows = half(rows);

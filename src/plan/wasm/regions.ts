@@ -13,6 +13,7 @@ import { count, type OperandSpec } from "../../tensor/view.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { KernelName } from "../kernel.ts";
 import { packedSequences, type RowBases } from "../sequences.ts";
+import { plannedResults } from "../results.ts";
 
 /** Ranges of batch elements, kv heads and query rows; of a packed problem, those of one sequence. */
 export interface Region extends RowBases {
@@ -51,17 +52,13 @@ export function stagedWhole(spec: OperandSpec): boolean {
   return spec.size[1] === 1 && count(spec.size) * (spec.dtype === "bool" ? 1 : 4) <= WHOLE_BYTES;
 }
 
-/** The results of a forward call. */
-const OUTPUTS: readonly OperandName[] = ["out", "lse"];
-
 /** Staged bytes of one query row of one kv group (with its query heads), and of the group's keys. */
 function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
-  const { operands, kvHeads, queryHeads, lengthK, pass } = problem;
+  const { operands, kvHeads, queryHeads, lengthK } = problem;
   const group = queryHeads / Math.max(1, kvHeads);
-  const results: readonly OperandName[] = pass === "forward" ? OUTPUTS : gradientsOf(operands);
   let row = 0, keys = 0;
   const add = (name: OperandName) => {
-    const { axes, summed, gradientOf } = OPERANDS[name];
+    const { axes, role, gradientOf } = OPERANDS[name], made = role === "result";
     const like = operands[gradientOf ?? name] ?? operands.q!; // results look like inputs
     const bytes = axisSize(axes[3], problem) * (like.dtype === "bool" ? 1 : 4);
     switch (follows(name)) {
@@ -71,15 +68,15 @@ function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
       case "keys":
         if (!inPlace(like)) keys += lengthK * bytes;
         break;
-      case "scores": // a sum is never shared: see stagedWhole
-        if (summed || !stagedWhole(like)) row += (summed || like.size[1] > 1 ? group : 1) * bytes;
+      case "scores": // a result is never shared: see stagedWhole
+        if (made || !stagedWhole(like)) row += (made || like.size[1] > 1 ? group : 1) * bytes;
         break;
       case "heads":
         break;
     }
   };
   for (const name in operands) add(name as OperandName);
-  for (const name of results) add(name);
+  for (const { name } of plannedResults(problem)) add(name);
   return { row, keys };
 }
 

@@ -15,7 +15,7 @@ export function kvSplits(
   threads: number,
   groups: number,
 ): number {
-  if (threads === 1 || kernel === "forward") return 1;
+  if (threads === 1 || kernel === "forward" || kernel === "inside") return 1;
   if (groups === 0) return 1;
   // many groups balance by themselves; decode items are alike, so they also do when they divide evenly
   if (groups >= 8 * threads || (kernel === "decode" && groups % threads === 0)) return 1;

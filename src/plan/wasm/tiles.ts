@@ -65,6 +65,25 @@ export function backwardTile(
   return { rows: Math.max(8, Math.min(rows, up(lengthQ, 8))), keys: 48 };
 }
 
+/** Query rows of a block where results are made of scores alone; those of a tile of keys share it in the cache. */
+const INSIDE_ROWS = 256;
+/** Bytes that the largest scores of a block, 8 bytes each, may take while they are looked for. */
+const CHOSEN_BYTES = 2 ** 20;
+
+/** Looking inside: the keys of forward, whose rows of K they are. */
+export function insideTile(
+  { lengthQ, lengthK, headDim, count }: {
+    lengthQ: number;
+    lengthK: number;
+    headDim: number;
+    count: number;
+  },
+): Tile {
+  const { keys } = forwardTile({ lengthQ, lengthK, headDim, valueDim: headDim });
+  const most = Math.min(INSIDE_ROWS, CHOSEN_BYTES / (8 * Math.max(1, count)));
+  return { rows: Math.max(8, Math.min(Math.floor(most / 8) * 8, up(lengthQ, 8))), keys };
+}
+
 /**
  * Decode: keys of a block. measured, D 128, f32 from DRAM: 4 rows to a kv head, 32768 keys: 1024 keys
  * 18.2 ms, 4096 keys 17.6; one row, 4096 keys: 512 / 1024 / 4096 keys 22.3 / 22.9 / 24.2 GB/s. Several quads read the block again from the second-level cache, so it shrinks.

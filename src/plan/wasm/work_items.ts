@@ -72,6 +72,38 @@ function groupItems(
   return items;
 }
 
+/** The kernel of a call that looks inside. */
+function insideKernel({ pass, operands }: AttentionProblem): Kernel {
+  if (pass === "topKeys") return Kernel.TopKeys;
+  if (pass === "columnSums") return Kernel.ColumnSums;
+  return operands.lse ? Kernel.Probabilities : Kernel.Scores;
+}
+
+/** Tiles of keys of one item where it makes scores. */
+const SCORE_TILES = 8;
+
+/** Rectangles of every query head: of all keys where the largest are looked for, of all rows where they are summed. */
+function insideItems(problem: AttentionProblem, tile: Tile, region: Region): WorkItem[] {
+  const { queryHeads, kvHeads, lengthK, pass, spans } = problem, group = queryHeads / kvHeads;
+  const { rowBegin: first, rowEnd: last } = region, kernel = insideKernel(problem);
+  const rows = pass === "columnSums" ? Math.max(1, last - first) : tile.rows;
+  const keys = pass === "topKeys" ? lengthK : tile.keys * (pass === "scores" ? SCORE_TILES : 1);
+  const items: WorkItem[] = [], slot = -1;
+  for (let batch = region.batchBegin; batch < region.batchEnd; batch++) {
+    for (let rowBegin = first; rowBegin === first || rowBegin < last; rowBegin += rows) {
+      const rowEnd = Math.min(last, rowBegin + rows);
+      for (let keyBegin = 0; keyBegin < lengthK; keyBegin += keys) {
+        const keyEnd = Math.min(lengthK, keyBegin + keys);
+        const pairs = visiblePairs(spans[batch]!, rowBegin, rowEnd, keyBegin, keyEnd);
+        for (let head = region.kvHeadBegin * group; head < region.kvHeadEnd * group; head++) {
+          items.push({ kernel, batch, head, rowBegin, rowEnd, keyBegin, keyEnd, slot, pairs });
+        }
+      }
+    }
+  }
+  return items;
+}
+
 /** Rows of every query head, for what combines partial results. */
 function combineItems(problem: AttentionProblem, kernel: Kernel, region: Region): WorkItem[] {
   const group = problem.queryHeads / problem.kvHeads, items: WorkItem[] = [];
@@ -104,6 +136,10 @@ export function regionSteps(
     shared: false,
   });
   if (name === "forward") return [main(Kernel.Forward, forwardItems(problem, tile, region))];
+  if (name === "inside") {
+    const items = insideItems(problem, tile, region);
+    return [main(insideKernel(problem), items)];
+  }
   const split = cuts.splits > 1;
   if (name === "decode") {
     const slotOf = (n: number) => split ? n : -1;

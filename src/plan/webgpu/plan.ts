@@ -9,7 +9,14 @@ import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
 import type { WebGpuTarget } from "../target.ts";
 import { boundOperands, planRegions, type Region } from "./regions.ts";
-import { backwardSteps, forwardSteps, type GpuStep, lastSteps, type RegionWork } from "./steps.ts";
+import {
+  backwardSteps,
+  forwardSteps,
+  type GpuStep,
+  insideSteps,
+  lastSteps,
+  type RegionWork,
+} from "./steps.ts";
 import {
   chooseTile,
   type ChosenTile,
@@ -35,6 +42,7 @@ export interface GpuPlan {
   readonly dq?: ChosenTile | undefined;
   readonly dkv?: ChosenTile | undefined;
   readonly pairSum?: ChosenTile | undefined;
+  readonly inside?: ChosenTile | undefined;
   readonly regions: readonly PlannedRegion[];
   /** What runs behind all regions. */
   readonly last: readonly GpuStep<"narrow">[];
@@ -119,14 +127,31 @@ function planForward(
   return { kernel, forward, decode, regions: planned };
 }
 
+function planInside(
+  problem: AttentionProblem,
+  needs: Needs,
+  regions: readonly Region[],
+  target: WebGpuTarget,
+): Omit<GpuPlan, "cost" | "last"> {
+  const planned = regions.map((region): PlannedRegion => {
+    const spans = localSpans(problem, region), last = region.keyEnd === problem.lengthK;
+    const work = { ...region, ...more(region), splits: 1, rowItems: [], keyItems: [] };
+    return { ...work, spans, steps: insideSteps(problem, last) };
+  });
+  return { kernel: "inside", inside: chooseTile("inside", needs, target), regions: planned };
+}
+
+/** What plans a pass. */
+const planners = { forward: planForward, backward: planBackward };
+
 /** Plans a problem for a GPU. */
 export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): GpuPlan {
   const cost = problemCost(problem), { headDim, valueDim, pass } = problem;
   const kept = problem.features.some(({ name }) => feature(name).stage === "probability");
   const needs = { headDim, valueDim, flops: cost.flops, kept };
-  const stream = longestStream(needs, target);
+  const stream = longestStream({ ...needs, count: problem.count }, target);
   const regions = planRegions(problem, { ...target.limits, stream });
-  const plan = pass === "backward" ? planBackward : planForward;
+  const plan = pass === "forward" || pass === "backward" ? planners[pass] : planInside;
   const last = regions.length > 0 ? lastSteps(problem) : [];
   return { ...plan(problem, needs, regions, target), last, cost };
 }

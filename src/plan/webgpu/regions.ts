@@ -57,6 +57,8 @@ interface Extent {
   readonly strides: Axes;
   readonly sizes: Axes;
   readonly follows: Follows;
+  /** Whether its heads are those of keys. */
+  readonly ofKeys: boolean;
   /** Bytes of its binding that others need. */
   readonly shared: number;
 }
@@ -82,13 +84,17 @@ const SCHEDULE_BYTES = 2 ** 20;
 /** Tensors in the order in which they are looked at: first what follows queries. */
 const ORDER: readonly Follows[] = ["queries", "keys", "scores", "heads"];
 
+/** Whether the heads of an operand are those of keys. */
+const ofKeys = (name: OperandName): boolean => OPERANDS[name].axes[1] === "kvHead";
+
 function extents(problem: AttentionProblem): Extent[] {
   const { operands, layout } = problem, found: Extent[] = [];
   for (const name of OPERAND_NAMES) {
     const spec = operands[name];
     if (!spec) continue;
     const shared = isScheduled(name) ? SCHEDULE_BYTES : 0, bytes = elementBytes(spec);
-    found.push({ bytes, strides: spec.strides, sizes: spec.size, follows: follows(name), shared });
+    const { strides, size: sizes } = spec;
+    found.push({ bytes, strides, sizes, follows: follows(name), ofKeys: ofKeys(name), shared });
   }
   // results are row-major, and f32 while they are made
   for (const { name, size } of plannedResults(problem)) {
@@ -96,39 +102,41 @@ function extents(problem: AttentionProblem): Extent[] {
     const axes = tensorAxes(name, rank, layout);
     const shape = Array.from({ length: rank }, (_, axis) => size[axes.indexOf(axis)]!);
     const dense = rowMajor(shape), strides = forAxes((n) => dense[axes[n]] ?? 1);
-    found.push({ bytes: 4, strides, sizes: size, follows: follows(name), shared: 0 });
+    const what = { follows: follows(name), ofKeys: ofKeys(name) };
+    found.push({ bytes: 4, strides, sizes: size, ...what, shared: 0 });
   }
   return ORDER.flatMap((what) => found.filter((extent) => extent.follows === what));
 }
 
 /** Elements of an axis that a region of this size holds. */
 function width(
-  { sizes, follows }: Extent,
+  { sizes, follows, ofKeys }: Extent,
   axis: AxisIndex,
   size: RegionSize,
   group: number,
 ): number {
   if (sizes[axis] === 1) return 1;
   if (axis === 0) return size.batch;
-  if (axis === 1) return follows === "keys" ? size.head : (size.head - 1) * group + size.group;
+  if (axis === 1) return ofKeys ? size.head : (size.head - 1) * group + size.group;
   if (axis === 2) return follows === "keys" ? size.key : size.row;
   return follows === "scores" ? size.key : sizes[3];
 }
 
 /** What to cut to make an axis of an operand shorter. */
-function cutOf(n: number, follows: Follows, size: RegionSize): Axis | undefined {
+function cutOf(n: number, { follows, ofKeys }: Extent, size: RegionSize): Axis | undefined {
   if (n === 0) return "batch";
-  if (n === 1) return size.head > 1 || follows === "keys" ? "head" : "group";
+  if (n === 1) return size.head > 1 || ofKeys ? "head" : "group";
   if (n === 2) return follows === "keys" ? "key" : "row";
   return follows === "scores" ? "key" : undefined;
 }
 
 /** The axis to cut: of those that still can be, the one whose elements lie farthest apart. */
-function farthest({ sizes, strides, follows }: Extent, size: RegionSize): Axis | undefined {
+function farthest(extent: Extent, size: RegionSize): Axis | undefined {
+  const { sizes, strides } = extent;
   return AXIS_INDICES.filter((n) => {
-    const axis = cutOf(n, follows, size);
+    const axis = cutOf(n, extent, size);
     return axis !== undefined && sizes[n] > 1 && size[axis] > 1;
-  }).sort((a, b) => strides[b] - strides[a]).map((n) => cutOf(n, follows, size))[0];
+  }).sort((a, b) => strides[b] - strides[a]).map((n) => cutOf(n, extent, size))[0];
 }
 
 /** Sizes of the regions along each axis. */
@@ -142,9 +150,11 @@ function regionSize(
   const cut = (axis: Axis) => size[axis] = Math.ceil(size[axis] / 2);
   while (size.batch > limits.workgroups) cut("batch");
   while (size.head * size.group > limits.workgroups) cut(size.head > 1 ? "head" : "group");
-  const { stream = Infinity } = limits;
-  while (size.key > stream) cut("key");
-  while (problem.pass === "backward" && size.row * size.group > stream) {
+  const { stream = Infinity } = limits, { pass } = problem;
+  const streamsKeys = pass !== "scores" && pass !== "columnSums";
+  while (streamsKeys && size.key > stream) cut("key");
+  while (pass === "columnSums" && size.row > stream) cut("row");
+  while (pass === "backward" && size.row * size.group > stream) {
     if (size.row > 1) cut("row");
     else { // heads of a group are cut only where a region has one kv head
       size.head = 1;

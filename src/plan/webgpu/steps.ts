@@ -23,7 +23,11 @@ export type GpuKernel =
   | "repair"
   | "pair sum"
   | "row sum"
-  | "add";
+  | "add"
+  | "scores"
+  | "column sums"
+  | "top keys"
+  | "sort keys";
 
 /** One dispatch; results are narrowed behind all regions. */
 export interface GpuStep<K extends GpuKernel | "narrow" = GpuKernel> {
@@ -108,8 +112,17 @@ export function backwardSteps(
   ];
 }
 
+/** The steps of a region that looks inside; `last`: no later region has keys of the same queries. */
+export function insideSteps(problem: AttentionProblem, last: boolean): GpuStep[] {
+  const steps = copies(problem), { pass } = problem, items = 1;
+  if (pass === "scores") return [...steps, { kernel: "scores", items }];
+  if (pass === "columnSums") return [...steps, { kernel: "column sums", items }];
+  steps.push({ kernel: "top keys", items });
+  return last ? [...steps, { kernel: "sort keys", items }] : steps;
+}
+
 /** What runs behind all regions: results that are stored in 16 bits. */
 export function lastSteps(problem: AttentionProblem): GpuStep<"narrow">[] {
-  return plannedResults(problem).filter(({ dtype }) => dtype !== "f32")
+  return plannedResults(problem).filter(({ dtype }) => dtype === "f16" || dtype === "bf16")
     .map(({ name }) => ({ kernel: "narrow", of: name, items: 1 }));
 }

@@ -12,7 +12,7 @@ import {
 import type { WebGpuTarget } from "../target.ts";
 
 /** The tiled kernels. */
-export type TiledKernel = "forward" | "dq" | "dkv" | "pairSum";
+export type TiledKernel = "forward" | "dq" | "dkv" | "pairSum" | "inside";
 
 /** A target with tiles to take instead of the table's, where they fit: for tuning. */
 export interface TunedTarget extends WebGpuTarget {
@@ -72,6 +72,7 @@ const SHAPE: Record<TiledKernel, { scores: number; sums: number }> = {
   dq: { scores: 2, sums: 1 },
   dkv: { scores: 2, sums: 2 },
   pairSum: { scores: 3, sums: 0 },
+  inside: { scores: 2, sums: 0 },
 };
 
 function registers(g: Geometry, scores: number, sumChunks: number): number {
@@ -125,7 +126,9 @@ export function chooseTile(
     const [queries, keys] = kernel === "dkv" ? [g.columns, g.rows] : [g.rows, g.columns];
     const bytes = tileBytes(g, chunksOf(headDim, tile)) +
       (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
-      (kernel === "pairSum" ? 4 * g.threads : 0) + (needs.kept ? keptBytes(queries, keys) : 0) + 48; // the vote of tiles; variables begin at 16
+      (kernel === "pairSum" ? 4 * g.threads : 0) +
+      (needs.kept && kernel !== "inside" ? keptBytes(queries, keys) : 0) +
+      (kernel === "inside" ? 4 * g.rows * (g.columns + 1) : 0) + 48; // the vote of tiles; variables begin at 16
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
@@ -189,10 +192,18 @@ export function targetWorkgroups({ software }: WebGpuTarget): number {
  * c4 turns and one more for each chunk of each product, four products at most; ten at most find out which pairs are kept.
  */
 export function longestStream(
-  { headDim, valueDim, kept = false }: Omit<TileNeeds, "flops">,
+  { headDim, valueDim, count, kept = false }: Omit<TileNeeds, "flops"> & { readonly count: number },
   { software }: WebGpuTarget,
 ): number | undefined {
   if (!software) return undefined;
   const chunks = Math.ceil(headDim / 32) + Math.ceil(valueDim / 32);
-  return Math.floor(60000 / (18 * chunks + 6 + (kept ? 10 : 0))) * 32;
+  // each key of a tile is looked at, and at worst goes through a heap of `count`
+  const key = count > 0 ? 2 + Math.ceil(Math.log2(count)) : 0, draws = kept ? 10 : 0;
+  const turns = 18 * chunks + 6 + draws + 32 * key;
+  return Math.max(32, Math.floor((60000 - count / 8) / turns) * 32);
+}
+
+/** Places of a heap that one dispatch puts in order; see `longestStream`. */
+export function sortedAtOnce(count: number, { software }: WebGpuTarget): number {
+  return software ? Math.max(1, Math.floor((60000 - count / 4) / (2 + Math.log2(count)))) : count;
 }

@@ -1,7 +1,6 @@
 // Work items of GPU kernels: which rows meet which keys, as data, longest first. Coordinates count from the
 // begin of the region, because that is where the bindings begin.
-import type { SequenceSpan } from "../../problem/features/feature.ts";
-import { UNBOUNDED } from "../../problem/features/feature.ts";
+import { partOfSpan, type SequenceSpan } from "../../problem/features/feature.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { Region } from "./regions.ts";
 import { visibleKeys, visiblePairs } from "../visible.ts";
@@ -27,17 +26,9 @@ export interface GpuItem {
 
 /** What the sequences of a region may see, in its coordinates. */
 export function localSpans({ spans }: AttentionProblem, region: Region): SequenceSpan[] {
-  const shift = region.keyBegin - region.rowBegin;
-  const clamp = (n: number) => Math.max(-UNBOUNDED, Math.min(UNBOUNDED, n));
-  const lengthQ = region.rowEnd - region.rowBegin, lengthK = region.keyEnd - region.keyBegin;
-  return spans.slice(region.batchBegin, region.batchEnd).map((span) => ({
-    lengthQ,
-    lengthK: Math.max(0, Math.min(lengthK, span.lengthK - region.keyBegin)),
-    offset: clamp(span.offset - shift),
-    // an unbounded side stays unbounded
-    low: span.low <= -UNBOUNDED ? -UNBOUNDED : clamp(span.low - shift),
-    high: span.high >= UNBOUNDED ? UNBOUNDED : clamp(span.high - shift),
-  }));
+  const { batchBegin, batchEnd, rowBegin, rowEnd, keyBegin, keyEnd } = region;
+  return spans.slice(batchBegin, batchEnd)
+    .map((span) => partOfSpan(span, [rowBegin, rowEnd], [keyBegin, keyEnd]));
 }
 
 const longestFirst = (items: GpuItem[]): GpuItem[] => items.sort((a, b) => b.pairs - a.pairs);

@@ -21,6 +21,24 @@ export interface SequenceSpan {
 /** Stands for "unbounded" in a span; far outside any length, and i + UNBOUNDED stays below 2^31. */
 export const UNBOUNDED: number = 2 ** 30;
 
+/** What the queries `rows` of a sequence see of `keys`, both counted from where they begin. */
+export function partOfSpan(
+  span: SequenceSpan,
+  rows: readonly [first: number, end: number],
+  keys: readonly [first: number, end: number],
+): SequenceSpan {
+  const shift = keys[0] - rows[0], lengthQ = rows[1] - rows[0], lengthK = keys[1] - keys[0];
+  const clamp = (n: number) => Math.max(-UNBOUNDED, Math.min(UNBOUNDED, n));
+  return {
+    lengthQ,
+    lengthK: Math.max(0, Math.min(lengthK, span.lengthK - keys[0])),
+    offset: clamp(span.offset - shift),
+    // an unbounded side stays unbounded
+    low: span.low <= -UNBOUNDED ? -UNBOUNDED : clamp(span.low - shift),
+    high: span.high >= UNBOUNDED ? UNBOUNDED : clamp(span.high - shift),
+  };
+}
+
 /**
  * Where a feature acts on its way from q, k to the result; the names of the hooks of both backends.
  *
@@ -57,6 +75,8 @@ export interface Feature<P = unknown> {
   readonly words?: Readonly<Record<string, (params: P) => number>>;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
+  /** Score features: the first stage of `attentionScores` that has it, unless that is `"masked"`. */
+  readonly shown?: "softcapped";
   /** Score features: whether d(score) changes on its way back. Those that add leave it alone. */
   readonly slope?: boolean;
 }

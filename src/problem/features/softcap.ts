@@ -9,6 +9,7 @@ export const softcap: Feature<number> = {
   elsewhere: ["logitsSoftCap", "logits_soft_cap"],
   perScore: true,
   slope: true,
+  shown: "softcapped",
   parse({ softcap }, _dims, complaint) {
     if (softcap === undefined) return undefined;
     const cap = checkScalar("softcap", softcap, complaint);

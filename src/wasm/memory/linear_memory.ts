@@ -94,6 +94,11 @@ export class LinearMemory {
     return new Float32Array(this.memory.buffer, pointer, length);
   }
 
+  /** 32-bit integers at a pointer. */
+  i32(pointer: number, length: number): Int32Array {
+    return new Int32Array(this.memory.buffer, pointer, length);
+  }
+
   /** 32-bit words at a pointer. */
   u32(pointer: number, length: number): Uint32Array {
     return new Uint32Array(this.memory.buffer, pointer, length);

@@ -23,8 +23,9 @@ export class WasmTensor extends ResidentTensor {
   /** The values where they are, also of a tensor that was disposed of but is held. */
   view(): StoredValues {
     const n = count(this.shape);
-    return this.dtype === "f32"
-      ? this.#memory.f32(this.pointer, n)
+    if (this.dtype === "f32") return this.#memory.f32(this.pointer, n);
+    return this.dtype === "i32"
+      ? this.#memory.i32(this.pointer, n)
       : this.#memory.u16(this.pointer, n);
   }
 

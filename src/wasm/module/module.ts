@@ -10,6 +10,7 @@ export interface KernelExports {
   readonly forwardScratch: (d: number, dv: number, rows: number, keys: number) => number;
   readonly backwardScratch: (d: number, dv: number, rows: number) => number;
   readonly decodeScratch: (d: number, dv: number, rows: number, keys: number) => number;
+  readonly insideScratch: (d: number, rows: number, keys: number, count: number) => number;
   readonly widen: (source: number, target: number, n: number, dtype: number) => void;
   readonly narrow: (source: number, target: number, n: number, dtype: number) => void;
   readonly summarizeBlocks: (
@@ -29,6 +30,7 @@ const KERNEL_EXPORTS: readonly (keyof KernelExports | "runTicket")[] = [
   "forwardScratch",
   "backwardScratch",
   "decodeScratch",
+  "insideScratch",
   "widen",
   "narrow",
   "summarizeBlocks",

@@ -40,7 +40,7 @@ export interface StagedRow extends OperandRow {
 
 function stagedRow(name: OperandName): StagedRow {
   const row = OPERANDS[name], what = follows(name);
-  const gradientOfKeys = what === "keys" && row.role === "result";
+  const gradientOfKeys = what === "keys" && row.gradientOf !== undefined;
   const multiple = what === "scores" ? row.dtype === "bool" ? 16 : 4 : gradientOfKeys ? 4 : 1;
   return { ...row, follows: what, operand: Operand[abiName(name) as "Q"], multiple };
 }
@@ -52,8 +52,9 @@ export const STAGED: Readonly<Record<OperandName, StagedRow>> = Object.fromEntri
 
 /** How long an operand stays in engine memory. */
 export function stayOf(name: OperandName, spec: OperandSpec): Stay {
-  const { follows, summed } = STAGED[name];
+  const { follows, summed, role } = STAGED[name];
   if (follows === "queries" || summed) return "region";
+  if (follows === "scores" && role === "result") return "region";
   if (follows === "keys") return "rows";
   return follows === "heads" || stagedWhole(spec) ? "call" : "region";
 }
@@ -73,7 +74,7 @@ export function usable(name: OperandName, spec: OperandSpec, kernel: Plan["kerne
   if (stagedRaw(name, kernel)) return true;
   // the gradient tiles of keys work on whole groups of four columns
   const whole = follows !== "keys" || role === "input" || spec.size[3] % 4 === 0;
-  return spec.dtype === "f32" && whole;
+  return (spec.dtype === "f32" || spec.dtype === "i32") && whole;
 }
 
 /** Whether kernels read an operand as it is stored instead of as f32. */
@@ -91,7 +92,8 @@ export function boxOf(
   splits: number,
 ): Box {
   const { batchBegin, batchEnd, kvHeadBegin, kvHeadEnd, rowBegin, rowEnd } = region;
-  const { follows, summed } = STAGED[name], group = follows === "keys" ? 1 : queryHeads / kvHeads;
+  const { follows, summed, axes } = STAGED[name];
+  const group = axes[1] === "kvHead" ? 1 : queryHeads / kvHeads;
   const heads = (kvHeadEnd - kvHeadBegin) * group;
   const begin: MutableAxes = [batchBegin, kvHeadBegin * group, rowBegin, 0];
   const size: MutableAxes = [batchEnd - batchBegin, heads, rowEnd - rowBegin, spec.size[3]];

@@ -150,7 +150,7 @@ export class Staging {
     };
     // axes that broadcast repeat element 0
     const strides = forAxes((axis) => view.size[axis] === 1 ? 0 : view.strides[axis]);
-    const offset = placeOf(staged.begin, strides);
+    const offset = view.offset + placeOf(staged.begin, strides);
     const source = () => ({ array: array(), offset, strides });
     yield* copyInPieces(() => this.#side(staged), source, staged.size);
     if (this.#hasBlocks(name)) yield* summarizeBlocks(this.#kernels, staged, staged.behind);
@@ -188,9 +188,11 @@ export class Staging {
   }
 
   /** A staged box as one side of a copy; element 0 is the first of the box. */
-  #side({ pointer, strides, elementBytes }: Staged): Side {
+  #side({ name, pointer, strides, elementBytes }: Staged): Side {
     const length = Math.floor((this.#memory.memory.buffer.byteLength - pointer) / elementBytes);
-    const array = elementBytes === 4
+    const array = STAGED[name].dtype === "i32"
+      ? this.#memory.i32(pointer, length)
+      : elementBytes === 4
       ? this.#memory.f32(pointer, length)
       : elementBytes === 2
       ? this.#memory.u16(pointer, length)
@@ -212,7 +214,8 @@ export class Staging {
       for (const axis of axes) {
         if (!repeats(name, view, axis)) strides[axis] = view.strides[axis] * bytes;
       }
-      words.push([operand, [pointer + base * strides[2], ...strides]]);
+      const begin = "like" in view ? 0 : view.offset * bytes;
+      words.push([operand, [pointer + begin + base * strides[2], ...strides]]);
       return;
     }
     const box = "like" in view
@@ -268,9 +271,9 @@ export class Staging {
 
   *#takeOut(box: Staged, result: ResultView): Pieces {
     let source = box;
-    if (result.dtype !== "f32") {
+    if (result.dtype === "f16" || result.dtype === "bf16") {
       const n = extentOf(box.size, box.strides), pointer = this.#allocate(n * 2 + 16);
-      const code = DTYPE_CODES[result.dtype as DType]!;
+      const code = DTYPE_CODES[result.dtype]!;
       yield* inPieces(n, (begin, end) => {
         this.#kernels.narrow(box.pointer + begin * 4, pointer + begin * 2, end - begin, code);
       });

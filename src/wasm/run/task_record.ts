@@ -128,6 +128,7 @@ export function writeTask(
   u32[Task.ValueDim / 4] = valueDim;
   u32[Task.GroupSize / 4] = queryHeads / kvHeads;
   u32[Task.LengthQ / 4] = region.rowEnd - region.rowBegin; // read where regions have all rows
+  u32[Task.Count / 4] = problem.count;
   u32[Task.Tile / 4] = plan.kernel === "backward" ? plan.tile.rows : plan.tile.keys;
   // the other kernels see f32: 16-bit keys were widened when they were staged
   if (plan.kernel === "decode") {

@@ -19,7 +19,7 @@ export function upload(
   { open: { device } }: Home,
   buffer: GpuBuffer,
   byte: number,
-  data: Float32Array | Uint16Array | Int8Array | Uint8Array,
+  data: Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array,
 ): void {
   const whole = Math.floor(data.byteLength / 4) * 4, n = whole / data.BYTES_PER_ELEMENT;
   if (n > 0) device.queue.writeBuffer(buffer, byte, data, 0, n);
@@ -133,7 +133,8 @@ export class GpuTensor extends ResidentTensor {
   }
 
   protected override async get(): Promise<StoredValues> {
-    const bytes = this.byteLength, Values = this.dtype === "f32" ? Float32Array : Uint16Array;
+    const bytes = this.byteLength, { dtype } = this;
+    const Values = dtype === "f32" ? Float32Array : dtype === "i32" ? Int32Array : Uint16Array;
     if (bytes === 0) return new Values(0);
     const { open, memory } = this.#home, padded = Math.ceil(bytes / 4) * 4;
     const staging = memory.take(padded, true);

@@ -2,6 +2,7 @@
 import type { RepairKind } from "../../../shaders/kernels/repair.ts";
 import { LARGE } from "../../../shaders/parts/text.ts";
 import { UnsupportedError } from "../../tensor/errors.ts";
+import { BYTES } from "../../tensor/dtype.ts";
 import { count } from "../../tensor/view.ts";
 import { isSparse } from "../../plan/sequences.ts";
 import type { GpuPlan } from "../../plan/webgpu/plan.ts";
@@ -15,13 +16,14 @@ import { deltaStep, dkvStep, dqStep, rowStateStep } from "./backward.ts";
 import { type CallVariant, type Step, variantFeatures } from "./dispatch.ts";
 import { addStep, copyStep, narrowSteps } from "./elementwise.ts";
 import { combineStep, decodeStep, forwardStep, mergeRegionStep } from "./forward.ts";
+import { columnSumsStep, scoresStep, sortKeysSteps, topKeysStep } from "./inside.ts";
 import { type CallContext, RegionCall } from "./region_call.ts";
 import { repairStep } from "./repair.ts";
 import { pairSumStep, rowSumStep } from "./sums.ts";
 import { InputViews, storageKind } from "./views.ts";
 
 /** How a planned step of a region becomes a dispatch. */
-const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => Step>> = {
+const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => Step | Step[]>> = {
   copy: copyStep,
   forward: forwardStep,
   decode: decodeStep,
@@ -37,11 +39,15 @@ const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => S
   "pair sum": pairSumStep,
   "row sum": rowSumStep,
   add: addStep,
+  scores: scoresStep,
+  "column sums": columnSumsStep,
+  "top keys": topKeysStep,
+  "sort keys": sortKeysSteps,
 };
 
 /** What the kernels of a call are specialised by. */
 function variantOfCall(problem: AttentionProblem, views: Views): CallVariant {
-  const { queryHeads, kvHeads } = problem, { q, k, v, dOut } = views;
+  const { queryHeads, kvHeads } = problem, { q, k, v = k, dOut } = views;
   const kinds = { q: storageKind(q!), k: storageKind(k!), v: storageKind(v!) };
   return {
     kinds: dOut ? { ...kinds, dOut: storageKind(dOut) } : kinds,
@@ -76,7 +82,8 @@ export class GpuCall {
         variant: variantOfCall(problem, views),
         inputs: new InputViews(home, group, scratch),
         results: new Map(results.map(({ spec, buffer }) => {
-          const work = spec.dtype === "f32" ? buffer : this.scratch(count(spec.shape) * 4);
+          const narrow = BYTES[spec.dtype] < 4;
+          const work = narrow ? this.scratch(count(spec.shape) * 4) : buffer;
           return [spec.name, { spec, buffer, work }];
         })),
       };
@@ -152,7 +159,7 @@ export class GpuCall {
     const steps = regions.flatMap((region) => {
       const call = new RegionCall(this.#context, region);
       return region.steps.filter(({ kernel }) => kernel !== "row state" || this.#mayBeLarge())
-        .map(({ kernel, of }) => BUILDERS[kernel](call, of!));
+        .flatMap(({ kernel, of }) => BUILDERS[kernel](call, of!));
     });
     return [...steps, ...last.flatMap((step) => this.#narrow(step))];
   }

@@ -2,7 +2,7 @@
 // are bound in place, host tensors are copied to scratch, one part at a time.
 import type { StorageKind } from "../../../shaders/parts/storage.ts";
 import { bits } from "../../tensor/dtype.ts";
-import { follows, type OperandName } from "../../tensor/operands.ts";
+import { follows, type OperandName, OPERANDS } from "../../tensor/operands.ts";
 import { type Axes, elementBytes, type OperandSpec, type View } from "../../tensor/view.ts";
 import type { Region } from "../../plan/webgpu/regions.ts";
 import { baseOf } from "../../plan/sequences.ts";
@@ -25,10 +25,13 @@ const LEAST = 16;
 
 type Range = readonly [begin: number, end: number];
 
+/** Where an operand lies in its tensor. */
+export type ViewSpec = Pick<OperandSpec, "size" | "strides"> & { readonly offset?: number };
+
 /** First and last element of the part of an operand that a region takes; `group`: query heads of a kv head. */
 export function elementRange(
   name: OperandName,
-  { size, strides }: Pick<OperandSpec, "size" | "strides">,
+  { size, strides, offset = 0 }: ViewSpec,
   region: Region,
   group: number,
 ): { first: number; count: number } {
@@ -37,7 +40,7 @@ export function elementRange(
   const base = baseOf(name, region);
   const wanted: readonly Range[] = [
     [region.batchBegin, region.batchEnd],
-    what === "keys" ? [region.kvHeadBegin, region.kvHeadEnd] : [
+    OPERANDS[name].axes[1] === "kvHead" ? [region.kvHeadBegin, region.kvHeadEnd] : [
       region.kvHeadBegin * group + region.groupBegin,
       (region.kvHeadEnd - 1) * group + region.groupEnd,
     ],
@@ -46,7 +49,7 @@ export function elementRange(
   ];
   const ranges = wanted.map((range, axis): Range => size[axis] === 1 ? [0, 1] : range);
   if (ranges.some(([begin, end]) => begin === end)) return { first: 0, count: 0 };
-  const first = ranges.reduce((sum, [begin], axis) => sum + begin * strides[axis]!, 0);
+  const first = ranges.reduce((sum, [begin], axis) => sum + begin * strides[axis]!, offset);
   const count = ranges.reduce(
     (sum, [begin, end], axis) => sum + (end - begin - 1) * strides[axis]!,
     1,
@@ -56,8 +59,8 @@ export function elementRange(
 
 /** Whether an operand must be read element by element; see shaders/parts/storage.ts. */
 export function storageKind(view: View): StorageKind {
-  const { dtype, size, strides, tensor } = view;
-  const begin = tensor instanceof GpuTensor ? tensor.byteOffset / elementBytes(view) : 0;
+  const { dtype, size, strides, tensor, offset } = view;
+  const begin = tensor instanceof GpuTensor ? offset + tensor.byteOffset / elementBytes(view) : 0;
   const fours = [begin, size[3], ...strides.slice(0, 3).filter((_, axis) => size[axis]! > 1)];
   return { dtype: dtype as "f32", scalar: !fours.every((n) => n % 4 === 0) };
 }
@@ -74,7 +77,7 @@ export function viewBuffer(
   buffer: GpuBuffer,
   byteOffset: number,
   name: OperandName,
-  spec: Pick<OperandSpec, "size" | "strides" | "dtype">,
+  spec: ViewSpec & Pick<OperandSpec, "dtype">,
   { region, group, alignment }: ViewPlace,
 ): BufferView {
   const { first, count } = elementRange(name, spec, region, group);
