@@ -113,6 +113,19 @@ Deno.test("numbers of keys are no operand", async () => {
   assert.throws(() => engine.empty([3], "i32"), /a tensor of dtype "i32" is not supported/);
 });
 
+Deno.test("packed sequences are refused by name, before any work", async () => {
+  const rows = plainTensor(1, [10, 4, 8]) as HostTensor,
+    keys = plainTensor(2, [14, 2, 8]) as HostTensor;
+  const packed = { cuSeqlensQ: [0, 4, 10], cuSeqlensK: [0, 7, 14] };
+  const want = {
+    name: "UnsupportedError",
+    message: /with cuSeqlensQ is not supported.*each sequence/,
+  };
+  await assert.rejects(() => attentionScores(rows, keys, { ...packed, stage: "raw" }), want);
+  await assert.rejects(() => attentionTopKeys(rows, keys, lse, { ...packed, count: 2 }), want);
+  await assert.rejects(() => attentionColumnSums(rows, keys, lse, packed), want);
+});
+
 Deno.test("a signal ends a call", async () => {
   const reason = new Error("enough"), signal = AbortSignal.abort(reason);
   await assert.rejects(() => sums(lse, { signal }), reason);
