@@ -54,9 +54,8 @@ function described(
 /** The problem with what is there at a stage only. */
 function atStage({ problem, views }: Call, stage: ScoreStage): Call {
   const features = problem.features.filter(({ name }) => {
-    const { stage: acts, shown = "masked" } = feature(name);
-    // what joins the softmax state is in lse
-    return acts !== "state" && STAGES.indexOf(shown) <= STAGES.indexOf(stage);
+    const { stage: acts, shown = acts === "state" ? "probabilities" : "masked" } = feature(name);
+    return STAGES.indexOf(shown) <= STAGES.indexOf(stage);
   });
   const names: OperandName[] = ["q", "k"];
   if (stage === "probabilities") names.push("lse");
