@@ -54,7 +54,7 @@ export function deltaStep(r: RegionCall): Step {
 
 /** stats = (m, delta, log2 l, lse) of rows with a large lse: tiles of query rows. */
 export function rowStateStep(r: RegionCall): Step {
-  const v = variantOf(r.call.variant, r.call.plan.dq!, r.sizes);
+  const { plan, variant } = r.call, v = variantOf(variant, (plan.dq ?? plan.inside)!, r.sizes);
   const { bindings, params } = r.bind({ q: r.input("q"), k: r.input("k") });
   return {
     kernel: { key: variantKey("row state", v), code: () => rowStateShader(v) },
