@@ -13,7 +13,7 @@ import {
   type WebGpuTarget,
 } from "../mod.ts";
 import { assertClose } from "./assert_close.ts";
-import { caseName } from "./case.ts";
+import { type Case, caseName } from "./case.ts";
 import {
   type ExpectedInside,
   expectInside,
@@ -171,25 +171,38 @@ test("looking inside agrees with the oracle", async (t, subjects) => {
   }
 });
 
-onEngines(
-  "weights of a row and the sink's share add up to 1, those of a key to its sum",
-  async (engine) => {
-    const c = shared.find(({ sink }) => sink)!, { q, k, v, options } = makeInputs(c);
+/** Inputs of a case in which every third query has biases about a level. */
+function biasedRows(c: Case, level: number): Inputs {
+  const inputs = makeInputs(c), bias = inputs.options.bias!, { lengthQ, lengthK } = c;
+  const data = (bias.data as Float32Array).map((x, n) =>
+    Math.floor(n / lengthK) % lengthQ % 3 === 0 && x > -Infinity ? Math.fround(level + x) : x
+  );
+  return { ...inputs, options: { ...inputs.options, bias: { ...bias, data } } };
+}
+
+// an lse of that size is rounded by far more than 1 in float32
+for (const level of [0, -1e5, -1e9, -3.4028234663852886e38]) {
+  const name = `weights of a row add up to 1, those of a key to its sum: biases of ${level}`;
+  onEngines(name, async (engine) => {
+    const c = shared.find(({ sink }) => sink)!, { q, k, v, options } = biasedRows(c, level);
     const call = { ...options, engine }, { lse } = attentionSync(q, k, v, options);
     const p = await valuesOf(await attentionScores(q, k, { ...call, stage: "probabilities", lse }));
     const sums = await valuesOf(await attentionColumnSums(q, k, lse, call));
-    const sink = options.sink!.data, { lengthQ, lengthK, queryHeads } = c;
-    const columns = new Float64Array(sums.length);
+    const top = await attentionTopKeys(q, k, lse, { ...call, count: c.lengthK });
+    const ranked = await valuesOf(top.probabilities);
+    const { lengthQ, lengthK, queryHeads } = c, columns = new Float64Array(sums.length);
     lse.data.forEach((lse, row) => {
-      const head = Math.floor(row / lengthQ), share = Math.exp(sink[head % queryHeads]! - lse);
-      const weights = p.subarray(row * lengthK, (row + 1) * lengthK);
-      const sum = weights.reduce((a, b) => a + b, lse === -Infinity ? 1 : share);
-      assert.ok(Math.abs(sum - 1) < 2e-6, `${sum}`);
+      const head = Math.floor(row / lengthQ), sink = options.sink!.data[head % queryHeads]!;
+      const at = [row * lengthK, (row + 1) * lengthK] as const, weights = p.subarray(...at);
+      const sum = weights.reduce((a, b) => a + b, lse === -Infinity ? 1 : Math.exp(sink - lse));
+      assert.ok(Math.abs(sum - 1) < 2e-6, `row ${row}: ${sum}`);
       weights.forEach((x, j) => columns[head * lengthK + j]! += x);
+      const sorted = weights.toSorted().reverse();
+      ranked.subarray(...at).forEach((x, n) => assert.ok(Math.abs(x - sorted[n]!) < 1e-6));
     });
     columns.forEach((x, n) => assert.ok(Math.abs(x - sums[n]!) < 4e-6));
-  },
-);
+  });
+}
 
 /** Rows whose first column is given: products are exact. */
 function column(...values: number[]): HostTensor<Float32Array> {
@@ -255,4 +268,17 @@ onEngines("empty axes and ranges give empty results, and sums of 0", async (engi
   assert.deepEqual(shapes, [[1, 2, 0, 5], [1, 2, 3, 0], [1, 2, 3, 0], [1, 2, 0, 3], [1, 2, 0]]);
   const sums = await attentionColumnSums(tensor(0), tensor(5), lse(0), { engine });
   assert.deepEqual([...await valuesOf(sums)], new Array(10).fill(0));
+});
+
+onEngines("scores that rise from key to key, which all are the largest so far", async (engine) => {
+  const { limits } = engine.target as Partial<WebGpuTarget>, length = 9000;
+  const count = Math.min(4000, (limits?.storageBinding ?? Infinity) / 8); // the result is bound too
+  const data = new Float32Array(16 * length);
+  for (let j = 0; j < length; j++) data[16 * j] = j / length;
+  const k = { data, shape: [1, length, 1, 16] },
+    q = column(1),
+    lse = { data: new Float32Array(1), shape: [1, 1, 1] };
+  const { keys } = await attentionTopKeys(q, k, lse, { engine, count });
+  const want = Float64Array.from({ length: count }, (_, n) => length - 1 - n);
+  assert.deepEqual(await valuesOf(keys), want);
 });

@@ -15,10 +15,11 @@
 import { Item, Kernel, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
 import { allFull, endNonEmpty, firstNonEmpty } from "../features/blocks";
+import { LOWEST, maximum, sum } from "./large_rows";
 import { packPanel, packRows, unpackPanel } from "../micro/pack";
 import { State, UPPER } from "../micro/records";
-import { naturalOf, naturalTile } from "../micro/range";
-import { weight } from "../micro/rows";
+import { naturalTile } from "../micro/range";
+import { exp } from "../micro/real";
 import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { FORWARD_PITCH } from "../micro/tiles.gen";
 import { LOG2E, madd, prefetch, sum4 } from "../micro/vmath";
@@ -27,7 +28,7 @@ import { clearLargest, keyOf, offerTile, scoreOf, sortLargest, WORD } from "../s
 import { setPanel } from "../stages/panel";
 import { HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
 import { scoreRun } from "../stages/score_run";
-import { beyondTiles, exactWeight, setWeights, weightTiles } from "../stages/weights";
+import { beyondTiles, exactWeight, isLarge, setWeights, settle, weightTiles } from "../stages/weights";
 
 // The item at hand; see forward.ts on module state.
 let kernel: i32 = 0, task: usize = 0, flags: i32 = 0, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
@@ -62,16 +63,48 @@ function rowOf(operand: i32, i: i32): usize {
   return rowAt(task, operand, batch, head, i);
 }
 
-/** S^T of keys [from, to) of the tile for the panel of rows [first, last]; `partial`: a feature hides some of them. */
-function scorePanel(first: i32, last: i32, from: i32, to: i32, partial: bool): void {
+/**
+ * S^T of keys [from, to) of the tile for the panel of rows [first, last]; `rows`: where its keys lie, `pitch` bytes apart;
+ * `partial`: a feature hides some of them.
+ */
+function scorePanel(first: i32, last: i32, rows: usize, pitch: usize, from: i32, to: i32, partial: bool): void {
   const fullBegin = firstKey(sequence, last) - tileKey, fullEnd = endKey(sequence, first) - tileKey;
   const masked = partial || from < fullBegin || to > fullEnd, active = partial ? flags : flags & ~HIDE_FLAGS;
   const stride = rowStride(task, Operand.Q), n = to - from, sp = scores + <usize>from * FORWARD_PITCH;
   if (masked || active & SCORE_FLAGS) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
   packPanel(rowOf(Operand.Q, first), stride, q, rowEnd - first, D, origin + State.L);
-  scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, n, D, origin);
+  scoreRun(rows + <usize>from * pitch, pitch, q, sp, n, D, origin);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   if (masked) hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
+}
+
+/** What the rows [first, last] bring to their weights; those with a large lse get their sums over all keys anew. */
+function weighRows(first: i32, last: i32): void {
+  setWeights(rowOf(Operand.Lse, first), rowStride(task, Operand.Lse), last - first + 1, state);
+  let any = false;
+  for (let lane: usize = 0; lane < 32; lane += 4) any = any || isLarge(load<f32>(state + lane, State.T));
+  if (!any) return;
+  const tile = load<i32>(task, Task.Tile), stride = rowStride(task, Operand.K), end = endKey(sequence, last), at = tileKey;
+  const k = rowsOf(task, Operand.K, batch, kvHeadOf(task, head));
+  let m0 = f32x4.splat(LOWEST), m1 = m0, l0 = f32x4.splat(0), l1 = l0;
+  for (tileKey = firstKey(sequence, first) / tile * tile; tileKey < end; tileKey += tile) {
+    const n = min(tile, end - tileKey);
+    scorePanel(first, last, k + <usize>tileKey * stride, stride, 0, n, (flags & HIDE_FLAGS) != 0);
+    const a = maximum(scores, FORWARD_PITCH, n, m0), b = maximum(scores + UPPER, FORWARD_PITCH, n, m1);
+    l0 = sum(scores, FORWARD_PITCH, n, m0, a, l0);
+    l1 = sum(scores + UPPER, FORWARD_PITCH, n, m1, b, l1);
+    m0 = a;
+    m1 = b;
+  }
+  tileKey = at;
+  v128.store(scores, m0);
+  v128.store(scores, m1, UPPER);
+  v128.store(scores, l0, 32);
+  v128.store(scores, l1, 32 + UPPER);
+  for (let i = first; i <= last; ++i) {
+    const lane = <usize>(i - first) << 2;
+    if (isLarge(load<f32>(state + lane, State.T))) settle(task, flags, batch, head, i, load<f32>(scores + lane), load<f32>(scores + lane, 32), state + lane);
+  }
 }
 
 /** Writes keys [from, to) of the tile, and what is hidden before and behind them. */
@@ -108,14 +141,13 @@ function visitPanel(first: i32): void {
     to = endNonEmpty(row, from, to);
     partial = from < to && !allFull(row, from, to);
   }
+  const weigh = kernel == Kernel.Probabilities || kernel == Kernel.ColumnSums;
+  if (weigh && from < to) weighRows(first, last);
   if (from >= to) from = to = 0;
-  else scorePanel(first, last, from, to, partial);
+  else scorePanel(first, last, kTile, kPitch, from, to, partial);
   const sp = scores + <usize>from * FORWARD_PITCH, n = to - from;
   if (kernel == Kernel.TopKeys) return offerTile(sp, n, tileKey + from, heaps + <usize>(first - rowBegin) * <usize>count * WORD, count, min(8, rows), state);
-  if (kernel != Kernel.Scores && n > 0) {
-    setWeights(rowOf(Operand.Lse, first), rowStride(task, Operand.Lse), rows, state);
-    weightTiles(task, batch, head, first, sp, n, tileKey + from, state);
-  }
+  if (weigh) weightTiles(task, batch, head, first, sp, n, tileKey + from, state);
   if (kernel == Kernel.ColumnSums) addWeights(from, to);
   else writeScores(first, from, to);
 }
@@ -131,9 +163,10 @@ function writeSums(): void {
 
 /** Writes what the heaps hold. */
 function writeLargest(): void {
-  const bent = (flags & MASKING_FLAGS) != 0;
   for (let i = rowBegin; i < rowEnd; ++i) {
-    const lse = load<f32>(rowOf(Operand.Lse, i)), exact = beyondTiles(lse);
+    if ((i & 7) == 0) weighRows(i, min(i + 7, rowEnd - 1)); // items begin at multiples of eight
+    const at = state + (<usize>(i & 7) << 2), m = load<f32>(at, State.NegativeM), factor = load<f32>(at, State.L);
+    const lse = load<f32>(at, State.T), exact = beyondTiles(lse);
     let heap = heaps + <usize>(i - rowBegin) * <usize>count * WORD;
     let keys = rowOf(Operand.TopKeys, i), weights = rowOf(Operand.TopProbabilities, i);
     sortLargest(heap, count);
@@ -141,7 +174,8 @@ function writeLargest(): void {
       const word = load<i64>(heap), key = keyOf(word);
       store<i32>(keys, key);
       if (key < 0) store<f32>(weights, 0);
-      else store<f32>(weights, exact ? exactWeight(task, batch, head, i, key, lse) : <f32>weight(naturalOf(scoreOf(word), bent), <f64>lse));
+      else if (exact) store<f32>(weights, exactWeight(task, batch, head, i, key, lse));
+      else store<f32>(weights, <f32>(exp((<f64>scoreOf(word) + <f64>m) * 0.6931471805599453) * <f64>factor));
     }
   }
 }

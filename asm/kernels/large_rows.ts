@@ -21,23 +21,23 @@ import { scoreProduct } from "../stages/score_product";
 import { exp, log } from "../micro/real";
 
 /** Below every score. */
-const LOWEST: f32 = -3.4028234663852886e38;
+export const LOWEST: f32 = -3.4028234663852886e38;
 
 let m0: v128 = f32x4.splat(0), m1: v128 = f32x4.splat(0), l0: v128 = f32x4.splat(0), l1: v128 = f32x4.splat(0);
 
 /** l of four lanes, brought from m to their new maximum, with n scores at sp. */
-function sum(sp: usize, n: i32, m: v128, top: v128, l: v128): v128 {
+export function sum(sp: usize, pitch: usize, n: i32, m: v128, top: v128, l: v128): v128 {
   const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3);
   const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
   let x = f32x4.mul(l, exp2v(f32x4.sub(m, top), lo, mg, k5, k4, k3, k2, k1, k0));
-  for (let j = 0; j < n; ++j, sp += BACKWARD_PITCH) {
+  for (let j = 0; j < n; ++j, sp += pitch) {
     x = f32x4.add(x, exp2v(f32x4.sub(v128.load(sp), top), lo, mg, k5, k4, k3, k2, k1, k0));
   }
   return x;
 }
 
-function maximum(sp: usize, n: i32, m: v128): v128 {
-  for (let j = 0; j < n; ++j, sp += BACKWARD_PITCH) m = f32x4.pmax(m, v128.load(sp));
+export function maximum(sp: usize, pitch: usize, n: i32, m: v128): v128 {
+  for (let j = 0; j < n; ++j, sp += pitch) m = f32x4.pmax(m, v128.load(sp));
   return m;
 }
 
@@ -53,9 +53,9 @@ function panelState(task: usize, flags: i32, sequence: usize, batch: i32, head: 
     scoreProduct(k + <usize>key * kStride, kStride, packedQueries(p), s, 0, n, D, constants + Constants.Zero);
     scoreTiles(task, flags, s, BACKWARD_PITCH, n, key, panel, 2, 0, 0);
     hideScores(task, flags, s, BACKWARD_PITCH, n, key, panel, 2, 0, 0);
-    const a = maximum(s, n, m0), b = maximum(s + UPPER, n, m1);
-    l0 = sum(s, n, m0, a, l0);
-    l1 = sum(s + UPPER, n, m1, b, l1);
+    const a = maximum(s, BACKWARD_PITCH, n, m0), b = maximum(s + UPPER, BACKWARD_PITCH, n, m1);
+    l0 = sum(s, BACKWARD_PITCH, n, m0, a, l0);
+    l1 = sum(s + UPPER, BACKWARD_PITCH, n, m1, b, l1);
     m0 = a;
     m1 = b;
   }

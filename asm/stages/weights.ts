@@ -1,12 +1,14 @@
 // Weights of scores against a given lse: P = 2^(S - lse), for what looks inside attention. By the definition, score by
 // score: what is not finite stays where it is.
 import { State, UPPER } from "../micro/records";
-import { isLow } from "../micro/range";
+import { aboveScore, isLow, LARGE, naturalOf, sameLse } from "../micro/range";
 import { weight } from "../micro/rows";
 import { endKey, firstKey, sequenceOf } from "../micro/task";
 import { FORWARD_PITCH, exp2v } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
+import { exp, log } from "../micro/real";
 import { exactScore } from "./repair";
+import { MASKING_FLAGS, stateLogit } from "./scores.gen";
 
 /** From here on 2^x is infinite. */
 const MOST: f32 = 128;
@@ -34,6 +36,26 @@ export function setWeights(lse: usize, stride: usize, rows: i32, state: usize): 
     store<f32>(state, factor, State.L);
     store<f32>(state, value, State.T);
   }
+}
+
+/** Whether the rounding of an lse would change weights: its row needs a sum of its own; see kernels/large_rows.ts. */
+export function isLarge(lse: f32): bool {
+  return abs(lse) > LARGE && abs(lse) < Infinity;
+}
+
+/**
+ * Replaces -lse of query i by -m of its scores, and the factor by that of their sum; `state`: its lane, `m` and `l`: what
+ * its keys come to. An lse of more keys than these is taken at its word.
+ */
+export function settle(task: usize, flags: i32, batch: i32, head: i32, i: i32, m: f32, l: f32, state: usize): void {
+  const bent = (flags & MASKING_FLAGS) != 0, natural = naturalOf(m, bent), lse = load<f32>(state, State.T);
+  const sum = <f64>l + exp(aboveScore(stateLogit(task, flags, batch, head, i), m, bent));
+  if (!(sum > 0 && sum < Infinity && m < Infinity)) return;
+  const own = sameLse(natural + log(sum), <f64>lse);
+  if (!own && bent && isLow(lse)) return; // products made it low: not what tiles can hold
+  store<f32>(state, -m, State.NegativeM);
+  store<f32>(state, <f32>(own ? 1 / sum : exp(natural - <f64>lse)), State.L);
+  store<f32>(state, 0, State.T);
 }
 
 /** Weight of query i and key j by the definition; hidden pairs have none. */

@@ -36,23 +36,27 @@ import type { Variant } from "../parts/variant.ts";
 
 const SIDE: Side = "rows are queries";
 
-/** What kernels of this kind declare; `lse`: whether they make weights. */
-export function insideDeclarations(v: Variant, g: Geometry, lse: boolean): string {
+/** Where the statistics of a query lie, which row_state.ts may have changed. */
+export const statsAt = (query: string): string =>
+  `(batch * U.kv_heads + head / U.group) * U.length_q * U.group + ${query} * U.group + head % U.group`;
+
+/** What kernels of this kind declare; `weights`: whether they make any. */
+export function insideDeclarations(v: Variant, g: Geometry, weights: boolean): string {
   return `${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
-${lse ? declare("lse", "f32") : ""}
-${([...["q", "k"], ...(lse ? ["lse"] : [])] as ("q" | "k" | "lse")[]).map(rowFunction).join("\n")}
+${weights ? `${declare("stats", "vec4<f32>")}\n${WEIGHT}` : ""}
+${(["q", "k"] as const).map(rowFunction).join("\n")}
 ${tileMemory(g)}`;
 }
 
-/** A weight; one infinite score has all of it. */
+/** A weight by the statistics of its row; one infinite score has all of it. */
 const WEIGHT =
   `fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
-fn weight(s: vec4<f32>, lse: f32) -> vec4<f32> {
-  let p = exp2((s - vec4<f32>(lse)) * ${LOG2E});
-  return select(p, vec4<f32>(1.0), is_top(s) & is_top(vec4<f32>(lse)));
+fn weight(s: vec4<f32>, row: vec4<f32>) -> vec4<f32> {
+  let p = exp2(fma(s - vec4<f32>(row.x), vec4<f32>(${LOG2E}), vec4<f32>(-row.z)));
+  return select(p, vec4<f32>(1.0), is_top(s) & is_top(vec4<f32>(row.x)));
 }`;
 
 /** Sequence and head of a workgroup, and its registers. */
@@ -66,12 +70,14 @@ ${scoreRegisters(g, "s")}`;
 }
 
 /** The queries of this thread in the tile from i0 on. */
-export function rowsOfTile(v: Variant, g: Geometry, lse: boolean): string {
+export function rowsOfTile(v: Variant, g: Geometry, weights: boolean): string {
   const row = (i: number) =>
     `  let query${i} = i0 + ty * ${g.tm}u + ${i}u; let head${i} = head;
 ${
-      lse
-        ? `  var lse${i} = 0.0; if (query${i} < U.length_q) { lse${i} = lse[lse_row(batch, head, query${i})]; }`
+      weights
+        ? `  var stats${i} = vec4<f32>(0.0); if (query${i} < U.length_q) { stats${i} = stats[${
+          statsAt(`query${i}`)
+        }]; }`
         : ""
     }`;
   return `${each(g.tm, row)}
@@ -135,16 +141,32 @@ function storeScores(g: Geometry): string {
   });
 }
 
+/** Queries of a workgroup that begins statistics. */
+export const STATS_ROWS = 64;
+
+/** WGSL of what weights need of each row: stats = (lse, 0, 0, lse). Dispatch (STATS_ROWS queries, heads, sequences). */
+export function rowStatsShader(): string {
+  return tidy(`${PARAMS}
+${declare("lse", "f32")}
+${declare("stats", "vec4<f32>", "read_write")}
+@compute @workgroup_size(${STATS_ROWS})
+fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
+  let head = wid.y; let batch = wid.z; let query = (U.item_base + wid.x) * ${STATS_ROWS}u + li;
+  if (query >= U.length_q) { return; }
+  let x = lse[${rowAt("lse", { batch: "batch", head: "head", query: "query" })}];
+  stats[${statsAt("query")}] = vec4<f32>(x, 0.0, 0.0, x);
+}`);
+}
+
 /** WGSL of scores, or of `weights`. Dispatch (tiles of rows x keys, heads, sequences). */
 export function scoresShader(v: Variant, weights: boolean): string {
   const g = geometry(v.tile), hidden = weights ? "0.0" : "U.neg_inf";
   const use = (i: number, n: number) => {
-    const s = `s${i}_${n}`, value = weights ? `weight(${s}, lse${i})` : s;
+    const s = `s${i}_${n}`, value = weights ? `weight(${s}, stats${i})` : s;
     return `    r${i}_${n} = select(${value}, vec4<f32>(${hidden}), hidden);`;
   };
   return tidy(`${insideDeclarations(v, g, weights)}
 ${declare("scores", "f32", "read_write")}
-${weights ? WEIGHT : ""}
 @compute @workgroup_size(${g.threads})
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
 ${setUp(v, g)}
@@ -163,7 +185,7 @@ export function columnSumsShader(v: Variant): string {
   const g = geometry(v.tile), name = shaderName("columnSums");
   const use = (i: number, n: number) => {
     const none = `hidden | vec4<bool>(query${i} >= U.length_q)`;
-    return `    acc${n} += select(weight(s${i}_${n}, lse${i}), vec4<f32>(0.0), ${none});`;
+    return `    acc${n} += select(weight(s${i}_${n}, stats${i}), vec4<f32>(0.0), ${none});`;
   };
   // a key's sum lies with the threads of its column
   const sum = (n: number) =>
@@ -183,7 +205,6 @@ ${
   }`;
   return tidy(`${insideDeclarations(v, g, true)}
 ${declare("columnSums", "f32", "read_write")}
-${WEIGHT}
 var<workgroup> shares: array<array<vec4<f32>, ${g.nx}>, ${g.ny}>;
 @compute @workgroup_size(${g.threads})
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {

@@ -22,6 +22,7 @@ import {
   pairsOfTile,
   rowsOfTile,
   setUp,
+  statsAt,
 } from "./inside.ts";
 
 /** Rows of a workgroup that sorts. */
@@ -106,13 +107,13 @@ ${inBand(g, `${pairsOfTile(v, g, use)}\n${offer}`)}
 export function sortKeysShader(): string {
   const store = `let key = top_keys[keys + at]; let x = top_probabilities[places + at];
         let s = bitcast<f32>(x ^ ((x >> 31u) & 0x7fffffff));
-        var p = exp2((s - lse) * ${LOG2E});
-        if (x == 0x7f800000 && bitcast<i32>(lse) == x) { p = 1.0; }
+        var p = exp2(fma(s - row.x, ${LOG2E}, -row.z));
+        if (x == 0x7f800000 && bitcast<i32>(row.x) == x) { p = 1.0; }
         if (x > 0x7f800000) { p = ${NOT_A_NUMBER}; }
         top_probabilities[places + at] = select(bitcast<i32>(p), 0, key < 0);`;
   return tidy(`${PARAMS}
 ${HEAP}
-${declare("lse", "f32")}
+${declare("stats", "vec4<f32>")}
 @compute @workgroup_size(${SORT_ROWS})
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let head = wid.y; let batch = wid.z; let query = (U.item_base + wid.x) * ${SORT_ROWS}u + li;
@@ -124,7 +125,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     sift(keys, places, last, score, key);
   }
   if (U.target_at == 0u) {
-    let lse = lse[${rowAt("lse", { batch: "batch", head: "head", query: "query" })}];
+    let row = stats[${statsAt("query")}];
     for (var n = 0u; n < U.count; n += 4u) {
 ${each(4, (n) => `      { let at = n + ${n}u; if (at < U.count) {\n        ${store}\n      } }`)}
     }

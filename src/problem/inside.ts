@@ -61,10 +61,9 @@ function described(
 /** The problem with what is there at a stage only. */
 function atStage({ problem, views }: Call, stage: ScoreStage): Call {
   const features = problem.features.filter(({ name }) => {
-    const { stage: acts, shown = "masked" } = feature(name);
-    // what joins the softmax state is in lse, and probabilities are those before they go to v
-    return acts !== "state" && acts !== "probability" &&
-      STAGES.indexOf(shown) <= STAGES.indexOf(stage);
+    const { stage: acts, shown = acts === "state" ? "probabilities" : "masked" } = feature(name);
+    // probabilities are those before they go to v
+    return acts !== "probability" && STAGES.indexOf(shown) <= STAGES.indexOf(stage);
   });
   const names: OperandName[] = ["q", "k"];
   if (stage === "probabilities") names.push("lse");

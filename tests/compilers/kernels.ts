@@ -124,7 +124,7 @@ const KERNELS = [
   ],
   ...["copy", "repair dq", "repair dk", "repair dv"],
   ...["add", "narrow f16", "narrow bf16"],
-  ...["scores", "probabilities", "column sums", "top keys", "sort keys"],
+  ...["row stats", "scores", "probabilities", "column sums", "top keys", "sort keys"],
 ];
 
 const buffer = { size: 2 ** 30, usage: 0, destroy() {} } as unknown as GpuBuffer;

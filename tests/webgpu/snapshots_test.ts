@@ -12,7 +12,7 @@ import { dkvShader } from "../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../shaders/kernels/dq.ts";
 import { addShader, copyShader, narrowShader } from "../../shaders/kernels/elementwise.ts";
 import { forwardShader } from "../../shaders/kernels/forward.ts";
-import { columnSumsShader, scoresShader } from "../../shaders/kernels/inside.ts";
+import { columnSumsShader, rowStatsShader, scoresShader } from "../../shaders/kernels/inside.ts";
 import { combineSplitsShader, mergeIntoShader } from "../../shaders/kernels/merge.ts";
 import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
 import { repairShader } from "../../shaders/kernels/repair.ts";
@@ -73,6 +73,7 @@ const texts: Readonly<Record<string, string>> = {
   copy: copyShader(),
   scores: scoresShader(plain, false),
   probabilities: scoresShader(pairs, true),
+  row_stats: rowStatsShader(),
   column_sums: columnSumsShader(plain),
   top_keys: topKeysShader(pairs),
   sort_keys: sortKeysShader(),

@@ -133,12 +133,16 @@ function planInside(
   regions: readonly Region[],
   target: WebGpuTarget,
 ): Omit<GpuPlan, "cost" | "last"> {
+  const inside = chooseTile("inside", needs, target);
   const planned = regions.map((region): PlannedRegion => {
-    const spans = localSpans(problem, region), last = region.keyEnd === problem.lengthK;
-    const work = { ...region, ...more(region), splits: 1, rowItems: [], keyItems: [] };
-    return { ...work, spans, steps: insideSteps(problem, last) };
+    const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
+    // the largest scores are known when all keys were seen
+    const last = problem.pass !== "topKeys" || region.keyEnd === problem.lengthK;
+    const rowItems = forwardItems(region, spans, group, inside.rows, 1);
+    const work = { ...region, ...more(region), splits: 1, rowItems, keyItems: [] };
+    return { ...work, spans, steps: insideSteps(problem, work, last) };
   });
-  return { kernel: "inside", inside: chooseTile("inside", needs, target), regions: planned };
+  return { kernel: "inside", inside, regions: planned };
 }
 
 /** What plans a pass. */

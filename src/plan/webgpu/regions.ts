@@ -1,7 +1,7 @@
 // Regions: the parts of a problem whose tensors fit the bindings of a device. A binding holds the whole range
 // from the first to the last element of its region, so axes are cut from the one with the largest stride.
 import { feature } from "../../problem/features/table.ts";
-import type { AttentionProblem } from "../../problem/problem.ts";
+import { type AttentionProblem, CALL_NAMES } from "../../problem/problem.ts";
 import {
   type Follows,
   follows,
@@ -172,7 +172,9 @@ function regionSize(
       const axis = farthest(extent, size);
       if (!axis) {
         throw new RangeError(
-          `Cannot run attention: a row of ${bytes()} bytes is more than the ${room} bytes that the GPU binds`,
+          `Cannot run ${
+            CALL_NAMES[pass]
+          }: a row of ${bytes()} bytes is more than the ${room} bytes that the GPU binds`,
         );
       }
       cut(axis);

@@ -24,6 +24,7 @@ export type GpuKernel =
   | "pair sum"
   | "row sum"
   | "add"
+  | "row stats"
   | "scores"
   | "column sums"
   | "top keys"
@@ -112,13 +113,21 @@ export function backwardSteps(
   ];
 }
 
-/** The steps of a region that looks inside; `last`: no later region has keys of the same queries. */
-export function insideSteps(problem: AttentionProblem, last: boolean): GpuStep[] {
-  const steps = copies(problem), { pass } = problem, items = 1;
-  if (pass === "scores") return [...steps, { kernel: "scores", items }];
-  if (pass === "columnSums") return [...steps, { kernel: "column sums", items }];
-  steps.push({ kernel: "top keys", items });
-  return last ? [...steps, { kernel: "sort keys", items }] : steps;
+/** The steps of a region that looks inside; `last`: whether it makes weights. */
+export function insideSteps(
+  problem: AttentionProblem,
+  { rowItems }: RegionWork,
+  last: boolean,
+): GpuStep[] {
+  const { pass, operands } = problem, items = 1, steps = copies(problem);
+  if (pass === "topKeys") steps.push({ kernel: "top keys", items });
+  if (operands.lse && last) {
+    steps.push({ kernel: "row stats", items }, { kernel: "row state", items: rowItems.length });
+  }
+  if (pass === "scores") steps.push({ kernel: "scores", items });
+  if (pass === "columnSums") steps.push({ kernel: "column sums", items });
+  if (pass === "topKeys" && last) steps.push({ kernel: "sort keys", items });
+  return steps;
 }
 
 /** What runs behind all regions: results that are stored in 16 bits. */

@@ -55,7 +55,7 @@ export function deltaStep(r: RegionCall): Step {
 /** stats = (m, delta, log2 l, lse) of rows with a large lse: tiles of query rows. */
 export function rowStateStep(r: RegionCall): Step {
   const { variant, plan } = r.call, features = stateFeatures(variant.features);
-  const v = variantOf({ ...variant, features }, plan.dq!, r.sizes);
+  const v = variantOf({ ...variant, features }, (plan.dq ?? plan.inside)!, r.sizes);
   const { bindings, params } = r.bind({ q: r.input("q"), k: r.input("k") });
   return {
     kernel: { key: variantKey("row state", v), code: () => rowStateShader(v) },

@@ -16,7 +16,7 @@ import { deltaStep, dkvStep, dqStep, rowStateStep } from "./backward.ts";
 import { type CallVariant, type Step, variantFeatures } from "./dispatch.ts";
 import { addStep, copyStep, narrowSteps } from "./elementwise.ts";
 import { combineStep, decodeStep, forwardStep, mergeRegionStep } from "./forward.ts";
-import { columnSumsStep, scoresStep, sortKeysSteps, topKeysStep } from "./inside.ts";
+import { columnSumsStep, rowStatsStep, scoresStep, sortKeysSteps, topKeysStep } from "./inside.ts";
 import { type CallContext, RegionCall } from "./region_call.ts";
 import { repairStep } from "./repair.ts";
 import { pairSumStep, rowSumStep } from "./sums.ts";
@@ -39,6 +39,7 @@ const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => S
   "pair sum": pairSumStep,
   "row sum": rowSumStep,
   add: addStep,
+  "row stats": rowStatsStep,
   scores: scoresStep,
   "column sums": columnSumsStep,
   "top keys": topKeysStep,

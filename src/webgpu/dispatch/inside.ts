@@ -1,15 +1,22 @@
 // Dispatches of what looks inside attention: scores, the largest of each row, sums over the rows.
-import { columnSumsShader, scoresShader } from "../../../shaders/kernels/inside.ts";
+import {
+  columnSumsShader,
+  rowStatsShader,
+  scoresShader,
+  STATS_ROWS,
+} from "../../../shaders/kernels/inside.ts";
 import { SORT_ROWS, sortKeysShader, topKeysShader } from "../../../shaders/kernels/top_keys.ts";
 import { type Variant, variantKey } from "../../../shaders/parts/variant.ts";
 import { visiblePairs } from "../../plan/visible.ts";
 import { sortedAtOnce } from "../../plan/webgpu/tiles.ts";
+import { backwardVariant, statsOf } from "./backward.ts";
 import { type Step, variantOf } from "./dispatch.ts";
 import type { RegionCall } from "./region_call.ts";
 
-/** Rows of a tile are queries of one head. */
+/** Features of pairs; rows of a tile are queries of one head. */
 function insideVariant(r: RegionCall): Variant {
-  return { ...variantOf(r.call.variant, r.call.plan.inside!, r.sizes), grouped: false };
+  const v = variantOf(backwardVariant(r), r.call.plan.inside!, r.sizes);
+  return { ...v, grouped: false };
 }
 
 /** What the product costs. */
@@ -17,6 +24,20 @@ function flops({ region, heads, sizes }: RegionCall): number {
   const { lengthQ, lengthK, headDim } = sizes;
   const pairs = region.spans.map((span) => visiblePairs(span, 0, lengthQ, 0, lengthK));
   return 2 * heads * headDim * pairs.reduce((a, b) => a + b, 0);
+}
+
+/** What weights need of each row, before row_state.ts looks at it. */
+export function rowStatsStep(r: RegionCall): Step {
+  const { bindings, params } = r.bind({ lse: r.input("lse") });
+  return {
+    kernel: { key: "row stats", code: rowStatsShader },
+    bindings: { ...bindings, stats: statsOf(r) },
+    params,
+    x: Math.ceil(r.sizes.lengthQ / STATS_ROWS),
+    y: r.heads,
+    z: r.sizes.batch,
+    flops: r.rows,
+  };
 }
 
 /** Scores of a rectangle, or weights where there is an lse. */
@@ -27,14 +48,14 @@ export function scoresStep(r: RegionCall): Step {
     q: r.input("q"),
     k: r.input("k"),
     scores: r.result("scores"),
-    ...(weights && { lse: r.input("lse") }),
   });
   return {
     kernel: {
       key: variantKey(weights ? "probabilities" : "scores", v),
       code: () => scoresShader(v, weights),
     },
-    ...{ bindings, params },
+    bindings: weights ? { ...bindings, stats: statsOf(r) } : bindings,
+    params,
     x: Math.ceil(sizes.lengthQ / rows) * Math.ceil(sizes.lengthK / columns),
     y: heads,
     z: sizes.batch,
@@ -49,12 +70,11 @@ export function columnSumsStep(r: RegionCall): Step {
   const { bindings, params } = r.bind({
     q: r.input("q"),
     k: r.input("k"),
-    lse: r.input("lse"),
     columnSums: r.result("columnSums"),
   });
   return {
     kernel: { key: variantKey("column sums", v), code: () => columnSumsShader(v) },
-    bindings,
+    bindings: { ...bindings, stats: statsOf(r) },
     params: { ...params, accumulate: r.region.rowBegin > 0 ? 1 : 0 },
     x: Math.ceil(sizes.lengthK / r.call.plan.inside!.columns),
     y: heads,
@@ -92,7 +112,6 @@ export function topKeysStep(r: RegionCall): Step {
 export function sortKeysSteps(r: RegionCall): Step[] {
   const { sizes, heads, call: { problem: { count }, home } } = r;
   const { bindings, params } = r.bind({
-    lse: r.input("lse"),
     topKeys: r.result("topKeys"),
     topProbabilities: r.result("topProbabilities"),
   });
@@ -101,7 +120,7 @@ export function sortKeysSteps(r: RegionCall): Step[] {
     const range = { source_at: last, target_at: Math.max(0, last - size + 1) };
     steps.push({
       kernel: { key: "sort keys", code: sortKeysShader },
-      bindings,
+      bindings: { ...bindings, stats: statsOf(r) },
       params: { ...params, count, ...range },
       x: Math.ceil(sizes.lengthQ / SORT_ROWS),
       y: heads,

@@ -37,24 +37,21 @@ var<workgroup> outcome: u32;
 fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
 fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
-@group(0) @binding(6) var<storage, read> lse: array<f32>;
+@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
+fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
+fn weight(s: vec4<f32>, row: vec4<f32>) -> vec4<f32> {
+  let p = exp2(fma(s - vec4<f32>(row.x), vec4<f32>(1.4426950408889634), vec4<f32>(-row.z)));
+  return select(p, vec4<f32>(1.0), is_top(s) & is_top(vec4<f32>(row.x)));
+}
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
 }
 fn k_row(b: u32, h: u32, i: u32) -> u32 {
   return U.k_at + b * U.k_batch + h * U.k_head + i * U.k_row;
 }
-fn lse_row(b: u32, h: u32, i: u32) -> u32 {
-  return U.lse_at + b * U.lse_batch + h * U.lse_head + i * U.lse_row;
-}
 var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
 var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
 @group(0) @binding(19) var<storage, read_write> scores: array<f32>;
-fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
-fn weight(s: vec4<f32>, lse: f32) -> vec4<f32> {
-  let p = exp2((s - vec4<f32>(lse)) * 1.4426950408889634);
-  return select(p, vec4<f32>(1.0), is_top(s) & is_top(vec4<f32>(lse)));
-}
 @compute @workgroup_size(4)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let tx = li % 2u; let ty = li / 2u;
@@ -71,7 +68,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let i0 = (tile / j_tiles) * 2u; let j0 = (tile % j_tiles) * 8u;
   let key_0 = vec4<u32>(j0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
   let query0 = i0 + ty * 1u + 0u; let head0 = head;
-  var lse0 = 0.0; if (query0 < U.length_q) { lse0 = lse[lse_row(batch, head, query0)]; }
+  var stats0 = vec4<f32>(0.0); if (query0 < U.length_q) { stats0 = stats[(batch * U.kv_heads + head / U.group) * U.length_q * U.group + query0 * U.group + head % U.group]; }
   let alibi_slopes_slope_q0 = minus_slope(batch, head0);
   let alibi_slopes_diagonal_q0 = f32(i32(query0) + offset);
   let bias_row_q0 = U.bias_at + batch * U.bias_batch + head0 * U.bias_head + query0 * U.bias_row;
@@ -135,7 +132,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     s0_0 += b;
     let hide = (is_hole(b)) | (!seen0_0);
     let hidden = hide | ((vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo)));
-    r0_0 = select(weight(s0_0, lse0), vec4<f32>(0.0), hidden);
+    r0_0 = select(weight(s0_0, stats0), vec4<f32>(0.0), hidden);
   }
   }
   if (query0 < U.length_q) {

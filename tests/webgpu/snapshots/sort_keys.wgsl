@@ -17,7 +17,7 @@ fn sift(keys: u32, places: u32, n: u32, score: i32, key: i32) {
   }
   top_probabilities[places + at] = score; top_keys[keys + at] = key;
 }
-@group(0) @binding(6) var<storage, read> lse: array<f32>;
+@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let head = wid.y; let batch = wid.z; let query = (U.item_base + wid.x) * 64u + li;
@@ -29,37 +29,37 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     sift(keys, places, last, score, key);
   }
   if (U.target_at == 0u) {
-    let lse = lse[U.lse_at + batch * U.lse_batch + head * U.lse_head + query * U.lse_row];
+    let row = stats[(batch * U.kv_heads + head / U.group) * U.length_q * U.group + query * U.group + head % U.group];
     for (var n = 0u; n < U.count; n += 4u) {
       { let at = n + 0u; if (at < U.count) {
         let key = top_keys[keys + at]; let x = top_probabilities[places + at];
         let s = bitcast<f32>(x ^ ((x >> 31u) & 0x7fffffff));
-        var p = exp2((s - lse) * 1.4426950408889634);
-        if (x == 0x7f800000 && bitcast<i32>(lse) == x) { p = 1.0; }
+        var p = exp2(fma(s - row.x, 1.4426950408889634, -row.z));
+        if (x == 0x7f800000 && bitcast<i32>(row.x) == x) { p = 1.0; }
         if (x > 0x7f800000) { p = bitcast<f32>(bitcast<u32>(U.neg_inf) | 0x400000u); }
         top_probabilities[places + at] = select(bitcast<i32>(p), 0, key < 0);
       } }
       { let at = n + 1u; if (at < U.count) {
         let key = top_keys[keys + at]; let x = top_probabilities[places + at];
         let s = bitcast<f32>(x ^ ((x >> 31u) & 0x7fffffff));
-        var p = exp2((s - lse) * 1.4426950408889634);
-        if (x == 0x7f800000 && bitcast<i32>(lse) == x) { p = 1.0; }
+        var p = exp2(fma(s - row.x, 1.4426950408889634, -row.z));
+        if (x == 0x7f800000 && bitcast<i32>(row.x) == x) { p = 1.0; }
         if (x > 0x7f800000) { p = bitcast<f32>(bitcast<u32>(U.neg_inf) | 0x400000u); }
         top_probabilities[places + at] = select(bitcast<i32>(p), 0, key < 0);
       } }
       { let at = n + 2u; if (at < U.count) {
         let key = top_keys[keys + at]; let x = top_probabilities[places + at];
         let s = bitcast<f32>(x ^ ((x >> 31u) & 0x7fffffff));
-        var p = exp2((s - lse) * 1.4426950408889634);
-        if (x == 0x7f800000 && bitcast<i32>(lse) == x) { p = 1.0; }
+        var p = exp2(fma(s - row.x, 1.4426950408889634, -row.z));
+        if (x == 0x7f800000 && bitcast<i32>(row.x) == x) { p = 1.0; }
         if (x > 0x7f800000) { p = bitcast<f32>(bitcast<u32>(U.neg_inf) | 0x400000u); }
         top_probabilities[places + at] = select(bitcast<i32>(p), 0, key < 0);
       } }
       { let at = n + 3u; if (at < U.count) {
         let key = top_keys[keys + at]; let x = top_probabilities[places + at];
         let s = bitcast<f32>(x ^ ((x >> 31u) & 0x7fffffff));
-        var p = exp2((s - lse) * 1.4426950408889634);
-        if (x == 0x7f800000 && bitcast<i32>(lse) == x) { p = 1.0; }
+        var p = exp2(fma(s - row.x, 1.4426950408889634, -row.z));
+        if (x == 0x7f800000 && bitcast<i32>(row.x) == x) { p = 1.0; }
         if (x > 0x7f800000) { p = bitcast<f32>(bitcast<u32>(U.neg_inf) | 0x400000u); }
         top_probabilities[places + at] = select(bitcast<i32>(p), 0, key < 0);
       } }
