@@ -9,6 +9,7 @@ import {
 } from "../backend/backend.ts";
 import { type Estimates, wasmMs } from "../plan/estimate.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
+import { namedResults } from "../problem/statistics.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DeviceLostError, UnsupportedError } from "../tensor/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -190,5 +191,5 @@ export class Router {
 
 /** The results of a call by name. */
 export function byName<R>(results: readonly BackendResult[]): R {
-  return Object.fromEntries(results.map(({ name, tensor }) => [name, tensor])) as R;
+  return namedResults(results) as R;
 }

@@ -8,11 +8,17 @@ export interface PlannedResult extends Pick<OperandSpec, "size" | "dtype" | "res
   readonly name: OperandName;
 }
 
-/** Every result of a problem, in the order in which calls return them. */
+/** The names of the results, in the order in which calls return them. */
+export function resultNames(
+  { pass, operands, statistics }: AttentionProblem,
+): readonly OperandName[] {
+  return pass === "forward" ? ["out", "lse", ...statistics] : gradientsOf(operands);
+}
+
+/** Every result of a problem, in that order. */
 export function plannedResults(problem: AttentionProblem): PlannedResult[] {
-  const { operands, pass } = problem;
-  const names = pass === "forward" ? ["out", "lse"] as const : gradientsOf(operands);
-  return names.map((name) => {
+  const { operands } = problem;
+  return resultNames(problem).map((name) => {
     const { dtype, gradientOf } = OPERANDS[name];
     const like = operands[gradientOf ?? "q"]!; // results live where their input does, those of forward where q does
     return {

@@ -10,7 +10,9 @@ import {
   OPERANDS,
   operandSize,
   type PackedSides,
+  type StatisticName,
 } from "../tensor/operands.ts";
+import { parseStatistics, savedEntropy } from "./statistics.ts";
 import { longestOf, packedSideOf, parseStarts, sequencesOf } from "./packing.ts";
 import { AXIS_INDICES, type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
@@ -34,6 +36,8 @@ export interface AttentionProblem extends AxisSizes {
   readonly features: readonly FeatureUse[];
   /** What each sequence of the batch may see. */
   readonly spans: readonly SequenceSpan[];
+  /** Statistics of each row that are asked for. */
+  readonly statistics: readonly StatisticName[];
   /** The inputs that the call has. */
   readonly operands: { readonly [name in OperandName]?: OperandSpec };
 }
@@ -45,11 +49,12 @@ export type Views = { readonly [name in OperandName]?: View };
 const KNOWN: ReadonlySet<string> = new Set([
   "layout",
   "softmaxScale",
+  "stats",
   ...FEATURES.map(({ name }) => name),
   "engine",
   "signal",
 ]);
-const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse"]);
+const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse", "dEntropy"]);
 
 /** Far more (sequence, head) pairs than a schedule of work could hold. */
 const MOST_HEADS = 2 ** 24;
@@ -194,6 +199,7 @@ function describe(
   checkExtent(dims, complaint);
   const softmaxScale = checkScale(options.softmaxScale, dims.headDim, complaint);
   const features = parseFeatures(options, dims, complaint);
+  const asked = parseStatistics(options.stats, complaint);
   const all: { [name in OperandName]?: View } = { ...views };
   for (const { name } of features) {
     for (const operand of feature(name).operands ?? []) {
@@ -209,7 +215,8 @@ function describe(
     operands[name as OperandName] = { dtype, size, strides, resident };
   }
   const spans = sequenceSpans(features, dims);
-  const problem = { pass, layout, softmaxScale, features, spans, operands, ...dims };
+  const statistics = pass === "forward" ? asked : [];
+  const problem = { pass, layout, softmaxScale, features, spans, statistics, operands, ...dims };
   return { problem, views: all };
 }
 
@@ -265,5 +272,9 @@ export function describeBackward(
     dOut: ofQueries("dOut", dOut),
   };
   if (options.dLse !== undefined) views.dLse = ofQueries("dLse", options.dLse);
+  if (options.dEntropy !== undefined) {
+    views.entropy = ofQueries("entropy", savedEntropy(saved, complaint));
+    views.dEntropy = ofQueries("dEntropy", options.dEntropy);
+  }
   return describe("backward", views, options, layout, starts, complaint);
 }

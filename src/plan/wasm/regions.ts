@@ -11,6 +11,7 @@ import {
 } from "../../tensor/operands.ts";
 import { count, type OperandSpec } from "../../tensor/view.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
+import { resultNames } from "../results.ts";
 import type { KernelName } from "../kernel.ts";
 import { packedSequences, type RowBases } from "../sequences.ts";
 
@@ -51,14 +52,10 @@ export function stagedWhole(spec: OperandSpec): boolean {
   return spec.size[1] === 1 && count(spec.size) * (spec.dtype === "bool" ? 1 : 4) <= WHOLE_BYTES;
 }
 
-/** The results of a forward call. */
-const OUTPUTS: readonly OperandName[] = ["out", "lse"];
-
 /** Staged bytes of one query row of one kv group (with its query heads), and of the group's keys. */
 function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
-  const { operands, kvHeads, queryHeads, lengthK, pass } = problem;
+  const { operands, kvHeads, queryHeads, lengthK } = problem;
   const group = queryHeads / Math.max(1, kvHeads);
-  const results: readonly OperandName[] = pass === "forward" ? OUTPUTS : gradientsOf(operands);
   let row = 0, keys = 0;
   const add = (name: OperandName) => {
     const { axes, summed, gradientOf } = OPERANDS[name];
@@ -79,7 +76,7 @@ function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
     }
   };
   for (const name in operands) add(name as OperandName);
-  for (const name of results) add(name);
+  for (const name of resultNames(problem)) add(name);
   return { row, keys };
 }
 
