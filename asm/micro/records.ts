@@ -68,7 +68,9 @@ export enum RowStats {
   /** -lse in base 2; minus infinity where a row takes no part. */
   NegativeLse = 0,
   NegativeDelta = 32,
-  Bytes = 64,
+  /** -ln 2 times the gradient of the entropy; see stages/entropy.ts. */
+  Gain = 64,
+  Bytes = 96,
 }
 
 /** Constants of a backward task, each for eight lanes. */
