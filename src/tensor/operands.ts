@@ -103,7 +103,11 @@ export const OPERANDS: Readonly<Record<OperandName, OperandRow>> = { ...INPUTS, 
 export const OPERAND_NAMES: readonly OperandName[] = Object.keys(OPERANDS) as OperandName[];
 
 /** The statistics, in the order of the table. */
-export const STATISTIC_NAMES: readonly StatisticName[] = ["entropy", "maxProbability", "expectedKey"];
+export const STATISTIC_NAMES: readonly StatisticName[] = [
+  "entropy",
+  "maxProbability",
+  "expectedKey",
+];
 
 const GRADIENT_NAMES = Object.keys(GRADIENTS) as GradientName[];
 

@@ -97,6 +97,9 @@ function extents(problem: AttentionProblem): Extent[] {
     const shape = Array.from({ length: rank }, (_, axis) => size[axes.indexOf(axis)]!);
     const dense = rowMajor(shape), strides = forAxes((n) => dense[axes[n]] ?? 1);
     found.push({ bytes: 4, strides, sizes: size, follows: follows(name), shared: 0 });
+    if (name === "lse" && problem.statistics.length > 0) { // four floats a row while they are made
+      found.push({ bytes: 16, strides, sizes: size, follows: follows(name), shared: 0 });
+    }
   }
   return ORDER.flatMap((what) => found.filter((extent) => extent.follows === what));
 }
