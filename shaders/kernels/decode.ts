@@ -21,6 +21,7 @@ import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import {
+  LEAST,
   moveStatistics,
   statisticDeclarations,
   statisticRegisters,
@@ -81,7 +82,7 @@ ${
 /** The sums of statistics of row r and key k0 + j, whose P is in `p`. */
 function addStatistics(r: number): string {
   return `
-        ps${r} = fma(p, score[${r}][j] - m${r}, ps${r}); top${r} = max(top${r}, p);
+        ps${r} = fma(p, max(score[${r}][j] - m${r}, ${LEAST}), ps${r}); top${r} = max(top${r}, p);
         pj${r} = fma(p, f32(k0 + j), pj${r}); pairs${r} += p;`;
 }
 

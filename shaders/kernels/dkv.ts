@@ -81,7 +81,7 @@ ${
       each(4, (j) =>
         `  if (row_${n}[${j}] < end) { let x = stats[stats_base + row_${n}[${j}]]; lse_${n}[${j}] = x.x; low_sum_${n}[${j}] = x.z; ${
           withK ? `delta_${n}[${j}] = x.y;` : ""
-        } ${withGain ? `gain_${n}[${j}] = ${gainAt(`stats_base + row_${n}[${j}]`)};` : ""} }`)
+        }${withGain ? ` gain_${n}[${j}] = ${gainAt(`stats_base + row_${n}[${j}]`)};` : ""} }`)
     }`);
 }
 

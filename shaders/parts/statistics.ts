@@ -11,6 +11,9 @@ import { LN2 } from "./text.ts";
 /** The sums of a row, as registers: of P (S - m), the largest P, of P j, of P over pairs alone. */
 export const SUMS = ["ps", "top", "pj", "pairs"] as const;
 
+/** S - m, and log2 p, below which P is 0: a score of minus infinity must not make 0 times infinity of it. */
+export const LEAST = "-200.0";
+
 /** Declares the sums of row `i`. */
 export function statisticRegisters(i: number): string {
   return SUMS.map((sum) => `var ${sum}${i} = 0.0;`).join(" ");
@@ -43,8 +46,7 @@ fn joined(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
 
 /** What the gradient of the entropy adds to dP - delta of a pair. `gain`: that of its row, times ln 2. */
 export function entropyTerm(on: boolean, log2p: string, gain: string, type: string): string {
-  // log2 p may be minus infinity, where p is 0
-  return on ? ` - ${gain} * max(${log2p}, ${type}(-200.0))` : "";
+  return on ? ` - ${gain} * max(${log2p}, ${type}(${LEAST}))` : "";
 }
 
 /** Where that gain lies: behind the stats of all rows, with the gradient itself. */

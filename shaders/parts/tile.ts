@@ -11,7 +11,7 @@
 import { shaderName } from "../../src/tensor/operands.ts";
 import type { Geometry } from "../abi.ts";
 import type { BufferName } from "./bindings.ts";
-import { moveStatistics } from "./statistics.ts";
+import { LEAST, moveStatistics } from "./statistics.ts";
 import { each, LOG2E, XYZW } from "./text.ts";
 
 /** Declares the tiles; `chunks` of Q where it is resident. */
@@ -236,7 +236,7 @@ export function columnIndices(g: Geometry, first: string, v: number): string {
 function addStatistics(i: number, n: number): string {
   const p = `s${i}_${n}`;
   return `
-    ps${i} += dot(${p}, x${n}); pj${i} += dot(${p}, vec4<f32>(key_${n})); pairs${i} += (${p}.x + ${p}.y) + (${p}.z + ${p}.w);
+    ps${i} += dot(${p}, max(x${n}, vec4<f32>(${LEAST}))); pj${i} += dot(${p}, vec4<f32>(key_${n})); pairs${i} += (${p}.x + ${p}.y) + (${p}.z + ${p}.w);
     top${i} = max(max(top${i}, max(${p}.x, ${p}.y)), max(${p}.z, ${p}.w));`;
 }
 
