@@ -32,7 +32,7 @@ export interface RunChoice {
  */
 export interface AttentionOptions extends CallOptions, RunChoice {}
 
-/** Options of `attentionBackward`: those of the forward call, and a gradient of lse. */
+/** Options of `attentionBackward`: those of the forward call, and gradients of lse and of the entropy. */
 export interface AttentionBackwardOptions extends BackwardCallOptions, RunChoice {}
 
 /** Options of `attentionScores`: those of the forward call, and what is wanted of it. */

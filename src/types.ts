@@ -19,6 +19,7 @@ export type { Tile } from "./plan/wasm/tiles.ts";
 export type {
   AttentionGradients,
   AttentionResult,
+  AttentionStatistics,
   BackwardCallOptions,
   CallOptions,
   Causal,
@@ -41,6 +42,7 @@ export type {
   HostGpuDevice,
 } from "./tensor/gpu_types.ts";
 export type { MergeCallOptions } from "./problem/merge.ts";
+export type { StatisticName } from "./tensor/operands.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./tensor/dtype.ts";
 export type {
   AnyTensor,

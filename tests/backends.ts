@@ -25,6 +25,9 @@ import { mapTuple } from "./tuples.ts";
 export interface ForwardResult {
   readonly out: TestTensor;
   readonly lse: TestTensor;
+  readonly entropy?: TestTensor;
+  readonly maxProbability?: TestTensor;
+  readonly expectedKey?: TestTensor;
 }
 
 /** Results of a backward pass in host memory. */
@@ -39,7 +42,7 @@ export interface BackwardResult {
 
 /** What a call needs; inputs of a case have it all. */
 export type ForwardInputs = Pick<Inputs, "q" | "k" | "v" | "options">;
-export type BackwardInputs = ForwardInputs & Pick<Inputs, "dOut" | "dLse">;
+export type BackwardInputs = ForwardInputs & Pick<Inputs, "dOut" | "dLse" | "dEntropy">;
 
 /** An open configuration. */
 export interface Session extends AsyncDisposable {
@@ -199,8 +202,11 @@ function residentSession(engine: Engine): Session {
       using places = new DisposableStack();
       const { q, k, v, dOut } = inputs;
       const at = (tensor: TestTensor) => places.use(place(tensor));
-      const { out, lse } = saved;
-      const operands = { q: at(q), k: at(k), v: at(v), out: at(out), lse: at(lse) };
+      const { out, lse, entropy } = saved;
+      const operands = {
+        ...{ q: at(q), k: at(k), v: at(v), out: at(out), lse: at(lse) },
+        ...(entropy ? { stats: { entropy: at(entropy) } } : {}),
+      };
       return await hostBackward(
         await engine.attentionBackward(
           at(dOut),
@@ -213,18 +219,24 @@ function residentSession(engine: Engine): Session {
   };
 }
 
-function savedOf({ q, k, v }: ForwardInputs, { out, lse }: ForwardResult) {
-  return { q, k, v, out, lse };
+function savedOf({ q, k, v }: ForwardInputs, { out, lse, entropy }: ForwardResult) {
+  return { q, k, v, out, lse, ...(entropy ? { stats: { entropy } } : {}) };
 }
 
 function backwardOptions(
-  { options, dLse }: BackwardInputs,
-): ReferenceOptions & { dLse?: TestTensor } {
-  return dLse ? { ...options, dLse } : options;
+  { options, dLse, dEntropy }: BackwardInputs,
+): ReferenceOptions & { dLse?: TestTensor; dEntropy?: TestTensor } {
+  return { ...options, ...(dLse ? { dLse } : {}), ...(dEntropy ? { dEntropy } : {}) };
 }
 
-async function hostForward({ out, lse }: AttentionResult<AnyTensor>): Promise<ForwardResult> {
-  return { out: await bringHome(out), lse: await bringHome(lse) };
+async function hostForward(
+  { out, lse, stats }: AttentionResult<AnyTensor>,
+): Promise<ForwardResult> {
+  const home: Record<string, TestTensor> = {};
+  for (const [name, tensor] of Object.entries({ out, lse, ...stats })) {
+    home[name] = await bringHome(tensor as AnyTensor);
+  }
+  return home as unknown as ForwardResult;
 }
 
 async function hostBackward(

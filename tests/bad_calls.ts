@@ -249,6 +249,21 @@ const optionCalls: readonly BadCall[] = [
     ...{ error: TypeError, wants: [/window/, /top/, /left/] },
   },
   {
+    about: "statistics that are no array",
+    options: wrong({ stats: "entropy" }),
+    ...{ error: TypeError, wants: [/stats is "entropy"/, /array/, /maxProbability/] },
+  },
+  {
+    about: "an unknown statistic",
+    options: wrong({ stats: ["entropy", "variance"] }),
+    ...{ error: TypeError, wants: [/stats\[1\] is "variance"/, /expectedKey/] },
+  },
+  {
+    about: "a statistic twice",
+    options: { stats: ["entropy", "expectedKey", "entropy"] },
+    ...{ error: TypeError, wants: [/stats has "entropy" twice/, /once/] },
+  },
+  {
     about: "a dropout that is a number",
     options: wrong({ dropout: 0.1 }),
     ...{ error: TypeError, wants: [/dropout is 0\.1/, /probability, seed/] },
@@ -432,6 +447,11 @@ export const badForwardCalls: readonly BadCall[] = [
   ...absurdCalls,
   ...optionCalls,
   {
+    about: "a dEntropy of a forward call",
+    options: wrong({ dEntropy: tensor(2, 4, 5) }),
+    ...{ error: TypeError, wants: [/dEntropy/, /unknown/] },
+  },
+  {
     about: "shapes that fit in the other layout",
     operands: { q: tensor(2, 4, 5, 8), k: tensor(2, 2, 7, 8), v: tensor(2, 2, 7, 6) },
     ...{ error: RangeError, wants: [/5 queryHeads/, /7 kvHeads/, /layout: "bhsd"/] },
@@ -471,5 +491,34 @@ export const badBackwardCalls: readonly BadCall[] = [
     about: "a dLse of another shape",
     options: wrong({ dLse: tensor(2, 4, 6) }),
     ...{ error: RangeError, wants: [/dLse/, /\b6\b/, /\b5\b/] },
+  },
+  {
+    about: "a dEntropy without the entropy",
+    options: wrong({ dEntropy: tensor(2, 4, 5) }),
+    ...{ error: TypeError, wants: [/dEntropy/, /saved\.stats\.entropy/, /undefined/] },
+  },
+  {
+    about: "a dEntropy with other statistics",
+    operands: { stats: { expectedKey: tensor(2, 4, 5) } },
+    options: wrong({ dEntropy: tensor(2, 4, 5) }),
+    ...{ error: TypeError, wants: [/dEntropy/, /saved\.stats\.entropy/] },
+  },
+  {
+    about: "a dEntropy of another shape",
+    operands: { stats: { entropy: tensor(2, 4, 5) } },
+    options: wrong({ dEntropy: tensor(2, 4, 6) }),
+    ...{ error: RangeError, wants: [/dEntropy/, /\b6\b/, /\b5\b/] },
+  },
+  {
+    about: "an entropy of another shape",
+    operands: { stats: { entropy: tensor(2, 3, 5) } },
+    options: wrong({ dEntropy: tensor(2, 4, 5) }),
+    ...{ error: RangeError, wants: [/entropy/, /\b3\b/, /\b4\b/] },
+  },
+  {
+    about: "an entropy in 16 bits",
+    operands: { stats: { entropy: { data: new Uint16Array(40), shape: [2, 4, 5], dtype: "f16" } } },
+    options: wrong({ dEntropy: tensor(2, 4, 5) }),
+    ...{ error: TypeError, wants: [/entropy/, /f16/, /f32/] },
   },
 ];

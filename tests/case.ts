@@ -55,6 +55,10 @@ export interface Case {
   readonly dropout?: number | undefined;
   /** Gives the backward pass a gradient of lse too. */
   readonly dLse?: boolean | undefined;
+  /** All statistics of rows. */
+  readonly stats?: boolean | undefined;
+  /** Gives the backward pass a gradient of the entropy; forward makes that at least. */
+  readonly dEntropy?: boolean | undefined;
 }
 
 const plain: Case = {
@@ -111,6 +115,8 @@ export function caseName(c: Case): string {
     c.sink ? "sink" : undefined,
     c.dropout === undefined ? undefined : `dropout ${c.dropout}`,
     c.dLse ? "dLse" : undefined,
+    c.stats ? "stats" : undefined,
+    c.dEntropy ? "dEntropy" : undefined,
   ].filter((part) => part !== undefined).join(" ");
 }
 

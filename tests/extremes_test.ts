@@ -7,7 +7,12 @@
 import assert from "node:assert/strict";
 import { engineConfigurations, type Session } from "./backends.ts";
 import { attentionF64 } from "./reference/attention_f64.ts";
-import { describeProblem, type ReferenceOptions, type TestTensor } from "./reference/problem.ts";
+import {
+  describeProblem,
+  type ReferenceOptions,
+  STATISTICS,
+  type TestTensor,
+} from "./reference/problem.ts";
 import { runTakes } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 
@@ -137,7 +142,9 @@ onEngines("finite rows give out and lse as float64 rounds them", async (session,
     for (const { about, q, k, options = {} } of cases(rows)) {
       if (!taken(engine, rows, options)) continue;
       const v = tensor([1, KEYS, 1, 4], wave(3));
-      const got = await session.forward({ q, k, v, options });
+      // statistics have kernels of their own
+      const stats = engine !== "webgpu" || runTakes("rest") ? { stats: STATISTICS } : {};
+      const got = await session.forward({ q, k, v, options: { ...options, ...stats } });
       const want = attentionF64(describeProblem(q, k, v, options));
       // [head, row] in the reference, [row, head] in out
       for (let r = 0; r < rows; r++) {
@@ -145,6 +152,10 @@ onEngines("finite rows give out and lse as float64 rounds them", async (session,
           const lse = f(want.lse[h * rows + r]!),
             name = `${about}, ${rows} rows, row ${r}, head ${h}`;
           assertNear(got.lse.data[h * rows + r]!, lse, Math.max(1, Math.abs(lse)), `${name}, lse`);
+          for (const statistic of stats.stats ?? []) {
+            const x = want.statistics[statistic][h * rows + r]!;
+            assertNear(got[statistic]!.data[h * rows + r]!, x, KEYS, `${name}, ${statistic}`);
+          }
           for (let c = 0; c < 4; c++) {
             const x = want.out[(h * rows + r) * 4 + c]!;
             assertNear(got.out.data[(r * 2 + h) * 4 + c]!, x, 4, `${name}, out ${c}`);

@@ -37,7 +37,13 @@ const variations: readonly Partial<Case>[] = [
 ];
 
 Deno.test("the gradients of the oracle agree with central differences", async (t) => {
-  for (const variation of variations.flatMap((v) => [v, { ...v, dLse: true }])) {
+  for (
+    const variation of variations.flatMap((v) => [
+      v,
+      { ...v, dLse: true },
+      { ...v, dEntropy: true },
+    ])
+  ) {
     const shape = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 4, lengthK: 6, headDim: 3 };
     const c = defineCase({ ...shape, ...variation });
     await t.step(caseName(c), () => {
@@ -45,8 +51,10 @@ Deno.test("the gradients of the oracle agree with central differences", async (t
       const problem = problemOf(inputs);
       const dOut = readOperand(inputs.dOut, c.layout);
       const dLse = inputs.dLse && readPacked(inputs.dLse);
-      const formula = attentionBackwardF64(problem, attentionF64(problem), dOut, dLse);
-      const differences = finiteDifferences(problem, dOut, dLse);
+      const dEntropy = inputs.dEntropy && readPacked(inputs.dEntropy);
+      const forward = attentionF64(problem);
+      const formula = attentionBackwardF64(problem, forward, dOut, dLse, dEntropy);
+      const differences = finiteDifferences(problem, dOut, dLse, dEntropy);
       for (const name of ["dq", "dk", "dv", "dBias", "dAlibiSlopes", "dSink"] as const) {
         const want = differences[name];
         const got = formula[name];

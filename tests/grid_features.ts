@@ -214,6 +214,31 @@ const keyLengthSection: Section = {
   ),
 };
 
+const statistics = { stats: true, dEntropy: true } as const;
+const ofStatistics: Partial<Case> = {
+  ...{ batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 70, headDim: 12 },
+  ...statistics,
+};
+
+const statisticSection: Section = {
+  title: "statistics of rows",
+  cases: [
+    ...[{}, { causal: true, dLse: true }, { amplitude: 5, layout: "bhsd" }, { lengthK: 1100 }],
+    ...[{ window: { left: 9, right: 3 } }, { keyLengths: [0, 33] }, { causal: { offset: -7 } }],
+    ...[{ sink: true }, { sink: true, causal: { offset: -7 } }, { sink: true, lengthQ: 2 }],
+    ...[{ dropout: 0.3 }, { softcap: 2 }, { alibiSlopes: "bh" }, { bias: "1hqk", biasHoles: true }],
+    ...[{ mask: { axes: "b1qk", pattern: "empty rows" } }, { dtype: "f16" }, { lengthK: 1 }],
+    ...[{ lengthQ: 700, lengthK: 700, causal: true, batch: 1 }, { lengthK: 0 }],
+  ].map((options) => defineCase({ ...ofStatistics, ...options as Partial<Case> })).concat(
+    [{ lengthK: 700 }, { lengthK: 3000, causal: true } as const, { lengthK: 3000, sink: true }]
+      .map((options) =>
+        defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20, stats: true, ...options })
+      ),
+    defineCase({ ...ofStatistics, headDim: 64, dEntropy: undefined }),
+    defineCase({ ...ofStatistics, stats: undefined }),
+  ),
+};
+
 const scoreSection: Section = {
   title: "softcap, scale and large scores",
   cases: [0.7, 2, 15, 30, 50].flatMap((softcap) => [
@@ -256,6 +281,7 @@ const features: readonly Partial<Case>[] = [
   { arrangement: "padded rows", layout: "bhsd" },
   { arrangement: "transposed" },
   { dLse: true },
+  statistics,
   { valueDim: 9 },
 ];
 
@@ -280,6 +306,7 @@ const togetherSection: Section = {
   cases: [
     ...[{}, { causal: true, layout: "bhsd" }, { window: { left: 30, right: 5 }, dLse: true }],
     ...[{ keyLengths: [0, 97] }, { causal: { offset: [7, -4] }, keyLengths: [134, 50] }],
+    ...[{ ...statistics, causal: true, dLse: true }],
   ].flatMap((options) =>
     [undefined, true].map((sink) =>
       defineCase({
@@ -291,6 +318,10 @@ const togetherSection: Section = {
     defineCase({
       ...{ queryHeads: 4, kvHeads: 2, lengthQ: 2, lengthK: 600, headDim: 20 },
       ...{ ...everything, causal: true, sink: true },
+    }),
+    defineCase({
+      ...{ queryHeads: 4, kvHeads: 2, lengthQ: 2, lengthK: 2500, headDim: 20 },
+      ...{ ...everything, causal: true, sink: true, ...statistics },
     }),
   ),
 };
@@ -306,6 +337,7 @@ export const featureSections: readonly Section[] = [
   sinkSection,
   dropoutSection,
   scoreSection,
+  statisticSection,
   pairSection,
   togetherSection,
 ];

@@ -11,6 +11,7 @@ import {
   packedStrides,
   type ReferenceOptions,
   type Shape4,
+  STATISTICS,
   type TestTensor,
 } from "./reference/problem.ts";
 
@@ -23,6 +24,7 @@ export interface Inputs {
   readonly v: TestTensor;
   readonly dOut: TestTensor;
   readonly dLse?: TestTensor | undefined;
+  readonly dEntropy?: TestTensor | undefined;
   readonly options: ReferenceOptions;
 }
 
@@ -43,6 +45,7 @@ export function makeInputs(c: Case): Inputs {
     v: operand("v", c.kvHeads, c.lengthK, c.valueDim),
     dOut: operand("dOut", c.queryHeads, c.lengthQ, c.valueDim),
     dLse: c.dLse ? plainTensor(seed + 1, [c.batch, c.queryHeads, c.lengthQ]) : undefined,
+    dEntropy: c.dEntropy ? plainTensor(seed + 6, [c.batch, c.queryHeads, c.lengthQ]) : undefined,
     options: makeOptions(c, seed),
   };
 }
@@ -140,6 +143,7 @@ function makeOptions(c: Case, seed: number): ReferenceOptions {
       : {}),
     ...(c.sink ? { sink: plainTensor(seed + 5, [c.queryHeads], 2) } : {}),
     ...(c.dropout === undefined ? {} : { dropout: makeDropout(c.dropout, seed) }),
+    ...(c.stats ? { stats: STATISTICS } : c.dEntropy ? { stats: ["entropy"] } : {}),
     ...(c.bias ? { bias: makeBias(c, c.bias, seed + 2) } : {}),
     ...(c.mask ? { mask: makeMask(c, c.mask.axes, c.mask.pattern, seed + 3) } : {}),
   };

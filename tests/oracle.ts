@@ -2,8 +2,8 @@
 
 import type { StorageType } from "./half.ts";
 import type { Inputs } from "./inputs.ts";
-import { attentionBackwardF32, attentionF32 } from "./reference/attention_f32.ts";
-import { attentionBackwardF64, attentionF64 } from "./reference/attention_f64.ts";
+import { attentionBackwardF32, attentionF32, type ForwardF32 } from "./reference/attention_f32.ts";
+import { attentionBackwardF64, attentionF64, type ForwardF64 } from "./reference/attention_f64.ts";
 import {
   describeProblem,
   type Problem,
@@ -18,6 +18,7 @@ import {
   forwardRule,
   gradientFloors,
   gradientRule,
+  statisticFloors,
 } from "./tolerance.ts";
 
 /** Wanted results by name: out, lse; or the gradients. */
@@ -34,8 +35,10 @@ export function problemOf({ q, k, v, options }: Inputs): Problem {
   return describeProblem(q, k, v, options);
 }
 
-/** Wanted out and lse. */
-export function expectForward(inputs: Inputs): Readonly<Record<"out" | "lse", Expected>> {
+/** Wanted out and lse, and the statistics that are asked for. */
+export function expectForward(
+  inputs: Inputs,
+): Readonly<Record<"out" | "lse", Expected>> & ExpectedResults {
   const problem = problemOf(inputs);
   const exact = attentionF64(problem);
   const plain = attentionF32(problem);
@@ -45,7 +48,23 @@ export function expectForward(inputs: Inputs): Readonly<Record<"out" | "lse", Ex
   return {
     out: { values: exact.out, bound: bound("out"), dtype: dtypeOf(inputs.q) },
     lse: { values: exact.lse, bound: bound("lse"), dtype: "f32" },
+    ...expectStatistics(inputs, exact, plain, problem),
   };
+}
+
+function expectStatistics(
+  { options: { stats = [] } }: Inputs,
+  exact: ForwardF64,
+  plain: ForwardF32,
+  problem: Problem,
+): ExpectedResults {
+  if (stats.length === 0) return {};
+  const floors = statisticFloors(problem, exact);
+  return Object.fromEntries(stats.map((name) => {
+    const values = exact.statistics[name];
+    const bound = errorBound(forwardRule, plain.statistics[name], values, floors[name]);
+    return [name, { values, bound, dtype: "f32" }];
+  }));
 }
 
 /** The input of each gradient, where the call has it. */
@@ -61,10 +80,11 @@ export function expectBackward(inputs: Inputs): ExpectedResults {
   const problem = problemOf(inputs);
   const dOut = readOperand(inputs.dOut, inputs.options.layout ?? "bshd");
   const dLse = inputs.dLse && readPacked(inputs.dLse);
-  const forward = attentionF64(problem);
-  const exact = attentionBackwardF64(problem, forward, dOut, dLse);
-  const plain = attentionBackwardF32(problem, attentionF32(problem), dOut, dLse);
-  const floors = gradientFloors(problem, forward, exact, dOut, dtypeOf(inputs.q));
+  const dEntropy = inputs.dEntropy && readPacked(inputs.dEntropy);
+  const forward = attentionF64(problem), given = [dOut, dLse, dEntropy] as const;
+  const exact = attentionBackwardF64(problem, forward, ...given);
+  const plain = attentionBackwardF32(problem, attentionF32(problem), ...given);
+  const floors = gradientFloors(problem, forward, exact, dOut, dtypeOf(inputs.q), dEntropy);
   const expected: Record<string, Expected> = {};
   for (const [name, operand] of Object.entries(gradientInputs(inputs))) {
     const [values, plainValues] = [exact[name as "dq"], plain[name as "dq"]];

@@ -67,7 +67,7 @@ export function startsOf(lengths: readonly number[]): number[] {
 
 /** A packed call with the inputs of its sequences. */
 export interface PackedInputs {
-  readonly inputs: Pick<Inputs, "q" | "k" | "v" | "dOut" | "dLse" | "options">;
+  readonly inputs: Pick<Inputs, "q" | "k" | "v" | "dOut" | "dLse" | "dEntropy" | "options">;
   readonly sequences: readonly Inputs[];
 }
 
@@ -98,7 +98,7 @@ export function packedInputs(c: PackedCase): PackedInputs {
     ...(queries ? { cuSeqlensQ: startsOf(lengths.map(([q]) => q)) } : {}),
     ...(keys ? { cuSeqlensK: Int32Array.from(startsOf(lengths.map(([, k]) => k))) } : {}),
   } as ReferenceOptions;
-  const dLse = sequences.map((one) => one.dLse!);
+  const dLse = sequences.map((one) => one.dLse!), dEntropy = sequences.map((one) => one.dEntropy!);
   return {
     sequences,
     inputs: {
@@ -107,6 +107,7 @@ export function packedInputs(c: PackedCase): PackedInputs {
       v: joinRows(of("v"), keys, behind),
       dOut: joinRows(of("dOut"), queries, behind),
       dLse: fields.dLse ? joinLse(dLse, queries, behind) : undefined,
+      dEntropy: fields.dEntropy ? joinLse(dEntropy, queries, behind) : undefined,
       options,
     },
   };

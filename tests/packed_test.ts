@@ -13,7 +13,7 @@ import type { Case } from "./case.ts";
 import { fewRows } from "./grid.ts";
 import { plainTensor } from "./inputs.ts";
 import { expectPacked, type Lengths, type PackedCase, packedInputs, startsOf } from "./packed.ts";
-import type { TestTensor } from "./reference/problem.ts";
+import { STATISTICS, type TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
 import { sharedSessions } from "./sessions.ts";
 
@@ -29,6 +29,19 @@ const cases: readonly PackedCase[] = [
   { name: "window, dLse", ...both, fields: { ...grouped, window: { left: 20 }, dLse: true } },
   { name: "slopes of each sequence", ...both, fields: { ...grouped, alibiSlopes: "bh" } },
   { name: "sink, rows behind", ...both, fields: { ...grouped, sink: true }, behind: 2 },
+  {
+    name: "statistics, rows behind",
+    ...{ ...both, fields: { ...grouped, causal: true, stats: true, dEntropy: true }, behind: 2 },
+  },
+  {
+    name: "statistics, sink",
+    ...{ ...both, fields: { ...grouped, stats: true, dEntropy: true, sink: true } },
+  },
+  {
+    name: "decode, statistics",
+    ...{ queries: true, keys: true, fields: { ...fewRows, causal: true, stats: true } },
+    lengths: [[2, 700], [2, 9], [2, 1250], [2, 2]],
+  },
   { name: "softcap", ...both, fields: { ...grouped, softcap: 3 } },
   { name: "f16, rows behind", ...both, fields: { ...grouped, dtype: "f16" }, behind: 3 },
   { name: "odd dims", ...both, fields: { ...grouped, headDim: 9, valueDim: 5 } },
@@ -58,6 +71,9 @@ const cases: readonly PackedCase[] = [
   },
 ];
 
+/** Results with a number for each row. */
+const ROWS = ["lse", ...STATISTICS] as readonly string[];
+
 /** The part of a result that belongs to sequence n, as a tensor of its own. */
 function partOf(tensor: TestTensor, name: string, c: PackedCase, n: number): TestTensor {
   const { data, shape } = tensor, last = shape.length - 1;
@@ -75,7 +91,7 @@ function partOf(tensor: TestTensor, name: string, c: PackedCase, n: number): Tes
       shape: [1, ...shape.slice(1)],
     };
   }
-  if (name === "lse") {
+  if (ROWS.includes(name)) {
     const [heads, all] = shape as [number, number];
     const part = Float32Array.from(
       { length: heads * rows },
@@ -91,10 +107,10 @@ function partOf(tensor: TestTensor, name: string, c: PackedCase, n: number): Tes
 /** Rows behind the last sequence hold nothing. */
 function checkBehind(results: Readonly<Record<string, TestTensor>>, c: PackedCase): void {
   for (const [name, { data, shape }] of Object.entries(results)) {
-    if (!c.behind || !["out", "lse", "dq", "dk", "dv"].includes(name)) continue;
-    const rows = name === "lse" ? shape[1]! : shape[0]!, empty = name === "lse" ? -Infinity : 0;
-    const place = (at: number) =>
-      name === "lse" ? at % rows : Math.floor(at / (data.length / rows));
+    if (!c.behind || !["out", "dq", "dk", "dv", ...ROWS].includes(name)) continue;
+    const ofRows = ROWS.includes(name), empty = name === "lse" ? -Infinity : 0;
+    const rows = ofRows ? shape[1]! : shape[0]!;
+    const place = (at: number) => ofRows ? at % rows : Math.floor(at / (data.length / rows));
     const bad = data.findIndex((x, at) => place(at) >= rows - c.behind! && x !== empty);
     assert.equal(bad, -1, `${name}[${bad}] behind the sequences is ${data[bad]}`);
   }

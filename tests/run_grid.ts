@@ -123,6 +123,9 @@ function resultShape(c: Case, result: string, inputs: Inputs): number[] {
     case "out":
       return operandShape(c.layout, c.batch, c.queryHeads, c.lengthQ, c.valueDim);
     case "lse":
+    case "entropy":
+    case "maxProbability":
+    case "expectedKey":
       return [c.batch, c.queryHeads, c.lengthQ];
     default: // a gradient is like its input
       return [...gradientInputs(inputs)[result]?.shape ?? []];

@@ -84,6 +84,7 @@ const hasAll = (c: Case): boolean =>
 function subjectsOf(c: Case): string[] {
   const subjects = Object.keys(everything).filter((name) => c[name as keyof Case] !== undefined);
   if (c.sink && !hasAll(c)) subjects.push("sink"); // beside others it changes one kernel
+  if (c.stats || c.dEntropy) subjects.push("stats"); // every kernel has another text
   if (c.dtype !== "f32") subjects.push("16 bits");
   if (c.arrangement === "padded rows" || c.arrangement === "view") subjects.push("strides");
   if (c.headDim % 4 || c.valueDim % 4) subjects.push("odd dims");
@@ -99,7 +100,11 @@ export function sharesKernels(c: Case): boolean {
   const rows = lengthQ * group, decode = lengthQ < 8 && rows <= 16;
   const all = hasAll(c), subjects = subjectsOf(c), plain = subjects.length === 0;
   const both = (headDim % 4 === 0) === (valueDim % 4 === 0);
-  if (decode) return (plain || all) && rows === 4 && headDim === 20 && valueDim === 20;
+  const counted = subjects.join() === "stats"; // with more it is in the rest
+  if (decode) {
+    return (plain || all || counted) && !(all && subjects.includes("stats")) && rows === 4 &&
+      headDim === 20 && valueDim === 20;
+  }
   if (headDim > 32 || valueDim > 32) {
     return plain && group === 1 && headDim === 64 && valueDim === 64; // two chunks of a tile
   }

@@ -17,6 +17,13 @@
  *   a sum of n       u·|sum|·√(n/3)                    of its partial sums, which grow towards it
  *   ds               δp·|dp − delta| + p·(δdp + δdelta), where δdp = u·(|dp| + z·‖dOut‖·‖v‖), δdelta likewise
  *
+ *   the entropy      p·|log p + entropy + 1 − Σp|·δs   d entropy/ds
+ *                    u·p·|log p|, u·(entropy + LAG)    its terms, and the sizes between which it is a difference
+ *   max p            δp, and p·p'·δs of the others     dp/ds' = −p·p'
+ *   the expected key p·|j − key|·δs + u·p·j            d key/ds
+ *
+ * The maximum that a row counts from may lag behind its largest score by LAG, and what is P times a score then is as large.
+ *
  * In backward δp is p·(u + δs + u·|lse|): it makes p from its own score and the stored lse, and does not divide by a sum
  * in which an error would cancel.
  */
@@ -24,7 +31,7 @@
 import { halfUlp, smallestHalfStep, type StorageType } from "./half.ts";
 import { type BackwardF64, forEachRow, type ForwardF64 } from "./reference/attention_f64.ts";
 import { alibiDistance, broadcastIndex, dropoutFactor, scoreSlope } from "./reference/features.ts";
-import type { Problem } from "./reference/problem.ts";
+import { type Problem, type StatisticName, STATISTICS } from "./reference/problem.ts";
 import { mapTuple } from "./tuples.ts";
 
 /** A wanted result with the error allowed at each of its elements. */
@@ -99,6 +106,55 @@ export function forwardFloors(problem: Problem, forward: ForwardF64): { out: num
   return { out: out.floor(maxMagnitude(problem.v), forward.out, valueDim), lse };
 }
 
+/** How far a row's running maximum may lie from its largest score (asm/stages/softmax.ts moves it by 2^8). */
+const LAG = 8 * Math.LN2;
+
+/** What the statistics of one row are expected to be off by. */
+function statisticErrors(
+  problem: Problem,
+  forward: ForwardF64,
+  row: Row,
+  scoreError: (row: Row, j: number) => number,
+): Record<StatisticName, number> {
+  const { lengthK } = problem, { index } = row, { statistics } = forward;
+  const at = index * lengthK, p = forward.probabilities.subarray(at, at + lengthK);
+  const [entropy, top, key] = mapTuple(
+    ["entropy", "maxProbability", "expectedKey"],
+    (name) => statistics[name as StatisticName][index]!,
+  );
+  const sum = p.reduce((sum, p) => sum + p, 0);
+  let ofEntropy = 0, ofTop = 0, ofKey = 0, count = 0;
+  for (let j = 0; j < lengthK; j++) {
+    if (!forward.visible[at + j] || p[j] === 0) continue;
+    const error = scoreError(row, j), log = Math.log(p[j]!);
+    ofEntropy += (p[j]! * Math.abs(log + entropy + 1 - sum) * error) ** 2 +
+      (u * p[j]! * log) ** 2;
+    ofTop += (p[j] === top ? top * (u + (1 - top) * error) : top * p[j]! * error) ** 2;
+    ofKey += (p[j]! * Math.abs(j - key) * error) ** 2 + (u * p[j]! * j) ** 2;
+    count++;
+  }
+  const sums = u * u * count / 3; // of the partial sums, for each of them relative to its size
+  return {
+    entropy: Math.sqrt(ofEntropy + (sums + 3 * u * u) * (entropy + LAG * sum) ** 2),
+    maxProbability: Math.sqrt(ofTop + (sums + 3 * u * u) * top ** 2),
+    expectedKey: Math.sqrt(ofKey + (2 * sums + 3 * u * u) * key ** 2),
+  };
+}
+
+/** Rounding floors of the statistics of rows. */
+export function statisticFloors(
+  problem: Problem,
+  forward: ForwardF64,
+): Record<StatisticName, number> {
+  const scoreError = scoreErrors(problem, forward);
+  const floors = { entropy: 0, maxProbability: 0, expectedKey: 0 };
+  forEachRow(problem, (row) => {
+    const errors = statisticErrors(problem, forward, row, scoreError);
+    for (const name of STATISTICS) floors[name] = maxFinite(floors[name], errors[name]);
+  });
+  return floors;
+}
+
 /** What the weight of a value is off by; a dropped pair still moves the others, whose sum it is in. */
 function weightError(problem: Problem, index: number, j: number, p: number, score: number): number {
   const z = dropoutFactor(problem, index, j);
@@ -169,6 +225,7 @@ export function gradientFloors(
   backward: BackwardF64,
   dOut: Float64Array,
   dtype: StorageType,
+  dEntropy?: Float64Array,
 ): Record<"dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink", number> {
   const { lengthK, kvHeads, batch, headDim, valueDim, alibiSlopes: alibi, bias, sink } = problem;
   const columns = batch * kvHeads * lengthK;
@@ -185,14 +242,19 @@ export function gradientFloors(
     const { b, h, i, index, kvBase } = row;
     // delta is a sum over dOut∘out, and that out is the stored one.
     const stored = halfUlp[dtype] / Math.sqrt(3);
+    const dH = Math.abs(dEntropy?.[index] ?? 0), entropy = forward.statistics.entropy[index]!;
+    const lost = dH === 0 ? 0 : statisticErrors(problem, forward, row, scoreError).entropy;
     const deltaError = u * Math.abs(backward.delta[index]!) +
-      stored * dOutNorms[index]! * outNorms[index]!;
+      stored * dOutNorms[index]! * outNorms[index]! + dH * (lost + u * (entropy + 1));
     // what a sum over a whole row makes of delta's error does not average out: that of out counts as well
     const rowDeltaError = deltaError + dOutNorms[index]! * outErrors[index]!;
     if (sink) {
       const p = Math.exp(sink[h]! - forward.lse[index]!);
       const pError = p * u * (1 + Math.abs(sink[h]!) + 2 * Math.abs(forward.lse[index]!));
-      dSink.addTerm(h, pError * Math.abs(backward.delta[index]!) + p * rowDeltaError);
+      dSink.addTerm(
+        h,
+        pError * (Math.abs(backward.delta[index]!) + dH * (entropy + 1)) + p * rowDeltaError,
+      );
     }
     if (alibi) {
       let moment = 0, gradient = 0;
@@ -200,12 +262,16 @@ export function gradientFloors(
         const at = index * lengthK + j;
         if (!forward.visible[at]) continue;
         const term = forward.probabilities[at]! * alibiDistance(problem, b, i, j);
+        const logarithm = dH === 0 ? 0 : Math.log(forward.probabilities[at]!);
         moment += term;
         gradient += term * (backward.dp[at]! - backward.delta[index]!);
+        if (term > 0) gradient -= (dEntropy?.[index] ?? 0) * term * (logarithm + entropy);
       }
       const lse = forward.lse[index]!, lseError = Number.isFinite(lse) ? u * Math.abs(lse) : 0;
       const place = broadcastIndex(alibi, b, h, i, 0);
-      dAlibiSlopes.addTerm(place, moment * rowDeltaError + lseError * Math.abs(gradient));
+      // the logarithm of p has the error of lse as well
+      const ofRow = rowDeltaError + dH * lseError;
+      dAlibiSlopes.addTerm(place, moment * ofRow + lseError * Math.abs(gradient));
     }
     for (let j = 0; j < lengthK; j++) {
       const at = index * lengthK + j;
@@ -215,7 +281,11 @@ export function gradientFloors(
       const dp = backward.dp[at]!, delta = backward.delta[index]!;
       const z = dropoutFactor(problem, index, j);
       const dpError = u * (Math.abs(dp) + z * dOutNorms[index]! * valueNorms[kvBase + j]!);
-      const dsError = pError * Math.abs(dp - delta) + p * (dpError + deltaError);
+      const logarithm = dH === 0 || p === 0 ? 0 : Math.log(p);
+      // log p is the score less lse, and so is off like both
+      const size = Math.abs(dp - delta) + dH * Math.abs(logarithm + entropy + 1);
+      const ofLogarithm = dH * (scoreError(row, j) + u * Math.abs(forward.lse[index]!));
+      const dsError = pError * size + p * (dpError + deltaError + ofLogarithm);
       const dotError = dsError * Math.abs(scoreSlope(problem, forward.dots[at]!));
       dq.addTerm(index, dotError);
       dk.addTerm(kvBase + j, dotError);

@@ -1,7 +1,7 @@
 // Sink: a logit of each head that joins the softmax denominator and no value (StreamingLLM, gpt-oss). Minus
 // infinity is none.
 import { Operand } from "../tables.gen";
-import { delta, weight } from "../micro/rows";
+import { weight } from "../micro/rows";
 import { rowAt } from "../micro/task";
 
 /** The logit that joins the softmax state of a row, natural units. */
@@ -17,11 +17,11 @@ export function beginGradient(): void {
   sum = 0;
 }
 
-/** The sink's weight in query row i times delta; a row is given to one item only. */
-export function stateGradient(task: usize, batch: i32, head: i32, i: i32, lse: f64): void {
+/** The sink's weight in query row i times `delta` as its logit has it; a row is given to one item only. */
+export function stateGradient(task: usize, batch: i32, head: i32, i: i32, lse: f64, delta: f64): void {
   const sink = stateLogit(task, batch, head, i);
   if (sink == -Infinity) return;
-  sum += weight(<f64>sink, lse) * <f64>delta(task, batch, head, i);
+  sum += weight(<f64>sink, lse) * delta;
 }
 
 /** Writes what the item has for a head. */

@@ -8,7 +8,7 @@
 //       for each panel of 8 queries that sees a key of the tile
 //         S^T[key][8] = K . Q^T,  dP^T = V . dO^T - delta
 //         features of scores, and those that hide, on S
-//         P = 2^(S - lse),  dS = P * dP;  features of P;  sums over pairs, slopes
+//         P = 2^(S - lse),  dS = P * dP;  features of P;  the gradient of the entropy;  sums over pairs, slopes
 //         dQ^T[column][8] += K^T . dS^T
 //       dV[key] += P^T . dO,  dK[key] += dS^T . Q             rows of P^T and dS^T are the scalars
 //
@@ -28,12 +28,14 @@ import { keyProduct, listRuns, PANELS, RUNS_BYTES } from "./key_gradient";
 import { settleLargeRows } from "./large_rows";
 import { packRows, unpackPanel } from "../micro/pack";
 import { Constants, Panel, RowStats } from "../micro/records";
+import { delta } from "../micro/rows";
 import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny, silenceMasked } from "../micro/tile";
 import {
   BACKWARD_PITCH, probabilityTile, gemm_dq_1x8, gemm_dq_4x8, gemm_dq_5x8,
 } from "../micro/tiles.gen";
 import { prefetch } from "../micro/vmath";
+import { addTile, entropyDelta, entropyGradient, entropyTile, weighTile } from "../stages/entropy";
 import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
 import { ownSum, repairGradientRow } from "../stages/repair_gradient";
@@ -47,7 +49,7 @@ import {
 /** Keys of a tile: a multiple of six for the register tile and of sixteen for blocks. */
 const TILE: i32 = 48;
 const GROUPS: i32 = TILE / 6;
-/** Bytes of a tile of P, of dS, or of slopes. */
+/** Bytes of a tile of P, of dS, of terms of the entropy, or of slopes. */
 const TILE_BYTES: usize = TILE * BACKWARD_PITCH;
 /** The blocks of a tile: 48 / 16 bytes of a word. */
 const BLOCKS_OF_TILE: u32 = 0xffffff;
@@ -58,7 +60,7 @@ let keyBegin: i32 = 0, keyEnd: i32 = 0, D: i32 = 0, Dv: i32 = 0, kStride: usize 
 // Bytes from row to row of the tiles of K and V.
 let kPitch: usize = 0, vPitch: usize = 0;
 // Scratch, in this order, behind that of the block of query rows.
-let P: usize = 0, dS: usize = 0, slopes: usize = 0, kRows: usize = 0, vRows: usize = 0, keyRanges: usize = 0, runs: usize = 0, panel: usize = 0;
+let P: usize = 0, dS: usize = 0, terms: usize = 0, slopes: usize = 0, kRows: usize = 0, vRows: usize = 0, keyRanges: usize = 0, runs: usize = 0, panel: usize = 0;
 // Which blocks are visible, by panels; see features/blocks.ts.
 let blocks: usize = 0, blocksStride: usize = 0;
 // The tile of keys.
@@ -75,7 +77,8 @@ export function backwardScratch(headDim: i32, valueDim: i32, rows: i32): usize {
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
   P = layOutBlock(ws, headDim, valueDim, rows);
   dS = P + TILE_BYTES;
-  slopes = dS + TILE_BYTES;
+  terms = dS + TILE_BYTES;
+  slopes = terms + TILE_BYTES;
   kRows = slopes + SLOPES * TILE_BYTES;
   vRows = kRows + <usize>TILE * (headDim << 2);
   keyRanges = vRows + <usize>TILE * (valueDim << 2);
@@ -146,7 +149,7 @@ function visitPanel(p: i32): void {
   store<i32>(range, from);
   store<i32>(range, to, 4);
 
-  const n = to - from, at = <usize>from * BACKWARD_PITCH + (<usize>p << 5), s = P + at, w = dS + at, f = slopes + at;
+  const n = to - from, at = <usize>from * BACKWARD_PITCH + (<usize>p << 5), s = P + at, w = dS + at, e = terms + at, f = slopes + at;
   // from zero, not from -lse: partial sums as large as lse would round away what the scores say
   scoreProduct(kTile, kPitch, qT + <usize>p * (<usize>D << 5), P + (<usize>p << 5), from, to, D, constants + Constants.Zero);
   // features of P change dP before delta is subtracted
@@ -163,10 +166,13 @@ function visitPanel(p: i32): void {
   for (let v: usize = 0; flags & FADING_FLAGS && v < 32; v += 16) {
     flushTiny(s + v, BACKWARD_PITCH, n, v128.load(start + v, RowStats.NegativeLse));
   }
+  if (flags & Flag.DEntropy) entropyTile(s, e, n, start);
   probabilityTile(s, w, n, start);
+  if (flags & Flag.DEntropy) weighTile(e, s, n);
   if (flags & PROBABILITY_FLAGS) {
     probabilityTiles(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, w, start + RowStats.NegativeDelta);
   }
+  if (flags & Flag.DEntropy) addTile(w, e, n);
   if (flags & SCORE_FLAGS) {
     gradientTiles(flags, w, BACKWARD_PITCH, n, tileKey + from, panel, min(8, rowEnd - first), f, TILE_BYTES);
   }
@@ -215,6 +221,12 @@ function clearKeys(operand: i32, kv: i32, n: i32): void {
   for (let j = keyBegin; j < keyEnd; ++j, row += stride) memory.fill(row, 0, <usize>((n + 3) & ~3) << 2);
 }
 
+/** What a row brings to the gradients of logits; the entropy changes by them as by scores, but for its own 1. */
+function addStateGradients(i: i32, lse: f64): void {
+  const d = <f64>delta(task, batch, head, i) - entropyGradient(task, flags, batch, head, i);
+  stateGradients(task, flags, batch, head, i, lse, d + entropyDelta(task, flags, batch, head, i, lse));
+}
+
 export function backwardItem(item: usize, ws: usize): void {
   task = taskOf(item);
   flags = load<i32>(task, Task.Flags) & ~Flag.Accumulate;
@@ -243,7 +255,7 @@ export function backwardItem(item: usize, ws: usize): void {
     if (flags & ROW_SUM_FLAGS && slot < 0) {
       for (let i = from; i < to; ++i) {
         const lse = <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i)), own = ownSum(task, batch, head, i, lse);
-        stateGradients(task, flags, batch, head, i, own ? rowLse() : lse);
+        addStateGradients(i, own ? rowLse() : lse);
       }
     }
     for (let begin = from; begin < to; begin += block) {

@@ -2,13 +2,17 @@
 // [8 columns][row] for dV and dK, with what each row brings to P and dS. Rows that are not finite are
 // deferred: their lanes hold zero, and they are added afterwards, score by score.
 import { Task } from "../abi";
-import { Operand } from "../tables.gen";
+import { Flag, Operand } from "../tables.gen";
 import { packColumns, packPanel } from "../micro/pack";
 import { Constants, RowStats, UPPER } from "../micro/records";
 import { LARGE } from "../micro/range";
+import { log2 } from "../micro/real";
 import { delta, finite } from "../micro/rows";
 import { rowsOf, rowStride } from "../micro/task";
 import { LOG2E } from "../micro/vmath";
+import { entropyDelta, entropyGradient } from "../stages/entropy";
+import { ownSum } from "../stages/repair_gradient";
+import { rowLse } from "../stages/repair";
 
 // Each thread has its own instance of this module, so its state is per thread.
 let D: i32 = 0, Dv: i32 = 0, anyDeferred: bool = false, scales: usize = 0, deferredRows: usize = 0;
@@ -21,7 +25,7 @@ const IS_LARGE: u8 = 2;
 export let rowBegin: i32 = 0, rowEnd: i32 = 0, panels: i32 = 0;
 /** A bit for each panel with a lane that takes no part: past the last row, deferred, or without a key. */
 export let deadPanels: u32 = 0;
-/** Scratch: Q^T and dO^T by panels, Q and dO by columns, dQ^T, -lse and -delta, constants. */
+/** Scratch: Q^T and dO^T by panels, Q and dO by columns, dQ^T, what rows bring, constants. */
 export let qT: usize = 0, gT: usize = 0, qC: usize = 0, gC: usize = 0, dqT: usize = 0, stats: usize = 0, constants: usize = 0;
 
 /** Lays out the scratch of a block of up to `rows` rows; returns its end. */
@@ -35,7 +39,7 @@ export function layOutBlock(ws: usize, headDim: i32, valueDim: i32, rows: i32): 
   gC = qC + 4 * r * d4;
   dqT = gC + 4 * r * dv4;
   stats = dqT + 4 * r * headDim;
-  scales = stats + (r << 3);
+  scales = stats + (r >> 3) * RowStats.Bytes;
   deferredRows = scales + (r << 3);
   constants = (deferredRows + r + 15) & ~15;
   return constants + Constants.Bytes;
@@ -51,22 +55,30 @@ export function writeConstants(scale: f32): void {
   v128.store(constants, s2, Constants.Scale2 + UPPER);
 }
 
+/** delta of a row, with what the gradient of the entropy adds to it. */
+function deltaOf(task: usize, flags: i32, batch: i32, head: i32, i: i32, lse: f32): f32 {
+  const d = delta(task, batch, head, i);
+  if (!(flags & Flag.DEntropy)) return d;
+  const exact = ownSum(task, batch, head, i, lse) ? rowLse() : <f64>lse;
+  return <f32>(<f64>d + entropyDelta(task, flags, batch, head, i, exact));
+}
+
 /**
- * -lse log2 e and -delta of each row, [panel][2][8]; rows that are not finite are deferred.
+ * -lse log2 e, -delta and the gain of each row, [panel][3][8]; rows that are not finite are deferred.
  *
  * The first is rounded to float32, which alone would cost P up to 5e-7. What is lost comes back as a
  * factor of dO and delta, which reaches dV and dS alike; `scales` holds it beside the scale of Q.
  */
 function packStats(task: usize, batch: i32, head: i32, q: usize, qStride: usize, dOut: usize, dOutStride: usize): void {
   const lse = rowsOf(task, Operand.Lse, batch, head), lseStride = rowStride(task, Operand.Lse);
-  const scale = load<f32>(task, Task.Scale), scalesOfDOut = scales + (<usize>panels << 5);
+  const scale = load<f32>(task, Task.Scale), flags = load<i32>(task, Task.Flags), scalesOfDOut = scales + (<usize>panels << 5);
   anyDeferred = anyLarge = false;
   memory.fill(deferredRows, 0, <usize>panels << 3);
   deadPanels = 0;
   for (let i = 0; i < panels << 3; ++i) {
-    let m: f32 = -Infinity, s: f32 = 0, factor: f32 = 1;
+    let m: f32 = -Infinity, s: f32 = 0, factor: f32 = 1, gain: f32 = 0;
     if (rowBegin + i < rowEnd) {
-      const l = load<f32>(lse + <usize>(rowBegin + i) * lseStride), d = delta(task, batch, head, rowBegin + i);
+      const l = load<f32>(lse + <usize>(rowBegin + i) * lseStride), d = deltaOf(task, flags, batch, head, rowBegin + i, l);
       if (!(l < Infinity && finite(q + <usize>i * qStride, D) && finite(dOut + <usize>i * dOutStride, Dv) && d - d == 0)) {
         anyDeferred = true;
         store<u8>(deferredRows + <usize>i, DEFERRED);
@@ -79,13 +91,16 @@ function packStats(task: usize, batch: i32, head: i32, q: usize, qStride: usize,
         const exact = -<f64>l * 1.4426950408889634;
         m = <f32>exact;
         factor = <f32>(1 + (exact - <f64>m) * 0.6931471805599453);
-        s = -d * factor;
+        const dH = entropyGradient(task, flags, batch, head, rowBegin + i);
+        s = -(dH == 0 ? d : d + <f32>(dH * (exact - <f64>m) * 0.6931471805599453)) * factor;
       }
+      if (m > -Infinity) gain = <f32>(-0.6931471805599453 * entropyGradient(task, flags, batch, head, rowBegin + i)) * factor;
     }
     if (m == -Infinity) deadPanels |= 1 << (i >> 3);
     const at = stats + <usize>(i >> 3) * RowStats.Bytes + (<usize>(i & 7) << 2);
     store<f32>(at, m, RowStats.NegativeLse);
     store<f32>(at, s, RowStats.NegativeDelta);
+    store<f32>(at, gain, RowStats.Gain);
     store<f32>(scales + (<usize>i << 2), scale);
     store<f32>(scalesOfDOut + (<usize>i << 2), factor);
   }
@@ -111,13 +126,16 @@ export function deferRow(i: i32): void {
   deadPanels |= 1 << (i >> 3);
   store<f32>(at, -Infinity, RowStats.NegativeLse);
   store<f32>(at, 0, RowStats.NegativeDelta);
+  store<f32>(at, 0, RowStats.Gain);
 }
 
-/** Sets the factor of dO and delta of row i of the block. */
+/** Sets the factor of dO and delta of row i of the block; it is one of P, whose logarithm counts as well. */
 export function setFactor(i: i32, factor: f32): void {
   const at = stats + <usize>(i >> 3) * RowStats.Bytes + (<usize>(i & 7) << 2);
   store<f32>(scales + (<usize>panels << 5) + (<usize>i << 2), factor);
-  store<f32>(at, load<f32>(at, RowStats.NegativeDelta) * factor, RowStats.NegativeDelta);
+  const gain = load<f32>(at, RowStats.Gain), added: f32 = gain == 0 ? 0 : gain * log2(factor);
+  store<f32>(at, (load<f32>(at, RowStats.NegativeDelta) + added) * factor, RowStats.NegativeDelta);
+  store<f32>(at, gain * factor, RowStats.Gain);
 }
 
 /** Q^T of panel p of the block. */

@@ -13,6 +13,7 @@ import { finite } from "../micro/rows";
 import { rowAt, rowsOf, rowStride, taskOf } from "../micro/task";
 import { madd } from "../micro/vmath";
 import { exp, log } from "../micro/real";
+import { addSplit, beginRow, splitAt, STATISTIC_FLAGS, writeRow } from "../stages/statistics";
 
 /** target[d] += w * source[d] */
 function accumulate(target: usize, source: usize, w: f32, n: i32): void {
@@ -22,6 +23,19 @@ function accumulate(target: usize, source: usize, w: f32, n: i32): void {
     v128.store(target, madd(v128.load(source), s, v128.load(target)));
   }
   for (; d < n; ++d, target += 4, source += 4) store<f32>(target, load<f32>(target) + load<f32>(source) * w);
+}
+
+/** Statistics of a row; m and sum as in combineRow. */
+function combineStatistics(task: usize, batch: i32, head: i32, i: i32, m: f64, sum: f64): void {
+  const splitLse = rowAt(task, Operand.SplitLse, batch, head, i), bytes = load<usize>(task, Task.SplitLseBytes);
+  beginRow();
+  for (let s: usize = 0; s < <usize>load<i32>(task, Task.Splits); ++s) {
+    const lse = <f64>load<f32>(splitLse + s * bytes);
+    if (lse == -Infinity) continue;
+    const w = (lse == m ? 1 : exp(lse - m)) / sum;
+    if (w != 0) addSplit(splitAt(task, s, batch, head, i), w);
+  }
+  writeRow(task, load<i32>(task, Task.Flags), batch, head, i);
 }
 
 function combineRow(task: usize, batch: i32, head: i32, i: i32): void {
@@ -44,6 +58,7 @@ function combineRow(task: usize, batch: i32, head: i32, i: i32): void {
     const w = (lse == m ? 1 : exp(lse - m)) / sum;
     if (w != 0) accumulate(out, splitOut + s * outBytes, <f32>w, Dv);
   }
+  if (load<i32>(task, Task.Flags) & STATISTIC_FLAGS) combineStatistics(task, batch, head, i, m, sum);
   const lse = sum == 0 ? -Infinity : m + log(sum);
   store<f32>(rowAt(task, Operand.Lse, batch, head, i), <f32>lse);
 }

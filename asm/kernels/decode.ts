@@ -12,14 +12,14 @@
 import { DTypeCode, Item, Task } from "../abi";
 import { Operand } from "../tables.gen";
 import { widen } from "../micro/convert";
-import { QuadState } from "../micro/records";
+import { QuadState, QuadSums } from "../micro/records";
 import { finite, lseOf } from "../micro/rows";
 import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny } from "../micro/tile";
 import {
   gemv_o_4x2, gemv_o_1x1, gemv_s_1x4, gemv_s_1x1, gemv_s_2x2, gemv_s_2x4, exp2v,
 } from "../micro/tiles.gen";
-import { escape, exp2Constant, LOG2E } from "../micro/vmath";
+import { escape, exp2Constant, LOG2E, madd } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
@@ -28,6 +28,7 @@ import {
   scoreTiles,
 } from "../stages/scores.gen";
 import { addLogit, addsLogits } from "../stages/state";
+import { finishRow, moveSums, STATISTIC_FLAGS, writeRow, writeSplit } from "../stages/statistics";
 
 /** Keys whose pairs are looked at together, where features hide some. */
 const CHUNK: i32 = 64;
@@ -39,7 +40,7 @@ const V_AHEAD: usize = 2048;
 
 let task: usize = 0, flags: i32 = 0, owner: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0;
 let rows: i32 = 0, lengthQ: i32 = 0, qPitch: usize = 0, oPitch: usize = 0;
-let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, panels: usize = 0, wide: usize = 0;
+let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, panels: usize = 0, sums: usize = 0, wide: usize = 0;
 
 /** Bytes of scratch for `rows` query rows (query heads of a group times queries). */
 export function decodeScratch(headDim: i32, valueDim: i32, rows: i32, block: i32): usize {
@@ -56,7 +57,8 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): 
   scores = outputs + (quads * oPitch << 2);
   states = scores + (<usize>block << 4);
   panels = states + quads * QuadState.Bytes;
-  wide = panels + quads * PANEL_BYTES;
+  sums = panels + quads * PANEL_BYTES;
+  wide = sums + quads * QuadSums.Bytes;
 }
 
 // @ts-ignore: decorator
@@ -126,8 +128,11 @@ function products(score: bool, base: usize, ld: usize, a: usize, p: usize, n: i3
   }
 }
 
-/** P = 2^(S - m) in place for n keys of a quad; m and l as in softmax.ts. Rescales the quad's rows of O. */
-function softmaxBlock(n: i32, state: usize, o: usize): void {
+/**
+ * P = 2^(S - m) in place for n keys of a quad; m and l as in softmax.ts. Rescales the quad's rows of O. `sum`: its
+ * sums of statistics, or 0; `key`: the first key.
+ */
+function softmaxBlock(n: i32, state: usize, o: usize, sum: usize, key: i32): void {
   const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3);
   const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
   const end = scores + (<usize>n << 4), none = f32x4.splat(-Infinity), zero = f32x4.splat(0), limit = f32x4.splat(8);
@@ -140,6 +145,7 @@ function softmaxBlock(n: i32, state: usize, o: usize): void {
     t = v128.and(t, moving);
     const f = v128.bitselect(f32x4.splat(1), exp2v(f32x4.sub(zero, t), lo, mg, k5, k4, k3, k2, k1, k0), empty);
     m = f32x4.sub(m, t);
+    if (sum) moveSums(sum + QuadSums.PS, sum + QuadSums.Top, sum + QuadSums.PJ, l, t, f);
     l = f32x4.mul(l, f);
     v128.store(state, m, QuadState.NegativeM);
     v128.store(state, f, QuadState.L); // for a moment, to be read by lanes
@@ -149,13 +155,30 @@ function softmaxBlock(n: i32, state: usize, o: usize): void {
     }
   }
   if (flags & FADING_FLAGS) flushTiny(scores, 16, n, m);
-  let sum = zero; // of its own: see exponentialTile in tools/build/tiles/exponentials.ts
-  for (let p = scores; p < end; p += 16) {
-    const y = exp2v(f32x4.add(v128.load(p), m), lo, mg, k5, k4, k3, k2, k1, k0);
-    sum = f32x4.add(sum, y);
-    v128.store(p, y);
+  let added = zero; // of its own: see exponentialTile in tools/build/tiles/exponentials.ts
+  if (sum) {
+    let ps = zero, top = v128.load(sum, QuadSums.Top), pj = zero, j = zero;
+    const one = f32x4.splat(1), first = f32x4.splat(<f32>key);
+    for (let p = scores; p < end; p += 16) {
+      const x = f32x4.add(v128.load(p), m), y = exp2v(x, lo, mg, k5, k4, k3, k2, k1, k0);
+      added = f32x4.add(added, y);
+      ps = madd(y, f32x4.pmax(x, lo), ps); // P is 0 from lo down
+      top = f32x4.pmax(top, y);
+      pj = madd(y, j, pj);
+      j = f32x4.add(j, one);
+      v128.store(p, y);
+    }
+    v128.store(sum, f32x4.add(v128.load(sum, QuadSums.PS), ps), QuadSums.PS);
+    v128.store(sum, top, QuadSums.Top);
+    v128.store(sum, f32x4.add(v128.load(sum, QuadSums.PJ), madd(first, added, pj)), QuadSums.PJ);
+  } else {
+    for (let p = scores; p < end; p += 16) {
+      const y = exp2v(f32x4.add(v128.load(p), m), lo, mg, k5, k4, k3, k2, k1, k0);
+      added = f32x4.add(added, y);
+      v128.store(p, y);
+    }
   }
-  v128.store(state, f32x4.add(l, sum), QuadState.L);
+  v128.store(state, f32x4.add(l, added), QuadState.L);
 }
 
 /** Keys [j0, j0 + n) for every quad. */
@@ -168,10 +191,18 @@ function visitBlock(k: usize, v: usize, kStride: usize, vStride: usize, j0: i32,
     if (flags & SCORE_FLAGS) scoreTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
     const fullBegin = load<i32>(state, QuadState.FullBegin) - j0, fullEnd = load<i32>(state, QuadState.FullEnd) - j0;
     hideScores(task, flags, scores, 16, n, j0, panel, 1, fullBegin, fullEnd);
-    softmaxBlock(n, state, o);
+    softmaxBlock(n, state, o, flags & STATISTIC_FLAGS ? sums + <usize>quad * QuadSums.Bytes : 0, j0);
     if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
     products(false, v + <usize>j0 * vStride, vStride, o, scores, n, lanes, vLimit);
   }
+}
+
+/** Statistics of row r, or those of one split; f: the factor of its outputs. */
+function writeStatistics(r: i32, i: i32, head: i32, slot: i32, l: f32, f: f32): void {
+  const at = sums + <usize>(r >> 2) * QuadSums.Bytes + (<usize>(r & 3) << 2), exact = owner || l == 0 ? <f64>f : 1 / <f64>l;
+  finishRow(l, exact, at + QuadSums.PS, at + QuadSums.Top, at + QuadSums.PJ);
+  if (slot >= 0) writeSplit(task, slot, batch, head, i, <f64>l * exact);
+  else writeRow(task, flags, batch, head, i);
 }
 
 /** out and lse of every row, or those of one split. */
@@ -188,6 +219,7 @@ function writeRows(slot: i32): void {
     const out = rowAt(task, target, batch, head, i) + shift;
     for (let d: usize = 0; d < <usize>Dv << 2; d += 4) store<f32>(out + d, load<f32>(o + d) * f);
     store<f32>(rowAt(task, targetLse, batch, head, i) + lseShift, lse);
+    if (flags & STATISTIC_FLAGS) writeStatistics(r, i, head, slot, l, f);
     if (!split && (!finite(out, Dv) || lostRow(task, batch, head, i, lse))) repairRow(task, batch, head, i);
   }
 }
@@ -208,6 +240,7 @@ export function decodeItem(item: usize, ws: usize): void {
   layOut(ws, D, Dv, rows, block);
   memory.fill(outputs, 0, (<usize>(rows + 3) >> 2) * oPitch << 2);
   memory.fill(states, 0, (<usize>(rows + 3) >> 2) * QuadState.Bytes);
+  if (flags & STATISTIC_FLAGS) memory.fill(sums, 0, (<usize>(rows + 3) >> 2) * QuadSums.Bytes);
   packRows(sequence);
   const kStride = rowStride(task, Operand.K), vStride = rowStride(task, Operand.V);
   const k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);

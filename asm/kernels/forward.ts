@@ -7,7 +7,7 @@
 //         S^T[key][8] = K . Q^T - m                           m: running maximum, base 2
 //         features of scores, then those that hide
 //         where S outgrows m by 2^8: move m, rescale l, O     lazily: exact after the final division
-//         P^T = 2^S,  l += sum of P^T
+//         P^T = 2^S,  l += sum of P^T;  sums of statistics
 //         features of P^T
 //         O^T[column][8] += V^T . P^T                         V^T packed once for all panels of the block
 //   out = O / l,  lse = (m + log2 l) ln 2
@@ -17,7 +17,7 @@ import { Item, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
 import { allFull, firstEmpty, firstNonEmpty } from "../features/blocks";
 import { packPanel, packRows, packTranspose, unpackPanel } from "../micro/pack";
-import { State, UPPER } from "../micro/records";
+import { PanelSums, State, UPPER } from "../micro/records";
 import { lseOf } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { FORWARD_PITCH, gemm_o_4x8, gemm_o_6x8 } from "../micro/tiles.gen";
@@ -31,6 +31,7 @@ import {
 } from "../stages/scores.gen";
 import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
 import { addLogit, addsLogits } from "../stages/state";
+import { finishRow, STATISTIC_FLAGS, writeRow } from "../stages/statistics";
 
 /** Keys whose rows of V are packed together. */
 const CHUNK: i32 = 32;
@@ -40,7 +41,7 @@ let task: usize = 0, flags: i32 = 0, owner: bool = false, sequence: usize = 0, b
 let rowBegin: i32 = 0, rowEnd: i32 = 0, headDim: i32 = 0, valueDim: i32 = 0, columns: i32 = 0;
 // Its scratch, in this order. columns: valueDim up to a multiple of four.
 let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0;
-let panel: usize = 0, origin: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
+let panel: usize = 0, origin: usize = 0, sums: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
 // The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kSource: usize = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
 let packed: u32 = 0;
@@ -52,7 +53,7 @@ let prefetched: bool = false;
 /** Bytes of scratch that a forward item of `rows` rows needs. */
 export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: i32): usize {
   layOut(0, headDim, valueDim, rows, keyTile);
-  return origin + State.Bytes;
+  return sums + (<usize>(rows + 7) >> 3) * PanelSums.Bytes;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32): void {
@@ -67,6 +68,7 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
   vT = kRows + <usize>keyTile * kPitch;
   panel = vT + dv * vPitch;
   origin = panel + PANEL_BYTES;
+  sums = origin + State.Bytes;
 }
 
 /** O^T += V^T . P^T over keys [from, to); P^T is zeroed up to the next multiple of eight keys. */
@@ -108,15 +110,15 @@ function packChunks(from: i32, to: i32): void {
 function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, partial: bool): void {
   const q = qPanels + p * (<usize>headDim << 5), o = oPanels + p * (<usize>columns << 5), state = states + p * State.Bytes;
   const sp = scores + <usize>from * FORWARD_PITCH, n = to - from, masked = partial || from < fullBegin || to > fullEnd;
-  const active = partial ? flags : flags & ~HIDE_FLAGS;
+  const active = partial ? flags : flags & ~HIDE_FLAGS, sum = flags & STATISTIC_FLAGS ? sums + p * PanelSums.Bytes : 0;
   if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, rowBegin + <i32>(p << 3), rowEnd);
   packChunks(from, to);
   scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, n, headDim, flags & SCORE_FLAGS ? origin : state);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
-  if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns);
+  if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns, sum);
   else if (hidden) rescan(sp, n, state);
-  softmaxTile(sp, n, state, o, columns, (flags & FADING_FLAGS) != 0);
+  softmaxTile(sp, n, state, o, columns, (flags & FADING_FLAGS) != 0, sum, tileKey + from);
   if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   outputRun(o, from, to);
 }
@@ -141,6 +143,13 @@ function visitPanel(p: usize): void {
   }
 }
 
+/** Statistics of row i, lane `lane` of panel p; the factor of its outputs is at `factor`. */
+function writeStatistics(p: usize, lane: i32, i: i32, l: f32, factor: usize): void {
+  const at = sums + p * PanelSums.Bytes + (<usize>lane << 2), f = owner || l == 0 ? <f64>load<f32>(factor) : 1 / <f64>l;
+  finishRow(l, f, at + PanelSums.PS, at + PanelSums.Top, at + PanelSums.PJ);
+  writeRow(task, flags, batch, head, i);
+}
+
 /** out = O / l and lse of every row; rows that came out non-finite are repaired. */
 function writeRows(panels: usize): void {
   const outStride = rowStride(task, Operand.Out), lseStride = rowStride(task, Operand.Lse);
@@ -154,6 +163,7 @@ function writeRows(panels: usize): void {
         ? addLogit(task, flags, batch, head, first + i, l, m, lane + State.T)
         : lseOf(l, m, (flags & MASKING_FLAGS) != 0);
       store<f32>(lse + <usize>(first + i) * lseStride, value);
+      if (flags & STATISTIC_FLAGS) writeStatistics(p, i, first + i, l, lane + State.T);
     }
     const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + State.T, out + <usize>first * outStride, outStride, rows, valueDim);
     for (let i = 0; i < rows; ++i) {
@@ -192,6 +202,7 @@ export function forwardItem(item: usize, ws: usize): void {
   memory.fill(oPanels, 0, panels * (<usize>columns << 5));
   memory.fill(states, 0, panels * State.Bytes);
   memory.fill(origin + State.NegativeM, 0, 32);
+  if (flags & STATISTIC_FLAGS) memory.fill(sums, 0, panels * PanelSums.Bytes);
 
   const kv = kvHeadOf(task, head), k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
   const end = min(load<i32>(item, Item.KeyEnd), endKey(sequence, rowEnd - 1));

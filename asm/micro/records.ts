@@ -35,12 +35,42 @@ export enum QuadState {
   Bytes = 48,
 }
 
+/** What statistics sum up of a panel beside its state; see stages/statistics.ts. */
+export enum PanelSums {
+  /** The sum of P (S - m). */
+  PS = 0,
+  /** The largest P. */
+  Top = 32,
+  /** The sum of P j. */
+  PJ = 64,
+  Bytes = 96,
+}
+
+/** The same of a quad. */
+export enum QuadSums {
+  PS = 0,
+  Top = 16,
+  PJ = 32,
+  Bytes = 48,
+}
+
+/** The statistics of a row over the keys of a KV split, f32; `Sum`: the sum of p, 1 without a sink. */
+export enum RowStatistics {
+  Entropy = 0,
+  Top = 4,
+  Key = 8,
+  Sum = 12,
+  Bytes = 16,
+}
+
 /** What the rows of a panel of a backward block bring to P and dS. */
 export enum RowStats {
   /** -lse in base 2; minus infinity where a row takes no part. */
   NegativeLse = 0,
   NegativeDelta = 32,
-  Bytes = 64,
+  /** -ln 2 times the gradient of the entropy; see stages/entropy.ts. */
+  Gain = 64,
+  Bytes = 96,
 }
 
 /** Constants of a backward task, each for eight lanes. */

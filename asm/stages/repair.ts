@@ -12,6 +12,7 @@ import { dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
 import { hideOne, hideRow, MASKING_FLAGS, mostAdded, probabilityOne, scoreOne, stateLogit } from "./scores.gen";
 import { exp, log } from "../micro/real";
+import { addPair, beginRow, STATISTIC_FLAGS, writeRow } from "./statistics";
 
 /** Score of query i and key j after all score features, natural units; minus infinity where masked. */
 export function exactScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
@@ -64,7 +65,7 @@ export function lostRow(task: usize, batch: i32, head: i32, i: i32, lse: f32): b
   return (flags & MASKING_FLAGS) != 0 && !sameLse(mostAdded(task, flags, batch, head, i, from, to), lse);
 }
 
-/** Writes out and lse of one query row. */
+/** Writes out, lse and statistics of one query row. */
 export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
   rowState(task, batch, head, i);
   const m = rowM, l = rowL;
@@ -75,11 +76,12 @@ export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
   const vStride = rowStride(task, Operand.V), v = rowsOf(task, Operand.V, batch, kvHeadOf(task, head));
   const Dv = load<i32>(task, Task.ValueDim), dtype = load<i32>(task, Task.KvDtype), flags = load<i32>(task, Task.Flags);
   memory.fill(out, 0, <usize>Dv << 2);
-  if (l == 0) return;
-  for (let j = from; j < to; ++j) {
+  beginRow();
+  for (let j = from; j < to && l != 0; ++j) {
     const s = exactScore(task, batch, head, i, j), p = l != l ? l : weight(s, m) / l;
     // a key at minus infinity is masked: what its v holds must not matter
     if (s == -Infinity || (m == Infinity && p == 0)) continue;
+    if (flags & STATISTIC_FLAGS && p != 0) addPair(p, j);
     const z = probabilityOne(task, flags, batch, head, i, j);
     if (z == 0) continue;
     for (let d = 0; d < Dv; ++d) {
@@ -87,4 +89,5 @@ export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
       store<f32>(at, <f32>(<f64>load<f32>(at) + p * z * x));
     }
   }
+  if (flags & STATISTIC_FLAGS) writeRow(task, flags, batch, head, i);
 }

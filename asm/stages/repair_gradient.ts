@@ -6,6 +6,8 @@ import { Operand } from "../tables.gen";
 import { LARGE, sameLse } from "../micro/range";
 import { delta, dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, sequenceOf } from "../micro/task";
+import { log } from "../micro/real";
+import { entropyDelta, entropyGradient } from "./entropy";
 import { exactScore, rawScore, rowL, rowLse, rowM, rowState } from "./repair";
 import { gradientOne, PAIR_SUM_FLAGS, probabilityOne } from "./scores.gen";
 
@@ -36,14 +38,16 @@ export function repairGradientRow(task: usize, batch: i32, head: i32, i: i32, ke
   const flags = keys ? load<i32>(task, Task.Flags) : load<i32>(task, Task.Flags) & ~PAIR_SUM_FLAGS;
   const lse = <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i)), own = ownSum(task, batch, head, i, lse);
   const q = rowAt(task, Operand.Q, batch, head, i), dOut = rowAt(task, Operand.DOut, batch, head, i);
-  const deltaI = <f64>delta(task, batch, head, i), end = min(keyEnd, endKey(sequence, i));
+  const exactLse = own ? rowLse() : lse, dH = entropyGradient(task, flags, batch, head, i);
+  const deltaI = <f64>delta(task, batch, head, i) + entropyDelta(task, flags, batch, head, i, exactLse), end = min(keyEnd, endKey(sequence, i));
   memory.fill(dq, 0, <usize>D << 2);
   if (lse == -Infinity) return;
   for (let j = max(keyBegin, firstKey(sequence, i)); j < end; ++j) {
     const s = exactScore(task, batch, head, i, j);
     if (s == -Infinity) continue;
     const p = own ? weight(s, rowM) / rowL : weight(s, lse), z = probabilityOne(task, flags, batch, head, i, j);
-    const dp = z == 0 ? 0 : z * dot(dOut, rowAt(task, Operand.V, batch, kv, j), Dv, 0), ds = p * (dp - deltaI);
+    const dp = z == 0 ? 0 : z * dot(dOut, rowAt(task, Operand.V, batch, kv, j), Dv, 0);
+    const ds = p * (dp - deltaI) - (dH == 0 || p == 0 ? 0 : dH * p * log(p));
     const x = gradientOne(task, flags, ds, rawScore(task, batch, head, i, j), batch, head, i, j) * scale;
     addScaled(dq, x, rowAt(task, Operand.K, batch, kv, j), D);
     if (!keys) continue;

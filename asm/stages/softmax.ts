@@ -5,8 +5,9 @@
 // when a lane's first visible tile lies far below it; the final division makes both exact.
 import { State, UPPER } from "../micro/records";
 import { flushTiny } from "../micro/tile";
-import { exp2v, exponentialTile } from "../micro/tiles.gen";
+import { exp2v, exponentialTile, statisticsTile } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
+import { movePanelSums } from "./statistics";
 
 const WIDTH: usize = 32;
 
@@ -53,8 +54,8 @@ function moves(t: v128, l: v128): v128 {
   return v128.or(outgrown(t), v128.and(fresh(l), far));
 }
 
-/** m += t in the lanes that move: rescales l and O^T, shifts the scores of the tile. */
-function move(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
+/** m += t in the lanes that move: rescales l, O^T and the sums of statistics, shifts the scores of the tile. */
+function move(sp: usize, n: i32, state: usize, op: usize, columns: i32, sums: usize): void {
   const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3);
   const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
   const zero = f32x4.splat(0);
@@ -65,6 +66,7 @@ function move(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
     const f = v128.bitselect(f32x4.splat(1), exp2v(f32x4.sub(zero, t), lo, mg, k5, k4, k3, k2, k1, k0), f32x4.eq(l, zero));
     v128.store(state + v, f32x4.sub(v128.load(state + v, State.NegativeM), t), State.NegativeM);
     v128.store(state + v, f32x4.mul(l, f), State.L);
+    if (sums) movePanelSums(sums + v, l, t, f);
     for (let q = op + v, end = q + <usize>columns * WIDTH; q < end; q += WIDTH) v128.store(q, f32x4.mul(f, v128.load(q)));
     for (let q = sp + v, end = q + <usize>n * WIDTH; q < end; q += WIDTH) v128.store(q, f32x4.sub(v128.load(q), t));
   }
@@ -72,16 +74,17 @@ function move(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
 
 /**
  * One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. `flush`: tiny
- * weights become 0.
+ * weights become 0. `sums`: those of statistics, or 0; `key`: the first key, which they need.
  */
-export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32, flush: bool = false): void {
+export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32, flush: bool = false, sums: usize = 0, key: i32 = 0): void {
   const a = moves(v128.load(state, State.T), v128.load(state, State.L)), b = moves(v128.load(state, State.T + UPPER), v128.load(state, State.L + UPPER));
-  if (v128.any_true(v128.or(a, b))) move(sp, n, state, op, columns);
+  if (v128.any_true(v128.or(a, b))) move(sp, n, state, op, columns, sums);
   if (flush) {
     flushTiny(sp, WIDTH, n, f32x4.splat(0));
     flushTiny(sp + UPPER, WIDTH, n, f32x4.splat(0));
   }
-  exponentialTile(sp, n, state + State.L);
+  if (sums) statisticsTile(sp, n, state + State.L, sums, key);
+  else exponentialTile(sp, n, state + State.L);
 }
 
 /**
@@ -89,7 +92,7 @@ export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns:
  * hundreds from tile to tile would be rounded at that size if the old m were subtracted; so they are rounded once,
  * near 0.
  */
-export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
+export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32, sums: usize = 0): void {
   maximum(sp, n, state);
   let any = v128.splat<i32>(0);
   for (let v: usize = 0; v < WIDTH; v += 16) {
@@ -98,7 +101,7 @@ export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32)
     any = v128.or(any, moves(t, v128.load(state + v, State.L)));
   }
   if (v128.any_true(any)) {
-    move(sp, 0, state, op, columns);
+    move(sp, 0, state, op, columns, sums);
     for (let v: usize = 0; v < WIDTH; v += 16) { // what moved is at the maximum now
       const t = v128.load(state + v, State.T), zero = f32x4.splat(0);
       v128.store(state + v, v128.bitselect(zero, t, moves(t, v128.load(state + v, State.L))), State.T);

@@ -14,7 +14,7 @@ import { stateDeclarations } from "./state.ts";
 import { activeFeatures } from "./table.ts";
 
 /** What the features of a variant need outside of `main`, and the schedule buffer. */
-export function scoreDeclarations(v: Variant, type: ScoreType): string {
+export function scoreDeclarations(v: Pick<Variant, "features">, type: ScoreType): string {
   return [
     SENTINELS,
     declare("schedule", "u32"),
@@ -172,7 +172,7 @@ export function seesKey(v: Variant): string[] {
   });
 }
 
-const skipsTiles = (v: Variant) => activeFeatures(v).some(({ sees }) => sees);
+const skipsTiles = (v: Pick<Variant, "features">) => activeFeatures(v).some(({ sees }) => sees);
 
 /** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`; `exists`: those that are there at all. */
 export function seenPairs(v: Variant, side: Side, i: number, n: number, exists?: string): string {

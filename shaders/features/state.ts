@@ -4,15 +4,15 @@ import { LOG2E } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
 import { activeFeatures } from "./table.ts";
 
-const joining = (v: Variant) => activeFeatures(v).filter(({ logit }) => logit);
+const joining = (v: Pick<Variant, "features">) => activeFeatures(v).filter(({ logit }) => logit);
 
 /** Whether a row may have a state without a pair; rows below the range of the fast path are then looked at again. */
-export function joinsRows(v: Variant): boolean {
+export function joinsRows(v: Pick<Variant, "features">): boolean {
   return joining(v).length > 0;
 }
 
 /** What `startState` needs outside of `main`. */
-export function stateDeclarations(v: Variant): string {
+export function stateDeclarations(v: Pick<Variant, "features">): string {
   if (!joinsRows(v)) return "";
   return `// infinities and NaN by their bits: compilers may assume that there are none
 fn joining(logit: f32) -> f32 { return select(logit, HIDDEN, bitcast<u32>(logit) == 0xff800000u); }

@@ -27,6 +27,11 @@ export function pairFeatures(features: Variant["features"]): Variant["features"]
   return new Map([...features].filter(([name]) => feature(name).stage !== "state"));
 }
 
+/** Those of `features` that act on rows. */
+export function rowFeatures(features: Variant["features"]): Variant["features"] {
+  return new Map([...features].filter(([name]) => feature(name).stage === "state"));
+}
+
 /** Those of `features` that act on scores and their sums: what comes after the softmax is left out. */
 export function stateFeatures(features: Variant["features"]): Variant["features"] {
   return new Map([...features].filter(([name]) => feature(name).stage !== "probability"));

@@ -20,6 +20,13 @@ import { keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
+import {
+  LEAST,
+  moveStatistics,
+  statisticDeclarations,
+  statisticRegisters,
+  SUMS,
+} from "../parts/statistics.ts";
 import { each, LN2, LOG2E, tidy, XYZW } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
 
@@ -72,6 +79,13 @@ ${
   }`;
 }
 
+/** The sums of statistics of row r and key k0 + j, whose P is in `p`. */
+function addStatistics(r: number): string {
+  return `
+        ps${r} = fma(p, max(score[${r}][j] - m${r}, ${LEAST}), ps${r}); top${r} = max(top${r}, p);
+        pj${r} = fma(p, f32(k0 + j), pj${r}); pairs${r} += p;`;
+}
+
 function values(
   v: Variant,
   { rows }: DecodeShape,
@@ -88,13 +102,17 @@ ${each(rows, (r) => `      n${r} = max(n${r}, score[${r}][j]);`)}
     }
 ${
     each(rows, (r) =>
-      `    { let a = exp2((m${r} - n${r}) * ${LOG2E}); m${r} = n${r}; l${r} *= a; o${r} *= a; }`)
+      `    { let a = exp2((m${r} - n${r}) * ${LOG2E});${
+        v.statistics ? ` ${moveStatistics(r, `m${r}`, `n${r}`)}` : ""
+      } m${r} = n${r}; l${r} *= a; o${r} *= a; }`)
   }
     for (var j = group; j < ${block}u && k0 + j < end; j += ${groups}u) {
       let x = load_v(v_row(batch, kv_head, k0 + j), column);
 ${
     each(rows, (r) =>
-      `      { let p = exp2((score[${r}][j] - m${r}) * ${LOG2E}); l${r} += p; ${add(r)} }`)
+      `      { let p = exp2((score[${r}][j] - m${r}) * ${LOG2E}); l${r} += p; ${add(r)}${
+        v.statistics ? addStatistics(r) : ""
+      } }`)
   }
     }
   }`;
@@ -123,8 +141,27 @@ ${each(groups - 1, (x) => `      x += sums[${x + 1}][li];`)}
         lse[lse_row(batch, head, query) + slot * U.split_rows] = select(m + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
       }
     }
+${v.statistics ? statistics(v, r, groups) : ""}
   }`)
   }`;
+}
+
+/** Joins the sums of statistics of the key groups, in the place of those of O. */
+function statistics(v: Variant, r: number, groups: number): string {
+  return `    workgroupBarrier();
+    if (group < ${groups}u && column == 0u) {
+      let a = exp2((m${r} - m) * ${LOG2E}); ${moveStatistics(r, `m${r}`, "m")}
+      sums[group][0] = vec4<f32>(${SUMS.map((sum) => sum + r).join(", ")});
+    }
+    workgroupBarrier();
+    if (li == 0u) {
+      var x = vec4<f32>(0.0);
+${each(groups, (t) => `      x = joined(x, sums[${t}][0]);`)}
+      let pj = fma(f32(U.key_begin), x.w, x.z); // keys count in the whole sequence
+      row_statistics[lse_row(batch, ${headOf(`${r}u`, v.grouped)}, ${
+    queryOf(`${r}u`, v.grouped)
+  }) + slot * U.split_rows] = row_of(x.x, x.y, pj, x.w, l);
+    }`;
 }
 
 /** WGSL of a variant. Dispatch (items, kv heads). */
@@ -137,6 +174,7 @@ export function decodeShader(
   return tidy(`${PARAMS}
 ${scoreDeclarations(v, "f32")}
 ${keptOne(v)}
+${v.statistics ? statisticDeclarations() : ""}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${rowsReader("v", v.kinds.v)}
@@ -160,6 +198,7 @@ ${
     each(rows, (r) => {
       const head = headOf(`${r}u`, v.grouped), start = { m: `m${r}`, l: `l${r}`, head };
       return `  var m${r} = FLOOR; var l${r} = 0.0; var o${r} = vec4<f32>(0.0);
+${v.statistics ? `  ${statisticRegisters(r)}` : ""}
 ${startState(v, { ...start, split: "slot", holds: "group == 0u" })}`;
     })
   }

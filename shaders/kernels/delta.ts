@@ -3,12 +3,19 @@
 //   stats[row] = (lse, or the highest f32 where the row saw no key, so that P is 0;
 //                 rowsum(dOut * out) - dLse; 0; lse)            see row_state.ts for large ones
 //
+// With a gradient dH of the entropy H the second is rowsum(dOut * out) - dLse + dH (H + the weight of what joins the row
+// without a pair), and behind the stats of all rows lie (dH ln 2, dH, 0, 0) of each: dS of a pair has - dH ln p beside
+// dP - delta.
+//
 // Eight lanes for a row; their partial sums are added in the order of the lanes.
 import { PARAMS } from "../features/params.ts";
+import { scoreDeclarations } from "../features/score.ts";
+import { activeFeatures } from "../features/table.ts";
 import { rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { rowsReader, type StorageKind } from "../parts/storage.ts";
-import { each, EMPTY_LSE, tidy } from "../parts/text.ts";
+import { each, EMPTY_LSE, LN2, tidy } from "../parts/text.ts";
+import type { Variant } from "../parts/variant.ts";
 
 const ROWS = 8;
 const LANES = 8;
@@ -18,13 +25,37 @@ export interface DeltaVariant {
   readonly dOut: StorageKind;
   readonly out: StorageKind;
   readonly withDLse: boolean;
+  /** The entropy was given a gradient. `features`: those of rows. */
+  readonly withDEntropy: boolean;
+  readonly features: Variant["features"];
 }
 
 /** Query rows of a workgroup. */
 export const DELTA_ROWS: number = ROWS;
 
+function entropyDeclarations(features: Variant["features"]): string {
+  return `${declare("entropy", "f32")}
+${declare("dEntropy", "f32")}
+${rowFunction("entropy")}
+${rowFunction("dEntropy")}
+${features.size > 0 ? scoreDeclarations({ features }, "f32") : ""}`;
+}
+
+/** What the gradient of the entropy adds to delta: itself times the entropy and the weight of what joins the row. */
+function entropyDelta(features: Variant["features"]): string {
+  // the term of a row in the gradient of what joins it is minus its weight times delta
+  const weights = activeFeatures({ features }).map(({ gradient }) =>
+    gradient!.row!({ head: "head", lse: "x", m: "x", log2l: "0.0", delta: "-1.0" })
+  );
+  const sum = ["entropy[entropy_row(batch, head, query)]", ...weights].join(" + ");
+  return `let given = dentropy[dentropy_row(batch, head, query)];
+    if (given != 0.0) { total = fma(given, ${sum}, total); }`;
+}
+
 /** WGSL of a variant. Dispatch (query tiles, query heads, batch). */
-export function deltaShader({ dOut, out, withDLse }: DeltaVariant): string {
+export function deltaShader(
+  { dOut, out, withDLse, withDEntropy, features }: DeltaVariant,
+): string {
   return tidy(`${PARAMS}
 ${rowsReader("dOut", dOut)}
 ${rowsReader("out", out)}
@@ -33,6 +64,7 @@ ${declare("stats", "vec4<f32>", "read_write")}
 ${withDLse ? declare("dLse", "f32") : ""}
 ${(["dOut", "out", "lse"] as const).map(rowFunction).join("\n")}
 ${withDLse ? rowFunction("dLse") : ""}
+${withDEntropy ? entropyDeclarations(features) : ""}
 var<workgroup> part: array<array<f32, ${LANES + 1}>, ${ROWS}>;
 @compute @workgroup_size(${ROWS * LANES})
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
@@ -51,10 +83,12 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
 ${each(LANES, (x) => `    total += part[slot][${x}];`)}
     ${withDLse ? "total -= dlse[dlse_row(batch, head, query)];" : ""}
     let x = lse[lse_row(batch, head, query)];
+    ${withDEntropy ? entropyDelta(features) : ""}
     let rows = U.length_q * U.group;
     let at = (batch * U.kv_heads + head / U.group) * rows + query * U.group + head % U.group;
     let empty = bitcast<u32>(x) == 0xff800000u;
     stats[at] = vec4<f32>(select(x, ${EMPTY_LSE}, empty), total, 0.0, x);
+    ${withDEntropy ? `stats[U.split_rows + at] = vec4<f32>(given * ${LN2}, given, 0.0, 0.0);` : ""}
   }
 }`);
 }

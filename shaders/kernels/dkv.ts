@@ -32,6 +32,7 @@ import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
+import { entropyTerm, gainAt } from "../parts/statistics.ts";
 import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
 import {
   columnIndices,
@@ -68,18 +69,19 @@ ${withV ? rowFunction("dv") : ""}`;
 
 /** lse and delta of this thread's query rows; rows past the end get the highest lse, so P = 0. */
 function statistics(v: Variant, g: Geometry, withK: boolean): string {
+  const withGain = withK && v.statistics;
   return each(g.jv, (n) =>
     `  let row_${n} = ${columnIndices(g, "r0", n)};
 ${wantsQueries(v) ? `  let head_${n} = ${headOf(`row_${n}`, v.grouped, "vec4<u32>")};` : ""}
   let query_${n} = ${queryOf(`row_${n}`, v.grouped, "vec4<u32>")};
   var lse_${n} = vec4<f32>(${EMPTY_LSE}); var low_sum_${n} = vec4<f32>(0.0); ${
       withK ? `var delta_${n} = vec4<f32>(0.0);` : ""
-    }
+    } ${withGain ? `var gain_${n} = vec4<f32>(0.0);` : ""}
 ${
       each(4, (j) =>
         `  if (row_${n}[${j}] < end) { let x = stats[stats_base + row_${n}[${j}]]; lse_${n}[${j}] = x.x; low_sum_${n}[${j}] = x.z; ${
           withK ? `delta_${n}[${j}] = x.y;` : ""
-        } }`)
+        }${withGain ? ` gain_${n}[${j}] = ${gainAt(`stats_base + row_${n}[${j}]`)};` : ""} }`)
     }`);
 }
 
@@ -97,11 +99,17 @@ ${
         })
       }
 ${keptPairs(v, g, SIDE, i, n)}
-    let p = exp2(fma(s${i}_${n} - lse_${n}, vec4<f32>(${LOG2E}), -low_sum_${n}));
+    let log2p = fma(s${i}_${n} - lse_${n}, vec4<f32>(${LOG2E}), -low_sum_${n});
+    let p = exp2(log2p);
 ${keep(`s${i}_${n}`, weighed(v, "p"))}
 ${
         withK
-          ? keep(`dp${i}_${n}`, `p * (${weighed(v, `dp${i}_${n}`)} - delta_${n})${slopeFactor(v)}`)
+          ? keep(
+            `dp${i}_${n}`,
+            `p * (${weighed(v, `dp${i}_${n}`)} - delta_${n}${
+              entropyTerm(v.statistics, "log2p", `gain_${n}`, "vec4<f32>")
+            })${slopeFactor(v)}`,
+          )
           : ""
       }
   }`));

@@ -29,6 +29,7 @@ import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
+import { entropyTerm, gainAt } from "../parts/statistics.ts";
 import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
 import {
   columnIndices,
@@ -50,8 +51,11 @@ function scoreGradient(v: Variant, g: Geometry): string {
       `  {
 ${scoreOfPairs(v, SIDE, `s${i}_${n}`, i, n, { slopes: true })}
 ${keptPairs(v, g, SIDE, i, n)}
-    let p = exp2(fma(s${i}_${n} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i})));
-    let ds = p * (${weighed(v, `dp${i}_${n}`)} - vec4<f32>(delta${i}))${slopeFactor(v)};
+    let log2p = fma(s${i}_${n} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i}));
+    let p = exp2(log2p);
+    let ds = p * (${weighed(v, `dp${i}_${n}`)} - vec4<f32>(delta${i})${
+        entropyTerm(v.statistics, "log2p", `vec4<f32>(gain${i})`, "vec4<f32>")
+      })${slopeFactor(v)};
     dp${i}_${n} = ${hidesPairs(v) ? "select(ds, vec4<f32>(0.0), hide)" : "ds"};
   }`));
   return `  // P = exp(features(S) - lse), dS = P (dP - delta) slope\n${text}`;
@@ -68,7 +72,12 @@ ${
       };
   let head${i} = ${headOf(`row${i}`, v.grouped)};
   var lse${i} = ${EMPTY_LSE}; var delta${i} = 0.0; var low_sum${i} = 0.0;
-  if (row${i} < row_count) { let x = stats[stats_base + row${i}]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }`)
+  if (row${i} < row_count) { let x = stats[stats_base + row${i}]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }${
+        v.statistics
+          ? `
+  var gain${i} = 0.0; if (row${i} < row_count) { gain${i} = ${gainAt(`stats_base + row${i}`)}; }`
+          : ""
+      }`)
   }
 ${rowShares(g, v, SIDE)}
 ${sumRegisters(g, "dq", v.blockChunks * g.cc)}

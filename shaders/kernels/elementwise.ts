@@ -61,6 +61,18 @@ fn main(${INPUTS}) {
 }`);
 }
 
+/** Takes a component of each vec4 of `source`: that at `source_at`. U.count: elements. */
+export function componentShader(): string {
+  return tidy(`${PARAMS}
+${declare("source", "f32")}
+${declare("result", "f32", "read_write")}
+@compute @workgroup_size(${ELEMENTWISE_THREADS})
+fn main(${INPUTS}) {
+  ${INDEX}
+  if (i < U.count) { result[i] = source[4u * i + U.source_at]; }
+}`);
+}
+
 /** Copies `count` words of `source` from `source_at` on into the schedule buffer, from word `target_at` on. */
 export function copyShader(): string {
   return tidy(`${PARAMS}

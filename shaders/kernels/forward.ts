@@ -5,6 +5,7 @@
 //     S = Q Kᵀ                      chunk by chunk             rows x columns, in registers
 //     S = features(S), hidden pairs at HIDDEN
 //     m' = max(m, rowmax S), P = exp(S - m'), l = l exp(m - m') + rowsum P, O = O exp(m - m')
+//     statistics: their sums move like l
 //     P = features(P)
 //     O += P V                      chunk by chunk
 //   out = O / l, lse = m + ln l
@@ -32,6 +33,7 @@ import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
+import { statisticDeclarations, statisticRegisters, SUMS } from "../parts/statistics.ts";
 import { each, LN2, tidy } from "../parts/text.ts";
 import {
   columnIndices,
@@ -65,6 +67,7 @@ function declarations(v: Variant, g: Geometry, { scalarOut }: ForwardOptions): s
     ...(["q", "k", "v", "out", "lse"] as const).map(rowFunction),
     tileMemory(g, v.headChunks),
     keptMemory(v, g, SIDE),
+    v.statistics ? statisticDeclarations() : "",
     `var<workgroup> rm: array<array<array<f32, ${g.nx + 1}>, ${g.tm}>, ${g.ny}>;`,
   ].join("\n");
 }
@@ -81,6 +84,7 @@ ${
       };
   let head${i} = ${headOf(`row${i}`, v.grouped)};
   var m${i} = FLOOR; var l${i} = 0.0;
+${v.statistics ? `  ${statisticRegisters(i)}` : ""}
 ${startState(v, { m: `m${i}`, l: `l${i}`, head: `head${i}`, split: "slot", holds: "tx == 0u" })}`)
   }
 ${rowShares(g, v, SIDE)}
@@ -105,6 +109,7 @@ function finish(v: Variant, g: Geometry): string {
   workgroupBarrier();
 ${each(g.tm, (i) => `  rm[ty][${i}][tx] = l${i};`)}
   workgroupBarrier();
+${v.statistics ? each(g.tm, (i) => `  var l_${i} = 0.0;`) : ""}
 ${
     each(g.tm, (i) =>
       `  if (row${i} < row_count) {
@@ -116,9 +121,35 @@ ${
         each(v.blockChunks * g.cc, (c) =>
           `    store_out(at, block + tx + ${g.nx * c}u, o${i}_${c} * inverse);`)
       }
+    ${v.statistics ? `l_${i} = l;` : ""}
     if (tx == 0u && wid.z == 0u) {
       lse[lse_row(batch, head${i}, query${i}) + slot * U.split_rows] = select(m${i} + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
     }
+  }`)
+  }
+${v.statistics ? statistics(g) : ""}`;
+}
+
+/** Adds up the sums of statistics, which lie with the threads of a row like l. */
+function statistics(g: Geometry): string {
+  const sums = SUMS.map((sum) => {
+    const join = (i: number, x: number) =>
+      sum === "top"
+        ? `  all_top${i} = max(all_top${i}, rm[ty][${i}][${x}]);`
+        : `  all_${sum}${i} += rm[ty][${i}][${x}];`;
+    return `  workgroupBarrier();
+${each(g.tm, (i) => `  rm[ty][${i}][tx] = ${sum}${i}; var all_${sum}${i} = 0.0;`)}
+  workgroupBarrier();
+${each(g.tm, (i) => each(g.nx, (x) => join(i, x)))}`;
+  });
+  return `  // entropy, largest probability, expected key
+${sums.join("\n")}
+${
+    each(g.tm, (i) =>
+      `  if (row${i} < row_count && tx == 0u && wid.z == 0u) {
+    let pj = fma(f32(U.key_begin), all_pairs${i}, all_pj${i}); // keys count in the whole sequence
+    row_statistics[lse_row(batch, head${i}, query${i}) + slot * U.split_rows] =
+      row_of(all_ps${i}, all_top${i}, pj, all_pairs${i}, l_${i});
   }`)
   }`;
 }
@@ -139,7 +170,7 @@ export function forwardShader(v: Variant, options: ForwardOptions): string {
 ${dotProducts(g, "s", rows, keys("k"), v.headChunks)}
 ${actsOnPairs(v) ? scoresOfTile(v, g, "HIDDEN") : ""}
 ${hideOutsideBand(g, "s", "HIDDEN")}
-${softmaxOfTile(g, v.blockChunks * g.cc)}
+${softmaxOfTile(g, v.blockChunks * g.cc, v.statistics)}
 ${probabilities(v, g)}
   // O += P V
 ${products(g, "o", "s", keys("v"), { chunks: v.blockChunks, first: "block" })}`;

@@ -9,6 +9,7 @@ import { rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { FLOAT_CLASSES, NOT_A_NUMBER } from "../parts/floats.ts";
 import { rowsReader, rowsWriter, type StorageKind } from "../parts/storage.ts";
+import { statisticDeclarations } from "../parts/statistics.ts";
 import { LN2, LOG2E, tidy } from "../parts/text.ts";
 
 /** A part's share before it is divided by the sum of all; `m`: the largest lse. */
@@ -36,7 +37,7 @@ const THREADS = 64;
  * Combines the KV splits of a row: `partOut` is [split][batch][head][query][column], `partLse` likewise.
  * Dispatch (queries, query heads, batch).
  */
-export function combineSplitsShader(scalarOut: boolean): string {
+export function combineSplitsShader(scalarOut: boolean, statistics: boolean): string {
   return tidy(`${PARAMS}
 ${WEIGHTS}
 ${rowsReader("partOut", { dtype: "f32", scalar: scalarOut })}
@@ -45,6 +46,7 @@ ${rowsWriter("out", scalarOut)}
 ${declare("lse", "f32", "read_write")}
 ${rowFunction("out")}
 ${rowFunction("lse")}
+${statistics ? `${statisticDeclarations()}\n${declare("partStatistics", "vec4<f32>")}` : ""}
 @compute @workgroup_size(${THREADS})
 fn main(${INPUTS}) {
   let query = U.item_base + wid.x; let head = wid.y; let batch = wid.z;
@@ -71,15 +73,31 @@ fn main(${INPUTS}) {
     store_out(at, c, sum);
   }
   if (li == 0u) { lse[lse_row(batch, head, query)] = merged_lse(m, l); }
+${
+    statistics
+      ? `  if (li == 0u) {
+    var x = vec4<f32>(0.0);
+    for (var p = 0u; p < U.num_splits; p++) {
+      let at = p * U.split_rows + row; let w = part_weight(part_lse[at], m) * inverse;
+      x = joined(x, weighted(part_statistics[at], w));
+    }
+    row_statistics[lse_row(batch, head, query)] = x;
+  }`
+      : ""
+  }
 }`);
 }
 
 /**
  * Merges one part into `out` and `lse`, or writes them over where U.accumulate is 0. `kept`: (m, l) of what is there
- * is kept in `stats`, at the places of lse, for more parts to come: an lse of a large size cannot hold ln l. Dispatch
- * (queries, query heads, batch).
+ * is kept in `stats`, at the places of lse, for more parts to come: an lse of a large size cannot hold ln l.
+ * `statistics`: those of the rows are merged too. Dispatch (queries, query heads, batch).
  */
-export function mergeIntoShader(part: StorageKind, scalarOut: boolean, kept: boolean): string {
+export function mergeIntoShader(
+  part: StorageKind,
+  scalarOut: boolean,
+  { kept, statistics }: { readonly kept: boolean; readonly statistics: boolean },
+): string {
   const element = scalarOut ? "f32" : "vec4<f32>";
   // scalar rows are read one column at a time: the buffer may end within a vec4
   const loop = scalarOut
@@ -103,6 +121,7 @@ ${declare("out", element, "read_write")}
 ${declare("lse", "f32", "read_write")}
 ${(["partOut", "partLse", "out", "lse"] as const).map(rowFunction).join("\n")}
 ${kept ? declare("stats", "vec2<f32>", "read_write") : ""}
+${statistics ? `${statisticDeclarations()}\n${declare("partStatistics", "vec4<f32>")}` : ""}
 var<workgroup> old: vec2<f32>;
 @compute @workgroup_size(${THREADS})
 fn main(${INPUTS}) {
@@ -122,5 +141,13 @@ fn main(${INPUTS}) {
   let inverse = select(1.0 / l, 0.0, l == 0.0); let a = old_weight * inverse; let b = new_weight * inverse;
   ${loop}
   if (li == 0u) { lse[place] = merged_lse(m, l); ${kept ? "stats[place] = vec2<f32>(m, l);" : ""} }
+${
+    statistics
+      ? `  if (li == 0u) {
+    let part_place = part_lse_row(batch, head, query);
+    row_statistics[place] = joined(weighted(row_statistics[place], a), weighted(part_statistics[part_place], b));
+  }`
+      : ""
+  }
 }`);
 }

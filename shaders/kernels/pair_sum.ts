@@ -35,6 +35,7 @@ import { declare } from "../parts/bindings.ts";
 import { READ_SEQUENCE } from "../parts/item.ts";
 import { keySource, querySource } from "../parts/sources.ts";
 import { rowsReader } from "../parts/storage.ts";
+import { entropyTerm, gainAt } from "../parts/statistics.ts";
 import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
 import {
   columnIndices,
@@ -124,10 +125,13 @@ function pair(v: Variant, g: Geometry, of: ShaderFeature, i: number, n: number):
 ${seenPairs(v, SIDE, i, n)}
 ${scoreOfPairs(v, SIDE, s, i, n, { slopes: true })}
 ${keptPairs(v, g, SIDE, i, n)}
-    var p = exp2(fma(${s} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i})));
+    var log2p = fma(${s} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i}));
     // one infinite score: the limit of one that grows without end
-    p = select(p, vec4<f32>(1.0), is_top(${s}) & vec4<bool>(is_top(vec4<f32>(lse${i})).x));
-    let ds = p * (${weighed(v, `dp${i}_${n}`)} - vec4<f32>(delta${i}))${slopeFactor(v, of.name)};
+    let limit_pair = is_top(${s}) & vec4<bool>(is_top(vec4<f32>(lse${i})).x);
+    let p = select(exp2(log2p), vec4<f32>(1.0), limit_pair); log2p = select(log2p, vec4<f32>(0.0), limit_pair);
+    let ds = p * (${weighed(v, `dp${i}_${n}`)} - vec4<f32>(delta${i})${
+    entropyTerm(v.statistics, "log2p", `vec4<f32>(gain${i})`, "vec4<f32>")
+  })${slopeFactor(v, of.name)};
     acc${i}_${n} += select(${
     of.gradient!.pair!("ds", at)
   }, vec4<f32>(0.0), ${hide}outside | vec4<bool>(query${i} >= U.length_q));
@@ -208,7 +212,14 @@ ${READ_SEQUENCE}
 ${
     each(g.tm, (i) =>
       `  let query${i} = i0 + ty * ${g.tm}u + ${i}u; let head${i} = head; var lse${i} = ${EMPTY_LSE}; var delta${i} = 0.0; var low_sum${i} = 0.0;
-  if (query${i} < U.length_q) { let x = stats[stats_base + query${i} * U.group]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }`)
+  if (query${i} < U.length_q) { let x = stats[stats_base + query${i} * U.group]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }${
+        v.statistics
+          ? `
+  var gain${i} = 0.0; if (query${i} < U.length_q) { gain${i} = ${
+            gainAt(`stats_base + query${i} * U.group`)
+          }; }`
+          : ""
+      }`)
   }
 ${rowShares(g, v, SIDE)}
   let last_query = i32(min(i0 + ${g.rows}u, U.length_q)) - 1;

@@ -19,6 +19,7 @@ import { declare } from "../parts/bindings.ts";
 import { FLOAT_CLASSES, NOT_A_NUMBER } from "../parts/floats.ts";
 import { READ_SEQUENCE } from "../parts/item.ts";
 import { rowsReader, type StorageKind } from "../parts/storage.ts";
+import { entropyTerm, gainAt, statisticDeclarations } from "../parts/statistics.ts";
 import { LN2, LOG2E, tidy } from "../parts/text.ts";
 import type { RowKinds, Variant } from "../parts/variant.ts";
 
@@ -73,12 +74,12 @@ ${READ_SEQUENCE}
 }
 
 /** Weight of a pair in backward: P, or dS times scale. */
-function gradientWeight(kind: RepairKind): string {
+function gradientWeight(kind: RepairKind, v: Variant): string {
   return `fn weight(batch: u32, kv_head: u32, row: u32, head: u32, query: u32, key: u32, pair: Pair) -> f32 {
-  let x = stats[(batch * U.kv_heads + kv_head) * U.length_q * U.group + row];
-  var p = exp2(fma(pair.score - x.x, ${LOG2E}, -x.z));
+  let at_stats = (batch * U.kv_heads + kv_head) * U.length_q * U.group + row; let x = stats[at_stats];
+  var log2p = fma(pair.score - x.x, ${LOG2E}, -x.z); var p = exp2(log2p);
   // one infinite score: the limit of one that grows without end
-  if (is_plus_infinity(pair.score) && is_plus_infinity(x.x)) { p = 1.0; }
+  if (is_plus_infinity(pair.score) && is_plus_infinity(x.x)) { p = 1.0; log2p = 0.0; }
   ${
     kind === "dv" ? "return p;" : `let z = kept_one(batch, head, query, key); var dp = 0.0;
   let at = dout_row(batch, head, query); let other = v_row(batch, kv_head, key);
@@ -86,10 +87,38 @@ function gradientWeight(kind: RepairKind): string {
     let a = load_dout(at, c); let b = load_v(other, c);
     dp = fma(a.x, b.x, dp); dp = fma(a.y, b.y, dp); dp = fma(a.z, b.z, dp); dp = fma(a.w, b.w, dp);
   }
-  return p * (select(0.0, dp * z, z > 0.0) - x.y) * pair.slope * U.scale;`
+  ${v.statistics ? `let gain = ${gainAt("at_stats")};` : ""}
+  return p * (select(0.0, dp * z, z > 0.0) - x.y${
+      entropyTerm(v.statistics, "log2p", "gain", "f32")
+    }) * pair.slope * U.scale;`
   }
 }`;
 }
+
+/** Forward: the statistics of a row, whose state is known. */
+function rowStatistics(): string {
+  return `    // entropy, largest probability, expected key
+    var statistics = vec4<f32>(0.0);
+    for (var p = li; p < partners; p += ${THREADS}u) {
+      let pair = pair_score(batch, kv_head, head, query, p);
+      if (pair.hidden) { continue; }
+      let w = ${FORWARD_WEIGHT};
+      if (w != 0.0) {
+        statistics = joined(statistics, vec4<f32>(-w * log(w), w, w * f32(U.key_begin + p), w));
+      }
+    }
+    workgroupBarrier();
+    shares[li] = statistics;
+    workgroupBarrier();
+    statistics = vec4<f32>(0.0);
+    for (var t = 0u; t < ${THREADS}u; t++) { statistics = joined(statistics, shares[t]); }
+    if (nan > 0.0 || infinite > 1.0) { statistics = vec4<f32>(${NOT_A_NUMBER}); }
+    if (li == 0u) { row_statistics[lse_row(batch, head, query)] = statistics; }`;
+}
+
+/** Forward: P of a pair. */
+const FORWARD_WEIGHT =
+  "select(row_weight(pair.score, top) * inverse, select(0.0, 1.0, is_plus_infinity(pair.score)), limit_row)";
 
 /** Forward: the largest score and the sum of a row; every thread takes each 64th key. */
 function rowState(v: Variant): string {
@@ -175,7 +204,8 @@ ${rows.map(rowFunction).join("\n")}
 ${FLOAT_CLASSES}
 ${keptOne(v, true)}
 ${pairScore(v)}
-${forward ? seesKeys(v) : gradientWeight(kind)}
+${forward ? seesKeys(v) : gradientWeight(kind, v)}
+${forward && v.statistics ? statisticDeclarations() : ""}
 var<workgroup> found: atomic<u32>;
 var<workgroup> bad: u32;
 var<workgroup> shares: array<vec4<f32>, ${THREADS}>;
@@ -209,9 +239,7 @@ function repairRow(kind: RepairKind, v: Variant): string {
   const forward = kind === "out", byKey = kind === "dk" || kind === "dv";
   const { summand } = SUBJECT[kind], row = byKey ? "p" : "row", key = byKey ? "row" : "p";
   const pair = `${headOf(row, true)}, ${queryOf(row, true)}, ${key}`;
-  const w = forward
-    ? "select(row_weight(pair.score, top) * inverse, select(0.0, 1.0, is_plus_infinity(pair.score)), limit_row)"
-    : `weight(batch, kv_head, ${row}, ${pair}, pair)`;
+  const w = forward ? FORWARD_WEIGHT : `weight(batch, kv_head, ${row}, ${pair}, pair)`;
   // what P loses on its way to v is as if it were hidden
   const weigh = kind === "out" || kind === "dv"
     ? `let z = kept_one(batch, ${pair});
@@ -222,7 +250,7 @@ function repairRow(kind: RepairKind, v: Variant): string {
     forward
       ? `    let head = ${headOf("row", true)}; let query = ${queryOf("row", true)};\n${
         rowState(v)
-      }`
+      }\n${v.statistics ? rowStatistics() : ""}`
       : ""
   }
     // result = sum of w * ${shaderName(summand)}

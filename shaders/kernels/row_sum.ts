@@ -20,9 +20,11 @@ const THREADS = 256;
 export function rowSumShader(v: Variant, name: FeatureName, wholeBatch: boolean): string {
   const { gradient } = SHADER_FEATURES.find((feature) => feature.name === name)!;
   const { operand, row } = gradient!, result = shaderName(operand);
+  // the entropy changes by what joins a row as by its scores, but for its own 1
+  const delta = v.statistics ? "(x.y - stats[U.split_rows + at].y)" : "x.y";
   const term = row
-    ? `let x = stats[((batch * U.kv_heads + head / U.group) * U.length_q + query) * U.group + head % U.group];
-      acc += ${row({ head: "head", m: "x.x", log2l: "x.z", lse: "x.w", delta: "x.y" })};`
+    ? `let at = ((batch * U.kv_heads + head / U.group) * U.length_q + query) * U.group + head % U.group; let x = stats[at];
+      acc += ${row({ head: "head", m: "x.x", log2l: "x.z", lse: "x.w", delta })};`
     : "acc += row_sums[(batch * U.kv_heads * U.group + head) * U.length_q + query];";
   return tidy(`${PARAMS}
 ${scoreDeclarations({ ...v, features: new Map([[name, ""]]) }, "f32")}

@@ -3,7 +3,16 @@
 import { OPERAND_NAMES, type OperandName, shaderName } from "../../src/tensor/operands.ts";
 
 /** Buffers that are no operands: rows of backward, KV splits, and those of elementwise kernels. */
-const SCRATCH = ["stats", "rowSums", "partOut", "partLse", "source", "result"] as const;
+const SCRATCH = [
+  "stats",
+  "rowSums",
+  "rowStatistics",
+  "partOut",
+  "partLse",
+  "partStatistics",
+  "source",
+  "result",
+] as const;
 
 /** A storage buffer that a kernel may bind. `schedule`: sequences, work items, and small inputs behind them. */
 export type BufferName = "schedule" | OperandName | typeof SCRATCH[number];

@@ -25,6 +25,8 @@ export interface Variant {
   readonly grouped: boolean;
   /** Features that are on, in their order, each with what its text depends on ("" where that is nothing). */
   readonly features: ReadonlyMap<FeatureName, string>;
+  /** Forward: rows have statistics. Backward: the entropy of rows was given a gradient. */
+  readonly statistics: boolean;
 }
 
 /** Equal for variants that have the same text. */
@@ -37,6 +39,7 @@ export function variantKey(kernel: string, v: Variant): string {
     `head ${v.headChunks} value ${v.valueChunks} block ${v.blockChunks}`,
     ...kinds,
     v.grouped && "grouped",
+    v.statistics && "statistics",
     ...[...v.features].map(([name, kind]) => kind ? `${name} ${kind}` : name),
   ].filter(Boolean).join(", ");
 }

@@ -22,8 +22,12 @@ export function engineOf(
 }
 
 /** What a backward call is given; `saved` is checked later. */
-export function backwardTensors(dOut: AnyTensor, saved: SavedForBackward | undefined): AnyTensor[] {
-  return [dOut, ...Object.values(saved ?? {})];
+export function backwardTensors(
+  dOut: AnyTensor,
+  saved: SavedForBackward | undefined,
+): (AnyTensor | undefined)[] {
+  const { stats, ...tensors } = saved ?? {};
+  return [dOut, ...Object.values(tensors), ...Object.values(stats ?? {})];
 }
 
 /** What a merge is given; `parts` are checked later. */

@@ -11,8 +11,10 @@ export function own<T extends object>(tensor: T, engine: object): T {
 
 /** Notes the engine of all resident tensors among the results of a call; returns the results. */
 export function ownResults<R extends object>(results: R, engine: object): R {
-  for (const tensor of Object.values(results)) {
-    if (typeof tensor === "object" && "read" in tensor) OWNERS.set(tensor, engine);
+  for (const result of Object.values(results)) {
+    if (typeof result !== "object") continue;
+    if ("read" in result) OWNERS.set(result, engine);
+    else if (!("data" in result)) ownResults(result, engine); // statistics
   }
   return results;
 }

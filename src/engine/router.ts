@@ -11,6 +11,7 @@ import { type Estimates, wasmMs } from "../plan/estimate.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { AttentionProblem, Call, Views } from "../problem/problem.ts";
+import { namedResults } from "../problem/statistics.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DeviceLostError, UnsupportedError } from "../tensor/errors.ts";
 import type { HostTensor, Tensor } from "../tensor/tensor.ts";
@@ -244,5 +245,5 @@ export class Router {
 
 /** The results of a call by name. */
 export function byName<R>(results: readonly BackendResult[]): R {
-  return Object.fromEntries(results.map(({ name, tensor }) => [name, tensor])) as R;
+  return namedResults(results) as R;
 }

@@ -8,15 +8,17 @@ export interface PlannedResult extends Pick<OperandSpec, "size" | "dtype" | "res
   readonly name: OperandName;
 }
 
-/** Every result of a problem, in the order in which calls return them. */
+/** The names of the results, in the order in which calls return them. */
+export function resultNames(problem: AttentionProblem): readonly OperandName[] {
+  const { pass, operands, statistics } = problem;
+  if (pass === "forward") return ["out", "lse", ...statistics];
+  return pass === "backward" ? gradientsOf(operands) : insideNames(problem);
+}
+
+/** Every result of a problem, in that order. */
 export function plannedResults(problem: AttentionProblem): PlannedResult[] {
-  const { operands, pass } = problem;
-  const names = pass === "forward"
-    ? ["out", "lse"] as const
-    : pass === "backward"
-    ? gradientsOf(operands)
-    : insideNames(problem);
-  return names.map((name) => {
+  const { operands } = problem;
+  return resultNames(problem).map((name) => {
     const { dtype, gradientOf } = OPERANDS[name];
     const like = operands[gradientOf ?? "q"]!; // results live where their input does, those that are no gradients where q does
     return {

@@ -1,4 +1,5 @@
 // What is asked of a call and what it returns; how and where it runs is in options.ts.
+import type { StatisticName } from "../tensor/operands.ts";
 import type { AnyTensor, FloatResultOf, HostTensor, MaskTensor, Tensor } from "../tensor/tensor.ts";
 
 /** Order of the axes: `"bshd"` is [batch, length, heads, dim], `"bhsd"` is [batch, heads, length, dim]. */
@@ -84,6 +85,11 @@ export interface CallOptions {
    * returns Z. Probability 0 is none (PyTorch `dropout_p`).
    */
   readonly dropout?: { readonly probability: number; readonly seed: number | bigint } | undefined;
+  /**
+   * Statistics of each row that the same pass makes: `result.stats` has those that are named here, each once. A
+   * backward call takes the option and does nothing with it.
+   */
+  readonly stats?: readonly StatisticName[] | undefined;
 }
 
 /** A part of an axis: its first index, and one past its last. */
@@ -125,10 +131,28 @@ export interface TopKeys<T = HostTensor> {
   readonly recovered?: "webgpu" | "wasm" | undefined;
 }
 
-/** The same of a backward call: the options of the forward call, and a gradient of lse. */
+/** The same of a backward call: the options of the forward call, and gradients of lse and of the entropy. */
 export interface BackwardCallOptions extends CallOptions {
   /** Gradient of the loss with respect to lse, [batch, queryHeads, lengthQ], where lse was used too. */
   readonly dLse?: AnyTensor | undefined;
+  /**
+   * Gradient of the loss with respect to `result.stats.entropy`, in its shape, for entropy regularisation. Needs
+   * `saved.stats.entropy`.
+   */
+  readonly dEntropy?: AnyTensor | undefined;
+}
+
+/**
+ * Statistics of the probabilities p of each row over its keys, before dropout: f32 [batch, queryHeads, lengthQ], of
+ * packed queries [queryHeads, rows]. Rows without keys have 0. With a sink the p of a row add up to less than 1.
+ */
+export interface AttentionStatistics<T = HostTensor> {
+  /** `-sum of p ln p`, in nats. */
+  readonly entropy?: FloatResultOf<T> | undefined;
+  /** The largest p. */
+  readonly maxProbability?: FloatResultOf<T> | undefined;
+  /** `sum of p j`, j the number of the key in its sequence. */
+  readonly expectedKey?: FloatResultOf<T> | undefined;
 }
 
 /** What `attention` returns. Tensors live where q lives. */
@@ -137,6 +161,8 @@ export interface AttentionResult<T = HostTensor> {
   readonly out: T;
   /** Natural logarithm of the softmax denominator, f32 [batch, queryHeads, lengthQ]. */
   readonly lse: FloatResultOf<T>;
+  /** What the option `stats` asked for. */
+  readonly stats?: AttentionStatistics<T> | undefined;
   /** Set when the GPU was lost during the call: where it was computed again. */
   readonly recovered?: "webgpu" | "wasm" | undefined;
 }
@@ -157,6 +183,8 @@ export interface SavedForBackward<
   readonly out: AnyTensor;
   /** The result `lse`. */
   readonly lse: AnyTensor;
+  /** The result `stats`; its entropy is read where the options have `dEntropy`. */
+  readonly stats?: { readonly entropy?: AnyTensor | undefined } | undefined;
 }
 
 /** What `attentionBackward` returns: each gradient has its operand's shape and type, and lives beside it. */

@@ -32,7 +32,6 @@ const PLANNED: ReadonlySet<string> = new Set([
   "scoreMod",
   "pagedKv",
   "rotary",
-  "stats",
   "scores",
 ]);
 

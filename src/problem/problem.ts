@@ -11,7 +11,9 @@ import {
   OPERANDS,
   operandSize,
   type PackedSides,
+  type StatisticName,
 } from "../tensor/operands.ts";
+import { parseStatistics, savedEntropy } from "./statistics.ts";
 import { longestOf, packedSideOf, parseStarts, sequencesOf } from "./packing.ts";
 import { AXIS_INDICES, type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
@@ -49,6 +51,8 @@ export interface AttentionProblem extends AxisSizes {
   readonly features: readonly FeatureUse[];
   /** What each sequence of the batch may see. */
   readonly spans: readonly SequenceSpan[];
+  /** Statistics of each row that are asked for. */
+  readonly statistics: readonly StatisticName[];
   /** The inputs that the call has. */
   readonly operands: { readonly [name in OperandName]?: OperandSpec };
 }
@@ -66,11 +70,12 @@ export interface Call {
 export const KNOWN: ReadonlySet<string> = new Set([
   "layout",
   "softmaxScale",
+  "stats",
   ...FEATURES.map(({ name }) => name),
   "engine",
   "signal",
 ]);
-const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse"]);
+const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse", "dEntropy"]);
 
 /** Far more (sequence, head) pairs than a schedule of work could hold. */
 const MOST_HEADS = 2 ** 24;
@@ -220,6 +225,7 @@ export function describe(
   checkExtent(dims, complaint);
   const softmaxScale = checkScale(options.softmaxScale, dims.headDim, complaint);
   const features = parseFeatures(options, dims, complaint);
+  const asked = parseStatistics(options.stats, complaint);
   const all: { [name in OperandName]?: View } = { ...views };
   for (const { name } of features) {
     for (const operand of feature(name).operands ?? []) {
@@ -231,7 +237,8 @@ export function describe(
     checkSize(view, dims, complaint);
   }
   const spans = sequenceSpans(features, dims), operands = specsOf(all);
-  const problem = { pass, layout, softmaxScale, features, spans, operands, ...dims };
+  const statistics = pass === "forward" ? asked : [];
+  const problem = { pass, layout, softmaxScale, features, spans, statistics, operands, ...dims };
   return { problem, views: all };
 }
 
@@ -297,5 +304,9 @@ export function describeBackward(
     dOut: ofQueries("dOut", dOut),
   };
   if (options.dLse !== undefined) views.dLse = ofQueries("dLse", options.dLse);
+  if (options.dEntropy !== undefined) {
+    views.entropy = ofQueries("entropy", savedEntropy(saved, complaint));
+    views.dEntropy = ofQueries("dEntropy", options.dEntropy);
+  }
   return describe("backward", views, options, layout, starts, complaint);
 }

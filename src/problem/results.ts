@@ -56,7 +56,9 @@ export function resultSpecs(problem: AttentionProblem, views: Views): ResultSpec
       : [batch, queryHeads, lengthQ];
     return [
       specLike(q, "out", q.dtype as DType, shape, layout),
-      specLike(q, "lse", "f32", rows, layout),
+      ...(["lse", ...problem.statistics] as const).map((name) =>
+        specLike(q, name, "f32", rows, layout)
+      ),
     ];
   }
   if (problem.pass !== "backward") {

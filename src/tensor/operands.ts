@@ -32,6 +32,9 @@ export interface OperandRow {
   readonly summed?: boolean;
 }
 
+/** Names of statistics of a row: results of a forward call. The entropy is an input of a backward one too. */
+export type StatisticName = "entropy" | "maxProbability" | "expectedKey";
+
 /** Names of the inputs of a call. `out` and `lse` are the results of a forward call and inputs of a backward one. */
 export type InputName =
   | "q"
@@ -41,6 +44,8 @@ export type InputName =
   | "lse"
   | "dOut"
   | "dLse"
+  | StatisticName
+  | "dEntropy"
   | "bias"
   | "mask"
   | "alibiSlopes"
@@ -69,6 +74,10 @@ const INPUTS: Readonly<Record<InputName, OperandRow>> = {
   lse: input("rows", [...queries, "one"], "f32"),
   dOut: input("layout", [...queries, "valueDim"]),
   dLse: input("rows", [...queries, "one"], "f32"),
+  entropy: input("rows", [...queries, "one"], "f32"),
+  maxProbability: input("rows", [...queries, "one"], "f32"),
+  expectedKey: input("rows", [...queries, "one"], "f32"),
+  dEntropy: input("rows", [...queries, "one"], "f32"),
   bias: input("broadcast", [...queries, "key"]),
   mask: input("broadcast", [...queries, "key"], "bool"),
   alibiSlopes: input("heads", ["batch", "queryHead", "one", "one"], "f32"),
@@ -113,6 +122,13 @@ export const OPERANDS: Readonly<Record<OperandName, OperandRow>> = {
 
 /** All names, in the order of the table. */
 export const OPERAND_NAMES: readonly OperandName[] = Object.keys(OPERANDS) as OperandName[];
+
+/** The statistics, in the order of the table. */
+export const STATISTIC_NAMES: readonly StatisticName[] = [
+  "entropy",
+  "maxProbability",
+  "expectedKey",
+];
 
 const GRADIENT_NAMES = Object.keys(GRADIENTS) as GradientName[];
 

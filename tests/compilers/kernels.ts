@@ -65,6 +65,14 @@ const windowCases: readonly Case[] = [
   defineCase({ queryHeads: 2, lengthQ: 90, lengthK: 130, headDim: 35, bias: "hqk", dLse: true }),
   defineCase({ queryHeads: 2, lengthQ: 1, lengthK: 700, headDim: 32, dtype: "f16" }),
   defineCase({ lengthQ: 3, lengthK: 300, headDim: 16, mask: { axes: "qk", pattern: "random" } }),
+  defineCase({
+    queryHeads: 2,
+    lengthQ: 200,
+    lengthK: 230,
+    headDim: 32,
+    stats: true,
+    dEntropy: true,
+  }),
 ];
 
 /** Numbers of heads: alone and with other features, for sums over pairs and rows; f16 and odd columns. */
@@ -123,7 +131,7 @@ const KERNELS = [
     "row sum dSink",
   ],
   ...["copy", "repair dq", "repair dk", "repair dv"],
-  ...["add", "narrow f16", "narrow bf16"],
+  ...["add", "narrow f16", "narrow bf16", "component"],
   ...["row stats", "scores", "probabilities", "column sums", "top keys", "sort keys"],
 ];
 
@@ -150,13 +158,13 @@ function stepsOf(
 
 /** Forward and backward of a case, described; backward on results in the form that forward gives them. */
 function callsOf(
-  { q, k, v, dOut, dLse, options }: Inputs,
+  { q, k, v, dOut, dLse, dEntropy, options }: Inputs,
 ): { problem: AttentionProblem; views: Views }[] {
   const forward = describeForward(q, k, v, options);
   const results = resultSpecs(forward.problem, forward.views).map(hostResult);
-  const [out, lse] = results as [HostTensor, HostTensor];
-  const backwardOptions = dLse ? { ...options, dLse } : options;
-  return [forward, describeBackward(dOut, { q, k, v, out, lse }, backwardOptions)];
+  const [out, lse, entropy] = results as [HostTensor, HostTensor, HostTensor | undefined];
+  const saved = { q, k, v, out, lse, stats: { entropy } };
+  return [forward, describeBackward(dOut, saved, { ...options, dLse, dEntropy })];
 }
 
 /** Inputs whose operands are stored in four different formats and arrangements. */

@@ -6,7 +6,7 @@
 
 import { forEachRow } from "./attention_f64.ts";
 import { alibiDistance, broadcastIndex, dropoutFactor, isVisible } from "./features.ts";
-import type { Problem } from "./problem.ts";
+import type { Problem, StatisticName } from "./problem.ts";
 
 const f32 = Math.fround;
 
@@ -21,6 +21,7 @@ export interface ForwardF32 {
   /** d score / d dot at each position: constant unless there is a softcap. */
   readonly slopes: Float32Array;
   readonly visible: Uint8Array;
+  readonly statistics: Readonly<Record<StatisticName, Float32Array>>;
 }
 
 /** Results of the plain backward pass. */
@@ -51,6 +52,9 @@ export function attentionF32(problem: Problem): ForwardF32 {
   const probabilities = new Float32Array(rows * lengthK);
   const slopes = new Float32Array(rows * lengthK);
   const visible = new Uint8Array(rows * lengthK);
+  const entropy = new Float32Array(rows);
+  const maxProbability = new Float32Array(rows);
+  const expectedKey = new Float32Array(rows);
 
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     const at = index * lengthK;
@@ -88,7 +92,13 @@ export function attentionF32(problem: Problem): ForwardF32 {
     lse[index] = sum === 0 ? -Infinity : f32(max + f32(Math.log(sum)));
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
-      probabilities[at + j] = f32(probabilities[at + j]! / sum);
+      const share = f32(probabilities[at + j]! / sum);
+      probabilities[at + j] = share;
+      if (share !== 0) {
+        entropy[index] = f32(entropy[index]! - f32(share * f32(Math.log(share))));
+      }
+      maxProbability[index] = Math.max(maxProbability[index]!, share);
+      expectedKey[index] = f32(expectedKey[index]! + f32(share * j));
       const z = f32(dropoutFactor(problem, index, j));
       if (z === 0) continue;
       const p = f32(probabilities[at + j]! * z);
@@ -98,15 +108,17 @@ export function attentionF32(problem: Problem): ForwardF32 {
       }
     }
   });
-  return { out, lse, sinkShares, scores, probabilities, slopes, visible };
+  const statistics = { entropy, maxProbability, expectedKey };
+  return { out, lse, sinkShares, scores, probabilities, slopes, visible, statistics };
 }
 
 /** Backward pass from the stored P. */
 export function attentionBackwardF32(
   problem: Problem,
-  { out, sinkShares, probabilities, slopes, visible }: ForwardF32,
+  { out, sinkShares, probabilities, slopes, visible, statistics }: ForwardF32,
   dOutF64: Float64Array,
   dLseF64?: Float64Array,
+  dEntropyF64?: Float64Array,
 ): BackwardF32 {
   const { lengthK, headDim, valueDim, alibiSlopes: alibi, bias, sink } = problem;
   const q = Float32Array.from(problem.q);
@@ -114,6 +126,7 @@ export function attentionBackwardF32(
   const v = Float32Array.from(problem.v);
   const dOut = Float32Array.from(dOutF64);
   const dLse = dLseF64 && Float32Array.from(dLseF64);
+  const dEntropy = dEntropyF64 && Float32Array.from(dEntropyF64);
   const dq = new Float32Array(q.length);
   const dk = new Float32Array(k.length);
   const dv = new Float32Array(v.length);
@@ -128,7 +141,13 @@ export function attentionBackwardF32(
       delta = f32(delta + f32(dOut[index * valueDim + d]! * out[index * valueDim + d]!));
     }
     if (dLse) delta = f32(delta - dLse[index]!);
-    if (dSink) dSink[h] = f32(dSink[h]! - f32(sinkShares[index]! * delta));
+    const dH = dEntropy ? dEntropy[index]! : 0;
+    // the entropy, and 1 − Σp, which is what the sink has
+    const constant = f32(statistics.entropy[index]! + sinkShares[index]!);
+    if (dSink) {
+      const ofEntropy = f32(dH * f32(constant - 1));
+      dSink[h] = f32(dSink[h]! - f32(sinkShares[index]! * f32(delta + ofEntropy)));
+    }
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
       const p = probabilities[at + j]!;
@@ -138,7 +157,9 @@ export function attentionBackwardF32(
         const product = f32(dOut[index * valueDim + d]! * v[(kvBase + j) * valueDim + d]!);
         dp = f32(dp + product);
       }
-      const ds = f32(p * f32(f32(z * dp) - delta));
+      const logarithm = p === 0 ? 0 : f32(Math.log(p));
+      const ofEntropy = f32(dH * f32(logarithm + constant));
+      const ds = f32(p * f32(f32(f32(z * dp) - delta) - ofEntropy));
       if (bias && dBias) {
         const place = broadcastIndex(bias, b, h, i, j);
         dBias[place] = f32(dBias[place]! + ds);

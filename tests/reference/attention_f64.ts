@@ -3,9 +3,12 @@
  * made for reading.
  *
  *   forward    s = finish(q·k)   p = softmax(s)   out = (p∘z)·v   lse = log (Σ exp(s) + exp(sink))
+ *              entropy = −Σ p log p   maxProbability = max p   expectedKey = Σ p·j
  *   backward   dp = z∘(dOut·v)   delta = Σ p∘dp   ds = p∘(dp − delta + dLse)
  *              dq = ds∘slope·k   dk = (ds∘slope)ᵀ·q   dv = (p∘z)ᵀ·dOut   dBias = Σ ds over broadcast axes
  *              dAlibiSlopes = −Σ ds·distance   dSink = −Σ exp(sink − lse)·(delta − dLse)
+ *              with dEntropy: ds −= dEntropy·p·(s − lse + entropy + 1 − Σp)
+ *                             dSink += Σ dEntropy·exp(sink − lse)·(Σp − entropy)
  *
  * z is 1, or the factor of dropout. Where it is 0 what v and dOut hold does not matter.
  */
@@ -19,7 +22,7 @@ import {
   kvHeadOf,
   scoreSlope,
 } from "./features.ts";
-import type { Problem } from "./problem.ts";
+import { type Problem, type StatisticName, STATISTICS } from "./problem.ts";
 
 /** Everything the forward pass makes, packed: rows are [batch, head, query], matrices add [key]. */
 export interface ForwardF64 {
@@ -29,6 +32,7 @@ export interface ForwardF64 {
   readonly scores: Float64Array;
   readonly probabilities: Float64Array;
   readonly visible: Uint8Array;
+  readonly statistics: Readonly<Record<StatisticName, Float64Array>>;
 }
 
 /** Gradients in the shapes of their operands, packed [batch, head, row, dim]; those of options in the shapes of theirs. */
@@ -70,6 +74,7 @@ export function attentionF64(problem: Problem): ForwardF64 {
   const scores = new Float64Array(rows * lengthK);
   const probabilities = new Float64Array(rows * lengthK);
   const visible = new Uint8Array(rows * lengthK);
+  const statistics = rowStatistics(rows);
 
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     const at = index * lengthK;
@@ -93,6 +98,7 @@ export function attentionF64(problem: Problem): ForwardF64 {
     for (let j = 0; j < lengthK; j++) {
       // Skipped, not multiplied by zero: what a hidden key holds must not matter.
       if (!visible[at + j]) continue;
+      addToStatistics(statistics, index, j, probabilities[at + j]!);
       const z = dropoutFactor(problem, index, j);
       if (z === 0) continue;
       const p = z * probabilities[at + j]!;
@@ -101,7 +107,25 @@ export function attentionF64(problem: Problem): ForwardF64 {
       }
     }
   });
-  return { out, lse, dots, scores, probabilities, visible };
+  return { out, lse, dots, scores, probabilities, visible, statistics };
+}
+
+function rowStatistics(rows: number): Record<StatisticName, Float64Array> {
+  return Object.fromEntries(STATISTICS.map((name) => [name, new Float64Array(rows)])) as Record<
+    StatisticName,
+    Float64Array
+  >;
+}
+
+function addToStatistics(
+  { entropy, maxProbability, expectedKey }: Record<StatisticName, Float64Array>,
+  row: number,
+  j: number,
+  p: number,
+): void {
+  if (p !== 0) entropy[row]! -= p * Math.log(p);
+  maxProbability[row] = Math.max(maxProbability[row]!, p);
+  expectedKey[row]! += p * j;
 }
 
 /** Fills `p` with the softmax of the visible scores, and of a sink that takes its share; returns log Σ exp. */
@@ -136,12 +160,13 @@ export function softmaxRow(
   return max + Math.log(sum);
 }
 
-/** Backward pass. `dOut` is [batch, head, query, valueDim], `dLse` [batch, head, query]. */
+/** Backward pass. `dOut` is [batch, head, query, valueDim], `dLse` and `dEntropy` [batch, head, query]. */
 export function attentionBackwardF64(
   problem: Problem,
   forward: ForwardF64,
   dOut: Float64Array,
   dLse?: Float64Array,
+  dEntropy?: Float64Array,
 ): BackwardF64 {
   const { lengthK, headDim, valueDim, q, k, v, alibiSlopes: alibi, bias, sink } = problem;
   const { probabilities, visible, dots, lse } = forward;
@@ -164,16 +189,21 @@ export function attentionBackwardF64(
       }
       delta[index]! += probabilities[at + j]! * dp[at + j]!;
     }
+    // what the entropy needs of the row: its own gradient, itself, the sum of p
+    const dH = dEntropy ? dEntropy[index]! : 0, entropy = forward.statistics.entropy[index]!;
+    const sum = probabilities.subarray(at, at + lengthK).reduce((sum, p) => sum + p, 0);
     if (sink && dSink && sink[h] !== -Infinity) {
       const p = sink[h] === Infinity && lse[index] === Infinity
         ? 1
         : Math.exp(sink[h]! - lse[index]!);
       dSink[h]! -= p * (delta[index]! - (dLse ? dLse[index]! : 0));
+      if (dH !== 0) dSink[h]! += dH * p * (sum - entropy);
     }
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
       const p = probabilities[at + j]!;
-      const ds = p * (dp[at + j]! - delta[index]! + (dLse ? dLse[index]! : 0));
+      const ofEntropy = dH === 0 || p === 0 ? 0 : dH * (Math.log(p) + entropy + 1 - sum);
+      const ds = p * (dp[at + j]! - delta[index]! + (dLse ? dLse[index]! : 0) - ofEntropy);
       if (bias && dBias) dBias[broadcastIndex(bias, b, h, i, j)]! += ds;
       if (alibi && dAlibiSlopes) {
         dAlibiSlopes[broadcastIndex(alibi, b, h, i, j)]! -= ds * alibiDistance(problem, b, i, j);

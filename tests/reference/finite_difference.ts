@@ -10,20 +10,22 @@ export type Gradients = Record<
 >;
 
 /**
- * Differentiates L = Σ dOut∘out + Σ dLse∘lse with respect to every element. Rows that see nothing have lse −∞, a
+ * Differentiates L = Σ dOut∘out + Σ dLse∘lse + Σ dEntropy∘entropy with respect to every element. Rows that see nothing have lse −∞, a
  * constant, so they are left out of L. The step balances truncation (step²) against cancellation (2⁻⁵³/step).
  */
 export function finiteDifferences(
   problem: Problem,
   dOut: Float64Array,
   dLse?: Float64Array,
+  dEntropy?: Float64Array,
   step = 1e-5,
 ): Gradients {
   const loss = () => {
-    const { out, lse } = attentionF64(problem);
+    const { out, lse, statistics: { entropy } } = attentionF64(problem);
     let sum = 0;
     out.forEach((value, n) => sum += dOut[n]! * value);
     if (dLse) lse.forEach((value, n) => sum += value === -Infinity ? 0 : dLse[n]! * value);
+    if (dEntropy) entropy.forEach((value, n) => sum += dEntropy[n]! * value);
     return sum;
   };
   const gradient = (operand: Float64Array) =>

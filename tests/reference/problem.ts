@@ -35,6 +35,10 @@ export type Causal =
   | "top-left"
   | { readonly offset: number | Int32Array<ArrayBuffer> };
 
+/** Statistics of a row. */
+export type StatisticName = "entropy" | "maxProbability" | "expectedKey";
+export const STATISTICS: readonly StatisticName[] = ["entropy", "maxProbability", "expectedKey"];
+
 /** The options of a call that the references know. */
 export interface ReferenceOptions {
   readonly layout?: Layout;
@@ -50,6 +54,7 @@ export interface ReferenceOptions {
   /** [queryHeads]. */
   readonly sink?: TestTensor;
   readonly dropout?: { readonly probability: number; readonly seed: number | bigint };
+  readonly stats?: readonly StatisticName[];
 }
 
 /** An array that broadcasts to [batch, queryHeads, lengthQ, lengthK]. */

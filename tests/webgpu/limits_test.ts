@@ -39,6 +39,11 @@ const cases: readonly Case[] = [
   defineCase({ ...fewRows, batch: 2, lengthK: 300, layout: "bhsd", keyLengths: [9, 222] }),
   defineCase({ ...grouped, lengthQ: 45, lengthK: 50, dtype: "f16" }),
   defineCase({ ...grouped, lengthQ: 150, lengthK: 90, valueDim: 20, softcap: 5 }),
+  // statistics are joined over keys, and what the sink takes of the entropy's gradient is given once
+  defineCase({
+    ...{ ...grouped, batch: 2, lengthQ: 60, lengthK: 230, causal: true },
+    ...{ sink: true, stats: true, dEntropy: true },
+  }),
   // bias and mask: cut by query rows and keys, whole for all heads, alone
   ...["bhqk", "1hqk", "b11k"].map(biased),
   defineCase({
@@ -60,6 +65,11 @@ const others: readonly Case[] = [
   }),
   defineCase({ ...grouped, lengthQ: 60, lengthK: 131, dropout: 0.2, dtype: "f16" }),
   defineCase({ ...fewRows, lengthK: 700, causal: true, dropout: 0.2 }),
+  defineCase({ ...fewRows, lengthK: 700, sink: true, stats: true, dEntropy: true }),
+  defineCase({
+    ...{ ...grouped, batch: 2, lengthQ: 40, lengthK: 90, sink: true, ...everything },
+    ...{ stats: true, dEntropy: true },
+  }),
   defineCase({ ...dims, queryHeads: 3, lengthQ: 150, lengthK: 90, valueDim: 20, softcap: 5 }),
   // with axes of 1 and axes that are missing
   ...["b1qk", "11qk", "qk", "1h1k", "bhq1", "k"].map(biased),

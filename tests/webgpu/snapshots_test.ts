@@ -10,7 +10,12 @@ import { decodeShader } from "../../shaders/kernels/decode.ts";
 import { deltaShader } from "../../shaders/kernels/delta.ts";
 import { dkvShader } from "../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../shaders/kernels/dq.ts";
-import { addShader, copyShader, narrowShader } from "../../shaders/kernels/elementwise.ts";
+import {
+  addShader,
+  componentShader,
+  copyShader,
+  narrowShader,
+} from "../../shaders/kernels/elementwise.ts";
 import { forwardShader } from "../../shaders/kernels/forward.ts";
 import { columnSumsShader, rowStatsShader, scoresShader } from "../../shaders/kernels/inside.ts";
 import { combineSplitsShader, mergeIntoShader } from "../../shaders/kernels/merge.ts";
@@ -32,6 +37,7 @@ const plain: Variant = {
   kinds: { q: VECTORS, k: VECTORS, v: VECTORS, dOut: VECTORS },
   grouped: true,
   features: new Map(),
+  statistics: false,
 };
 const full: Variant = {
   ...plain,
@@ -44,9 +50,11 @@ const full: Variant = {
     ["dropout", ""],
   ]),
 };
+const counted: Variant = { ...plain, statistics: true };
 const slopes: Variant = { ...plain, features: new Map([["alibiSlopes", ""]]) };
 const pairs: Variant = { ...full, grouped: false, features: pairFeatures(full.features) };
 const repair: Variant = { ...full, kinds: { q: scalars, k: scalars, v: scalars, dOut: scalars } };
+const rows = { dOut: VECTORS, out: VECTORS };
 const shape = { rows: 2, head4: 2, value4: 2, threads: 8 };
 const out = { scalarOut: false };
 const all = { batch: false, head: false, row: false, column: false };
@@ -55,21 +63,32 @@ const texts: Readonly<Record<string, string>> = {
   params: PARAMS,
   forward: forwardShader(plain, out),
   forward_features: forwardShader(full, out),
+  forward_statistics: forwardShader(counted, out),
   decode: decodeShader(full, shape, out),
-  combine_splits: combineSplitsShader(false),
-  merge_into: mergeIntoShader(VECTORS, false, true),
-  delta: deltaShader({ dOut: VECTORS, out: VECTORS, withDLse: true }),
+  decode_statistics: decodeShader(counted, shape, out),
+  combine_splits: combineSplitsShader(false, false),
+  combine_splits_statistics: combineSplitsShader(false, true),
+  merge_into: mergeIntoShader(VECTORS, false, { kept: true, statistics: false }),
+  merge_into_statistics: mergeIntoShader(VECTORS, false, { kept: false, statistics: true }),
+  delta: deltaShader({ ...rows, withDLse: true, withDEntropy: false, features: new Map() }),
+  delta_entropy: deltaShader({
+    ...{ ...rows, withDLse: false, withDEntropy: true, features: new Map([["sink", ""]]) },
+  }),
   row_state: rowStateShader(full),
   dq: dqShader(full, out),
+  dq_entropy: dqShader(counted, out),
   dkv: dkvShader(plain, "kv", out),
+  dkv_entropy: dkvShader(counted, "kv", out),
   dkv_features: dkvShader(full, "k", out),
   pair_sum: pairSumShader(full, "bias", all),
   pair_sum_rows: pairSumShader(slopes, "alibiSlopes", { ...all, column: true }),
   row_sum: rowSumShader(plain, "sink", true),
   repair_out: repairShader("out", repair),
   repair_dq: repairShader("dq", repair),
+  repair_out_statistics: repairShader("out", { ...counted, kinds: repair.kinds }),
   narrow_f16: narrowShader("f16"),
   add: addShader(),
+  component: componentShader(),
   copy: copyShader(),
   scores: scoresShader(plain, false),
   probabilities: scoresShader(pairs, true),

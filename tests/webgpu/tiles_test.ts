@@ -48,6 +48,7 @@ function variantOf({ tile, blockChunks }: ChosenTile, headDim: number, valueDim:
       ...[["softcap", ""], ["alibiSlopes", ""], ["bias", "f32s"], ["mask", ""]] as const,
       ...[["sink", ""], ["dropout", ""]] as const,
     ]),
+    statistics: true,
   };
 }
 

@@ -319,9 +319,9 @@ export function beginGradients(flags: i32): void {
 ${calls("beginGradient", "")}
 }
 
-/** Sums over rows: query row i and its lse, which is given to one item only. */
-export function stateGradients(task: usize, flags: i32, batch: i32, head: i32, i: i32, lse: f64): void {
-${calls("stateGradient", "task, batch, head, i, lse")}
+/** Sums over rows: query row i with its lse and delta, which is given to one item only. */
+export function stateGradients(task: usize, flags: i32, batch: i32, head: i32, i: i32, lse: f64, delta: f64): void {
+${calls("stateGradient", "task, batch, head, i, lse, delta")}
 }
 
 /** A head of a backward item ends: its sums go to the place of its KV split. */

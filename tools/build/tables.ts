@@ -2,10 +2,10 @@
 // AssemblyScript and by TypeScript, so it holds plain enums only.
 import { existsSync } from "node:fs";
 import { FEATURES } from "../../src/problem/features/table.ts";
-import { abiName, OPERAND_NAMES, OPERANDS } from "../../src/tensor/operands.ts";
+import { abiName, OPERAND_NAMES, OPERANDS, STATISTIC_NAMES } from "../../src/tensor/operands.ts";
 
 /** Records of operands that are no tensors of a call: partial results of KV splits, and the summary of hidden blocks. */
-const INTERNAL = ["SplitOut", "SplitLse", "Blocks"];
+const INTERNAL = ["SplitOut", "SplitLse", "SplitStatistics", "Blocks"];
 /** Where the numbers of features begin in a task; `Task.Scalars` of asm/abi.ts. */
 const SCALARS_AT = 64;
 
@@ -31,6 +31,7 @@ export function tablesSource(): string {
     "Accumulate", // dK and dV continue from an earlier region
     "Blocks", // pairs are hidden, and there is a summary of them by blocks
     ...FEATURES.map(({ name }) => name).filter(kernelsKnow).map(abiName),
+    ...[...STATISTIC_NAMES, "dEntropy"].map(abiName), // which a call asks for, and the gradient that it was given
     ...summed.map((name) => `${abiName(OPERANDS[name].gradientOf!)}Gradient`),
   ];
   const scalars = FEATURES.flatMap(({ scalars = {}, words = {} }) => [

@@ -103,6 +103,7 @@ function variant(problem: AttentionProblem, chosen: ChosenTile | undefined): Var
     kinds: { q: kind(q), k: kind(k), v: kind(v), dOut: kind(v) },
     grouped: problem.queryHeads > problem.kvHeads,
     features: variantFeatures(problem, (name) => kind(problem.operands[name])),
+    statistics: problem.statistics.length > 0,
   };
   return chosen ? variantOf(call, chosen, problem) : untiled(call);
 }

@@ -11,9 +11,9 @@ import {
 } from "../../tensor/operands.ts";
 import { count, type OperandSpec } from "../../tensor/view.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
+import { resultNames } from "../results.ts";
 import type { KernelName } from "../kernel.ts";
 import { packedSequences, type RowBases } from "../sequences.ts";
-import { plannedResults } from "../results.ts";
 
 /** Ranges of batch elements, kv heads and query rows; of a packed problem, those of one sequence. */
 export interface Region extends RowBases {
@@ -76,7 +76,7 @@ function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
     }
   };
   for (const name in operands) add(name as OperandName);
-  for (const { name } of plannedResults(problem)) add(name);
+  for (const name of resultNames(problem)) add(name);
   return { row, keys };
 }
 

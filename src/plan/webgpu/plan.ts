@@ -45,7 +45,7 @@ export interface GpuPlan {
   readonly inside?: ChosenTile | undefined;
   readonly regions: readonly PlannedRegion[];
   /** What runs behind all regions. */
-  readonly last: readonly GpuStep<"narrow">[];
+  readonly last: readonly GpuStep<"narrow" | "statistic">[];
   readonly cost: Cost;
 }
 

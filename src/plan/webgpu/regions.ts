@@ -104,6 +104,9 @@ function extents(problem: AttentionProblem): Extent[] {
     const dense = rowMajor(shape), strides = forAxes((n) => dense[axes[n]] ?? 1);
     const what = { follows: follows(name), ofKeys: ofKeys(name) };
     found.push({ bytes: 4, strides, sizes: size, ...what, shared: 0 });
+    if (name === "lse" && problem.statistics.length > 0) { // four floats a row while they are made
+      found.push({ bytes: 16, strides, sizes: size, ...what, shared: 0 });
+    }
   }
   return ORDER.flatMap((what) => found.filter((extent) => extent.follows === what));
 }

@@ -30,8 +30,8 @@ export type GpuKernel =
   | "top keys"
   | "sort keys";
 
-/** One dispatch; results are narrowed behind all regions. */
-export interface GpuStep<K extends GpuKernel | "narrow" = GpuKernel> {
+/** One dispatch; behind all regions results are narrowed, and statistics are taken from where they were made. */
+export interface GpuStep<K extends GpuKernel | "narrow" | "statistic" = GpuKernel> {
   readonly kernel: K;
   /** The operand that it is about, where a kernel serves several. */
   readonly of?: OperandName;
@@ -130,8 +130,11 @@ export function insideSteps(
   return steps;
 }
 
-/** What runs behind all regions: results that are stored in 16 bits. */
-export function lastSteps(problem: AttentionProblem): GpuStep<"narrow">[] {
-  return plannedResults(problem).filter(({ dtype }) => dtype === "f16" || dtype === "bf16")
-    .map(({ name }) => ({ kernel: "narrow", of: name, items: 1 }));
+/** What runs behind all regions: results that are stored in 16 bits, and statistics. */
+export function lastSteps(problem: AttentionProblem): GpuStep<"narrow" | "statistic">[] {
+  const narrow = plannedResults(problem).filter(({ dtype }) => dtype === "f16" || dtype === "bf16");
+  return [
+    ...narrow.map(({ name: of }) => ({ kernel: "narrow", of, items: 1 }) as const),
+    ...problem.statistics.map((of) => ({ kernel: "statistic", of, items: 1 }) as const),
+  ];
 }

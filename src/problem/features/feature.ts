@@ -4,7 +4,7 @@ import type { AxisSizes, InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 
 /** Names of the features: each is the option of that name. */
-export type FeatureName = Exclude<keyof CallOptions, "layout" | "softmaxScale">;
+export type FeatureName = Exclude<keyof CallOptions, "layout" | "softmaxScale" | "stats">;
 
 /**
  * What the queries of one sequence may see: key j with `low <= j - i <= high` and `j < lengthK`.

@@ -29,7 +29,10 @@ export interface Room {
   allocate(bytes: number): number;
 }
 
-/** The flag of a feature or of a gradient; 0 for those that kernels need not know, like structural masks. */
+/** `RowStatistics.Bytes` of asm/micro/records.ts. */
+const STATISTICS_BYTES = 16;
+
+/** The flag of a feature, of a statistic or of a gradient; 0 for those that kernels need not know, like structural masks. */
 function flagOf(name: string): number {
   return Flag[abiName(name) as keyof typeof Flag] ?? 0;
 }
@@ -50,6 +53,8 @@ function writeFeatures(
       }
     }
   }
+  for (const name of problem.statistics) flags |= flagOf(name);
+  if (problem.operands.dEntropy) flags |= flagOf("dEntropy");
   for (const gradient of problem.pass === "backward" ? gradientsOf(problem.operands) : []) {
     const { summed, gradientOf } = OPERANDS[gradient];
     if (summed) flags |= flagOf(`${gradientOf}Gradient`);
@@ -79,7 +84,13 @@ function placeSplits(
     return [pointer - back, batch, head, row];
   };
   return {
-    words: [[Operand.SplitOut, record(columns * 4)], [Operand.SplitLse, record(4)]],
+    words: [
+      [Operand.SplitOut, record(columns * 4)],
+      [Operand.SplitLse, record(4)],
+      ...problem.statistics.length > 0
+        ? [[Operand.SplitStatistics, record(STATISTICS_BYTES)] as const]
+        : [],
+    ],
     outBytes: all * columns * 4,
     lseBytes: all * 4,
     count,

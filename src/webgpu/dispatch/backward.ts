@@ -1,5 +1,5 @@
 // Dispatches of a backward region: delta, dQ, dK and dV.
-import { pairFeatures, stateFeatures } from "../../../shaders/features/table.ts";
+import { pairFeatures, rowFeatures, stateFeatures } from "../../../shaders/features/table.ts";
 import { DELTA_ROWS, deltaShader } from "../../../shaders/kernels/delta.ts";
 import { dkvShader, type Makes } from "../../../shaders/kernels/dkv.ts";
 import { dqShader } from "../../../shaders/kernels/dq.ts";
@@ -23,28 +23,37 @@ export function backwardInputs(
   return { q: r.input("q"), k: r.input("k"), v: r.input("v"), dOut: r.input("dOut") };
 }
 
-/** What the gradient kernels take from each row, four floats: see shaders/kernels/row_state.ts. */
-export const statsOf = (r: RegionCall): Bound => r.rowScratch("stats", 4);
+/**
+ * What the gradient kernels take from each row, four floats: see shaders/kernels/row_state.ts. With a gradient of the
+ * entropy four more a row lie behind them.
+ */
+export const statsOf = (r: RegionCall): Bound =>
+  r.rowScratch("stats", r.call.variant.statistics ? 8 : 4);
 
 const visible = (r: RegionCall, items: readonly GpuItem[]) => 2 * pairs(items) * r.heads;
 
 /** stats = (lse, delta, 0, lse). */
 export function deltaStep(r: RegionCall): Step {
-  const { sizes, rows } = r, withDLse = r.call.views.dLse !== undefined;
-  const kinds = { dOut: r.kind("dOut"), out: r.kind("out") };
+  const { sizes, rows } = r, { views, variant } = r.call, withDLse = views.dLse !== undefined;
+  const kinds = { dOut: r.kind("dOut"), out: r.kind("out") }, withDEntropy = variant.statistics;
+  const features = rowFeatures(withDEntropy ? variant.features : new Map());
   const { bindings, params } = r.bind({
     dOut: r.input("dOut"),
     out: r.input("out"),
     lse: r.input("lse"),
     ...(withDLse && { dLse: r.input("dLse") }),
+    ...(withDEntropy && { entropy: r.input("entropy"), dEntropy: r.input("dEntropy") }),
   });
   return {
     kernel: {
-      key: `delta ${kindName(kinds.dOut)} ${kindName(kinds.out)} ${withDLse}`,
-      code: () => deltaShader({ ...kinds, withDLse }),
+      key: [
+        ...["delta", kindName(kinds.dOut), kindName(kinds.out), withDLse, withDEntropy],
+        ...features.keys(),
+      ].join(" "),
+      code: () => deltaShader({ ...kinds, withDLse, withDEntropy, features }),
     },
     bindings: { ...bindings, stats: statsOf(r) },
-    params,
+    params: withDEntropy ? { ...params, ...r.scheduledAddresses() } : params,
     x: Math.ceil(sizes.lengthQ / DELTA_ROWS),
     y: r.heads,
     z: sizes.batch,

@@ -9,15 +9,20 @@ import type { GpuPlan } from "../../plan/webgpu/plan.ts";
 import type { GpuKernel, GpuStep } from "../../plan/webgpu/steps.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { ResultSpec } from "../../problem/results.ts";
-import { type OperandName, OPERANDS } from "../../tensor/operands.ts";
+import {
+  type OperandName,
+  OPERANDS,
+  STATISTIC_NAMES,
+  type StatisticName,
+} from "../../tensor/operands.ts";
 import type { GpuBuffer, GpuCommandEncoder } from "../device/api.ts";
 import type { Home } from "../device/tensors.ts";
 import { deltaStep, dkvStep, dqStep, rowStateStep } from "./backward.ts";
 import { type CallVariant, type Step, variantFeatures } from "./dispatch.ts";
-import { addStep, copyStep, narrowSteps } from "./elementwise.ts";
+import { addStep, componentSteps, copyStep, narrowSteps } from "./elementwise.ts";
 import { combineStep, decodeStep, forwardStep, mergeRegionStep } from "./forward.ts";
 import { columnSumsStep, rowStatsStep, scoresStep, sortKeysSteps, topKeysStep } from "./inside.ts";
-import { type CallContext, RegionCall } from "./region_call.ts";
+import { type CallContext, RegionCall, STATISTICS } from "./region_call.ts";
 import { repairStep } from "./repair.ts";
 import { pairSumStep, rowSumStep } from "./sums.ts";
 import { InputViews, storageKind } from "./views.ts";
@@ -54,6 +59,7 @@ function variantOfCall(problem: AttentionProblem, views: Views): CallVariant {
     kinds: dOut ? { ...kinds, dOut: storageKind(dOut) } : kinds,
     grouped: queryHeads > kvHeads,
     features: variantFeatures(problem, (name) => storageKind(views[name]!)),
+    statistics: problem.statistics.length > 0 || views.dEntropy !== undefined,
   };
 }
 
@@ -87,12 +93,24 @@ export class GpuCall {
           const work = narrow ? this.scratch(count(spec.shape) * 4) : buffer;
           return [spec.name, { spec, buffer, work }];
         })),
+        rowStatistics: this.#rowStatistics(problem, results),
       };
       if (isSparse(problem)) this.#fillResults();
     } catch (error) {
       this.dispose();
       throw error;
     }
+  }
+
+  /** Where the statistics of all rows are made: four floats for each element of lse. */
+  #rowStatistics(
+    problem: AttentionProblem,
+    results: readonly { readonly spec: ResultSpec }[],
+  ): GpuBuffer | undefined {
+    if (problem.statistics.length === 0) return undefined;
+    const { spec } = results.find(({ spec }) => spec.name === "lse")!;
+    const bytes = STATISTICS * 4 * count(spec.shape);
+    return isSparse(problem) ? this.#zeros(bytes) : this.scratch(bytes);
   }
 
   /** What rows hold that no region writes: zeros, and lse of minus infinity. */
@@ -134,8 +152,13 @@ export class GpuCall {
     return recording;
   }
 
-  #narrow({ of }: GpuStep<"narrow">): Step[] {
+  #last({ kernel, of }: GpuStep<"narrow" | "statistic">): Step[] {
     const { spec, buffer, work } = this.#context.results.get(of!)!;
+    if (kernel === "statistic") {
+      const component = STATISTIC_NAMES.indexOf(of as StatisticName);
+      const { limits } = this.#home.open.target, from = this.#context.rowStatistics!;
+      return componentSteps(from, buffer, count(spec.shape), component, limits);
+    }
     const dtype = spec.dtype as "f16" | "bf16", { limits } = this.#home.open.target;
     return narrowSteps(work, buffer, count(spec.shape), dtype, limits);
   }
@@ -162,7 +185,7 @@ export class GpuCall {
       return region.steps.filter(({ kernel }) => kernel !== "row state" || this.#mayBeLarge())
         .flatMap(({ kernel, of }) => BUILDERS[kernel](call, of!));
     });
-    return [...steps, ...last.flatMap((step) => this.#narrow(step))];
+    return [...steps, ...last.flatMap((step) => this.#last(step))];
   }
 
   /** Throws when the steps need more than a caller's pass. */

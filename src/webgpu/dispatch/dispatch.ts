@@ -42,7 +42,7 @@ export interface Step {
 }
 
 /** What a variant takes from the call. */
-export type CallVariant = Pick<Variant, "kinds" | "grouped" | "features">;
+export type CallVariant = Pick<Variant, "kinds" | "grouped" | "features" | "statistics">;
 
 /** A result while it is made: in f32, and where it is in the end. */
 export interface MadeResult {

@@ -2,6 +2,7 @@
 // inputs into the schedule.
 import {
   addShader,
+  componentShader,
   copyShader,
   ELEMENTWISE_ROW,
   ELEMENTWISE_THREADS,
@@ -16,6 +17,32 @@ import type { RegionCall } from "./region_call.ts";
 function elementwise(words: number): { x: number; y: number; z: number } {
   const groups = Math.ceil(words / ELEMENTWISE_THREADS);
   return { x: Math.min(groups, ELEMENTWISE_ROW), y: Math.ceil(groups / ELEMENTWISE_ROW), z: 1 };
+}
+
+/** Component `component` of each vec4 of `from`, as f32, in ranges that can be bound. */
+export function componentSteps(
+  from: GpuBuffer,
+  to: GpuBuffer,
+  n: number,
+  component: number,
+  limits: { readonly storageBinding: number; readonly offsetAlignment: number },
+): Step[] {
+  const unit = limits.offsetAlignment, range = Math.floor(limits.storageBinding / 16 / unit) * unit;
+  const steps: Step[] = [];
+  for (let begin = 0; begin < n; begin += range) {
+    const count = Math.min(range, n - begin);
+    steps.push({
+      kernel: { key: "component", code: componentShader },
+      bindings: {
+        source: { buffer: from, offset: begin * 16, size: count * 16 },
+        result: { buffer: to, offset: begin * 4, size: count * 4 },
+      },
+      params: { count, source_at: component },
+      ...elementwise(count),
+      flops: count,
+    });
+  }
+  return steps;
 }
 
 /** f32 results to 16 bits, in ranges that can be bound. */

@@ -16,11 +16,19 @@ import {
 } from "./dispatch.ts";
 import type { PartialRows, RegionCall } from "./region_call.ts";
 
+/** The binding of the statistics of rows, where there are some. */
+export function statisticsAt(statistics: Bound | undefined): Step["bindings"] {
+  return statistics ? { rowStatistics: statistics } : {};
+}
+
 /** What forward and decode read and write. */
 function places(r: RegionCall): Pick<Step, "bindings" | "params"> {
   const { q, k, v } = { q: r.input("q"), k: r.input("k"), v: r.input("v") };
-  const { bindings, params } = r.bind({ q, k, v, ...r.splits });
-  return { bindings, params: { ...params, item_base: r.schedule.rowBase } };
+  const { out, lse, statistics } = r.splits, { bindings, params } = r.bind({ q, k, v, out, lse });
+  return {
+    bindings: { ...bindings, ...statisticsAt(statistics) },
+    params: { ...params, item_base: r.schedule.rowBase },
+  };
 }
 
 function flopsOf(
@@ -69,13 +77,19 @@ export function decodeStep(r: RegionCall): Step {
 /** Combines the KV splits. */
 export function combineStep(r: RegionCall): Step {
   const { splits, merged, sizes, rows } = r, scalarOut = r.valueKind.scalar;
+  const { statistics } = r.call.variant;
   return {
-    kernel: { key: `combine ${scalarOut}`, code: () => combineSplitsShader(scalarOut) },
+    kernel: {
+      key: `combine ${scalarOut}${statistics ? ", statistics" : ""}`,
+      code: () => combineSplitsShader(scalarOut, statistics),
+    },
     bindings: {
       partOut: bound(splits.out),
       partLse: bound(splits.lse),
       out: bound(merged.out),
       lse: bound(merged.lse),
+      ...statisticsAt(merged.statistics),
+      ...(splits.statistics && { partStatistics: splits.statistics }),
     },
     params: { ...r.params, ...address("out", merged.out), ...address("lse", merged.lse) },
     x: sizes.lengthQ,
@@ -87,8 +101,7 @@ export function combineStep(r: RegionCall): Step {
 
 /** Merges a region into what those before it left. */
 export function mergeRegionStep(r: RegionCall): Step {
-  const result = { out: r.result("out"), lse: r.result("lse") };
-  return mergeIntoStep(r.sizes, r.params, { ...r.merged, kind: r.valueKind }, result, false);
+  return mergeIntoStep(r.sizes, r.params, { ...r.merged, kind: r.valueKind }, r.joined, false);
 }
 
 /**
@@ -103,11 +116,14 @@ export function mergeIntoStep(
   first: boolean,
   state?: Bound,
 ): Step {
-  const scalarOut = valueDim % 4 !== 0;
+  const scalarOut = valueDim % 4 !== 0, kept = state !== undefined;
+  const statistics = part.statistics !== undefined;
   return {
     kernel: {
-      key: `merge into ${kindName(part.kind)} ${scalarOut}${state ? " kept" : ""}`,
-      code: () => mergeIntoShader(part.kind, scalarOut, state !== undefined),
+      key: `merge into ${kindName(part.kind)} ${scalarOut}${kept ? " kept" : ""}${
+        statistics ? " statistics" : ""
+      }`,
+      code: () => mergeIntoShader(part.kind, scalarOut, { kept, statistics }),
     },
     bindings: {
       partOut: bound(part.out),
@@ -115,6 +131,8 @@ export function mergeIntoStep(
       out: bound(result.out),
       lse: bound(result.lse),
       ...(state && { stats: state }),
+      ...statisticsAt(result.statistics),
+      ...(part.statistics && { partStatistics: part.statistics }),
     },
     params: {
       ...params,

@@ -31,6 +31,8 @@ export interface CallContext {
   readonly variant: CallVariant;
   readonly inputs: InputViews;
   readonly results: ReadonlyMap<OperandName, MadeResult>;
+  /** Four floats for each element of lse, where statistics of rows are asked for. */
+  readonly rowStatistics: GpuBuffer | undefined;
   /** Scratch that lives as long as the call; `zeros` is cleared before the steps run. */
   scratch(bytes: number): GpuBuffer;
   zeros(bytes: number): GpuBuffer;
@@ -40,7 +42,12 @@ export interface CallContext {
 export interface PartialRows {
   readonly out: BufferView;
   readonly lse: BufferView;
+  /** Statistics at the places of lse. */
+  readonly statistics?: Bound | undefined;
 }
+
+/** Floats of the statistics of a row. */
+export const STATISTICS = 4;
 
 /** One region of a call. */
 export class RegionCall {
@@ -118,6 +125,12 @@ export class RegionCall {
     return params;
   }
 
+  /** Where every input behind the work items lies, also what joins rows in another region only. */
+  scheduledAddresses(): ParamValues {
+    const all = [...this.schedule.inputs].map(([name, input]) => address(name, input));
+    return Object.assign({}, ...all);
+  }
+
   /** The part of an input that this region reads. */
   input(name: OperandName): BufferView {
     return this.call.inputs.of(this.call.views[name]!, this.region);
@@ -161,12 +174,29 @@ export class RegionCall {
     });
   }
 
+  #partialStatistics(name: string, splits: number): Bound | undefined {
+    if (!this.call.rowStatistics) return undefined;
+    return bound(this.#partial(name, STATISTICS, splits));
+  }
+
+  /** The rows of the results. */
+  get joined(): PartialRows {
+    const lse = this.result("lse"), buffer = this.call.rowStatistics;
+    return {
+      out: this.result("out"),
+      lse,
+      statistics: buffer &&
+        { buffer, offset: STATISTICS * lse.offset, size: STATISTICS * lse.size },
+    };
+  }
+
   /** Rows that are merged into the results, where other regions have been there. */
   get merged(): PartialRows {
-    if (!this.region.moreKeys) return { out: this.result("out"), lse: this.result("lse") };
+    if (!this.region.moreKeys) return this.joined;
     return {
       out: this.#partial("merged out", this.sizes.valueDim, 1),
       lse: this.#partial("merged lse", 1, 1),
+      statistics: this.#partialStatistics("merged statistics", 1),
     };
   }
 
@@ -177,6 +207,7 @@ export class RegionCall {
     return {
       out: this.#partial("split out", this.sizes.valueDim, splits),
       lse: this.#partial("split lse", 1, splits),
+      statistics: this.#partialStatistics("split statistics", splits),
     };
   }
 

@@ -9,13 +9,19 @@ import {
 import { variantKey } from "../../../shaders/parts/variant.ts";
 import { targetWorkgroups } from "../../plan/webgpu/tiles.ts";
 import { backwardInputs, backwardVariant, statsOf } from "./backward.ts";
+import { statisticsAt } from "./forward.ts";
 import { type Bindings, type Step, untiled } from "./dispatch.ts";
 import type { RegionCall } from "./region_call.ts";
 
 /** What the kernel of a result reads and writes. */
 function places(r: RegionCall, kind: RepairKind): Pick<Step, "bindings" | "params"> {
   if (kind === "out") {
-    return r.bind({ q: r.input("q"), k: r.input("k"), v: r.input("v"), ...r.merged });
+    const { out, lse, statistics } = r.merged;
+    const { bindings, params } = r.bind({
+      ...{ q: r.input("q"), k: r.input("k"), v: r.input("v") },
+      ...{ out, lse },
+    });
+    return { bindings: { ...bindings, ...statisticsAt(statistics) }, params };
   }
   const { bindings, params } = r.bind({ ...backwardInputs(r), [kind]: r.gradient(kind) });
   return { bindings: { ...bindings, stats: statsOf(r) } as Bindings, params };
@@ -28,6 +34,7 @@ export function repairStep(r: RegionCall, kind: RepairKind): Step {
   const v = untiled({
     kinds: repairKinds(call.kinds),
     grouped: true,
+    statistics: call.statistics,
     features: repairFeatures(call.features, kind === "out"),
   });
   const rows = kind === "dk" || kind === "dv" ? lengthK : lengthQ * group;

@@ -52,7 +52,9 @@ export function rowSumStep(r: RegionCall, of: OperandName): Step {
   const { bindings, params } = r.bind({ [of]: r.result(of) });
   return {
     kernel: {
-      key: `row sum ${of} ${wholeBatch}`,
+      key: `row sum ${of} ${wholeBatch}${
+        gradient!.row && r.call.variant.statistics ? " entropy" : ""
+      }`,
       code: () => rowSumShader(untiled(r.call.variant), name, wholeBatch),
     },
     bindings: { ...bindings, ...rows },

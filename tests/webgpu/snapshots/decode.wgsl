@@ -20,7 +20,7 @@ fn minus_slope(batch: u32, head: u32) -> f32 {
 fn minus_slopes(batch: u32, head: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(minus_slope(batch, head.x), minus_slope(batch, head.y), minus_slope(batch, head.z), minus_slope(batch, head.w));
 }
-@group(0) @binding(9) var<storage, read> bias: array<f32>;
+@group(0) @binding(13) var<storage, read> bias: array<f32>;
 fn bias_at(i: u32) -> f32 { return bias[i]; }
 fn bias_value(at: u32) -> f32 {
   return bias_at(at);

@@ -10,12 +10,12 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
-@group(0) @binding(14) var<storage, read_write> dk: array<vec4<f32>>;
+@group(0) @binding(27) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(18) var<storage, read_write> dk: array<vec4<f32>>;
 fn store_dk(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.head_dim) { dk[(at >> 2u) + c] = x; }
 }
-@group(0) @binding(15) var<storage, read_write> dv: array<vec4<f32>>;
+@group(0) @binding(19) var<storage, read_write> dv: array<vec4<f32>>;
 fn store_dv(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.value_dim) { dv[(at >> 2u) + c] = x; }
 }
@@ -159,7 +159,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   }
   // P = exp(features(S) - lse), dS = P (dP - delta) slope
   {
-    let p = exp2(fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0));
+    let log2p = fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0);
+    let p = exp2(log2p);
     s0_0 = p;
     dp0_0 = p * (dp0_0 - delta_0);
   }

@@ -20,7 +20,7 @@ fn minus_slope(batch: u32, head: u32) -> f32 {
 fn minus_slopes(batch: u32, head: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(minus_slope(batch, head.x), minus_slope(batch, head.y), minus_slope(batch, head.z), minus_slope(batch, head.w));
 }
-@group(0) @binding(9) var<storage, read> bias: array<f32>;
+@group(0) @binding(13) var<storage, read> bias: array<f32>;
 fn bias_at(i: u32) -> f32 { return bias[i]; }
 fn bias_value(at: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(bias_at(at.x), bias_at(at.y), bias_at(at.z), bias_at(at.w));
@@ -60,8 +60,8 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
-@group(0) @binding(14) var<storage, read_write> dk: array<vec4<f32>>;
+@group(0) @binding(27) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(18) var<storage, read_write> dk: array<vec4<f32>>;
 fn store_dk(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.head_dim) { dk[(at >> 2u) + c] = x; }
 }
@@ -272,7 +272,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     s0_0 += b;
     let hide = (is_hole(b)) | (row_0 >= vec4<u32>(end)) | (!seen0_0);
     let z = kept_pairs(vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u), vec4<u32>(ty * 1u + 0u) + vec4<u32>(kept_shift));
-    let p = exp2(fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0));
+    let log2p = fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0);
+    let p = exp2(log2p);
     s0_0 = select(weighed(p, z), vec4<f32>(0.0), hide);
     dp0_0 = select(p * (weighed(dp0_0, z) - delta_0) * slope_softcap, vec4<f32>(0.0), hide);
   }

@@ -20,7 +20,7 @@ fn minus_slope(batch: u32, head: u32) -> f32 {
 fn minus_slopes(batch: u32, head: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(minus_slope(batch, head.x), minus_slope(batch, head.y), minus_slope(batch, head.z), minus_slope(batch, head.w));
 }
-@group(0) @binding(9) var<storage, read> bias: array<f32>;
+@group(0) @binding(13) var<storage, read> bias: array<f32>;
 fn bias_at(i: u32) -> f32 { return bias[i]; }
 fn bias_value(at: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(bias_at(at.x), bias_at(at.y), bias_at(at.z), bias_at(at.w));
@@ -60,8 +60,8 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
-@group(0) @binding(16) var<storage, read_write> dbias: array<f32>;
+@group(0) @binding(27) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(20) var<storage, read_write> dbias: array<f32>;
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
 }
@@ -261,9 +261,10 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     s0_0 += b;
     let hide = (is_hole(b)) | (!seen0_0);
     let z = kept_pairs(vec4<u32>(ty * 1u + 0u), vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u) + vec4<u32>(kept_shift));
-    var p = exp2(fma(s0_0 - vec4<f32>(lse0), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum0)));
+    var log2p = fma(s0_0 - vec4<f32>(lse0), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum0));
     // one infinite score: the limit of one that grows without end
-    p = select(p, vec4<f32>(1.0), is_top(s0_0) & vec4<bool>(is_top(vec4<f32>(lse0)).x));
+    let limit_pair = is_top(s0_0) & vec4<bool>(is_top(vec4<f32>(lse0)).x);
+    let p = select(exp2(log2p), vec4<f32>(1.0), limit_pair); log2p = select(log2p, vec4<f32>(0.0), limit_pair);
     let ds = p * (weighed(dp0_0, z) - vec4<f32>(delta0));
     acc0_0 += select(ds, vec4<f32>(0.0), hide | outside | vec4<bool>(query0 >= U.length_q));
   }

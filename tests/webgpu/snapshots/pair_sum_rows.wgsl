@@ -16,8 +16,8 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
-@group(0) @binding(24) var<storage, read_write> row_sums: array<f32>;
+@group(0) @binding(27) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(28) var<storage, read_write> row_sums: array<f32>;
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
 }
@@ -158,9 +158,10 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let hi = min(i32(end) - 1, i32(query0) + high); let lo = i32(query0) + low;
     let outside = (vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo));
     s0_0 = fma(vec4<f32>(alibi_slopes_slope_q0), abs(vec4<f32>(alibi_slopes_diagonal_q0) - vec4<f32>(alibi_slopes_position_k0)), s0_0);
-    var p = exp2(fma(s0_0 - vec4<f32>(lse0), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum0)));
+    var log2p = fma(s0_0 - vec4<f32>(lse0), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum0));
     // one infinite score: the limit of one that grows without end
-    p = select(p, vec4<f32>(1.0), is_top(s0_0) & vec4<bool>(is_top(vec4<f32>(lse0)).x));
+    let limit_pair = is_top(s0_0) & vec4<bool>(is_top(vec4<f32>(lse0)).x);
+    let p = select(exp2(log2p), vec4<f32>(1.0), limit_pair); log2p = select(log2p, vec4<f32>(0.0), limit_pair);
     let ds = p * (dp0_0 - vec4<f32>(delta0));
     acc0_0 += select(-ds * abs(vec4<f32>(alibi_slopes_diagonal_q0) - vec4<f32>(alibi_slopes_position_k0)), vec4<f32>(0.0), outside | vec4<bool>(query0 >= U.length_q));
   }

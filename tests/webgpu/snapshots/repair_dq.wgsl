@@ -20,7 +20,7 @@ fn minus_slope(batch: u32, head: u32) -> f32 {
 fn minus_slopes(batch: u32, head: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(minus_slope(batch, head.x), minus_slope(batch, head.y), minus_slope(batch, head.z), minus_slope(batch, head.w));
 }
-@group(0) @binding(9) var<storage, read> bias: array<f32>;
+@group(0) @binding(13) var<storage, read> bias: array<f32>;
 fn bias_at(i: u32) -> f32 { return bias[i]; }
 fn bias_value(at: u32) -> f32 {
   return bias_at(at);
@@ -88,8 +88,8 @@ fn load_dout(at: u32, c: u32) -> vec4<f32> {
   if (4u * c + 3u < U.value_dim) { x[3] = dout_at(i + 3u); }
   return x;
 }
-@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
-@group(0) @binding(13) var<storage, read_write> dq: array<f32>;
+@group(0) @binding(27) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(17) var<storage, read_write> dq: array<f32>;
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
 }
@@ -180,10 +180,10 @@ fn pair_score(batch: u32, kv_head: u32, head: u32, query: u32, key: u32) -> Pair
   return pair;
 }
 fn weight(batch: u32, kv_head: u32, row: u32, head: u32, query: u32, key: u32, pair: Pair) -> f32 {
-  let x = stats[(batch * U.kv_heads + kv_head) * U.length_q * U.group + row];
-  var p = exp2(fma(pair.score - x.x, 1.4426950408889634, -x.z));
+  let at_stats = (batch * U.kv_heads + kv_head) * U.length_q * U.group + row; let x = stats[at_stats];
+  var log2p = fma(pair.score - x.x, 1.4426950408889634, -x.z); var p = exp2(log2p);
   // one infinite score: the limit of one that grows without end
-  if (is_plus_infinity(pair.score) && is_plus_infinity(x.x)) { p = 1.0; }
+  if (is_plus_infinity(pair.score) && is_plus_infinity(x.x)) { p = 1.0; log2p = 0.0; }
   let z = kept_one(batch, head, query, key); var dp = 0.0;
   let at = dout_row(batch, head, query); let other = v_row(batch, kv_head, key);
   for (var c = 0u; c < (U.value_dim + 3u) / 4u; c++) {

@@ -20,7 +20,7 @@ fn minus_slope(batch: u32, head: u32) -> f32 {
 fn minus_slopes(batch: u32, head: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(minus_slope(batch, head.x), minus_slope(batch, head.y), minus_slope(batch, head.z), minus_slope(batch, head.w));
 }
-@group(0) @binding(9) var<storage, read> bias: array<f32>;
+@group(0) @binding(13) var<storage, read> bias: array<f32>;
 fn bias_at(i: u32) -> f32 { return bias[i]; }
 fn bias_value(at: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(bias_at(at.x), bias_at(at.y), bias_at(at.z), bias_at(at.w));
@@ -56,7 +56,7 @@ fn joining_weight(logit: f32, top: f32) -> f32 {
 fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
 fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
-@group(0) @binding(23) var<storage, read_write> stats: array<vec4<f32>>;
+@group(0) @binding(27) var<storage, read_write> stats: array<vec4<f32>>;
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
 }

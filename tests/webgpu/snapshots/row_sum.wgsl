@@ -21,8 +21,8 @@ fn joining_weight(logit: f32, top: f32) -> f32 {
   if ((bitcast<u32>(logit) & 0x7f800000u) == 0x7f800000u) { return logit; }
   return exp2((logit - top) * 1.4426950408889634);
 }
-@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
-@group(0) @binding(18) var<storage, read_write> dsink: array<f32>;
+@group(0) @binding(27) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(22) var<storage, read_write> dsink: array<f32>;
 var<workgroup> shares: array<f32, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
@@ -31,7 +31,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   var acc = 0.0;
   for (var batch = 0u; batch < U.batch; batch++) {
     for (var query = li; query < U.length_q; query += 256u) {
-      let x = stats[((batch * U.kv_heads + head / U.group) * U.length_q + query) * U.group + head % U.group];
+      let at = ((batch * U.kv_heads + head / U.group) * U.length_q + query) * U.group + head % U.group; let x = stats[at];
       acc += -sink_share(sink_of(head), x.w, x.x, x.z) * x.y;
     }
   }

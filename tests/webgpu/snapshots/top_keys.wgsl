@@ -20,7 +20,7 @@ fn minus_slope(batch: u32, head: u32) -> f32 {
 fn minus_slopes(batch: u32, head: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(minus_slope(batch, head.x), minus_slope(batch, head.y), minus_slope(batch, head.z), minus_slope(batch, head.w));
 }
-@group(0) @binding(9) var<storage, read> bias: array<f32>;
+@group(0) @binding(13) var<storage, read> bias: array<f32>;
 fn bias_at(i: u32) -> f32 { return bias[i]; }
 fn bias_value(at: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(bias_at(at.x), bias_at(at.y), bias_at(at.z), bias_at(at.w));
@@ -45,8 +45,8 @@ fn k_row(b: u32, h: u32, i: u32) -> u32 {
 }
 var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
 var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
-@group(0) @binding(20) var<storage, read_write> top_keys: array<i32>;
-@group(0) @binding(21) var<storage, read_write> top_probabilities: array<i32>;
+@group(0) @binding(24) var<storage, read_write> top_keys: array<i32>;
+@group(0) @binding(25) var<storage, read_write> top_probabilities: array<i32>;
 // minus infinity, below which no score is
 const NONE: i32 = -2139095041;
 fn less(a: i32, a_key: i32, b: i32, b_key: i32) -> bool { return a < b || (a == b && a_key > b_key); }

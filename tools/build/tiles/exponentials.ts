@@ -68,6 +68,40 @@ export function exponentialTile(name: string): string {
   ].join("\n");
 }
 
+/**
+ * The same, and what statistics sum up (stages/statistics.ts): sums of P S and of P j, the largest P, at `sums`; `key`:
+ * the first key. Half a panel at a time, for the registers. The sums of P are the same, bit for bit.
+ */
+export function statisticsTile(name: string): string {
+  const load = (v: number, at: number) => `x${v} = v128.load(p, ${at});`;
+  // P is 0 from lo down, and S may be minus infinity
+  const weigh = (v: number, at: number) =>
+    `ps = madd(p${v}, f32x4.pmax(v128.load(p, ${at}), lo), ps); top = f32x4.pmax(top, p${v});`;
+  const add = (field: string, value: string) =>
+    `v128.store(sums + v, ${value}, PanelSums.${field});`;
+  return [
+    `export function ${name}(sp: usize, n: i32, sum: usize, sums: usize, key: i32): void {`,
+    EXP2_CONSTANTS,
+    exp2Locals(2),
+    `  const two = f32x4.splat(2), first = f32x4.splat(<f32>key);`,
+    `  for (let v: usize = 0; v < 32; v += 16) {`,
+    `  let p = sp + v, m = n, l = f32x4.splat(0), ps = l, pj = l, j = l, top = v128.load(sums + v, PanelSums.Top);`,
+    `  for (; m >= 2; m -= 2) {`,
+    `    ${load(0, 0)} ${load(1, 32)}\n${exp2([0, 1])}`,
+    `    ${weigh(0, 0)}\n    ${weigh(1, 32)}`,
+    `    v128.store(p, p0); v128.store(p, p1, 32);`,
+    `    x0 = f32x4.add(p0, p1); l = f32x4.add(l, x0); pj = f32x4.add(madd(x0, j, pj), p1); j = f32x4.add(j, two);`,
+    `    p += 64;\n  }`,
+    `  if (m > 0) {\n    ${load(0, 0)}\n${exp2([0])}`,
+    `    ${weigh(0, 0)}\n    v128.store(p, p0); l = f32x4.add(l, p0); pj = madd(p0, j, pj);\n  }`,
+    `  v128.store(sum + v, f32x4.add(v128.load(sum + v), l));`,
+    `  ${add("PS", "f32x4.add(v128.load(sums + v, PanelSums.PS), ps)")}`,
+    `  ${add("Top", "top")}`,
+    `  ${add("PJ", "f32x4.add(v128.load(sums + v, PanelSums.PJ), madd(first, l, pj))")}`,
+    "  }\n}",
+  ].join("\n");
+}
+
 /** P = 2^(S - lse), dS = P * dP in place, for n keys of one panel; -lse in the two vectors at `start`. */
 export function probabilityTile(name: string): string {
   return [
