@@ -46,7 +46,7 @@ export const FIELDS: ReadonlyMap<string, number> = new Map(
 );
 
 /** Bytes from one block to the next: offsets of uniform buffers are multiples of 256. */
-export const PARAMS_BYTES = 512;
+export const PARAMS_BYTES = 768;
 
 /** WGSL of the block. */
 export const PARAMS: string = `struct Params {
