@@ -9,7 +9,7 @@ import {
   type Session,
   syncConfiguration,
 } from "./backends.ts";
-import type { Case } from "./case.ts";
+import { type Case, defineCase } from "./case.ts";
 import { fewRows } from "./grid.ts";
 import { plainTensor } from "./inputs.ts";
 import { expectPacked, type Lengths, type PackedCase, packedInputs, startsOf } from "./packed.ts";
@@ -145,7 +145,12 @@ Deno.test({
   async fn(t) {
     for (const [configuration, session] of await open()) {
       await t.step(configuration, async () => {
-        for (const c of cases) await check(session, c, configuration);
+        for (const c of cases) {
+          // a GPU compiles a kernel for each kind: the core has those that other tests share
+          const one = defineCase({ ...c.fields, lengthQ: 33, lengthK: 20 });
+          if (!session.takes(c.lengths[0]![0] > 2 ? one : { ...one, lengthQ: 2 })) continue;
+          await check(session, c, configuration);
+        }
       });
     }
   },
