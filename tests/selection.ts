@@ -40,6 +40,8 @@ export function partTaken(part: Part): boolean {
 
 /** The same of a case on a backend; `resident`: on tensors there, whose lse may be large for all the host knows. */
 export function caseTaken(backend: "wasm" | "webgpu", c: Case, resident = false): boolean {
+  // resident tensors add kernels of the state of rows, in which features are seen one at a time, and all together
+  if (resident && backend === "webgpu" && subjectsOf(c).length > 1 && !hasAll(c)) return false;
   const shared = backend === "wasm" || (sharesKernels(c) && !(resident && hasOneSubject(c)));
   return partTaken(isLong(c) || !shared ? "rest" : "core");
 }
