@@ -48,6 +48,7 @@ export type {
   AnyTensor,
   FloatResultOf,
   HostTensor,
+  IntegerTensor,
   MaskTensor,
   ResultOf,
   Tensor,

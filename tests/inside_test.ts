@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import {
+  type AnyTensor,
   attentionColumnSums,
   attentionScores,
   attentionSync,
@@ -83,7 +84,8 @@ async function checkTopKeys(
   const { batch, queryHeads, lengthQ, lengthK } = problem, n = rows[1] - rows[0];
   const shape = [batch, queryHeads, n, count];
   assert.deepEqual([result.keys.shape, result.probabilities.shape], [shape, shape]);
-  const keys = await valuesOf(result.keys), found = await valuesOf(result.probabilities);
+  const keys = await valuesOf(result.keys as AnyTensor),
+    found = await valuesOf(result.probabilities);
   const allowed = (want: number) => allowedError({ values, ...rest }, want);
   for (let row = 0; row < batch * queryHeads * n; row++) {
     const at = (Math.floor(row / n) * lengthQ + rows[0] + row % n) * lengthK;

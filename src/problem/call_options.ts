@@ -1,6 +1,13 @@
 // What is asked of a call and what it returns; how and where it runs is in options.ts.
 import type { StatisticName } from "../tensor/operands.ts";
-import type { AnyTensor, FloatResultOf, HostTensor, MaskTensor, Tensor } from "../tensor/tensor.ts";
+import type {
+  AnyTensor,
+  FloatResultOf,
+  HostTensor,
+  IntegerTensor,
+  MaskTensor,
+  Tensor,
+} from "../tensor/tensor.ts";
 
 /** Order of the axes: `"bshd"` is [batch, length, heads, dim], `"bhsd"` is [batch, heads, length, dim]. */
 export type Layout = "bshd" | "bhsd";
@@ -124,7 +131,7 @@ export interface TopKeysCallOptions extends CallOptions {
 /** What `attentionTopKeys` returns, [batch, queryHeads, rows, count] each, the largest first. They live where q lives. */
 export interface TopKeys<T = HostTensor> {
   /** The numbers of the keys, 32-bit integers; −1 where fewer are visible. */
-  readonly keys: T extends Tensor ? Tensor : HostTensor<Int32Array>;
+  readonly keys: T extends Tensor ? IntegerTensor : HostTensor<Int32Array>;
   /** Their probabilities, f32; 0 where there is no key. */
   readonly probabilities: FloatResultOf<T>;
   /** Set when the GPU was lost during the call: where it was computed again. */

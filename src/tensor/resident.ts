@@ -145,7 +145,7 @@ export abstract class ResidentTensor implements Tensor {
     );
   }
 
-  read(): Promise<StoredValues>;
+  read(): Promise<Float32Array | Uint16Array>;
   read(as: "f32"): Promise<Float32Array>;
   async read(as?: "f32"): Promise<StoredValues> {
     if (as !== undefined && as !== "f32") {

@@ -80,8 +80,8 @@ export interface Tensor {
    * layout `"bhsd"`. Float32 values are rounded to the type of the tensor. Throws while a call reads the tensor.
    */
   write(data: TensorData | HostTensor, at?: number | readonly number[]): void;
-  /** Copies the values to a new host array, row-major; 16-bit values as their bits, integers as they are. */
-  read(): Promise<Float32Array | Uint16Array | Int32Array>;
+  /** Copies the values to a new host array, row-major; 16-bit values as their bits. */
+  read(): Promise<Float32Array | Uint16Array>;
   /** The same in float32, whatever the type of the tensor. */
   read(as: "f32"): Promise<Float32Array>;
   /**
@@ -91,6 +91,14 @@ export interface Tensor {
   dispose(): void;
   /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void;
+}
+
+/** A resident tensor of 32-bit integers: a result that counts keys. */
+export interface IntegerTensor extends Omit<Tensor, "read"> {
+  /** Copies the integers to a new host array, row-major. */
+  read(): Promise<Int32Array>;
+  /** The same as float32 numbers. */
+  read(as: "f32"): Promise<Float32Array>;
 }
 
 /** What calls accept wherever a tensor of numbers is wanted. */
