@@ -38,22 +38,34 @@ export function roomsOf(problem: AttentionProblem): SequenceRoom[] {
   return Array.from({ length: problem.batch }, (_, index) => roomOf(problem, index));
 }
 
-/** A sequence of a packed problem, as a problem of its own length. */
-export interface PackedSequence extends RowBases {
-  readonly index: number;
-  readonly problem: AttentionProblem;
+/** A region as sequences see it. */
+interface SequenceRegion extends RowBases {
+  readonly batchBegin: number;
+  readonly batchEnd: number;
 }
 
-/** The sequences of a packed problem; undefined where no side is packed. */
-export function packedSequences(problem: AttentionProblem): PackedSequence[] | undefined {
+/**
+ * The regions of a problem; of a packed one, `regionsOf` sees each sequence as a problem of its own length, and its
+ * regions get the batch index of the sequence and its bases.
+ */
+export function regionsBySequence<R extends SequenceRegion>(
+  problem: AttentionProblem,
+  regionsOf: (problem: AttentionProblem) => R[],
+): R[] {
   const { packed } = problem;
-  if (!packed) return undefined;
-  return roomsOf(problem).map((room, index) => ({
-    index,
-    problem: { ...problem, ...room, batch: 1 },
-    queryBase: packed.queries?.starts[index],
-    keyBase: packed.keys?.starts[index],
-  }));
+  if (!packed) return regionsOf(problem);
+  return roomsOf(problem).flatMap((room, index) => {
+    const sequence = {
+      batchBegin: index,
+      batchEnd: index + 1,
+      queryBase: packed.queries?.starts[index],
+      keyBase: packed.keys?.starts[index],
+    };
+    return regionsOf({ ...problem, ...room, batch: 1 }).map((region) => ({
+      ...region,
+      ...sequence,
+    }));
+  });
 }
 
 /** Whether no work may write some rows of results: those behind the last sequence, and of sequences without a pair. */

@@ -13,7 +13,7 @@ import { count, type OperandSpec } from "../../tensor/view.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { resultNames } from "../results.ts";
 import type { KernelName } from "../kernel.ts";
-import { packedSequences, type RowBases } from "../sequences.ts";
+import { regionsBySequence, type RowBases } from "../sequences.ts";
 
 /** Ranges of batch elements, kv heads and query rows; of a packed problem, those of one sequence. */
 export interface Region extends RowBases {
@@ -110,14 +110,7 @@ function sharesGradientRows({ pass, operands }: AttentionProblem): boolean {
 
 /** The regions of a problem, in the order in which they are staged. */
 export function regionsOf(problem: AttentionProblem, kernel: KernelName): Region[] {
-  const sequences = packedSequences(problem);
-  if (!sequences) return batchRegions(problem, kernel);
-  return sequences.flatMap(({ index, problem, queryBase, keyBase }) =>
-    batchRegions(problem, kernel).map((region) => ({
-      ...region,
-      ...{ batchBegin: index, batchEnd: index + 1, queryBase, keyBase },
-    }))
-  );
+  return regionsBySequence(problem, (problem) => batchRegions(problem, kernel));
 }
 
 function batchRegions(problem: AttentionProblem, kernel: KernelName): Region[] {

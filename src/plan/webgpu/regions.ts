@@ -21,7 +21,7 @@ import {
   tensorAxes,
 } from "../../tensor/view.ts";
 import { plannedResults } from "../results.ts";
-import { packedSequences, type RowBases } from "../sequences.ts";
+import { regionsBySequence, type RowBases } from "../sequences.ts";
 
 /** Ranges of sequences, kv heads, heads of a group, queries and keys; of a packed problem, those of one sequence. */
 export interface Region extends RowBases {
@@ -216,14 +216,7 @@ export function regionsOf(total: RegionSize, size: RegionSize): Region[] {
 
 /** The regions of a problem; none where there is nothing to do but to fill results. */
 export function planRegions(problem: AttentionProblem, limits: RegionLimits): Region[] {
-  const sequences = packedSequences(problem);
-  if (!sequences) return batchRegions(problem, limits);
-  return sequences.flatMap(({ index, problem, queryBase, keyBase }) =>
-    batchRegions(problem, limits).map((region) => ({
-      ...region,
-      ...{ batchBegin: index, batchEnd: index + 1, queryBase, keyBase },
-    }))
-  );
+  return regionsBySequence(problem, (problem) => batchRegions(problem, limits));
 }
 
 function batchRegions(problem: AttentionProblem, limits: RegionLimits): Region[] {
