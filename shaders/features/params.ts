@@ -24,7 +24,6 @@ const SIZES = [
   "count", // elements of an elementwise kernel
   "source_at", // and where it reads and writes
   "target_at",
-  "first_key", // key of the call where the region begins
 ] as const;
 const WORDS = FEATURES.flatMap(({ words = {} }) => Object.keys(words).map(shaderName));
 const SCALARS: readonly string[] = [

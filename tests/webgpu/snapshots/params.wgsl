@@ -17,7 +17,6 @@ struct Params {
   count: u32,
   source_at: u32,
   target_at: u32,
-  first_key: u32,
   scale: f32,
   neg_inf: f32,
   softcap: f32,
