@@ -33,16 +33,16 @@ function specLike(
   layout: Layout,
 ): ResultSpec {
   const axes = tensorAxes(name, shape.length, layout), dense = rowMajor(shape);
-  const pick = (from: readonly number[], missing: number): Axes =>
-    forAxes((axis) => axes[axis] < 0 ? missing : from[axes[axis]]!);
+  const pick = (from: readonly number[]): Axes =>
+    forAxes((axis) => axes[axis] < 0 ? 1 : from[axes[axis]]!);
   return {
     name,
     like,
     dtype,
     shape,
     resident: like.resident,
-    size: pick(shape, 1),
-    strides: pick(dense, 1),
+    size: pick(shape),
+    strides: pick(dense),
   };
 }
 

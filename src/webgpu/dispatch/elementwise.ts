@@ -19,56 +19,64 @@ function elementwise(words: number): { x: number; y: number; z: number } {
   return { x: Math.min(groups, ELEMENTWISE_ROW), y: Math.ceil(groups / ELEMENTWISE_ROW), z: 1 };
 }
 
-/** Component `component` of each vec4 of `from`, as f32, in ranges that can be bound. */
+/** What bindings of a device keep. */
+interface BindingLimits {
+  readonly storageBinding: number;
+  readonly offsetAlignment: number;
+}
+
+/** A step for each range of `n` elements that can be bound, of a source with `bytes` for each. */
+function inRanges(
+  n: number,
+  bytes: number,
+  { storageBinding, offsetAlignment: unit }: BindingLimits,
+  step: (begin: number, count: number) => Step,
+): Step[] {
+  const range = Math.floor(storageBinding / bytes / unit) * unit, steps: Step[] = [];
+  for (let begin = 0; begin < n; begin += range) {
+    steps.push(step(begin, Math.min(range, n - begin)));
+  }
+  return steps;
+}
+
+/** Component `component` of each vec4 of `from`, as f32. */
 export function componentSteps(
   from: GpuBuffer,
   to: GpuBuffer,
   n: number,
   component: number,
-  limits: { readonly storageBinding: number; readonly offsetAlignment: number },
+  limits: BindingLimits,
 ): Step[] {
-  const unit = limits.offsetAlignment, range = Math.floor(limits.storageBinding / 16 / unit) * unit;
-  const steps: Step[] = [];
-  for (let begin = 0; begin < n; begin += range) {
-    const count = Math.min(range, n - begin);
-    steps.push({
-      kernel: { key: "component", code: componentShader },
-      bindings: {
-        source: { buffer: from, offset: begin * 16, size: count * 16 },
-        result: { buffer: to, offset: begin * 4, size: count * 4 },
-      },
-      params: { count, source_at: component },
-      ...elementwise(count),
-      flops: count,
-    });
-  }
-  return steps;
+  return inRanges(n, 16, limits, (begin, count) => ({
+    kernel: { key: "component", code: componentShader },
+    bindings: {
+      source: { buffer: from, offset: begin * 16, size: count * 16 },
+      result: { buffer: to, offset: begin * 4, size: count * 4 },
+    },
+    params: { count, source_at: component },
+    ...elementwise(count),
+    flops: count,
+  }));
 }
 
-/** f32 results to 16 bits, in ranges that can be bound. */
+/** f32 results to 16 bits. */
 export function narrowSteps(
   wide: GpuBuffer,
   words: GpuBuffer,
   n: number,
   dtype: "f16" | "bf16",
-  limits: { readonly storageBinding: number; readonly offsetAlignment: number },
+  limits: BindingLimits,
 ): Step[] {
-  const unit = limits.offsetAlignment, range = Math.floor(limits.storageBinding / 4 / unit) * unit;
-  const steps: Step[] = [];
-  for (let begin = 0; begin < n; begin += range) {
-    const count = Math.min(range, n - begin);
-    steps.push({
-      kernel: { key: `narrow ${dtype}`, code: () => narrowShader(dtype) },
-      bindings: {
-        source: { buffer: wide, offset: begin * 4, size: count * 4 },
-        result: { buffer: words, offset: begin * 2, size: Math.ceil(count / 2) * 4 },
-      },
-      params: { count },
-      ...elementwise(Math.ceil(count / 2)),
-      flops: count,
-    });
-  }
-  return steps;
+  return inRanges(n, 4, limits, (begin, count) => ({
+    kernel: { key: `narrow ${dtype}`, code: () => narrowShader(dtype) },
+    bindings: {
+      source: { buffer: wide, offset: begin * 4, size: count * 4 },
+      result: { buffer: words, offset: begin * 2, size: Math.ceil(count / 2) * 4 },
+    },
+    params: { count },
+    ...elementwise(Math.ceil(count / 2)),
+    flops: count,
+  }));
 }
 
 /** Adds a region's share of a gradient to what regions before it left; all elements of the range of both. */
