@@ -52,6 +52,15 @@ export interface Session extends AsyncDisposable {
   backward(inputs: BackwardInputs, saved: ForwardResult): Promise<BackwardResult>;
 }
 
+/** The results of both passes. */
+export async function bothPasses(
+  session: Session,
+  inputs: BackwardInputs,
+): Promise<ForwardResult & BackwardResult> {
+  const saved = await session.forward(inputs);
+  return { ...saved, ...await session.backward(inputs, saved) };
+}
+
 /** A way to call the library. */
 export interface Configuration {
   readonly name: string;

@@ -2,13 +2,12 @@
 
 import assert from "node:assert/strict";
 import { dropoutMask, type DropoutMaskOptions } from "../mod.ts";
-import { type BackwardResult, engineConfigurations, type ForwardResult } from "./backends.ts";
-import type { Session } from "./backends.ts";
+import { bothPasses, engineConfigurations, type Session } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
-import { type Inputs, makeInputs } from "./inputs.ts";
+import { makeInputs } from "./inputs.ts";
 import { keptPairs } from "./reference/dropout.ts";
 import { readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
-import { sharedSessions } from "./sessions.ts";
+import { testSessions } from "./sessions.ts";
 
 const wide = { probability: 0.3, seed: 2n ** 64n - 12345n };
 
@@ -100,22 +99,7 @@ Deno.test("dropoutMask refuses what is no rectangle, and names it", () => {
 
 /** Registers a test of every configuration. */
 function onEngines(name: string, check: (session: Session) => Promise<void>): void {
-  const open = sharedSessions(engineConfigurations);
-  Deno.test({
-    name,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn(t) {
-      for (const [configuration, session] of await open()) {
-        await t.step(configuration, () => check(session));
-      }
-    },
-  });
-}
-
-async function both(session: Session, inputs: Inputs): Promise<ForwardResult & BackwardResult> {
-  const saved = await session.forward(inputs);
-  return { ...saved, ...await session.backward(inputs, saved) };
+  testSessions(name, engineConfigurations, check);
 }
 
 /** A tensor with other values. */
@@ -173,17 +157,18 @@ onEngines("every engine and tiling keeps the pairs of dropoutMask", async (sessi
 
 onEngines("probability 0 is no dropout, bit for bit", async (session) => {
   const inputs = makeInputs(defineCase(grouped));
-  const want = await both(session, inputs), options = { dropout: { probability: 0, seed: 3 } };
-  assert.deepEqual(await both(session, { ...inputs, options }), want);
+  const want = await bothPasses(session, inputs),
+    options = { dropout: { probability: 0, seed: 3 } };
+  assert.deepEqual(await bothPasses(session, { ...inputs, options }), want);
 });
 
 onEngines("the mean over many seeds comes near the result without", async (session) => {
   const inputs = makeInputs(defineCase({ ...grouped, batch: 1, lengthQ: 12, lengthK: 40 }));
-  const want = await both(session, inputs), names = ["out", "dv"] as const, seeds = 100;
+  const want = await bothPasses(session, inputs), names = ["out", "dv"] as const, seeds = 100;
   const sums = names.map((name) => new Float64Array(want[name].data.length));
   for (let seed = 0; seed < seeds; seed++) {
     const options = { dropout: { probability: 0.2, seed } };
-    const got = await both(session, { ...inputs, options });
+    const got = await bothPasses(session, { ...inputs, options });
     assert.deepEqual(got.lse, want.lse);
     names.forEach((name, n) => readPacked(got[name]).forEach((x, at) => sums[n]![at]! += x));
   }

@@ -1,7 +1,12 @@
 /** The edge semantics of the contract: empty rows, NaN and infinity, untouched inputs. */
 
 import assert from "node:assert/strict";
-import { type BackwardResult, engineConfigurations, type ForwardResult } from "./backends.ts";
+import {
+  type BackwardResult,
+  bothPasses,
+  engineConfigurations,
+  type ForwardResult,
+} from "./backends.ts";
 import { type Session, syncConfiguration } from "./backends.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
 import { type Inputs, makeInputs } from "./inputs.ts";
@@ -10,29 +15,14 @@ import { attentionBackwardF64, attentionF64 } from "./reference/attention_f64.ts
 import { readOperand, type Shape4, type TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
 import { everything } from "./selection.ts";
-import { sharedSessions } from "./sessions.ts";
+import { testSessions } from "./sessions.ts";
 import { mapTuple } from "./tuples.ts";
 
 function edge(name: string, check: (session: Session) => Promise<void>): void {
-  const open = sharedSessions([...engineConfigurations, syncConfiguration]);
-  Deno.test({
-    name,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn(t) {
-      for (const [configuration, session] of await open()) {
-        await t.step(configuration, () => check(session));
-      }
-    },
-  });
+  testSessions(name, [...engineConfigurations, syncConfiguration], check);
 }
 
 type Results = ForwardResult & BackwardResult;
-
-async function run(session: Session, inputs: Inputs): Promise<Results> {
-  const saved = await session.forward(inputs);
-  return { ...saved, ...await session.backward(inputs, saved) };
-}
 
 /** What each option hides, in a shape of several tiles: the whole of some rows, and parts of others. */
 const hiding: readonly Partial<Case>[] = [
@@ -66,9 +56,9 @@ edge("what masked positions hold does not matter, forward and backward", async (
       const c = defineCase({ ...shape, ...options });
       if (!session.takes(c)) continue;
       const inputs = makeInputs(c);
-      const want = await run(session, inputs);
+      const want = await bothPasses(session, inputs);
       const poisoned = poisonHidden(c, inputs);
-      if (poisoned) assertSame(c, await run(session, poisoned), want);
+      if (poisoned) assertSame(c, await bothPasses(session, poisoned), want);
     }
   }
 });
@@ -79,7 +69,7 @@ edge("a row that sees nothing has out 0, lse −∞ and gradients 0", async (ses
     if (!session.takes(c)) continue;
     const inputs = makeInputs(c);
     const { visible } = attentionF64(problemOf(inputs));
-    const results = await run(session, inputs);
+    const results = await bothPasses(session, inputs);
     const [out, dq] = mapTuple([results.out, results.dq], (t) => readOperand(t, c.layout));
     for (let row = 0; row < c.batch * c.queryHeads * c.lengthQ; row++) {
       if (visible.subarray(row * c.lengthK, (row + 1) * c.lengthK).includes(1)) continue;
@@ -105,7 +95,7 @@ edge("NaN that is visible reaches exactly the elements that depend on it", async
       if (!session.takes(c)) continue;
       const inputs = makeInputs(c);
       const bad = { ...inputs, [operand]: put(inputs[operand], at, NaN) };
-      assertSameNaN(c, bad, await run(session, bad), `${operand} at ${at}`);
+      assertSameNaN(c, bad, await bothPasses(session, bad), `${operand} at ${at}`);
     }
   }
 });
@@ -116,7 +106,7 @@ edge("NaN late in a long block of queries reaches exactly what depends on it", a
     for (const row of [127, 200, 299]) {
       const inputs = makeInputs(c);
       const bad = { ...inputs, [operand]: put(inputs[operand], [0, row, 0, 3], NaN) };
-      assertSameNaN(c, bad, await run(session, bad), `${operand} at ${row}`);
+      assertSameNaN(c, bad, await bothPasses(session, bad), `${operand} at ${row}`);
     }
   }
 });
@@ -141,7 +131,7 @@ edge("one infinite score takes all the weight", async (session) => {
 edge("one infinite score has the gradients of the limit", async (session) => {
   const c = defineCase({ ...shapes[0], bias: "1hqk" });
   const inputs = withBias(makeInputs(c), [[0, Infinity]]);
-  const { dq, dk, dv } = await run(session, inputs);
+  const { dq, dk, dv } = await bothPasses(session, inputs);
   assert.ok(rowOf(readOperand(dq, "bshd"), 0, c.headDim).every((x) => Math.abs(x) < 1e-6));
   assert.ok(dk.data.every(Number.isFinite), "dk stays finite");
   assert.ok(dv.data.every(Number.isFinite), "dv stays finite");
@@ -166,7 +156,7 @@ edge("a row that sees nothing but the sink has out 0 and lse = sink", async (ses
       if (!session.takes(c)) continue;
       const inputs = makeInputs(c), sink = inputs.options.sink!;
       const { visible } = attentionF64(problemOf(inputs));
-      const results = await run(session, inputs), out = readOperand(results.out, c.layout);
+      const results = await bothPasses(session, inputs), out = readOperand(results.out, c.layout);
       for (let row = 0; row < c.batch * c.queryHeads * c.lengthQ; row++) {
         if (visible.subarray(row * c.lengthK, (row + 1) * c.lengthK).includes(1)) continue;
         const head = Math.floor(row / c.lengthQ) % c.queryHeads;
@@ -190,9 +180,9 @@ edge("a sink of −∞ is none, one of +∞ takes all the weight, one of NaN spo
         sink: { data: new Float32Array(c.queryHeads).fill(value), shape: heads },
       },
     });
-    const none = await run(session, withSink(-Infinity));
+    const none = await bothPasses(session, withSink(-Infinity));
     const { dSink, ...others } = none;
-    assertSame(c, others, await run(session, inputs));
+    assertSame(c, others, await bothPasses(session, inputs));
     assert.ok(dSink!.data.every((x) => x === 0));
     const all = await session.forward(withSink(Infinity));
     assert.ok(all.out.data.every((x) => x === 0), "out");
@@ -227,9 +217,9 @@ edge("inputs are never written and results alias nothing", async (session) => {
 edge("results of one call are not changed by the next", async (session) => {
   const c = defineCase(shapes[0]!);
   const inputs = makeInputs(c);
-  const results = await run(session, inputs);
+  const results = await bothPasses(session, inputs);
   const before = structuredClone(results);
-  await run(session, makeInputs({ ...c, causal: true }));
+  await bothPasses(session, makeInputs({ ...c, causal: true }));
   assert.deepEqual(results, before);
 });
 
@@ -243,7 +233,11 @@ edge("operands may share one buffer", async (session) => {
     tensor.data.forEach((x, at) => shared[Math.floor(at / 32) * 96 + n * 32 + at % 32] = x);
     return { data: shared.subarray(n * 32), shape: tensor.shape, strides };
   });
-  assertSame(c, await run(session, { ...inputs, q, k, v }), await run(session, inputs));
+  assertSame(
+    c,
+    await bothPasses(session, { ...inputs, q, k, v }),
+    await bothPasses(session, inputs),
+  );
 });
 
 /** Fills every row of q, k, v and dOut that takes part in nothing with NaN and infinities; none: undefined. */

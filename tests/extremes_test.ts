@@ -14,7 +14,7 @@ import {
   type TestTensor,
 } from "./reference/problem.ts";
 import { runTakes } from "./selection.ts";
-import { sharedSessions } from "./sessions.ts";
+import { testSessions } from "./sessions.ts";
 
 const LOWEST = -3.4028234663852886e38, HIDDEN = -Infinity;
 const f = Math.fround;
@@ -121,15 +121,7 @@ function taken(engine: string, rows: number, options: ReferenceOptions): boolean
 }
 
 function onEngines(name: string, fn: (session: Session, engine: string) => Promise<void>): void {
-  const open = sharedSessions(engineConfigurations);
-  Deno.test({
-    name,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn(t) {
-      for (const [engine, session] of await open()) await t.step(engine, () => fn(session, engine));
-    },
-  });
+  testSessions(name, engineConfigurations, fn);
 }
 
 function assertNear(got: number, want: number, scale: number, about: string): void {

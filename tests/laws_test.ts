@@ -1,7 +1,12 @@
 /** Laws of attention that need no oracle: they hold between results of the library itself. */
 
 import assert from "node:assert/strict";
-import { type BackwardResult, engineConfigurations, type ForwardResult } from "./backends.ts";
+import {
+  type BackwardResult,
+  bothPasses,
+  engineConfigurations,
+  type ForwardResult,
+} from "./backends.ts";
 import type { Session } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
 import { type Inputs, makeInputs } from "./inputs.ts";
@@ -13,21 +18,11 @@ import {
   type TestTensor,
 } from "./reference/problem.ts";
 import { everything } from "./selection.ts";
-import { sharedSessions } from "./sessions.ts";
+import { sharedSessions, testSessions } from "./sessions.ts";
 
 /** Registers a law, checked on every configuration. */
 function law(name: string, check: (session: Session) => Promise<void>): void {
-  const open = sharedSessions(engineConfigurations);
-  Deno.test({
-    name,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn(t) {
-      for (const [configuration, session] of await open()) {
-        await t.step(configuration, () => check(session));
-      }
-    },
-  });
+  testSessions(name, engineConfigurations, check);
 }
 
 const grouped: Partial<Case> = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 45, lengthK: 70 };
@@ -74,7 +69,10 @@ law("the order of the keys does not matter", async (session) => {
     v: permuteAxis(inputs.v, 1, order),
     options: { bias: permuteAxis(bias, 3, order) },
   };
-  const [plain, shuffled] = [await both(session, inputs), await both(session, permuted)];
+  const [plain, shuffled] = [
+    await bothPasses(session, inputs),
+    await bothPasses(session, permuted),
+  ];
   assertNear(shuffled.out, plain.out);
   assertNear(shuffled.lse, plain.lse);
   assertNear(shuffled.dq, plain.dq);
@@ -89,8 +87,11 @@ law(
     const bias = inputs.options.bias;
     assert.ok(bias);
     const raised = { data: Float32Array.from(bias.data, (x) => x + 4), shape: bias.shape };
-    const plain = await both(session, inputs);
-    const moved = await both(session, { ...inputs, options: { ...inputs.options, bias: raised } });
+    const plain = await bothPasses(session, inputs);
+    const moved = await bothPasses(session, {
+      ...inputs,
+      options: { ...inputs.options, bias: raised },
+    });
     for (const name of ["out", "dq", "dk", "dv", "dBias"] as const) {
       assertNear(moved[name], plain[name], 4e-6);
     }
@@ -146,9 +147,9 @@ law(
   "a window wider than the sequence is no window, and likewise other options",
   async (session) => {
     const inputs = makeInputs(defineCase(grouped));
-    const want = await both(session, inputs);
+    const want = await bothPasses(session, inputs);
     for (const options of neutral) {
-      assertAllNear(await both(session, { ...inputs, options }), want);
+      assertAllNear(await bothPasses(session, { ...inputs, options }), want);
     }
   },
 );
@@ -157,10 +158,10 @@ law("keyLengths equal tensors cut to those lengths", async (session) => {
   const keyLengths = [70, 33];
   for (const causal of [undefined, true] as const) {
     const inputs = makeInputs(defineCase({ ...grouped, keyLengths, causal }));
-    const padded = await both(session, inputs);
+    const padded = await bothPasses(session, inputs);
     for (const [b, length] of keyLengths.entries()) {
       const options = causal ? { causal } : {};
-      const cut = await both(session, { ...sequence(inputs, b, length), options });
+      const cut = await bothPasses(session, { ...sequence(inputs, b, length), options });
       for (const name of ["out", "dq"] as const) {
         assertNear(slice(padded[name], 0, b, b + 1), cut[name]);
       }
@@ -194,8 +195,8 @@ law("ALiBi is a bias of minus slope times distance, its gradient the sum", async
     };
     const { alibiSlopes: _, ...rest } = inputs.options;
     const [alibi, table] = [
-      await both(session, inputs),
-      await both(session, { ...inputs, options: { ...rest, bias } }),
+      await bothPasses(session, inputs),
+      await bothPasses(session, { ...inputs, options: { ...rest, bias } }),
     ];
     const { dAlibiSlopes, ...own } = alibi, { dBias, ...twin } = table;
     assertAllNear(own, twin, 4e-6);
@@ -229,11 +230,11 @@ law("a sink is one more key with a value of 0 whose score is the sink", async (s
     }),
     shape: [1, queryHeads, lengthQ, lengthK + 1],
   };
-  const twin = await both(session, {
+  const twin = await bothPasses(session, {
     ...inputs,
     ...{ k: longer(inputs.k), v: longer(inputs.v), options: { bias: table } },
   });
-  const own = await both(session, inputs);
+  const own = await bothPasses(session, inputs);
   for (const name of ["out", "lse", "dq"] as const) assertNear(own[name], twin[name], 4e-6);
   for (const name of ["dk", "dv"] as const) {
     assertNear(own[name], slice(twin[name], 1, 0, lengthK), 4e-6);
@@ -251,10 +252,10 @@ law("a sink is one more key with a value of 0 whose score is the sink", async (s
 
 law("layouts give the same results", async (session) => {
   for (const { inputs } of taken(session, elementwise)) {
-    const bshd = await both(session, inputs);
+    const bshd = await bothPasses(session, inputs);
     const swap = (tensor: TestTensor) => swapLayout(tensor);
     const { q, k, v, dOut } = inputs;
-    const bhsd = await both(session, {
+    const bhsd = await bothPasses(session, {
       ...inputs,
       ...{ q: swap(q), k: swap(k), v: swap(v), dOut: swap(dOut) },
       options: { ...inputs.options, layout: "bhsd" },
@@ -290,7 +291,7 @@ law("grouped heads equal kv heads repeated, with their gradients summed", async 
     k: permuteAxis(inputs.k, 2, repeat),
     v: permuteAxis(inputs.v, 2, repeat),
   };
-  const [shared, apart] = [await both(session, inputs), await both(session, repeated)];
+  const [shared, apart] = [await bothPasses(session, inputs), await bothPasses(session, repeated)];
   for (const name of ["out", "lse", "dq"] as const) assertNear(shared[name], apart[name]);
   for (const name of ["dk", "dv"] as const) {
     const even = readPacked(permuteAxis(apart[name], 2, [0, 2]));
@@ -307,15 +308,10 @@ const firstOnly = sharedSessions(engineConfigurations.slice(0, 1));
 law("threads and builds agree", async (session) => {
   for (const first of (await firstOnly()).values()) {
     for (const { inputs } of taken(session, elementwise)) {
-      assertAllNear(await both(session, inputs), await both(first, inputs), 4e-6);
+      assertAllNear(await bothPasses(session, inputs), await bothPasses(first, inputs), 4e-6);
     }
   }
 });
-
-async function both(session: Session, inputs: Inputs): Promise<ForwardResult & BackwardResult> {
-  const saved = await session.forward(inputs);
-  return { ...saved, ...await session.backward(inputs, saved) };
-}
 
 async function gradients(session: Session, inputs: Inputs): Promise<BackwardResult> {
   return await session.backward(inputs, await session.forward(inputs));

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { attention, attentionSync, type HostTensor } from "../mod.ts";
 import { assertClose } from "./assert_close.ts";
 import {
+  bothPasses,
   engineConfigurations,
   residentConfigurations,
   type Session,
@@ -15,7 +16,7 @@ import { plainTensor } from "./inputs.ts";
 import { expectPacked, type Lengths, type PackedCase, packedInputs, startsOf } from "./packed.ts";
 import { STATISTICS, type TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
-import { sharedSessions } from "./sessions.ts";
+import { testSessions } from "./sessions.ts";
 
 const file = "tests/packed_test.ts";
 const grouped: Partial<Case> = { queryHeads: 4, kvHeads: 2, headDim: 20, valueDim: 12 };
@@ -118,8 +119,7 @@ function checkBehind(results: Readonly<Record<string, TestTensor>>, c: PackedCas
 
 async function check(session: Session, c: PackedCase, configuration: string): Promise<void> {
   const packed = packedInputs(c), { inputs } = packed;
-  const saved = await session.forward(inputs);
-  const results = { ...saved, ...await session.backward(inputs, saved) } as unknown as Readonly<
+  const results = await bothPasses(session, inputs) as unknown as Readonly<
     Record<string, TestTensor>
   >;
   for (const { name, expected, sequence } of expectPacked(packed)) {
@@ -133,28 +133,20 @@ async function check(session: Session, c: PackedCase, configuration: string): Pr
   checkBehind(results, c);
 }
 
-const open = sharedSessions([
-  ...engineConfigurations,
-  ...residentConfigurations,
-  syncConfiguration,
-]);
-Deno.test({
-  name: "packed sequences give what each gives alone, forward and backward",
-  sanitizeOps: false,
-  sanitizeResources: false,
-  async fn(t) {
-    for (const [configuration, session] of await open()) {
-      await t.step(configuration, async () => {
-        for (const c of cases) {
-          // a GPU compiles a kernel for each kind: the core has those that other tests share
-          const one = defineCase({ ...c.fields, lengthQ: 33, lengthK: 20 });
-          if (!session.takes(c.lengths[0]![0] > 2 ? one : { ...one, lengthQ: 2 })) continue;
-          await check(session, c, configuration);
-        }
-      });
+const configurations = [...engineConfigurations, ...residentConfigurations, syncConfiguration];
+
+testSessions(
+  "packed sequences give what each gives alone, forward and backward",
+  configurations,
+  async (session, configuration) => {
+    for (const c of cases) {
+      // a GPU compiles a kernel for each kind: the core has those that other tests share
+      const one = defineCase({ ...c.fields, lengthQ: 33, lengthK: 20 });
+      if (!session.takes(c.lengths[0]![0] > 2 ? one : { ...one, lengthQ: 2 })) continue;
+      await check(session, c, configuration);
     }
   },
-});
+);
 
 Deno.test("one packed sequence gives the bits of a call without packing", () => {
   const q = plainTensor(1, [1, 40, 4, 16]), k = plainTensor(2, [1, 70, 2, 16]);
@@ -188,32 +180,25 @@ Deno.test("packed sequences agree with padded ones and their key lengths", async
   });
 });
 
-Deno.test({
-  name: "dropout counts sequences, queries and keys as a batch does",
-  sanitizeOps: false,
-  sanitizeResources: false,
-  fn: dropoutAsInBatches,
-});
-
-async function dropoutAsInBatches(t: Deno.TestContext): Promise<void> {
-  const q = plainTensor(1, [3, 20, 4, 20]), k = plainTensor(2, [3, 30, 2, 20]);
-  const dropout = { probability: 0.4, seed: 5 },
-    flat = ({ data, shape }: TestTensor) => ({
-      data,
-      shape: [shape[0]! * shape[1]!, ...shape.slice(2)],
-    });
-  const packed = { cuSeqlensQ: [0, 20, 40, 60], cuSeqlensK: [0, 30, 60, 90] };
-  for (const [configuration, session] of await open()) {
-    await t.step(configuration, async () => {
-      const batch = { q, k, v: k, options: { dropout } };
-      const want = await session.forward(batch), both = { dropout, ...packed };
-      const got = await session.forward({ q: flat(q), k: flat(k), v: flat(k), options: both });
-      got.out.data.forEach((x, n) => {
-        assert.ok(Math.abs(x - want.out.data[n]!) < 1e-5, `out[${n}]`);
+testSessions(
+  "dropout counts sequences, queries and keys as a batch does",
+  configurations,
+  async (session) => {
+    const q = plainTensor(1, [3, 20, 4, 20]), k = plainTensor(2, [3, 30, 2, 20]);
+    const dropout = { probability: 0.4, seed: 5 },
+      flat = ({ data, shape }: TestTensor) => ({
+        data,
+        shape: [shape[0]! * shape[1]!, ...shape.slice(2)],
       });
+    const packed = { cuSeqlensQ: [0, 20, 40, 60], cuSeqlensK: [0, 30, 60, 90] };
+    const batch = { q, k, v: k, options: { dropout } };
+    const want = await session.forward(batch), both = { dropout, ...packed };
+    const got = await session.forward({ q: flat(q), k: flat(k), v: flat(k), options: both });
+    got.out.data.forEach((x, n) => {
+      assert.ok(Math.abs(x - want.out.data[n]!) < 1e-5, `out[${n}]`);
     });
-  }
-}
+  },
+);
 
 Deno.test("starts that are none, and tensors that do not fit them, are refused by name", () => {
   const x = plainTensor(1, [10, 2, 8]), y = plainTensor(1, [1, 10, 2, 8]);

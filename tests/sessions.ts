@@ -32,3 +32,22 @@ export function sharedSessions(
     return sessions;
   };
 }
+
+/** Registers a test with a step for each configuration that this machine has. */
+export function testSessions(
+  name: string,
+  configurations: readonly Configuration[],
+  check: (session: Session, configuration: string) => Promise<void>,
+): void {
+  const open = sharedSessions(configurations);
+  Deno.test({
+    name,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn(t) {
+      for (const [configuration, session] of await open()) {
+        await t.step(configuration, () => check(session, configuration));
+      }
+    },
+  });
+}

@@ -9,24 +9,14 @@ import { type Inputs, makeInputs, plainTensor } from "./inputs.ts";
 import { expectForward, problemOf } from "./oracle.ts";
 import { attentionF64 } from "./reference/attention_f64.ts";
 import { STATISTICS, type TestTensor } from "./reference/problem.ts";
-import { sharedSessions } from "./sessions.ts";
+import { testSessions } from "./sessions.ts";
 import { allowedError } from "./tolerance.ts";
 
 const configurations = [...engineConfigurations, syncConfiguration];
 
 /** Registers a test of every configuration. */
 function onEngines(name: string, check: (session: Session) => Promise<void>): void {
-  const open = sharedSessions(configurations);
-  Deno.test({
-    name,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn(t) {
-      for (const [configuration, session] of await open()) {
-        await t.step(configuration, () => check(session));
-      }
-    },
-  });
+  testSessions(name, configurations, check);
 }
 
 const grouped: Partial<Case> = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 40, headDim: 12 };
