@@ -36,7 +36,8 @@ function ofOne(name: OperationName, a: Node, builder: Builder): Node | undefined
   }
 }
 
-function ofFloats(name: OperationName, a: Node, b: Node): Node | undefined {
+function ofFloats(name: OperationName, a: Node, b: Node, builder: Builder): Node | undefined {
+  if (name === "pow" && b.value === 0) return builder.constant(1, "float"); // of NaN too
   if (name === "add" && isConstant(b, -0) || name === "sub" && isConstant(b, 0)) return a;
   if ((name === "mul" || name === "div" || name === "pow") && isConstant(b, 1)) return a;
   if ((name === "min" || name === "max") && a === b) return a;
@@ -106,6 +107,6 @@ export function simplified(
 ): Node | undefined {
   if (!b) return ofOne(name, a!, builder);
   if (c) return ofWhere(a!, b, c, builder);
-  if (a!.type === "float") return ofFloats(name, a!, b);
+  if (a!.type === "float") return ofFloats(name, a!, b, builder);
   return a!.type === "int" ? ofInts(name, a!, b, builder) : ofBools(name, a!, b, builder);
 }

@@ -23,7 +23,7 @@ const OWN = [
 const OTHER_MEANINGS: readonly { word: string; files: readonly string[]; meaning: string }[] = [
   {
     word: "mask",
-    files: ["src/expression/score_mod.ts"],
+    files: ["src/expression/score_mod.ts", "src/expression/masks.ts"],
     meaning: "maskMod: functions that say which pairs are visible",
   },
   { word: "mask", files: ["src/problem/option_checks.ts"], meaning: "blockMask, which is planned" },
