@@ -21,6 +21,11 @@ const OWN = [
 
 /** Names that are also something else: the word, files where it is that, and what it is there. */
 const OTHER_MEANINGS: readonly { word: string; files: readonly string[]; meaning: string }[] = [
+  {
+    word: "mask",
+    files: ["src/expression/score_mod.ts", "src/expression/masks.ts"],
+    meaning: "maskMod: functions that say which pairs are visible",
+  },
   { word: "mask", files: ["src/problem/option_checks.ts"], meaning: "blockMask, which is planned" },
 ];
 
