@@ -2,8 +2,10 @@
 import { Complaint, show } from "../tensor/errors.ts";
 import type { BoolExpression, FloatExpression, IntExpression } from "./expressions.ts";
 import { apply, constant, type Graph, isExpression, symbol, Trace } from "./graph.ts";
+import { checkCapturedRanges } from "./captured_ranges.ts";
 import type { ValueType } from "./operations.ts";
 import { type SymbolName, SYMBOLS } from "./symbols.ts";
+import { carry, type Traced, tracedOf } from "./traced.ts";
 
 /** What the function given to `maskMod` may use. All are of the sequence that the pair belongs to. */
 export interface MaskSymbols {
@@ -49,21 +51,28 @@ export interface MaskMod {
   not(): MaskMod;
 }
 
+/** What a function carries. */
+function carried(kind: Traced["kind"], graph: Graph): object {
+  const check: Traced["check"] = (domains, complaint) =>
+    checkCapturedRanges([graph.root], domains, complaint);
+  return carry({ kind, graph, check });
+}
+
 class TracedScore implements ScoreMod {
   readonly kind = "scoreMod";
-  readonly graph: Graph;
 
   constructor(graph: Graph) {
-    this.graph = graph;
+    Object.assign(this, carried("scoreMod", graph));
   }
 }
 
 class TracedMask implements MaskMod {
   readonly kind = "maskMod";
-  readonly graph: Graph;
+  readonly #graph: Graph;
 
   constructor(graph: Graph) {
-    this.graph = graph;
+    this.#graph = graph;
+    Object.assign(this, carried("maskMod", graph));
   }
 
   and(other: MaskMod): MaskMod {
@@ -75,24 +84,20 @@ class TracedMask implements MaskMod {
   }
 
   not(): MaskMod {
-    const trace = new Trace(), own = trace.adopt(this.graph.root);
+    const trace = new Trace(), own = trace.adopt(this.#graph.root);
     return new TracedMask({ root: trace.run(() => apply("not", [own])), trace });
   }
 
   /** Both graphs as one: what they share is one node. */
   #join(name: "and" | "or", other: MaskMod): MaskMod {
-    if (!(other instanceof TracedMask)) {
+    const joined = tracedOf(other, "maskMod");
+    if (!joined) {
       throw new TypeError(`Cannot apply ${name}: ${show(other)} is no mask of maskMod or masks`);
     }
-    const trace = new Trace(), both = [this, other].map(({ graph }) => trace.adopt(graph.root));
+    const trace = new Trace(), graphs = [this.#graph, joined.graph];
+    const both = graphs.map(({ root }) => trace.adopt(root));
     return new TracedMask({ root: trace.run(() => apply(name, both)), trace });
   }
-}
-
-/** The graph of a value that a caller gave as an option; undefined where it is something else. */
-export function graphOf(mod: unknown, kind: "scoreMod" | "maskMod"): Graph | undefined {
-  const made = mod instanceof TracedScore || mod instanceof TracedMask ? mod : undefined;
-  return made?.kind === kind ? made.graph : undefined;
 }
 
 /** Says what is wrong where a mask asks for the score. */

@@ -209,6 +209,7 @@ function describe(
     operands[name as OperandName] = { dtype, size, strides, resident };
   }
   const spans = sequenceSpans(features, dims);
+  for (const { name, params } of features) feature(name).check?.(params, spans, dims, complaint);
   const problem = { pass, layout, softmaxScale, features, spans, operands, ...dims };
   return { problem, views: all };
 }

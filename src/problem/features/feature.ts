@@ -47,6 +47,13 @@ export interface Feature<P = unknown> {
   readonly elsewhere?: readonly string[];
   /** Undefined when off. Throws what `complaint` builds. */
   parse(options: CallOptions, dims: AxisSizes, complaint: Complaint): P | undefined;
+  /** What can be checked only once every feature has had its say about what sequences see. */
+  check?(
+    params: P,
+    spans: readonly SequenceSpan[],
+    dims: AxisSizes,
+    complaint: Complaint,
+  ): void;
   /** Narrows what sequence `index` may see: how a structural mask reaches the schedule. */
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
   /** The tensors that it brings: rows of the operand table, which also says which have a gradient. */

@@ -13,6 +13,8 @@ import type { Feature, FeatureName, FeatureUse, SequenceSpan } from "./feature.t
 import { UNBOUNDED } from "./feature.ts";
 import { keyLengths } from "./key_lengths.ts";
 import { mask } from "./mask.ts";
+import { maskMod } from "./mask_mod.ts";
+import { scoreMod } from "./score_mod.ts";
 import { sink } from "./sink.ts";
 import { softcap } from "./softcap.ts";
 import { window } from "./window.ts";
@@ -22,7 +24,9 @@ export const FEATURES: readonly Feature[] = [
   softcap,
   alibiSlopes,
   bias,
+  scoreMod,
   mask,
+  maskMod,
   cuSeqlensQ,
   cuSeqlensK,
   keyLengths,
