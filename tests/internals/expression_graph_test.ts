@@ -216,12 +216,6 @@ function firstKnown(samples: readonly (readonly [number, number, number])[]): Kn
   ];
 }
 
-/** Whether an operation with such a constant is an error. */
-function isRefused(name: OperationName, [, b]: readonly Known[]): boolean {
-  if (name === "pow") return !isConstant(b!.node);
-  return (name === "floorDiv" || name === "mod") && isConstant(b!.node, 0);
-}
-
 Deno.test("folding and ordering keep every value bit for bit", () => {
   const random = randomNumbers(20261126);
   const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!;
@@ -235,7 +229,7 @@ Deno.test("folding and ordering keep every value bit for bit", () => {
     for (let step = 0; step < 80; step++) {
       const name = pick(names), { operands, evaluate } = pick(OPERATIONS[name]);
       const given = operands.map((type) => pick(known.filter(({ node }) => node.type === type)));
-      if (isRefused(name, given)) continue;
+      if (name === "pow" && !isConstant(given[1]!.node)) continue; // an error
       const node = trace.run(() => apply(name, given.map((one) => one.node)));
       const values = samples.map((_, n) => {
         const [a = 0, b = 0, c = 0] = given.map((one) => one.values[n]!);
