@@ -53,9 +53,9 @@ function ofInts(name: OperationName, a: Node, b: Node, builder: Builder): Node |
     case "mul":
       return one ? a : zero ? b : undefined;
     case "floorDiv":
-      return one ? a : undefined;
+      return one ? a : zero ? b : undefined;
     case "mod":
-      return one ? builder.constant(0, "int") : undefined;
+      return one ? builder.constant(0, "int") : zero ? b : undefined;
     case "min":
     case "max":
       return same ? a : undefined;

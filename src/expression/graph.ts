@@ -197,12 +197,13 @@ function matching(name: OperationName, operands: readonly unknown[]): Signature 
   );
 }
 
-/** Throws where an operation has no meaning for a plain number that it was given. */
-function checkConstants(name: OperationName, [, b]: readonly Node[]): void {
+/** Throws where an operation has no meaning for what it was given. */
+function checkGiven(name: OperationName, given: readonly Operand[], [, b]: readonly Node[]): void {
   if (name === "pow" && !isConstant(b!)) {
     throw new TypeError("Cannot apply pow: the exponent must be a plain number");
   }
-  if ((name === "floorDiv" || name === "mod") && isConstant(b!, 0)) {
+  // an expression that comes out 0 is a variable divisor
+  if ((name === "floorDiv" || name === "mod") && given[1] === 0) {
     throw new RangeError(`Cannot apply ${name}: the divisor is 0`);
   }
 }
@@ -218,7 +219,7 @@ export function apply(name: OperationName, given: readonly Operand[]): Node {
       ? one
       : constant(types[n] === "float" ? Number(one) : Number(one) + 0, types[n]!)
   );
-  checkConstants(name, nodes);
+  checkGiven(name, given, nodes);
   if (nodes.every((node) => isConstant(node))) {
     const [a = 0, b = 0, c = 0] = nodes.map(({ value }) => value!);
     return constant(evaluate(a, b, c), result);
