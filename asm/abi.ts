@@ -28,6 +28,8 @@ export enum Task {
   Splits = 36,
   SplitOutBytes = 40,
   SplitLseBytes = 44,
+  /** Addresses of programs, room for four: see `Program` in tables.gen.ts. */
+  Programs = 48,
   /** Numbers of features, room for sixteen: see `Scalar` in tables.gen.ts. */
   Scalars = 64,
   /** Records of operands, as many as `Operand` in tables.gen.ts counts. */

@@ -30,6 +30,6 @@ export function run(item: usize, ws: usize): void {
   if (kernel == Kernel.Forward) forwardItem(item, ws);
   else if (kernel == Kernel.Backward) backwardItem(item, ws);
   else if (kernel == Kernel.Decode) decodeItem(item, ws);
-  else if (kernel == Kernel.Combine) combineItem(item);
+  else if (kernel == Kernel.Combine) combineItem(item, ws);
   else reduceDqItem(item);
 }

@@ -33,14 +33,22 @@ export enum Flag {
   Softcap = 4,
   AlibiSlopes = 8,
   Bias = 16,
-  Mask = 32,
-  Sink = 64,
-  BiasGradient = 128,
-  AlibiSlopesGradient = 256,
-  SinkGradient = 512,
+  ScoreMod = 32,
+  Mask = 64,
+  MaskMod = 128,
+  Sink = 256,
+  BiasGradient = 512,
+  AlibiSlopesGradient = 1024,
+  SinkGradient = 2048,
 }
 
 /** Numbers that features bring: byte offsets in a task. */
 export enum Scalar {
   Softcap = 64,
+}
+
+/** Addresses of the programs that features bring: byte offsets in a task. */
+export enum Program {
+  ScoreMod = 48,
+  MaskMod = 52,
 }

@@ -1,5 +1,8 @@
 // Functions of scores and of visibility: what a user's function says, run once on symbols.
 import { Complaint, show } from "../tensor/errors.ts";
+import { hideProgram, type Program, scoreProgram } from "./bytecode.ts";
+import { derivative } from "./derivative.ts";
+import { encode } from "./encoding.ts";
 import type { BoolExpression, FloatExpression, IntExpression } from "./expressions.ts";
 import { apply, constant, type Graph, isExpression, symbol, Trace } from "./graph.ts";
 import { checkCapturedRanges } from "./captured_ranges.ts";
@@ -51,11 +54,25 @@ export interface MaskMod {
   not(): MaskMod;
 }
 
+/** Compiles the program of a function, once for each pass. */
+function compiler(kind: Traced["kind"], graph: Graph): Traced["program"] {
+  const compiled = new Map<boolean, Program>();
+  const compile = (backward: boolean) => {
+    if (kind === "maskMod") return hideProgram(graph.root);
+    return scoreProgram(graph.root, backward ? derivative(graph).score : undefined);
+  };
+  return (backward, rows) => {
+    const program = compiled.get(backward) ?? compile(backward);
+    compiled.set(backward, program);
+    return encode(program, rows);
+  };
+}
+
 /** What a function carries. */
 function carried(kind: Traced["kind"], graph: Graph): object {
   const check: Traced["check"] = (domains, complaint) =>
     checkCapturedRanges([graph.root], domains, complaint);
-  return carry({ kind, graph, check });
+  return carry({ kind, graph, check, program: compiler(kind, graph) });
 }
 
 class TracedScore implements ScoreMod {

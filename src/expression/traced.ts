@@ -1,6 +1,7 @@
 // What a score or mask function is to the rest of the library. It carries its own code (checks, programs), so that
 // programs that make no such function have none of it in their bundle.
 import type { Complaint } from "../tensor/errors.ts";
+import type { EncodedProgram } from "./encoding.ts";
 import type { Graph } from "./graph.ts";
 import type { Domain } from "./intervals.ts";
 
@@ -10,6 +11,8 @@ export interface Traced {
   readonly graph: Graph;
   /** Throws where an index of a captured array could lie outside of it. */
   check(domains: readonly Domain[], complaint: Complaint): void;
+  /** What the CPU's interpreter runs, for tiles of up to `rows` rows; `backward`: with the slope. */
+  program(backward: boolean, rows: number): EncodedProgram;
 }
 
 /** Under which a function keeps it; shared by copies of the library. */

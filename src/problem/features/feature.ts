@@ -60,6 +60,8 @@ export interface Feature<P = unknown> {
   readonly operands?: readonly OptionOperand[];
   /** The numbers that it brings, by the names by which kernels know them. */
   readonly scalars?: Readonly<Record<string, (params: P) => number>>;
+  /** Whether its parameters are a function that was traced, which kernels run as a program. */
+  readonly program?: boolean;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
   /** Score features: whether d(score) changes on its way back. Those that add leave it alone. */
