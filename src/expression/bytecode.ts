@@ -7,18 +7,10 @@ import type { SymbolName } from "./symbols.ts";
 import { inOrder, type Section, usesOf, type Value } from "./values.ts";
 
 /** Registers that every program has, in this order: the tiles of scores and of slopes, and the symbols. */
-export const FIXED_REGISTERS = [
-  "score",
-  "slope",
-  "key",
-  "query",
-  "diagonal",
-  "head",
-  "kvHead",
-  "batch",
-  "lengthQ",
-  "lengthK",
-] as const satisfies readonly (SymbolName | "slope")[];
+export const FIXED_REGISTERS: readonly (SymbolName | "slope")[] = [
+  ...["score", "slope", "key", "query", "diagonal", "head", "kvHead"] as const,
+  ...["batch", "lengthQ", "lengthK"] as const,
+];
 
 const SCORE = 0, SLOPE = 1;
 
@@ -130,12 +122,19 @@ export function hideProgram(root: Node): Program {
   return program(fused(values, [hidden]), false);
 }
 
-/** The program of a function of scores; it stores the slope too where one is given that is not 1. */
-export function scoreProgram(root: Node, slope?: Node): Program {
-  const lowering = new Lowering(), roots = [lowering.scaled(root)];
+/**
+ * The program of a function of scores; it stores the slope too where one is given that is not 1. `holes`: some scores
+ * are minus infinity before, because something hid them, and stay so.
+ */
+export function scoreProgram(root: Node, holes: boolean, slope?: Node): Program {
+  const lowering = new Lowering(), { values } = lowering, roots = [lowering.scaled(root)];
+  if (holes) {
+    const score = values.symbol("score"), hole = values.float(-Infinity);
+    roots[0] = values.make("select", [hole, roots[0]!, values.make("eq", [score, hole])]);
+  }
   const stored = slope !== undefined && !(slope.op === "constant" && slope.value === 1);
   if (stored) roots.unshift(lowering.natural(slope));
-  return program(fused(lowering.values, roots), stored);
+  return program(fused(values, roots), stored);
 }
 
 function program(roots: readonly Value[], slope: boolean): Program {

@@ -91,7 +91,9 @@ export class Lowering {
           return values.make("select", [this.scaled(b), this.scaled(c), this.natural(a)]);
         case "mul": {
           const first = this.#cost(a) <= this.#cost(b);
-          const parts = first ? [this.scaled(a), this.natural(b)] : [this.natural(a), this.scaled(b)];
+          const parts = first
+            ? [this.scaled(a), this.natural(b)]
+            : [this.natural(a), this.scaled(b)];
           return values.make("mul", parts);
         }
       }
@@ -116,7 +118,11 @@ export class Lowering {
   /** A product or quotient with the score itself, whose unit goes into the other operand. */
   #ofScore({ op, operands: [a, b] }: Node): Value | undefined {
     const { values } = this, of = (other: Node) => !isOfPairs(other) && this.natural(other);
-    const score = a!.symbol === "score" ? b! : op === "mul" && b!.symbol === "score" ? a! : undefined;
+    const score = a!.symbol === "score"
+      ? b!
+      : op === "mul" && b!.symbol === "score"
+      ? a!
+      : undefined;
     const other = score && of(score);
     if (!other || other.section !== "lane") return undefined;
     const factor = this.#times(op === "mul" ? other : this.#reciprocal(other), Math.LN2);

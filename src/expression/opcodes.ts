@@ -1,8 +1,17 @@
 // The instructions of the tile interpreter. It is generated from their names (tools/build/interpreter.ts), so that both
 // sides know one table.
 
-/** Each instruction, in the order of their numbers, with how many operands it takes. Integer forms begin with i. */
-export const OPERANDS_OF = {
+/** Name of an instruction. Integer forms begin with i. */
+export type Opcode =
+  | ("copy" | "abs" | "neg" | "sqrt" | "iabs" | "ineg" | "toFloat" | "not")
+  | ("exp" | "log" | "tanh" | "sin" | "cos")
+  | ("add" | "sub" | "mul" | "div" | "min" | "max")
+  | ("iadd" | "isub" | "imul" | "imin" | "imax" | "floorDiv" | "mod")
+  | ("lt" | "le" | "eq" | "ne" | "ilt" | "ile" | "ieq" | "ine" | "and" | "or" | "xor")
+  | ("distance" | "hide" | "madd" | "nmadd" | "select" | "iclamp" | "gather");
+
+/** How many operands each takes, in the order of their numbers. */
+export const OPERANDS_OF: Readonly<Record<Opcode, 1 | 2 | 3>> = {
   ...{ copy: 1, abs: 1, neg: 1, sqrt: 1, iabs: 1, ineg: 1, toFloat: 1, not: 1 },
   ...{ exp: 1, log: 1, tanh: 1, sin: 1, cos: 1 },
   ...{ add: 2, sub: 2, mul: 2, div: 2, min: 2, max: 2 },
@@ -20,10 +29,7 @@ export const OPERANDS_OF = {
   iclamp: 3,
   /** Element a + c of the array b. */
   gather: 3,
-} as const;
-
-/** Name of an instruction. */
-export type Opcode = keyof typeof OPERANDS_OF;
+};
 
 /** All instructions: the place of a name is its number. */
 export const OPCODES: readonly Opcode[] = Object.keys(OPERANDS_OF) as Opcode[];

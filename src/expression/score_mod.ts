@@ -54,16 +54,16 @@ export interface MaskMod {
   not(): MaskMod;
 }
 
-/** Compiles the program of a function, once for each pass. */
+/** Compiles the programs of a function, each once. */
 function compiler(kind: Traced["kind"], graph: Graph): Traced["program"] {
-  const compiled = new Map<boolean, Program>();
-  const compile = (backward: boolean) => {
-    if (kind === "maskMod") return hideProgram(graph.root);
-    return scoreProgram(graph.root, backward ? derivative(graph).score : undefined);
-  };
-  return (backward, rows) => {
-    const program = compiled.get(backward) ?? compile(backward);
-    compiled.set(backward, program);
+  const compiled = new Map<string, Program>();
+  return ({ slope, holes }, rows) => {
+    const key = `${slope} ${holes}`, known = compiled.get(key);
+    const program = known ??
+      (kind === "maskMod"
+        ? hideProgram(graph.root)
+        : scoreProgram(graph.root, holes, slope ? derivative(graph).score : undefined));
+    compiled.set(key, program);
     return encode(program, rows);
   };
 }

@@ -5,14 +5,22 @@ import type { EncodedProgram } from "./encoding.ts";
 import type { Graph } from "./graph.ts";
 import type { Domain } from "./intervals.ts";
 
+/** What the program of a function must do beside. */
+export interface WantedProgram {
+  /** Store the slope. */
+  readonly slope: boolean;
+  /** Leave scores alone that are minus infinity. */
+  readonly holes: boolean;
+}
+
 /** A function that was run on symbols. */
 export interface Traced {
   readonly kind: "scoreMod" | "maskMod";
   readonly graph: Graph;
   /** Throws where an index of a captured array could lie outside of it. */
   check(domains: readonly Domain[], complaint: Complaint): void;
-  /** What the CPU's interpreter runs, for tiles of up to `rows` rows; `backward`: with the slope. */
-  program(backward: boolean, rows: number): EncodedProgram;
+  /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
+  program(wanted: WantedProgram, rows: number): EncodedProgram;
 }
 
 /** Under which a function keeps it; shared by copies of the library. */

@@ -113,9 +113,17 @@ class HookCalls {
       this.#all.filter((of) => of.hook(hook) ?? of.hook(other))
         .map(({ flag }) => flag + suffix).join(" | ") || "0";
     const list: readonly (readonly [about: string, name: string, value: string])[] = [
-      ["Features that change the value of a score.", "SCORE_FLAGS", flags("scoreTile", "", "scorePanel")],
+      [
+        "Features that change the value of a score.",
+        "SCORE_FLAGS",
+        flags("scoreTile", "", "scorePanel"),
+      ],
       ["Those of them that may mask it.", "MASKING_FLAGS", flags("HIDES")],
-      ["Those that may bring it near the end of float32: see range.ts.", "BENT_FLAGS", flags("mostAdded")],
+      [
+        "Those that may bring it near the end of float32: see range.ts.",
+        "BENT_FLAGS",
+        flags("mostAdded"),
+      ],
       ["Those that make many weights tiny.", "FADING_FLAGS", flags("FADES")],
       ["How many of them leave slopes for the way back.", "SLOPES", String(this.#slopes.length)],
       ["Features that hide single pairs.", "HIDE_FLAGS", flags("hideTile", "", "hidePanel")],
@@ -157,14 +165,19 @@ ${tiles}
   }
 
   /** Calls of tile hooks, four lanes at a time, and of panel hooks, in the order of features. */
-  #tilesAndPanels(tile: (of: Hooks) => string | undefined, panel: (of: Hooks) => string | undefined) {
+  #tilesAndPanels(
+    tile: (of: Hooks) => string | undefined,
+    panel: (of: Hooks) => string | undefined,
+  ) {
     const lines: string[] = [];
     let open = false;
     for (const of of this.#all) {
       const four = tile(of), text = four ?? panel(of);
       if (text === undefined) continue;
       const inside = four !== undefined;
-      if (inside && !open) lines.push("  for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {");
+      if (inside && !open) {
+        lines.push("  for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {");
+      }
       if (!inside && open) lines.push("  }");
       open = inside;
       lines.push(`${inside ? "    " : "  "}if (flags & ${of.flag}${text}`);
@@ -274,7 +287,9 @@ ${lines.join("\n")}
         lines.push(`    if (flags & ${flag}Gradient && m > 0) ${sum}(${tile});`);
       }
       if (of.hook("slopeOne")) {
-        lines.push(`    if (${this.#withSlope(of)}) multiply(sp + v, ${this.#slopeAt(of)}, pitch, n);`);
+        lines.push(
+          `    if (${this.#withSlope(of)}) multiply(sp + v, ${this.#slopeAt(of)}, pitch, n);`,
+        );
       }
       return lines;
     });

@@ -66,6 +66,8 @@ export interface Feature<P = unknown> {
   readonly program?: boolean;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
+  /** Score features: whether some scores may become minus infinity, which hides them. */
+  readonly hides?: boolean;
   /** Score features: whether d(score) changes on its way back. Those that add leave it alone. */
   readonly slope?: boolean;
 }

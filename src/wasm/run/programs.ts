@@ -22,9 +22,13 @@ const DECODE_KEYS = 384;
 /** The programs of a call; empty for most. */
 export function programsOf(problem: AttentionProblem, { kernel, tile }: Plan): ProgramUse[] {
   const rows = kernel === "decode" ? Math.min(DECODE_KEYS, tile.keys) / 2 : tile.keys;
+  const wanted = {
+    slope: problem.pass === "backward",
+    holes: problem.features.some(({ name }) => feature(name).hides),
+  };
   return problem.features.filter(({ name }) => feature(name).program).map(({ name, params }) => ({
     word: Program[abiName(name) as keyof typeof Program] / 4,
-    program: (params as Traced).program(problem.pass === "backward", rows),
+    program: (params as Traced).program(wanted, rows),
   }));
 }
 

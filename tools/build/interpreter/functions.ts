@@ -125,4 +125,9 @@ const wave: VectorFunction = {
 };
 
 /** The functions; `wave` is sine, or cosine with a turn of 1. */
-export const FUNCTIONS = { exp, tanh, log, wave } as const;
+export const FUNCTIONS: Readonly<Record<"exp" | "tanh" | "log" | "wave", VectorFunction>> = {
+  exp,
+  tanh,
+  log,
+  wave,
+};
