@@ -6,7 +6,8 @@ import { type Derivative, derivative } from "../../src/expression/derivative.ts"
 import { evaluator, flatIndex } from "../../src/expression/evaluate.ts";
 import type { Graph } from "../../src/expression/graph.ts";
 import { isConstant, type Node, reachable } from "../../src/expression/node.ts";
-import { graphOf, scoreMod } from "../../src/expression/score_mod.ts";
+import { scoreMod } from "../../src/expression/score_mod.ts";
+import { tracedOf } from "../../src/expression/traced.ts";
 import { SCORE_FUNCTIONS } from "../expressions/functions.ts";
 import { randomScore } from "../expressions/random.ts";
 
@@ -24,7 +25,7 @@ const pairs = Array.from({ length: 60 }, (_, n) => ({
 type Pair = typeof pairs[number];
 
 function graphOfScore(build: Parameters<typeof scoreMod>[0]): Graph {
-  return graphOf(scoreMod(build), "scoreMod")!;
+  return tracedOf(scoreMod(build), "scoreMod")!.graph;
 }
 
 /** Derivative from values around, to the fourth order; NaN near a kink or a jump. */
@@ -95,7 +96,7 @@ function withStep(
 
 Deno.test("functions that people write have the derivative of central differences", () => {
   for (const [name, { mod }] of Object.entries(SCORE_FUNCTIONS)) {
-    const graph = graphOf(mod, "scoreMod")!,
+    const graph = tracedOf(mod, "scoreMod")!.graph,
       { error, compared, all } = compare(graph, derivative(graph));
     assert.ok(error <= 1e-6, `${name} is off by ${error}`);
     assert.ok(compared >= 0.95 * all, `${name}: ${compared} of ${all} compared`);
@@ -105,7 +106,7 @@ Deno.test("functions that people write have the derivative of central difference
 Deno.test("random graphs have the derivative of central differences", () => {
   let compared = 0, all = 0, terms = 0;
   for (let seed = 0; seed < 150; seed++) {
-    const graph = graphOf(randomScore(seed), "scoreMod")!, of = derivative(graph);
+    const graph = tracedOf(randomScore(seed), "scoreMod")!.graph, of = derivative(graph);
     const one = compare(graph, of);
     assert.ok(one.error <= 1e-4, `seed ${seed} is off by ${one.error}`);
     compared += one.compared;
@@ -136,7 +137,7 @@ Deno.test("of equal operands of min and max the first has the derivative", () =>
 
 Deno.test("functions that only add to the score have the constant slope 1", () => {
   for (const name of ["alibi", "relativeTable", "decay", "buckets", "waves"]) {
-    const of = derivative(graphOf(SCORE_FUNCTIONS[name]!.mod, "scoreMod")!);
+    const of = derivative(tracedOf(SCORE_FUNCTIONS[name]!.mod, "scoreMod")!.graph);
     assert.ok(isConstant(of.score, 1), name);
   }
   const none = derivative(graphOfScore(({ key }) => key.toFloat()));

@@ -12,18 +12,18 @@ import {
   type ValueType,
 } from "../../src/expression/operations.ts";
 import {
-  graphOf,
   maskMod,
   type MaskSymbols,
   scoreMod,
   type ScoreSymbols,
 } from "../../src/expression/score_mod.ts";
+import { tracedOf } from "../../src/expression/traced.ts";
 import { randomNumbers } from "../random.ts";
 
 const place = { batch: 1, head: 2, kvHead: 1, lengthQ: 8, lengthK: 9, offset: 1 };
 
 function maskGraph(build: Parameters<typeof maskMod>[0]): Graph {
-  return graphOf(maskMod(build), "maskMod")!;
+  return tracedOf(maskMod(build), "maskMod")!.graph;
 }
 
 /** Fails unless `build`, run on the symbols of a score, throws this message. */
@@ -175,7 +175,7 @@ Deno.test("equal expressions are one node", () => {
 Deno.test("masks compose, and what they share is one node", () => {
   const near = maskMod(({ query, key }) => query.sub(key).abs().le(3));
   const even = maskMod(({ query, key }) => query.sub(key).mod(2).eq(0));
-  const graph = graphOf(near.and(even.not()).or(near), "maskMod")!;
+  const graph = tracedOf(near.and(even.not()).or(near), "maskMod")!.graph;
   assert.equal(reachable([graph.root]).filter(({ op }) => op === "sub").length, 1);
   const values = evaluator([graph.root], place);
   for (let i = 0; i < 8; i++) {
@@ -186,8 +186,8 @@ Deno.test("masks compose, and what they share is one node", () => {
 
 Deno.test("graphOf knows scores from masks", () => {
   const score = scoreMod((symbols) => symbols.score), mask = maskMod(() => true);
-  assert.ok(graphOf(score, "scoreMod") && graphOf(mask, "maskMod"));
-  for (const wrong of [mask, {}, undefined]) assert.equal(graphOf(wrong, "scoreMod"), undefined);
+  assert.ok(tracedOf(score, "scoreMod") && tracedOf(mask, "maskMod"));
+  for (const wrong of [mask, {}, undefined]) assert.equal(tracedOf(wrong, "scoreMod"), undefined);
 });
 
 /** Values at which identities of floats and of integers break. */

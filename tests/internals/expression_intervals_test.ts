@@ -9,7 +9,8 @@ import { domainOf, rangesOf } from "../../src/expression/intervals.ts";
 import { Extremes } from "../../src/expression/intervals/extremes.ts";
 import { type Node, reachable } from "../../src/expression/node.ts";
 import { type OperationName, signatureOf } from "../../src/expression/operations.ts";
-import { graphOf, type MaskMod, maskMod, scoreMod } from "../../src/expression/score_mod.ts";
+import { type MaskMod, maskMod, scoreMod } from "../../src/expression/score_mod.ts";
+import { tracedOf } from "../../src/expression/traced.ts";
 import type { Place } from "../../src/expression/symbols.ts";
 import { Complaint } from "../../src/tensor/errors.ts";
 import { MASK_FUNCTIONS, SCORE_FUNCTIONS } from "../expressions/functions.ts";
@@ -17,7 +18,7 @@ import { randomMask } from "../expressions/random.ts";
 import { randomNumbers } from "../random.ts";
 
 const place: Place = { batch: 1, head: 2, kvHead: 1, lengthQ: 40, lengthK: 60, offset: 20 };
-const graphOfMask = (mod: MaskMod) => graphOf(mod, "maskMod")!;
+const graphOfMask = (mod: MaskMod) => tracedOf(mod, "maskMod")!.graph;
 
 /** Values of all nodes at a pair. */
 type ValuesAt = (query: number, key: number) => ArrayLike<number>;
@@ -107,7 +108,7 @@ Deno.test("no value of a random graph leaves its range, in float64 and in float3
 
 Deno.test("no value of a function of scores leaves its range", () => {
   for (const [name, { mod }] of Object.entries(SCORE_FUNCTIONS)) {
-    const { root } = graphOf(mod, "scoreMod")!;
+    const { root } = tracedOf(mod, "scoreMod")!.graph;
     assertInside(name, root, (nodes) => {
       const at = evaluator(nodes, place);
       return (query, key) => at(Math.sin(query - key), query, key);
@@ -209,7 +210,7 @@ const domain = { ...domainOf({ ...place, lengthQ: 100, lengthK: 120 }), head: [0
 
 /** Fails unless the indices of a function of scores are refused with this text. */
 function assertStray(build: Parameters<typeof scoreMod>[0], text: string): void {
-  const { root } = graphOf(scoreMod(build), "scoreMod")!;
+  const { root } = tracedOf(scoreMod(build), "scoreMod")!.graph;
   assert.throws(() => checkCapturedRanges([root], [domain], complaint), {
     name: "RangeError",
     message: `Cannot run attention: the index of ${text}`,
@@ -248,17 +249,17 @@ Deno.test("indices that are held in range are proven", () => {
     scoreMod(({ score, lengthK, key }) => score.add(table.at(key.mul(4).floorDiv(lengthK), 1))),
   ];
   for (const mod of mods) {
-    const { root } = graphOf(mod, "scoreMod")!;
+    const { root } = tracedOf(mod, "scoreMod")!.graph;
     checkCapturedRanges([root], [domain], complaint);
   }
 });
 
 Deno.test("many sequences are proven together, or else one by one", () => {
   const row = captured(new Float32Array(50), [50]);
-  const { root } = graphOf(
+  const { root } = tracedOf(
     scoreMod(({ score, lengthK, key }) => score.add(row.at(lengthK.sub(1).sub(key)))),
     "scoreMod",
-  )!;
+  )!.graph;
   const sequences = (...lengths: number[]) =>
     lengths.map((lengthK, batch) => domainOf({ ...place, batch, lengthK }));
   checkCapturedRanges([root], sequences(10, 50, 0, 31), complaint); // at once it could be −40

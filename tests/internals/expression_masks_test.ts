@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { ALWAYS, classifyBlocks, MIXED, NEVER } from "../../src/expression/classify.ts";
 import { evaluate } from "../../src/expression/evaluate.ts";
 import { masks } from "../../src/expression/masks.ts";
-import { graphOf, type MaskMod, maskMod } from "../../src/expression/score_mod.ts";
+import { type MaskMod, maskMod } from "../../src/expression/score_mod.ts";
+import { tracedOf } from "../../src/expression/traced.ts";
 
 /** Whether query i, with diagonal d, sees key j. */
 type Sees = (i: number, d: number, j: number) => boolean;
@@ -53,7 +54,7 @@ Deno.test("named masks mean what they say, and their blocks are right", () => {
 
 /** Compares all pairs and all blocks; returns how many mixed blocks are really empty or full. */
 function check(name: string, mod: MaskMod, sees: Sees, lengthQ: number, lengthK: number): number {
-  const graph = graphOf(mod, "maskMod")!, rows = 8, keys = 16, offset = lengthK - lengthQ;
+  const graph = tracedOf(mod, "maskMod")!.graph, rows = 8, keys = 16, offset = lengthK - lengthQ;
   const place = { batch: 0, head: 0, kvHead: 0, lengthQ, lengthK, offset };
   const values = evaluate(graph.root, place, [0, lengthQ], [0, lengthK]);
   const grid = classifyBlocks(graph, place, rows, keys);
