@@ -37,12 +37,14 @@ export enum Flag {
   Softcap = 4,
   AlibiSlopes = 8,
   Bias = 16,
-  Mask = 32,
-  Sink = 64,
-  Dropout = 128,
-  BiasGradient = 256,
-  AlibiSlopesGradient = 512,
-  SinkGradient = 1024,
+  ScoreMod = 32,
+  Mask = 64,
+  MaskMod = 128,
+  Sink = 256,
+  Dropout = 512,
+  BiasGradient = 1024,
+  AlibiSlopesGradient = 2048,
+  SinkGradient = 4096,
 }
 
 /** Numbers that features bring: byte offsets in a task. */
@@ -52,4 +54,10 @@ export enum Scalar {
   DropoutThreshold = 72,
   DropoutSeedLow = 76,
   DropoutSeedHigh = 80,
+}
+
+/** Addresses of the programs that features bring: byte offsets in a task. */
+export enum Program {
+  ScoreMod = 48,
+  MaskMod = 52,
 }

@@ -27,7 +27,8 @@ import { setPanel } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
 import { scoreRun } from "../stages/score_run";
 import {
-  FADING_FLAGS, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS, probabilityTiles, SCORE_FLAGS, scoreTiles,
+  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, FADING_FLAGS, HIDE_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS,
+  probabilityTiles, SCORE_FLAGS, scoreTiles, UNSUMMED_FLAGS,
 } from "../stages/scores.gen";
 import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
 import { addLogit, addsLogits } from "../stages/state";
@@ -40,7 +41,7 @@ let task: usize = 0, flags: i32 = 0, owner: bool = false, sequence: usize = 0, b
 let rowBegin: i32 = 0, rowEnd: i32 = 0, headDim: i32 = 0, valueDim: i32 = 0, columns: i32 = 0;
 // Its scratch, in this order. columns: valueDim up to a multiple of four.
 let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0;
-let panel: usize = 0, origin: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
+let panel: usize = 0, origin: usize = 0, features: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
 // The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kSource: usize = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
 let packed: u32 = 0;
@@ -52,7 +53,7 @@ let prefetched: bool = false;
 /** Bytes of scratch that a forward item of `rows` rows needs. */
 export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: i32): usize {
   layOut(0, headDim, valueDim, rows, keyTile);
-  return origin + State.Bytes;
+  return features;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32): void {
@@ -67,6 +68,7 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
   vT = kRows + <usize>keyTile * kPitch;
   panel = vT + dv * vPitch;
   origin = panel + PANEL_BYTES;
+  features = (origin + State.Bytes + 63) & ~63;
 }
 
 /** O^T += V^T . P^T over keys [from, to); P^T is zeroed up to the next multiple of eight keys. */
@@ -130,13 +132,13 @@ function visitPanel(p: usize): void {
   const fullBegin = firstKey(sequence, last) - tileKey, fullEnd = endKey(sequence, first) - tileKey;
   if (!(flags & Flag.Blocks)) {
     if (!prefetched) prefetchTile();
-    return visitRun(p, from, to, fullBegin, fullEnd, false);
+    return visitRun(p, from, to, fullBegin, fullEnd, (flags & HIDE_FLAGS) != 0);
   }
   // relative to the tile, whose first key is a multiple of 16
   const row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
   for (from = firstNonEmpty(row, from, to); from < to;) {
     const end = firstEmpty(row, from, to);
-    visitRun(p, from, end, fullBegin, fullEnd, !allFull(row, from, end));
+    visitRun(p, from, end, fullBegin, fullEnd, (flags & UNSUMMED_FLAGS) != 0 || !allFull(row, from, end));
     from = firstNonEmpty(row, end, to);
   }
 }
@@ -152,7 +154,7 @@ function writeRows(panels: usize): void {
       const lane = state + (<usize>i << 2), l = load<f32>(lane, State.L), m = load<f32>(lane, State.NegativeM);
       const value = owner
         ? addLogit(task, flags, batch, head, first + i, l, m, lane + State.T)
-        : lseOf(l, m, (flags & MASKING_FLAGS) != 0);
+        : lseOf(l, m, (flags & BENT_FLAGS) != 0);
       store<f32>(lse + <usize>(first + i) * lseStride, value);
     }
     const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + State.T, out + <usize>first * outStride, outStride, rows, valueDim);
@@ -181,6 +183,7 @@ export function forwardItem(item: usize, ws: usize): void {
   blocksStride = rowStride(task, Operand.Blocks);
   const rows = rowEnd - rowBegin, panels = <usize>(rows + 7) >> 3, tile = load<i32>(task, Task.Tile);
   layOut(ws, headDim, valueDim, rows, tile);
+  if (flags & BEGIN_FLAGS) beginItem(task, flags, features);
   const qStride = rowStride(task, Operand.Q), scale = f32x4.splat(load<f32>(task, Task.Scale) * LOG2E);
   v128.store(origin, scale, State.L);
   v128.store(origin, scale, State.L + UPPER);
@@ -203,6 +206,7 @@ export function forwardItem(item: usize, ws: usize): void {
     vTile = v + <usize>tileKey * vStride;
     packed = 0;
     prefetched = false;
+    if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
     for (let p: usize = 0; p < panels; ++p) visitPanel(p);
   }
   writeRows(panels);

@@ -55,12 +55,15 @@ function weightTile(sp: usize, n: i32, m: v128): void {
   }
 }
 
-/** S of keys [key, key + n) and the rows from i on becomes P, but for the factors in `state`. */
-export function weightTiles(task: usize, batch: i32, head: i32, i: i32, sp: usize, n: i32, key: i32, state: usize): void {
+/** S of keys [key, key + n) and the rows from i on becomes P, but for the factors in `state`; whether pair by pair somewhere. */
+export function weightTiles(task: usize, batch: i32, head: i32, i: i32, sp: usize, n: i32, key: i32, state: usize): bool {
+  let exact = false;
   for (let v: usize = 0; v < 32; v += UPPER) weightTile(sp + v, n, v128.load(state + v, State.NegativeM));
   for (let lane = 0; lane < 8; ++lane, sp += 4, state += 4) {
     const lse = load<f32>(state, State.T);
     if (!beyondTiles(lse)) continue;
+    exact = true;
     for (let j = 0; j < n; ++j) store<f32>(sp + <usize>(j * FORWARD_PITCH), exactWeight(task, batch, head, i + lane, key + j, lse));
   }
+  return exact;
 }

@@ -1,4 +1,5 @@
 // What is asked of a call and what it returns; how and where it runs is in options.ts.
+import type { MaskMod, ScoreMod } from "../expression/score_mod.ts";
 import type { AnyTensor, FloatResultOf, HostTensor, MaskTensor, Tensor } from "../tensor/tensor.ts";
 
 /** Order of the axes: `"bshd"` is [batch, length, heads, dim], `"bhsd"` is [batch, heads, length, dim]. */
@@ -64,6 +65,13 @@ export interface CallOptions {
    * (FlashAttention cu_seqlens_k, seqused_k).
    */
   readonly cuSeqlensK?: SequenceStarts | undefined;
+  /**
+   * A function of scores that `scoreMod()` made, after ALiBi and bias, in natural units; its derivative follows from it
+   * (FlexAttention score_mod).
+   */
+  readonly scoreMod?: ScoreMod | undefined;
+  /** A condition that `maskMod()` made, or one of `masks`: pairs for which it is false are hidden (FlexAttention mask_mod). */
+  readonly maskMod?: MaskMod | undefined;
   /** Causal masking. Default `false`. */
   readonly causal?: Causal | undefined;
   /** Sliding window around the (causal) diagonal. */

@@ -231,6 +231,11 @@ export function describe(
     checkSize(view, dims, complaint);
   }
   const spans = sequenceSpans(features, dims), operands = specsOf(all);
+  for (const { name, params } of features) {
+    const { check, checkBackward } = feature(name);
+    check?.(params, spans, dims, complaint);
+    if (pass === "backward") checkBackward?.(params);
+  }
   const problem = { pass, layout, softmaxScale, features, spans, operands, ...dims };
   return { problem, views: all };
 }

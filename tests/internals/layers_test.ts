@@ -20,6 +20,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/plan"],
   ["shaders/abi.ts"],
   ["src/problem"],
+  ["src/expression"],
   ["src/tensor"],
   ["asm/abi.ts", "asm/tables.gen.ts"],
 ];

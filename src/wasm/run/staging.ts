@@ -36,6 +36,7 @@ import {
   stayOf,
   usable,
 } from "./staged_operands.ts";
+import { programsOf, writePrograms } from "./programs.ts";
 import { Sums } from "./sums.ts";
 import { type OperandWords, writeItems, writeTask } from "./task_record.ts";
 import type { WasmTensor } from "../memory/tensors.ts";
@@ -76,6 +77,8 @@ export class Staging {
   readonly #kept = new Map<string, Staged>();
   readonly #blocks = new Set<number>();
   readonly #sums: Sums;
+  /** Words of tasks that say where programs lie, once these are there. */
+  #programs: ReturnType<typeof writePrograms> | undefined;
 
   constructor(
     memory: LinearMemory,
@@ -246,7 +249,11 @@ export class Staging {
         return pointer;
       },
     };
-    const task = writeTask(room, this.#problem, this.#plan, region, words);
+    const programs = this.#programs ??= writePrograms(
+      { memory: this.#memory, allocate: (bytes) => this.#allocate(bytes) },
+      programsOf(this.#problem, this.#plan),
+    );
+    const task = writeTask(room, this.#problem, this.#plan, region, words, programs);
     const steps = region.steps.map(({ items }) => writeItems(room, items, task, index));
     return { region, steps, staged, blocks };
   }

@@ -1,0 +1,177 @@
+// Functions of scores and of visibility: what a user's function says, run once on symbols.
+import { Complaint, show } from "../tensor/errors.ts";
+import { hideProgram, type Program, scoreProgram } from "./bytecode.ts";
+import { derivative } from "./derivative.ts";
+import { encode } from "./encoding.ts";
+import type { BoolExpression, FloatExpression, IntExpression } from "./expressions.ts";
+import { apply, constant, type Graph, isExpression, symbol, Trace } from "./graph.ts";
+import { checkCapturedRanges } from "./captured_ranges.ts";
+import type { ValueType } from "./operations.ts";
+import { type SymbolName, SYMBOLS } from "./symbols.ts";
+import { carry, type Traced, tracedOf } from "./traced.ts";
+
+/** What the function given to `maskMod` may use. All are of the sequence that the pair belongs to. */
+export interface MaskSymbols {
+  /** Which sequence. */
+  readonly batch: IntExpression;
+  /** Which query head. */
+  readonly head: IntExpression;
+  /** Which key head: `head` over the number of query heads that share one. */
+  readonly kvHead: IntExpression;
+  /** Number of the query, from 0. */
+  readonly query: IntExpression;
+  /** Number of the key, from 0. */
+  readonly key: IntExpression;
+  /** How many queries there are. */
+  readonly lengthQ: IntExpression;
+  /** How many keys there are. */
+  readonly lengthK: IntExpression;
+  /** The key that the query stands at: `query` plus the causal offset, by default `lengthK − lengthQ`. */
+  readonly diagonal: IntExpression;
+}
+
+/** What the function given to `scoreMod` may use. */
+export interface ScoreSymbols extends MaskSymbols {
+  /** The score: q · k times the scale, after softcap, slopes and bias; in natural units. */
+  readonly score: FloatExpression;
+}
+
+/** A function of scores, ready for any call: see `scoreMod`. */
+export interface ScoreMod {
+  /** Tells it from a `MaskMod`. */
+  readonly kind: "scoreMod";
+}
+
+/** A function that says which pairs are visible, ready for any call: see `maskMod`. */
+export interface MaskMod {
+  /** Tells it from a `ScoreMod`. */
+  readonly kind: "maskMod";
+  /** Shows the pairs that both show. */
+  and(other: MaskMod): MaskMod;
+  /** Shows the pairs that at least one shows. */
+  or(other: MaskMod): MaskMod;
+  /** Shows the pairs that this one hides. */
+  not(): MaskMod;
+}
+
+/** Compiles the programs of a function, each once. */
+function compiler(kind: Traced["kind"], graph: Graph): Traced["program"] {
+  const compiled = new Map<string, Program>();
+  return ({ slope, holes }, rows) => {
+    const key = `${slope} ${holes}`, known = compiled.get(key);
+    const program = known ??
+      (kind === "maskMod"
+        ? hideProgram(graph.root)
+        : scoreProgram(graph.root, holes, slope ? derivative(graph).score : undefined));
+    compiled.set(key, program);
+    return encode(program, rows);
+  };
+}
+
+/** What a function carries. */
+function carried(kind: Traced["kind"], graph: Graph): object {
+  const check: Traced["check"] = (domains, complaint) =>
+    checkCapturedRanges([graph.root], domains, complaint);
+  return carry({ kind, graph, check, program: compiler(kind, graph) });
+}
+
+class TracedScore implements ScoreMod {
+  readonly kind = "scoreMod";
+
+  constructor(graph: Graph) {
+    Object.assign(this, carried("scoreMod", graph));
+  }
+}
+
+class TracedMask implements MaskMod {
+  readonly kind = "maskMod";
+  readonly #graph: Graph;
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
+    Object.assign(this, carried("maskMod", graph));
+  }
+
+  and(other: MaskMod): MaskMod {
+    return this.#join("and", other);
+  }
+
+  or(other: MaskMod): MaskMod {
+    return this.#join("or", other);
+  }
+
+  not(): MaskMod {
+    const trace = new Trace(), own = trace.adopt(this.#graph.root);
+    return new TracedMask({ root: trace.run(() => apply("not", [own])), trace });
+  }
+
+  /** Both graphs as one: what they share is one node. */
+  #join(name: "and" | "or", other: MaskMod): MaskMod {
+    const joined = tracedOf(other, "maskMod");
+    if (!joined) {
+      throw new TypeError(`Cannot apply ${name}: ${show(other)} is no mask of maskMod or masks`);
+    }
+    const trace = new Trace(), graphs = [this.#graph, joined.graph];
+    const both = graphs.map(({ root }) => trace.adopt(root));
+    return new TracedMask({ root: trace.run(() => apply(name, both)), trace });
+  }
+}
+
+/** Says what is wrong where a mask asks for the score. */
+function withoutScore(symbols: object, complaint: Complaint): object {
+  return Object.defineProperty(symbols, "score", {
+    get() {
+      throw complaint.type("a mask knows no score: it says which scores are computed");
+    },
+  });
+}
+
+/** Runs `build` on symbols. */
+function traced(
+  name: "scoreMod" | "maskMod",
+  wanted: ValueType,
+  symbols: readonly SymbolName[],
+  build: unknown,
+): Graph {
+  const complaint = new Complaint(name), trace = new Trace();
+  if (typeof build !== "function") {
+    throw complaint.type(`its argument is ${show(build)} but must be a function of symbols`);
+  }
+  const result: unknown = trace.run(() => {
+    const given = Object.fromEntries(symbols.map((name) => [name, symbol(name)]));
+    return build(wanted === "bool" ? withoutScore(given, complaint) : given);
+  });
+  if (typeof result === "boolean" && wanted === "bool") {
+    return { root: trace.run(() => constant(Number(result), "bool")), trace };
+  }
+  const type = isExpression(result) ? result.type : show(result);
+  if (type !== wanted) {
+    throw complaint.type(`the function returned ${type} but must return ${wanted}`);
+  }
+  if (!trace.owns(result)) {
+    throw complaint.type("the function returned an expression that another function made");
+  }
+  return { root: result, trace };
+}
+
+const ALL = Object.keys(SYMBOLS) as SymbolName[];
+
+/**
+ * Makes a function of scores. `build` runs once, on symbols, and returns the new score; its derivative follows from it.
+ *
+ * @throws {TypeError} Where types do not fit, or the result is no float.
+ * @throws {RangeError} Where an integer is divided by a plain 0.
+ */
+export function scoreMod(build: (symbols: ScoreSymbols) => FloatExpression): ScoreMod {
+  return new TracedScore(traced("scoreMod", "float", ALL, build));
+}
+
+/**
+ * Makes a function that says which pairs are visible. `build` runs once, on symbols, and returns a condition.
+ *
+ * @throws {TypeError} Where types do not fit, or the result is no boolean.
+ * @throws {RangeError} Where an integer is divided by a plain 0.
+ */
+export function maskMod(build: (symbols: MaskSymbols) => BoolExpression | boolean): MaskMod {
+  return new TracedMask(traced("maskMod", "bool", ALL.filter((name) => name !== "score"), build));
+}

@@ -1,0 +1,45 @@
+// What a score or mask function is to the rest of the library. It carries its own code (checks, programs), so that
+// programs that make no such function have none of it in their bundle.
+import type { Complaint } from "../tensor/errors.ts";
+import type { EncodedProgram } from "./encoding.ts";
+import type { Graph } from "./graph.ts";
+import type { Domain } from "./intervals.ts";
+
+/** What the program of a function must do beside. */
+export interface WantedProgram {
+  /** Store the slope. */
+  readonly slope: boolean;
+  /** Leave scores alone that are minus infinity. */
+  readonly holes: boolean;
+}
+
+/** A function that was run on symbols. */
+export interface Traced {
+  readonly kind: "scoreMod" | "maskMod";
+  readonly graph: Graph;
+  /** Throws where an index of a captured array could lie outside of it. */
+  check(domains: readonly Domain[], complaint: Complaint): void;
+  /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
+  program(wanted: WantedProgram, rows: number): EncodedProgram;
+}
+
+/** Under which a function keeps it; shared by copies of the library. */
+const TRACED: unique symbol = Symbol.for("flashtile.traced") as typeof TRACED;
+
+/** An object that keeps a traced function. */
+export interface Carrier {
+  readonly [TRACED]: Traced;
+}
+
+/** What a class of functions keeps. */
+export function carry(traced: Traced): Carrier {
+  return { [TRACED]: traced };
+}
+
+/** What a caller's value keeps; undefined where it is something else, or of another kind. */
+export function tracedOf(mod: unknown, kind: Traced["kind"]): Traced | undefined {
+  const traced = typeof mod === "object" && mod !== null && TRACED in mod
+    ? mod[TRACED] as Traced
+    : undefined;
+  return traced?.kind === kind ? traced : undefined;
+}
