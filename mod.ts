@@ -24,5 +24,8 @@ export {
 } from "./src/attention.ts";
 export { createEngine } from "./src/engine/create_engine.ts";
 export { Engine } from "./src/engine/engine.ts";
+export { captured } from "./src/expression/captured.ts";
+export { masks } from "./src/expression/masks.ts";
+export { maskMod, scoreMod } from "./src/expression/score_mod.ts";
 export { DeviceLostError, UnsupportedError } from "./src/tensor/errors.ts";
 export type * from "./src/types.ts";

@@ -115,4 +115,7 @@ export function mergeAttention<T extends AnyTensor>(
 
 export type * from "./types.ts";
 export { Engine } from "./engine/engine.ts";
+export { captured } from "./expression/captured.ts";
+export { masks } from "./expression/masks.ts";
+export { maskMod, scoreMod } from "./expression/score_mod.ts";
 export { UnsupportedError } from "./tensor/errors.ts";

@@ -9,12 +9,12 @@ import {
   type Session,
   syncConfiguration,
 } from "./backends.ts";
-import type { Case } from "./case.ts";
-import { fewRows } from "./grid.ts";
+import { type Case, defineCase } from "./case.ts";
 import { plainTensor } from "./inputs.ts";
 import { expectPacked, type Lengths, type PackedCase, packedInputs, startsOf } from "./packed.ts";
 import type { TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
+import { fewRows } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 
 const file = "tests/packed_test.ts";
@@ -30,6 +30,17 @@ const cases: readonly PackedCase[] = [
   { name: "slopes of each sequence", ...both, fields: { ...grouped, alibiSlopes: "bh" } },
   { name: "sink, rows behind", ...both, fields: { ...grouped, sink: true }, behind: 2 },
   { name: "softcap", ...both, fields: { ...grouped, softcap: 3 } },
+  {
+    name: "functions of scores and masks",
+    ...both,
+    fields: { ...grouped, scoreMod: "alibi", maskMod: "documents" },
+  },
+  {
+    name: "functions and keys in use",
+    ...both,
+    used: [9, 2, 100, 0, 0, 1, 0],
+    fields: { ...grouped, scoreMod: "softcap", maskMod: "prefix" },
+  },
   { name: "f16, rows behind", ...both, fields: { ...grouped, dtype: "f16" }, behind: 3 },
   { name: "odd dims", ...both, fields: { ...grouped, headDim: 9, valueDim: 5 } },
   {
@@ -129,7 +140,11 @@ Deno.test({
   async fn(t) {
     for (const [configuration, session] of await open()) {
       await t.step(configuration, async () => {
-        for (const c of cases) await check(session, c, configuration);
+        for (const c of cases) {
+          const { scoreMod, maskMod } = c.fields;
+          if ((scoreMod ?? maskMod) && !session.takes(defineCase(c.fields))) continue;
+          await check(session, c, configuration);
+        }
       });
     }
   },

@@ -11,6 +11,7 @@
  *
  *   a score          δs = u·(|s| + scale·‖q‖·‖k‖)      its own, and those of the sums on the way to it; with ALiBi
  *                    + u·3·|slope|·distance             the slope in base 2, the product, the difference
+ *                    times the slope of a scoreMod,     and u·(3·|what it changes| + |score|) of its own
  *   a probability    δp = p·(u + (1 − p)·δs)           its own, and its score's: dp/ds = p·(1 − p)
  *   a term of out    δp·|v|
  *   a term of lse    p·(u + δs)
@@ -23,7 +24,14 @@
 
 import { halfUlp, smallestHalfStep, type StorageType } from "./half.ts";
 import { type BackwardF64, forEachRow, type ForwardF64 } from "./reference/attention_f64.ts";
-import { alibiDistance, broadcastIndex, scoreSlope } from "./reference/features.ts";
+import {
+  alibiDistance,
+  broadcastIndex,
+  modSlope,
+  modSlopeOf,
+  scoreBeforeMod,
+  scoreSlope,
+} from "./reference/features.ts";
 import type { Problem } from "./reference/problem.ts";
 import { mapTuple } from "./tuples.ts";
 
@@ -156,7 +164,8 @@ export function gradientFloors(
       for (let j = 0; j < lengthK; j++) {
         const at = index * lengthK + j;
         if (!forward.visible[at]) continue;
-        const term = forward.probabilities[at]! * alibiDistance(problem, b, i, j);
+        const term = forward.probabilities[at]! * alibiDistance(problem, b, i, j) *
+          Math.abs(modSlopeOf(problem, forward.dots[at]!, b, h, i, j));
         moment += term;
         gradient += term * (backward.dp[at]! - backward.delta[index]!);
       }
@@ -171,7 +180,8 @@ export function gradientFloors(
       const pError = p * (u + scoreError(row, j) + u * Math.abs(forward.lse[index]!));
       const dp = backward.dp[at]!, delta = backward.delta[index]!;
       const dpError = u * (Math.abs(dp) + dOutNorms[index]! * valueNorms[kvBase + j]!);
-      const dsError = pError * Math.abs(dp - delta) + p * (dpError + deltaError);
+      const dsError = (pError * Math.abs(dp - delta) + p * (dpError + deltaError)) *
+        Math.abs(modSlopeOf(problem, forward.dots[at]!, b, h, i, j));
       const dotError = dsError * Math.abs(scoreSlope(problem, forward.dots[at]!));
       dq.addTerm(index, dotError);
       dk.addTerm(kvBase + j, dotError);
@@ -239,7 +249,12 @@ function scoreErrors(
       ? alibi.values[broadcastIndex(alibi, b, h, i, j)]! * alibiDistance(problem, b, i, j)
       : 0;
     const product = slope * queryNorms[index]! * keyNorms[kvBase + j]!;
-    return u * (Math.abs(scores[at]!) + product + 3 * Math.abs(subtracted));
+    const score = scores[at]!, roundings = product + 3 * Math.abs(subtracted);
+    if (!problem.options.scoreMod) return u * (Math.abs(score) + roundings);
+    const before = scoreBeforeMod(problem, dots[at]!, b, h, i, j);
+    const own = u * (Math.abs(before) + roundings);
+    return own * Math.abs(modSlope(problem, before, b, h, i, j)) +
+      u * (3 * Math.abs(score - before) + Math.abs(score));
   };
 }
 

@@ -209,7 +209,11 @@ function describe(
     operands[name as OperandName] = { dtype, size, strides, resident };
   }
   const spans = sequenceSpans(features, dims);
-  for (const { name, params } of features) feature(name).check?.(params, spans, dims, complaint);
+  for (const { name, params } of features) {
+    const { check, checkBackward } = feature(name);
+    check?.(params, spans, dims, complaint);
+    if (pass === "backward") checkBackward?.(params);
+  }
   const problem = { pass, layout, softmaxScale, features, spans, operands, ...dims };
   return { problem, views: all };
 }

@@ -5,7 +5,7 @@
  */
 
 import { forEachRow } from "./attention_f64.ts";
-import { alibiDistance, broadcastIndex, isVisible } from "./features.ts";
+import { alibiDistance, broadcastIndex, isVisible, modified, modSlope } from "./features.ts";
 import type { Problem } from "./problem.ts";
 
 const f32 = Math.fround;
@@ -19,6 +19,8 @@ export interface ForwardF32 {
   readonly probabilities: Float32Array;
   /** d score / d dot at each position: constant unless there is a softcap. */
   readonly slopes: Float32Array;
+  /** d scoreMod / d score at each position. */
+  readonly modSlopes: Float32Array;
   readonly visible: Uint8Array;
 }
 
@@ -48,6 +50,7 @@ export function attentionF32(problem: Problem): ForwardF32 {
   const sinkShares = new Float32Array(rows);
   const probabilities = new Float32Array(rows * lengthK);
   const slopes = new Float32Array(rows * lengthK);
+  const modSlopes = new Float32Array(rows * lengthK);
   const visible = new Uint8Array(rows * lengthK);
 
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
@@ -72,6 +75,8 @@ export function attentionF32(problem: Problem): ForwardF32 {
         score = f32(score - f32(slope * alibiDistance(problem, b, i, j)));
       }
       if (bias) score = f32(score + f32(bias.values[broadcastIndex(bias, b, h, i, j)]!));
+      modSlopes[at + j] = modSlope(problem, score, b, h, i, j);
+      score = modified(problem, score, [b, h, i, j], f32);
       probabilities[at + j] = score;
       max = Math.max(max, score);
     }
@@ -93,13 +98,13 @@ export function attentionF32(problem: Problem): ForwardF32 {
       }
     }
   });
-  return { out, lse, sinkShares, probabilities, slopes, visible };
+  return { out, lse, sinkShares, probabilities, slopes, modSlopes, visible };
 }
 
 /** Backward pass from the stored P. */
 export function attentionBackwardF32(
   problem: Problem,
-  { out, sinkShares, probabilities, slopes, visible }: ForwardF32,
+  { out, sinkShares, probabilities, slopes, modSlopes, visible }: ForwardF32,
   dOutF64: Float64Array,
   dLseF64?: Float64Array,
 ): BackwardF32 {
@@ -132,7 +137,7 @@ export function attentionBackwardF32(
         const product = f32(dOut[index * valueDim + d]! * v[(kvBase + j) * valueDim + d]!);
         dp = f32(dp + product);
       }
-      const ds = f32(p * f32(dp - delta));
+      const ds = f32(f32(p * f32(dp - delta)) * modSlopes[at + j]!);
       if (bias && dBias) {
         const place = broadcastIndex(bias, b, h, i, j);
         dBias[place] = f32(dBias[place]! + ds);

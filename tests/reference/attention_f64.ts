@@ -4,6 +4,7 @@
  *
  *   forward    s = finish(q·k)   p = softmax(s)   out = p·v   lse = log (Σ exp(s) + exp(sink))
  *   backward   dp = dOut·v   delta = Σ p∘dp   ds = p∘(dp − delta + dLse)
+ *              ds = ds∘(slope of scoreMod)
  *              dq = ds∘slope·k   dk = (ds∘slope)ᵀ·q   dv = pᵀ·dOut   dBias = Σ ds over broadcast axes
  *              dAlibiSlopes = −Σ ds·distance   dSink = −Σ exp(sink − lse)·(delta − dLse)
  */
@@ -14,6 +15,7 @@ import {
   finishScore,
   isVisible,
   kvHeadOf,
+  modSlopeOf,
   scoreSlope,
 } from "./features.ts";
 import type { Problem } from "./problem.ts";
@@ -167,7 +169,8 @@ export function attentionBackwardF64(
     for (let j = 0; j < lengthK; j++) {
       if (!visible[at + j]) continue;
       const p = probabilities[at + j]!;
-      const ds = p * (dp[at + j]! - delta[index]! + (dLse ? dLse[index]! : 0));
+      const ds = p * (dp[at + j]! - delta[index]! + (dLse ? dLse[index]! : 0)) *
+        modSlopeOf(problem, dots[at + j]!, b, h, i, j);
       if (bias && dBias) dBias[broadcastIndex(bias, b, h, i, j)]! += ds;
       if (alibi && dAlibiSlopes) {
         dAlibiSlopes[broadcastIndex(alibi, b, h, i, j)]! -= ds * alibiDistance(problem, b, i, j);

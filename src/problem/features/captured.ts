@@ -1,7 +1,8 @@
 // Captured arrays of score and mask functions: no index may leave them, for any pair of a call.
+import { reachable } from "../../expression/node.ts";
 import type { Domain } from "../../expression/intervals.ts";
 import type { Traced } from "../../expression/traced.ts";
-import type { Complaint } from "../../tensor/errors.ts";
+import { type Complaint, UnsupportedError } from "../../tensor/errors.ts";
 import type { AxisSizes } from "../../tensor/operands.ts";
 import type { SequenceSpan } from "./feature.ts";
 
@@ -21,4 +22,14 @@ export function checkCaptured(
     offset: [offset, offset],
   }));
   traced.check(domains, complaint);
+}
+
+/** Throws where a captured array wants a gradient. */
+export function refuseCapturedGradients({ graph }: Traced): void {
+  if (!reachable([graph.root]).some(({ captured }) => captured?.gradient)) return;
+  throw new UnsupportedError(
+    "the gradient of a captured array",
+    "any",
+    "leave gradient out of captured(), or pass slopes as alibiSlopes and tables as bias",
+  );
 }

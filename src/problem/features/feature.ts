@@ -54,6 +54,8 @@ export interface Feature<P = unknown> {
     dims: AxisSizes,
     complaint: Complaint,
   ): void;
+  /** Throws where the backward pass lacks something that the forward pass has. */
+  checkBackward?(params: P): void;
   /** Narrows what sequence `index` may see: how a structural mask reaches the schedule. */
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
   /** The tensors that it brings: rows of the operand table, which also says which have a gradient. */
