@@ -5,7 +5,7 @@ import { shaderName } from "../../src/tensor/operands.ts";
 import { addressAxes, ADDRESSED } from "../parts/address.ts";
 import { UNIFORM_BINDING } from "../parts/bindings.ts";
 
-const SIZES = [
+const SIZES: readonly string[] = [
   "length_q", // query rows of a head within the region
   "length_k",
   "batch", // sequences of the region
@@ -20,7 +20,14 @@ const SIZES = [
   "count", // elements of an elementwise kernel
   "source_at", // and where it reads and writes
   "target_at",
-] as const;
+  "batch_begin", // the place of the region in the call
+  "head_begin",
+  "kv_head_begin",
+  "row_begin",
+  "key_begin",
+  "query_count", // queries of a sequence in the call
+  ...FEATURES.filter(({ traced }) => traced).map(({ name }) => `${shaderName(name)}_at`),
+];
 const SCALARS: readonly string[] = [
   "scale",
   "neg_inf",

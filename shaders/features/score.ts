@@ -9,16 +9,22 @@ import { declare } from "../parts/bindings.ts";
 import { each, SENTINELS } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
 import { ifAny, VOTE } from "../parts/vote.ts";
-import type { KeyAt, PairAt, QueryAt, ScoreType, ShaderFeature } from "./feature.ts";
+import type { KeyAt, PairAt, QueryAt, ScoreType, ShaderFeature, Side } from "./feature.ts";
 import { stateDeclarations } from "./state.ts";
 import { activeFeatures } from "./table.ts";
 
 /** What the features of a variant need outside of `main`, and the schedule buffer. */
-export function scoreDeclarations(v: Variant, type: ScoreType): string {
+export function scoreDeclarations(
+  v: Variant,
+  type: ScoreType,
+  side: Side = "rows are queries",
+): string {
   return [
     SENTINELS,
     declare("schedule", "u32"),
-    ...activeFeatures(v).map(({ name, declare }) => declare?.(type, v.features.get(name)!) ?? ""),
+    ...activeFeatures(v).map(({ name, declare }) =>
+      declare?.(type, v.features.get(name)!, side) ?? ""
+    ),
     type === "f32" || !skipsTiles(v) ? "" : VOTE,
     stateDeclarations(v),
   ].join("\n");
@@ -37,9 +43,6 @@ export function stagedScale(v: Variant): string {
 export function gradientFactor(v: Variant): string {
   return activeFeatures(v).map(({ load }) => load ? ` * ${load.undo}` : "").join("");
 }
-
-/** Which axis of the tile the queries are on. */
-export type Side = "rows are queries" | "rows are keys";
 
 /** A name of WGSL for a value of a feature: `ofQuery` of row or column vector n, or `ofKey`. */
 const shareName = ({ name }: ShaderFeature, share: string, of: "q" | "k", n: number) =>
@@ -62,7 +65,7 @@ export function rowShares(g: Geometry, v: Variant, side: Side): string {
     (i) =>
       side === "rows are queries"
         ? shares(v, "q", i, { type, ...rest, head: `head${i}`, query: `query${i}` })
-        : shares(v, "k", i, { type, key: `key${i}` }),
+        : shares(v, "k", i, { type, batch: "batch", key: `key${i}` }),
   );
 }
 
@@ -73,7 +76,7 @@ export function columnShares(g: Geometry, v: Variant, side: Side): string {
     g.jv,
     (n) =>
       side === "rows are queries"
-        ? shares(v, "k", n, { type, key: `key_${n}` })
+        ? shares(v, "k", n, { type, batch: "batch", key: `key_${n}` })
         : shares(v, "q", n, { type, ...rest, head: `head_${n}`, query: `query_${n}` }),
   );
 }
@@ -99,7 +102,7 @@ export function pairAt(feature: ShaderFeature, query: Omit<QueryAt, "type">, key
   return {
     type,
     ofQuery: (share) => `(${feature.perQuery!({ type, ...query })[share]})`,
-    ofKey: (share) => `(${feature.perKey!({ type, key })[share]})`,
+    ofKey: (share) => `(${feature.perKey!({ type, batch: query.batch, key })[share]})`,
   };
 }
 
@@ -144,7 +147,7 @@ export function repairScore(v: Variant): string {
       sees && `if (!${sees(at)}) { return pair; }`,
       read?.(at),
       hide && `if (${hide(at)}) { return pair; }`,
-      slope && `pair.slope *= ${slope("s")};`,
+      slope && `pair.slope *= ${slope("s", at)};`,
       score && `if (!is_nan(s)) { ${score("s", at)} }`,
     ]);
   });
@@ -216,9 +219,10 @@ export function scoreOfPairs(
   const hides: string[] = [];
   const lines = activeFeatures(v).flatMap((feature) => {
     const at = pairsAt(feature, side, i, n);
-    if (feature.hide) hides.push(feature.hide(at), ...(absent ? [absent] : []));
+    if (feature.hide) hides.push(feature.hide(at));
+    if (absent && (feature.hide || feature.anyValue)) hides.push(absent);
     return [
-      slopes && feature.slope ? `let ${slopeName(feature)} = ${feature.slope(s)};` : undefined,
+      slopes && feature.slope ? `let ${slopeName(feature)} = ${feature.slope(s, at)};` : undefined,
       feature.read?.(at),
       feature.score?.(s, at),
     ];
@@ -236,9 +240,9 @@ export function slopeFactor(v: Variant, after?: FeatureName): string {
   return active.slice(from).map((f) => f.slope ? ` * ${slopeName(f)}` : "").join("");
 }
 
-/** Whether `scoreOfPairs` declares `hide`. */
-export function hidesPairs(v: Variant): boolean {
-  return activeFeatures(v).some(({ hide, sees }) => hide || sees);
+/** Whether `scoreOfPairs` declares `hide`; `absent`: where it is told which columns are not there. */
+export function hidesPairs(v: Variant, absent = false): boolean {
+  return activeFeatures(v).some(({ hide, sees, anyValue }) => hide || sees || (absent && anyValue));
 }
 
 /** Whether `scoreOfPairs` does anything. */

@@ -8,6 +8,7 @@
 //     dQ += dS K             its last chunk of K is still staged
 //   dq = scale dQ
 import { type Geometry, geometry } from "../abi.ts";
+import type { Side } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
 import {
   columnShares,
@@ -18,7 +19,6 @@ import {
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
-  type Side,
   skipUnseenTiles,
   slopeFactor,
   stagedScale,

@@ -10,6 +10,7 @@
 //
 // Row sums stay with their threads and are added up once at the end.
 import { type Geometry, geometry } from "../abi.ts";
+import type { Side } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
 import {
   actsOnPairs,
@@ -20,7 +21,6 @@ import {
   rowShares,
   scoreDeclarations,
   scoresOfTile,
-  type Side,
   skipUnseenTiles,
   stagedScale,
 } from "../features/score.ts";

@@ -9,6 +9,7 @@
 //
 // The lse that was given may be that of more keys (attention in parts): then log2 l is what makes it that.
 import { geometry } from "../abi.ts";
+import type { Side } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
 import {
   actsOnPairs,
@@ -19,7 +20,6 @@ import {
   rowShares,
   scoreDeclarations,
   scoresOfTile,
-  type Side,
   skipUnseenTiles,
   stagedScale,
 } from "../features/score.ts";

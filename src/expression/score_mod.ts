@@ -3,6 +3,7 @@ import { Complaint, show } from "../tensor/errors.ts";
 import type { BoolExpression, FloatExpression, IntExpression } from "./expressions.ts";
 import { apply, constant, type Graph, isExpression, symbol, Trace } from "./graph.ts";
 import { checkCapturedRanges } from "./captured_ranges.ts";
+import { derivative } from "./derivative.ts";
 import type { ValueType } from "./operations.ts";
 import { type SymbolName, SYMBOLS } from "./symbols.ts";
 import { carry, type Traced, tracedOf } from "./traced.ts";
@@ -55,7 +56,8 @@ export interface MaskMod {
 function carried(kind: Traced["kind"], graph: Graph): object {
   const check: Traced["check"] = (domains, complaint) =>
     checkCapturedRanges([graph.root], domains, complaint);
-  return carry({ kind, graph, check });
+  const slope = () => kind === "scoreMod" ? derivative(graph).score : undefined;
+  return carry({ kind, graph, check, slope });
 }
 
 class TracedScore implements ScoreMod {

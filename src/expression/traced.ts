@@ -3,6 +3,7 @@
 import type { Complaint } from "../tensor/errors.ts";
 import type { Graph } from "./graph.ts";
 import type { Domain } from "./intervals.ts";
+import type { Node } from "./node.ts";
 
 /** A function that was run on symbols. */
 export interface Traced {
@@ -10,6 +11,8 @@ export interface Traced {
   readonly graph: Graph;
   /** Throws where an index of a captured array could lie outside of it. */
   check(domains: readonly Domain[], complaint: Complaint): void;
+  /** The derivative of a function of scores by the score. */
+  slope(): Node | undefined;
 }
 
 /** Under which a function keeps it; shared by copies of the library. */

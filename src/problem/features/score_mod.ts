@@ -10,6 +10,7 @@ export const scoreMod: Feature<Traced> = {
   source: "PyTorch FlexAttention score_mod",
   elsewhere: ["score_mod", "scoreMods"],
   perScore: true,
+  traced: (traced) => traced,
   slope: true,
   parse({ scoreMod }, _dims, complaint) {
     if (scoreMod === undefined) return undefined;

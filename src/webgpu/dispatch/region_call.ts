@@ -6,7 +6,7 @@ import type { GpuPlan, PlannedRegion } from "../../plan/webgpu/plan.ts";
 import { boundOperands } from "../../plan/webgpu/regions.ts";
 import { feature, scalarsOf } from "../../problem/features/table.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
-import type { OperandName } from "../../tensor/operands.ts";
+import { type OperandName, shaderName } from "../../tensor/operands.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { Home } from "../device/tensors.ts";
 import {
@@ -72,7 +72,7 @@ export class RegionCall {
     };
     this.heads = sizes.kvHeads * sizes.group;
     this.rows = sizes.batch * this.heads * sizes.lengthQ;
-    this.schedule = scheduleOf(region, views, this.#group);
+    this.schedule = scheduleOf(problem, region, views, this.#group);
     const { data } = this.schedule, buffer = call.scratch(data.byteLength);
     home.open.device.queue.writeBuffer(buffer, 0, data);
     this.scheduleBuffer = wholeBuffer(buffer, Math.max(16, data.byteLength));
@@ -84,7 +84,8 @@ export class RegionCall {
   }
 
   #params(): ParamValues {
-    const { features, softmaxScale } = this.call.problem, { sizes, schedule, rows, region } = this;
+    const { features, softmaxScale, spans } = this.call.problem,
+      { sizes, schedule, rows, region } = this;
     const params: Record<string, number> = {
       length_q: sizes.lengthQ,
       length_k: sizes.lengthK,
@@ -97,7 +98,14 @@ export class RegionCall {
       num_splits: region.splits,
       split_rows: rows,
       accumulate: 0,
+      batch_begin: region.batchBegin,
+      head_begin: region.kvHeadBegin * this.#group + region.groupBegin,
+      kv_head_begin: region.kvHeadBegin,
+      row_begin: region.rowBegin,
+      key_begin: region.keyBegin,
+      query_count: spans[region.batchBegin]!.lengthQ,
     };
+    for (const [name, at] of schedule.functions) params[`${shaderName(name)}_at`] = at;
     for (const use of features) {
       const { operands = [], stage } = feature(use.name);
       Object.assign(params, scalarsOf(use));
