@@ -30,6 +30,6 @@ export function capturedBytes(problem: AttentionProblem, storageBinding: number)
   throw new UnsupportedError(
     `capturing arrays of ${bytes} bytes`,
     "webgpu",
-    `capture at most ${most} bytes, a quarter of what the device binds, or pass tables as bias`,
+    `capture at most ${most} bytes, a quarter of what the device binds`,
   );
 }
