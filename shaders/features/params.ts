@@ -26,6 +26,8 @@ const SIZES: readonly string[] = [
   "row_begin",
   "key_begin",
   "query_count", // queries of a sequence in the call
+  "verdicts_at", // verdicts about the tiles of an item: words from item 0 on, and words of each
+  "verdict_words",
   ...FEATURES.filter(({ traced }) => traced).map(({ name }) => `${shaderName(name)}_at`),
 ];
 const SCALARS: readonly string[] = [

@@ -1,8 +1,9 @@
 // From products to scores: what the features of a variant do to pairs, in the order of the feature table. The same
 // text serves forward and dQ, whose rows are queries, dK/dV, whose rows are keys, and kernels that look at one pair.
 import type { FeatureName } from "../../src/problem/features/feature.ts";
+import { MIXED, NEVER } from "../../src/expression/verdict.ts";
 import { shaderName } from "../../src/tensor/operands.ts";
-import type { Geometry } from "../abi.ts";
+import { type Geometry, VERDICTS_OF_WORD } from "../abi.ts";
 import { queryOf } from "../parts/address.ts";
 import { crossesBand, keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
@@ -25,7 +26,7 @@ export function scoreDeclarations(
     ...activeFeatures(v).map(({ name, declare }) =>
       declare?.(type, v.features.get(name)!, side) ?? ""
     ),
-    type === "f32" || !skipsTiles(v) ? "" : VOTE,
+    type === "f32" || !votes(v) ? "" : VOTE,
     stateDeclarations(v),
   ].join("\n");
 }
@@ -177,30 +178,59 @@ export function seesKey(v: Variant): string[] {
 
 const skipsTiles = (v: Variant) => activeFeatures(v).some(({ sees }) => sees);
 
-/** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`; `exists`: those that are there at all. */
-export function seenPairs(v: Variant, side: Side, i: number, n: number, exists?: string): string {
+/** Whether a tile must be looked at to know that no pair of it is seen. */
+const votes = (v: Variant) =>
+  activeFeatures(v).some(({ sees, verdicts }) => sees && verdicts !== "of each head");
+
+/** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`. */
+export function seenPairs(v: Variant, side: Side, i: number, n: number): string {
   const conditions = activeFeatures(v).flatMap((feature) =>
     feature.sees ? [feature.sees(pairsAt(feature, side, i, n))] : []
   );
-  if (conditions.length === 0) return "";
-  return `  let seen${i}_${n} = ${[...conditions, ...(exists ? [exists] : [])].join(" & ")};`;
+  return conditions.length === 0 ? "" : `  let seen${i}_${n} = ${conditions.join(" & ")};`;
 }
 
-/** Runs `body` where some pair of the tile is seen. */
+/** The same of a tile that may have a verdict; `exists`: the pairs that are there at all. */
+function seenOfTile(v: Variant, side: Side, i: number, n: number, exists: string): string {
+  const active = activeFeatures(v).filter(({ sees }) => sees);
+  const conditions = active.flatMap((feature) =>
+    feature.verdicts ? [] : [feature.sees!(pairsAt(feature, side, i, n))]
+  );
+  const all = [...conditions, exists].join(" & "), judged = active.filter((f) => f.verdicts);
+  if (judged.length === 0) return `  let seen${i}_${n} = ${all};`;
+  const others = judged.map((feature) => feature.sees!(pairsAt(feature, side, i, n))).join(" & ");
+  return `  var seen${i}_${n} = ${all};
+  if (verdict == ${MIXED}u) { seen${i}_${n} = seen${i}_${n} & ${others}; }`;
+}
+
+/** Runs `body` where some pair of tile number `tile` of the item is seen. */
 export function skipUnseenTiles(
   g: Geometry,
   v: Variant,
   side: Side,
   exists: (i: number, n: number) => string,
+  tile: string,
   body: string,
 ): string {
   if (!skipsTiles(v)) return body;
-  const seen = each(g.tm, (i) => each(g.jv, (n) => seenPairs(v, side, i, n, exists(i, n))));
+  const seen = each(g.tm, (i) => each(g.jv, (n) => seenOfTile(v, side, i, n, exists(i, n))));
   const names = Array.from(
     { length: g.tm * g.jv },
     (_, n) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`,
   );
-  return `  // skip the tile where no pair is seen\n${seen}\n${ifAny(names.join(" || "), body)}`;
+  const run = `${seen}\n${votes(v) ? ifAny(names.join(" || "), body) : body}`;
+  const judged = activeFeatures(v).some(({ verdicts }) => verdicts);
+  return `  // skip the tile where no pair is seen\n${judged ? unlessNever(tile, run) : run}`;
+}
+
+/** Runs `body` unless the schedule says that no pair of the tile is seen. */
+function unlessNever(tile: string, body: string): string {
+  return `  let tile = ${tile};
+  let verdict_at = U.verdicts_at + (U.item_base + wid.x) * U.verdict_words + tile / ${VERDICTS_OF_WORD}u;
+  let verdict = (schedule[verdict_at] >> (2u * (tile % ${VERDICTS_OF_WORD}u))) & 3u;
+  if (verdict != ${NEVER}u) {
+${body}
+  }`;
 }
 
 /**

@@ -205,7 +205,7 @@ ${setUp(v, g, makes, { k: ofK, v: ofV })}
   let r0 = begin + (left - 1u) * ${g.columns}u;
 ${statistics(v, g, withK)}
 ${columnShares(g, v, SIDE)}
-${skipUnseenTiles(g, v, SIDE, exists, body)}
+${skipUnseenTiles(g, v, SIDE, exists, "left - 1u", body)}
   }
   // dk = dK, dv = dV
 ${finish(v, g, makes, { k: ofK, v: ofV })}

@@ -112,7 +112,7 @@ ${setUp(v, g)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
-${skipUnseenTiles(g, v, SIDE, pairExists, body)}
+${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}
   }
   // dq = scale dQ
 ${

@@ -132,7 +132,7 @@ ${stageResident(g, rows, v.headChunks)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
-${skipUnseenTiles(g, v, SIDE, pairExists, body)}
+${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}
   }
 ${finish(v, g)}
 }`);

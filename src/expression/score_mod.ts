@@ -3,6 +3,7 @@ import { Complaint, show } from "../tensor/errors.ts";
 import type { BoolExpression, FloatExpression, IntExpression } from "./expressions.ts";
 import { apply, constant, type Graph, isExpression, symbol, Trace } from "./graph.ts";
 import { checkCapturedRanges } from "./captured_ranges.ts";
+import { domainClassifier } from "./classify.ts";
 import { derivative } from "./derivative.ts";
 import type { ValueType } from "./operations.ts";
 import { type SymbolName, SYMBOLS } from "./symbols.ts";
@@ -56,8 +57,12 @@ export interface MaskMod {
 function carried(kind: Traced["kind"], graph: Graph): object {
   const check: Traced["check"] = (domains, complaint) =>
     checkCapturedRanges([graph.root], domains, complaint);
-  const slope = () => kind === "scoreMod" ? derivative(graph).score : undefined;
-  return carry({ kind, graph, check, slope });
+  if (kind === "scoreMod") {
+    return carry({ kind, graph, check, slope: () => derivative(graph).score });
+  }
+  const classifier: Traced["classifier"] = (domain, known) =>
+    domainClassifier(graph, domain, known);
+  return carry({ kind, graph, check, slope: () => undefined, classifier });
 }
 
 class TracedScore implements ScoreMod {

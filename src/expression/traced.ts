@@ -2,8 +2,9 @@
 // programs that make no such function have none of it in their bundle.
 import type { Complaint } from "../tensor/errors.ts";
 import type { Graph } from "./graph.ts";
-import type { Domain } from "./intervals.ts";
+import type { Domain, ExtremesOf } from "./intervals.ts";
 import type { Node } from "./node.ts";
+import type { Classifier } from "./verdict.ts";
 
 /** A function that was run on symbols. */
 export interface Traced {
@@ -13,6 +14,8 @@ export interface Traced {
   check(domains: readonly Domain[], complaint: Complaint): void;
   /** The derivative of a function of scores by the score. */
   slope(): Node | undefined;
+  /** Of a mask: what it says about whole tiles, over all places of a domain. */
+  readonly classifier?: (domain: Domain, known: ExtremesOf) => Classifier;
 }
 
 /** Under which a function keeps it; shared by copies of the library. */

@@ -104,6 +104,8 @@ export class RegionCall {
       row_begin: region.rowBegin,
       key_begin: region.keyBegin,
       query_count: spans[region.batchBegin]!.lengthQ,
+      verdicts_at: schedule.verdictsAt,
+      verdict_words: schedule.verdictWords,
     };
     for (const [name, at] of schedule.functions) params[`${shaderName(name)}_at`] = at;
     for (const use of features) {

@@ -1,7 +1,8 @@
 // The schedule buffer: what kernels look up about a region, in one binding: its sequences (four words each: keys, low,
 // high, offset), its work items (shaders/parts/item.ts), and behind them inputs that are no bindings of their own, and
 // what functions read: for each the keys of the sequences, as the call counts them, and the arrays that it captured.
-import { ITEM_WORDS, SEQUENCE_WORDS } from "../../../shaders/abi.ts";
+// At the end, what mask functions say of the tiles of each item.
+import { ITEM_WORDS, SEQUENCE_WORDS, VERDICTS_OF_WORD } from "../../../shaders/abi.ts";
 import type { PlannedRegion } from "../../plan/webgpu/plan.ts";
 import { functionsOf } from "../../plan/webgpu/functions.ts";
 import { isScheduled } from "../../plan/webgpu/regions.ts";
@@ -28,6 +29,9 @@ export interface Schedule {
   readonly inputs: ReadonlyMap<OperandName, ScheduledInput>;
   /** The word where the share of a function begins. */
   readonly functions: ReadonlyMap<FeatureName, number>;
+  /** The word where the verdicts of item 0 would begin, and words of an item. */
+  readonly verdictsAt: number;
+  readonly verdictWords: number;
 }
 
 /** What is written at a byte. */
@@ -49,6 +53,19 @@ function placeFunctions(problem: AttentionProblem, region: PlannedRegion, begin:
     }
   }
   return { functions, writes, end };
+}
+
+/** What mask functions say of the tiles of items, from byte `begin` on: two bits a tile, as many words for each item. */
+function placeVerdicts(items: readonly GpuItem[], begin: number) {
+  const most = items.reduce((n, { verdicts }) => Math.max(n, verdicts?.length ?? 0), 0);
+  const size = Math.ceil(most / VERDICTS_OF_WORD), words = new Uint32Array(items.length * size);
+  items.forEach(({ verdicts = [] }, n) =>
+    verdicts.forEach((verdict, tile) => {
+      const word = n * size + Math.floor(tile / VERDICTS_OF_WORD);
+      words[word]! |= verdict << (2 * (tile % VERDICTS_OF_WORD));
+    })
+  );
+  return { words: size, write: [begin, bytesOf(words)] as Write, end: begin + words.byteLength };
 }
 
 /** The inputs behind the items, from byte `begin` on: where each lies, and what is written there. */
@@ -83,7 +100,8 @@ export function scheduleOf(
   const behind = (keyBase + keyItems.length) * ITEM_WORDS * 4;
   const placed = placeInputs(views, region, group, behind);
   const functions = placeFunctions(problem, region, placed.end);
-  const data = new Int32Array(functions.end / 4), bytes = new Uint8Array(data.buffer);
+  const verdicts = placeVerdicts([...rowItems, ...keyItems], functions.end);
+  const data = new Int32Array(verdicts.end / 4), bytes = new Uint8Array(data.buffer);
   spans.forEach(({ lengthK, low, high, offset }, n) =>
     data.set([lengthK, low, high, offset], SEQUENCE_WORDS * n)
   );
@@ -94,6 +112,11 @@ export function scheduleOf(
     });
   write(rowBase, rowItems);
   write(keyBase, keyItems);
-  for (const [byte, values] of [...placed.writes, ...functions.writes]) bytes.set(values, byte);
-  return { data, rowBase, keyBase, inputs: placed.inputs, functions: functions.functions };
+  const writes = [...placed.writes, ...functions.writes, verdicts.write];
+  for (const [byte, values] of writes) bytes.set(values, byte);
+  return {
+    ...{ data, rowBase, keyBase, inputs: placed.inputs, functions: functions.functions },
+    verdictsAt: functions.end / 4 - rowBase * verdicts.words,
+    verdictWords: verdicts.words,
+  };
 }
