@@ -139,7 +139,11 @@ export class Emitter {
       "i32(0)",
     );
     this.#needs.gathers.set(`${node.type}${width}`, [node.type, width]);
-    const offset = `${typeOf("int", width)}(i32(${this.#scope.captured(node)}))`;
+    const offset = widened(
+      { text: `i32(${this.#scope.captured(node)})`, width: 1 },
+      "int",
+      width,
+    );
     return {
       text: `${gatherName(this.#scope.stem, node.type, width)}(${offset} + ${flat})`,
       width,

@@ -147,20 +147,45 @@ function traced(
 const ALL = Object.keys(SYMBOLS) as SymbolName[];
 
 /**
- * Makes a function of scores. `build` runs once, on symbols, and returns the new score; its derivative follows from it.
+ * Makes a function of scores. `build` runs once, on symbols, and returns the new score; its derivative follows from it
+ * (FlexAttention score_mod).
  *
  * @throws {TypeError} Where types do not fit, or the result is no float.
  * @throws {RangeError} Where an integer is divided by a plain 0.
+ *
+ * @example ALiBi
+ * ```ts
+ * import { attention, captured, scoreMod } from "@flashtile/attention";
+ *
+ * const slopes = captured(Float32Array.of(0.5, 0.25), [2]);
+ * const alibi = scoreMod(({ score, head, diagonal, key }) =>
+ *   score.sub(slopes.at(head).mul(diagonal.sub(key).abs().toFloat()))
+ * );
+ * const x = { data: new Float32Array(64 * 2 * 32).fill(0.1), shape: [1, 64, 2, 32] };
+ * const { out } = await attention(x, x, x, { scoreMod: alibi });
+ * console.log(out.shape);
+ * ```
  */
 export function scoreMod(build: (symbols: ScoreSymbols) => FloatExpression): ScoreMod {
   return new TracedScore(traced("scoreMod", "float", ALL, build));
 }
 
 /**
- * Makes a function that says which pairs are visible. `build` runs once, on symbols, and returns a condition.
+ * Makes a function that says which pairs are visible. `build` runs once, on symbols, and returns a condition. Tiles that
+ * it hides as a whole are skipped (FlexAttention mask_mod).
  *
  * @throws {TypeError} Where types do not fit, or the result is no boolean.
  * @throws {RangeError} Where an integer is divided by a plain 0.
+ *
+ * @example A prefix that all see, the rest causal
+ * ```ts
+ * import { attention, maskMod } from "@flashtile/attention";
+ *
+ * const prefix = maskMod(({ query, key }) => key.lt(10).or(key.le(query)));
+ * const x = { data: new Float32Array(64 * 32).fill(0.1), shape: [1, 64, 1, 32] };
+ * const { out } = await attention(x, x, x, { maskMod: prefix });
+ * console.log(out.shape);
+ * ```
  */
 export function maskMod(build: (symbols: MaskSymbols) => BoolExpression | boolean): MaskMod {
   return new TracedMask(traced("maskMod", "bool", ALL.filter((name) => name !== "score"), build));

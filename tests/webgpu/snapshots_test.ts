@@ -4,6 +4,7 @@
  */
 
 import assert from "node:assert/strict";
+import { programOf } from "../../shaders/expression/program.ts";
 import { FIELDS, PARAMS, PARAMS_BYTES } from "../../shaders/features/params.ts";
 import { decodeShader } from "../../shaders/kernels/decode.ts";
 import { deltaShader } from "../../shaders/kernels/delta.ts";
@@ -18,6 +19,8 @@ import { rowStateShader } from "../../shaders/kernels/row_state.ts";
 import { rowSumShader } from "../../shaders/kernels/row_sum.ts";
 import { type StorageKind, VECTORS } from "../../shaders/parts/storage.ts";
 import type { Variant } from "../../shaders/parts/variant.ts";
+import { tracedOf } from "../../src/expression/traced.ts";
+import { maskMods, scoreMods } from "../mods.ts";
 
 const scalars: StorageKind = { dtype: "f32", scalar: true };
 
@@ -41,6 +44,13 @@ const full: Variant = {
   ]),
 };
 const slopes: Variant = { ...plain, features: new Map([["alibiSlopes", ""]]) };
+const functions: Variant = {
+  ...plain,
+  features: new Map([
+    ["scoreMod", programOf(tracedOf(scoreMods.sine, "scoreMod")!)],
+    ["maskMod", programOf(tracedOf(maskMods.documents, "maskMod")!)],
+  ]),
+};
 const repair: Variant = { ...full, kinds: { q: scalars, k: scalars, v: scalars, dOut: scalars } };
 const shape = { rows: 2, head4: 2, value4: 2, threads: 8 };
 const out = { scalarOut: false };
@@ -50,6 +60,7 @@ const texts: Readonly<Record<string, string>> = {
   params: PARAMS,
   forward: forwardShader(plain, out),
   forward_features: forwardShader(full, out),
+  forward_functions: forwardShader(functions, out),
   decode: decodeShader(full, shape, out),
   combine_splits: combineSplitsShader(false),
   merge_into: mergeIntoShader(VECTORS, false, true),
@@ -58,6 +69,7 @@ const texts: Readonly<Record<string, string>> = {
   dq: dqShader(full, out),
   dkv: dkvShader(plain, "kv", out),
   dkv_features: dkvShader(full, "k", out),
+  dkv_functions: dkvShader(functions, "kv", out),
   pair_sum: pairSumShader(full, "bias", all),
   pair_sum_rows: pairSumShader(slopes, "alibiSlopes", { ...all, column: true }),
   row_sum: rowSumShader(plain, "sink", true),

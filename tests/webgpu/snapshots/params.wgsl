@@ -19,6 +19,8 @@ struct Params {
   row_begin: u32,
   key_begin: u32,
   query_count: u32,
+  verdicts_at: u32,
+  verdict_words: u32,
   score_mod_at: u32,
   mask_mod_at: u32,
   scale: f32,
