@@ -5,14 +5,7 @@ import { type Configuration, gpuConfiguration, wasmConfigurations } from "./back
 import { type Case, caseWork, defineCase } from "./case.ts";
 import { rerunLine } from "./assert_close.ts";
 import { backwardPass, checkCase, forwardPass, type Pass } from "./run_grid.ts";
-import {
-  caseExists,
-  everything,
-  onlyCase,
-  restIsElsewhere,
-  runTakes,
-  sharesKernels,
-} from "./selection.ts";
+import { everything, onlyCase, restIsElsewhere, runTakes, sharesKernels } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 
 const file = "tests/properties_test.ts";
@@ -104,10 +97,6 @@ const cases: fc.Arbitrary<Case> = fc.record({
   })
 ).filter((c) => caseWork(c) < 2e7);
 
-const wasmCases = cases.map((c) =>
-  caseExists("wasm", c) ? c : { ...c, scoreMod: undefined, maskMod: undefined }
-);
-
 /** On a GPU each pair of dims, storage format and number of decode rows is a kernel to compile: only the rest varies. */
 const gpuCases: fc.Arbitrary<Case> = cases.map((c) => ({
   ...c,
@@ -145,7 +134,7 @@ const sharedGpuCases = fc.tuple(gpuCases, oneByOne).map(([c, option]): Case => {
 for (const pass of [forwardPass, backwardPass]) {
   const of = (n: number) => `${pass.name}() agrees with the oracle on ${n} random problems`;
   if (runTakes("core")) {
-    testRandomCases(pass, wasmCases, wasmConfigurations, { name: of(runs), numRuns: runs });
+    testRandomCases(pass, cases, wasmConfigurations, { name: of(runs), numRuns: runs });
     testRandomCases(pass, sharedGpuCases, [gpuConfiguration], {
       name: `${of(gpuRuns)}, on a GPU`,
       numRuns: gpuRuns,

@@ -30,7 +30,6 @@ export function runTakes(part: Part): boolean {
 }
 
 const leftOut = { core: 0, rest: 0 };
-let lacking = 0;
 
 /** Whether this run takes a case of the core, or of the rest; what it leaves out is counted and said. */
 export function partTaken(part: Part): boolean {
@@ -39,19 +38,8 @@ export function partTaken(part: Part): boolean {
   return taken;
 }
 
-/** Whether the CPU has functions of scores and masks. */
-const WASM_HAS_FUNCTIONS = true;
-
-/** Whether a backend has what a case asks for; what it lacks is counted and said. */
-export function caseExists(backend: "wasm" | "webgpu", c: Case): boolean {
-  const lacks = backend === "wasm" && !WASM_HAS_FUNCTIONS && functionsOf(c) !== undefined;
-  if (lacks) lacking++;
-  return !lacks;
-}
-
 /** The same of a case on a backend; `resident`: on tensors there, whose lse may be large for all the host knows. */
 export function caseTaken(backend: "wasm" | "webgpu", c: Case, resident = false): boolean {
-  if (!caseExists(backend, c)) return false;
   const shared = backend === "wasm" || (sharesKernels(c) && !(resident && hasOneSubject(c)));
   return partTaken(isLong(c) || !shared ? "rest" : "core");
 }
@@ -64,7 +52,6 @@ function isLong(c: Case): boolean {
 /** What was left out so far, in one line; undefined where nothing was. */
 export function whatIsLeftOut(): string | undefined {
   const { core, rest } = leftOut;
-  if (lacking > 0) console.log(`not run: ${lacking} runs of cases that wasm does not have yet`);
   if (core > 0) return `left out: ${core} runs of cases that deno task test has`;
   if (rest > 0) return `left out: ${rest} runs of cases, which deno task test:all has`;
 }

@@ -64,7 +64,7 @@ ${each(4, (c) => `    found[ty * ${g.tm}u + ${i}u][tx + ${g.nx * (4 * n + c)}u] 
     for (var c = 0u; c < ${g.columns}u; c++) {
       let x = found[li][c];
       if (x > root) {
-        sift(keys, places, U.count, x, i32(U.first_key + j0 + c));
+        sift(keys, places, U.count, x, i32(U.key_begin + j0 + c));
         root = top_probabilities[places];
       }
     }

@@ -3,7 +3,9 @@
 import type { Complaint } from "../tensor/errors.ts";
 import type { EncodedProgram } from "./encoding.ts";
 import type { Graph } from "./graph.ts";
-import type { Domain } from "./intervals.ts";
+import type { Domain, ExtremesOf } from "./intervals.ts";
+import type { Node } from "./node.ts";
+import type { Classifier } from "./verdict.ts";
 
 /** What the program of a function must do beside. */
 export interface WantedProgram {
@@ -21,6 +23,10 @@ export interface Traced {
   check(domains: readonly Domain[], complaint: Complaint): void;
   /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
   program(wanted: WantedProgram, rows: number): EncodedProgram;
+  /** The derivative of a function of scores by the score. */
+  slope(): Node | undefined;
+  /** Of a mask: what it says about whole tiles, over all places of a domain. */
+  readonly classifier?: (domain: Domain, known: ExtremesOf) => Classifier;
 }
 
 /** Under which a function keeps it; shared by copies of the library. */

@@ -16,6 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/backend"],
   ["shaders/kernels"],
   ["shaders/features"],
+  ["shaders/expression"],
   ["shaders/parts"],
   ["src/plan"],
   ["shaders/abi.ts"],

@@ -1,5 +1,6 @@
 // What a feature is: one record that validation, planning, kernels, tests and docs all read.
 import type { Complaint } from "../../tensor/errors.ts";
+import type { Traced } from "../../expression/traced.ts";
 import type { AxisSizes, InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 
@@ -82,8 +83,8 @@ export interface Feature<P = unknown> {
   readonly scalars?: Readonly<Record<string, (params: P) => number>>;
   /** ... and those that are integers of 32 bits without a sign. */
   readonly words?: Readonly<Record<string, (params: P) => number>>;
-  /** Whether its parameters are a function that was traced, which kernels run as a program. */
-  readonly program?: boolean;
+  /** The function that it is, where a caller wrote it: kernels run it as a program, or have it in their text. */
+  readonly traced?: (params: P) => Traced;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
   /** Score features: the first stage of `attentionScores` that has it, unless that is `"masked"`. */

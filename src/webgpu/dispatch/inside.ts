@@ -79,7 +79,6 @@ export function topKeysStep(r: RegionCall): Step {
       ...params,
       accumulate: region.moreKeys ? 1 : 0,
       count: r.call.problem.count,
-      first_key: region.keyBegin,
     },
     x: Math.ceil(sizes.lengthQ / r.call.plan.inside!.rows),
     y: heads,

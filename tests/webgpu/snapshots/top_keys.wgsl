@@ -173,7 +173,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     for (var c = 0u; c < 8u; c++) {
       let x = found[li][c];
       if (x > root) {
-        sift(keys, places, U.count, x, i32(U.first_key + j0 + c));
+        sift(keys, places, U.count, x, i32(U.key_begin + j0 + c));
         root = top_probabilities[places];
       }
     }
