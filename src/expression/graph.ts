@@ -103,8 +103,8 @@ export class Trace {
     return value instanceof Expression && value.trace === this;
   }
 
-  /** The same expression as nodes of this trace. */
-  adopt(root: Node): Node {
+  /** The same expression as nodes of this trace; `replace`: what some symbols become. */
+  adopt(root: Node, replace?: (name: SymbolName) => Node | undefined): Node {
     const copies = new Map<Node, Node>();
     for (const node of reachable([root])) {
       const { op, type, value, symbol, captured } = node;
@@ -114,7 +114,8 @@ export class Trace {
         ...symbol !== undefined && { symbol },
         ...captured && { captured },
       };
-      copies.set(node, this.node({ op, type, operands, ...detail }));
+      const other = symbol === undefined ? undefined : replace?.(symbol);
+      copies.set(node, other ?? this.node({ op, type, operands, ...detail }));
     }
     return copies.get(root)!;
   }

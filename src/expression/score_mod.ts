@@ -8,6 +8,7 @@ import { apply, constant, type Graph, isExpression, symbol, Trace } from "./grap
 import { checkCapturedRanges } from "./captured_ranges.ts";
 import { domainClassifier } from "./classify.ts";
 import type { ValueType } from "./operations.ts";
+import { ofRectangle, type Rectangle } from "./rectangle.ts";
 import { type SymbolName, SYMBOLS } from "./symbols.ts";
 import { carry, type Traced, tracedOf } from "./traced.ts";
 
@@ -69,24 +70,25 @@ function compiler(kind: Traced["kind"], graph: Graph): Traced["program"] {
   };
 }
 
-/** What a function carries. */
-function carried(kind: Traced["kind"], graph: Graph): object {
-  const check: Traced["check"] = (domains, complaint) =>
-    checkCapturedRanges([graph.root], domains, complaint);
-  const program = compiler(kind, graph);
-  if (kind === "scoreMod") {
-    return carry({ kind, graph, check, program, slope: () => derivative(graph).score });
-  }
+/** What a function is to the rest of the library. */
+function functionOf(kind: Traced["kind"], graph: Graph): Traced {
+  const common = {
+    ...{ kind, graph, program: compiler(kind, graph) },
+    check: (domains: Parameters<Traced["check"]>[0], complaint: Complaint) =>
+      checkCapturedRanges([graph.root], domains, complaint),
+    within: (rectangle: Rectangle) => functionOf(kind, ofRectangle(graph, rectangle)),
+  };
+  if (kind === "scoreMod") return { ...common, slope: () => derivative(graph).score };
   const classifier: Traced["classifier"] = (domain, known) =>
     domainClassifier(graph, domain, known);
-  return carry({ kind, graph, check, program, slope: () => undefined, classifier });
+  return { ...common, slope: () => undefined, classifier };
 }
 
 class TracedScore implements ScoreMod {
   readonly kind = "scoreMod";
 
   constructor(graph: Graph) {
-    Object.assign(this, carried("scoreMod", graph));
+    Object.assign(this, carry(functionOf("scoreMod", graph)));
   }
 }
 
@@ -96,7 +98,7 @@ class TracedMask implements MaskMod {
 
   constructor(graph: Graph) {
     this.#graph = graph;
-    Object.assign(this, carried("maskMod", graph));
+    Object.assign(this, carry(functionOf("maskMod", graph)));
   }
 
   and(other: MaskMod): MaskMod {

@@ -5,6 +5,7 @@ import type { EncodedProgram } from "./encoding.ts";
 import type { Graph } from "./graph.ts";
 import type { Domain, ExtremesOf } from "./intervals.ts";
 import type { Node } from "./node.ts";
+import type { Rectangle } from "./rectangle.ts";
 import type { Classifier } from "./verdict.ts";
 
 /** What the program of a function must do beside. */
@@ -25,6 +26,8 @@ export interface Traced {
   program(wanted: WantedProgram, rows: number): EncodedProgram;
   /** The derivative of a function of scores by the score. */
   slope(): Node | undefined;
+  /** The same function of the pairs of a rectangle, whose queries and keys count from its begin. */
+  within(rectangle: Rectangle): Traced;
   /** Of a mask: what it says about whole tiles, over all places of a domain. */
   readonly classifier?: (domain: Domain, known: ExtremesOf) => Classifier;
 }

@@ -1,5 +1,6 @@
 // What a feature is: one record that validation, planning, kernels, tests and docs all read.
 import type { Complaint } from "../../tensor/errors.ts";
+import type { Rectangle } from "../../expression/rectangle.ts";
 import type { Traced } from "../../expression/traced.ts";
 import type { AxisSizes, InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
@@ -85,6 +86,8 @@ export interface Feature<P = unknown> {
   readonly words?: Readonly<Record<string, (params: P) => number>>;
   /** The function that it is, where a caller wrote it: kernels run it as a program, or have it in their text. */
   readonly traced?: (params: P) => Traced;
+  /** Its parameters for a rectangle of a call, whose queries and keys count from its begin. */
+  readonly within?: (params: P, rectangle: Rectangle) => P;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
   /** Score features: the first stage of `attentionScores` that has it, unless that is `"masked"`. */

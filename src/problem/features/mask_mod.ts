@@ -11,6 +11,7 @@ export const maskMod: Feature<Traced> = {
   elsewhere: ["mask_mod", "maskMods"],
   perScore: true,
   traced: (traced) => traced,
+  within: (traced, rectangle) => traced.within(rectangle),
   parse({ maskMod }, _dims, complaint) {
     if (maskMod === undefined) return undefined;
     const traced = tracedOf(maskMod, "maskMod");

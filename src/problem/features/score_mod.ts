@@ -11,6 +11,7 @@ export const scoreMod: Feature<Traced> = {
   elsewhere: ["score_mod", "scoreMods"],
   perScore: true,
   traced: (traced) => traced,
+  within: (traced, rectangle) => traced.within(rectangle),
   slope: true,
   parse({ scoreMod }, _dims, complaint) {
     if (scoreMod === undefined) return undefined;
