@@ -214,10 +214,8 @@ export function skipUnseenTiles(
 ): string {
   if (!skipsTiles(v)) return body;
   const seen = each(g.tm, (i) => each(g.jv, (n) => seenOfTile(v, side, i, n, exists(i, n))));
-  const names = Array.from(
-    { length: g.tm * g.jv },
-    (_, n) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`,
-  );
+  const any = (_: unknown, n: number) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`;
+  const names = Array.from({ length: g.tm * g.jv }, any);
   const run = `${seen}\n${votes(v) ? ifAny(names.join(" || "), body) : body}`;
   const judged = activeFeatures(v).some(({ verdicts }) => verdicts);
   return `  // skip the tile where no pair is seen\n${judged ? unlessNever(tile, run) : run}`;
