@@ -9,6 +9,7 @@ import { checkCapturedRanges } from "./captured_ranges.ts";
 import type { ValueType } from "./operations.ts";
 import { type SymbolName, SYMBOLS } from "./symbols.ts";
 import { carry, type Traced, tracedOf } from "./traced.ts";
+import { visibleBlocks } from "./visible_blocks.ts";
 
 /** What the function given to `maskMod` may use. All are of the sequence that the pair belongs to. */
 export interface MaskSymbols {
@@ -72,7 +73,8 @@ function compiler(kind: Traced["kind"], graph: Graph): Traced["program"] {
 function carried(kind: Traced["kind"], graph: Graph): object {
   const check: Traced["check"] = (domains, complaint) =>
     checkCapturedRanges([graph.root], domains, complaint);
-  return carry({ kind, graph, check, program: compiler(kind, graph) });
+  const blocks: Traced["blocks"] = (...given) => visibleBlocks(graph, ...given);
+  return carry({ kind, graph, check, program: compiler(kind, graph), blocks });
 }
 
 class TracedScore implements ScoreMod {

@@ -3,7 +3,9 @@
 import type { Complaint } from "../tensor/errors.ts";
 import type { EncodedProgram } from "./encoding.ts";
 import type { Graph } from "./graph.ts";
-import type { Domain } from "./intervals.ts";
+import type { Domain, ExtremesOf } from "./intervals.ts";
+import type { Place } from "./symbols.ts";
+import type { BlockGrid } from "./visible_blocks.ts";
 
 /** What the program of a function must do beside. */
 export interface WantedProgram {
@@ -21,6 +23,8 @@ export interface Traced {
   check(domains: readonly Domain[], complaint: Complaint): void;
   /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
   program(wanted: WantedProgram, rows: number): EncodedProgram;
+  /** Of a condition: which blocks of a grid it shows. */
+  blocks(place: Place, grid: BlockGrid, known: ExtremesOf): Uint8Array;
 }
 
 /** Under which a function keeps it; shared by copies of the library. */
