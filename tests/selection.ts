@@ -40,7 +40,7 @@ export function partTaken(part: Part): boolean {
 }
 
 /** Whether the CPU has functions of scores and masks. */
-const WASM_HAS_FUNCTIONS = false;
+const WASM_HAS_FUNCTIONS = true;
 
 /** Whether a backend has what a case asks for; what it lacks is counted and said. */
 export function caseExists(backend: "wasm" | "webgpu", c: Case): boolean {

@@ -49,14 +49,14 @@ export class HiddenBlocks {
     region: PlannedRegion,
     room: Room,
     call: Room,
-  ): Generator<"work", OperandWords | undefined, void> {
-    if (!this.#condition) return undefined;
-    if (this.#perBatch || this.#perHead) return yield* this.#find(region, room);
+  ): Generator<"work", OperandWords[], void> {
+    if (!this.#condition) return [];
+    if (this.#perBatch || this.#perHead) return [yield* this.#find(region, room)];
     const known = this.#shared.get(region.rowBegin);
-    if (known) return known;
+    if (known) return [known];
     const words = yield* this.#find(region, call);
     this.#shared.set(region.rowBegin, words);
-    return words;
+    return [words];
   }
 
   *#find(region: PlannedRegion, { memory, allocate }: Room): Generator<"work", OperandWords, void> {

@@ -108,10 +108,7 @@ export class Staging {
 
   /** Memory beside that of operands; its addresses are added to `blocks`. */
   #room(blocks: number[]): Room {
-    const allocate = (bytes: number) => {
-      blocks.push(this.#allocate(bytes));
-      return blocks.at(-1)!;
-    };
+    const allocate = (bytes: number) => blocks[blocks.push(this.#allocate(bytes)) - 1]!;
     return { memory: this.#memory, allocate };
   }
 
@@ -252,8 +249,7 @@ export class Staging {
     const blocks = staged.map((box) => box.pointer);
     const room = this.#room(blocks), call = this.#room([]);
     const programs = this.#programs ??= writePrograms(call, programsOf(this.#problem, this.#plan));
-    const hidden = yield* this.#hidden.words(region, room, call);
-    if (hidden) words.push(hidden); // in place of those of bytes
+    words.push(...yield* this.#hidden.words(region, room, call)); // in place of those of bytes
     const task = writeTask(room, this.#problem, this.#plan, region, words, programs);
     const steps = region.steps.map(({ items }) => writeItems(room, items, task, index));
     return { region, steps, staged, blocks };
