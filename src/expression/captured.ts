@@ -84,6 +84,17 @@ function checkCaptured(data: unknown, shape: unknown, gradient: unknown): void {
  *
  * @throws {TypeError} Where `data` is no Float32Array or Int32Array, or integers are to have a gradient.
  * @throws {RangeError} Where `data` and `shape` do not fit, or a gradient is asked of more than 2^20 elements.
+ *
+ * @example A table of relative positions, held within its ends
+ * ```ts
+ * import { captured, scoreMod } from "@flashtile/attention";
+ *
+ * const table = captured(new Float32Array(2 * 17), [2, 17]); // two heads, distances -8 to 8
+ * const relative = scoreMod(({ score, head, query, key }) =>
+ *   score.add(table.at(head, key.sub(query).max(-8).min(8).add(8)))
+ * );
+ * console.log(relative.kind);
+ * ```
  */
 export function captured(
   data: Float32Array,

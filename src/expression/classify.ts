@@ -1,20 +1,8 @@
 // What a condition says about whole tiles, and about all blocks of a grid, from coarse to fine.
 import type { Graph } from "./graph.ts";
-import { domainOf, type ExtremesOf, rangesOf } from "./intervals.ts";
+import { type Domain, domainOf, type ExtremesOf, rangesOf } from "./intervals.ts";
 import type { Place } from "./symbols.ts";
-
-/** True of no pair of a tile, of every pair, or not known: perhaps of some. */
-export const NEVER = 0, ALWAYS = 1, MIXED = 2;
-/** One of `NEVER`, `ALWAYS` and `MIXED`. */
-export type Verdict = 0 | 1 | 2;
-
-/** The verdict about queries `rowBegin` to `rowEnd − 1` and keys `keyBegin` to `keyEnd − 1`. */
-export type Classifier = (
-  rowBegin: number,
-  rowEnd: number,
-  keyBegin: number,
-  keyEnd: number,
-) => Verdict;
+import { type Classifier, MIXED, NEVER, type Verdict } from "./verdict.ts";
 
 /** A verdict for each block of a grid. */
 export interface Classified {
@@ -27,8 +15,17 @@ export interface Classified {
 }
 
 /** Makes the function that classifies tiles of one head of a sequence; they must lie within its lengths. */
-export function classifier({ root }: Graph, place: Place, known?: ExtremesOf): Classifier {
-  const ranges = rangesOf([root], domainOf(place), known);
+export function classifier(graph: Graph, place: Place, known?: ExtremesOf): Classifier {
+  return domainClassifier(graph, domainOf(place), known);
+}
+
+/** The same over all places of a domain: `ALWAYS` and `NEVER` hold for each of them. */
+export function domainClassifier(
+  { root }: Graph,
+  domain: Domain,
+  known?: ExtremesOf,
+): Classifier {
+  const ranges = rangesOf([root], domain, known);
   return (rowBegin, rowEnd, keyBegin, keyEnd) => {
     ranges.look(rowBegin, rowEnd, keyBegin, keyEnd);
     const low = ranges.low[0]!;

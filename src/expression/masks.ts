@@ -42,7 +42,19 @@ function checkIds(name: string, ids: unknown): void {
   throw complaint.type(`${name} is ${show(ids)} but must be an Int32Array`);
 }
 
-/** The named masks; each has the meaning that its method of `Masks` says. */
+/**
+ * The named masks; each has the meaning that its method of `Masks` says.
+ *
+ * @example Documents that attend to themselves, causally
+ * ```ts
+ * import { attention, masks } from "@flashtile/attention";
+ *
+ * const ids = Int32Array.from({ length: 64 }, (_, n) => n < 40 ? 0 : 1);
+ * const x = { data: new Float32Array(64 * 32).fill(0.1), shape: [1, 64, 1, 32] };
+ * const { out } = await attention(x, x, x, { maskMod: masks.documents(ids).and(masks.causal()) });
+ * console.log(out.shape);
+ * ```
+ */
 export const masks: Masks = {
   causal: () => maskMod(({ diagonal, key }) => key.le(diagonal)),
 

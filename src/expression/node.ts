@@ -34,6 +34,11 @@ export function isConstant(node: Node, value?: number): boolean {
   return node.op === "constant" && (value === undefined || Object.is(node.value, value));
 }
 
+/** The captured arrays that a graph reads, each once. */
+export function capturedArrays(root: Node): CapturedArray[] {
+  return [...new Set(reachable([root]).flatMap(({ captured }) => captured ? [captured] : []))];
+}
+
 /** The nodes that `roots` need, operands first. */
 export function reachable(roots: readonly Node[]): Node[] {
   const seen = new Set<Node>(), open = [...roots];

@@ -1,15 +1,15 @@
 // Functions of scores and of visibility: what a user's function says, run once on symbols.
 import { Complaint, show } from "../tensor/errors.ts";
 import { hideProgram, type Program, scoreProgram } from "./bytecode.ts";
-import { derivative } from "./derivative.ts";
-import { encode } from "./encoding.ts";
 import type { BoolExpression, FloatExpression, IntExpression } from "./expressions.ts";
 import { apply, constant, type Graph, isExpression, symbol, Trace } from "./graph.ts";
 import { checkCapturedRanges } from "./captured_ranges.ts";
+import { domainClassifier } from "./classify.ts";
+import { derivative } from "./derivative.ts";
+import { encode } from "./encoding.ts";
 import type { ValueType } from "./operations.ts";
 import { type SymbolName, SYMBOLS } from "./symbols.ts";
-import { carry, type Traced, tracedOf } from "./traced.ts";
-import { visibleBlocks } from "./visible_blocks.ts";
+import { carry, type Traced, tracedOf, type WantedProgram } from "./traced.ts";
 
 /** What the function given to `maskMod` may use. All are of the sequence that the pair belongs to. */
 export interface MaskSymbols {
@@ -56,14 +56,10 @@ export interface MaskMod {
 }
 
 /** Compiles the programs of a function, each once. */
-function compiler(kind: Traced["kind"], graph: Graph): Traced["program"] {
+function compiler(compile: (wanted: WantedProgram) => Program): Traced["program"] {
   const compiled = new Map<string, Program>();
-  return ({ slope, holes }, rows) => {
-    const key = `${slope} ${holes}`, known = compiled.get(key);
-    const program = known ??
-      (kind === "maskMod"
-        ? hideProgram(graph.root)
-        : scoreProgram(graph.root, holes, slope ? derivative(graph).score : undefined));
+  return (wanted, rows) => {
+    const key = JSON.stringify(wanted), program = compiled.get(key) ?? compile(wanted);
     compiled.set(key, program);
     return encode(program, rows);
   };
@@ -73,8 +69,17 @@ function compiler(kind: Traced["kind"], graph: Graph): Traced["program"] {
 function carried(kind: Traced["kind"], graph: Graph): object {
   const check: Traced["check"] = (domains, complaint) =>
     checkCapturedRanges([graph.root], domains, complaint);
-  const blocks: Traced["blocks"] = (...given) => visibleBlocks(graph, ...given);
-  return carry({ kind, graph, check, program: compiler(kind, graph), blocks });
+  if (kind === "scoreMod") {
+    const slope = () => derivative(graph).score;
+    const program = compiler((wanted) =>
+      scoreProgram(graph.root, wanted.holes, wanted.slope ? slope() : undefined)
+    );
+    return carry({ kind, graph, check, program, slope });
+  }
+  const classifier: Traced["classifier"] = (domain, known) =>
+    domainClassifier(graph, domain, known);
+  const program = compiler(() => hideProgram(graph.root));
+  return carry({ kind, graph, check, program, slope: () => undefined, classifier });
 }
 
 class TracedScore implements ScoreMod {
@@ -159,20 +164,45 @@ function traced(
 const ALL = Object.keys(SYMBOLS) as SymbolName[];
 
 /**
- * Makes a function of scores. `build` runs once, on symbols, and returns the new score; its derivative follows from it.
+ * Makes a function of scores. `build` runs once, on symbols, and returns the new score; its derivative follows from it
+ * (FlexAttention score_mod).
  *
  * @throws {TypeError} Where types do not fit, or the result is no float.
  * @throws {RangeError} Where an integer is divided by a plain 0.
+ *
+ * @example ALiBi
+ * ```ts
+ * import { attention, captured, scoreMod } from "@flashtile/attention";
+ *
+ * const slopes = captured(Float32Array.of(0.5, 0.25), [2]);
+ * const alibi = scoreMod(({ score, head, diagonal, key }) =>
+ *   score.sub(slopes.at(head).mul(diagonal.sub(key).abs().toFloat()))
+ * );
+ * const x = { data: new Float32Array(64 * 2 * 32).fill(0.1), shape: [1, 64, 2, 32] };
+ * const { out } = await attention(x, x, x, { scoreMod: alibi });
+ * console.log(out.shape);
+ * ```
  */
 export function scoreMod(build: (symbols: ScoreSymbols) => FloatExpression): ScoreMod {
   return new TracedScore(traced("scoreMod", "float", ALL, build));
 }
 
 /**
- * Makes a function that says which pairs are visible. `build` runs once, on symbols, and returns a condition.
+ * Makes a function that says which pairs are visible. `build` runs once, on symbols, and returns a condition. Tiles that
+ * it hides as a whole are skipped (FlexAttention mask_mod).
  *
  * @throws {TypeError} Where types do not fit, or the result is no boolean.
  * @throws {RangeError} Where an integer is divided by a plain 0.
+ *
+ * @example A prefix that all see, the rest causal
+ * ```ts
+ * import { attention, maskMod } from "@flashtile/attention";
+ *
+ * const prefix = maskMod(({ query, key }) => key.lt(10).or(key.le(query)));
+ * const x = { data: new Float32Array(64 * 32).fill(0.1), shape: [1, 64, 1, 32] };
+ * const { out } = await attention(x, x, x, { maskMod: prefix });
+ * console.log(out.shape);
+ * ```
  */
 export function maskMod(build: (symbols: MaskSymbols) => BoolExpression | boolean): MaskMod {
   return new TracedMask(traced("maskMod", "bool", ALL.filter((name) => name !== "score"), build));

@@ -4,8 +4,8 @@ import type { Complaint } from "../tensor/errors.ts";
 import type { EncodedProgram } from "./encoding.ts";
 import type { Graph } from "./graph.ts";
 import type { Domain, ExtremesOf } from "./intervals.ts";
-import type { Place } from "./symbols.ts";
-import type { BlockGrid } from "./visible_blocks.ts";
+import type { Node } from "./node.ts";
+import type { Classifier } from "./verdict.ts";
 
 /** What the program of a function must do beside. */
 export interface WantedProgram {
@@ -21,10 +21,12 @@ export interface Traced {
   readonly graph: Graph;
   /** Throws where an index of a captured array could lie outside of it. */
   check(domains: readonly Domain[], complaint: Complaint): void;
+  /** The derivative of a function of scores by the score. */
+  slope(): Node | undefined;
+  /** Of a mask: what it says about whole tiles, over all places of a domain. */
+  readonly classifier?: (domain: Domain, known: ExtremesOf) => Classifier;
   /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
   program(wanted: WantedProgram, rows: number): EncodedProgram;
-  /** Of a condition: which blocks of a grid it shows. */
-  blocks(place: Place, grid: BlockGrid, known: ExtremesOf): Uint8Array;
 }
 
 /** Under which a function keeps it; shared by copies of the library. */

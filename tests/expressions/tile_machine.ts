@@ -98,7 +98,7 @@ export class TileMachine {
   }
 
   /** Runs a program on a tile of eight lanes, or of four in decode's layout; tiles hold scores times `unit`. */
-  run(program: EncodedProgram, place: Place, group: number, tile: Tile, unit = LOG2E): Ran {
+  run(program: EncodedProgram, place: Place, group: number, tile: Tile, unit: number = LOG2E): Ran {
     const { lanes, key, keys, scores } = tile, width = lanes.length;
     const machine = this.#load(program, place, group);
     const sp = machine + program.scratchBytes, bytes = (keys + 4) * width * 4, slope = sp + bytes;

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { captured } from "../../src/expression/captured.ts";
 import { checkCapturedRanges } from "../../src/expression/captured_ranges.ts";
-import { ALWAYS, classifier, classifyBlocks, MIXED, NEVER } from "../../src/expression/classify.ts";
+import { classifier, classifyBlocks } from "../../src/expression/classify.ts";
+import { ALWAYS, MIXED, NEVER } from "../../src/expression/verdict.ts";
 import { evaluate, evaluator, flatIndex } from "../../src/expression/evaluate.ts";
 import { domainOf, rangesOf } from "../../src/expression/intervals.ts";
 import { Extremes } from "../../src/expression/intervals/extremes.ts";

@@ -1,7 +1,8 @@
 /** The named masks: their meaning pair by pair, their blocks, how they compose, what they refuse. */
 
 import assert from "node:assert/strict";
-import { ALWAYS, classifyBlocks, MIXED, NEVER } from "../../src/expression/classify.ts";
+import { classifyBlocks } from "../../src/expression/classify.ts";
+import { ALWAYS, MIXED, NEVER } from "../../src/expression/verdict.ts";
 import { evaluate } from "../../src/expression/evaluate.ts";
 import { masks } from "../../src/expression/masks.ts";
 import { type MaskMod, maskMod } from "../../src/expression/score_mod.ts";

@@ -1,5 +1,5 @@
 // Captured arrays of score and mask functions: no index may leave them, for any pair of a call.
-import { reachable } from "../../expression/node.ts";
+import { capturedArrays } from "../../expression/node.ts";
 import type { Domain } from "../../expression/intervals.ts";
 import type { Traced } from "../../expression/traced.ts";
 import { type Complaint, UnsupportedError } from "../../tensor/errors.ts";
@@ -26,7 +26,7 @@ export function checkCaptured(
 
 /** Throws where a captured array wants a gradient. */
 export function refuseCapturedGradients({ graph }: Traced): void {
-  if (!reachable([graph.root]).some(({ captured }) => captured?.gradient)) return;
+  if (!capturedArrays(graph.root).some(({ gradient }) => gradient)) return;
   throw new UnsupportedError(
     "the gradient of a captured array",
     "any",

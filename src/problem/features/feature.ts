@@ -1,5 +1,6 @@
 // What a feature is: one record that validation, planning, kernels, tests and docs all read.
 import type { Complaint } from "../../tensor/errors.ts";
+import type { Traced } from "../../expression/traced.ts";
 import type { AxisSizes, InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 
@@ -62,8 +63,8 @@ export interface Feature<P = unknown> {
   readonly operands?: readonly OptionOperand[];
   /** The numbers that it brings, by the names by which kernels know them. */
   readonly scalars?: Readonly<Record<string, (params: P) => number>>;
-  /** Whether its parameters are a function that was traced, which kernels run as a program. */
-  readonly program?: boolean;
+  /** The function that it is, where a caller wrote it. */
+  readonly traced?: (params: P) => Traced;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
   /** Score features: whether some scores may become minus infinity, which hides them. */

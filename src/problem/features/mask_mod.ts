@@ -10,7 +10,7 @@ export const maskMod: Feature<Traced> = {
   source: "PyTorch FlexAttention mask_mod",
   elsewhere: ["mask_mod", "maskMods"],
   perScore: true,
-  program: true,
+  traced: (traced) => traced,
   parse({ maskMod }, _dims, complaint) {
     if (maskMod === undefined) return undefined;
     const traced = tracedOf(maskMod, "maskMod");

@@ -10,7 +10,7 @@ export const scoreMod: Feature<Traced> = {
   source: "PyTorch FlexAttention score_mod",
   elsewhere: ["score_mod", "scoreMods"],
   perScore: true,
-  program: true,
+  traced: (traced) => traced,
   slope: true,
   parse({ scoreMod }, _dims, complaint) {
     if (scoreMod === undefined) return undefined;

@@ -4,16 +4,12 @@ import { Operand } from "../../../asm/tables.gen.ts";
 import type { ExtremesOf } from "../../expression/intervals.ts";
 import { VARIES } from "../../expression/symbols.ts";
 import type { Traced } from "../../expression/traced.ts";
+import type { Classifier } from "../../expression/verdict.ts";
 import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { OperandWords, Room } from "./task_record.ts";
-
-/** A block; as in asm/features/blocks.ts. */
-const BLOCK = { blockRows: 8, blockKeys: 16 };
-
-/** The most that is said of a block where other features hide pairs too: some are seen. */
-const SOME = 1;
+import { BLOCK_KEYS, BLOCK_ROWS, PARTIAL, visibleBlocks } from "./visible_blocks.ts";
 
 /** Finds the blocks of the regions of a call. */
 export class HiddenBlocks {
@@ -29,11 +25,10 @@ export class HiddenBlocks {
 
   constructor(problem: AttentionProblem, { kernel }: Plan) {
     const { features, spans } = this.#problem = problem;
-    const hiding = features.map((use) => ({ ...use, ...feature(use.name) }))
-      .filter(({ stage, perScore }) => stage === "hide" && perScore);
-    const use = kernel === "decode" ? undefined : hiding.find(({ program }) => program);
-    this.#condition = use?.params as Traced | undefined;
-    this.#others = hiding.length > 1;
+    const conditions = features.map(({ name, params }) => feature(name).traced?.(params));
+    this.#condition = kernel === "decode" ? undefined : conditions.find((one) => one?.classifier);
+    this.#others = features.map(({ name }) => feature(name))
+      .some(({ stage, perScore, traced }) => stage === "hide" && perScore && !traced);
     const varies = this.#condition?.graph.root.varies ?? 0;
     const [first] = spans,
       same = spans.every((span) =>
@@ -60,26 +55,39 @@ export class HiddenBlocks {
   }
 
   *#find(region: PlannedRegion, { memory, allocate }: Room): Generator<"work", OperandWords, void> {
-    const { queryHeads, kvHeads, lengthK: keys, spans } = this.#problem;
-    const group = queryHeads / kvHeads, { batchBegin, rowBegin, rowEnd } = region;
-    const headBegin = region.kvHeadBegin * group, columns = Math.ceil(keys / BLOCK.blockKeys);
+    const { queryHeads, kvHeads, lengthK } = this.#problem, group = queryHeads / kvHeads;
+    const { batchBegin, rowBegin, rowEnd } = region, headBegin = region.kvHeadBegin * group;
     const heads = this.#perHead ? region.kvHeadEnd * group - headBegin : 1;
     const batches = this.#perBatch ? region.batchEnd - batchBegin : 1;
-    const bytes = Math.ceil((rowEnd - rowBegin) / BLOCK.blockRows) * columns;
+    const columns = Math.ceil(lengthK / BLOCK_KEYS);
+    const bytes = Math.ceil((rowEnd - rowBegin) / BLOCK_ROWS) * columns;
     const pointer = allocate(batches * heads * bytes + 8); // kernels read whole words
     for (let n = 0; n < batches * heads; n++) {
       const batch = batchBegin + Math.floor(n / heads), head = headBegin + n % heads;
-      const { lengthQ, lengthK, offset } = spans[batch]!;
-      const place = { batch, head, kvHead: Math.floor(head / group), lengthQ, lengthK, offset };
-      const rows = [rowBegin, rowEnd] as const, grid = { ...BLOCK, rows, keys };
-      const blocks = this.#condition!.blocks(place, grid, this.#known);
-      if (this.#others) blocks.forEach((block, n) => blocks[n] = Math.min(block, SOME));
+      const classifier = this.#classifier(batch, head), keys = this.#problem.spans[batch]!.lengthK;
+      const blocks = visibleBlocks(classifier, [rowBegin, rowEnd], keys, columns);
+      if (this.#others) blocks.forEach((block, n) => blocks[n] = Math.min(block, PARTIAL));
       memory.u8(pointer + n * bytes, bytes).set(blocks);
       yield "work";
     }
     const strides = [this.#perBatch ? heads * bytes : 0, this.#perHead ? bytes : 0, columns];
     const first = batchBegin * strides[0]! + headBegin * strides[1]! +
-      rowBegin / BLOCK.blockRows * columns; // regions of rows begin at multiples of 256
+      rowBegin / BLOCK_ROWS * columns; // regions of rows begin at multiples of 256
     return [Operand.Blocks, [pointer - first, ...strides]];
+  }
+
+  /** What the condition says about tiles of one head of a sequence. */
+  #classifier(batch: number, head: number): Classifier {
+    const { queryHeads, kvHeads, spans } = this.#problem,
+      { lengthQ, lengthK, offset } = spans[batch]!;
+    const kvHead = Math.floor(head * kvHeads / queryHeads);
+    return this.#condition!.classifier!({
+      batch: [batch, batch],
+      head: [head, head],
+      kvHead: [kvHead, kvHead],
+      lengthQ: [lengthQ, lengthQ],
+      lengthK: [lengthK, lengthK],
+      offset: [offset, offset],
+    }, this.#known);
   }
 }

@@ -3,7 +3,6 @@
 import { Program } from "../../../asm/tables.gen.ts";
 import type { EncodedProgram } from "../../expression/encoding.ts";
 import type { CapturedArray } from "../../expression/node.ts";
-import type { Traced } from "../../expression/traced.ts";
 import type { Plan } from "../../plan/wasm/plan.ts";
 import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
@@ -26,10 +25,10 @@ export function programsOf(problem: AttentionProblem, { kernel, tile }: Plan): P
     slope: problem.pass === "backward",
     holes: problem.features.some(({ name }) => feature(name).hides),
   };
-  return problem.features.filter(({ name }) => feature(name).program).map(({ name, params }) => ({
-    word: Program[abiName(name) as keyof typeof Program] / 4,
-    program: (params as Traced).program(wanted, rows),
-  }));
+  return problem.features.flatMap(({ name, params }) => {
+    const program = feature(name).traced?.(params).program(wanted, rows);
+    return program ? [{ word: Program[abiName(name) as keyof typeof Program] / 4, program }] : [];
+  });
 }
 
 /** Bytes of scratch that they need of each thread. */
