@@ -17,8 +17,6 @@ import { Base, Fixed, Header, Instruction, Machine, Register, RUN, Template } fr
 /** Keys in a row of one query. */
 const KEYS_OF_ONE: i32 = 8;
 /** Most keys that one query is run over at a time: no tile has room for fewer rows. */
-// @ts-ignore: decorator
-@inline
 export const KEYS_AT_ONCE: i32 = 32 * KEYS_OF_ONE;
 
 // @ts-ignore: decorator

@@ -42,7 +42,7 @@ import { scoreProduct } from "../stages/score_product";
 import {
   BEGIN_FLAGS, beginGradients, beginItem, beginTile, FADING_FLAGS, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES,
   PROBABILITY_FLAGS, probabilityTiles, ROW_SUM_FLAGS, SCORE_FLAGS, silenceSlopes, SLOPES, scoreTiles, stateGradients,
-  UNSUMMED_FLAGS, writeGradients,
+  writeGradients,
 } from "../stages/scores.gen";
 
 /** Keys of a tile: a multiple of six for the register tile and of sixteen for blocks. */
@@ -140,7 +140,7 @@ function visitPanel(p: i32): void {
   to = min(tileKeys, (to + 5) / 6 * 6);
   // dead lanes: the elementwise band hides every key from them
   const fullBegin = dead ? to : firstKey(sequence, last) - tileKey - from, fullEnd = endKey(sequence, first) - tileKey - from;
-  const partial = (flags & UNSUMMED_FLAGS) != 0 || (flags & Flag.Blocks ? !allFull(row, from, to) : (flags & HIDE_FLAGS) != 0);
+  const partial = flags & Flag.Blocks ? !allFull(row, from, to) : (flags & HIDE_FLAGS) != 0;
   const masked = partial || fullBegin > 0 || fullEnd < to - from;
   const active = partial ? flags : flags & ~HIDE_FLAGS;
   if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);

@@ -28,7 +28,7 @@ import { lostRow, repairRow } from "../stages/repair";
 import { scoreRun } from "../stages/score_run";
 import {
   BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, FADING_FLAGS, HIDE_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS,
-  probabilityTiles, SCORE_FLAGS, scoreTiles, UNSUMMED_FLAGS,
+  probabilityTiles, SCORE_FLAGS, scoreTiles,
 } from "../stages/scores.gen";
 import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
 import { addLogit, addsLogits } from "../stages/state";
@@ -138,7 +138,7 @@ function visitPanel(p: usize): void {
   const row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
   for (from = firstNonEmpty(row, from, to); from < to;) {
     const end = firstEmpty(row, from, to);
-    visitRun(p, from, end, fullBegin, fullEnd, (flags & UNSUMMED_FLAGS) != 0 || !allFull(row, from, end));
+    visitRun(p, from, end, fullBegin, fullEnd, !allFull(row, from, end));
     from = firstNonEmpty(row, end, to);
   }
 }

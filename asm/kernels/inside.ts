@@ -26,7 +26,7 @@ import { hideScores } from "../stages/hide";
 import { clearLargest, keyOf, offerTile, scoreOf, sortLargest, WORD } from "../stages/largest";
 import { setPanel } from "../stages/panel";
 import {
-  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, HIDE_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles, UNSUMMED_FLAGS,
+  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, HIDE_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles,
 } from "../stages/scores.gen";
 import { scoreRun } from "../stages/score_run";
 import { beyondTiles, exactWeight, setWeights, weightTiles } from "../stages/weights";
@@ -109,7 +109,7 @@ function visitPanel(first: i32): void {
     const row = rowOf(Operand.Blocks, first >> 3) + <usize>(tileKey >> 4);
     from = firstNonEmpty(row, from, to);
     to = endNonEmpty(row, from, to);
-    partial = from < to && ((flags & UNSUMMED_FLAGS) != 0 || !allFull(row, from, to));
+    partial = from < to && !allFull(row, from, to);
   }
   if (from >= to) from = to = 0;
   else scorePanel(first, last, from, to, partial);

@@ -36,10 +36,6 @@ export const SLOPES: usize = 2;
 // @ts-ignore: decorator
 @inline
 export const HIDE_FLAGS: i32 = Flag.Mask | Flag.MaskMod;
-/** Those of which blocks know nothing. */
-// @ts-ignore: decorator
-@inline
-export const UNSUMMED_FLAGS: i32 = Flag.MaskMod;
 /** Features that are told when items and tiles begin. */
 // @ts-ignore: decorator
 @inline

@@ -1,16 +1,16 @@
 // Functions of scores and of visibility: what a user's function says, run once on symbols.
 import { Complaint, show } from "../tensor/errors.ts";
 import { hideProgram, type Program, scoreProgram } from "./bytecode.ts";
-import { derivative } from "./derivative.ts";
-import { encode } from "./encoding.ts";
 import type { BoolExpression, FloatExpression, IntExpression } from "./expressions.ts";
 import { apply, constant, type Graph, isExpression, symbol, Trace } from "./graph.ts";
 import { checkCapturedRanges } from "./captured_ranges.ts";
 import { domainClassifier } from "./classify.ts";
+import { derivative } from "./derivative.ts";
+import { encode } from "./encoding.ts";
 import type { ValueType } from "./operations.ts";
 import { ofRectangle, type Rectangle } from "./rectangle.ts";
 import { type SymbolName, SYMBOLS } from "./symbols.ts";
-import { carry, type Traced, tracedOf } from "./traced.ts";
+import { carry, type Traced, tracedOf, type WantedProgram } from "./traced.ts";
 
 /** What the function given to `maskMod` may use. All are of the sequence that the pair belongs to. */
 export interface MaskSymbols {
@@ -57,38 +57,43 @@ export interface MaskMod {
 }
 
 /** Compiles the programs of a function, each once. */
-function compiler(kind: Traced["kind"], graph: Graph): Traced["program"] {
+function compiler(compile: (wanted: WantedProgram) => Program): Traced["program"] {
   const compiled = new Map<string, Program>();
-  return ({ slope, holes }, rows) => {
-    const key = `${slope} ${holes}`, known = compiled.get(key);
-    const program = known ??
-      (kind === "maskMod"
-        ? hideProgram(graph.root)
-        : scoreProgram(graph.root, holes, slope ? derivative(graph).score : undefined));
+  return (wanted, rows) => {
+    const key = JSON.stringify(wanted), program = compiled.get(key) ?? compile(wanted);
     compiled.set(key, program);
     return encode(program, rows);
   };
 }
 
-/** What a function is to the rest of the library. */
-function functionOf(kind: Traced["kind"], graph: Graph): Traced {
-  const common = {
-    ...{ kind, graph, program: compiler(kind, graph) },
-    check: (domains: Parameters<Traced["check"]>[0], complaint: Complaint) =>
-      checkCapturedRanges([graph.root], domains, complaint),
-    within: (rectangle: Rectangle) => functionOf(kind, ofRectangle(graph, rectangle)),
-  };
-  if (kind === "scoreMod") return { ...common, slope: () => derivative(graph).score };
+/** What a function of scores is to the rest of the library. */
+function scoreOf(graph: Graph): Traced {
+  const check: Traced["check"] = (domains, complaint) =>
+    checkCapturedRanges([graph.root], domains, complaint);
+  const slope = () => derivative(graph).score;
+  const program = compiler((wanted) =>
+    scoreProgram(graph.root, wanted.holes, wanted.slope ? slope() : undefined)
+  );
+  const within = (rectangle: Rectangle) => scoreOf(ofRectangle(graph, rectangle));
+  return { kind: "scoreMod", graph, check, program, slope, within };
+}
+
+/** The same of a mask. */
+function maskOf(graph: Graph): Traced {
+  const check: Traced["check"] = (domains, complaint) =>
+    checkCapturedRanges([graph.root], domains, complaint);
   const classifier: Traced["classifier"] = (domain, known) =>
     domainClassifier(graph, domain, known);
-  return { ...common, slope: () => undefined, classifier };
+  const program = compiler(() => hideProgram(graph.root));
+  const within = (rectangle: Rectangle) => maskOf(ofRectangle(graph, rectangle));
+  return { kind: "maskMod", graph, check, program, slope: () => undefined, classifier, within };
 }
 
 class TracedScore implements ScoreMod {
   readonly kind = "scoreMod";
 
   constructor(graph: Graph) {
-    Object.assign(this, carry(functionOf("scoreMod", graph)));
+    Object.assign(this, carry(scoreOf(graph)));
   }
 }
 
@@ -98,7 +103,7 @@ class TracedMask implements MaskMod {
 
   constructor(graph: Graph) {
     this.#graph = graph;
-    Object.assign(this, carry(functionOf("maskMod", graph)));
+    Object.assign(this, carry(maskOf(graph)));
   }
 
   and(other: MaskMod): MaskMod {

@@ -22,14 +22,14 @@ export interface Traced {
   readonly graph: Graph;
   /** Throws where an index of a captured array could lie outside of it. */
   check(domains: readonly Domain[], complaint: Complaint): void;
-  /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
-  program(wanted: WantedProgram, rows: number): EncodedProgram;
   /** The derivative of a function of scores by the score. */
   slope(): Node | undefined;
-  /** The same function of the pairs of a rectangle, whose queries and keys count from its begin. */
-  within(rectangle: Rectangle): Traced;
   /** Of a mask: what it says about whole tiles, over all places of a domain. */
   readonly classifier?: (domain: Domain, known: ExtremesOf) => Classifier;
+  /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
+  program(wanted: WantedProgram, rows: number): EncodedProgram;
+  /** The same function of the pairs of a rectangle, whose queries and keys count from its begin. */
+  within(rectangle: Rectangle): Traced;
 }
 
 /** Under which a function keeps it; shared by copies of the library. */

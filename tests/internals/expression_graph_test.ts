@@ -184,7 +184,7 @@ Deno.test("masks compose, and what they share is one node", () => {
   assert.throws(() => near.and(3 as never), /^TypeError: Cannot apply and: 3 is no mask/);
 });
 
-Deno.test("graphOf knows scores from masks", () => {
+Deno.test("a function knows scores from masks", () => {
   const score = scoreMod((symbols) => symbols.score), mask = maskMod(() => true);
   assert.ok(tracedOf(score, "scoreMod") && tracedOf(mask, "maskMod"));
   for (const wrong of [mask, {}, undefined]) assert.equal(tracedOf(wrong, "scoreMod"), undefined);

@@ -153,7 +153,6 @@ class HookCalls {
       ["Those that make many weights tiny.", "FADING_FLAGS", flags("FADES")],
       ["How many of them leave slopes for the way back.", "SLOPES", String(this.#slopes.length)],
       ["Features that hide single pairs.", "HIDE_FLAGS", flags("hideTile", "", "hidePanel")],
-      ["Those of which blocks know nothing.", "UNSUMMED_FLAGS", flags("hidePanel")],
       ["Features that are told when items and tiles begin.", "BEGIN_FLAGS", flags("beginItem")],
       ["Features of the softmax state.", "STATE_FLAGS", flags("stateLogit")],
       ["Features of weights on their way to v.", "PROBABILITY_FLAGS", flags("probabilityTile")],

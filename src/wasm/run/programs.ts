@@ -26,10 +26,8 @@ export function programsOf(problem: AttentionProblem, { kernel, tile }: Plan): P
     holes: problem.features.some(({ name }) => feature(name).hides),
   };
   return problem.features.flatMap(({ name, params }) => {
-    const traced = feature(name).traced?.(params);
-    if (!traced) return [];
-    const word = Program[abiName(name) as keyof typeof Program] / 4;
-    return [{ word, program: traced.program(wanted, rows) }];
+    const program = feature(name).traced?.(params).program(wanted, rows);
+    return program ? [{ word: Program[abiName(name) as keyof typeof Program] / 4, program }] : [];
   });
 }
 

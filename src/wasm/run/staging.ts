@@ -36,9 +36,10 @@ import {
   stayOf,
   usable,
 } from "./staged_operands.ts";
+import { HiddenBlocks } from "./hidden_blocks.ts";
 import { programsOf, writePrograms } from "./programs.ts";
 import { Sums } from "./sums.ts";
-import { type OperandWords, writeItems, writeTask } from "./task_record.ts";
+import { type OperandWords, type Room, writeItems, writeTask } from "./task_record.ts";
 import type { WasmTensor } from "../memory/tensors.ts";
 
 /** A box of an operand in linear memory. */
@@ -77,6 +78,7 @@ export class Staging {
   readonly #kept = new Map<string, Staged>();
   readonly #blocks = new Set<number>();
   readonly #sums: Sums;
+  readonly #hidden: HiddenBlocks;
   /** Words of tasks that say where programs lie, once these are there. */
   #programs: ReturnType<typeof writePrograms> | undefined;
 
@@ -95,12 +97,19 @@ export class Staging {
     this.#inputs = Object.values(views);
     this.#results = results;
     this.#sums = new Sums(results);
+    this.#hidden = new HiddenBlocks(problem, plan);
   }
 
   #allocate(bytes: number): number {
     const pointer = this.#memory.allocate(bytes);
     this.#blocks.add(pointer);
     return pointer;
+  }
+
+  /** Memory beside that of operands; its addresses are added to `blocks`. */
+  #room(blocks: number[]): Room {
+    const allocate = (bytes: number) => blocks[blocks.push(this.#allocate(bytes)) - 1]!;
+    return { memory: this.#memory, allocate };
   }
 
   #free(pointer: number): void {
@@ -240,19 +249,11 @@ export class Staging {
     const staged: Staged[] = [], words: OperandWords[] = [];
     for (const view of this.#inputs) yield* this.#bring(view, region, staged, words);
     for (const result of this.#results) yield* this.#bring(result, region, staged, words);
-    const blocks = staged.map((box) => box.pointer);
-    const room = {
-      memory: this.#memory,
-      allocate: (bytes: number) => {
-        const pointer = this.#allocate(bytes);
-        blocks.push(pointer);
-        return pointer;
-      },
-    };
-    const programs = this.#programs ??= writePrograms(
-      { memory: this.#memory, allocate: (bytes) => this.#allocate(bytes) },
-      programsOf(this.#problem, this.#plan),
-    );
+    const blocks = staged.map((box) => box.pointer),
+      room = this.#room(blocks),
+      call = this.#room([]);
+    const programs = this.#programs ??= writePrograms(call, programsOf(this.#problem, this.#plan));
+    words.push(...yield* this.#hidden.words(region, room, call)); // in place of those of bytes
     const task = writeTask(room, this.#problem, this.#plan, region, words, programs);
     const steps = region.steps.map(({ items }) => writeItems(room, items, task, index));
     return { region, steps, staged, blocks };
