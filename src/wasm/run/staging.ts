@@ -150,11 +150,9 @@ export class Staging {
     const key = stay === "region" ? "" : boxKey(name, view, stay, region);
     const kept = this.#kept.get(key);
     if (kept) return kept;
-    const narrow = dtype === "f16" || dtype === "bf16";
-    const staged = this.#place(name, view, region, dtype === "bool" ? 1 : narrow ? 2 : 4, {
-      stay,
-      key,
-    });
+    const narrow = dtype === "f16" || dtype === "bf16",
+      bytes = dtype === "bool" ? 1 : narrow ? 2 : 4;
+    const staged = this.#place(name, view, region, bytes, { stay, key });
     const tensor = view.tensor;
     const array = () => {
       checkReach(view, callName(this.#problem)); // the event loop turned since the call began
@@ -249,9 +247,8 @@ export class Staging {
     const staged: Staged[] = [], words: OperandWords[] = [];
     for (const view of this.#inputs) yield* this.#bring(view, region, staged, words);
     for (const result of this.#results) yield* this.#bring(result, region, staged, words);
-    const blocks = staged.map((box) => box.pointer),
-      room = this.#room(blocks),
-      call = this.#room([]);
+    const blocks = staged.map((box) => box.pointer);
+    const room = this.#room(blocks), call = this.#room([]);
     const programs = this.#programs ??= writePrograms(call, programsOf(this.#problem, this.#plan));
     words.push(...yield* this.#hidden.words(region, room, call)); // in place of those of bytes
     const task = writeTask(room, this.#problem, this.#plan, region, words, programs);
