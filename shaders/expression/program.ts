@@ -81,7 +81,6 @@ export function placesOf(arrays: Program["arrays"]): number[] {
 export class ProgramText {
   readonly #program: Program;
   readonly #stem: string;
-  readonly #needs: Needs = noNeeds();
   /** What is made once a row, and once a column. */
   readonly ofQuery: readonly Node[];
   readonly ofKey: readonly Node[];
@@ -109,8 +108,14 @@ export class ProgramText {
     };
   }
 
-  #body(root: Node, widths: Widths, width: Width, given: ReadonlyMap<Node, Term>): string {
-    const emitter = new Emitter(this.#scope(widths, given), this.#needs);
+  #body(
+    root: Node,
+    widths: Widths,
+    width: Width,
+    given: ReadonlyMap<Node, Term>,
+    needs: Needs,
+  ): string {
+    const emitter = new Emitter(this.#scope(widths, given), needs);
     const result = widened(emitter.term(root), root.type, width);
     return `${[...emitter.lines, `  return ${result};`].join("\n")}\n}`;
   }
@@ -122,7 +127,7 @@ export class ProgramText {
     return node.varies & (q | head) ? query : 1;
   }
 
-  #shares(side: "query" | "key", widths: Widths): string[] {
+  #shares(side: "query" | "key", widths: Widths, needs: Needs): string[] {
     const nodes = side === "query" ? this.ofQuery : this.ofKey;
     const index = (width: Width) => width === 1 ? "u32" : "vec4<u32>";
     const parameters = side === "query"
@@ -131,7 +136,7 @@ export class ProgramText {
     return nodes.map((node, n) => {
       const width = this.#widthOf(node, widths), type = typeOf(node.type, width);
       return `fn ${this.shareName(side, n)}(${parameters}) -> ${type} {\n${
-        this.#body(node, widths, width, new Map())
+        this.#body(node, widths, width, new Map(), needs)
       }`;
     });
   }
@@ -141,7 +146,7 @@ export class ProgramText {
     return `${this.#stem}_${side}_${n}`;
   }
 
-  #pair(name: string, root: Node, widths: Widths): string {
+  #pair(name: string, root: Node, widths: Widths, needs: Needs): string {
     const given = new Map<Node, Term>(), width = Math.max(widths.query, widths.key) as Width;
     const parameters = reachable([root]).some(({ symbol }) => symbol === "score")
       ? [`s: ${typeOf("float", width)}`]
@@ -153,18 +158,19 @@ export class ProgramText {
         parameters.push(`${share}: ${typeOf(node.type, own)}`);
       });
     }
-    const type = typeOf(root.type, width), body = this.#body(root, widths, width, given);
+    const type = typeOf(root.type, width), body = this.#body(root, widths, width, given, needs);
     return `fn ${this.#stem}_${name}(${parameters.join(", ")}) -> ${type} {\n${body}`;
   }
 
   /** Declares everything; `roots` by the names of their functions. */
   declare(widths: Widths, roots: Readonly<Record<string, Node>>): string {
+    const needs = noNeeds();
     const texts = [
-      ...this.#shares("query", widths),
-      ...this.#shares("key", widths),
-      ...Object.entries(roots).map(([name, root]) => this.#pair(name, root, widths)),
+      ...this.#shares("query", widths, needs),
+      ...this.#shares("key", widths, needs),
+      ...Object.entries(roots).map(([name, root]) => this.#pair(name, root, widths, needs)),
     ];
-    return [...neededTexts(this.#stem, this.#needs), ...texts].join("\n");
+    return [...neededTexts(this.#stem, needs), ...texts].join("\n");
   }
 
   /** Calls the function of a root; `s`: the score. */

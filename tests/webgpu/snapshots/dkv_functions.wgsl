@@ -50,11 +50,11 @@ fn score_mod_slope(q0: vec4<i32>, k0: i32, k1: bool, k2: bool) -> vec4<f32> {
   let n4 = select(vec4<f32>((-1.0f)), n3, vec4<bool>(k2));
   return n4;
 }
-fn mask_mod_int1(at: i32) -> i32 {
-  return bitcast<i32>(schedule[u32(at)]);
-}
 fn mask_mod_int4(at: vec4<i32>) -> vec4<i32> {
   return bitcast<vec4<i32>>(vec4<u32>(schedule[u32(at.x)], schedule[u32(at.y)], schedule[u32(at.z)], schedule[u32(at.w)]));
+}
+fn mask_mod_int1(at: i32) -> i32 {
+  return bitcast<i32>(schedule[u32(at)]);
 }
 fn mask_mod_query_0(batch: u32, head: vec4<u32>, query: vec4<u32>, offset: i32) -> vec4<i32> {
   let n0 = vec4<i32>(query + vec4<u32>(U.query_begin));
