@@ -1,15 +1,15 @@
 // From products to scores: what the features of a variant do to pairs, in the order of the feature table. The same
 // text serves forward and dQ, whose rows are queries, dK/dV, whose rows are keys, and kernels that look at one pair.
 import type { FeatureName } from "../../src/problem/features/feature.ts";
-import { MIXED, NEVER } from "../../src/expression/verdict.ts";
+import { MIXED } from "../../src/expression/verdict.ts";
 import { shaderName } from "../../src/tensor/operands.ts";
-import { type Geometry, VERDICTS_OF_WORD } from "../abi.ts";
+import type { Geometry } from "../abi.ts";
 import { queryOf } from "../parts/address.ts";
 import { crossesBand, keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { each, SENTINELS } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
-import { ifAny, VOTE } from "../parts/vote.ts";
+import { ifAny, unlessNever, VOTE } from "../parts/vote.ts";
 import type { KeyAt, PairAt, QueryAt, ScoreType, ShaderFeature, Side } from "./feature.ts";
 import { stateDeclarations } from "./state.ts";
 import { activeFeatures } from "./table.ts";
@@ -219,16 +219,6 @@ export function skipUnseenTiles(
   const run = `${seen}\n${votes(v) ? ifAny(names.join(" || "), body) : body}`;
   const judged = activeFeatures(v).some(({ verdicts }) => verdicts);
   return `  // skip the tile where no pair is seen\n${judged ? unlessNever(tile, run) : run}`;
-}
-
-/** Runs `body` unless the schedule says that no pair of the tile is seen. */
-function unlessNever(tile: string, body: string): string {
-  return `  let tile = ${tile};
-  let verdict_at = U.verdicts_at + (U.item_base + wid.x) * U.verdict_words + tile / ${VERDICTS_OF_WORD}u;
-  let verdict = (schedule[verdict_at] >> (2u * (tile % ${VERDICTS_OF_WORD}u))) & 3u;
-  if (verdict != ${NEVER}u) {
-${body}
-  }`;
 }
 
 /**

@@ -10,13 +10,13 @@ import type { Region } from "./regions.ts";
 /** The mask function of a sequence of a region, in the coordinates of the region. */
 export type RegionClassifier = (batch: number) => Classifier | undefined;
 
-const NO_VERDICTS: RegionClassifier = () => undefined;
+const NO_CLASSIFIER: RegionClassifier = () => undefined;
 
 /** Makes the classifiers of the regions of a call. */
 export function regionClassifiers(problem: AttentionProblem): (region: Region) => RegionClassifier {
   const traced = problem.features.map(({ name, params }) => feature(name).traced?.(params))
     .find((one) => one?.classifier);
-  if (!traced) return () => NO_VERDICTS;
+  if (!traced) return () => NO_CLASSIFIER;
   const known: ExtremesOf = new Map(), { varies } = traced.graph.root;
   const group = problem.queryHeads / problem.kvHeads;
   return (region) => {
