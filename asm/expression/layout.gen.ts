@@ -34,7 +34,8 @@ export enum Header {
   Lanes = 36,
   Keys = 40,
   Pairs = 44,
-  Bytes = 48,
+  Fades = 48,
+  Bytes = 52,
 }
 
 /** What a register beyond the fixed ones is. */

@@ -165,6 +165,11 @@ export function hasSlope(machine: usize): bool {
   return load<i32>(load<usize>(machine, Machine.Program), Header.HasSlope) != 0;
 }
 
+/** Whether scores may fall with the distance without end. */
+export function doesFade(machine: usize): bool {
+  return load<i32>(load<usize>(machine, Machine.Program), Header.Fades) != 0;
+}
+
 /**
  * Runs a program on query i and the keys [from, to), at most `KEYS_AT_ONCE`. What becomes of the
  * score at `padOf` is known of a single key only. The tile that was set is forgotten.

@@ -1,17 +1,13 @@
 // Score function: what a user's function makes of scores, as a program of the tile interpreter. It is of natural scores,
 // tiles are in base 2: the program itself has the factors.
 import { Program } from "../tables.gen";
-import { hasSlope, padOf, runQuery, runTile, setTile, setUp, slopeOf } from "../expression/machine";
+import { doesFade, hasSlope, padOf, runQuery, runTile, setTile, setUp, slopeOf } from "../expression/machine";
 import { LOG2E } from "../micro/vmath";
 
 /** Scores may come out as minus infinity, and their slopes as anything there. */
 // @ts-ignore: decorator
 @inline
 export const HIDES: bool = true;
-/** Scores may fall with the distance. */
-// @ts-ignore: decorator
-@inline
-export const FADES: bool = true;
 
 // Each thread has its own instance of this module.
 let machine: usize = 0;
@@ -30,6 +26,11 @@ export function beginTile(batch: i32, key: i32, keys: i32, keysOfRow: i32): void
 /** n scores of all lanes, the first of them for key `key`; with `slope` the derivative goes there. */
 export function scorePanel(sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, slope: usize): void {
   runTile(machine, sp, pitch, n, key, panel, vectors, slope);
+}
+
+/** Whether most weights of a row may be tiny. */
+export function fades(): bool {
+  return doesFade(machine);
 }
 
 /** Whether the slope is not 1. */

@@ -40,7 +40,7 @@ import { ownSum, repairGradientRow } from "../stages/repair_gradient";
 import { rowLse } from "../stages/repair";
 import { scoreProduct } from "../stages/score_product";
 import {
-  BEGIN_FLAGS, beginGradients, beginItem, beginTile, FADING_FLAGS, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES,
+  BEGIN_FLAGS, beginGradients, beginItem, beginTile, fades, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES,
   PROBABILITY_FLAGS, probabilityTiles, ROW_SUM_FLAGS, SCORE_FLAGS, silenceSlopes, SLOPES, scoreTiles, stateGradients,
   writeGradients,
 } from "../stages/scores.gen";
@@ -163,7 +163,8 @@ function visitPanel(p: i32): void {
     silenceMasked(s, w, BACKWARD_PITCH, n);
     silenceSlopes(flags, s, f, TILE_BYTES, BACKWARD_PITCH, n);
   }
-  for (let v: usize = 0; flags & FADING_FLAGS && v < 32; v += 16) {
+  const fading = fades(flags);
+  for (let v: usize = 0; fading && v < 32; v += 16) {
     flushTiny(s + v, BACKWARD_PITCH, n, v128.load(start + v, RowStats.NegativeLse));
   }
   probabilityTile(s, w, n, start);

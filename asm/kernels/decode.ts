@@ -24,7 +24,7 @@ import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
 import {
-  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, FADING_FLAGS, HIDE_FLAGS, hideAll, PANEL_BYTES, PROBABILITY_FLAGS,
+  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, fades, HIDE_FLAGS, hideAll, PANEL_BYTES, PROBABILITY_FLAGS,
   probabilityTiles, SCORE_FLAGS, scoreTiles,
 } from "../stages/scores.gen";
 import { addLogit, addsLogits } from "../stages/state";
@@ -151,7 +151,7 @@ function softmaxBlock(n: i32, state: usize, o: usize): void {
       for (let p = o + r * oPitch, e = p + oPitch; p < e; p += 16) v128.store(p, f32x4.mul(g, v128.load(p)));
     }
   }
-  if (flags & FADING_FLAGS) flushTiny(scores, 16, n, m);
+  if (fades(flags)) flushTiny(scores, 16, n, m);
   let sum = zero; // of its own: see exponentialTile in tools/build/tiles/exponentials.ts
   for (let p = scores; p < end; p += 16) {
     const y = exp2v(f32x4.add(v128.load(p), m), lo, mg, k5, k4, k3, k2, k1, k0);

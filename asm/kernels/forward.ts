@@ -27,7 +27,7 @@ import { setPanel } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
 import { scoreRun } from "../stages/score_run";
 import {
-  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, FADING_FLAGS, HIDE_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS,
+  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, fades, HIDE_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS,
   probabilityTiles, SCORE_FLAGS, scoreTiles,
 } from "../stages/scores.gen";
 import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
@@ -118,7 +118,7 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
   if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns);
   else if (hidden) rescan(sp, n, state);
-  softmaxTile(sp, n, state, o, columns, (flags & FADING_FLAGS) != 0);
+  softmaxTile(sp, n, state, o, columns, fades(flags));
   if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   outputRun(o, from, to);
 }

@@ -4,9 +4,9 @@ import { Panel } from "../micro/records";
 import { rowAt } from "../micro/task";
 import { multiply, silenceMasked } from "../micro/tile";
 import { scoreTile as softcapScoreTile, scoreOne as softcapScoreOne, slopeOne as softcapSlopeOne } from "../features/softcap";
-import { FADES as alibiSlopesFADES, scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
+import { fades as alibiSlopesFades, scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
 import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, hideRow as biasHideRow, mostAdded as biasMostAdded, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
-import { HIDES as scoreModHIDES, FADES as scoreModFADES, beginItem as scoreModBeginItem, beginTile as scoreModBeginTile, scorePanel as scoreModScorePanel, slopes as scoreModSlopes, scoreOne as scoreModScoreOne, slopeOne as scoreModSlopeOne } from "../features/score_mod";
+import { HIDES as scoreModHIDES, beginItem as scoreModBeginItem, beginTile as scoreModBeginTile, scorePanel as scoreModScorePanel, fades as scoreModFades, slopes as scoreModSlopes, scoreOne as scoreModScoreOne, slopeOne as scoreModSlopeOne } from "../features/score_mod";
 import { hideTile as maskHideTile, hideOne as maskHideOne, hideRow as maskHideRow, hideAll as maskHideAll } from "../features/mask";
 import { beginItem as maskModBeginItem, beginTile as maskModBeginTile, hidePanel as maskModHidePanel, hideOne as maskModHideOne, hideRow as maskModHideRow } from "../features/mask_mod";
 import { stateLogit as sinkStateLogit, beginGradient as sinkBeginGradient, stateGradient as sinkStateGradient, writeGradient as sinkWriteGradient } from "../features/sink";
@@ -24,10 +24,6 @@ export const MASKING_FLAGS: i32 = Flag.Bias | Flag.ScoreMod;
 // @ts-ignore: decorator
 @inline
 export const BENT_FLAGS: i32 = Flag.Bias;
-/** Those that make many weights tiny. */
-// @ts-ignore: decorator
-@inline
-export const FADING_FLAGS: i32 = Flag.AlibiSlopes | Flag.ScoreMod;
 /** How many of them leave slopes for the way back. */
 // @ts-ignore: decorator
 @inline
@@ -68,6 +64,12 @@ export function loadLane(task: usize, flags: i32, batch: i32, head: i32, i: i32,
   if (flags & Flag.BiasGradient) store<usize>(panel + (Panel.Bytes + 64), rowAt(task, Operand.DBias, batch, head, i));
   if (flags & Flag.Mask) store<usize>(panel + (Panel.Bytes + 96), rowAt(task, Operand.Mask, batch, head, i));
   if (flags & Flag.Dropout) dropoutSetLane(task, batch, head, i, panel + (Panel.Bytes + 128));
+}
+
+/** Whether features make many weights tiny. */
+export function fades(flags: i32): bool {
+  return (flags & Flag.AlibiSlopes) != 0 && alibiSlopesFades() ||
+    (flags & Flag.ScoreMod) != 0 && scoreModFades();
 }
 
 /** An item begins; `scratch`: where features may keep what they need. */

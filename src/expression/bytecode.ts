@@ -1,9 +1,9 @@
 // From graphs to programs of the tile interpreter: instructions in three sections, and what their registers are.
-import type { CapturedArray, Node } from "./node.ts";
+import { type CapturedArray, type Node, reachable } from "./node.ts";
 import { fused } from "./fusion.ts";
 import { Lowering } from "./lowering.ts";
 import type { Opcode } from "./opcodes.ts";
-import type { SymbolName } from "./symbols.ts";
+import { type SymbolName, VARIES } from "./symbols.ts";
 import { inOrder, type Section, usesOf, type Value } from "./values.ts";
 
 /** Registers that every program has, in this order: the tiles of scores and of slopes, and the symbols. */
@@ -36,6 +36,8 @@ export interface Program {
   readonly rows: Readonly<Record<Section, number>>;
   /** Whether the slope is stored; else it is 1. */
   readonly slope: boolean;
+  /** Whether scores may fall with the distance without end, so that most weights of a row may be tiny. */
+  readonly fades: boolean;
 }
 
 /** Gives values their registers: those of pairs are shared by values that are not needed at the same time. */
@@ -119,7 +121,7 @@ class Allocation {
 export function hideProgram(root: Node): Program {
   const lowering = new Lowering(), { values } = lowering;
   const hidden = values.make("hide", [values.symbol("score"), lowering.natural(root)]);
-  return program(fused(values, [hidden]), false);
+  return program(fused(values, [hidden]), { slope: false, fades: false });
 }
 
 /**
@@ -134,13 +136,14 @@ export function scoreProgram(root: Node, holes: boolean, slope?: Node): Program 
   }
   const stored = slope !== undefined && !(slope.op === "constant" && slope.value === 1);
   if (stored) roots.unshift(lowering.natural(slope));
-  return program(fused(values, roots), stored);
+  const fades = reachable([root]).some(({ op, varies }) => op === "toFloat" && varies & VARIES.key);
+  return program(fused(values, roots), { slope: stored, fades });
 }
 
-function program(roots: readonly Value[], slope: boolean): Program {
+function program(roots: readonly Value[], about: Pick<Program, "slope" | "fades">): Program {
   const allocation = new Allocation(roots);
-  if (slope) allocation.finish(roots[0]!, SLOPE);
+  if (about.slope) allocation.finish(roots[0]!, SLOPE);
   allocation.finish(roots.at(-1)!, SCORE);
   const { sections, registers, rows } = allocation;
-  return { sections, registers, rows, slope };
+  return { sections, registers, rows, ...about };
 }

@@ -19,7 +19,9 @@ export const HEADER = {
   Lanes: 36,
   Keys: 40,
   Pairs: 44,
-  Bytes: 48,
+  /** Whether scores may fall with the distance without end. */
+  Fades: 48,
+  Bytes: 52,
 } as const;
 
 /** A register that is not fixed: what its address is relative to, address, and bytes from key to key and run to run. */
@@ -80,7 +82,7 @@ function layOut({ registers, rows }: Program, keys: number) {
 
 /** Encodes a program for tiles of up to `keys` rows. */
 export function encode(program: Program, keys: number): EncodedProgram {
-  const { sections, registers, slope } = program, place = layOut(program, keys);
+  const { sections, registers, slope, fades } = program, place = layOut(program, keys);
   const words: number[] = new Array(HEADER.Bytes / 4).fill(0);
   const arrays: { array: CapturedArray; word: number }[] = [];
   const constants: number[] = [], templatesEnd = HEADER.Bytes + registers.length * TEMPLATE.Bytes;
@@ -112,7 +114,7 @@ export function encode(program: Program, keys: number): EncodedProgram {
   };
   const header = [
     ...[registers.length, ...code(sections.lane), ...code(sections.key), ...code(sections.pair)],
-    ...[Number(slope), place.end, place.lanes, place.keyRows, place.pairRows],
+    ...[Number(slope), place.end, place.lanes, place.keyRows, place.pairRows, Number(fades)],
   ];
   header.forEach((word, n) => words[n] = word);
   return { words: Int32Array.from(words), arrays, scratchBytes: place.end };

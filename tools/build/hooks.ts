@@ -3,7 +3,7 @@
 //
 //   scoreTile      n scores of four lanes              scoreOne      one score in float64
 //   HIDES          scores may come out minus infinity  slopeOne      d score / d what it was before
-//   FADES          most weights of a row may be tiny
+//   fades          whether most weights of a row may be tiny
 //   scorePanel     n scores of all lanes               slopes        whether slopes are not 1, if that depends
 //   hideTile       masks n scores of four lanes        hideOne       whether a pair is masked
 //   hidePanel      masks n scores of all lanes
@@ -150,7 +150,6 @@ class HookCalls {
         "BENT_FLAGS",
         flags("mostAdded"),
       ],
-      ["Those that make many weights tiny.", "FADING_FLAGS", flags("FADES")],
       ["How many of them leave slopes for the way back.", "SLOPES", String(this.#slopes.length)],
       ["Features that hide single pairs.", "HIDE_FLAGS", flags("hideTile", "", "hidePanel")],
       ["Features that are told when items and tiles begin.", "BEGIN_FLAGS", flags("beginItem")],
@@ -181,6 +180,16 @@ class HookCalls {
     return `/** What tile hooks read of query i, mostly where its rows lie; \`panel\`: the lane's first word. */
 export function loadLane(task: usize, flags: i32, batch: i32, head: i32, i: i32, panel: usize): void {
 ${stores.join("\n")}
+}`;
+  }
+
+  fades(): string {
+    const any = this.#having("fades").map(({ flag, hook }) =>
+      `(flags & ${flag}) != 0 && ${hook("fades")}()`
+    );
+    return `/** Whether features make many weights tiny. */
+export function fades(flags: i32): bool {
+  return ${any.join(" ||\n    ")};
 }`;
   }
 
@@ -417,6 +426,7 @@ export function hooksSource(): string {
     head.join("\n"),
     calls.constants(),
     calls.lanes(),
+    calls.fades(),
     calls.begins(),
     calls.scores(),
     calls.hides(),
