@@ -39,10 +39,23 @@ function gather4(pd: usize, index: v128, array: usize): void {
 
 /** Elements a + c of the array at pb. */
 export function gather(n: i32, pd: usize, sd: usize, pa: usize, sa: usize, pb: usize, sb: usize, pc: usize, sc: usize): void {
+  const up = i32x4(0, 1, 2, 3), further = i32x4(4, 5, 6, 7);
   for (; n > 0; --n) {
     const low = i32x4.add(v128.load(pa), v128.load(pc)), high = i32x4.add(v128.load(pa, 16), v128.load(pc, 16));
-    gather4(pd, low, pb);
-    gather4(pd + 16, high, pb);
+    const first = i32x4.extract_lane(low, 0), at = pb + (<usize>first << 2), from = i32x4.splat(first);
+    const a = i32x4.sub(low, from), b = i32x4.sub(high, from);
+    if (!v128.any_true(v128.or(a, b))) { // what is held at the end of a table
+      const one = v128.load32_splat(at);
+      v128.store(pd, one);
+      v128.store(pd, one, 16);
+    } else if (!v128.any_true(v128.or(v128.xor(a, up), v128.xor(b, further)))) {
+      const lower = v128.load(at), upper = v128.load(at, 16);
+      v128.store(pd, lower);
+      v128.store(pd, upper, 16);
+    } else {
+      gather4(pd, low, pb);
+      gather4(pd + 16, high, pb);
+    }
     pd += sd;
     pa += sa;
     pc += sc;

@@ -116,9 +116,9 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, n, headDim, flags & SCORE_FLAGS ? origin : state);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
-  if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns);
+  if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns, fades(flags));
   else if (hidden) rescan(sp, n, state);
-  softmaxTile(sp, n, state, o, columns, fades(flags));
+  softmaxTile(sp, n, state, o, columns);
   if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   outputRun(o, from, to);
 }

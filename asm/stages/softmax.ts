@@ -4,7 +4,7 @@
 // t: largest score of the current tile less m. m starts at 0 and moves only when a tile outgrows it by 2^8, or
 // when a lane's first visible tile lies far below it; the final division makes both exact.
 import { State, UPPER } from "../micro/records";
-import { flushTiny } from "../micro/tile";
+import { flushed, TINY } from "../micro/tile";
 import { exp2v, exponentialTile } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
 
@@ -70,26 +70,19 @@ function move(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
   }
 }
 
-/**
- * One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. `flush`: tiny
- * weights become 0.
- */
-export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32, flush: bool = false): void {
+/** One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. */
+export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
   const a = moves(v128.load(state, State.T), v128.load(state, State.L)), b = moves(v128.load(state, State.T + UPPER), v128.load(state, State.L + UPPER));
   if (v128.any_true(v128.or(a, b))) move(sp, n, state, op, columns);
-  if (flush) {
-    flushTiny(sp, WIDTH, n, f32x4.splat(0));
-    flushTiny(sp + UPPER, WIDTH, n, f32x4.splat(0));
-  }
   exponentialTile(sp, n, state + State.L);
 }
 
 /**
  * Subtracts m from n scores that do not carry it yet, and finds their maximum. m moves first: scores that rise by
  * hundreds from tile to tile would be rounded at that size if the old m were subtracted; so they are rounded once,
- * near 0.
+ * near 0. `flush`: tiny weights become 0, as in flushTiny.
  */
-export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32): void {
+export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32, flush: bool): void {
   maximum(sp, n, state);
   let any = v128.splat<i32>(0);
   for (let v: usize = 0; v < WIDTH; v += 16) {
@@ -105,9 +98,18 @@ export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32)
     }
   }
   const m0 = v128.load(state, State.NegativeM), m1 = v128.load(state, State.NegativeM + UPPER);
-  for (let p = sp, end = sp + <usize>n * WIDTH; p < end; p += WIDTH) {
-    v128.store(p, f32x4.add(v128.load(p), m0));
-    v128.store(p, f32x4.add(v128.load(p, 16), m1), 16);
+  const limit = f32x4.splat(TINY), none = f32x4.splat(-Infinity);
+  const end = sp + <usize>n * WIDTH;
+  if (flush) {
+    for (; sp < end; sp += WIDTH) {
+      v128.store(sp, flushed(f32x4.add(v128.load(sp), m0), limit, none));
+      v128.store(sp, flushed(f32x4.add(v128.load(sp, 16), m1), limit, none), 16);
+    }
+    return;
+  }
+  for (; sp < end; sp += WIDTH) {
+    v128.store(sp, f32x4.add(v128.load(sp), m0));
+    v128.store(sp, f32x4.add(v128.load(sp, 16), m1), 16);
   }
 }
 
