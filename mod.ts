@@ -25,6 +25,9 @@ export {
 export { attentionColumnSums, attentionScores, attentionTopKeys } from "./src/inside.ts";
 export { createEngine } from "./src/engine/create_engine.ts";
 export { Engine } from "./src/engine/engine.ts";
+export { captured } from "./src/expression/captured.ts";
+export { masks } from "./src/expression/masks.ts";
+export { maskMod, scoreMod } from "./src/expression/score_mod.ts";
 export { DeviceLostError, UnsupportedError } from "./src/tensor/errors.ts";
 export { dropoutMask, type DropoutMaskOptions } from "./src/problem/features/dropout_mask.ts";
 export type * from "./src/types.ts";

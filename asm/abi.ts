@@ -28,8 +28,10 @@ export enum Task {
   Splits = 36,
   SplitOutBytes = 40,
   SplitLseBytes = 44,
+  /** Addresses of programs, room for three: see `Program` in tables.gen.ts. */
+  Programs = 48,
   /** Keys of a row that are returned. */
-  Count = 48,
+  Count = 60,
   /** Numbers of features, float32 or words, room for sixteen: see `Scalar` in tables.gen.ts. */
   Scalars = 64,
   /** Records of operands, as many as `Operand` in tables.gen.ts counts. */

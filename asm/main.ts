@@ -31,7 +31,7 @@ export function run(item: usize, ws: usize): void {
   if (kernel == Kernel.Forward) forwardItem(item, ws);
   else if (kernel == Kernel.Backward) backwardItem(item, ws);
   else if (kernel == Kernel.Decode) decodeItem(item, ws);
-  else if (kernel == Kernel.Combine) combineItem(item);
+  else if (kernel == Kernel.Combine) combineItem(item, ws);
   else if (kernel == Kernel.ReduceDq) reduceDqItem(item);
   else insideItem(item, ws);
 }

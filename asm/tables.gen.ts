@@ -42,16 +42,18 @@ export enum Flag {
   Softcap = 4,
   AlibiSlopes = 8,
   Bias = 16,
-  Mask = 32,
-  Sink = 64,
-  Dropout = 128,
-  Entropy = 256,
-  MaxProbability = 512,
-  ExpectedKey = 1024,
-  DEntropy = 2048,
-  BiasGradient = 4096,
-  AlibiSlopesGradient = 8192,
-  SinkGradient = 16384,
+  ScoreMod = 32,
+  Mask = 64,
+  MaskMod = 128,
+  Sink = 256,
+  Dropout = 512,
+  Entropy = 1024,
+  MaxProbability = 2048,
+  ExpectedKey = 4096,
+  DEntropy = 8192,
+  BiasGradient = 16384,
+  AlibiSlopesGradient = 32768,
+  SinkGradient = 65536,
 }
 
 /** Numbers that features bring: byte offsets in a task. */
@@ -61,4 +63,10 @@ export enum Scalar {
   DropoutThreshold = 72,
   DropoutSeedLow = 76,
   DropoutSeedHigh = 80,
+}
+
+/** Addresses of the programs that features bring: byte offsets in a task. */
+export enum Program {
+  ScoreMod = 48,
+  MaskMod = 52,
 }

@@ -11,6 +11,15 @@ export type {
   MergeOptions,
   RunChoice,
 } from "./options.ts";
+export type { Captured, CapturedOptions } from "./expression/captured.ts";
+export type {
+  AnyExpression,
+  BoolExpression,
+  FloatExpression,
+  IntExpression,
+} from "./expression/expressions.ts";
+export type { Masks } from "./expression/masks.ts";
+export type { MaskMod, MaskSymbols, ScoreMod, ScoreSymbols } from "./expression/score_mod.ts";
 export type { Cost } from "./plan/cost.ts";
 export type { Estimates } from "./plan/estimate.ts";
 export type { KernelName } from "./plan/kernel.ts";

@@ -156,4 +156,7 @@ export function mergeAttention<T extends AnyTensor>(
 export type * from "./types.ts";
 export { dropoutMask, type DropoutMaskOptions } from "./problem/features/dropout_mask.ts";
 export { Engine } from "./engine/engine.ts";
+export { captured } from "./expression/captured.ts";
+export { masks } from "./expression/masks.ts";
+export { maskMod, scoreMod } from "./expression/score_mod.ts";
 export { UnsupportedError } from "./tensor/errors.ts";

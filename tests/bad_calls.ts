@@ -3,7 +3,7 @@
  * in layout bshd; backward adds out and dOut [2, 5, 4, 6] and lse [2, 4, 5].
  */
 
-import type { AttentionOptions } from "../mod.ts";
+import { type AttentionOptions, captured, masks, scoreMod } from "../mod.ts";
 import { plainTensor } from "./inputs.ts";
 
 /** A call, with what its error must be and say. */
@@ -383,6 +383,33 @@ const optionCalls: readonly BadCall[] = [
     about: "a sink with too few elements",
     options: { sink: { data: new Float32Array(3), shape: [4] } },
     ...{ error: RangeError, wants: [/sink/, /\b3\b/, /\b4\b/] },
+  },
+  {
+    about: "a scoreMod that is a bare function",
+    options: wrong({ scoreMod: (score: number) => score }),
+    ...{ error: TypeError, wants: [/scoreMod/, /a function/, /scoreMod\(\)/] },
+  },
+  {
+    about: "a mask for a scoreMod",
+    options: wrong({ scoreMod: masks.causal() }),
+    ...{ error: TypeError, wants: [/scoreMod/, /scoreMod\(\)/] },
+  },
+  {
+    about: "a maskMod that is a mask of bytes",
+    options: wrong({ maskMod: bytes(1, 1, 5, 7) }),
+    ...{ error: TypeError, wants: [/maskMod/, /maskMod\(\)/, /masks/] },
+  },
+  {
+    about: "a captured array that is shorter than the keys",
+    options: {
+      scoreMod: scoreMod(({ score, key }) => score.add(captured(new Float32Array(6), [6]).at(key))),
+    },
+    ...{ error: RangeError, wants: [/axis 0/, /\[6\]/, /0 to 6/, /0 to 5/, /min/] },
+  },
+  {
+    about: "documents that are too few",
+    options: { maskMod: masks.documents(new Int32Array(5), new Int32Array(6)) },
+    ...{ error: RangeError, wants: [/axis 0/, /\[6\]/, /0 to 6/, /0 to 5/] },
   },
   {
     about: "a scale that float32 does not hold",

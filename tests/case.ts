@@ -1,6 +1,7 @@
 /** A case of the grid: plain data with a printable name. The name is also the seed and the way to rerun the case. */
 
 import type { StorageType } from "./half.ts";
+import type { MaskName, ScoreName } from "./mods.ts";
 import type { Layout, Window } from "./reference/problem.ts";
 
 /** Which of the axes [batch, head, query, key] an array has in full: "bhqk", "11qk" (axes of 1), "qk" (missing). */
@@ -50,6 +51,9 @@ export interface Case {
   /** Makes about a fifth of the bias −∞. */
   readonly biasHoles?: boolean | undefined;
   readonly mask?: { readonly axes: BroadcastAxes; readonly pattern: MaskPattern } | undefined;
+  /** Functions of tests/mods.ts. */
+  readonly scoreMod?: ScoreName | undefined;
+  readonly maskMod?: MaskName | undefined;
   readonly sink?: boolean | undefined;
   /** The probability that a pair is dropped. */
   readonly dropout?: number | undefined;
@@ -112,6 +116,8 @@ export function caseName(c: Case): string {
     c.keyLengths && `keyLengths ${c.keyLengths}`,
     c.bias && `bias ${c.bias}${c.biasHoles ? " with holes" : ""}`,
     c.mask && `mask ${c.mask.axes} ${c.mask.pattern}`,
+    c.scoreMod && `scoreMod ${c.scoreMod}`,
+    c.maskMod && `maskMod ${c.maskMod}`,
     c.sink ? "sink" : undefined,
     c.dropout === undefined ? undefined : `dropout ${c.dropout}`,
     c.dLse ? "dLse" : undefined,

@@ -34,6 +34,10 @@ const variations: readonly Partial<Case>[] = [
   { dropout: 0.4 },
   { dropout: 0.4, causal: true, softcap: 2, sink: true, bias: "bhqk", alibiSlopes: "h" },
   { sink: true, causal: { offset: -2 }, alibiSlopes: "h" },
+  ...(["alibi", "relative", "softcap", "temperature", "sine", "buckets"] as const)
+    .map((scoreMod) => ({ scoreMod, amplitude: 3 })),
+  { maskMod: "heads" },
+  { scoreMod: "softcap", alibiSlopes: "h", bias: "1h1k", softcap: 2, maskMod: "dilated" },
 ];
 
 Deno.test("the gradients of the oracle agree with central differences", async (t) => {

@@ -5,6 +5,7 @@
 
 import { type Case, caseName, caseWork, defineCase } from "./case.ts";
 import { featureSections } from "./grid_features.ts";
+import { fewRows } from "./selection.ts";
 
 /** Cases about one subject. */
 export interface Section {
@@ -121,9 +122,6 @@ const decodeLengths = [
   ...[[1, 128], [1, 147], [1, 339], [1, 1000], [1, 3000], [2, 257], [3, 799], [3, 1024]],
   ...[[5, 640], [8, 515], [1, 1], [8, 8]],
 ] as [lengthQ: number, lengthK: number][];
-
-/** Four rows of a kv head: the decode kernel that every test of a GPU shares. */
-export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as const;
 
 /** Few query rows against many keys: the shapes of decoding. */
 export const decodeSection: Section = {

@@ -2,7 +2,7 @@
 
 import { type Case, type CausalForm, defineCase } from "./case.ts";
 import type { Section } from "./grid.ts";
-import { everything } from "./selection.ts";
+import { everything, fewRows } from "./selection.ts";
 
 /** Shapes that cross tile borders on both axes, with more keys, more queries, and as many. */
 const crossing = [[70, 131], [131, 70], [97, 97]] as const;
@@ -195,6 +195,43 @@ const dropoutSection: Section = {
   ],
 };
 
+/** Functions of scores and masks alone and together: every one in some shape. */
+const modSection: Section = {
+  title: "functions of scores and masks",
+  cases: [
+    ...(["alibi", "relative", "softcap", "temperature", "sine", "buckets"] as const).flatMap(
+      (scoreMod) => [
+        defineCase({ ...broadcastShape, scoreMod }),
+        defineCase({ ...broadcastShape, lengthQ: 70, lengthK: 134, scoreMod, causal: true }),
+        defineCase({ ...fewRows, lengthK: 700, scoreMod }),
+      ],
+    ),
+    ...(["prefix", "documents", "dilated", "global", "strided", "heads"] as const).flatMap(
+      (maskMod) => [
+        defineCase({ ...broadcastShape, maskMod }),
+        defineCase({ ...broadcastShape, lengthQ: 140, lengthK: 140, maskMod, dLse: true }),
+        defineCase({ ...fewRows, lengthK: 700, maskMod }),
+      ],
+    ),
+    ...crossing.flatMap(([lengthQ, lengthK]) => [
+      defineCase({
+        ...{ batch: 2, queryHeads: 4, kvHeads: 2, lengthQ, lengthK, headDim: 12 },
+        ...{ scoreMod: "softcap", maskMod: "prefix", keyLengths: [0, 39], dLse: true },
+      }),
+      defineCase({
+        ...{ queryHeads: 4, kvHeads: 2, lengthQ, lengthK, headDim: 12, causal: "top-left" },
+        ...{ scoreMod: "alibi", maskMod: "documents", layout: "bhsd" },
+      }),
+    ]),
+    ...cutUp.map((shape) =>
+      defineCase({ ...shape, scoreMod: "alibi", maskMod: "documents", causal: true })
+    ),
+    defineCase({ ...fewRows, lengthK: 700, scoreMod: "alibi", maskMod: "documents", causal: true }),
+    defineCase({ ...broadcastShape, lengthQ: 0, scoreMod: "alibi", maskMod: "prefix" }),
+    defineCase({ ...broadcastShape, lengthK: 0, scoreMod: "alibi", maskMod: "prefix" }),
+  ],
+};
+
 const batchOfThree = {
   batch: 3,
   queryHeads: 2,
@@ -272,6 +309,8 @@ const features: readonly Partial<Case>[] = [
   { alibiSlopes: "bh" },
   { sink: true },
   { dropout: 0.3 },
+  { scoreMod: "softcap" },
+  { maskMod: "documents" },
   { keyLengths: [33, 61] },
   { softcap: 5 },
   { softmaxScale: 0.3 },
@@ -323,6 +362,10 @@ const togetherSection: Section = {
       ...{ queryHeads: 4, kvHeads: 2, lengthQ: 2, lengthK: 2500, headDim: 20 },
       ...{ ...everything, causal: true, sink: true, ...statistics },
     }),
+    defineCase({
+      ...{ batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 70, lengthK: 134, headDim: 12 },
+      ...{ ...everything, scoreMod: "relative", maskMod: "prefix", keyLengths: [97, 134] },
+    }),
   ),
 };
 
@@ -336,6 +379,7 @@ export const featureSections: readonly Section[] = [
   keyLengthSection,
   sinkSection,
   dropoutSection,
+  modSection,
   scoreSection,
   statisticSection,
   pairSection,

@@ -3,6 +3,7 @@
 import type { Arrangement, BroadcastAxes, Case, MaskPattern } from "./case.ts";
 import { caseName } from "./case.ts";
 import { encode, type StorageType } from "./half.ts";
+import { maskMods, scoreMods } from "./mods.ts";
 import { normalNumbers, randomNumbers, seedOf } from "./random.ts";
 import {
   type Causal,
@@ -141,6 +142,8 @@ function makeOptions(c: Case, seed: number): ReferenceOptions {
     ...(c.alibiSlopes
       ? { alibiSlopes: plainTensor(seed + 4, broadcastShape(c, c.alibiSlopes), 0.1) }
       : {}),
+    ...(c.scoreMod ? { scoreMod: scoreMods[c.scoreMod] } : {}),
+    ...(c.maskMod ? { maskMod: maskMods[c.maskMod] } : {}),
     ...(c.sink ? { sink: plainTensor(seed + 5, [c.queryHeads], 2) } : {}),
     ...(c.dropout === undefined ? {} : { dropout: makeDropout(c.dropout, seed) }),
     ...(c.stats ? { stats: STATISTICS } : c.dEntropy ? { stats: ["entropy"] } : {}),

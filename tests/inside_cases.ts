@@ -26,6 +26,7 @@ export const shared: readonly Case[] = [
   defineCase(grouped),
   defineCase({ ...grouped, causal: true, window: { left: 9 }, keyLengths: [43, 17] }),
   defineCase({ ...grouped, ...everything, sink: true, causal: true, biasHoles: true }),
+  defineCase({ ...grouped, scoreMod: "sine", maskMod: "heads", keyLengths: [43, 30] }),
 ];
 
 /** Each option alone, shapes, storage. */
@@ -49,6 +50,13 @@ export const others: readonly Case[] = [
     { dtype: "bf16" as const },
     { arrangement: "padded rows" as const, causal: true as const },
     { arrangement: "transposed" as const },
+    { scoreMod: "relative" as const, maskMod: "documents" as const, keyLengths: [43, 19] },
+    { scoreMod: "buckets" as const, maskMod: "prefix" as const, lengthQ: 70, lengthK: 150 },
+    { scoreMod: "softcap" as const, softcap: 2, causal: true as const },
+    {
+      ...{ maskMod: "strided" as const, batch: 1, lengthQ: 70, lengthK: 150 },
+      mask: { axes: "qk", pattern: "blocks" as const },
+    },
   ].map((fields) => defineCase({ ...grouped, ...fields })),
   defineCase({ queryHeads: 8, kvHeads: 2, lengthQ: 1, lengthK: 500, headDim: 40 }),
   defineCase({ lengthQ: 3, lengthK: 5, headDim: 3, causal: true }),

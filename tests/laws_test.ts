@@ -1,6 +1,7 @@
 /** Laws of attention that need no oracle: they hold between results of the library itself. */
 
 import assert from "node:assert/strict";
+import { masks } from "../mod.ts";
 import {
   type BackwardResult,
   bothPasses,
@@ -10,10 +11,14 @@ import {
 import type { Session } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
 import { type Inputs, makeInputs } from "./inputs.ts";
+import { slopes } from "./mods.ts";
+import { startsOf } from "./packed.ts";
+import type { MaskFunction } from "./reference/functions.ts";
 import {
   type Layout,
   readOperand,
   readPacked,
+  type ReferenceOptions,
   type Shape4,
   type TestTensor,
 } from "./reference/problem.ts";
@@ -35,6 +40,7 @@ const elementwise: readonly Partial<Case>[] = [
   { bias: "1hqk", mask: { axes: "b1qk", pattern: "random" } },
   { keyLengths: [50, 1], amplitude: 5 },
   { alibiSlopes: "bh", causal: { offset: 9 } },
+  { scoreMod: "softcap", maskMod: "prefix" },
   { ...everything, causal: true },
 ];
 
@@ -207,6 +213,50 @@ law("ALiBi is a bias of minus slope times distance, its gradient the sum", async
       return sum;
     });
     assertNear(dAlibiSlopes, { data: sums, shape: slopes.shape }, 1e-5);
+  }
+});
+
+/** Cases of functions stand for calls with like functions: a session takes those or none. */
+const withFunctions = (session: Session, more: Partial<Case>) =>
+  session.takes(defineCase({ ...grouped, ...more }));
+
+law("ALiBi is a function of scores", async (session) => {
+  for (const causal of [undefined, "top-left"] as const) {
+    const c = defineCase({ ...grouped, scoreMod: "alibi", causal });
+    if (!session.takes(c)) continue;
+    const inputs = makeInputs(c), { scoreMod: _, ...rest } = inputs.options;
+    const alibiSlopes = { data: slopes.slice(0, c.queryHeads), shape: [c.queryHeads] };
+    const options = { ...rest, alibiSlopes };
+    const { dAlibiSlopes: _1, ...twin } = await bothPasses(session, { ...inputs, options });
+    assertAllNear(await bothPasses(session, inputs), twin, 4e-6);
+  }
+});
+
+law("a causal mask is causal", async (session) => {
+  if (!withFunctions(session, { maskMod: "prefix" })) return;
+  const inputs = makeInputs(defineCase({ ...grouped, lengthQ: 130, causal: true }));
+  const maskMod = masks.causal() as MaskFunction;
+  const { causal: _, ...rest } = inputs.options;
+  const masked = await bothPasses(session, { ...inputs, options: { ...rest, maskMod } });
+  assertAllNear(masked, await bothPasses(session, inputs));
+});
+
+law("a mask of documents gives what packed sequences give", async (session) => {
+  if (!withFunctions(session, { maskMod: "documents" })) return;
+  const lengths = [40, 1, 130, 29], starts = startsOf(lengths), rows = starts.at(-1)!;
+  const ids = Int32Array.from(lengths.flatMap((n, id) => Array<number>(n).fill(id)));
+  const inputs = makeInputs(defineCase({ ...grouped, batch: 1, lengthQ: rows, lengthK: rows }));
+  const maskMod = masks.documents(ids) as MaskFunction;
+  const masked = await bothPasses(session, { ...inputs, options: { maskMod } });
+  const flat = (tensor: TestTensor) => ({ ...tensor, shape: tensor.shape.slice(1) });
+  const { q, k, v, dOut } = inputs;
+  const packed = await bothPasses(session, {
+    ...inputs,
+    ...{ q: flat(q), k: flat(k), v: flat(v), dOut: flat(dOut) },
+    options: { cuSeqlensQ: starts, cuSeqlensK: starts } as ReferenceOptions,
+  });
+  for (const name of ["out", "lse", "dq", "dk", "dv"] as const) {
+    assertNear(flat(masked[name]), packed[name], 4e-6);
   }
 });
 

@@ -11,11 +11,11 @@ import {
   syncConfiguration,
 } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
-import { fewRows } from "./grid.ts";
 import { plainTensor } from "./inputs.ts";
 import { expectPacked, type Lengths, type PackedCase, packedInputs, startsOf } from "./packed.ts";
 import { STATISTICS, type TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
+import { fewRows } from "./selection.ts";
 import { testSessions } from "./sessions.ts";
 
 const file = "tests/packed_test.ts";
@@ -44,6 +44,17 @@ const cases: readonly PackedCase[] = [
     lengths: [[2, 700], [2, 9], [2, 1250], [2, 2]],
   },
   { name: "softcap", ...both, fields: { ...grouped, softcap: 3 } },
+  {
+    name: "functions of scores and masks",
+    ...both,
+    fields: { ...grouped, scoreMod: "alibi", maskMod: "documents" },
+  },
+  {
+    name: "functions and keys in use",
+    ...both,
+    used: [9, 2, 100, 0, 0, 1, 0],
+    fields: { ...grouped, scoreMod: "softcap", maskMod: "prefix" },
+  },
   { name: "f16, rows behind", ...both, fields: { ...grouped, dtype: "f16" }, behind: 3 },
   { name: "odd dims", ...both, fields: { ...grouped, headDim: 9, valueDim: 5 } },
   {

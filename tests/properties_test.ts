@@ -77,6 +77,9 @@ const cases: fc.Arbitrary<Case> = fc.record({
   alibiSlopes: maybe(fc.constantFrom("h", "bh")),
   sink: maybe(fc.constant(true)),
   dropout: maybe(fc.constantFrom(0.1, 0.5)),
+  // each that differs is a text to compile
+  scoreMod: fc.constantFrom(undefined, undefined, undefined, "alibi", "softcap", "sine"),
+  maskMod: fc.constantFrom(undefined, undefined, undefined, "prefix", "documents", "strided"),
   dLse: fc.boolean(),
 }).map(({ group, format: [dtype, storage], keyFractions, causal, ...fields }) =>
   defineCase({
@@ -116,6 +119,7 @@ const oneByOne: fc.Arbitrary<Partial<Case>> = fc.constantFrom<Partial<Case>>(
   { mask: { axes: "qk", pattern: "empty rows" } },
   { sink: true },
   { dropout: 0.3 },
+  { scoreMod: "softcap", maskMod: "prefix" },
   everything,
   { ...everything, sink: true },
 );
@@ -123,7 +127,7 @@ const oneByOne: fc.Arbitrary<Partial<Case>> = fc.constantFrom<Partial<Case>>(
 /** What other tests compile as well. */
 const sharedGpuCases = fc.tuple(gpuCases, oneByOne).map(([c, option]): Case => {
   const { softcap: _1, alibiSlopes: _2, bias: _3, biasHoles: _4, mask: _5, ...some } = c;
-  const { sink: _6, dropout: _7, ...rest } = some;
+  const { sink: _6, dropout: _7, scoreMod: _8, maskMod: _9, ...rest } = some;
   const arrangement = c.arrangement === "transposed" ? c.arrangement : "packed";
   return { ...rest, arrangement, queryHeads: 2 * c.kvHeads, ...option };
 }).filter(sharesKernels);

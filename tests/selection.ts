@@ -75,6 +75,18 @@ export const everything: Pick<
   dropout: 0.25,
 };
 
+/** Four rows of a kv head: the decode kernel that every test of a GPU shares. */
+export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as const;
+
+/** Functions of scores and masks whose kernels the core has: each pair of them is a text. */
+const coreFunctions = ["sine", "alibi, documents", "softcap, prefix"];
+
+/** The functions of a case, in one word. */
+function functionsOf({ scoreMod, maskMod }: Case): string | undefined {
+  const names = [scoreMod, maskMod].filter((name) => name !== undefined);
+  return names.length === 0 ? undefined : names.join(", ");
+}
+
 /** Forms of a bias, of which each has a kernel for its gradient. */
 const biasAxes = ["bhqk", "1hqk", "b11k"];
 
@@ -87,6 +99,7 @@ function subjectsOf(c: Case): string[] {
   const subjects = Object.keys(everything).filter((name) => c[name as keyof Case] !== undefined);
   if (c.sink && !hasAll(c)) subjects.push("sink"); // beside others it changes one kernel
   if (c.stats || c.dEntropy) subjects.push("stats"); // every kernel has another text
+  if (functionsOf(c)) subjects.push("functions");
   if (c.dtype !== "f32") subjects.push("16 bits");
   if (c.arrangement === "padded rows" || c.arrangement === "view") subjects.push("strides");
   if (c.headDim % 4 || c.valueDim % 4) subjects.push("odd dims");
@@ -101,11 +114,14 @@ export function sharesKernels(c: Case): boolean {
   if (c.batch * lengthQ === 0 || (c.lengthK === 0 && !c.sink)) return true; // no kernel at all
   const rows = lengthQ * group, decode = lengthQ < 8 && rows <= 16;
   const all = hasAll(c), subjects = subjectsOf(c), plain = subjects.length === 0;
+  const functions = functionsOf(c);
+  if (functions && (!coreFunctions.includes(functions) || subjects.length > 1)) return false;
   const both = (headDim % 4 === 0) === (valueDim % 4 === 0);
   const counted = subjects.join() === "stats"; // with more it is in the rest
   if (decode) {
-    return (plain || all || counted) && !(all && subjects.includes("stats")) && rows === 4 &&
-      headDim === 20 && valueDim === 20;
+    const known = plain || all || counted || functions === "alibi, documents";
+    return known && !(all && subjects.includes("stats")) && rows === 4 && headDim === 20 &&
+      valueDim === 20;
   }
   if (headDim > 32 || valueDim > 32) {
     return plain && group === 1 && headDim === 64 && valueDim === 64; // two chunks of a tile

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { attention, createEngine, mergeAttention, type StatisticName } from "../mod.ts";
 import { engineConfigurations, openGpu, type Session, syncConfiguration } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
-import { fewRows } from "./grid.ts";
+import { fewRows } from "./selection.ts";
 import { type Inputs, makeInputs, plainTensor } from "./inputs.ts";
 import { expectForward, problemOf } from "./oracle.ts";
 import { attentionF64 } from "./reference/attention_f64.ts";

@@ -11,6 +11,7 @@
  *
  *   a score          δs = u·(|s| + scale·‖q‖·‖k‖)      its own, and those of the sums on the way to it; with ALiBi
  *                    + u·3·|slope|·distance             the slope in base 2, the product, the difference
+ *                    times the slope of a scoreMod,     and u·(3·|what it changes| + |score|) of its own
  *   a probability    δp = p·(u + (1 − p)·δs)           its own, and its score's: dp/ds = p·(1 − p)
  *   a term of out    δp·|v|                            with dropout δp·z·|v|; where it is dropped p²·δs·|v|
  *   a term of lse    p·(u + δs)
@@ -28,9 +29,17 @@
  * in which an error would cancel.
  */
 
-import { halfUlp, smallestHalfStep, type StorageType } from "./half.ts";
+import { decode, encode, halfUlp, smallestHalfStep, type StorageType } from "./half.ts";
 import { type BackwardF64, forEachRow, type ForwardF64 } from "./reference/attention_f64.ts";
-import { alibiDistance, broadcastIndex, dropoutFactor, scoreSlope } from "./reference/features.ts";
+import {
+  alibiDistance,
+  broadcastIndex,
+  dropoutFactor,
+  modSlope,
+  modSlopeOf,
+  scoreBeforeMod,
+  scoreSlope,
+} from "./reference/features.ts";
 import { type Problem, type StatisticName, STATISTICS } from "./reference/problem.ts";
 import { mapTuple } from "./tuples.ts";
 
@@ -227,12 +236,13 @@ export function gradientFloors(
   dtype: StorageType,
   dEntropy?: Float64Array,
 ): Record<"dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink", number> {
-  const { lengthK, kvHeads, batch, headDim, valueDim, alibiSlopes: alibi, bias, sink } = problem;
+  const { lengthK, queryHeads, kvHeads, batch, headDim, valueDim } = problem;
+  const { alibiSlopes: alibi, bias, sink } = problem;
   const columns = batch * kvHeads * lengthK;
   const [dq, dk, dv] = mapTuple([forward.lse.length, columns, columns], (n) => new Sums(n));
   const dBias = new Sums(bias ? bias.values.length : 0);
   const dAlibiSlopes = new Sums(alibi ? alibi.values.length : 0);
-  const dSink = new Sums(sink ? sink.length : 0);
+  const dSink = new Sums(sink ? sink.length : 0), storedShifts = new Float64Array(queryHeads);
   const scoreError = scoreErrors(problem, forward);
   const dOutNorms = rowNorms(dOut, valueDim);
   const outNorms = rowNorms(forward.out, valueDim);
@@ -251,17 +261,20 @@ export function gradientFloors(
     if (sink) {
       const p = Math.exp(sink[h]! - forward.lse[index]!);
       const pError = p * u * (1 + Math.abs(sink[h]!) + 2 * Math.abs(forward.lse[index]!));
-      dSink.addTerm(
-        h,
-        pError * (Math.abs(backward.delta[index]!) + dH * (entropy + 1)) + p * rowDeltaError,
-      );
+      const size = Math.abs(backward.delta[index]!) + dH * (entropy + 1);
+      dSink.addTerm(h, pError * size + p * rowDeltaError);
+      const values = forward.out.subarray(index * valueDim, (index + 1) * valueDim);
+      decode(encode(values, dtype), dtype).forEach((stored, d) => {
+        storedShifts[h]! += p * dOut[index * valueDim + d]! * (stored - values[d]!);
+      });
     }
     if (alibi) {
       let moment = 0, gradient = 0;
       for (let j = 0; j < lengthK; j++) {
         const at = index * lengthK + j;
         if (!forward.visible[at]) continue;
-        const term = forward.probabilities[at]! * alibiDistance(problem, b, i, j);
+        const term = forward.probabilities[at]! * alibiDistance(problem, b, i, j) *
+          Math.abs(modSlopeOf(problem, forward.dots[at]!, b, h, i, j));
         const logarithm = dH === 0 ? 0 : Math.log(forward.probabilities[at]!);
         moment += term;
         gradient += term * (backward.dp[at]! - backward.delta[index]!);
@@ -285,7 +298,8 @@ export function gradientFloors(
       // log p is the score less lse, and so is off like both
       const size = Math.abs(dp - delta) + dH * Math.abs(logarithm + entropy + 1);
       const ofLogarithm = dH * (scoreError(row, j) + u * Math.abs(forward.lse[index]!));
-      const dsError = pError * size + p * (dpError + deltaError + ofLogarithm);
+      const dsError = (pError * size + p * (dpError + deltaError + ofLogarithm)) *
+        Math.abs(modSlopeOf(problem, forward.dots[at]!, b, h, i, j));
       const dotError = dsError * Math.abs(scoreSlope(problem, forward.dots[at]!));
       dq.addTerm(index, dotError);
       dk.addTerm(kvBase + j, dotError);
@@ -303,7 +317,11 @@ export function gradientFloors(
     dv: dv.floor(maxMagnitude(dOut), backward.dv, valueDim),
     dBias: dBias.floor(1, backward.dBias ?? new Float64Array(), 1),
     dAlibiSlopes: dAlibiSlopes.floor(1, backward.dAlibiSlopes ?? new Float64Array(), 1),
-    dSink: dSink.floor(1, backward.dSink ?? new Float64Array(), 1),
+    // few rows may round out one way: what that alone does to a sum is known
+    dSink: maxFinite(
+      dSink.floor(1, backward.dSink ?? new Float64Array(), 1),
+      maxMagnitude(storedShifts),
+    ),
   };
 }
 
@@ -353,7 +371,12 @@ function scoreErrors(
       ? alibi.values[broadcastIndex(alibi, b, h, i, j)]! * alibiDistance(problem, b, i, j)
       : 0;
     const product = slope * queryNorms[index]! * keyNorms[kvBase + j]!;
-    return u * (Math.abs(scores[at]!) + product + 3 * Math.abs(subtracted));
+    const score = scores[at]!, roundings = product + 3 * Math.abs(subtracted);
+    if (!problem.options.scoreMod) return u * (Math.abs(score) + roundings);
+    const before = scoreBeforeMod(problem, dots[at]!, b, h, i, j);
+    const own = u * (Math.abs(before) + roundings);
+    return own * Math.abs(modSlope(problem, before, b, h, i, j)) +
+      u * (3 * Math.abs(score - before) + Math.abs(score));
   };
 }
 

@@ -8,7 +8,9 @@ import { LOG2E, madd } from "../micro/vmath";
 /** Scores fall with the distance, so that most weights of a row may be tiny. */
 // @ts-ignore: decorator
 @inline
-export const FADES: bool = true;
+export function fades(): bool {
+  return true;
+}
 
 /** n scores of four lanes, the first of them for key `key`. `rows`: the addresses of four slopes. */
 export function scoreTile(task: usize, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, rows: usize): void {

@@ -42,8 +42,9 @@ import { ownSum, repairGradientRow } from "../stages/repair_gradient";
 import { rowLse } from "../stages/repair";
 import { scoreProduct } from "../stages/score_product";
 import {
-  beginGradients, FADING_FLAGS, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS,
-  probabilityTiles, ROW_SUM_FLAGS, SCORE_FLAGS, SLOPE_FLAGS, SLOPES, scoreTiles, stateGradients, writeGradients,
+  BEGIN_FLAGS, beginGradients, beginItem, beginTile, fades, gradientTiles, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES,
+  PROBABILITY_FLAGS, probabilityTiles, ROW_SUM_FLAGS, SCORE_FLAGS, silenceSlopes, SLOPES, scoreTiles, stateGradients,
+  writeGradients,
 } from "../stages/scores.gen";
 
 /** Keys of a tile: a multiple of six for the register tile and of sixteen for blocks. */
@@ -60,7 +61,7 @@ let keyBegin: i32 = 0, keyEnd: i32 = 0, D: i32 = 0, Dv: i32 = 0, kStride: usize 
 // Bytes from row to row of the tiles of K and V.
 let kPitch: usize = 0, vPitch: usize = 0;
 // Scratch, in this order, behind that of the block of query rows.
-let P: usize = 0, dS: usize = 0, terms: usize = 0, slopes: usize = 0, kRows: usize = 0, vRows: usize = 0, keyRanges: usize = 0, runs: usize = 0, panel: usize = 0;
+let P: usize = 0, dS: usize = 0, terms: usize = 0, kRows: usize = 0, vRows: usize = 0, keyRanges: usize = 0, runs: usize = 0, panel: usize = 0, slopes: usize = 0, features: usize = 0;
 // Which blocks are visible, by panels; see features/blocks.ts.
 let blocks: usize = 0, blocksStride: usize = 0;
 // The tile of keys.
@@ -71,19 +72,20 @@ let prefetched: bool = false;
 /** Bytes of scratch that a backward item with blocks of `rows` rows needs. */
 export function backwardScratch(headDim: i32, valueDim: i32, rows: i32): usize {
   layOut(0, headDim, valueDim, rows);
-  return panel + PANEL_BYTES;
+  return features;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
   P = layOutBlock(ws, headDim, valueDim, rows);
   dS = P + TILE_BYTES;
   terms = dS + TILE_BYTES;
-  slopes = terms + TILE_BYTES;
-  kRows = slopes + SLOPES * TILE_BYTES;
+  kRows = terms + TILE_BYTES;
   vRows = kRows + <usize>TILE * (headDim << 2);
   keyRanges = vRows + <usize>TILE * (valueDim << 2);
   runs = keyRanges + PANELS * 8;
   panel = (runs + <usize>GROUPS * RUNS_BYTES + 15) & ~15;
+  slopes = (panel + PANEL_BYTES + 63) & ~63;
+  features = slopes + SLOPES * TILE_BYTES;
 }
 
 /** Hides every key from the lanes that take no part: their zeros times an infinite k would be NaN. */
@@ -141,7 +143,8 @@ function visitPanel(p: i32): void {
   to = min(tileKeys, (to + 5) / 6 * 6);
   // dead lanes: the elementwise band hides every key from them
   const fullBegin = dead ? to : firstKey(sequence, last) - tileKey - from, fullEnd = endKey(sequence, first) - tileKey - from;
-  const partial = (flags & Flag.Blocks) != 0 && !allFull(row, from, to), masked = partial || fullBegin > 0 || fullEnd < to - from;
+  const partial = flags & Flag.Blocks ? !allFull(row, from, to) : (flags & HIDE_FLAGS) != 0;
+  const masked = partial || fullBegin > 0 || fullEnd < to - from;
   const active = partial ? flags : flags & ~HIDE_FLAGS;
   if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
   if (dead) hideDeadLanes(start);
@@ -161,9 +164,10 @@ function visitPanel(p: i32): void {
   const hidden = masked && hideScores(task, active, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, fullBegin, fullEnd);
   if (hidden || flags & MASKING_FLAGS) {
     silenceMasked(s, w, BACKWARD_PITCH, n);
-    for (let i: usize = 0; flags & SLOPE_FLAGS && i < SLOPES; ++i) silenceMasked(s, f + i * TILE_BYTES, BACKWARD_PITCH, n);
+    silenceSlopes(flags, s, f, TILE_BYTES, BACKWARD_PITCH, n);
   }
-  for (let v: usize = 0; flags & FADING_FLAGS && v < 32; v += 16) {
+  const fading = fades(flags);
+  for (let v: usize = 0; fading && v < 32; v += 16) {
     flushTiny(s + v, BACKWARD_PITCH, n, v128.load(start + v, RowStats.NegativeLse));
   }
   if (flags & Flag.DEntropy) entropyTile(s, e, n, start);
@@ -192,6 +196,7 @@ function visitTiles(kv: i32): void {
     dkTile = dk + <usize>tileKey * dkStride;
     dvTile = dv + <usize>tileKey * dvStride;
     prefetched = false;
+    if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
     for (let p = 0; p < panels; ++p) visitPanel(p);
     if (!prefetched) continue;
     listRuns(keyRanges, panels, tileKeys, runs);
@@ -244,6 +249,7 @@ export function backwardItem(item: usize, ws: usize): void {
   const kv = load<i32>(item, Item.Head), group = load<i32>(task, Task.GroupSize), block = load<i32>(task, Task.Tile);
   const from = load<i32>(item, Item.RowBegin), to = load<i32>(item, Item.RowEnd), slot = load<i32>(item, Item.Slot);
   layOut(ws, D, Dv, block);
+  if (flags & BEGIN_FLAGS) beginItem(task, flags, features);
   if (!(load<i32>(task, Task.Flags) & Flag.Accumulate)) {
     clearKeys(Operand.Dk, kv, D);
     clearKeys(Operand.Dv, kv, Dv);

@@ -9,6 +9,7 @@
 import { Item, Task } from "../abi";
 import { Operand } from "../tables.gen";
 import { lostRow, repairRow } from "../stages/repair";
+import { BEGIN_FLAGS, beginItem } from "../stages/scores.gen";
 import { finite } from "../micro/rows";
 import { rowAt, rowsOf, rowStride, taskOf } from "../micro/task";
 import { madd } from "../micro/vmath";
@@ -64,9 +65,10 @@ function combineRow(task: usize, batch: i32, head: i32, i: i32): void {
 }
 
 /** Rows [RowBegin, RowEnd) of one head. A task with a head dimension can redo a row that is not finite. */
-export function combineItem(item: usize): void {
-  const task = taskOf(item), batch = load<i32>(item, Item.Batch), head = load<i32>(item, Item.Head);
+export function combineItem(item: usize, ws: usize): void {
+  const task = taskOf(item), flags = load<i32>(task, Task.Flags), batch = load<i32>(item, Item.Batch), head = load<i32>(item, Item.Head);
   const Dv = load<i32>(task, Task.ValueDim), stride = rowStride(task, Operand.Out), out = rowsOf(task, Operand.Out, batch, head);
+  if (flags & BEGIN_FLAGS) beginItem(task, flags, (ws + 63) & ~63);
   for (let i = load<i32>(item, Item.RowBegin); i < load<i32>(item, Item.RowEnd); ++i) {
     combineRow(task, batch, head, i);
     if (!load<i32>(task, Task.HeadDim)) continue;

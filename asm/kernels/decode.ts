@@ -24,14 +24,16 @@ import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
 import {
-  FADING_FLAGS, HIDE_FLAGS, hideAll, MASKING_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS, probabilityTiles, SCORE_FLAGS,
-  scoreTiles,
+  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, fades, HIDE_FLAGS, hideAll, PANEL_BYTES, PROBABILITY_FLAGS,
+  probabilityTiles, SCORE_FLAGS, scoreTiles,
 } from "../stages/scores.gen";
 import { addLogit, addsLogits } from "../stages/state";
 import { finishRow, moveSums, STATISTIC_FLAGS, writeRow, writeSplit } from "../stages/statistics";
 
 /** Keys whose pairs are looked at together, where features hide some. */
 const CHUNK: i32 = 64;
+/** The same where features are told of tiles: what they keep of a tile stays in the caches. */
+const TOLD: i32 = 384;
 /** Rows of a 16-bit K or V that are widened at a time: they stay in the first-level cache. */
 const WIDE_ROWS: i32 = 32;
 /** How far ahead of the tile memory is prefetched, in bytes of K and of V. */
@@ -40,12 +42,12 @@ const V_AHEAD: usize = 2048;
 
 let task: usize = 0, flags: i32 = 0, owner: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0;
 let rows: i32 = 0, lengthQ: i32 = 0, qPitch: usize = 0, oPitch: usize = 0;
-let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, panels: usize = 0, sums: usize = 0, wide: usize = 0;
+let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, panels: usize = 0, sums: usize = 0, wide: usize = 0, features: usize = 0;
 
 /** Bytes of scratch for `rows` query rows (query heads of a group times queries). */
 export function decodeScratch(headDim: i32, valueDim: i32, rows: i32, block: i32): usize {
   layOut(0, headDim, valueDim, rows, block);
-  return wide + <usize>WIDE_ROWS * (<usize>max(headDim, valueDim) << 2);
+  return features;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): void {
@@ -59,6 +61,7 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): 
   panels = states + quads * QuadState.Bytes;
   sums = panels + quads * PANEL_BYTES;
   wide = sums + quads * QuadSums.Bytes;
+  features = (wide + <usize>WIDE_ROWS * (<usize>max(headDim, valueDim) << 2) + 63) & ~63;
 }
 
 // @ts-ignore: decorator
@@ -154,7 +157,7 @@ function softmaxBlock(n: i32, state: usize, o: usize, sum: usize, key: i32): voi
       for (let p = o + r * oPitch, e = p + oPitch; p < e; p += 16) v128.store(p, f32x4.mul(g, v128.load(p)));
     }
   }
-  if (flags & FADING_FLAGS) flushTiny(scores, 16, n, m);
+  if (fades(flags)) flushTiny(scores, 16, n, m);
   let added = zero; // of its own: see exponentialTile in tools/build/tiles/exponentials.ts
   if (sum) {
     let ps = zero, top = v128.load(sum, QuadSums.Top), pj = zero, j = zero;
@@ -183,6 +186,7 @@ function softmaxBlock(n: i32, state: usize, o: usize, sum: usize, key: i32): voi
 
 /** Keys [j0, j0 + n) for every quad. */
 function visitBlock(k: usize, v: usize, kStride: usize, vStride: usize, j0: i32, n: i32, kLimit: usize, vLimit: usize): void {
+  if (flags & BEGIN_FLAGS) beginTile(flags, batch, j0, n, 2);
   for (let quad = 0; quad << 2 < rows; ++quad) {
     const lanes = min(4, rows - (quad << 2)), panel = panels + <usize>quad * PANEL_BYTES, state = states + <usize>quad * QuadState.Bytes;
     const o = outputs + (<usize>quad * oPitch << 2), q = queries + (<usize>quad * qPitch << 2);
@@ -214,7 +218,7 @@ function writeRows(slot: i32): void {
     const i = r % lengthQ, head = headOf(r), lane = states + <usize>(r >> 2) * QuadState.Bytes + (<usize>(r & 3) << 2);
     const l = load<f32>(lane, QuadState.L), m = load<f32>(lane, QuadState.NegativeM), o = outputs + <usize>r * oPitch;
     store<f32>(lane, l == 0 ? 0 : 1 / l, QuadState.L); // the factor of the outputs
-    const lse = owner ? addLogit(task, flags, batch, head, i, l, m, lane + QuadState.L) : lseOf(l, m, (flags & MASKING_FLAGS) != 0);
+    const lse = owner ? addLogit(task, flags, batch, head, i, l, m, lane + QuadState.L) : lseOf(l, m, (flags & BENT_FLAGS) != 0);
     const f = load<f32>(lane, QuadState.L);
     const out = rowAt(task, target, batch, head, i) + shift;
     for (let d: usize = 0; d < <usize>Dv << 2; d += 4) store<f32>(out + d, load<f32>(o + d) * f);
@@ -238,13 +242,14 @@ export function decodeItem(item: usize, ws: usize): void {
   rows = lengthQ * load<i32>(task, Task.GroupSize);
   const sequence = sequenceOf(task, batch), block = load<i32>(task, Task.Tile);
   layOut(ws, D, Dv, rows, block);
+  if (flags & BEGIN_FLAGS) beginItem(task, flags, features);
   memory.fill(outputs, 0, (<usize>(rows + 3) >> 2) * oPitch << 2);
   memory.fill(states, 0, (<usize>(rows + 3) >> 2) * QuadState.Bytes);
   if (flags & STATISTIC_FLAGS) memory.fill(sums, 0, (<usize>(rows + 3) >> 2) * QuadSums.Bytes);
   packRows(sequence);
   const kStride = rowStride(task, Operand.K), vStride = rowStride(task, Operand.V);
   const k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
-  const to = min(load<i32>(item, Item.KeyEnd), endKey(sequence, lengthQ - 1)), step = flags & HIDE_FLAGS ? min(CHUNK, block) : block;
+  const to = min(load<i32>(item, Item.KeyEnd), endKey(sequence, lengthQ - 1)), step = min(block, flags & HIDE_FLAGS ? CHUNK : flags & BEGIN_FLAGS ? TOLD : block);
   // where prefetching must stop: past this item's keys
   const kLimit = k + <usize>to * kStride, vLimit = v + <usize>to * vStride;
   for (let j0 = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, 0) & ~15); j0 < to; j0 += step) {

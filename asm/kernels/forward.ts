@@ -27,7 +27,8 @@ import { setPanel } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
 import { scoreRun } from "../stages/score_run";
 import {
-  FADING_FLAGS, HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS, probabilityTiles, SCORE_FLAGS, scoreTiles,
+  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, fades, HIDE_FLAGS, PANEL_BYTES, PROBABILITY_FLAGS,
+  probabilityTiles, SCORE_FLAGS, scoreTiles,
 } from "../stages/scores.gen";
 import { finish, rebase, rescan, softmaxTile } from "../stages/softmax";
 import { addLogit, addsLogits } from "../stages/state";
@@ -41,7 +42,7 @@ let task: usize = 0, flags: i32 = 0, owner: bool = false, sequence: usize = 0, b
 let rowBegin: i32 = 0, rowEnd: i32 = 0, headDim: i32 = 0, valueDim: i32 = 0, columns: i32 = 0;
 // Its scratch, in this order. columns: valueDim up to a multiple of four.
 let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0;
-let panel: usize = 0, origin: usize = 0, sums: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
+let panel: usize = 0, origin: usize = 0, sums: usize = 0, features: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
 // The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kSource: usize = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
 let packed: u32 = 0;
@@ -53,7 +54,7 @@ let prefetched: bool = false;
 /** Bytes of scratch that a forward item of `rows` rows needs. */
 export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: i32): usize {
   layOut(0, headDim, valueDim, rows, keyTile);
-  return sums + (<usize>(rows + 7) >> 3) * PanelSums.Bytes;
+  return features;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32): void {
@@ -69,6 +70,7 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
   panel = vT + dv * vPitch;
   origin = panel + PANEL_BYTES;
   sums = origin + State.Bytes;
+  features = (sums + panels * PanelSums.Bytes + 63) & ~63;
 }
 
 /** O^T += V^T . P^T over keys [from, to); P^T is zeroed up to the next multiple of eight keys. */
@@ -116,9 +118,9 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, n, headDim, flags & SCORE_FLAGS ? origin : state);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
-  if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns, sum);
+  if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns, fades(flags), sum);
   else if (hidden) rescan(sp, n, state);
-  softmaxTile(sp, n, state, o, columns, (flags & FADING_FLAGS) != 0, sum, tileKey + from);
+  softmaxTile(sp, n, state, o, columns, sum, tileKey + from);
   if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   outputRun(o, from, to);
 }
@@ -132,7 +134,7 @@ function visitPanel(p: usize): void {
   const fullBegin = firstKey(sequence, last) - tileKey, fullEnd = endKey(sequence, first) - tileKey;
   if (!(flags & Flag.Blocks)) {
     if (!prefetched) prefetchTile();
-    return visitRun(p, from, to, fullBegin, fullEnd, false);
+    return visitRun(p, from, to, fullBegin, fullEnd, (flags & HIDE_FLAGS) != 0);
   }
   // relative to the tile, whose first key is a multiple of 16
   const row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
@@ -161,7 +163,7 @@ function writeRows(panels: usize): void {
       const lane = state + (<usize>i << 2), l = load<f32>(lane, State.L), m = load<f32>(lane, State.NegativeM);
       const value = owner
         ? addLogit(task, flags, batch, head, first + i, l, m, lane + State.T)
-        : lseOf(l, m, (flags & MASKING_FLAGS) != 0);
+        : lseOf(l, m, (flags & BENT_FLAGS) != 0);
       store<f32>(lse + <usize>(first + i) * lseStride, value);
       if (flags & STATISTIC_FLAGS) writeStatistics(p, i, first + i, l, lane + State.T);
     }
@@ -191,6 +193,7 @@ export function forwardItem(item: usize, ws: usize): void {
   blocksStride = rowStride(task, Operand.Blocks);
   const rows = rowEnd - rowBegin, panels = <usize>(rows + 7) >> 3, tile = load<i32>(task, Task.Tile);
   layOut(ws, headDim, valueDim, rows, tile);
+  if (flags & BEGIN_FLAGS) beginItem(task, flags, features);
   const qStride = rowStride(task, Operand.Q), scale = f32x4.splat(load<f32>(task, Task.Scale) * LOG2E);
   v128.store(origin, scale, State.L);
   v128.store(origin, scale, State.L + UPPER);
@@ -214,6 +217,7 @@ export function forwardItem(item: usize, ws: usize): void {
     vTile = v + <usize>tileKey * vStride;
     packed = 0;
     prefetched = false;
+    if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
     for (let p: usize = 0; p < panels; ++p) visitPanel(p);
   }
   writeRows(panels);

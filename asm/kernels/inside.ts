@@ -26,7 +26,9 @@ import { LOG2E, madd, prefetch, sum4 } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { clearLargest, keyOf, offerTile, scoreOf, sortLargest, WORD } from "../stages/largest";
 import { setPanel } from "../stages/panel";
-import { HIDE_FLAGS, MASKING_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles } from "../stages/scores.gen";
+import {
+  BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, HIDE_FLAGS, PANEL_BYTES, SCORE_FLAGS, scoreTiles,
+} from "../stages/scores.gen";
 import { scoreRun } from "../stages/score_run";
 import { beyondTiles, exactWeight, isLarge, setWeights, settle, weightTiles } from "../stages/weights";
 
@@ -36,14 +38,14 @@ let rowBegin: i32 = 0, rowEnd: i32 = 0, D: i32 = 0, count: i32 = 0, kPitch: usiz
 // Whether scores are in natural units from the start: no feature asks for base 2.
 let natural: bool = false;
 // Scratch, in this order. origin: the scale of Q where a state has l, and where products start.
-let q: usize = 0, scores: usize = 0, sums: usize = 0, kRows: usize = 0, heaps: usize = 0, panel: usize = 0, state: usize = 0, origin: usize = 0;
+let q: usize = 0, scores: usize = 0, sums: usize = 0, kRows: usize = 0, heaps: usize = 0, panel: usize = 0, state: usize = 0, origin: usize = 0, features: usize = 0;
 // The tile of keys at hand.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0;
 
 /** Bytes of scratch that an item of `rows` rows needs. */
 export function insideScratch(headDim: i32, rows: i32, keyTile: i32, count: i32): usize {
   layOut(0, headDim, rows, keyTile, count);
-  return origin + State.Bytes;
+  return features;
 }
 
 function layOut(ws: usize, headDim: i32, rows: i32, keyTile: i32, count: i32): void {
@@ -56,6 +58,7 @@ function layOut(ws: usize, headDim: i32, rows: i32, keyTile: i32, count: i32): v
   panel = (heaps + <usize>rows * <usize>count * WORD + 15) & ~15;
   state = panel + PANEL_BYTES;
   origin = state + State.Bytes;
+  features = (origin + State.Bytes + 63) & ~63;
 }
 
 /** Row i of an operand with query heads. */
@@ -89,6 +92,7 @@ function weighRows(first: i32, last: i32): void {
   let m0 = f32x4.splat(LOWEST), m1 = m0, l0 = f32x4.splat(0), l1 = l0;
   for (tileKey = firstKey(sequence, first) / tile * tile; tileKey < end; tileKey += tile) {
     const n = min(tile, end - tileKey);
+    if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, n, 1);
     scorePanel(first, last, k + <usize>tileKey * stride, stride, 0, n, (flags & HIDE_FLAGS) != 0);
     const a = maximum(scores, FORWARD_PITCH, n, m0), b = maximum(scores + UPPER, FORWARD_PITCH, n, m1);
     l0 = sum(scores, FORWARD_PITCH, n, m0, a, l0);
@@ -97,6 +101,7 @@ function weighRows(first: i32, last: i32): void {
     m1 = b;
   }
   tileKey = at;
+  if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
   v128.store(scores, m0);
   v128.store(scores, m1, UPPER);
   v128.store(scores, l0, 32);
@@ -111,7 +116,7 @@ function weighRows(first: i32, last: i32): void {
 function writeScores(first: i32, from: i32, to: i32): void {
   const hidden = f32x4.splat(kernel == Kernel.Scores ? -Infinity : 0), sp = scores + <usize>from * FORWARD_PITCH;
   if (kernel == Kernel.Scores && !natural) {
-    for (let v: usize = 0; v < 32; v += UPPER) naturalTile(sp + v, FORWARD_PITCH, to - from, (flags & MASKING_FLAGS) != 0);
+    for (let v: usize = 0; v < 32; v += UPPER) naturalTile(sp + v, FORWARD_PITCH, to - from, (flags & BENT_FLAGS) != 0);
   }
   for (let p = scores, end = scores + <usize>tileKeys * FORWARD_PITCH; p < end; p += 16) {
     if (p == sp) p = scores + <usize>to * FORWARD_PITCH;
@@ -134,7 +139,7 @@ function addWeights(from: i32, to: i32): void {
 /** The panel of rows from `first` on against the tile. */
 function visitPanel(first: i32): void {
   const last = min(first + 7, rowEnd - 1), rows = rowEnd - first;
-  let from = max(0, firstKey(sequence, first) - tileKey) & ~7, to = min(tileKeys, endKey(sequence, last) - tileKey), partial = false;
+  let from = max(0, firstKey(sequence, first) - tileKey) & ~7, to = min(tileKeys, endKey(sequence, last) - tileKey), partial = (flags & HIDE_FLAGS) != 0;
   if (flags & Flag.Blocks && from < to) {
     const row = rowOf(Operand.Blocks, first >> 3) + <usize>(tileKey >> 4);
     from = firstNonEmpty(row, from, to);
@@ -147,7 +152,11 @@ function visitPanel(first: i32): void {
   else scorePanel(first, last, kTile, kPitch, from, to, partial);
   const sp = scores + <usize>from * FORWARD_PITCH, n = to - from;
   if (kernel == Kernel.TopKeys) return offerTile(sp, n, tileKey + from, heaps + <usize>(first - rowBegin) * <usize>count * WORD, count, min(8, rows), state);
-  if (weigh) weightTiles(task, batch, head, first, sp, n, tileKey + from, state);
+  if (weigh) {
+    const pairwise = weightTiles(task, batch, head, first, sp, n, tileKey + from, state);
+    // what is told of tiles was told of single pairs meanwhile
+    if (pairwise && flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
+  }
   if (kernel == Kernel.ColumnSums) addWeights(from, to);
   else writeScores(first, from, to);
 }
@@ -193,6 +202,7 @@ export function insideItem(item: usize, ws: usize): void {
   count = load<i32>(task, Task.Count);
   const tile = load<i32>(task, Task.Tile);
   layOut(ws, D, kernel == Kernel.TopKeys ? rowEnd - rowBegin : 0, tile, count);
+  if (flags & BEGIN_FLAGS) beginItem(task, flags, features);
   natural = kernel == Kernel.Scores && !(flags & SCORE_FLAGS);
   const scale = f32x4.splat(load<f32>(task, Task.Scale) * (natural ? 1 : LOG2E)), one = f32x4.splat(1);
   memory.fill(origin + State.NegativeM, 0, 32);
@@ -216,6 +226,7 @@ export function insideItem(item: usize, ws: usize): void {
       packRows(kTile, stride, kRows, tileKeys, kPitch);
       kTile = kRows;
     }
+    if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
     if (kernel == Kernel.ColumnSums) memory.fill(sums, 0, <usize>tileKeys * FORWARD_PITCH);
     for (let first = rowBegin; first < rowEnd; first += 8) visitPanel(first);
     if (kernel == Kernel.ColumnSums) writeSums();

@@ -16,7 +16,7 @@ import { BACKWARD_PITCH, exp2v } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { setPanel } from "../stages/panel";
-import { MASKING_FLAGS, scoreTiles, stateLogit } from "../stages/scores.gen";
+import { beginTile, BENT_FLAGS, scoreTiles, stateLogit } from "../stages/scores.gen";
 import { scoreProduct } from "../stages/score_product";
 import { exp, log } from "../micro/real";
 
@@ -51,6 +51,7 @@ function panelState(task: usize, flags: i32, sequence: usize, batch: i32, head: 
   for (let key = firstKey(sequence, first) / keys * keys; key < end; key += keys) {
     const n = min(keys, end - key);
     scoreProduct(k + <usize>key * kStride, kStride, packedQueries(p), s, 0, n, D, constants + Constants.Zero);
+    beginTile(flags, batch, key, n, 1);
     scoreTiles(task, flags, s, BACKWARD_PITCH, n, key, panel, 2, 0, 0);
     hideScores(task, flags, s, BACKWARD_PITCH, n, key, panel, 2, 0, 0);
     const a = maximum(s, BACKWARD_PITCH, n, m0), b = maximum(s + UPPER, BACKWARD_PITCH, n, m1);
@@ -75,7 +76,7 @@ export function settleLargeRows(task: usize, flags: i32, sequence: usize, batch:
     for (let lane = 0; lane < 8; ++lane) {
       if (!isLarge((p << 3) + lane)) continue;
       const i = rowBegin + (p << 3) + lane, at = tile + (<usize>lane << 2), m = load<f32>(at);
-      const bent = (flags & MASKING_FLAGS) != 0, natural = naturalOf(m, bent), lse = <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i));
+      const bent = (flags & BENT_FLAGS) != 0, natural = naturalOf(m, bent), lse = <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i));
       const logit = aboveScore(stateLogit(task, flags, batch, head, i), m, bent), l = <f64>load<f32>(at, 32) + exp(logit);
       if (!(l > 0 && l < Infinity && m > LOWEST && m < Infinity)) {
         deferRow((p << 3) + lane);

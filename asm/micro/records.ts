@@ -11,7 +11,9 @@ export enum Panel {
   High = 32,
   /** Where the diagonal of the lane's query lies, i + offset; i32[8]. */
   Diagonal = 64,
-  Bytes = 96,
+  /** Head of the lane's query; i32[8]. */
+  Head = 96,
+  Bytes = 128,
 }
 
 /** The softmax state of a panel of eight lanes; see stages/softmax.ts. */

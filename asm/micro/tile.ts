@@ -21,7 +21,16 @@ export function silenceMasked(s: usize, x: usize, pitch: usize, n: i32): void {
 }
 
 /** Weights below 2^-80 of a row's largest: far below what float32 can tell in a sum of 2^20 keys. */
-const TINY: f32 = -80;
+// @ts-ignore: decorator
+@inline
+export const TINY: f32 = -80;
+
+/** A score, or `none` where it lies below the limit. */
+// @ts-ignore: decorator
+@inline
+export function flushed(s: v128, limit: v128, none: v128): v128 {
+  return v128.bitselect(none, s, f32x4.lt(s, limit));
+}
 
 /**
  * S = minus infinity for n keys of four lanes where 2^(S + shift) is tiny. Products with such weights are
@@ -29,8 +38,5 @@ const TINY: f32 = -80;
  */
 export function flushTiny(sp: usize, pitch: usize, n: i32, shift: v128): void {
   const none = f32x4.splat(-Infinity), limit = f32x4.sub(f32x4.splat(TINY), shift);
-  for (; n > 0; --n, sp += pitch) {
-    const s = v128.load(sp);
-    v128.store(sp, v128.bitselect(none, s, f32x4.lt(s, limit)));
-  }
+  for (; n > 0; --n, sp += pitch) v128.store(sp, flushed(v128.load(sp), limit, none));
 }

@@ -10,6 +10,7 @@ export function setLane(panel: usize, lane: usize, task: usize, flags: i32, sequ
   store<i32>(p, firstKey(sequence, i), Panel.Low);
   store<i32>(p, endKey(sequence, i) - 1, Panel.High);
   store<i32>(p, diagonalOf(sequence, i), Panel.Diagonal);
+  store<i32>(p, head, Panel.Head);
   loadLane(task, flags, batch, head, i, p);
 }
 

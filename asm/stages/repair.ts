@@ -10,7 +10,7 @@ import { element } from "../micro/convert";
 import { isLow, sameLse } from "../micro/range";
 import { dot, weight } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
-import { hideOne, hideRow, MASKING_FLAGS, mostAdded, probabilityOne, scoreOne, stateLogit } from "./scores.gen";
+import { BENT_FLAGS, hideOne, hideRow, mostAdded, probabilityOne, scoreOne, stateLogit } from "./scores.gen";
 import { exp, log } from "../micro/real";
 import { addPair, beginRow, STATISTIC_FLAGS, writeRow } from "./statistics";
 
@@ -62,7 +62,7 @@ export function lostRow(task: usize, batch: i32, head: i32, i: i32, lse: f32): b
   if (!(lse == -Infinity || isLow(lse))) return false;
   const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i), flags = load<i32>(task, Task.Flags);
   if (lse == -Infinity) return from < to && !hideRow(task, flags, batch, head, i, from, to);
-  return (flags & MASKING_FLAGS) != 0 && !sameLse(mostAdded(task, flags, batch, head, i, from, to), lse);
+  return (flags & BENT_FLAGS) != 0 && !sameLse(mostAdded(task, flags, batch, head, i, from, to), lse);
 }
 
 /** Writes out, lse and statistics of one query row. */

@@ -2,37 +2,40 @@
 import { Flag, Operand } from "../tables.gen";
 import { Panel } from "../micro/records";
 import { rowAt } from "../micro/task";
-import { multiply } from "../micro/tile";
+import { multiply, silenceMasked } from "../micro/tile";
 import { scoreTile as softcapScoreTile, scoreOne as softcapScoreOne, slopeOne as softcapSlopeOne } from "../features/softcap";
-import { FADES as alibiSlopesFADES, scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
+import { fades as alibiSlopesFades, scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
 import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, hideRow as biasHideRow, mostAdded as biasMostAdded, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
+import { HIDES as scoreModHIDES, beginItem as scoreModBeginItem, beginTile as scoreModBeginTile, scorePanel as scoreModScorePanel, fades as scoreModFades, slopes as scoreModSlopes, scoreOne as scoreModScoreOne, slopeOne as scoreModSlopeOne } from "../features/score_mod";
 import { hideTile as maskHideTile, hideOne as maskHideOne, hideRow as maskHideRow, hideAll as maskHideAll } from "../features/mask";
+import { beginItem as maskModBeginItem, beginTile as maskModBeginTile, hidePanel as maskModHidePanel, hideOne as maskModHideOne, hideRow as maskModHideRow } from "../features/mask_mod";
 import { stateLogit as sinkStateLogit, beginGradient as sinkBeginGradient, stateGradient as sinkStateGradient, writeGradient as sinkWriteGradient } from "../features/sink";
 import { setLane as dropoutSetLane, probabilityTile as dropoutProbabilityTile, probabilityOne as dropoutProbabilityOne } from "../features/dropout";
 
 /** Features that change the value of a score. */
 // @ts-ignore: decorator
 @inline
-export const SCORE_FLAGS: i32 = Flag.Softcap | Flag.AlibiSlopes | Flag.Bias;
+export const SCORE_FLAGS: i32 = Flag.Softcap | Flag.AlibiSlopes | Flag.Bias | Flag.ScoreMod;
 /** Those of them that may mask it. */
 // @ts-ignore: decorator
 @inline
-export const MASKING_FLAGS: i32 = Flag.Bias;
-/** Those that make many weights tiny. */
+export const MASKING_FLAGS: i32 = Flag.Bias | Flag.ScoreMod;
+/** Those that may bring it near the end of float32: see range.ts. */
 // @ts-ignore: decorator
 @inline
-export const FADING_FLAGS: i32 = Flag.AlibiSlopes;
-/** Those that leave slopes for the way back, and how many. */
+export const BENT_FLAGS: i32 = Flag.Bias;
+/** How many of them leave slopes for the way back. */
 // @ts-ignore: decorator
 @inline
-export const SLOPE_FLAGS: i32 = Flag.Softcap;
-// @ts-ignore: decorator
-@inline
-export const SLOPES: usize = 1;
+export const SLOPES: usize = 2;
 /** Features that hide single pairs. */
 // @ts-ignore: decorator
 @inline
-export const HIDE_FLAGS: i32 = Flag.Mask;
+export const HIDE_FLAGS: i32 = Flag.Mask | Flag.MaskMod;
+/** Features that are told when items and tiles begin. */
+// @ts-ignore: decorator
+@inline
+export const BEGIN_FLAGS: i32 = Flag.ScoreMod | Flag.MaskMod;
 /** Features of the softmax state. */
 // @ts-ignore: decorator
 @inline
@@ -63,6 +66,24 @@ export function loadLane(task: usize, flags: i32, batch: i32, head: i32, i: i32,
   if (flags & Flag.Dropout) dropoutSetLane(task, batch, head, i, panel + (Panel.Bytes + 128));
 }
 
+/** Whether features make many weights tiny. */
+export function fades(flags: i32): bool {
+  return (flags & Flag.AlibiSlopes) != 0 && alibiSlopesFades() ||
+    (flags & Flag.ScoreMod) != 0 && scoreModFades();
+}
+
+/** An item begins; `scratch`: where features may keep what they need. */
+export function beginItem(task: usize, flags: i32, scratch: usize): void {
+  if (flags & Flag.ScoreMod) scratch = scoreModBeginItem(task, scratch);
+  if (flags & Flag.MaskMod) scratch = maskModBeginItem(task, scratch);
+}
+
+/** A tile of keys begins; `keysOfRow`: how many lie in eight lanes of scores. */
+export function beginTile(flags: i32, batch: i32, key: i32, keys: i32, keysOfRow: i32): void {
+  if (flags & Flag.ScoreMod) scoreModBeginTile(batch, key, keys, keysOfRow);
+  if (flags & Flag.MaskMod) maskModBeginTile(batch, key, keys, keysOfRow);
+}
+
 /**
  * Scores S^T[n keys][4 * vectors lanes] from products, base 2. `slopes`: where derivatives go, a tile for each
  * feature that has one, `slopeBytes` apart; 0 for nowhere.
@@ -73,6 +94,7 @@ export function scoreTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: 
     if (flags & Flag.AlibiSlopes) alibiSlopesScoreTile(task, sp + v, pitch, n, key, panel + v, panel + (Panel.Bytes + 0) + v);
     if (flags & Flag.Bias) biasScoreTile(task, sp + v, pitch, n, key, panel + v, panel + (Panel.Bytes + 32) + v);
   }
+  if (flags & Flag.ScoreMod) scoreModScorePanel(sp, pitch, n, key, panel, vectors, slopes ? slopes + 1 * slopeBytes : 0);
 }
 
 /** One score from its product, float64, natural units. */
@@ -80,19 +102,24 @@ export function scoreOne(task: usize, flags: i32, s: f64, batch: i32, head: i32,
   if (flags & Flag.Softcap) s = softcapScoreOne(task, s, batch, head, i, j);
   if (flags & Flag.AlibiSlopes) s = alibiSlopesScoreOne(task, s, batch, head, i, j);
   if (flags & Flag.Bias) s = biasScoreOne(task, s, batch, head, i, j);
+  if (flags & Flag.ScoreMod) s = scoreModScoreOne(task, s, batch, head, i, j);
   return s;
 }
 
 /** Masks scores of hidden pairs; returns whether there were any. */
-export function hideTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, v: usize): bool {
+export function hideTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32): bool {
   let any = false;
-  if (flags & Flag.Mask && maskHideTile(task, sp + v, pitch, n, key, panel + v, panel + (Panel.Bytes + 96) + v)) any = true;
+  for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {
+    if (flags & Flag.Mask && maskHideTile(task, sp + v, pitch, n, key, panel + v, panel + (Panel.Bytes + 96) + v)) any = true;
+  }
+  if (flags & Flag.MaskMod && maskModHidePanel(sp, pitch, n, key, panel, vectors)) any = true;
   return any;
 }
 
 /** Whether a pair is hidden. */
 export function hideOne(task: usize, flags: i32, batch: i32, head: i32, i: i32, j: i32): bool {
   if (flags & Flag.Mask && maskHideOne(task, batch, head, i, j)) return true;
+  if (flags & Flag.MaskMod && maskModHideOne(task, batch, head, i, j)) return true;
   return false;
 }
 
@@ -100,6 +127,7 @@ export function hideOne(task: usize, flags: i32, batch: i32, head: i32, i: i32, 
 export function hideRow(task: usize, flags: i32, batch: i32, head: i32, i: i32, from: i32, to: i32): bool {
   if (flags & Flag.Bias && biasHideRow(task, batch, head, i, from, to)) return true;
   if (flags & Flag.Mask && maskHideRow(task, batch, head, i, from, to)) return true;
+  if (flags & Flag.MaskMod && maskModHideRow(task, batch, head, i, from, to)) return true;
   return false;
 }
 
@@ -137,10 +165,17 @@ export function probabilityOne(task: usize, flags: i32, batch: i32, head: i32, i
   return 1;
 }
 
+/** Slopes of n keys of eight lanes become 0 where S is minus infinity. */
+export function silenceSlopes(flags: i32, s: usize, slopes: usize, slopeBytes: usize, pitch: usize, n: i32): void {
+  if (flags & Flag.Softcap) silenceMasked(s, slopes + 0 * slopeBytes, pitch, n);
+  if (flags & Flag.ScoreMod && scoreModSlopes()) silenceMasked(s, slopes + 1 * slopeBytes, pitch, n);
+}
+
 /** dS^T of a tile on its way from scores to products: sums over pairs, and slopes. The last feature first. */
 export function gradientTiles(flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, lanes: i32, slopes: usize, slopeBytes: usize): void {
   for (let v: usize = 0; v < 32; v += 16) {
     const m = min(4, lanes - <i32>(v >> 2));
+    if (flags & Flag.ScoreMod && scoreModSlopes()) multiply(sp + v, slopes + 1 * slopeBytes + v, pitch, n);
     if (flags & Flag.BiasGradient && m > 0) biasGradientTile(sp + v, pitch, n, key, panel + v, m, panel + (Panel.Bytes + 64) + v);
     if (flags & Flag.AlibiSlopesGradient && m > 0) alibiSlopesGradientTile(sp + v, pitch, n, key, panel + v, m);
     if (flags & Flag.Softcap) multiply(sp + v, slopes + 0 * slopeBytes + v, pitch, n);
@@ -149,6 +184,10 @@ export function gradientTiles(flags: i32, sp: usize, pitch: usize, n: i32, key: 
 
 /** The same for one pair, whose product is s; returns dS of the product. */
 export function gradientOne(task: usize, flags: i32, ds: f64, s: f64, batch: i32, head: i32, i: i32, j: i32): f64 {
+  const s1 = flags & Flag.Softcap ? softcapScoreOne(task, s, batch, head, i, j) : s;
+  const s2 = flags & Flag.AlibiSlopes ? alibiSlopesScoreOne(task, s1, batch, head, i, j) : s1;
+  const s3 = flags & Flag.Bias ? biasScoreOne(task, s2, batch, head, i, j) : s2;
+  if (flags & Flag.ScoreMod) ds *= scoreModSlopeOne(task, s3, batch, head, i, j);
   if (flags & Flag.BiasGradient) biasGradientOne(task, ds, batch, head, i, j);
   if (flags & Flag.AlibiSlopesGradient) alibiSlopesGradientOne(task, ds, batch, head, i, j);
   if (flags & Flag.Softcap) ds *= softcapSlopeOne(task, s, batch, head, i, j);

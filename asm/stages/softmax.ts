@@ -4,7 +4,7 @@
 // t: largest score of the current tile less m. m starts at 0 and moves only when a tile outgrows it by 2^8, or
 // when a lane's first visible tile lies far below it; the final division makes both exact.
 import { State, UPPER } from "../micro/records";
-import { flushTiny } from "../micro/tile";
+import { flushed, TINY } from "../micro/tile";
 import { exp2v, exponentialTile, statisticsTile } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
 import { movePanelSums } from "./statistics";
@@ -73,16 +73,12 @@ function move(sp: usize, n: i32, state: usize, op: usize, columns: i32, sums: us
 }
 
 /**
- * One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. `flush`: tiny
- * weights become 0. `sums`: those of statistics, or 0; `key`: the first key, which they need.
+ * One tile of n keys: scores in, P out; state, and O^T of `columns` columns, brought up to date. `sums`: those of
+ * statistics, or 0; `key`: the first key, which they need.
  */
-export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32, flush: bool = false, sums: usize = 0, key: i32 = 0): void {
+export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns: i32, sums: usize = 0, key: i32 = 0): void {
   const a = moves(v128.load(state, State.T), v128.load(state, State.L)), b = moves(v128.load(state, State.T + UPPER), v128.load(state, State.L + UPPER));
   if (v128.any_true(v128.or(a, b))) move(sp, n, state, op, columns, sums);
-  if (flush) {
-    flushTiny(sp, WIDTH, n, f32x4.splat(0));
-    flushTiny(sp + UPPER, WIDTH, n, f32x4.splat(0));
-  }
   if (sums) statisticsTile(sp, n, state + State.L, sums, key);
   else exponentialTile(sp, n, state + State.L);
 }
@@ -90,9 +86,9 @@ export function softmaxTile(sp: usize, n: i32, state: usize, op: usize, columns:
 /**
  * Subtracts m from n scores that do not carry it yet, and finds their maximum. m moves first: scores that rise by
  * hundreds from tile to tile would be rounded at that size if the old m were subtracted; so they are rounded once,
- * near 0.
+ * near 0. `flush`: tiny weights become 0, as in flushTiny.
  */
-export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32, sums: usize = 0): void {
+export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32, flush: bool, sums: usize = 0): void {
   maximum(sp, n, state);
   let any = v128.splat<i32>(0);
   for (let v: usize = 0; v < WIDTH; v += 16) {
@@ -108,9 +104,18 @@ export function rebase(sp: usize, n: i32, state: usize, op: usize, columns: i32,
     }
   }
   const m0 = v128.load(state, State.NegativeM), m1 = v128.load(state, State.NegativeM + UPPER);
-  for (let p = sp, end = sp + <usize>n * WIDTH; p < end; p += WIDTH) {
-    v128.store(p, f32x4.add(v128.load(p), m0));
-    v128.store(p, f32x4.add(v128.load(p, 16), m1), 16);
+  const limit = f32x4.splat(TINY), none = f32x4.splat(-Infinity);
+  const end = sp + <usize>n * WIDTH;
+  if (flush) {
+    for (; sp < end; sp += WIDTH) {
+      v128.store(sp, flushed(f32x4.add(v128.load(sp), m0), limit, none));
+      v128.store(sp, flushed(f32x4.add(v128.load(sp, 16), m1), limit, none), 16);
+    }
+    return;
+  }
+  for (; sp < end; sp += WIDTH) {
+    v128.store(sp, f32x4.add(v128.load(sp), m0));
+    v128.store(sp, f32x4.add(v128.load(sp, 16), m1), 16);
   }
 }
 

@@ -3,7 +3,7 @@
 // that began with a logit far from the scores would round them away.
 import { aboveScore, naturalOf } from "../micro/range";
 import { lseOf } from "../micro/rows";
-import { MASKING_FLAGS, STATE_FLAGS, stateLogit } from "./scores.gen";
+import { BENT_FLAGS, STATE_FLAGS, stateLogit } from "./scores.gen";
 import { exp, log } from "../micro/real";
 
 /** Whether an item adds the logits of features to its rows; `split`: below 0 where the keys are whole. */
@@ -19,7 +19,7 @@ export function addsLogits(flags: i32, split: i32): bool {
  */
 export function addLogit(task: usize, flags: i32, batch: i32, head: i32, i: i32, l: f32, negativeM: f32, factor: usize): f32 {
   const logit = stateLogit(task, flags, batch, head, i);
-  const bent = (flags & MASKING_FLAGS) != 0;
+  const bent = (flags & BENT_FLAGS) != 0;
   if (logit == -Infinity) return lseOf(l, negativeM, bent);
   if (l == 0) return logit;
   const m = naturalOf(-negativeM, bent), above = aboveScore(logit, -negativeM, bent);

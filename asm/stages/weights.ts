@@ -8,7 +8,7 @@ import { FORWARD_PITCH, exp2v } from "../micro/tiles.gen";
 import { exp2Constant } from "../micro/vmath";
 import { exp, log } from "../micro/real";
 import { exactScore } from "./repair";
-import { MASKING_FLAGS, stateLogit } from "./scores.gen";
+import { BENT_FLAGS, stateLogit } from "./scores.gen";
 
 /** From here on 2^x is infinite. */
 const MOST: f32 = 128;
@@ -48,7 +48,7 @@ export function isLarge(lse: f32): bool {
  * its keys come to. An lse of more keys than these is taken at its word.
  */
 export function settle(task: usize, flags: i32, batch: i32, head: i32, i: i32, m: f32, l: f32, state: usize): void {
-  const bent = (flags & MASKING_FLAGS) != 0, natural = naturalOf(m, bent), lse = load<f32>(state, State.T);
+  const bent = (flags & BENT_FLAGS) != 0, natural = naturalOf(m, bent), lse = load<f32>(state, State.T);
   const sum = <f64>l + exp(aboveScore(stateLogit(task, flags, batch, head, i), m, bent));
   if (!(sum > 0 && sum < Infinity && m < Infinity)) return;
   const own = sameLse(natural + log(sum), <f64>lse);
@@ -77,12 +77,15 @@ function weightTile(sp: usize, n: i32, m: v128): void {
   }
 }
 
-/** S of keys [key, key + n) and the rows from i on becomes P, but for the factors in `state`. */
-export function weightTiles(task: usize, batch: i32, head: i32, i: i32, sp: usize, n: i32, key: i32, state: usize): void {
+/** S of keys [key, key + n) and the rows from i on becomes P, but for the factors in `state`; whether pair by pair somewhere. */
+export function weightTiles(task: usize, batch: i32, head: i32, i: i32, sp: usize, n: i32, key: i32, state: usize): bool {
+  let exact = false;
   for (let v: usize = 0; v < 32; v += UPPER) weightTile(sp + v, n, v128.load(state + v, State.NegativeM));
   for (let lane = 0; lane < 8; ++lane, sp += 4, state += 4) {
     const lse = load<f32>(state, State.T);
     if (!beyondTiles(lse)) continue;
+    exact = true;
     for (let j = 0; j < n; ++j) store<f32>(sp + <usize>(j * FORWARD_PITCH), exactWeight(task, batch, head, i + lane, key + j, lse));
   }
+  return exact;
 }

@@ -8,7 +8,7 @@ export const bias: ShaderFeature = {
   lowers: true,
   declare(type, kind) {
     const one = type === "f32", I = one ? "u32" : "vec4<u32>", B = one ? "bool" : "vec4<bool>";
-    return `${elementReader("bias", kindNamed(kind))}
+    return `${elementReader("bias", kindNamed(kind as string))}
 fn bias_value(at: ${I}) -> ${type} {
   return ${
       one ? "bias_at(at)" : "vec4<f32>(bias_at(at.x), bias_at(at.y), bias_at(at.z), bias_at(at.w))"

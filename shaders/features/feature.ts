@@ -3,9 +3,13 @@
 // (src/problem/features/feature.ts).
 import type { FeatureName } from "../../src/problem/features/feature.ts";
 import type { OperandName } from "../../src/tensor/operands.ts";
+import type { FeatureText, Program } from "../parts/variant.ts";
 
 /** Scores that a kernel looks at together: one, or four that lie side by side. */
 export type ScoreType = "f32" | "vec4<f32>";
+
+/** Which axis of the tile the queries are on. */
+export type Side = "rows are queries" | "rows are keys";
 
 /** A query row as expressions: of four rows (vec4<u32>) where `type` is a vector, else one. `offset` is i32. */
 export interface QueryAt {
@@ -19,6 +23,7 @@ export interface QueryAt {
 /** A key, or four of them, likewise. */
 export interface KeyAt {
   readonly type: ScoreType;
+  readonly batch: string;
   readonly key: string;
 }
 
@@ -44,6 +49,8 @@ export interface RowStats {
 /** One feature. */
 export interface ShaderFeature {
   readonly name: FeatureName;
+  /** Where it is a function that a caller wrote: the record of that function. */
+  of?(program: Program): ShaderFeature;
   /**
    * A condition that holds where it is on. The repair kernel has such features in all of its texts and asks: it is
    * hardly ever busy, so there should be few texts.
@@ -51,8 +58,10 @@ export interface ShaderFeature {
   readonly present?: string;
   /** Whether it may take rows below the range of the fast path: the repair kernel then looks at those again. */
   readonly lowers?: boolean;
-  /** What its hooks need outside of `main`, for scores of a type. `kind`: how its operand is stored. */
-  declare?(type: ScoreType, kind: string): string;
+  /** Whether it may make anything of the score of a row that is not there. */
+  readonly anyValue?: boolean;
+  /** What its hooks need outside of `main`, for scores of a type. `text`: how its operand is stored. */
+  declare?(type: ScoreType, text: FeatureText, side: Side): string;
 
   /** load: the factor of q as it is staged, and what dK must be multiplied with to undo that. */
   readonly load?: { factor(scale: string): string; readonly undo: string };
@@ -65,12 +74,14 @@ export interface ShaderFeature {
   read?(at: PairAt): string;
   score?(s: string, at: PairAt): string;
   /** d(score after) / d(score before), from the score before. */
-  slope?(s: string): string;
+  slope?(s: string, at: PairAt): string;
 
   /** hide: whether a pair is hidden, once `read` has run. */
   hide?(at: PairAt): string;
   /** ... or whether it is seen: without a look at its score, so that tiles without a seen pair are skipped. */
   sees?(at: PairAt): string;
+  /** ... and whether the schedule has a verdict on each tile, about every head alone or about all of them together. */
+  readonly verdicts?: "of each head" | "of all heads";
 
   /**
    * state: a logit that joins the denominator of a row and brings no value; minus infinity is none. It must join

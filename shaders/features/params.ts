@@ -5,7 +5,7 @@ import { shaderName } from "../../src/tensor/operands.ts";
 import { addressAxes, ADDRESSED } from "../parts/address.ts";
 import { UNIFORM_BINDING } from "../parts/bindings.ts";
 
-const SIZES = [
+const SIZES: readonly string[] = [
   "length_q", // query rows of a head within the region
   "length_k",
   "batch", // sequences of the region
@@ -24,7 +24,11 @@ const SIZES = [
   "count", // elements of an elementwise kernel
   "source_at", // and where it reads and writes
   "target_at",
-] as const;
+  "query_count", // queries of a sequence in the call
+  "verdicts_at", // verdicts about the tiles of an item: words from item 0 on, and words of each
+  "verdict_words",
+  ...FEATURES.filter(({ traced }) => traced).map(({ name }) => `${shaderName(name)}_at`),
+];
 const WORDS = FEATURES.flatMap(({ words = {} }) => Object.keys(words).map(shaderName));
 const SCALARS: readonly string[] = [
   "scale",

@@ -4,7 +4,7 @@
 import { type Geometry, KEPT_KEYS, keptGroups } from "../abi.ts";
 import { columnIndices } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
-import type { Side } from "./score.ts";
+import type { Side } from "./feature.ts";
 import { activeFeatures } from "./table.ts";
 
 const keeping = (v: Pick<Variant, "features">) =>

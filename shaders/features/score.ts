@@ -1,6 +1,7 @@
 // From products to scores: what the features of a variant do to pairs, in the order of the feature table. The same
 // text serves forward and dQ, whose rows are queries, dK/dV, whose rows are keys, and kernels that look at one pair.
 import type { FeatureName } from "../../src/problem/features/feature.ts";
+import { MIXED } from "../../src/expression/verdict.ts";
 import { shaderName } from "../../src/tensor/operands.ts";
 import type { Geometry } from "../abi.ts";
 import { queryOf } from "../parts/address.ts";
@@ -8,18 +9,24 @@ import { crossesBand, keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { each, SENTINELS } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
-import { ifAny, VOTE } from "../parts/vote.ts";
-import type { KeyAt, PairAt, QueryAt, ScoreType, ShaderFeature } from "./feature.ts";
+import { ifAny, unlessNever, VOTE } from "../parts/vote.ts";
+import type { KeyAt, PairAt, QueryAt, ScoreType, ShaderFeature, Side } from "./feature.ts";
 import { stateDeclarations } from "./state.ts";
 import { activeFeatures } from "./table.ts";
 
 /** What the features of a variant need outside of `main`, and the schedule buffer. */
-export function scoreDeclarations(v: Pick<Variant, "features">, type: ScoreType): string {
+export function scoreDeclarations(
+  v: Pick<Variant, "features">,
+  type: ScoreType,
+  side: Side = "rows are queries",
+): string {
   return [
     SENTINELS,
     declare("schedule", "u32"),
-    ...activeFeatures(v).map(({ name, declare }) => declare?.(type, v.features.get(name)!) ?? ""),
-    type === "f32" || !skipsTiles(v) ? "" : VOTE,
+    ...activeFeatures(v).map(({ name, declare }) =>
+      declare?.(type, v.features.get(name)!, side) ?? ""
+    ),
+    type === "f32" || !votes(v) ? "" : VOTE,
     stateDeclarations(v),
   ].join("\n");
 }
@@ -37,9 +44,6 @@ export function stagedScale(v: Variant): string {
 export function gradientFactor(v: Variant): string {
   return activeFeatures(v).map(({ load }) => load ? ` * ${load.undo}` : "").join("");
 }
-
-/** Which axis of the tile the queries are on. */
-export type Side = "rows are queries" | "rows are keys";
 
 /** A name of WGSL for a value of a feature: `ofQuery` of row or column vector n, or `ofKey`. */
 const shareName = ({ name }: ShaderFeature, share: string, of: "q" | "k", n: number) =>
@@ -62,7 +66,7 @@ export function rowShares(g: Geometry, v: Variant, side: Side): string {
     (i) =>
       side === "rows are queries"
         ? shares(v, "q", i, { type, ...rest, head: `head${i}`, query: `query${i}` })
-        : shares(v, "k", i, { type, key: `key${i}` }),
+        : shares(v, "k", i, { type, batch: "batch", key: `key${i}` }),
   );
 }
 
@@ -73,7 +77,7 @@ export function columnShares(g: Geometry, v: Variant, side: Side): string {
     g.jv,
     (n) =>
       side === "rows are queries"
-        ? shares(v, "k", n, { type, key: `key_${n}` })
+        ? shares(v, "k", n, { type, batch: "batch", key: `key_${n}` })
         : shares(v, "q", n, { type, ...rest, head: `head_${n}`, query: `query_${n}` }),
   );
 }
@@ -99,7 +103,7 @@ export function pairAt(feature: ShaderFeature, query: Omit<QueryAt, "type">, key
   return {
     type,
     ofQuery: (share) => `(${feature.perQuery!({ type, ...query })[share]})`,
-    ofKey: (share) => `(${feature.perKey!({ type, key })[share]})`,
+    ofKey: (share) => `(${feature.perKey!({ type, batch: query.batch, key })[share]})`,
   };
 }
 
@@ -144,7 +148,7 @@ export function repairScore(v: Variant): string {
       sees && `if (!${sees(at)}) { return pair; }`,
       read?.(at),
       hide && `if (${hide(at)}) { return pair; }`,
-      slope && `pair.slope *= ${slope("s")};`,
+      slope && `pair.slope *= ${slope("s", at)};`,
       score && `if (!is_nan(s)) { ${score("s", at)} }`,
     ]);
   });
@@ -174,30 +178,47 @@ export function seesKey(v: Variant): string[] {
 
 const skipsTiles = (v: Pick<Variant, "features">) => activeFeatures(v).some(({ sees }) => sees);
 
-/** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`; `exists`: those that are there at all. */
-export function seenPairs(v: Variant, side: Side, i: number, n: number, exists?: string): string {
+/** Whether a tile must be looked at to know that no pair of it is seen. */
+const votes = (v: Pick<Variant, "features">) =>
+  activeFeatures(v).some(({ sees, verdicts }) => sees && verdicts !== "of each head");
+
+/** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`. */
+export function seenPairs(v: Variant, side: Side, i: number, n: number): string {
   const conditions = activeFeatures(v).flatMap((feature) =>
     feature.sees ? [feature.sees(pairsAt(feature, side, i, n))] : []
   );
-  if (conditions.length === 0) return "";
-  return `  let seen${i}_${n} = ${[...conditions, ...(exists ? [exists] : [])].join(" & ")};`;
+  return conditions.length === 0 ? "" : `  let seen${i}_${n} = ${conditions.join(" & ")};`;
 }
 
-/** Runs `body` where some pair of the tile is seen. */
+/** The same of a tile that may have a verdict; `exists`: the pairs that are there at all. */
+function seenOfTile(v: Variant, side: Side, i: number, n: number, exists: string): string {
+  const active = activeFeatures(v).filter(({ sees }) => sees);
+  const conditions = active.flatMap((feature) =>
+    feature.verdicts ? [] : [feature.sees!(pairsAt(feature, side, i, n))]
+  );
+  const all = [...conditions, exists].join(" & "), judged = active.filter((f) => f.verdicts);
+  if (judged.length === 0) return `  let seen${i}_${n} = ${all};`;
+  const others = judged.map((feature) => feature.sees!(pairsAt(feature, side, i, n))).join(" & ");
+  return `  var seen${i}_${n} = ${all};
+  if (verdict == ${MIXED}u) { seen${i}_${n} = seen${i}_${n} & ${others}; }`;
+}
+
+/** Runs `body` where some pair of tile number `tile` of the item is seen. */
 export function skipUnseenTiles(
   g: Geometry,
   v: Variant,
   side: Side,
   exists: (i: number, n: number) => string,
+  tile: string,
   body: string,
 ): string {
   if (!skipsTiles(v)) return body;
-  const seen = each(g.tm, (i) => each(g.jv, (n) => seenPairs(v, side, i, n, exists(i, n))));
-  const names = Array.from(
-    { length: g.tm * g.jv },
-    (_, n) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`,
-  );
-  return `  // skip the tile where no pair is seen\n${seen}\n${ifAny(names.join(" || "), body)}`;
+  const seen = each(g.tm, (i) => each(g.jv, (n) => seenOfTile(v, side, i, n, exists(i, n))));
+  const any = (_: unknown, n: number) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`;
+  const names = Array.from({ length: g.tm * g.jv }, any);
+  const run = `${seen}\n${votes(v) ? ifAny(names.join(" || "), body) : body}`;
+  const judged = activeFeatures(v).some(({ verdicts }) => verdicts);
+  return `  // skip the tile where no pair is seen\n${judged ? unlessNever(tile, run) : run}`;
 }
 
 /**
@@ -216,9 +237,10 @@ export function scoreOfPairs(
   const hides: string[] = [];
   const lines = activeFeatures(v).flatMap((feature) => {
     const at = pairsAt(feature, side, i, n);
-    if (feature.hide) hides.push(feature.hide(at), ...(absent ? [absent] : []));
+    if (feature.hide) hides.push(feature.hide(at));
+    if (absent && (feature.hide || feature.anyValue)) hides.push(absent);
     return [
-      slopes && feature.slope ? `let ${slopeName(feature)} = ${feature.slope(s)};` : undefined,
+      slopes && feature.slope ? `let ${slopeName(feature)} = ${feature.slope(s, at)};` : undefined,
       feature.read?.(at),
       feature.score?.(s, at),
     ];
@@ -236,9 +258,9 @@ export function slopeFactor(v: Variant, after?: FeatureName): string {
   return active.slice(from).map((f) => f.slope ? ` * ${slopeName(f)}` : "").join("");
 }
 
-/** Whether `scoreOfPairs` declares `hide`. */
-export function hidesPairs(v: Variant): boolean {
-  return activeFeatures(v).some(({ hide, sees }) => hide || sees);
+/** Whether `scoreOfPairs` declares `hide`; `absent`: where it is told which columns are not there. */
+export function hidesPairs(v: Variant, absent = false): boolean {
+  return activeFeatures(v).some(({ hide, sees, anyValue }) => hide || sees || (absent && anyValue));
 }
 
 /** Whether `scoreOfPairs` does anything. */

@@ -11,6 +11,7 @@
 // It can make only one of the two: where a row is too wide for the registers of both, and where the operands of
 // features would be more storage buffers than a device has.
 import { type Geometry, geometry } from "../abi.ts";
+import type { Side } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
 import { keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
 import {
@@ -20,7 +21,6 @@ import {
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
-  type Side,
   skipUnseenTiles,
   slopeFactor,
   stagedScale,
@@ -54,7 +54,7 @@ export type Makes = "kv" | "k" | "v";
 function declarations(v: Variant, makes: Makes, scalarOut: boolean): string {
   const withK = makes !== "v", withV = makes !== "k";
   return `${PARAMS}
-${scoreDeclarations(v, "vec4<f32>")}
+${scoreDeclarations(v, "vec4<f32>", SIDE)}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${withK ? rowsReader("v", v.kinds.v) : ""}
@@ -88,7 +88,7 @@ ${
 /** P takes the place of S, dS that of dP. */
 function probabilities(v: Variant, g: Geometry, withK: boolean): string {
   const keep = (name: string, value: string) =>
-    `    ${name} = ${hidesPairs(v) ? `select(${value}, vec4<f32>(0.0), hide)` : value};`;
+    `    ${name} = ${hidesPairs(v, true) ? `select(${value}, vec4<f32>(0.0), hide)` : value};`;
   const text = each(g.tm, (i) =>
     each(g.jv, (n) =>
       `  {
@@ -227,7 +227,7 @@ ${setUp(v, g, makes, { k: ofK, v: ofV })}
   let r0 = begin + (left - 1u) * ${g.columns}u;
 ${statistics(v, g, withK)}
 ${columnShares(g, v, SIDE)}
-${skipUnseenTiles(g, v, SIDE, exists, body)}
+${skipUnseenTiles(g, v, SIDE, exists, "left - 1u", body)}
   }
   // dk = dK, dv = dV
 ${finish(v, g, makes, { k: ofK, v: ofV })}

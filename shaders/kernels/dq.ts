@@ -8,6 +8,7 @@
 //     dQ += dS K             its last chunk of K is still staged
 //   dq = scale dQ
 import { type Geometry, geometry } from "../abi.ts";
+import type { Side } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
 import { keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
 import {
@@ -19,7 +20,6 @@ import {
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
-  type Side,
   skipUnseenTiles,
   slopeFactor,
   stagedScale,
@@ -131,7 +131,7 @@ ${setUp(v, g)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
-${skipUnseenTiles(g, v, SIDE, pairExists, body)}
+${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}
   }
   // dq = scale dQ
 ${

@@ -12,6 +12,7 @@
 //
 // Row sums stay with their threads and are added up once at the end.
 import { type Geometry, geometry } from "../abi.ts";
+import type { Side } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
 import { dropsPairs, keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
 import {
@@ -23,7 +24,6 @@ import {
   rowShares,
   scoreDeclarations,
   scoresOfTile,
-  type Side,
   skipUnseenTiles,
   stagedScale,
 } from "../features/score.ts";
@@ -185,7 +185,7 @@ ${stageResident(g, rows, v.headChunks)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
-${skipUnseenTiles(g, v, SIDE, pairExists, body)}
+${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}
   }
 ${finish(v, g)}
 }`);

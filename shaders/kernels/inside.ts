@@ -7,6 +7,7 @@
 // The largest scores of rows are in top_keys.ts.
 import { shaderName } from "../../src/tensor/operands.ts";
 import { type Geometry, geometry } from "../abi.ts";
+import type { Side } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
 import {
   columnShares,
@@ -15,7 +16,6 @@ import {
   scoreDeclarations,
   scoreOfPairs,
   seenPairs,
-  type Side,
   stagedScale,
 } from "../features/score.ts";
 import { rowAt, rowFunction } from "../parts/address.ts";

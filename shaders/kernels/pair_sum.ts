@@ -13,7 +13,7 @@
 import type { FeatureName } from "../../src/problem/features/feature.ts";
 import { follows, shaderName } from "../../src/tensor/operands.ts";
 import { type Geometry, geometry } from "../abi.ts";
-import type { ShaderFeature } from "../features/feature.ts";
+import type { ShaderFeature, Side } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
 import { keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
 import {
@@ -24,7 +24,6 @@ import {
   scoreDeclarations,
   scoreOfPairs,
   seenPairs,
-  type Side,
   slopeFactor,
   stagedScale,
 } from "../features/score.ts";

@@ -9,6 +9,7 @@
 //
 // The lse that was given may be that of more keys (attention in parts): then log2 l is what makes it that.
 import { geometry } from "../abi.ts";
+import type { Side } from "../features/feature.ts";
 import { PARAMS } from "../features/params.ts";
 import {
   actsOnPairs,
@@ -19,7 +20,6 @@ import {
   rowShares,
   scoreDeclarations,
   scoresOfTile,
-  type Side,
   skipUnseenTiles,
   stagedScale,
 } from "../features/score.ts";
@@ -105,7 +105,7 @@ ${queriesOfTile(g, v)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
-${skipUnseenTiles(g, v, SIDE, pairExists, body)}
+${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}
   }
   workgroupBarrier();
 ${each(g.tm, (i) => `  rm[ty][${i}][tx] = l${i};`)}

@@ -1,4 +1,5 @@
 // What a generated attention kernel depends on beyond its uniforms: the key of the pipeline cache.
+import type { CapturedArray, Node } from "../../src/expression/node.ts";
 import type { FeatureName } from "../../src/problem/features/feature.ts";
 import { kindName, type StorageKind } from "./storage.ts";
 import type { TileShape } from "../abi.ts";
@@ -12,6 +13,20 @@ export interface RowKinds {
   readonly dOut?: StorageKind;
 }
 
+/** A function that a caller wrote: what kernels compute of a pair. */
+export interface Program {
+  readonly root: Node;
+  /** The derivative by the score of a function of it. */
+  readonly slope: Node | undefined;
+  /** The captured arrays that it reads, in their order in the schedule. */
+  readonly arrays: readonly CapturedArray[];
+  /** Equal for programs of the same text. */
+  readonly key: string;
+}
+
+/** What the text of a feature depends on: how its operand is stored ("" where that is nothing), or a function. */
+export type FeatureText = string | Program;
+
 /** A specialisation of an attention kernel. */
 export interface Variant {
   readonly tile: TileShape;
@@ -23,8 +38,8 @@ export interface Variant {
   readonly kinds: RowKinds;
   /** Several query heads read one kv head: rows are queries times heads of the group. */
   readonly grouped: boolean;
-  /** Features that are on, in their order, each with what its text depends on ("" where that is nothing). */
-  readonly features: ReadonlyMap<FeatureName, string>;
+  /** Features that are on, in their order, each with what its text depends on. */
+  readonly features: ReadonlyMap<FeatureName, FeatureText>;
   /** Forward: rows have statistics. Backward: the entropy of rows was given a gradient. */
   readonly statistics: boolean;
 }
@@ -40,6 +55,9 @@ export function variantKey(kernel: string, v: Variant): string {
     ...kinds,
     v.grouped && "grouped",
     v.statistics && "statistics",
-    ...[...v.features].map(([name, kind]) => kind ? `${name} ${kind}` : name),
+    ...[...v.features].map(([name, text]) => {
+      const key = typeof text === "string" ? text : text.key;
+      return key ? `${name} ${key}` : name;
+    }),
   ].filter(Boolean).join(", ");
 }

@@ -1,4 +1,5 @@
 // What is asked of a call and what it returns; how and where it runs is in options.ts.
+import type { MaskMod, ScoreMod } from "../expression/score_mod.ts";
 import type { StatisticName } from "../tensor/operands.ts";
 import type {
   AnyTensor,
@@ -72,6 +73,13 @@ export interface CallOptions {
    * (FlashAttention cu_seqlens_k, seqused_k).
    */
   readonly cuSeqlensK?: SequenceStarts | undefined;
+  /**
+   * A function of scores that `scoreMod()` made, after ALiBi and bias, in natural units; its derivative follows from it
+   * (FlexAttention score_mod).
+   */
+  readonly scoreMod?: ScoreMod | undefined;
+  /** A condition that `maskMod()` made, or one of `masks`: pairs for which it is false are hidden (FlexAttention mask_mod). */
+  readonly maskMod?: MaskMod | undefined;
   /** Causal masking. Default `false`. */
   readonly causal?: Causal | undefined;
   /** Sliding window around the (causal) diagonal. */

@@ -93,11 +93,20 @@ function cutView(view: View, rows: IndexRange, keys: IndexRange): View {
 function cut({ problem, views }: Call, rows: IndexRange, keys: IndexRange): Call {
   const lengthQ = rows[1] - rows[0], lengthK = keys[1] - keys[0];
   const spans = problem.spans.map((span) => partOfSpan(span, rows, keys));
+  const rectangle = {
+    ...{ queryBegin: rows[0], keyBegin: keys[0], lengthQ: problem.lengthQ },
+    lengthsK: problem.spans.map((span) => span.lengthK),
+  };
+  const whole = lengthQ === problem.lengthQ && lengthK === problem.lengthK;
+  const features = whole ? problem.features : problem.features.map(({ name, params }) => ({
+    name,
+    params: feature(name).within?.(params, rectangle) ?? params,
+  }));
   const parts: Views = Object.fromEntries(
     Object.entries(views).map(([name, view]) => [name, cutView(view, rows, keys)]),
   );
   return {
-    problem: { ...problem, spans, lengthQ, lengthK, operands: specsOf(parts) },
+    problem: { ...problem, features, spans, lengthQ, lengthK, operands: specsOf(parts) },
     views: parts,
   };
 }

@@ -238,6 +238,11 @@ export function describe(
   }
   const spans = sequenceSpans(features, dims), operands = specsOf(all);
   const statistics = pass === "forward" ? asked : [];
+  for (const { name, params } of features) {
+    const { check, checkBackward } = feature(name);
+    check?.(params, spans, dims, complaint);
+    if (pass === "backward") checkBackward?.(params);
+  }
   const problem = { pass, layout, softmaxScale, features, spans, statistics, operands, ...dims };
   return { problem, views: all };
 }

@@ -32,6 +32,7 @@ import { CONTROL_BYTE, LinearMemory } from "./memory/linear_memory.ts";
 import { explainPlan } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
 import { mergeParts } from "./run/merge.ts";
+import { programScratch, programsOf } from "./run/programs.ts";
 import { CallQueue, Failed, type Progress, runThrough } from "./run/queue.ts";
 import { disposeResults, makeResults, type ResultView } from "./memory/results.ts";
 import {
@@ -151,7 +152,12 @@ export class WasmBackend implements Backend {
   }
 
   /** Bytes of scratch that each thread needs for a plan. */
-  scratchBytes(problem: AttentionProblem, { kernel, tile }: Plan): number {
+  scratchBytes(problem: AttentionProblem, plan: Plan): number {
+    const programs = programsOf(problem, plan);
+    return this.#kernelScratch(problem, plan) + (programs.length && programScratch(programs));
+  }
+
+  #kernelScratch(problem: AttentionProblem, { kernel, tile }: Plan): number {
     const { headDim, valueDim, lengthQ, queryHeads, kvHeads } = problem;
     if (kernel === "forward") {
       return this.#kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys) >>> 0;

@@ -1,6 +1,7 @@
 /** The feature table is complete: each feature has its option, reference, cases and row in the documentation. */
 
 import assert from "node:assert/strict";
+import { masks, scoreMod } from "../../mod.ts";
 import { FEATURES, parseFeatures } from "../../src/problem/features/table.ts";
 import { Complaint } from "../../src/tensor/errors.ts";
 import type { AttentionOptions } from "../../src/options.ts";
@@ -26,6 +27,8 @@ const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
   alibiSlopes: { alibiSlopes: { data: new Float32Array(2), shape: [2] } },
   bias: { bias: { data: new Float32Array(1), shape: [1] } },
   mask: { mask: { data: new Uint8Array(1), shape: [1] } },
+  scoreMod: { scoreMod: scoreMod(({ score }) => score.neg()) },
+  maskMod: { maskMod: masks.causal() },
   cuSeqlensQ: { cuSeqlensQ: [0, 4] },
   cuSeqlensK: { cuSeqlensK: [0, 5] },
   keyLengths: { keyLengths: Int32Array.of(3) },
@@ -48,8 +51,8 @@ const dims = {
 
 Deno.test("features apply in the documented order, each once", () => {
   assert.deepEqual(names, [
-    ...["softcap", "alibiSlopes", "bias", "mask", "cuSeqlensQ", "cuSeqlensK", "keyLengths"],
-    ...["causal", "window", "sink", "dropout"],
+    ...["softcap", "alibiSlopes", "bias", "scoreMod", "mask", "maskMod"],
+    ...["cuSeqlensQ", "cuSeqlensK", "keyLengths", "causal", "window", "sink", "dropout"],
   ]);
   const order = ["load", "score", "hide", "state", "probability"];
   const stages = FEATURES.map(({ stage }) => order.indexOf(stage));

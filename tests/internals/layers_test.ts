@@ -16,10 +16,12 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/backend"],
   ["shaders/kernels"],
   ["shaders/features"],
+  ["shaders/expression"],
   ["shaders/parts"],
   ["src/plan"],
   ["shaders/abi.ts"],
   ["src/problem"],
+  ["src/expression"],
   ["src/tensor"],
   ["asm/abi.ts", "asm/tables.gen.ts"],
 ];

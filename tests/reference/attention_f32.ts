@@ -5,7 +5,14 @@
  */
 
 import { forEachRow } from "./attention_f64.ts";
-import { alibiDistance, broadcastIndex, dropoutFactor, isVisible } from "./features.ts";
+import {
+  alibiDistance,
+  broadcastIndex,
+  dropoutFactor,
+  isVisible,
+  modified,
+  modSlope,
+} from "./features.ts";
 import type { Problem, StatisticName } from "./problem.ts";
 
 const f32 = Math.fround;
@@ -20,6 +27,8 @@ export interface ForwardF32 {
   readonly probabilities: Float32Array;
   /** d score / d dot at each position: constant unless there is a softcap. */
   readonly slopes: Float32Array;
+  /** d scoreMod / d score at each position. */
+  readonly modSlopes: Float32Array;
   readonly visible: Uint8Array;
   readonly statistics: Readonly<Record<StatisticName, Float32Array>>;
 }
@@ -51,6 +60,7 @@ export function attentionF32(problem: Problem): ForwardF32 {
   const scores = new Float32Array(rows * lengthK);
   const probabilities = new Float32Array(rows * lengthK);
   const slopes = new Float32Array(rows * lengthK);
+  const modSlopes = new Float32Array(rows * lengthK);
   const visible = new Uint8Array(rows * lengthK);
   const entropy = new Float32Array(rows);
   const maxProbability = new Float32Array(rows);
@@ -78,6 +88,8 @@ export function attentionF32(problem: Problem): ForwardF32 {
         score = f32(score - f32(slope * alibiDistance(problem, b, i, j)));
       }
       if (bias) score = f32(score + f32(bias.values[broadcastIndex(bias, b, h, i, j)]!));
+      modSlopes[at + j] = modSlope(problem, score, b, h, i, j);
+      score = modified(problem, score, [b, h, i, j], f32);
       scores[at + j] = score;
       max = Math.max(max, score);
     }
@@ -109,13 +121,13 @@ export function attentionF32(problem: Problem): ForwardF32 {
     }
   });
   const statistics = { entropy, maxProbability, expectedKey };
-  return { out, lse, sinkShares, scores, probabilities, slopes, visible, statistics };
+  return { out, lse, sinkShares, scores, probabilities, slopes, modSlopes, visible, statistics };
 }
 
 /** Backward pass from the stored P. */
 export function attentionBackwardF32(
   problem: Problem,
-  { out, sinkShares, probabilities, slopes, visible, statistics }: ForwardF32,
+  { out, sinkShares, probabilities, slopes, modSlopes, visible, statistics }: ForwardF32,
   dOutF64: Float64Array,
   dLseF64?: Float64Array,
   dEntropyF64?: Float64Array,
@@ -159,7 +171,8 @@ export function attentionBackwardF32(
       }
       const logarithm = p === 0 ? 0 : f32(Math.log(p));
       const ofEntropy = f32(dH * f32(logarithm + constant));
-      const ds = f32(p * f32(f32(f32(z * dp) - delta) - ofEntropy));
+      const ofScore = f32(p * f32(f32(f32(z * dp) - delta) - ofEntropy));
+      const ds = f32(ofScore * modSlopes[at + j]!);
       if (bias && dBias) {
         const place = broadcastIndex(bias, b, h, i, j);
         dBias[place] = f32(dBias[place]! + ds);

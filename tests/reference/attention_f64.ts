@@ -5,6 +5,7 @@
  *   forward    s = finish(q·k)   p = softmax(s)   out = (p∘z)·v   lse = log (Σ exp(s) + exp(sink))
  *              entropy = −Σ p log p   maxProbability = max p   expectedKey = Σ p·j
  *   backward   dp = z∘(dOut·v)   delta = Σ p∘dp   ds = p∘(dp − delta + dLse)
+ *              ds = ds∘(slope of scoreMod)
  *              dq = ds∘slope·k   dk = (ds∘slope)ᵀ·q   dv = (p∘z)ᵀ·dOut   dBias = Σ ds over broadcast axes
  *              dAlibiSlopes = −Σ ds·distance   dSink = −Σ exp(sink − lse)·(delta − dLse)
  *              with dEntropy: ds −= dEntropy·p·(s − lse + entropy + 1 − Σp)
@@ -20,6 +21,7 @@ import {
   finishScore,
   isVisible,
   kvHeadOf,
+  modSlopeOf,
   scoreSlope,
 } from "./features.ts";
 import { type Problem, type StatisticName, STATISTICS } from "./problem.ts";
@@ -203,7 +205,8 @@ export function attentionBackwardF64(
       if (!visible[at + j]) continue;
       const p = probabilities[at + j]!;
       const ofEntropy = dH === 0 || p === 0 ? 0 : dH * (Math.log(p) + entropy + 1 - sum);
-      const ds = p * (dp[at + j]! - delta[index]! + (dLse ? dLse[index]! : 0) - ofEntropy);
+      const ds = p * (dp[at + j]! - delta[index]! + (dLse ? dLse[index]! : 0) - ofEntropy) *
+        modSlopeOf(problem, dots[at + j]!, b, h, i, j);
       if (bias && dBias) dBias[broadcastIndex(bias, b, h, i, j)]! += ds;
       if (alibi && dAlibiSlopes) {
         dAlibiSlopes[broadcastIndex(alibi, b, h, i, j)]! -= ds * alibiDistance(problem, b, i, j);

@@ -1,8 +1,9 @@
 /**
  * The meaning of every option, one scalar function a feature, in the order of the contract:
- * scale → softcap → ALiBi → bias → masks → sink → dropout. A new feature is one function here and one line in `finishScore` or `isVisible`.
+ * scale → softcap → ALiBi → bias → scoreMod → masks → sink → dropout. A new feature is one function here and one line in `finishScore` or `isVisible`.
  */
 
+import type { Place, Round } from "./functions.ts";
 import type { Broadcast, Problem, Window } from "./problem.ts";
 
 /** The kv head that a query head reads. */
@@ -75,8 +76,36 @@ export function alibiDistance(problem: Problem, batch: number, query: number, ke
   return Math.abs(query + queryOffset(problem, batch) - key);
 }
 
-/** The score after everything that changes its value, from the bare product q·k. */
-export function finishScore(
+/** What functions of scores and of visibility are told about a pair. */
+export function placeOf(
+  problem: Problem,
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+): Place {
+  return {
+    ...{ batch, head, kvHead: kvHeadOf(problem, head), query, key },
+    lengthQ: problem.lengthQ,
+    lengthK: keyCount(problem, batch),
+    diagonal: query + queryOffset(problem, batch),
+  };
+}
+
+/** scoreMod: any function of the score. */
+export function modified(
+  problem: Problem,
+  score: number,
+  [batch, head, query, key]: readonly [number, number, number, number],
+  round: Round = (x) => x,
+): number {
+  const { scoreMod } = problem.options;
+  if (!scoreMod) return score;
+  return round(scoreMod.value(score, placeOf(problem, batch, head, query, key), round));
+}
+
+/** The score as scoreMod finds it, from the bare product q·k. */
+export function scoreBeforeMod(
   problem: Problem,
   dot: number,
   batch: number,
@@ -97,7 +126,44 @@ export function finishScore(
   return score;
 }
 
-/** d finishScore / d dot. Needs the same dot product, because softcap bends. */
+/** The score after everything that changes its value. */
+export function finishScore(
+  problem: Problem,
+  dot: number,
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+): number {
+  const before = scoreBeforeMod(problem, dot, batch, head, query, key);
+  return modified(problem, before, [batch, head, query, key]);
+}
+
+/** d scoreMod / d score: what it makes of the gradient on its way back. */
+export function modSlope(
+  problem: Problem,
+  score: number,
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+): number {
+  const { scoreMod } = problem.options;
+  return scoreMod ? scoreMod.slope(score, placeOf(problem, batch, head, query, key)) : 1;
+}
+
+/** The same from the bare product q·k. */
+export function modSlopeOf(
+  problem: Problem,
+  dot: number,
+  ...[batch, head, query, key]: readonly [number, number, number, number]
+): number {
+  if (!problem.options.scoreMod) return 1;
+  const before = scoreBeforeMod(problem, dot, batch, head, query, key);
+  return modSlope(problem, before, batch, head, query, key);
+}
+
+/** d scoreBeforeMod / d dot. Needs the same dot product, because softcap bends. */
 export function scoreSlope(problem: Problem, dot: number): number {
   if (problem.softcap === undefined) return problem.scale;
   const capped = softcap(dot * problem.scale, problem.softcap);
@@ -112,11 +178,12 @@ export function isVisible(
   query: number,
   key: number,
 ): boolean {
-  const { causal, window } = problem.options;
+  const { causal, window, maskMod } = problem.options;
   if (key >= keyCount(problem, batch)) return false;
   const offset = queryOffset(problem, batch);
   if (causal && !causalAllows(query, key, offset)) return false;
   if (window && !windowAllows(query, key, offset, window)) return false;
+  if (maskMod && !maskMod.visible(placeOf(problem, batch, head, query, key))) return false;
   const { mask, bias } = problem;
   if (mask && mask.values[broadcastIndex(mask, batch, head, query, key)] === 0) return false;
   if (bias && bias.values[broadcastIndex(bias, batch, head, query, key)] === -Infinity) {

@@ -5,6 +5,7 @@
 
 import { keptPairs } from "./dropout.ts";
 import { decode, type StorageArray, type StorageType } from "../half.ts";
+import type { MaskFunction, ScoreFunction } from "./functions.ts";
 
 /** The part of the library's HostTensor that tests use. */
 export interface TestTensor {
@@ -48,6 +49,8 @@ export interface ReferenceOptions {
   readonly alibiSlopes?: TestTensor;
   readonly bias?: TestTensor;
   readonly mask?: MaskTensor;
+  readonly scoreMod?: ScoreFunction;
+  readonly maskMod?: MaskFunction;
   readonly causal?: Causal;
   readonly window?: Window;
   readonly keyLengths?: Int32Array<ArrayBuffer>;

@@ -8,7 +8,7 @@ import type { WebGpuTarget } from "../../src/plan/target.ts";
 import { hostSession } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { makeInputs } from "../inputs.ts";
-import { fewRows } from "../grid.ts";
+import { fewRows } from "../selection.ts";
 import { backwardPass, checkCase, forwardPass } from "../run_grid.ts";
 import { everything, restIsElsewhere } from "../selection.ts";
 import { absent, type Forced, forcedEngine, gpuTest, type Watch } from "./support.ts";

@@ -4,6 +4,7 @@
  */
 
 import assert from "node:assert/strict";
+import { programOf } from "../../shaders/expression/program.ts";
 import { pairFeatures } from "../../shaders/features/table.ts";
 import { FIELDS, PARAMS, PARAMS_BYTES } from "../../shaders/features/params.ts";
 import { decodeShader } from "../../shaders/kernels/decode.ts";
@@ -26,6 +27,8 @@ import { rowSumShader } from "../../shaders/kernels/row_sum.ts";
 import { sortKeysShader, topKeysShader } from "../../shaders/kernels/top_keys.ts";
 import { type StorageKind, VECTORS } from "../../shaders/parts/storage.ts";
 import type { Variant } from "../../shaders/parts/variant.ts";
+import { tracedOf } from "../../src/expression/traced.ts";
+import { maskMods, scoreMods } from "../mods.ts";
 
 const scalars: StorageKind = { dtype: "f32", scalar: true };
 
@@ -53,6 +56,13 @@ const full: Variant = {
 const counted: Variant = { ...plain, statistics: true };
 const slopes: Variant = { ...plain, features: new Map([["alibiSlopes", ""]]) };
 const pairs: Variant = { ...full, grouped: false, features: pairFeatures(full.features) };
+const functions: Variant = {
+  ...plain,
+  features: new Map([
+    ["scoreMod", programOf(tracedOf(scoreMods.sine, "scoreMod")!)],
+    ["maskMod", programOf(tracedOf(maskMods.documents, "maskMod")!)],
+  ]),
+};
 const repair: Variant = { ...full, kinds: { q: scalars, k: scalars, v: scalars, dOut: scalars } };
 const rows = { dOut: VECTORS, out: VECTORS };
 const shape = { rows: 2, head4: 2, value4: 2, threads: 8 };
@@ -64,6 +74,7 @@ const texts: Readonly<Record<string, string>> = {
   forward: forwardShader(plain, out),
   forward_features: forwardShader(full, out),
   forward_statistics: forwardShader(counted, out),
+  forward_functions: forwardShader(functions, out),
   decode: decodeShader(full, shape, out),
   decode_statistics: decodeShader(counted, shape, out),
   combine_splits: combineSplitsShader(false, false),
@@ -80,6 +91,7 @@ const texts: Readonly<Record<string, string>> = {
   dkv: dkvShader(plain, "kv", out),
   dkv_entropy: dkvShader(counted, "kv", out),
   dkv_features: dkvShader(full, "k", out),
+  dkv_functions: dkvShader(functions, "kv", out),
   pair_sum: pairSumShader(full, "bias", all),
   pair_sum_rows: pairSumShader(slopes, "alibiSlopes", { ...all, column: true }),
   row_sum: rowSumShader(plain, "sink", true),

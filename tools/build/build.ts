@@ -7,6 +7,7 @@ import { unrelax } from "../../src/wasm/module/lower_relaxed.ts";
 import { compileAsm } from "./compile.ts";
 import { withFeatures } from "./features_table.ts";
 import { hooksSource } from "./hooks.ts";
+import { interpreterSource, layoutSource } from "./interpreter.ts";
 import { tablesSource } from "./tables.ts";
 import { tilesSource } from "./tiles.ts";
 import { workerModule } from "./worker.ts";
@@ -94,6 +95,8 @@ function relax(plain: Uint8Array, marked: Uint8Array): { relaxed: Uint8Array; fl
 
 put("asm/micro/tiles.gen.ts", tilesSource());
 put("asm/tables.gen.ts", tablesSource());
+put("asm/expression/interpreter.gen.ts", interpreterSource());
+put("asm/expression/layout.gen.ts", layoutSource());
 put("asm/stages/scores.gen.ts", hooksSource());
 put("src/wasm/run/worker.gen.ts", workerModule());
 put("README.md", withFeatures(readFileSync(new URL("README.md", root), "utf8")));

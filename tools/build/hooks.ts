@@ -3,16 +3,19 @@
 //
 //   scoreTile      n scores of four lanes              scoreOne      one score in float64
 //   HIDES          scores may come out minus infinity  slopeOne      d score / d what it was before
-//   FADES          most weights of a row may be tiny
+//   fades          whether most weights of a row may be tiny
+//   scorePanel     n scores of all lanes               slopes        whether slopes are not 1, if that depends
 //   hideTile       masks n scores of four lanes        hideOne       whether a pair is masked
+//   hidePanel      masks n scores of all lanes
 //   hideAll        whether a run of keys is masked     hideRow       the same of one row
-//   mostAdded      the most that is added to a score of a row, where HIDES
+//   mostAdded      the most that is added to a score of a row, of those that may lie near the end of float32
 //   stateLogit     a logit that joins the sum of a row
 //   probabilityTile  P of n keys of four lanes, and P dP;   probabilityOne  the factor of P of one pair, 0 for none
 //   LANE_WORDS, setLane  words of a lane that tile hooks are given, for features without operands
 //   beginGradient, writeGradient                       around the sums of a head
 //   gradientTile, gradientOne                          sums dS over pairs; dS is that of the feature's result
 //   stateGradient                                      sums over rows
+//   beginItem      sets up an item's scratch           beginTile     a tile of keys begins
 //
 // A scoreTile whose feature has slopeOne also stores its slopes. Tile hooks of a feature with operands are
 // given the addresses of the lanes' rows; gradientTile those of the gradient, where it has an element a pair.
@@ -127,20 +130,29 @@ class HookCalls {
     return `panel + (Panel.Bytes + ${32 * this.#words.get(of)!})`;
   }
 
-  #slopeAt(of: Hooks): string {
-    return `slopes + ${this.#slopes.indexOf(of)} * slopeBytes + v`;
+  #slopeAt(of: Hooks, v = " + v"): string {
+    return `slopes + ${this.#slopes.indexOf(of)} * slopeBytes${v}`;
   }
 
   constants(): string {
-    const flags = (hook: string, suffix = "") =>
-      this.#having(hook).map(({ flag }) => flag + suffix).join(" | ") || "0";
+    const flags = (hook: string, suffix = "", other = hook) =>
+      this.#all.filter((of) => of.hook(hook) ?? of.hook(other))
+        .map(({ flag }) => flag + suffix).join(" | ") || "0";
     const list: readonly (readonly [about: string, name: string, value: string])[] = [
-      ["Features that change the value of a score.", "SCORE_FLAGS", flags("scoreTile")],
+      [
+        "Features that change the value of a score.",
+        "SCORE_FLAGS",
+        flags("scoreTile", "", "scorePanel"),
+      ],
       ["Those of them that may mask it.", "MASKING_FLAGS", flags("HIDES")],
-      ["Those that make many weights tiny.", "FADING_FLAGS", flags("FADES")],
-      ["Those that leave slopes for the way back, and how many.", "SLOPE_FLAGS", flags("slopeOne")],
-      ["", "SLOPES", String(this.#slopes.length)],
-      ["Features that hide single pairs.", "HIDE_FLAGS", flags("hideTile")],
+      [
+        "Those that may bring it near the end of float32: see range.ts.",
+        "BENT_FLAGS",
+        flags("mostAdded"),
+      ],
+      ["How many of them leave slopes for the way back.", "SLOPES", String(this.#slopes.length)],
+      ["Features that hide single pairs.", "HIDE_FLAGS", flags("hideTile", "", "hidePanel")],
+      ["Features that are told when items and tiles begin.", "BEGIN_FLAGS", flags("beginItem")],
       ["Features of the softmax state.", "STATE_FLAGS", flags("stateLogit")],
       ["Features of weights on their way to v.", "PROBABILITY_FLAGS", flags("probabilityTile")],
       ["Sums over pairs.", "PAIR_SUM_FLAGS", flags("gradientTile", "Gradient")],
@@ -171,20 +183,68 @@ ${stores.join("\n")}
 }`;
   }
 
+  fades(): string {
+    const any = this.#having("fades").map(({ flag, hook }) =>
+      `(flags & ${flag}) != 0 && ${hook("fades")}()`
+    );
+    return `/** Whether features make many weights tiny. */
+export function fades(flags: i32): bool {
+  return ${any.join(" ||\n    ")};
+}`;
+  }
+
+  begins(): string {
+    const items = this.#calls("beginItem", (name) => `) scratch = ${name}(task, scratch);`);
+    const tiles = this.#calls("beginTile", (name) => `) ${name}(batch, key, keys, keysOfRow);`);
+    return `/** An item begins; \`scratch\`: where features may keep what they need. */
+export function beginItem(task: usize, flags: i32, scratch: usize): void {
+${items}
+}
+
+/** A tile of keys begins; \`keysOfRow\`: how many lie in eight lanes of scores. */
+export function beginTile(flags: i32, batch: i32, key: i32, keys: i32, keysOfRow: i32): void {
+${tiles}
+}`;
+  }
+
+  /** Calls of tile hooks, four lanes at a time, and of panel hooks, in the order of features. */
+  #tilesAndPanels(
+    tile: (of: Hooks) => string | undefined,
+    panel: (of: Hooks) => string | undefined,
+  ) {
+    const lines: string[] = [];
+    let open = false;
+    for (const of of this.#all) {
+      const four = tile(of), text = four ?? panel(of);
+      if (text === undefined) continue;
+      const inside = four !== undefined;
+      if (inside && !open) {
+        lines.push("  for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {");
+      }
+      if (!inside && open) lines.push("  }");
+      open = inside;
+      lines.push(`${inside ? "    " : "  "}if (flags & ${of.flag}${text}`);
+    }
+    return [...lines, ...open ? ["  }"] : []].join("\n");
+  }
+
   scores(): string {
-    const tiles = this.#calls("scoreTile", (name, of) => {
-      const slope = of.hook("slopeOne") ? `, slopes ? ${this.#slopeAt(of)} : 0` : "";
-      const rows = this.#given(of.operands);
-      return `) ${name}(task, sp + v, pitch, n, key, panel + v${rows}${slope});`;
+    const slopeOf = (of: Hooks, v: string) =>
+      of.hook("slopeOne") ? `, slopes ? ${this.#slopeAt(of, v)} : 0` : "";
+    const tiles = this.#tilesAndPanels((of) => {
+      const name = of.hook("scoreTile"), rows = this.#given(of.operands);
+      return name &&
+        `) ${name}(task, sp + v, pitch, n, key, panel + v${rows}${slopeOf(of, " + v")});`;
+    }, (of) => {
+      const name = of.hook("scorePanel");
+      return name && `) ${name}(sp, pitch, n, key, panel, vectors${slopeOf(of, "")});`;
     });
     return `/**
  * Scores S^T[n keys][4 * vectors lanes] from products, base 2. \`slopes\`: where derivatives go, a tile for each
  * feature that has one, \`slopeBytes\` apart; 0 for nowhere.
  */
 export function scoreTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, slopes: usize, slopeBytes: usize): void {
-  for (let v: usize = 0; v < <usize>vectors << 4; v += 16) {
-${tiles.replaceAll(/^/gm, "  ")}
-  }
+${tiles}
 }
 
 /** One score from its product, float64, natural units. */
@@ -195,16 +255,19 @@ ${this.#calls("scoreOne", (name) => `) s = ${name}(task, s, ${PAIR});`)}
   }
 
   hides(): string {
-    const tiles = this.#calls("hideTile", (name, of) => {
-      const rows = this.#given(of.operands);
-      return ` && ${name}(task, sp + v, pitch, n, key, panel + v${rows})) any = true;`;
+    const tiles = this.#tilesAndPanels((of) => {
+      const name = of.hook("hideTile"), rows = this.#given(of.operands);
+      return name && ` && ${name}(task, sp + v, pitch, n, key, panel + v${rows})) any = true;`;
+    }, (of) => {
+      const name = of.hook("hidePanel");
+      return name && ` && ${name}(sp, pitch, n, key, panel, vectors)) any = true;`;
     });
     const all = this.#calls("hideAll", (name, of) => {
       const rows = this.#given(of.operands, "").slice(2);
       return ` && ${name}(${rows}, lanes, key, end)) return true;`;
     });
     return `/** Masks scores of hidden pairs; returns whether there were any. */
-export function hideTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, v: usize): bool {
+export function hideTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32): bool {
   let any = false;
 ${tiles}
   return any;
@@ -267,6 +330,21 @@ ${ones}
 }`;
   }
 
+  /** When a feature has stored slopes. */
+  #withSlope({ flag, hook }: Hooks): string {
+    return `flags & ${flag}${hook("slopes") ? ` && ${hook("slopes")}()` : ""}`;
+  }
+
+  silence(): string {
+    const lines = this.#slopes.map((of) =>
+      `  if (${this.#withSlope(of)}) silenceMasked(s, ${this.#slopeAt(of, "")}, pitch, n);`
+    );
+    return `/** Slopes of n keys of eight lanes become 0 where S is minus infinity. */
+export function silenceSlopes(flags: i32, s: usize, slopes: usize, slopeBytes: usize, pitch: usize, n: i32): void {
+${lines.join("\n")}
+}`;
+  }
+
   gradientTiles(): string {
     const lines = this.#all.toReversed().flatMap((of) => {
       const { flag, pairGradients } = of, sum = of.hook("gradientTile"), lines: string[] = [];
@@ -275,7 +353,9 @@ ${ones}
         lines.push(`    if (flags & ${flag}Gradient && m > 0) ${sum}(${tile});`);
       }
       if (of.hook("slopeOne")) {
-        lines.push(`    if (flags & ${flag}) multiply(sp + v, ${this.#slopeAt(of)}, pitch, n);`);
+        lines.push(
+          `    if (${this.#withSlope(of)}) multiply(sp + v, ${this.#slopeAt(of)}, pitch, n);`,
+        );
       }
       return lines;
     });
@@ -339,17 +419,20 @@ export function hooksSource(): string {
     'import { Flag, Operand } from "../tables.gen";',
     'import { Panel } from "../micro/records";',
     'import { rowAt } from "../micro/task";',
-    'import { multiply } from "../micro/tile";',
+    'import { multiply, silenceMasked } from "../micro/tile";',
     ...imports,
   ];
   return [
     head.join("\n"),
     calls.constants(),
     calls.lanes(),
+    calls.fades(),
+    calls.begins(),
     calls.scores(),
     calls.hides(),
     calls.state(),
     calls.probabilities(),
+    calls.silence(),
     calls.gradientTiles(),
     calls.gradientOne(),
     calls.sums(),

@@ -116,7 +116,7 @@ function division(parts: number, threads: number): Division {
 function divided({ plan, problem }: SweepCase, { parts, threads }: Division): GpuPlan {
   const decode: DecodeShape = { ...plan.decode!, threads };
   const regions = plan.regions.map((region) => {
-    const rowItems = decodeItems(region, region.spans, parts, decodeBlock(decode));
+    const rowItems = decodeItems(region, region.spans, parts, decodeBlock(decode), () => undefined);
     const work = { ...region, splits: parts, rowItems };
     return { ...work, steps: forwardSteps(problem, work, "decode") };
   });

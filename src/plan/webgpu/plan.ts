@@ -24,6 +24,7 @@ import {
   longestStream,
   targetWorkgroups,
 } from "./tiles.ts";
+import { regionClassifiers } from "./verdicts.ts";
 import { decodeItems, forwardItems, keyTileItems, localSpans } from "./work_items.ts";
 
 /** A part of the tensors that is bound at once, and the work on it. */
@@ -83,14 +84,17 @@ function planBackward(
   const dkv = chooseTile("dkv", { ...needs, split }, target);
   const summed = gradientsOf(problem.operands).some((name) => OPERANDS[name].summed);
   const pairSum = summed ? chooseTile("pairSum", needs, target) : undefined;
+  const classifiersOf = regionClassifiers(problem);
   const planned = regions.map((region): PlannedRegion => {
     const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
+    const classifiers = classifiersOf(region);
+    const tiles = (size: number) => ({ classifiers, size });
     const work: RegionWork = {
       ...region,
       ...more(region),
       splits: 1,
-      rowItems: forwardItems(region, spans, group, dq.rows, 1),
-      keyItems: keyTileItems(region, spans, group, dkv.rows),
+      rowItems: forwardItems(region, spans, group, dq.rows, 1, tiles(dq.columns)),
+      keyItems: keyTileItems(region, spans, group, dkv.rows, tiles(dkv.columns)),
     };
     return { ...work, spans, steps: backwardSteps(problem, work, dkv.fused) };
   });
@@ -112,15 +116,17 @@ function planForward(
   const decode = whole ? decodeShape({ lengthQ, group, headDim, valueDim }, target) : undefined;
   const forward = decode ? undefined : chooseTile("forward", needs, target);
   const kernel = decode ? "decode" : "forward", tileRows = forward?.rows;
+  const classifiersOf = regionClassifiers(problem);
   const planned = regions.map((region): PlannedRegion => {
     const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
     const heads = (region.batchEnd - region.batchBegin) * (region.kvHeadEnd - region.kvHeadBegin);
     const keys = region.keyEnd - region.keyBegin, rows = (region.rowEnd - region.rowBegin) * group;
     const tile = tileRows ?? rows, tiles = heads * Math.max(1, Math.ceil(rows / tile));
     const splits = numSplits(tiles, keys, decode ? DECODE_SPLIT : FORWARD_SPLIT, target);
+    const classifiers = classifiersOf(region), size = forward?.columns ?? 0;
     const rowItems = decode
-      ? decodeItems(region, spans, splits, decodeBlock(decode))
-      : forwardItems(region, spans, group, tile, splits);
+      ? decodeItems(region, spans, splits, decodeBlock(decode), classifiers)
+      : forwardItems(region, spans, group, tile, splits, { classifiers, size });
     const work: RegionWork = { ...region, ...more(region), splits, rowItems, keyItems: [] };
     return { ...work, spans, steps: forwardSteps(problem, work, kernel) };
   });
@@ -133,12 +139,13 @@ function planInside(
   regions: readonly Region[],
   target: WebGpuTarget,
 ): Omit<GpuPlan, "cost" | "last"> {
-  const inside = chooseTile("inside", needs, target);
+  const inside = chooseTile("inside", needs, target), classifiersOf = regionClassifiers(problem);
   const planned = regions.map((region): PlannedRegion => {
     const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
+    const tiles = { classifiers: classifiersOf(region), size: inside.columns };
     // the largest scores are known when all keys were seen
     const last = problem.pass !== "topKeys" || region.keyEnd === problem.lengthK;
-    const rowItems = forwardItems(region, spans, group, inside.rows, 1);
+    const rowItems = forwardItems(region, spans, group, inside.rows, 1, tiles);
     const work = { ...region, ...more(region), splits: 1, rowItems, keyItems: [] };
     return { ...work, spans, steps: insideSteps(problem, work, last) };
   });

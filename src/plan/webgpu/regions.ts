@@ -22,6 +22,7 @@ import {
 } from "../../tensor/view.ts";
 import { plannedResults } from "../results.ts";
 import { regionsBySequence, type RowBases } from "../sequences.ts";
+import { capturedBytes } from "./functions.ts";
 
 /** Ranges of sequences, kv heads, heads of a group, queries and keys; of a packed problem, those of one sequence. */
 export interface Region extends RowBases {
@@ -150,6 +151,7 @@ function regionSize(
 ): RegionSize {
   const size = { ...total }, group = total.group;
   const room = limits.storageBinding - limits.offsetAlignment;
+  const captured = capturedBytes(problem, limits.storageBinding);
   const cut = (axis: Axis) => size[axis] = Math.ceil(size[axis] / 2);
   while (size.batch > limits.workgroups) cut("batch");
   while (size.head * size.group > limits.workgroups) cut(size.head > 1 ? "head" : "group");
@@ -170,7 +172,7 @@ function regionSize(
         (sum, n) => sum + (width(extent, n, size, group) - 1) * extent.strides[n],
         1,
       );
-    const own = room - Math.min(room / 2, extent.shared);
+    const own = room - Math.min(room / 2, extent.shared && extent.shared + captured);
     while (bytes() > own) {
       const axis = farthest(extent, size);
       if (!axis) {

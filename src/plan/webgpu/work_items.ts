@@ -4,6 +4,7 @@ import { partOfSpan, type SequenceSpan } from "../../problem/features/feature.ts
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { Region } from "./regions.ts";
 import { visibleKeys, visiblePairs } from "../visible.ts";
+import { classifiedStream, type RegionClassifier, type Stream } from "./verdicts.ts";
 
 /** One workgroup's work, for every kv head; the words of shaders/parts/item.ts. */
 export interface GpuItem {
@@ -22,6 +23,8 @@ export interface GpuItem {
   readonly slot: number;
   /** Visible pairs of one query head: what it costs. */
   readonly pairs: number;
+  /** What a mask function says of the tiles that it streams. */
+  readonly verdicts?: Uint8Array | undefined;
 }
 
 /** What the sequences of a region may see, in its coordinates. */
@@ -33,6 +36,24 @@ export function localSpans({ spans }: AttentionProblem, region: Region): Sequenc
 
 const longestFirst = (items: GpuItem[]): GpuItem[] => items.sort((a, b) => b.pairs - a.pairs);
 
+/** A mask function, and how many keys or rows a tile of a stream has. */
+export interface MaskedTiles {
+  readonly classifiers: RegionClassifier;
+  readonly size: number;
+}
+
+/** Keys of queries `from` to `to`, in tiles. */
+function streamKeys(
+  { classifiers, size }: MaskedTiles,
+  batch: number,
+  [from, to]: readonly [number, number],
+  [begin, end]: readonly [number, number],
+): Partial<Stream> & Pick<Stream, "begin" | "end"> {
+  const classify = begin < end ? classifiers(batch) : undefined;
+  if (!classify) return { begin, end };
+  return classifiedStream(begin, end, size, (first, last) => classify(from, to, first, last));
+}
+
 /** Tiles of `rows` query rows; each in `splits` ranges of keys. */
 export function forwardItems(
   region: Region,
@@ -40,22 +61,25 @@ export function forwardItems(
   group: number,
   rows: number,
   splits: number,
+  tiles: MaskedTiles,
 ): GpuItem[] {
   const items: GpuItem[] = [], lengthQ = region.rowEnd - region.rowBegin, total = lengthQ * group;
   spans.forEach((span, batch) => {
     for (let first = 0; first < total; first += rows) {
       const from = Math.floor(first / group);
       const to = Math.floor((Math.min(total, first + rows) - 1) / group) + 1;
-      const begin = Math.min(span.lengthK, visibleKeys(span, from)[0]);
-      const end = Math.max(begin, visibleKeys(span, to - 1)[1]);
+      const least = Math.min(span.lengthK, visibleKeys(span, from)[0]);
+      const most = Math.max(least, visibleKeys(span, to - 1)[1]);
+      const { begin, end } = streamKeys(tiles, batch, [from, to], [least, most]);
       // splits of equal length: every one is there for every tile, because the merge reads all
       const length = Math.ceil((end - begin) / splits / 32) * 32;
       for (let slot = 0; slot < splits; slot++) {
         const keyBegin = Math.min(end, begin + slot * length);
         const keyEnd = slot === splits - 1 ? end : Math.min(end, keyBegin + length);
-        const pairs = visiblePairs(span, from, to, keyBegin, keyEnd);
+        const { share = 1, ...keys } = streamKeys(tiles, batch, [from, to], [keyBegin, keyEnd]);
+        const pairs = share * visiblePairs(span, from, to, keys.begin, keys.end);
         const { low, high, lengthK: limit } = span;
-        items.push({ batch, first, begin: keyBegin, end: keyEnd, low, high, limit, slot, pairs });
+        items.push({ batch, first, ...keys, low, high, limit, slot, pairs });
       }
     }
   });
@@ -68,12 +92,15 @@ export function decodeItems(
   spans: readonly SequenceSpan[],
   splits: number,
   block: number,
+  classifiers: RegionClassifier,
 ): GpuItem[] {
   const items: GpuItem[] = [], lengthQ = region.rowEnd - region.rowBegin;
   spans.forEach((span, batch) => {
     // keys that no row sees are not read
-    const from = Math.min(span.lengthK, visibleKeys(span, 0)[0]);
-    const to = Math.max(from, visibleKeys(span, lengthQ - 1)[1]);
+    const least = Math.min(span.lengthK, visibleKeys(span, 0)[0]);
+    const most = Math.max(least, visibleKeys(span, lengthQ - 1)[1]);
+    const tiles = { classifiers, size: block };
+    const { begin: from, end: to } = streamKeys(tiles, batch, [0, lengthQ], [least, most]);
     const length = Math.max(block, Math.ceil((to - from) / splits / block) * block);
     for (let slot = 0; slot < splits; slot++) {
       const begin = Math.min(to, from + slot * length), end = Math.min(to, begin + length);
@@ -91,6 +118,7 @@ export function keyTileItems(
   spans: readonly SequenceSpan[],
   group: number,
   keys: number,
+  { classifiers, size }: MaskedTiles,
 ): GpuItem[] {
   const items: GpuItem[] = [], lengthQ = region.rowEnd - region.rowBegin;
   const lengthK = region.keyEnd - region.keyBegin;
@@ -100,19 +128,20 @@ export function keyTileItems(
       // j - i <= high and j - i >= low: i from first - high to last - low
       const from = Math.min(lengthQ, Math.max(0, first - span.high));
       const to = last < first ? from : Math.max(from, Math.min(lengthQ, last - span.low + 1));
-      const pairs = visiblePairs(span, 0, lengthQ, first, Math.max(first, last + 1));
-      const { low, high, lengthK: limit } = span;
-      items.push({
-        batch,
-        first,
-        begin: from * group,
-        end: to * group,
-        low,
-        high,
-        limit,
-        slot: 0,
-        pairs,
-      });
+      const all = visiblePairs(span, 0, lengthQ, first, Math.max(first, last + 1));
+      const { low, high, lengthK: limit } = span, rows = { begin: from * group, end: to * group };
+      const classify = from < to ? classifiers(batch) : undefined;
+      const { share = 1, ...stream }: Partial<Stream> & typeof rows = classify
+        ? classifiedStream(
+          rows.begin,
+          rows.end,
+          size,
+          (begin, end) =>
+            classify(Math.floor(begin / group), Math.ceil(end / group), first, last + 1),
+        )
+        : rows;
+      const pairs = share * all;
+      items.push({ batch, first, ...stream, low, high, limit, slot: 0, pairs });
     }
   });
   return longestFirst(items);

@@ -9,6 +9,7 @@ export const bias: Feature<true> = {
   elsewhere: ["attnMask", "attn_mask", "attnBias", "attn_bias"],
   operands: ["bias"],
   perScore: true,
+  hides: true,
   parse({ bias }, dims, complaint) {
     if (bias === undefined) return undefined;
     checkBroadcast("bias", bias, dims, complaint);

@@ -1,5 +1,7 @@
 // What a feature is: one record that validation, planning, kernels, tests and docs all read.
 import type { Complaint } from "../../tensor/errors.ts";
+import type { Rectangle } from "../../expression/rectangle.ts";
+import type { Traced } from "../../expression/traced.ts";
 import type { AxisSizes, InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 
@@ -65,6 +67,15 @@ export interface Feature<P = unknown> {
   readonly elsewhere?: readonly string[];
   /** Undefined when off. Throws what `complaint` builds. */
   parse(options: CallOptions, dims: AxisSizes, complaint: Complaint): P | undefined;
+  /** What can be checked only once every feature has had its say about what sequences see. */
+  check?(
+    params: P,
+    spans: readonly SequenceSpan[],
+    dims: AxisSizes,
+    complaint: Complaint,
+  ): void;
+  /** Throws where the backward pass lacks something that the forward pass has. */
+  checkBackward?(params: P): void;
   /** Narrows what sequence `index` may see: how a structural mask reaches the schedule. */
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
   /** The tensors that it brings: rows of the operand table, which also says which have a gradient. */
@@ -73,10 +84,16 @@ export interface Feature<P = unknown> {
   readonly scalars?: Readonly<Record<string, (params: P) => number>>;
   /** ... and those that are integers of 32 bits without a sign. */
   readonly words?: Readonly<Record<string, (params: P) => number>>;
+  /** The function that it is, where a caller wrote it: kernels run it as a program, or have it in their text. */
+  readonly traced?: (params: P) => Traced;
+  /** Its parameters for a rectangle of a call, whose queries and keys count from its begin. */
+  readonly within?: (params: P, rectangle: Rectangle) => P;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
   /** Score features: the first stage of `attentionScores` that has it, unless that is `"masked"`. */
   readonly shown?: "softcapped";
+  /** Score features: whether some scores may become minus infinity, which hides them. */
+  readonly hides?: boolean;
   /** Score features: whether d(score) changes on its way back. Those that add leave it alone. */
   readonly slope?: boolean;
 }

@@ -14,6 +14,8 @@ import type { Feature, FeatureName, FeatureUse, SequenceSpan } from "./feature.t
 import { UNBOUNDED } from "./feature.ts";
 import { keyLengths } from "./key_lengths.ts";
 import { mask } from "./mask.ts";
+import { maskMod } from "./mask_mod.ts";
+import { scoreMod } from "./score_mod.ts";
 import { sink } from "./sink.ts";
 import { softcap } from "./softcap.ts";
 import { window } from "./window.ts";
@@ -23,7 +25,9 @@ export const FEATURES: readonly Feature[] = [
   softcap,
   alibiSlopes,
   bias,
+  scoreMod,
   mask,
+  maskMod,
   cuSeqlensQ,
   cuSeqlensK,
   keyLengths,

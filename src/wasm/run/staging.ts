@@ -36,8 +36,10 @@ import {
   stayOf,
   usable,
 } from "./staged_operands.ts";
+import { HiddenBlocks } from "./hidden_blocks.ts";
+import { programsOf, writePrograms } from "./programs.ts";
 import { Sums } from "./sums.ts";
-import { type OperandWords, writeItems, writeTask } from "./task_record.ts";
+import { type OperandWords, type Room, writeItems, writeTask } from "./task_record.ts";
 import type { WasmTensor } from "../memory/tensors.ts";
 
 /** A box of an operand in linear memory. */
@@ -76,6 +78,9 @@ export class Staging {
   readonly #kept = new Map<string, Staged>();
   readonly #blocks = new Set<number>();
   readonly #sums: Sums;
+  readonly #hidden: HiddenBlocks;
+  /** Words of tasks that say where programs lie, once these are there. */
+  #programs: ReturnType<typeof writePrograms> | undefined;
 
   constructor(
     memory: LinearMemory,
@@ -92,12 +97,19 @@ export class Staging {
     this.#inputs = Object.values(views);
     this.#results = results;
     this.#sums = new Sums(results);
+    this.#hidden = new HiddenBlocks(problem, plan);
   }
 
   #allocate(bytes: number): number {
     const pointer = this.#memory.allocate(bytes);
     this.#blocks.add(pointer);
     return pointer;
+  }
+
+  /** Memory beside that of operands; its addresses are added to `blocks`. */
+  #room(blocks: number[]): Room {
+    const allocate = (bytes: number) => blocks[blocks.push(this.#allocate(bytes)) - 1]!;
+    return { memory: this.#memory, allocate };
   }
 
   #free(pointer: number): void {
@@ -138,11 +150,9 @@ export class Staging {
     const key = stay === "region" ? "" : boxKey(name, view, stay, region);
     const kept = this.#kept.get(key);
     if (kept) return kept;
-    const narrow = dtype === "f16" || dtype === "bf16";
-    const staged = this.#place(name, view, region, dtype === "bool" ? 1 : narrow ? 2 : 4, {
-      stay,
-      key,
-    });
+    const narrow = dtype === "f16" || dtype === "bf16",
+      bytes = dtype === "bool" ? 1 : narrow ? 2 : 4;
+    const staged = this.#place(name, view, region, bytes, { stay, key });
     const tensor = view.tensor;
     const array = () => {
       checkReach(view, callName(this.#problem)); // the event loop turned since the call began
@@ -238,15 +248,10 @@ export class Staging {
     for (const view of this.#inputs) yield* this.#bring(view, region, staged, words);
     for (const result of this.#results) yield* this.#bring(result, region, staged, words);
     const blocks = staged.map((box) => box.pointer);
-    const room = {
-      memory: this.#memory,
-      allocate: (bytes: number) => {
-        const pointer = this.#allocate(bytes);
-        blocks.push(pointer);
-        return pointer;
-      },
-    };
-    const task = writeTask(room, this.#problem, this.#plan, region, words);
+    const room = this.#room(blocks), call = this.#room([]);
+    const programs = this.#programs ??= writePrograms(call, programsOf(this.#problem, this.#plan));
+    words.push(...yield* this.#hidden.words(region, room, call)); // in place of those of bytes
+    const task = writeTask(room, this.#problem, this.#plan, region, words, programs);
     const steps = region.steps.map(({ items }) => writeItems(room, items, task, index));
     return { region, steps, staged, blocks };
   }

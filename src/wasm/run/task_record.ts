@@ -118,6 +118,7 @@ export function writeTask(
   plan: Plan,
   region: PlannedRegion,
   words: readonly OperandWords[],
+  programs: readonly (readonly [word: number, address: number])[],
 ): number {
   const { headDim, valueDim, queryHeads, kvHeads } = problem;
   // those of the region only: a problem may have as many regions as sequences
@@ -131,6 +132,7 @@ export function writeTask(
     record.forEach((word, i) => u32[operandAt(operand) / 4 + i] = word);
     if (operand === Operand.Blocks) u32[Task.Flags / 4]! |= Flag.Blocks;
   }
+  for (const [word, address] of programs) u32[word] = address;
   u32[Task.SplitOutBytes / 4] = splits.outBytes;
   u32[Task.SplitLseBytes / 4] = splits.lseBytes;
   u32[Task.Splits / 4] = splits.count;

@@ -1,14 +1,16 @@
 // A step: one dispatch as data: kernel, buffers, parameters, workgroups. What runs and in which order is planned
 // (src/plan/webgpu/steps.ts); how it gets to the device is in submit.ts.
 import type { ParamValues } from "../../../shaders/features/params.ts";
+import { programOf } from "../../../shaders/expression/program.ts";
 import { SHADER_FEATURES } from "../../../shaders/features/table.ts";
 import { kindName, type StorageKind } from "../../../shaders/parts/storage.ts";
 import { isScheduled } from "../../plan/webgpu/regions.ts";
+import type { FeatureName } from "../../problem/features/feature.ts";
 import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { addressAxes, type AddressedName } from "../../../shaders/parts/address.ts";
 import type { BufferName } from "../../../shaders/parts/bindings.ts";
-import type { Variant } from "../../../shaders/parts/variant.ts";
+import type { FeatureText, Variant } from "../../../shaders/parts/variant.ts";
 import type { ChosenTile } from "../../plan/webgpu/tiles.ts";
 import type { GpuItem } from "../../plan/webgpu/work_items.ts";
 import type { ResultSpec } from "../../problem/results.ts";
@@ -90,8 +92,10 @@ export function variantFeatures(
   kindOf: (name: OperandName) => StorageKind,
 ): Variant["features"] {
   const known = features.filter(({ name }) => SHADER_FEATURES.some((made) => made.name === name));
-  return new Map(known.map(({ name }) => {
-    const operand = feature(name).operands?.find((one) => !isScheduled(one));
+  return new Map(known.map(({ name, params }): [FeatureName, FeatureText] => {
+    const { operands, traced } = feature(name),
+      operand = operands?.find((one) => !isScheduled(one));
+    if (traced) return [name, programOf(traced(params))];
     // operands of features are read element by element
     return [name, operand ? kindName({ ...kindOf(operand), scalar: true }) : ""];
   }));

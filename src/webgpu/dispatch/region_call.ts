@@ -79,7 +79,7 @@ export class RegionCall {
     };
     this.heads = sizes.kvHeads * sizes.group;
     this.rows = sizes.batch * this.heads * sizes.lengthQ;
-    this.schedule = scheduleOf(region, views, this.#group);
+    this.schedule = scheduleOf(problem, region, views, this.#group);
     const { data } = this.schedule, buffer = call.scratch(data.byteLength);
     home.open.device.queue.writeBuffer(buffer, 0, data);
     this.scheduleBuffer = wholeBuffer(buffer, Math.max(16, data.byteLength));
@@ -91,7 +91,8 @@ export class RegionCall {
   }
 
   #params(): ParamValues {
-    const { features, softmaxScale } = this.call.problem, { sizes, schedule, rows, region } = this;
+    const { features, softmaxScale, spans } = this.call.problem,
+      { sizes, schedule, rows, region } = this;
     const params: Record<string, number> = {
       length_q: sizes.lengthQ,
       length_k: sizes.lengthK,
@@ -108,7 +109,12 @@ export class RegionCall {
       num_splits: region.splits,
       split_rows: rows,
       accumulate: 0,
+      kv_head_begin: region.kvHeadBegin,
+      query_count: spans[region.batchBegin]!.lengthQ,
+      verdicts_at: schedule.verdictsAt,
+      verdict_words: schedule.verdictWords,
     };
+    for (const [name, at] of schedule.functions) params[`${shaderName(name)}_at`] = at;
     for (const use of features) {
       const { operands = [], stage } = feature(use.name);
       const { scalars, words } = numbersOf(use);

@@ -1,10 +1,14 @@
 // The schedule buffer: what kernels look up about a region, in one binding: its sequences (four words each: keys, low,
-// high, offset), its work items (shaders/parts/item.ts), and behind them inputs that are no bindings of their own.
-import { ITEM_WORDS, SEQUENCE_WORDS } from "../../../shaders/abi.ts";
+// high, offset), its work items (shaders/parts/item.ts), and behind them inputs that are no bindings of their own, and
+// what functions read: for each the keys of the sequences, as the call counts them, and the arrays that it captured.
+// At the end, what mask functions say of the tiles of each item.
+import { ITEM_WORDS, SEQUENCE_WORDS, VERDICTS_OF_WORD } from "../../../shaders/abi.ts";
 import type { PlannedRegion } from "../../plan/webgpu/plan.ts";
+import { functionsOf } from "../../plan/webgpu/functions.ts";
 import { isScheduled } from "../../plan/webgpu/regions.ts";
 import type { GpuItem } from "../../plan/webgpu/work_items.ts";
-import type { Views } from "../../problem/problem.ts";
+import type { FeatureName } from "../../problem/features/feature.ts";
+import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import { OPERAND_NAMES, type OperandName } from "../../tensor/operands.ts";
 import { type Axes, elementBytes, type View } from "../../tensor/view.ts";
 import { GpuTensor } from "../device/tensors.ts";
@@ -23,11 +27,50 @@ export interface Schedule {
   readonly rowBase: number;
   readonly keyBase: number;
   readonly inputs: ReadonlyMap<OperandName, ScheduledInput>;
+  /** The word where the share of a function begins. */
+  readonly functions: ReadonlyMap<FeatureName, number>;
+  /** The word where the verdicts of item 0 would begin, and words of an item. */
+  readonly verdictsAt: number;
+  readonly verdictWords: number;
+}
+
+/** What is written at a byte. */
+type Write = readonly [byte: number, values: Uint8Array];
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+/** What functions read, from byte `begin` on. */
+function placeFunctions(problem: AttentionProblem, region: PlannedRegion, begin: number) {
+  const functions = new Map<FeatureName, number>(), writes: Write[] = [];
+  const keys = problem.spans.slice(region.batchBegin, region.batchEnd).map((s) => s.lengthK);
+  let end = begin;
+  for (const { name, arrays } of functionsOf(problem)) {
+    functions.set(name, end / 4);
+    for (const values of [Int32Array.from(keys), ...arrays.map(({ data }) => data)]) {
+      writes.push([end, bytesOf(values)]);
+      end += values.byteLength;
+    }
+  }
+  return { functions, writes, end };
+}
+
+/** What mask functions say of the tiles of items, from byte `begin` on: two bits a tile, as many words for each item. */
+function placeVerdicts(items: readonly GpuItem[], begin: number) {
+  const most = items.reduce((n, { verdicts }) => Math.max(n, verdicts?.length ?? 0), 0);
+  const size = Math.ceil(most / VERDICTS_OF_WORD), words = new Uint32Array(items.length * size);
+  items.forEach(({ verdicts = [] }, n) =>
+    verdicts.forEach((verdict, tile) => {
+      const word = n * size + Math.floor(tile / VERDICTS_OF_WORD);
+      words[word]! |= verdict << (2 * (tile % VERDICTS_OF_WORD));
+    })
+  );
+  return { words: size, write: [begin, bytesOf(words)] as Write, end: begin + words.byteLength };
 }
 
 /** The inputs behind the items, from byte `begin` on: where each lies, and what is written there. */
-function place(views: Views, region: PlannedRegion, group: number, begin: number) {
-  const inputs = new Map<OperandName, ScheduledInput>(), writes: [number, Uint8Array][] = [];
+function placeInputs(views: Views, region: PlannedRegion, group: number, begin: number) {
+  const inputs = new Map<OperandName, ScheduledInput>(), writes: Write[] = [];
   let end = begin;
   for (const name of OPERAND_NAMES) {
     const view: View | undefined = views[name];
@@ -45,13 +88,20 @@ function place(views: Views, region: PlannedRegion, group: number, begin: number
 }
 
 /** The schedule of a region; `group`: query heads of a kv head in the whole problem. */
-export function scheduleOf(region: PlannedRegion, views: Views, group: number): Schedule {
+export function scheduleOf(
+  problem: AttentionProblem,
+  region: PlannedRegion,
+  views: Views,
+  group: number,
+): Schedule {
   const { spans, rowItems, keyItems } = region;
   const rowBase = Math.ceil(spans.length * SEQUENCE_WORDS / ITEM_WORDS);
   const keyBase = rowBase + rowItems.length;
   const behind = (keyBase + keyItems.length) * ITEM_WORDS * 4;
-  const { inputs, writes, end } = place(views, region, group, behind);
-  const data = new Int32Array(end / 4), bytes = new Uint8Array(data.buffer);
+  const placed = placeInputs(views, region, group, behind);
+  const functions = placeFunctions(problem, region, placed.end);
+  const verdicts = placeVerdicts([...rowItems, ...keyItems], functions.end);
+  const data = new Int32Array(verdicts.end / 4), bytes = new Uint8Array(data.buffer);
   spans.forEach(({ lengthK, low, high, offset }, n) =>
     data.set([lengthK, low, high, offset], SEQUENCE_WORDS * n)
   );
@@ -62,6 +112,11 @@ export function scheduleOf(region: PlannedRegion, views: Views, group: number): 
     });
   write(rowBase, rowItems);
   write(keyBase, keyItems);
+  const writes = [...placed.writes, ...functions.writes, verdicts.write];
   for (const [byte, values] of writes) bytes.set(values, byte);
-  return { data, rowBase, keyBase, inputs };
+  return {
+    ...{ data, rowBase, keyBase, inputs: placed.inputs, functions: functions.functions },
+    verdictsAt: functions.end / 4 - rowBase * verdicts.words,
+    verdictWords: verdicts.words,
+  };
 }

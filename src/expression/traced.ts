@@ -1,0 +1,54 @@
+// What a score or mask function is to the rest of the library. It carries its own code (checks, programs), so that
+// programs that make no such function have none of it in their bundle.
+import type { Complaint } from "../tensor/errors.ts";
+import type { EncodedProgram } from "./encoding.ts";
+import type { Graph } from "./graph.ts";
+import type { Domain, ExtremesOf } from "./intervals.ts";
+import type { Node } from "./node.ts";
+import type { Rectangle } from "./rectangle.ts";
+import type { Classifier } from "./verdict.ts";
+
+/** What the program of a function must do beside. */
+export interface WantedProgram {
+  /** Store the slope. */
+  readonly slope: boolean;
+  /** Leave scores alone that are minus infinity. */
+  readonly holes: boolean;
+}
+
+/** A function that was run on symbols. */
+export interface Traced {
+  readonly kind: "scoreMod" | "maskMod";
+  readonly graph: Graph;
+  /** Throws where an index of a captured array could lie outside of it. */
+  check(domains: readonly Domain[], complaint: Complaint): void;
+  /** The derivative of a function of scores by the score. */
+  slope(): Node | undefined;
+  /** Of a mask: what it says about whole tiles, over all places of a domain. */
+  readonly classifier?: (domain: Domain, known: ExtremesOf) => Classifier;
+  /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
+  program(wanted: WantedProgram, rows: number): EncodedProgram;
+  /** The same function of the pairs of a rectangle, whose queries and keys count from its begin. */
+  within(rectangle: Rectangle): Traced;
+}
+
+/** Under which a function keeps it; shared by copies of the library. */
+const TRACED: unique symbol = Symbol.for("flashtile.traced") as typeof TRACED;
+
+/** An object that keeps a traced function. */
+export interface Carrier {
+  readonly [TRACED]: Traced;
+}
+
+/** What a class of functions keeps. */
+export function carry(traced: Traced): Carrier {
+  return { [TRACED]: traced };
+}
+
+/** What a caller's value keeps; undefined where it is something else, or of another kind. */
+export function tracedOf(mod: unknown, kind: Traced["kind"]): Traced | undefined {
+  const traced = typeof mod === "object" && mod !== null && TRACED in mod
+    ? mod[TRACED] as Traced
+    : undefined;
+  return traced?.kind === kind ? traced : undefined;
+}

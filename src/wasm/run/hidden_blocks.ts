@@ -1,0 +1,93 @@
+// Blocks of pairs that a feature's condition hides or shows as a whole, found without looking at pairs: the same record
+// as the summary of a tensor of bytes (blocks.ts). Found once for a call where all heads and sequences share them.
+import { Operand } from "../../../asm/tables.gen.ts";
+import type { ExtremesOf } from "../../expression/intervals.ts";
+import { VARIES } from "../../expression/symbols.ts";
+import type { Traced } from "../../expression/traced.ts";
+import type { Classifier } from "../../expression/verdict.ts";
+import { feature } from "../../problem/features/table.ts";
+import type { AttentionProblem } from "../../problem/problem.ts";
+import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
+import type { OperandWords, Room } from "./task_record.ts";
+import { BLOCK_KEYS, BLOCK_ROWS, PARTIAL, visibleBlocks } from "./visible_blocks.ts";
+
+/** Finds the blocks of the regions of a call. */
+export class HiddenBlocks {
+  readonly #problem: AttentionProblem;
+  readonly #condition: Traced | undefined;
+  /** Whether other features hide single pairs. */
+  readonly #others: boolean;
+  readonly #perBatch: boolean;
+  readonly #perHead: boolean;
+  readonly #known: ExtremesOf = new Map();
+  /** Blocks that all heads and sequences share, by the first row of a region. */
+  readonly #shared = new Map<number, OperandWords>();
+
+  constructor(problem: AttentionProblem, { kernel }: Plan) {
+    const { features, spans } = this.#problem = problem;
+    const conditions = features.map(({ name, params }) => feature(name).traced?.(params));
+    this.#condition = kernel === "decode" ? undefined : conditions.find((one) => one?.classifier);
+    this.#others = features.map(({ name }) => feature(name))
+      .some(({ stage, perScore, traced }) => stage === "hide" && perScore && !traced);
+    const varies = this.#condition?.graph.root.varies ?? 0;
+    const [first] = spans,
+      same = spans.every((span) =>
+        span.lengthQ === first!.lengthQ && span.lengthK === first!.lengthK &&
+        span.offset === first!.offset
+      );
+    this.#perBatch = !same || (varies & VARIES.batch) !== 0;
+    this.#perHead = (varies & VARIES.head) !== 0;
+  }
+
+  /** Where a region finds its blocks; nowhere where no condition hides any. `call`: memory that stays. */
+  *words(
+    region: PlannedRegion,
+    room: Room,
+    call: Room,
+  ): Generator<"work", OperandWords[], void> {
+    if (!this.#condition) return [];
+    if (this.#perBatch || this.#perHead) return [yield* this.#find(region, room)];
+    const known = this.#shared.get(region.rowBegin);
+    if (known) return [known];
+    const words = yield* this.#find(region, call);
+    this.#shared.set(region.rowBegin, words);
+    return [words];
+  }
+
+  *#find(region: PlannedRegion, { memory, allocate }: Room): Generator<"work", OperandWords, void> {
+    const { queryHeads, kvHeads, lengthK } = this.#problem, group = queryHeads / kvHeads;
+    const { batchBegin, rowBegin, rowEnd } = region, headBegin = region.kvHeadBegin * group;
+    const heads = this.#perHead ? region.kvHeadEnd * group - headBegin : 1;
+    const batches = this.#perBatch ? region.batchEnd - batchBegin : 1;
+    const columns = Math.ceil(lengthK / BLOCK_KEYS);
+    const bytes = Math.ceil((rowEnd - rowBegin) / BLOCK_ROWS) * columns;
+    const pointer = allocate(batches * heads * bytes + 8); // kernels read whole words
+    for (let n = 0; n < batches * heads; n++) {
+      const batch = batchBegin + Math.floor(n / heads), head = headBegin + n % heads;
+      const classifier = this.#classifier(batch, head), keys = this.#problem.spans[batch]!.lengthK;
+      const blocks = visibleBlocks(classifier, [rowBegin, rowEnd], keys, columns);
+      if (this.#others) blocks.forEach((block, n) => blocks[n] = Math.min(block, PARTIAL));
+      memory.u8(pointer + n * bytes, bytes).set(blocks);
+      yield "work";
+    }
+    const strides = [this.#perBatch ? heads * bytes : 0, this.#perHead ? bytes : 0, columns];
+    const first = batchBegin * strides[0]! + headBegin * strides[1]! +
+      rowBegin / BLOCK_ROWS * columns; // regions of rows begin at multiples of 256
+    return [Operand.Blocks, [pointer - first, ...strides]];
+  }
+
+  /** What the condition says about tiles of one head of a sequence. */
+  #classifier(batch: number, head: number): Classifier {
+    const { queryHeads, kvHeads, spans } = this.#problem,
+      { lengthQ, lengthK, offset } = spans[batch]!;
+    const kvHead = Math.floor(head * kvHeads / queryHeads);
+    return this.#condition!.classifier!({
+      batch: [batch, batch],
+      head: [head, head],
+      kvHead: [kvHead, kvHead],
+      lengthQ: [lengthQ, lengthQ],
+      lengthK: [lengthK, lengthK],
+      offset: [offset, offset],
+    }, this.#known);
+  }
+}

@@ -1,0 +1,63 @@
+// Programs of features: functions that users wrote, as the kernels' interpreter reads them. They lie in memory as long
+// as their call, with the arrays that they captured; each thread has its registers in its scratch.
+import { Program } from "../../../asm/tables.gen.ts";
+import type { EncodedProgram } from "../../expression/encoding.ts";
+import type { CapturedArray } from "../../expression/node.ts";
+import type { Plan } from "../../plan/wasm/plan.ts";
+import { feature } from "../../problem/features/table.ts";
+import type { AttentionProblem } from "../../problem/problem.ts";
+import { abiName } from "../../tensor/operands.ts";
+import type { Room } from "./task_record.ts";
+
+/** A program, and the word of a task that wants its address. */
+interface ProgramUse {
+  readonly word: number;
+  readonly program: EncodedProgram;
+}
+
+/** Keys of a tile of decode, two in a row: `TOLD` of asm/kernels/decode.ts. */
+const DECODE_KEYS = 384;
+
+/** The programs of a call; empty for most. */
+export function programsOf(problem: AttentionProblem, { kernel, tile }: Plan): ProgramUse[] {
+  const rows = kernel === "decode" ? Math.min(DECODE_KEYS, tile.keys) / 2 : tile.keys;
+  const wanted = {
+    slope: problem.pass === "backward",
+    holes: problem.features.some(({ name }) => feature(name).hides),
+  };
+  return problem.features.flatMap(({ name, params }) => {
+    const program = feature(name).traced?.(params).program(wanted, rows);
+    return program ? [{ word: Program[abiName(name) as keyof typeof Program] / 4, program }] : [];
+  });
+}
+
+/** Bytes of scratch that they need of each thread. */
+export function programScratch(programs: readonly ProgramUse[]): number {
+  // a combined row may be redone: its kernel aligns the scratch by itself
+  return programs.reduce((bytes, { program }) => bytes + program.scratchBytes, 64);
+}
+
+/** Kernels read whole vectors of arrays, from either end. */
+const SLACK = 16;
+
+/** Brings programs in; gives the words of tasks that say where they lie. */
+export function writePrograms(
+  { memory, allocate }: Room,
+  programs: readonly ProgramUse[],
+): [word: number, address: number][] {
+  const places = new Map<CapturedArray, number>();
+  const place = (array: CapturedArray): number => {
+    const known = places.get(array);
+    if (known !== undefined) return known;
+    const { buffer, byteOffset, length } = array.data, pointer = allocate(length * 4 + 2 * SLACK);
+    memory.u32(pointer + SLACK, length).set(new Uint32Array(buffer, byteOffset, length));
+    places.set(array, pointer + SLACK);
+    return pointer + SLACK;
+  };
+  return programs.map(({ word, program: { words, arrays } }) => {
+    const address = allocate(words.length * 4), filled = words.slice();
+    for (const { array, word } of arrays) filled[word] = place(array);
+    memory.u32(address, words.length).set(filled);
+    return [word, address];
+  });
+}

@@ -1,0 +1,38 @@
+/** Functions of scores and of visibility as the references know them: plain arithmetic, beside what the library is given. */
+
+/** Where a pair lies: numbers within its sequence, and those of the sequence. */
+export interface Place {
+  readonly batch: number;
+  readonly head: number;
+  readonly kvHead: number;
+  readonly query: number;
+  readonly key: number;
+  readonly lengthQ: number;
+  readonly lengthK: number;
+  /** The key that the query stands at. */
+  readonly diagonal: number;
+}
+
+/** Rounds an intermediate value: not at all, or to float32. */
+export type Round = (value: number) => number;
+
+/** A function of scores: what the library made of it (`kind`), and what it means. */
+export interface ScoreFunction {
+  readonly kind: "scoreMod";
+  value(score: number, place: Place, round: Round): number;
+  /** d value / d score */
+  slope(score: number, place: Place): number;
+}
+
+/** A mask as the library made it. */
+interface Mask {
+  readonly kind: "maskMod";
+  and(other: Mask): Mask;
+  or(other: Mask): Mask;
+  not(): Mask;
+}
+
+/** A mask, likewise. */
+export interface MaskFunction extends Mask {
+  visible(place: Place): boolean;
+}

@@ -1,0 +1,318 @@
+// see params.wgsl
+const HIDDEN: f32 = -1e30;
+const FLOOR: f32 = -5e29;
+@group(0) @binding(1) var<storage, read> schedule: array<u32>;
+fn score_mod_sin4(x: vec4<f32>) -> vec4<f32> {
+  let j = round(x * 0.6366197723675814);
+  let r = fma(-j, vec4<f32>(7.549789954891882e-8), fma(-j, vec4<f32>(0.0004837512969970703), fma(-j, vec4<f32>(1.5703125), x)));
+  let y = r * r; let quadrant = vec4<i32>(j) + vec4<i32>(0);
+  let s = fma(r * y, fma(fma(fma(vec4<f32>(0.0000027557319223985893), y, vec4<f32>(-0.0001984126984126984)), y, vec4<f32>(0.008333333333333333)), y, vec4<f32>(-0.16666666666666666)), r);
+  let c = fma(fma(fma(fma(fma(vec4<f32>(-2.755731922398589e-7), y, vec4<f32>(0.0000248015873015873)), y, vec4<f32>(-0.001388888888888889)), y, vec4<f32>(0.041666666666666664)), y, vec4<f32>(-0.5)), y, vec4<f32>(1));
+  let chosen = select(s, c, (quadrant & vec4<i32>(1)) == vec4<i32>(1));
+  return select(chosen, -chosen, (quadrant & vec4<i32>(2)) == vec4<i32>(2));
+}
+fn score_mod_query_0(batch: u32, head: vec4<u32>, query: vec4<u32>, offset: i32) -> vec4<i32> {
+  let n0 = vec4<i32>(query) + vec4<i32>(offset + i32(U.key_begin));
+  return n0;
+}
+fn score_mod_key_0(batch: u32, key: u32) -> i32 {
+  let n0 = i32(key + U.key_begin);
+  return n0;
+}
+fn score_mod_key_1(batch: u32, key: u32) -> bool {
+  let n0 = i32(key + U.key_begin);
+  let n1 = n0 < i32(3);
+  return n1;
+}
+fn score_mod_key_2(batch: u32, key: u32) -> bool {
+  let n0 = i32(key + U.key_begin);
+  let n1 = n0 >= i32(3);
+  return n1;
+}
+fn score_mod_value(s: vec4<f32>, q0: vec4<i32>, k0: i32, k1: bool, k2: bool) -> vec4<f32> {
+  let n0 = s;
+  let n1 = -n0;
+  let n2 = q0 - vec4<i32>(k0);
+  let n3 = vec4<f32>(n2);
+  let n4 = n3 * vec4<f32>(0.125f);
+  let n5 = score_mod_sin4(n4);
+  let n6 = n0 * n5;
+  let n7 = n5 * n5;
+  let n8 = n6 - n7;
+  let n9 = select(n8, n1, vec4<bool>(k1));
+  return n9;
+}
+fn score_mod_slope(q0: vec4<i32>, k0: i32, k1: bool, k2: bool) -> vec4<f32> {
+  let n0 = q0 - vec4<i32>(k0);
+  let n1 = vec4<f32>(n0);
+  let n2 = n1 * vec4<f32>(0.125f);
+  let n3 = score_mod_sin4(n2);
+  let n4 = select(vec4<f32>((-1.0f)), n3, vec4<bool>(k2));
+  return n4;
+}
+fn mask_mod_int4(at: vec4<i32>) -> vec4<i32> {
+  return bitcast<vec4<i32>>(vec4<u32>(schedule[u32(at.x)], schedule[u32(at.y)], schedule[u32(at.z)], schedule[u32(at.w)]));
+}
+fn mask_mod_int1(at: i32) -> i32 {
+  return bitcast<i32>(schedule[u32(at)]);
+}
+fn mask_mod_query_0(batch: u32, head: vec4<u32>, query: vec4<u32>, offset: i32) -> vec4<i32> {
+  let n0 = vec4<i32>(query + vec4<u32>(U.query_begin));
+  let n1 = mask_mod_int4(vec4<i32>(i32(U.mask_mod_at + U.batch + 0u)) + n0);
+  return n1;
+}
+fn mask_mod_key_0(batch: u32, key: u32) -> i32 {
+  let n0 = i32(key + U.key_begin);
+  let n1 = mask_mod_int1(i32(U.mask_mod_at + U.batch + 0u) + n0);
+  return n1;
+}
+fn mask_mod_sees(q0: vec4<i32>, k0: i32) -> vec4<bool> {
+  let n0 = q0 == vec4<i32>(k0);
+  return n0;
+}
+@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
+fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
+@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
+fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
+@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
+fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
+@group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
+fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
+@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(14) var<storage, read_write> dk: array<vec4<f32>>;
+fn store_dk(at: u32, c: u32, x: vec4<f32>) {
+  if (4u * c < U.head_dim) { dk[(at >> 2u) + c] = x; }
+}
+@group(0) @binding(15) var<storage, read_write> dv: array<vec4<f32>>;
+fn store_dv(at: u32, c: u32, x: vec4<f32>) {
+  if (4u * c < U.value_dim) { dv[(at >> 2u) + c] = x; }
+}
+fn q_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
+}
+fn k_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.k_at + b * U.k_batch + h * U.k_head + i * U.k_row;
+}
+fn dout_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.dout_at + b * U.dout_batch + h * U.dout_head + i * U.dout_row;
+}
+fn v_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.v_at + b * U.v_batch + h * U.v_head + i * U.v_row;
+}
+fn dk_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.dk_at + b * U.dk_batch + h * U.dk_head + i * U.dk_row;
+}
+fn dv_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.dv_at + b * U.dv_batch + h * U.dv_head + i * U.dv_row;
+}
+var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
+var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
+@compute @workgroup_size(4)
+fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
+  let tx = li % 2u; let ty = li / 2u;
+  let stage_row = li / 2u; let stage_column = li % 2u;
+  let item = (U.item_base + wid.x) * 8u;
+  let batch = schedule[item]; let first = schedule[item + 1u];
+  let begin = schedule[item + 2u]; let end = schedule[item + 3u];
+  let low = bitcast<i32>(schedule[item + 4u]); let high = bitcast<i32>(schedule[item + 5u]);
+  let limit = schedule[item + 6u]; let slot = schedule[item + 7u];
+  let offset = bitcast<i32>(schedule[4u * batch + 3u]);
+  let kv_head = wid.y; let row_count = U.length_q * U.group;
+  let block = wid.z * 2u;
+  let stats_base = (batch * U.kv_heads + kv_head) * row_count;
+  let key0 = first + ty * 1u + 0u;
+  let score_mod_x0_k0 = score_mod_key_0(batch, key0);
+  let score_mod_x1_k0 = score_mod_key_1(batch, key0);
+  let score_mod_x2_k0 = score_mod_key_2(batch, key0);
+  let mask_mod_x0_k0 = mask_mod_key_0(batch, key0);
+  var dk0_0 = vec4<f32>(0.0);
+  var dv0_0 = vec4<f32>(0.0);
+  var s0_0 = vec4<f32>(0.0);
+  var dp0_0 = vec4<f32>(0.0);
+  let last_key = min(first + 2u, limit) - 1u;
+  let staged_scale = U.scale;
+  // last rows first: below a diagonal they have the smallest P, and sums that begin small round less
+  for (var left = (end - begin + 7u) / 8u; left > 0u; left--) {
+  let r0 = begin + (left - 1u) * 8u;
+  let row_0 = vec4<u32>(r0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
+  let head_0 = (vec4<u32>(kv_head * U.group) + row_0 % vec4<u32>(U.group));
+  let query_0 = (row_0 / vec4<u32>(U.group));
+  var lse_0 = vec4<f32>(3.4028234e38); var low_sum_0 = vec4<f32>(0.0); var delta_0 = vec4<f32>(0.0);
+  if (row_0[0] < end) { let x = stats[stats_base + row_0[0]]; lse_0[0] = x.x; low_sum_0[0] = x.z; delta_0[0] = x.y; }
+  if (row_0[1] < end) { let x = stats[stats_base + row_0[1]]; lse_0[1] = x.x; low_sum_0[1] = x.z; delta_0[1] = x.y; }
+  if (row_0[2] < end) { let x = stats[stats_base + row_0[2]]; lse_0[2] = x.x; low_sum_0[2] = x.z; delta_0[2] = x.y; }
+  if (row_0[3] < end) { let x = stats[stats_base + row_0[3]]; lse_0[3] = x.x; low_sum_0[3] = x.z; delta_0[3] = x.y; }
+  let score_mod_x0_q0 = score_mod_query_0(batch, head_0, query_0, offset);
+  let mask_mod_x0_q0 = mask_mod_query_0(batch, head_0, query_0, offset);
+  // skip the tile where no pair is seen
+  let tile = left - 1u;
+  let verdict_at = U.verdicts_at + (U.item_base + wid.x) * U.verdict_words + tile / 16u;
+  let verdict = (schedule[verdict_at] >> (2u * (tile % 16u))) & 3u;
+  if (verdict != 0u) {
+  var seen0_0 = (row_0 < select(vec4<u32>(0u), vec4<u32>(end), key0 < limit));
+  if (verdict == 2u) { seen0_0 = seen0_0 & mask_mod_sees(mask_mod_x0_q0, mask_mod_x0_k0); }
+  // dP^T = V dOut^T
+  dp0_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  workgroupBarrier();
+  {
+    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
+    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
+    if (inside && from0 < limit) { x0 = load_v(v_row(batch, kv_head, from0), c0 + stage_column); }
+    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+  }
+  {
+    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
+    var x0 = vec4<f32>(0.0); let from0 = r0 + 0u + stage_row;
+    if (inside && from0 < end) { x0 = load_dout(dout_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column); }
+    var x1 = vec4<f32>(0.0); let from1 = r0 + 2u + stage_row;
+    if (inside && from1 < end) { x1 = load_dout(dout_row(batch, (kv_head * U.group + from1 % U.group), (from1 / U.group)), c0 + stage_column); }
+    var x2 = vec4<f32>(0.0); let from2 = r0 + 4u + stage_row;
+    if (inside && from2 < end) { x2 = load_dout(dout_row(batch, (kv_head * U.group + from2 % U.group), (from2 / U.group)), c0 + stage_column); }
+    var x3 = vec4<f32>(0.0); let from3 = r0 + 6u + stage_row;
+    if (inside && from3 < end) { x3 = load_dout(dout_row(batch, (kv_head * U.group + from3 % U.group), (from3 / U.group)), c0 + stage_column); }
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
+    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
+    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+  }
+  workgroupBarrier();
+  for (var d = 0u; d < 2u; d += 1u) {
+    {
+      let b0 = ct[0][tx][d];
+      let b1 = ct[1][tx][d];
+      let b2 = ct[2][tx][d];
+      let b3 = ct[3][tx][d];
+      let a0 = rt[ty][0][d];
+      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
+      dp0_0 = fma(vec4<f32>(a0.x), b_x0, dp0_0);
+      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
+      dp0_0 = fma(vec4<f32>(a0.y), b_y0, dp0_0);
+      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
+      dp0_0 = fma(vec4<f32>(a0.z), b_z0, dp0_0);
+      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
+      dp0_0 = fma(vec4<f32>(a0.w), b_w0, dp0_0);
+    }
+  }
+  }
+  // S^T = K Q^T
+  s0_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  workgroupBarrier();
+  {
+    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
+    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
+    if (inside && from0 < limit) { x0 = load_k(k_row(batch, kv_head, from0), c0 + stage_column); }
+    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+  }
+  {
+    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
+    var x0 = vec4<f32>(0.0); let from0 = r0 + 0u + stage_row;
+    if (inside && from0 < end) { x0 = load_q(q_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column) * staged_scale; }
+    var x1 = vec4<f32>(0.0); let from1 = r0 + 2u + stage_row;
+    if (inside && from1 < end) { x1 = load_q(q_row(batch, (kv_head * U.group + from1 % U.group), (from1 / U.group)), c0 + stage_column) * staged_scale; }
+    var x2 = vec4<f32>(0.0); let from2 = r0 + 4u + stage_row;
+    if (inside && from2 < end) { x2 = load_q(q_row(batch, (kv_head * U.group + from2 % U.group), (from2 / U.group)), c0 + stage_column) * staged_scale; }
+    var x3 = vec4<f32>(0.0); let from3 = r0 + 6u + stage_row;
+    if (inside && from3 < end) { x3 = load_q(q_row(batch, (kv_head * U.group + from3 % U.group), (from3 / U.group)), c0 + stage_column) * staged_scale; }
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
+    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
+    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+  }
+  workgroupBarrier();
+  for (var d = 0u; d < 2u; d += 1u) {
+    {
+      let b0 = ct[0][tx][d];
+      let b1 = ct[1][tx][d];
+      let b2 = ct[2][tx][d];
+      let b3 = ct[3][tx][d];
+      let a0 = rt[ty][0][d];
+      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
+      s0_0 = fma(vec4<f32>(a0.x), b_x0, s0_0);
+      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
+      s0_0 = fma(vec4<f32>(a0.y), b_y0, s0_0);
+      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
+      s0_0 = fma(vec4<f32>(a0.z), b_z0, s0_0);
+      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
+      s0_0 = fma(vec4<f32>(a0.w), b_w0, s0_0);
+    }
+  }
+  }
+  // P = exp(features(S) - lse), dS = P (dP - delta) slope
+  {
+    let slope_score_mod = score_mod_slope(score_mod_x0_q0, score_mod_x0_k0, score_mod_x1_k0, score_mod_x2_k0);
+    s0_0 = score_mod_value(s0_0, score_mod_x0_q0, score_mod_x0_k0, score_mod_x1_k0, score_mod_x2_k0);
+    let hide = (row_0 >= vec4<u32>(end)) | (!seen0_0);
+    let p = exp2(fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0));
+    s0_0 = select(p, vec4<f32>(0.0), hide);
+    dp0_0 = select(p * (dp0_0 - delta_0) * slope_score_mod, vec4<f32>(0.0), hide);
+  }
+  // hide pairs outside the band
+  let first_query = i32((r0 / U.group));
+  let last_query = i32(((min(r0 + 8u, end) - 1u) / U.group));
+  if (i32(last_key) > first_query + high || i32(first) < last_query + low) {
+    { let hide = (vec4<i32>(query_0) > vec4<i32>(i32(key0) - low)) | (vec4<i32>(query_0) < vec4<i32>(i32(key0) - high));
+      s0_0 = select(s0_0, vec4<f32>(0.0), hide);
+      dp0_0 = select(dp0_0, vec4<f32>(0.0), hide); }
+  }
+  // dK += dS^T Q
+  workgroupBarrier();
+  rt[ty][0][tx + 0u] = dp0_0;
+  workgroupBarrier();
+  for (var x = 0u; x < 2u; x += 1u) {
+    {
+      let b0_0 = ct[0][x][tx + 0u];
+      let b1_0 = ct[1][x][tx + 0u];
+      let b2_0 = ct[2][x][tx + 0u];
+      let b3_0 = ct[3][x][tx + 0u];
+      let p0_0 = rt[ty][0][x + 0u];
+      dk0_0 = fma(vec4<f32>(p0_0.x), b0_0, dk0_0);
+      dk0_0 = fma(vec4<f32>(p0_0.y), b1_0, dk0_0);
+      dk0_0 = fma(vec4<f32>(p0_0.z), b2_0, dk0_0);
+      dk0_0 = fma(vec4<f32>(p0_0.w), b3_0, dk0_0);
+    }
+  }
+  // dV += P^T dOut
+  workgroupBarrier();
+  rt[ty][0][tx + 0u] = s0_0;
+  {
+    let inside = 0u + stage_column < ((U.value_dim + 3u) >> 2u);
+    var x0 = vec4<f32>(0.0); let from0 = r0 + 0u + stage_row;
+    if (inside && from0 < end) { x0 = load_dout(dout_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), 0u + stage_column); }
+    var x1 = vec4<f32>(0.0); let from1 = r0 + 2u + stage_row;
+    if (inside && from1 < end) { x1 = load_dout(dout_row(batch, (kv_head * U.group + from1 % U.group), (from1 / U.group)), 0u + stage_column); }
+    var x2 = vec4<f32>(0.0); let from2 = r0 + 4u + stage_row;
+    if (inside && from2 < end) { x2 = load_dout(dout_row(batch, (kv_head * U.group + from2 % U.group), (from2 / U.group)), 0u + stage_column); }
+    var x3 = vec4<f32>(0.0); let from3 = r0 + 6u + stage_row;
+    if (inside && from3 < end) { x3 = load_dout(dout_row(batch, (kv_head * U.group + from3 % U.group), (from3 / U.group)), 0u + stage_column); }
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
+    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
+    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+  }
+  workgroupBarrier();
+  for (var x = 0u; x < 2u; x += 1u) {
+    {
+      let b0_0 = ct[0][x][tx + 0u];
+      let b1_0 = ct[1][x][tx + 0u];
+      let b2_0 = ct[2][x][tx + 0u];
+      let b3_0 = ct[3][x][tx + 0u];
+      let p0_0 = rt[ty][0][x + 0u];
+      dv0_0 = fma(vec4<f32>(p0_0.x), b0_0, dv0_0);
+      dv0_0 = fma(vec4<f32>(p0_0.y), b1_0, dv0_0);
+      dv0_0 = fma(vec4<f32>(p0_0.z), b2_0, dv0_0);
+      dv0_0 = fma(vec4<f32>(p0_0.w), b3_0, dv0_0);
+    }
+  }
+  }
+  }
+  // dk = dK, dv = dV
+  if (key0 < U.length_k) {
+    let real = key0 < limit; // keys past the sequence's length have gradient 0
+    let at_dk = dk_row(batch, kv_head, key0);
+    let at_dv = dv_row(batch, kv_head, key0);
+    store_dk(at_dk, block + tx + 0u, select(vec4<f32>(0.0), dk0_0, real));
+    store_dv(at_dv, block + tx + 0u, select(vec4<f32>(0.0), dv0_0, real));
+  }
+}
