@@ -629,6 +629,18 @@ function xor_(n: i32, pd: usize, sd: usize, pa: usize, sa: usize, pb: usize, sb:
 }
 
 function distance_(n: i32, pd: usize, sd: usize, pa: usize, sa: usize, pb: usize, sb: usize): void {
+  if (sb == 0) {
+    const b_0 = v128.load(pb), b_16 = v128.load(pb, 16);
+    for (; n > 0; n -= 2) {
+      const a0_0 = v128.load(pa, 0), a0_16 = v128.load(pa, 16), a1_0 = v128.load(pa + sa, 0), a1_16 = v128.load(pa + sa, 16);
+      v128.store(pd, f32x4.convert_i32x4_s(i32x4.abs(i32x4.add(a0_0, b_0))), 0);
+      v128.store(pd, f32x4.convert_i32x4_s(i32x4.abs(i32x4.add(a0_16, b_16))), 16);
+      v128.store(pd + sd, f32x4.convert_i32x4_s(i32x4.abs(i32x4.add(a1_0, b_0))), 0);
+      v128.store(pd + sd, f32x4.convert_i32x4_s(i32x4.abs(i32x4.add(a1_16, b_16))), 16);
+      pd += 2 * sd; pa += 2 * sa;
+    }
+  return;
+  }
   for (; n > 0; n -= 2) {
     const a0_0 = v128.load(pa, 0), b0_0 = v128.load(pb, 0), a0_16 = v128.load(pa, 16), b0_16 = v128.load(pb, 16), a1_0 = v128.load(pa + sa, 0), b1_0 = v128.load(pb + sb, 0), a1_16 = v128.load(pa + sa, 16), b1_16 = v128.load(pb + sb, 16);
     v128.store(pd, f32x4.convert_i32x4_s(i32x4.abs(i32x4.add(a0_0, b0_0))), 0);
