@@ -19,6 +19,7 @@ const SIZES: readonly string[] = [
   "accumulate", // whether results are added to what is there
   "batch_begin", // where the region begins in the call
   "head_begin", // of query heads
+  "kv_head_begin",
   "query_begin",
   "key_begin",
   "count", // elements of an elementwise kernel

@@ -78,12 +78,12 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(23) var<storage, read> stats: array<vec4<f32>>;
-@group(0) @binding(14) var<storage, read_write> dk: array<vec4<f32>>;
+@group(0) @binding(27) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(18) var<storage, read_write> dk: array<vec4<f32>>;
 fn store_dk(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.head_dim) { dk[(at >> 2u) + c] = x; }
 }
-@group(0) @binding(15) var<storage, read_write> dv: array<vec4<f32>>;
+@group(0) @binding(19) var<storage, read_write> dv: array<vec4<f32>>;
 fn store_dv(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.value_dim) { dv[(at >> 2u) + c] = x; }
 }
@@ -244,7 +244,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let slope_score_mod = score_mod_slope(score_mod_x0_q0, score_mod_x0_k0, score_mod_x1_k0, score_mod_x2_k0);
     s0_0 = score_mod_value(s0_0, score_mod_x0_q0, score_mod_x0_k0, score_mod_x1_k0, score_mod_x2_k0);
     let hide = (row_0 >= vec4<u32>(end)) | (!seen0_0);
-    let p = exp2(fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0));
+    let log2p = fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0);
+    let p = exp2(log2p);
     s0_0 = select(p, vec4<f32>(0.0), hide);
     dp0_0 = select(p * (dp0_0 - delta_0) * slope_score_mod, vec4<f32>(0.0), hide);
   }
