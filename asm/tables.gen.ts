@@ -24,15 +24,16 @@ export enum Operand {
   DBias = 18,
   DAlibiSlopes = 19,
   DSink = 20,
-  Scores = 21,
-  TopKeys = 22,
-  TopProbabilities = 23,
-  ColumnSums = 24,
-  SplitOut = 25,
-  SplitLse = 26,
-  SplitStatistics = 27,
-  Blocks = 28,
-  Count = 29,
+  DCaptured = 21,
+  Scores = 22,
+  TopKeys = 23,
+  TopProbabilities = 24,
+  ColumnSums = 25,
+  SplitOut = 26,
+  SplitLse = 27,
+  SplitStatistics = 28,
+  Blocks = 29,
+  Count = 30,
 }
 
 /** What a task has: bits for features that kernels act on, and for gradients that are summed. */
@@ -54,6 +55,7 @@ export enum Flag {
   BiasGradient = 16384,
   AlibiSlopesGradient = 32768,
   SinkGradient = 65536,
+  ScoreModGradient = 131072,
 }
 
 /** Numbers that features bring: byte offsets in a task. */
@@ -69,4 +71,5 @@ export enum Scalar {
 export enum Program {
   ScoreMod = 48,
   MaskMod = 52,
+  ScoreModGradient = 56,
 }

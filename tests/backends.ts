@@ -3,6 +3,7 @@
  * `engineConfigurations`.
  */
 
+import assert from "node:assert/strict";
 import {
   type AnyTensor,
   attentionBackwardSync,
@@ -38,6 +39,8 @@ export interface BackwardResult {
   readonly dBias?: TestTensor;
   readonly dAlibiSlopes?: TestTensor;
   readonly dSink?: TestTensor;
+  /** Of all captured arrays, one behind the other. */
+  readonly dCaptured?: TestTensor;
 }
 
 /** What a call needs; inputs of a case have it all. */
@@ -249,13 +252,23 @@ async function hostForward(
 }
 
 async function hostBackward(
-  result: AttentionGradients<AnyTensor, AnyTensor, AnyTensor>,
+  { dCaptured, ...result }: AttentionGradients<AnyTensor, AnyTensor, AnyTensor>,
 ): Promise<BackwardResult> {
   const home: Record<string, TestTensor> = {};
+  if (dCaptured) home["dCaptured"] = joined(dCaptured);
   for (const [name, tensor] of Object.entries(result)) {
     if (tensor !== undefined) home[name] = await bringHome(tensor as AnyTensor);
   }
   return home as unknown as BackwardResult;
+}
+
+/** Gradients of captured arrays, which have the shapes of these, in one. */
+function joined(gradients: NonNullable<AttentionGradients["dCaptured"]>): TestTensor {
+  const values = [...gradients].flatMap(([array, { data, shape }]) => {
+    assert.deepEqual(shape, array.shape);
+    return [...data as Float32Array];
+  });
+  return { data: Float32Array.from(values), shape: [values.length] };
 }
 
 /** A result in host memory, whichever memory it was in. Frees it there. */

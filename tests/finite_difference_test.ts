@@ -34,7 +34,16 @@ const variations: readonly Partial<Case>[] = [
   { dropout: 0.4 },
   { dropout: 0.4, causal: true, softcap: 2, sink: true, bias: "bhqk", alibiSlopes: "h" },
   { sink: true, causal: { offset: -2 }, alibiSlopes: "h" },
-  ...(["alibi", "relative", "softcap", "temperature", "sine", "buckets"] as const)
+  ...([
+    "alibi",
+    "relative",
+    "softcap",
+    "temperature",
+    "sine",
+    "buckets",
+    "learned",
+    "bent",
+  ] as const)
     .map((scoreMod) => ({ scoreMod, amplitude: 3 })),
   { maskMod: "heads" },
   { scoreMod: "softcap", alibiSlopes: "h", bias: "1h1k", softcap: 2, maskMod: "dilated" },
@@ -59,7 +68,9 @@ Deno.test("the gradients of the oracle agree with central differences", async (t
       const forward = attentionF64(problem);
       const formula = attentionBackwardF64(problem, forward, dOut, dLse, dEntropy);
       const differences = finiteDifferences(problem, dOut, dLse, dEntropy);
-      for (const name of ["dq", "dk", "dv", "dBias", "dAlibiSlopes", "dSink"] as const) {
+      for (
+        const name of ["dq", "dk", "dv", "dBias", "dAlibiSlopes", "dSink", "dCaptured"] as const
+      ) {
         const want = differences[name];
         const got = formula[name];
         assert.equal(got?.length, want?.length);

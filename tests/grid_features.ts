@@ -213,6 +213,13 @@ const modSection: Section = {
         defineCase({ ...fewRows, lengthK: 700, maskMod }),
       ],
     ),
+    ...(["learned", "bent"] as const).flatMap((scoreMod) => [
+      defineCase({ ...broadcastShape, scoreMod, causal: true, bias: "bhqk" }),
+      defineCase({ ...broadcastShape, lengthQ: 140, lengthK: 134, scoreMod, dLse: true }),
+      defineCase({ ...broadcastShape, scoreMod, maskMod: "documents", dropout: 0.3, sink: true }),
+      defineCase({ ...broadcastShape, scoreMod, dtype: "f16", keyLengths: [9, 0], softcap: 5 }),
+      ...cutUp.map((shape) => defineCase({ ...shape, scoreMod })),
+    ]),
     ...crossing.flatMap(([lengthQ, lengthK]) => [
       defineCase({
         ...{ batch: 2, queryHeads: 4, kvHeads: 2, lengthQ, lengthK, headDim: 12 },

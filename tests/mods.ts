@@ -47,11 +47,26 @@ const ofTemperatures = captured(temperatures, [HEADS]);
 const ofTable = captured(table, [HEADS, 129]);
 const ofBuckets = captured(bucketTable, [HEADS, 2, 16]);
 
+/** A table of distances of −6 to 6 for each head. */
+const learnedTable = Float32Array.from(normalNumbers(74, HEADS * 13, 1));
+const ofLearnedTable = captured(learnedTable, [HEADS, 13], { gradient: true });
+const learnedValues = Float64Array.from(learnedTable);
+const learnedPlace = ({ head, query, key }: Place) => head * 13 + 6 + within(key - query, -6, 6);
+
+/** A softcap for each head, and behind them a slope for each kv head and a number that is read nowhere. */
+const caps = Float32Array.from({ length: HEADS }, (_, n) => 2 + 0.5 * n);
+const gains = Float32Array.from({ length: HEADS + 1 }, (_, n) => 0.02 * (n + 1));
+const ofCaps = captured(caps, [HEADS], { gradient: true });
+const ofGains = captured(gains, [HEADS + 1], { gradient: true });
+const bentValues = Float64Array.of(...caps, ...gains);
+
 /** Whether a function adds to the score, so that its slope is 1. */
 const added = () => 1;
 
 /** Name of a function of scores. */
-export type ScoreName = "alibi" | "relative" | "softcap" | "temperature" | "sine" | "buckets";
+export type ScoreName =
+  | ("alibi" | "relative" | "softcap" | "temperature" | "sine" | "buckets")
+  | ("learned" | "bent");
 
 /** The functions of scores. */
 export const scoreMods: Readonly<Record<ScoreName, ScoreFunction>> = {
@@ -117,6 +132,45 @@ export const scoreMods: Readonly<Record<ScoreName, ScoreFunction>> = {
     {
       value: (s: number, place: Place) => s + bucketTable[place.head * 32 + bucketOf(place)]!,
       slope: added,
+    },
+  ),
+  /** A table of relative positions with a gradient. */
+  learned: Object.assign(
+    scoreMod(({ score, head, query, key }) =>
+      score.add(ofLearnedTable.at(head, key.sub(query).max(-6).min(6).add(6)))
+    ),
+    {
+      value: (s: number, place: Place) => s + learnedValues[learnedPlace(place)]!,
+      slope: added,
+      learned: {
+        values: learnedValues,
+        terms: (_: number, place: Place) => [[learnedPlace(place), 1]] as const,
+      },
+    },
+  ),
+  /** A softcap of each head and a slope of the distance of each kv head, both with gradients, one of the score. */
+  bent: Object.assign(
+    scoreMod(({ score, head, kvHead, diagonal, key }) => {
+      const cap = ofCaps.at(head), far = diagonal.sub(key).abs().toFloat();
+      return score.div(cap).tanh().mul(cap).sub(ofGains.at(kvHead).mul(far));
+    }),
+    {
+      value(s: number, { head, kvHead, diagonal, key }: Place, round: (x: number) => number) {
+        const cap = bentValues[head]!, tanh = round(Math.tanh(round(s / cap)));
+        const slope = bentValues[HEADS + kvHead]!;
+        return round(cap * tanh) - round(slope * Math.abs(diagonal - key));
+      },
+      slope: (s: number, { head }: Place) => 1 - Math.tanh(s / bentValues[head]!) ** 2,
+      learned: {
+        values: bentValues,
+        terms(s: number, { head, kvHead, diagonal, key }: Place) {
+          const x = s / bentValues[head]!, tanh = Math.tanh(x);
+          return [
+            [head, tanh - x * (1 - tanh * tanh)],
+            [HEADS + kvHead, -Math.abs(diagonal - key)],
+          ] as const;
+        },
+      },
     },
   ),
 };

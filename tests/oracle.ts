@@ -71,8 +71,13 @@ function expectStatistics(
 export function gradientInputs(
   { q, k, v, options }: Inputs,
 ): Record<string, TestTensor | undefined> {
-  const { bias, alibiSlopes, sink } = options;
-  return { dq: q, dk: k, dv: v, dBias: bias, dAlibiSlopes: alibiSlopes, dSink: sink };
+  const { bias, alibiSlopes, sink, scoreMod } = options;
+  const learned = scoreMod?.learned && Float32Array.from(scoreMod.learned.values);
+  const captured = learned && { data: learned, shape: [learned.length] };
+  return {
+    ...{ dq: q, dk: k, dv: v, dBias: bias, dAlibiSlopes: alibiSlopes, dSink: sink },
+    dCaptured: captured,
+  };
 }
 
 /** Wanted gradients. */

@@ -35,6 +35,8 @@ import {
   alibiDistance,
   broadcastIndex,
   dropoutFactor,
+  learnedCount,
+  learnedTerms,
   modSlope,
   modSlopeOf,
   scoreBeforeMod,
@@ -235,7 +237,7 @@ export function gradientFloors(
   dOut: Float64Array,
   dtype: StorageType,
   dEntropy?: Float64Array,
-): Record<"dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink", number> {
+): Record<"dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink" | "dCaptured", number> {
   const { lengthK, queryHeads, kvHeads, batch, headDim, valueDim } = problem;
   const { alibiSlopes: alibi, bias, sink } = problem;
   const columns = batch * kvHeads * lengthK;
@@ -243,11 +245,13 @@ export function gradientFloors(
   const dBias = new Sums(bias ? bias.values.length : 0);
   const dAlibiSlopes = new Sums(alibi ? alibi.values.length : 0);
   const dSink = new Sums(sink ? sink.length : 0), storedShifts = new Float64Array(queryHeads);
+  const dCaptured = new Sums(learnedCount(problem));
   const scoreError = scoreErrors(problem, forward);
   const dOutNorms = rowNorms(dOut, valueDim);
   const outNorms = rowNorms(forward.out, valueDim);
   const valueNorms = rowNorms(problem.v, valueDim);
-  const outErrors = alibi || sink ? outRowErrors(problem, forward) : new Float64Array();
+  const learns = learnedCount(problem) > 0;
+  const outErrors = alibi || sink || learns ? outRowErrors(problem, forward) : new Float64Array();
   forEachRow(problem, (row) => {
     const { b, h, i, index, kvBase } = row;
     // delta is a sum over dOut∘out, and that out is the stored one.
@@ -286,6 +290,9 @@ export function gradientFloors(
       const ofRow = rowDeltaError + dH * lseError;
       dAlibiSlopes.addTerm(place, moment * ofRow + lseError * Math.abs(gradient));
     }
+    for (const [element, moment] of learns ? learnedMoments(problem, forward, row) : []) {
+      dCaptured.addTerm(element, moment * (rowDeltaError + dH * u * Math.abs(forward.lse[index]!)));
+    }
     for (let j = 0; j < lengthK; j++) {
       const at = index * lengthK + j;
       if (!forward.visible[at]) continue;
@@ -298,8 +305,12 @@ export function gradientFloors(
       // log p is the score less lse, and so is off like both
       const size = Math.abs(dp - delta) + dH * Math.abs(logarithm + entropy + 1);
       const ofLogarithm = dH * (scoreError(row, j) + u * Math.abs(forward.lse[index]!));
-      const dsError = (pError * size + p * (dpError + deltaError + ofLogarithm)) *
-        Math.abs(modSlopeOf(problem, forward.dots[at]!, b, h, i, j));
+      const ofScore = pError * size + p * (dpError + deltaError + ofLogarithm);
+      for (const [element, slope] of learnedTerms(problem, forward.dots[at]!, b, h, i, j)) {
+        const own = u * (1 + Math.abs(slope)) + scoreError(row, j);
+        dCaptured.addTerm(element, ofScore * Math.abs(slope) + p * size * own);
+      }
+      const dsError = ofScore * Math.abs(modSlopeOf(problem, forward.dots[at]!, b, h, i, j));
       const dotError = dsError * Math.abs(scoreSlope(problem, forward.dots[at]!));
       dq.addTerm(index, dotError);
       dk.addTerm(kvBase + j, dotError);
@@ -317,12 +328,31 @@ export function gradientFloors(
     dv: dv.floor(maxMagnitude(dOut), backward.dv, valueDim),
     dBias: dBias.floor(1, backward.dBias ?? new Float64Array(), 1),
     dAlibiSlopes: dAlibiSlopes.floor(1, backward.dAlibiSlopes ?? new Float64Array(), 1),
+    dCaptured: dCaptured.floor(1, backward.dCaptured ?? new Float64Array(), 1),
     // few rows may round out one way: what that alone does to a sum is known
     dSink: maxFinite(
       dSink.floor(1, backward.dSink ?? new Float64Array(), 1),
       maxMagnitude(storedShifts),
     ),
   };
+}
+
+/** What the weights of a row come to at each element that scoreMod learns: an error of delta is that of them all. */
+function learnedMoments(
+  problem: Problem,
+  forward: ForwardF64,
+  { b, h, i, index }: Row,
+): Map<number, number> {
+  const moments = new Map<number, number>();
+  for (let j = 0; j < problem.lengthK; j++) {
+    const at = index * problem.lengthK + j;
+    if (!forward.visible[at]) continue;
+    for (const [element, slope] of learnedTerms(problem, forward.dots[at]!, b, h, i, j)) {
+      const before = moments.get(element) ?? 0;
+      moments.set(element, before + forward.probabilities[at]! * Math.abs(slope));
+    }
+  }
+  return moments;
 }
 
 /** Errors of many sums, each over terms coefficient × vector. */

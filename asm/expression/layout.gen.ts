@@ -9,15 +9,16 @@ export const RUN: i32 = 192;
 export enum Fixed {
   Score = 0,
   Slope = 1,
-  Key = 2,
-  Query = 3,
-  Diagonal = 4,
-  Head = 5,
-  KvHead = 6,
-  Batch = 7,
-  LengthQ = 8,
-  LengthK = 9,
-  Count = 10,
+  Before = 2,
+  Key = 3,
+  Query = 4,
+  Diagonal = 5,
+  Head = 6,
+  KvHead = 7,
+  Batch = 8,
+  LengthQ = 9,
+  LengthK = 10,
+  Count = 11,
 }
 
 /** The header of a program. */
@@ -52,6 +53,7 @@ export enum Base {
   Scratch = 0,
   Program = 1,
   Memory = 2,
+  Sums = 3,
 }
 
 /** An entry of the table of registers. */
@@ -81,6 +83,7 @@ export enum Machine {
   Keys = 16,
   KeysOfRow = 20,
   Ready = 24,
+  Sums = 28,
   Pad = 32,
   Table = 96,
 }

@@ -40,14 +40,20 @@ export function setUp(machine: usize, task: usize, program: usize): usize {
   for (let i = 0; i < Fixed.Count - Fixed.Query; ++i) {
     setRegister(registerAt(machine, Fixed.Query + i), machine + load<usize>(program, Header.Lanes) + <usize>(i << 5), 0, 0);
   }
-  const count = load<i32>(program, Header.Registers);
+  setSums(machine, 0);
+  return machine + load<usize>(program, Header.ScratchBytes);
+}
+
+/** Sets the registers that are not fixed; `sums`: where those of the program lie from now on. */
+export function setSums(machine: usize, sums: usize): void {
+  const program = load<usize>(machine, Machine.Program), count = load<i32>(program, Header.Registers);
   let template = program + Header.Bytes;
   for (let i = 0; i < count; ++i, template += Template.Bytes) {
-    const base = load<i32>(template, Template.Base), from = base == Base.Scratch ? machine : base == Base.Program ? program : 0;
+    const base = load<i32>(template, Template.Base);
+    const from = base == Base.Scratch ? machine : base == Base.Program ? program : base == Base.Sums ? sums : 0;
     const address = from + load<usize>(template, Template.Offset);
     setRegister(registerAt(machine, Fixed.Count + i), address, load<usize>(template, Template.Stride), load<usize>(template, Template.Run));
   }
-  return machine + load<usize>(program, Header.ScratchBytes);
 }
 
 /** A tile of keys begins, with so many of them in a row. */
@@ -128,24 +134,36 @@ function runKeys(machine: usize, rows: i32, last: i32): void {
   runSection(machine, program + load<usize>(program, Header.KeyCode), load<i32>(program, Header.KeyCount), 0, rows);
 }
 
-/** Runs what is for every pair: n rows from `first` of the tile, whose scores begin at sp. `slope`: 0 for nowhere. */
-function runPairs(machine: usize, sp: usize, pitch: usize, first: i32, n: i32, slope: usize): void {
+/** The tile at `tile`, 0 for none, becomes a register. */
+// @ts-ignore: decorator
+@inline
+function setTileRegister(machine: usize, register: i32, tile: usize, pitch: usize, back: usize): void {
+  const at = registerAt(machine, register);
+  if (tile) setRegister(at, tile - back, pitch, pitch);
+  else setRegister(at, slopeOf(machine), 32, 0);
+}
+
+/**
+ * Runs what is for every pair: n rows from `first` of the tile, whose scores begin at sp. `slope`, `before`: 0 for
+ * nowhere.
+ */
+function runPairs(machine: usize, sp: usize, pitch: usize, first: i32, n: i32, slope: usize, before: usize): void {
   const program = load<usize>(machine, Machine.Program), back = <usize>first * pitch;
   setRegister(registerAt(machine, Fixed.Score), sp - back, pitch, pitch);
-  if (slope) setRegister(registerAt(machine, Fixed.Slope), slope - back, pitch, pitch);
-  else setRegister(registerAt(machine, Fixed.Slope), machine + load<usize>(program, Header.Pairs), 32, 0);
+  setTileRegister(machine, Fixed.Slope, slope, pitch, back);
+  setTileRegister(machine, Fixed.Before, before, pitch, back);
   runSection(machine, program + load<usize>(program, Header.PairCode), load<i32>(program, Header.PairCount), first, n);
 }
 
 /** Runs a program on n keys from `key` on, of the tile that was set: scores of 4 * vectors lanes, keys `pitch` bytes apart. */
-export function runTile(machine: usize, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, slope: usize): void {
+export function runTile(machine: usize, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32, slope: usize, before: usize): void {
   const whole = vectors == 2, task = load<usize>(machine, Machine.Task), sequence = sequenceOf(task, load<i32>(machine, Machine.Batch));
   const low = v128.load(panel, Panel.Diagonal), high = whole ? v128.load(panel, Panel.Diagonal + UPPER) : low;
   const headLow = v128.load(panel, Panel.Head), headHigh = whole ? v128.load(panel, Panel.Head + UPPER) : headLow;
   const keysOfRow = load<i32>(machine, Machine.KeysOfRow), shift = keysOfRow >> 1;
   runLanes(machine, low, high, headLow, headHigh);
   runKeys(machine, (load<i32>(machine, Machine.Keys) + shift) >> shift, load<i32>(sequence, Sequence.LengthK) - 1);
-  runPairs(machine, sp, pitch << shift, (key - load<i32>(machine, Machine.Key)) >> shift, (n + shift) >> shift, slope);
+  runPairs(machine, sp, pitch << shift, (key - load<i32>(machine, Machine.Key)) >> shift, (n + shift) >> shift, slope, before);
 }
 
 /** The first of the two rows of a score by itself. */
@@ -155,7 +173,7 @@ export function padOf(machine: usize): usize {
   return machine + Machine.Pad;
 }
 
-/** Where the slope lies that `runQuery` stored. */
+/** Where the slope lies that `runQuery` stored, and where it finds the score as it was before. */
 export function slopeOf(machine: usize): usize {
   return machine + load<usize>(load<usize>(machine, Machine.Program), Header.Pairs);
 }
@@ -180,5 +198,5 @@ export function runQuery(machine: usize, batch: i32, head: i32, i: i32, from: i3
   setTile(machine, batch, from, to - from, KEYS_OF_ONE);
   runLanes(machine, at, at, i32x4.splat(head), i32x4.splat(head));
   runKeys(machine, rows, to - 1);
-  runPairs(machine, padOf(machine), rows == 1 ? 32 : 0, 0, rows, 0);
+  runPairs(machine, padOf(machine), rows == 1 ? 32 : 0, 0, rows, 0, 0);
 }

@@ -62,6 +62,73 @@ export function gather(n: i32, pd: usize, sd: usize, pa: usize, sa: usize, pb: u
   }
 }
 
+/** Adds x to element `index` of an array. */
+// @ts-ignore: decorator
+@inline
+function addTo(array: usize, index: i32, x: f32): void {
+  const at = array + (<usize>index << 2);
+  store<f32>(at, load<f32>(at) + x);
+}
+
+/** Adds eight values to eight elements of an array, or to one that all want. */
+function flush(array: usize, low: v128, high: v128, x: v128, y: v128): void {
+  const first = i32x4.extract_lane(low, 0), from = i32x4.splat(first);
+  if (!v128.any_true(v128.or(v128.xor(low, from), v128.xor(high, from)))) {
+    const s = f32x4.add(x, y);
+    addTo(array, first, (f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1)) + (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3)));
+    return;
+  }
+  addTo(array, first, f32x4.extract_lane(x, 0));
+  addTo(array, i32x4.extract_lane(low, 1), f32x4.extract_lane(x, 1));
+  addTo(array, i32x4.extract_lane(low, 2), f32x4.extract_lane(x, 2));
+  addTo(array, i32x4.extract_lane(low, 3), f32x4.extract_lane(x, 3));
+  addTo(array, i32x4.extract_lane(high, 0), f32x4.extract_lane(y, 0));
+  addTo(array, i32x4.extract_lane(high, 1), f32x4.extract_lane(y, 1));
+  addTo(array, i32x4.extract_lane(high, 2), f32x4.extract_lane(y, 2));
+  addTo(array, i32x4.extract_lane(high, 3), f32x4.extract_lane(y, 3));
+}
+
+/**
+ * Adds the values at pd to elements a + c of the array at pb. Rows that want the same elements are added up first. So
+ * are those of a table of distances: where lanes fall by one and rows rise by one, sums move on by a lane from row to
+ * row, and the last lane's is done.
+ */
+export function scatter(n: i32, pd: usize, sd: usize, pa: usize, sa: usize, pb: usize, sb: usize, pc: usize, sc: usize): void {
+  const zero = i32x4.splat(0), one = i32x4.splat(1), down = i32x4(0, -1, -2, -3);
+  let low = i32x4.add(v128.load(pa), v128.load(pc)), high = i32x4.add(v128.load(pa, 16), v128.load(pc, 16));
+  let x = v128.load(pd), y = v128.load(pd, 16), falls = false;
+  for (let row = 1; ; ++row) {
+    const first = i32x4.splat(i32x4.extract_lane(low, 0)), a = i32x4.add(first, down);
+    falls = !v128.any_true(v128.or(v128.xor(low, a), v128.xor(high, i32x4.sub(a, i32x4.splat(4)))));
+    for (; row < n; ++row) {
+      pa += sa;
+      pc += sc;
+      pd += sd;
+      const l = i32x4.add(v128.load(pa), v128.load(pc)), h = i32x4.add(v128.load(pa, 16), v128.load(pc, 16));
+      const stepLow = i32x4.sub(l, low), stepHigh = i32x4.sub(h, high);
+      if (falls && i32x4.all_true(v128.and(i32x4.eq(stepLow, one), i32x4.eq(stepHigh, one)))) {
+        addTo(pb, i32x4.extract_lane(high, 3), f32x4.extract_lane(y, 3));
+        y = f32x4.add(v128.load(pd, 16), v128.shuffle<f32>(x, y, 3, 4, 5, 6));
+        x = f32x4.add(v128.load(pd), v128.shuffle<f32>(zero, x, 0, 4, 5, 6));
+        low = l;
+        high = h;
+      } else if (!v128.any_true(v128.or(stepLow, stepHigh))) {
+        x = f32x4.add(x, v128.load(pd));
+        y = f32x4.add(y, v128.load(pd, 16));
+      } else {
+        flush(pb, low, high, x, y);
+        low = l;
+        high = h;
+        x = v128.load(pd);
+        y = v128.load(pd, 16);
+        break;
+      }
+    }
+    if (row < n) continue;
+    return flush(pb, low, high, x, y);
+  }
+}
+
 /** What `hide` found since these were cleared: whether a pair was hidden, and whether one was shown. */
 let hidden: v128 = i32x4.splat(0), shown: v128 = i32x4.splat(0);
 

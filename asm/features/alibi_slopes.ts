@@ -40,7 +40,7 @@ export function scoreOne(task: usize, s: f64, batch: i32, head: i32, i: i32, j: 
 let sum: f64 = 0;
 
 /** A head of an item begins. */
-export function beginGradient(): void {
+export function beginGradient(task: usize, batch: i32, head: i32, split: i32): void {
   sum = 0;
 }
 

@@ -20,7 +20,7 @@ export function beginTile(batch: i32, key: i32, keys: i32, keysOfRow: i32): void
 /** Hides scores of all lanes where the condition does not hold; returns whether there were any. */
 export function hidePanel(sp: usize, pitch: usize, n: i32, key: i32, panel: usize, vectors: i32): bool {
   clearFound();
-  runTile(machine, sp, pitch, n, key, panel, vectors, 0);
+  runTile(machine, sp, pitch, n, key, panel, vectors, 0, 0);
   return anyHidden();
 }
 

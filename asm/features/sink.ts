@@ -13,7 +13,7 @@ export function stateLogit(task: usize, batch: i32, head: i32, i: i32): f32 {
 let sum: f64 = 0;
 
 /** A head of an item begins. */
-export function beginGradient(): void {
+export function beginGradient(task: usize, batch: i32, head: i32, split: i32): void {
   sum = 0;
 }
 

@@ -257,7 +257,7 @@ export function backwardItem(item: usize, ws: usize): void {
   writeConstants(load<f32>(task, Task.Scale));
   for (head = kv * group; head < (kv + 1) * group; ++head) {
     blocks = rowsOf(task, Operand.Blocks, batch, head);
-    beginGradients(flags);
+    beginGradients(task, flags, batch, head, slot + 1);
     if (flags & ROW_SUM_FLAGS && slot < 0) {
       for (let i = from; i < to; ++i) {
         const lse = <f64>load<f32>(rowAt(task, Operand.Lse, batch, head, i)), own = ownSum(task, batch, head, i, lse);

@@ -6,7 +6,7 @@ import { multiply, silenceMasked } from "../micro/tile";
 import { scoreTile as softcapScoreTile, scoreOne as softcapScoreOne, slopeOne as softcapSlopeOne } from "../features/softcap";
 import { fades as alibiSlopesFades, scoreTile as alibiSlopesScoreTile, scoreOne as alibiSlopesScoreOne, beginGradient as alibiSlopesBeginGradient, gradientTile as alibiSlopesGradientTile, gradientOne as alibiSlopesGradientOne, writeGradient as alibiSlopesWriteGradient } from "../features/alibi_slopes";
 import { HIDES as biasHIDES, scoreTile as biasScoreTile, scoreOne as biasScoreOne, hideRow as biasHideRow, mostAdded as biasMostAdded, gradientTile as biasGradientTile, gradientOne as biasGradientOne } from "../features/bias";
-import { HIDES as scoreModHIDES, beginItem as scoreModBeginItem, beginTile as scoreModBeginTile, scorePanel as scoreModScorePanel, fades as scoreModFades, slopes as scoreModSlopes, scoreOne as scoreModScoreOne, slopeOne as scoreModSlopeOne } from "../features/score_mod";
+import { HIDES as scoreModHIDES, beginItem as scoreModBeginItem, beginTile as scoreModBeginTile, scorePanel as scoreModScorePanel, fades as scoreModFades, slopes as scoreModSlopes, scoreOne as scoreModScoreOne, slopeOne as scoreModSlopeOne, beginGradient as scoreModBeginGradient, gradientPanel as scoreModGradientPanel, gradientOne as scoreModGradientOne } from "../features/score_mod";
 import { hideTile as maskHideTile, hideOne as maskHideOne, hideRow as maskHideRow, hideAll as maskHideAll } from "../features/mask";
 import { beginItem as maskModBeginItem, beginTile as maskModBeginTile, hidePanel as maskModHidePanel, hideOne as maskModHideOne, hideRow as maskModHideRow } from "../features/mask_mod";
 import { stateLogit as sinkStateLogit, beginGradient as sinkBeginGradient, stateGradient as sinkStateGradient, writeGradient as sinkWriteGradient } from "../features/sink";
@@ -24,10 +24,10 @@ export const MASKING_FLAGS: i32 = Flag.Bias | Flag.ScoreMod;
 // @ts-ignore: decorator
 @inline
 export const BENT_FLAGS: i32 = Flag.Bias;
-/** How many of them leave slopes for the way back. */
+/** How many tiles they leave for the way back. */
 // @ts-ignore: decorator
 @inline
-export const SLOPES: usize = 2;
+export const SLOPES: usize = 3;
 /** Features that hide single pairs. */
 // @ts-ignore: decorator
 @inline
@@ -47,7 +47,7 @@ export const PROBABILITY_FLAGS: i32 = Flag.Dropout;
 /** Sums over pairs. */
 // @ts-ignore: decorator
 @inline
-export const PAIR_SUM_FLAGS: i32 = Flag.AlibiSlopesGradient | Flag.BiasGradient;
+export const PAIR_SUM_FLAGS: i32 = Flag.AlibiSlopesGradient | Flag.BiasGradient | Flag.ScoreModGradient;
 /** Sums over rows. */
 // @ts-ignore: decorator
 @inline
@@ -94,7 +94,7 @@ export function scoreTiles(task: usize, flags: i32, sp: usize, pitch: usize, n: 
     if (flags & Flag.AlibiSlopes) alibiSlopesScoreTile(task, sp + v, pitch, n, key, panel + v, panel + (Panel.Bytes + 0) + v);
     if (flags & Flag.Bias) biasScoreTile(task, sp + v, pitch, n, key, panel + v, panel + (Panel.Bytes + 32) + v);
   }
-  if (flags & Flag.ScoreMod) scoreModScorePanel(sp, pitch, n, key, panel, vectors, slopes ? slopes + 1 * slopeBytes : 0);
+  if (flags & Flag.ScoreMod) scoreModScorePanel(sp, pitch, n, key, panel, vectors, slopes ? slopes + 1 * slopeBytes : 0, slopes ? slopes + 2 * slopeBytes : 0);
 }
 
 /** One score from its product, float64, natural units. */
@@ -173,6 +173,7 @@ export function silenceSlopes(flags: i32, s: usize, slopes: usize, slopeBytes: u
 
 /** dS^T of a tile on its way from scores to products: sums over pairs, and slopes. The last feature first. */
 export function gradientTiles(flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, lanes: i32, slopes: usize, slopeBytes: usize): void {
+  if (flags & Flag.ScoreModGradient) scoreModGradientPanel(sp, pitch, n, key, panel, slopes + 2 * slopeBytes);
   for (let v: usize = 0; v < 32; v += 16) {
     const m = min(4, lanes - <i32>(v >> 2));
     if (flags & Flag.ScoreMod && scoreModSlopes()) multiply(sp + v, slopes + 1 * slopeBytes + v, pitch, n);
@@ -187,6 +188,7 @@ export function gradientOne(task: usize, flags: i32, ds: f64, s: f64, batch: i32
   const s1 = flags & Flag.Softcap ? softcapScoreOne(task, s, batch, head, i, j) : s;
   const s2 = flags & Flag.AlibiSlopes ? alibiSlopesScoreOne(task, s1, batch, head, i, j) : s1;
   const s3 = flags & Flag.Bias ? biasScoreOne(task, s2, batch, head, i, j) : s2;
+  if (flags & Flag.ScoreModGradient) scoreModGradientOne(task, ds, s3, batch, head, i, j);
   if (flags & Flag.ScoreMod) ds *= scoreModSlopeOne(task, s3, batch, head, i, j);
   if (flags & Flag.BiasGradient) biasGradientOne(task, ds, batch, head, i, j);
   if (flags & Flag.AlibiSlopesGradient) alibiSlopesGradientOne(task, ds, batch, head, i, j);
@@ -195,9 +197,10 @@ export function gradientOne(task: usize, flags: i32, ds: f64, s: f64, batch: i32
 }
 
 /** A head of a backward item begins. */
-export function beginGradients(flags: i32): void {
-  if (flags & Flag.AlibiSlopesGradient) alibiSlopesBeginGradient();
-  if (flags & Flag.SinkGradient) sinkBeginGradient();
+export function beginGradients(task: usize, flags: i32, batch: i32, head: i32, split: i32): void {
+  if (flags & Flag.AlibiSlopesGradient) alibiSlopesBeginGradient(task, batch, head, split);
+  if (flags & Flag.ScoreModGradient) scoreModBeginGradient(task, batch, head, split);
+  if (flags & Flag.SinkGradient) sinkBeginGradient(task, batch, head, split);
 }
 
 /** Sums over rows: query row i with its lse and delta, which is given to one item only. */

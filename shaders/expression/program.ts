@@ -204,11 +204,11 @@ function keyOf(nodes: readonly Node[], arrays: Program["arrays"]): string {
 const known = new WeakMap<Graph, Program>();
 
 /** The program of a function. */
-export function programOf({ graph, slope }: Traced): Program {
+export function programOf({ graph, derivative }: Traced): Program {
   let program = known.get(graph);
   if (!program) {
     const nodes = reachable([graph.root]), arrays = capturedArrays(graph.root);
-    program = { root: graph.root, slope: slope(), arrays, key: keyOf(nodes, arrays) };
+    program = { root: graph.root, slope: derivative()?.score, arrays, key: keyOf(nodes, arrays) };
     known.set(graph, program);
   }
   return program;

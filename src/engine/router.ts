@@ -11,7 +11,8 @@ import { type Estimates, wasmMs } from "../plan/estimate.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { AttentionProblem, Call, Views } from "../problem/problem.ts";
-import { namedResults } from "../problem/statistics.ts";
+import type { FeatureUse } from "../problem/features/feature.ts";
+import { namedResults } from "../problem/named_results.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DeviceLostError, UnsupportedError } from "../tensor/errors.ts";
 import type { HostTensor, Tensor } from "../tensor/tensor.ts";
@@ -163,7 +164,7 @@ export class Router {
     const gpu = this.requireGpu(`recording ${action} into a pass`, `use ${action}`);
     const checked = checkPass(pass, action) as GpuComputePass;
     this.owner(Object.values(views), action);
-    return byName(gpu.encode(checked, problem, views));
+    return byName(gpu.encode(checked, problem, views), problem.features);
   }
 
   /** How a call would run. */
@@ -177,7 +178,7 @@ export class Router {
   merge<R>(parts: readonly MergePart[], shape: MergeShape): R {
     const views = parts.flatMap(({ out, lse }) => [out, lse]);
     const backend = this.owner(views, "mergeAttention") ?? this.wasm;
-    return byName(backend.merge(parts, shape));
+    return byName(backend.merge(parts, shape), []);
   }
 
   /** Runs a call. Throws at once what needs no waiting: its callers are async. */
@@ -210,14 +211,15 @@ export class Router {
     if (this.#gpu && !this.#gpu.detected && !resident && worthIt()) await this.#gpu.detect();
     const { backend } = this.route(problem, views);
     try {
-      return byName(await backend.run(problem, views, { signal }));
+      return byName(await backend.run(problem, views, { signal }), problem.features);
     } catch (error) {
       if (!(error instanceof DeviceLostError) || this.disposed) throw error;
       await this.#gpu?.renew(backend);
       if (resident) throw error; // its tensors went with the device
       signal?.throwIfAborted();
       const again = this.first;
-      return { ...byName<R>(await again.run(problem, views, { signal })), recovered: again.name };
+      const results = await again.run(problem, views, { signal });
+      return { ...byName<R>(results, problem.features), recovered: again.name };
     }
   }
 
@@ -233,7 +235,7 @@ export class Router {
         `use ${action}, or pass host tensors`,
       );
     }
-    return byName(this.wasm.runSync(problem, views));
+    return byName(this.wasm.runSync(problem, views), problem.features);
   }
 
   dispose(): void {
@@ -243,7 +245,7 @@ export class Router {
   }
 }
 
-/** The results of a call by name. */
-export function byName<R>(results: readonly BackendResult[]): R {
-  return namedResults(results) as R;
+/** The results of a call by name; `features`: those of the call. */
+export function byName<R>(results: readonly BackendResult[], features: readonly FeatureUse[]): R {
+  return namedResults(results, features) as R;
 }

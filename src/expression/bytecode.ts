@@ -1,18 +1,22 @@
 // From graphs to programs of the tile interpreter: instructions in three sections, and what their registers are.
-import { type CapturedArray, type Node, reachable } from "./node.ts";
+import type { CapturedTerm, Derivative } from "./derivative.ts";
+import { type CapturedArray, isConstant, type Node, reachable } from "./node.ts";
 import { fused } from "./fusion.ts";
 import { Lowering } from "./lowering.ts";
 import type { Opcode } from "./opcodes.ts";
 import { type SymbolName, VARIES } from "./symbols.ts";
 import { inOrder, type Section, usesOf, type Value } from "./values.ts";
 
-/** Registers that every program has, in this order: the tiles of scores and of slopes, and the symbols. */
-export const FIXED_REGISTERS: readonly (SymbolName | "slope")[] = [
-  ...["score", "slope", "key", "query", "diagonal", "head", "kvHead"] as const,
+/**
+ * Registers that every program has, in this order: the tiles of scores, of slopes and of scores as they were before,
+ * and the symbols.
+ */
+export const FIXED_REGISTERS: readonly (SymbolName | "slope" | "before")[] = [
+  ...["score", "slope", "before", "key", "query", "diagonal", "head", "kvHead"] as const,
   ...["batch", "lengthQ", "lengthK"] as const,
 ];
 
-const SCORE = 0, SLOPE = 1;
+const SCORE = 0, SLOPE = 1, BEFORE = 2;
 
 /** An instruction; numbers of registers. */
 export interface Instruction {
@@ -21,11 +25,15 @@ export interface Instruction {
   readonly operands: readonly number[];
 }
 
-/** What a register beyond the fixed ones is: rows of a section, of which pairs share a few, a constant or an array. */
+/**
+ * What a register beyond the fixed ones is: rows of a section, of which pairs share a few, a constant, an array, or
+ * sums for the elements of one.
+ */
 export type Register =
   | { readonly rows: Section; readonly index: number }
   | { readonly bits: number }
-  | { readonly array: CapturedArray };
+  | { readonly array: CapturedArray }
+  | { readonly sums: CapturedArray };
 
 /** A program. */
 export interface Program {
@@ -38,6 +46,8 @@ export interface Program {
   readonly slope: boolean;
   /** Whether scores may fall with the distance without end, so that most weights of a row may be tiny. */
   readonly fades: boolean;
+  /** The arrays whose elements have sums, in their order. */
+  readonly summed: readonly CapturedArray[];
 }
 
 /** Gives values their registers: those of pairs are shared by values that are not needed at the same time. */
@@ -49,9 +59,12 @@ class Allocation {
   readonly #arrays = new Map<CapturedArray, number>();
   readonly #free: number[] = [];
   readonly #left: Map<Value, number>;
+  /** The register of the score that values are of. */
+  readonly #score: number;
 
-  constructor(roots: readonly Value[]) {
+  constructor(roots: readonly Value[], score = SCORE) {
     this.#left = usesOf(roots);
+    this.#score = score;
   }
 
   #add(register: Register): number {
@@ -79,7 +92,9 @@ class Allocation {
 
   #place({ op, symbol, bits }: Value): number | undefined {
     if (op === "constant") return this.#add({ bits: bits! });
-    return op === "symbol" ? FIXED_REGISTERS.indexOf(symbol!) : undefined;
+    if (op !== "symbol") return undefined;
+    if (symbol === "gradient") return SCORE;
+    return symbol === "score" ? this.#score : FIXED_REGISTERS.indexOf(symbol!);
   }
 
   /** The register of a value that has one. */
@@ -115,35 +130,89 @@ class Allocation {
     }
     this.#release(root);
   }
+
+  /** Keeps the scores as they are now. */
+  keepScores(): void {
+    this.sections.pair.push({ op: "copy", result: BEFORE, operands: [SCORE] });
+  }
+
+  /** Adds a value to the sum of element a + c. */
+  scatter(value: Value, [a, c]: readonly [Value, Value], sums: number): void {
+    for (const one of inOrder([value, a, c])) this.compute(one);
+    const operands = [this.at(a), sums, this.at(c)];
+    this.sections.pair.push({ op: "scatter", result: this.at(value), operands });
+    for (const one of [value, a, c]) this.#release(one);
+  }
+
+  /** The register of the sums of an array. */
+  sumsOf(array: CapturedArray): number {
+    return this.#add({ sums: array });
+  }
 }
 
 /** The program of a condition that hides scores. */
 export function hideProgram(root: Node): Program {
   const lowering = new Lowering(), { values } = lowering;
   const hidden = values.make("hide", [values.symbol("score"), lowering.natural(root)]);
-  return program(fused(values, [hidden]), { slope: false, fades: false });
+  return program(fused(values, [hidden]), { slope: false, before: false, fades: false });
+}
+
+/** Whether what pairs bring to the gradients of captured arrays depends on their scores. */
+function readsScore(terms: readonly CapturedTerm[]): boolean {
+  return terms.some(({ value }) => (value.varies & VARIES.score) !== 0);
 }
 
 /**
- * The program of a function of scores; it stores the slope too where one is given that is not 1. `holes`: some scores
- * are minus infinity before, because something hid them, and stay so.
+ * The program of a function of scores; with its derivative it stores the slope too where that is not 1, and the scores
+ * where `gradientProgram` reads them. `holes`: some scores are minus infinity before, because something hid them, and
+ * stay so.
  */
-export function scoreProgram(root: Node, holes: boolean, slope?: Node): Program {
+export function scoreProgram(root: Node, holes: boolean, derivative?: Derivative): Program {
   const lowering = new Lowering(), { values } = lowering, roots = [lowering.scaled(root)];
   if (holes) {
     const score = values.symbol("score"), hole = values.float(-Infinity);
     roots[0] = values.make("select", [hole, roots[0]!, values.make("eq", [score, hole])]);
   }
-  const stored = slope !== undefined && !(slope.op === "constant" && slope.value === 1);
+  const slope = derivative?.score, stored = slope !== undefined && !isConstant(slope, 1);
   if (stored) roots.unshift(lowering.natural(slope));
+  const before = derivative !== undefined && readsScore(derivative.captured);
   const fades = reachable([root]).some(({ op, varies }) => op === "toFloat" && varies & VARIES.key);
-  return program(fused(values, roots), { slope: stored, fades });
+  return program(fused(values, roots), { slope: stored, before, fades });
 }
 
-function program(roots: readonly Value[], about: Pick<Program, "slope" | "fades">): Program {
+function program(
+  roots: readonly Value[],
+  { before, ...about }: Pick<Program, "slope" | "fades"> & { readonly before: boolean },
+): Program {
   const allocation = new Allocation(roots);
+  if (before) allocation.keepScores();
   if (about.slope) allocation.finish(roots[0]!, SLOPE);
   allocation.finish(roots.at(-1)!, SCORE);
   const { sections, registers, rows } = allocation;
-  return { sections, registers, rows, ...about };
+  return { sections, registers, rows, ...about, summed: [] };
+}
+
+/**
+ * The program that adds what pairs bring to the gradients of captured arrays; the tile holds dS, the one of scores as
+ * they were before the scores that the function was given. `summed`: the arrays in the order in which sums lie.
+ */
+export function gradientProgram(
+  terms: readonly CapturedTerm[],
+  summed: readonly CapturedArray[],
+): Program {
+  const lowering = new Lowering(), { values } = lowering, gradient = values.symbol("gradient");
+  const roots = terms.flatMap(({ captured, index, value }) => {
+    const share = isConstant(value, 1)
+      ? gradient
+      : values.make("weigh", [gradient, lowering.natural(value)]);
+    return [share, ...lowering.placeIn(captured, index)];
+  });
+  const ready = fused(values, roots), allocation = new Allocation(ready, BEFORE);
+  const sums = new Map(summed.map((array) => [array, allocation.sumsOf(array)]));
+  terms.forEach(({ captured }, n) => {
+    const [share, a, c] = ready.slice(3 * n, 3 * n + 3) as [Value, Value, Value];
+    allocation.scatter(share, [a, c], sums.get(captured)!);
+  });
+  const { sections, registers, rows } = allocation;
+  return { sections, registers, rows, slope: false, fades: false, summed };
 }

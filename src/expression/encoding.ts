@@ -28,7 +28,7 @@ export const HEADER = {
 export const TEMPLATE = { Base: 0, Offset: 4, Stride: 8, Run: 12, Bytes: 16 } as const;
 
 /** What an address is relative to. */
-export const BASE = { Scratch: 0, Program: 1, Memory: 2 } as const;
+export const BASE = { Scratch: 0, Program: 1, Memory: 2, Sums: 3 } as const;
 
 /** An entry of a thread's table of registers. */
 export const REGISTER = { Address: 0, Stride: 4, Run: 8, Bytes: 12 } as const;
@@ -47,6 +47,8 @@ export const MACHINE = {
   KeysOfRow: 20,
   /** Whether the rows of the keys are there. */
   Ready: 24,
+  /** Where its sums lie. */
+  Sums: 28,
   /** Two rows: a score by itself. */
   Pad: 32,
   Table: 96,
@@ -70,19 +72,19 @@ const up = (n: number, to: number): number => Math.ceil(n / to) * to;
 
 function layOut({ registers, rows }: Program, keys: number) {
   const table = MACHINE.Table + (FIXED_REGISTERS.length + registers.length) * REGISTER.Bytes;
-  const lanes = up(table, ROW), symbols = FIXED_REGISTERS.length - 3;
+  const lanes = up(table, ROW), symbols = FIXED_REGISTERS.length - 4;
   // rows are computed in twos, and one beyond a tile may be read
   const keyBytes = (up(keys, 2) + 2) * ROW, pairBytes = Math.min(RUN, up(keys, 2)) * ROW;
   const keyRows = lanes + (symbols + rows.lane) * ROW;
   const pairRows = keyRows + (1 + rows.key) * keyBytes;
-  // one more, for slopes that nobody wants
+  // one more, for slopes and scores that nobody wants
   const end = pairRows + (1 + rows.pair) * pairBytes;
   return { lanes, symbols, keyBytes, pairBytes, keyRows, pairRows, end: up(end, 64) };
 }
 
 /** Encodes a program for tiles of up to `keys` rows. */
 export function encode(program: Program, keys: number): EncodedProgram {
-  const { sections, registers, slope, fades } = program, place = layOut(program, keys);
+  const { sections, registers, slope, fades, summed } = program, place = layOut(program, keys);
   const words: number[] = new Array(HEADER.Bytes / 4).fill(0);
   const arrays: { array: CapturedArray; word: number }[] = [];
   const constants: number[] = [], templatesEnd = HEADER.Bytes + registers.length * TEMPLATE.Bytes;
@@ -93,6 +95,9 @@ export function encode(program: Program, keys: number): EncodedProgram {
     } else if ("array" in register) {
       arrays.push({ array: register.array, word: words.length + TEMPLATE.Offset / 4 });
       words.push(BASE.Memory, 0, 0, 0);
+    } else if ("sums" in register) {
+      const before = summed.slice(0, summed.indexOf(register.sums));
+      words.push(BASE.Sums, 4 * before.reduce((sum, { data }) => sum + data.length, 0), 0, 0);
     } else {
       const { rows, index } = register;
       const of = {

@@ -1,7 +1,7 @@
 // From the operations of a graph to instructions. Tiles hold scores times log2 e ("in base 2"), functions are of
 // natural scores: the factor goes where it costs nothing, into constants and values of a lane, and a score that is only
 // added to is left as it is.
-import type { Node } from "./node.ts";
+import type { CapturedArray, Node } from "./node.ts";
 import type { Opcode } from "./opcodes.ts";
 import { VARIES } from "./symbols.ts";
 import { floatOf, type Section, type Value, Values } from "./values.ts";
@@ -188,10 +188,13 @@ export class Lowering {
   }
 
   #gather({ operands, captured }: Node): Value {
-    const { shape } = captured!;
-    const strides = operands.map((_, axis) => shape.slice(axis + 1).reduce((n, m) => n * m, 1));
-    const [index, rest] = this.#sum(operands.map((operand, axis) => [operand, strides[axis]!]));
-    return this.values.make("gather", [index, rest], captured);
+    return this.values.make("gather", this.placeIn(captured!, operands), captured);
+  }
+
+  /** Where an element of an array lies: two values to be added. */
+  placeIn({ shape }: CapturedArray, index: readonly Node[]): [Value, Value] {
+    const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((n, m) => n * m, 1));
+    return this.#sum(index.map((operand, axis) => [operand, strides[axis]!]));
   }
 
   /**

@@ -39,6 +39,11 @@ export function capturedArrays(root: Node): CapturedArray[] {
   return [...new Set(reachable([root]).flatMap(({ captured }) => captured ? [captured] : []))];
 }
 
+/** Those of them that want a gradient. */
+export function learnedArrays(root: Node): CapturedArray[] {
+  return capturedArrays(root).filter(({ gradient }) => gradient);
+}
+
 /** The nodes that `roots` need, operands first. */
 export function reachable(roots: readonly Node[]): Node[] {
   const seen = new Set<Node>(), open = [...roots];

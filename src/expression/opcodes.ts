@@ -8,7 +8,7 @@ export type Opcode =
   | ("add" | "sub" | "mul" | "div" | "min" | "max")
   | ("iadd" | "isub" | "imul" | "imin" | "imax" | "floorDiv" | "mod")
   | ("lt" | "le" | "eq" | "ne" | "ilt" | "ile" | "ieq" | "ine" | "and" | "or" | "xor")
-  | ("distance" | "hide" | "madd" | "nmadd" | "select" | "iclamp" | "gather");
+  | ("weigh" | "scatter" | "distance" | "hide" | "madd" | "nmadd" | "select" | "iclamp" | "gather");
 
 /** How many operands each takes, in the order of their numbers. */
 export const OPERANDS_OF: Readonly<Record<Opcode, 1 | 2 | 3>> = {
@@ -17,6 +17,8 @@ export const OPERANDS_OF: Readonly<Record<Opcode, 1 | 2 | 3>> = {
   ...{ add: 2, sub: 2, mul: 2, div: 2, min: 2, max: 2 },
   ...{ iadd: 2, isub: 2, imul: 2, imin: 2, imax: 2, floorDiv: 2, mod: 2 },
   ...{ lt: 2, le: 2, eq: 2, ne: 2, ilt: 2, ile: 2, ieq: 2, ine: 2, and: 2, or: 2, xor: 2 },
+  /** a b, and 0 where a is 0, whatever b is. */
+  weigh: 2,
   /** |a + b| of integers, as a float. */
   distance: 2,
   /** Of a score and a condition: minus infinity where it does not hold. */
@@ -29,6 +31,8 @@ export const OPERANDS_OF: Readonly<Record<Opcode, 1 | 2 | 3>> = {
   iclamp: 3,
   /** Element a + c of the array b. */
   gather: 3,
+  /** Adds the result, which is none, to element a + c of the array b. */
+  scatter: 3,
 };
 
 /** All instructions: the place of a name is its number. */

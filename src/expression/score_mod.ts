@@ -1,11 +1,12 @@
 // Functions of scores and of visibility: what a user's function says, run once on symbols.
 import { Complaint, show } from "../tensor/errors.ts";
-import { hideProgram, type Program, scoreProgram } from "./bytecode.ts";
+import { gradientProgram, hideProgram, type Program, scoreProgram } from "./bytecode.ts";
 import type { BoolExpression, FloatExpression, IntExpression } from "./expressions.ts";
 import { apply, constant, type Graph, isExpression, symbol, Trace } from "./graph.ts";
+import { learnedArrays } from "./node.ts";
 import { checkCapturedRanges } from "./captured_ranges.ts";
 import { domainClassifier } from "./classify.ts";
-import { derivative } from "./derivative.ts";
+import { type Derivative, derivative } from "./derivative.ts";
 import { encode } from "./encoding.ts";
 import type { ValueType } from "./operations.ts";
 import { ofRectangle, type Rectangle } from "./rectangle.ts";
@@ -70,12 +71,22 @@ function compiler(compile: (wanted: WantedProgram) => Program): Traced["program"
 function scoreOf(graph: Graph): Traced {
   const check: Traced["check"] = (domains, complaint) =>
     checkCapturedRanges([graph.root], domains, complaint);
-  const slope = () => derivative(graph).score;
+  let derived: Derivative | undefined;
+  const ownDerivative = () => derived ??= derivative(graph);
   const program = compiler((wanted) =>
-    scoreProgram(graph.root, wanted.holes, wanted.slope ? slope() : undefined)
+    scoreProgram(graph.root, wanted.holes, wanted.slope ? ownDerivative() : undefined)
   );
+  let sums: Program | undefined;
+  const gradient: Traced["gradientProgram"] = (rows) => {
+    const learned = learnedArrays(graph.root);
+    if (learned.length === 0) return undefined;
+    return encode(sums ??= gradientProgram(ownDerivative().captured, learned), rows);
+  };
   const within = (rectangle: Rectangle) => scoreOf(ofRectangle(graph, rectangle));
-  return { kind: "scoreMod", graph, check, program, slope, within };
+  return {
+    ...{ kind: "scoreMod", graph, check, program, within },
+    ...{ derivative: ownDerivative, gradientProgram: gradient },
+  };
 }
 
 /** The same of a mask. */
@@ -86,7 +97,15 @@ function maskOf(graph: Graph): Traced {
     domainClassifier(graph, domain, known);
   const program = compiler(() => hideProgram(graph.root));
   const within = (rectangle: Rectangle) => maskOf(ofRectangle(graph, rectangle));
-  return { kind: "maskMod", graph, check, program, slope: () => undefined, classifier, within };
+  return {
+    kind: "maskMod",
+    graph,
+    check,
+    program,
+    derivative: () => undefined,
+    classifier,
+    within,
+  };
 }
 
 class TracedScore implements ScoreMod {

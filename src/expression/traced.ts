@@ -2,9 +2,9 @@
 // programs that make no such function have none of it in their bundle.
 import type { Complaint } from "../tensor/errors.ts";
 import type { EncodedProgram } from "./encoding.ts";
+import type { Derivative } from "./derivative.ts";
 import type { Graph } from "./graph.ts";
 import type { Domain, ExtremesOf } from "./intervals.ts";
-import type { Node } from "./node.ts";
 import type { Rectangle } from "./rectangle.ts";
 import type { Classifier } from "./verdict.ts";
 
@@ -22,12 +22,17 @@ export interface Traced {
   readonly graph: Graph;
   /** Throws where an index of a captured array could lie outside of it. */
   check(domains: readonly Domain[], complaint: Complaint): void;
-  /** The derivative of a function of scores by the score. */
-  slope(): Node | undefined;
+  /** The derivative of a function of scores. */
+  derivative(): Derivative | undefined;
   /** Of a mask: what it says about whole tiles, over all places of a domain. */
   readonly classifier?: (domain: Domain, known: ExtremesOf) => Classifier;
   /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
   program(wanted: WantedProgram, rows: number): EncodedProgram;
+  /**
+   * ... and what it runs on tiles of dS for the gradients of captured arrays, which lie one behind the other in a
+   * thread's sums. Undefined where none wants any.
+   */
+  gradientProgram?(rows: number): EncodedProgram | undefined;
   /** The same function of the pairs of a rectangle, whose queries and keys count from its begin. */
   within(rectangle: Rectangle): Traced;
 }

@@ -19,7 +19,7 @@ export interface Value {
   readonly perLane: boolean;
   /** Of a constant: its 32 bits. */
   readonly bits?: number;
-  readonly symbol?: SymbolName;
+  readonly symbol?: SymbolName | "gradient";
   /** Of a gather. */
   readonly array?: CapturedArray;
 }
@@ -67,8 +67,13 @@ export class Values {
     return this.#bits(x | 0);
   }
 
-  symbol(symbol: SymbolName): Value {
-    const section = symbol === "score" ? "pair" : symbol === "key" ? "key" : "lane";
+  /** A symbol of expressions, or the gradient of their result. */
+  symbol(symbol: SymbolName | "gradient"): Value {
+    const section = symbol === "score" || symbol === "gradient"
+      ? "pair"
+      : symbol === "key"
+      ? "key"
+      : "lane";
     const perLane = symbol === "query" || symbol === "diagonal" || symbol === "head" ||
       symbol === "kvHead";
     const own = { op: "symbol", operands: [], section, perLane, symbol } as const;

@@ -1,6 +1,6 @@
 // What a call returns, as planning sees it: sizes and storage of the results follow from the operand table.
 import { type AttentionProblem, insideNames } from "../problem/problem.ts";
-import { gradientsOf, type OperandName, OPERANDS, operandSize } from "../tensor/operands.ts";
+import { gradientNames, type OperandName, OPERANDS, operandSize } from "../tensor/operands.ts";
 import type { OperandSpec } from "../tensor/view.ts";
 
 /** A result: where it lies in its tensor is not said. */
@@ -10,9 +10,9 @@ export interface PlannedResult extends Pick<OperandSpec, "size" | "dtype" | "res
 
 /** The names of the results, in the order in which calls return them. */
 export function resultNames(problem: AttentionProblem): readonly OperandName[] {
-  const { pass, operands, statistics } = problem;
+  const { pass, statistics } = problem;
   if (pass === "forward") return ["out", "lse", ...statistics];
-  return pass === "backward" ? gradientsOf(operands) : insideNames(problem);
+  return pass === "backward" ? gradientNames(problem) : insideNames(problem);
 }
 
 /** Every result of a problem, in that order. */
@@ -25,7 +25,7 @@ export function plannedResults(problem: AttentionProblem): PlannedResult[] {
       name,
       size: gradientOf ? like.size : operandSize(name, problem),
       dtype: dtype === "any" ? like.dtype : dtype,
-      resident: like.resident,
+      resident: like.resident && name !== "dCaptured", // arrays that are captured are the host's
     };
   });
 }

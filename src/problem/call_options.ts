@@ -1,4 +1,6 @@
 // What is asked of a call and what it returns; how and where it runs is in options.ts.
+import type { Captured } from "../expression/captured.ts";
+import type { FloatExpression } from "../expression/expressions.ts";
 import type { MaskMod, ScoreMod } from "../expression/score_mod.ts";
 import type { StatisticName } from "../tensor/operands.ts";
 import type {
@@ -216,6 +218,11 @@ export interface AttentionGradients<Q = HostTensor, K = HostTensor, V = HostTens
   readonly dAlibiSlopes?: AnyTensor | undefined;
   /** Gradient of `sink`, when the call had one, [queryHeads]. */
   readonly dSink?: AnyTensor | undefined;
+  /**
+   * Gradients of the arrays that `scoreMod` captured with `gradient: true`, each in its shape: host tensors, as the
+   * arrays are the host's.
+   */
+  readonly dCaptured?: ReadonlyMap<Captured<FloatExpression>, HostTensor> | undefined;
   /** Set when the GPU was lost during the call: where it was computed again. */
   readonly recovered?: "webgpu" | "wasm" | undefined;
 }

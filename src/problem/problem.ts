@@ -13,6 +13,7 @@ import {
   type PackedSides,
   type StatisticName,
 } from "../tensor/operands.ts";
+import { learnedElements } from "./learned.ts";
 import { parseStatistics, savedEntropy } from "./statistics.ts";
 import { longestOf, packedSideOf, parseStarts, sequencesOf } from "./packing.ts";
 import { AXIS_INDICES, type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
@@ -163,7 +164,17 @@ function dimsOf(
     );
   }
   const valueDim = v?.size[3] ?? 0;
-  const dims = { batch, queryHeads, kvHeads, lengthQ, lengthK, headDim, valueDim, count: 0 };
+  const dims = {
+    batch,
+    queryHeads,
+    kvHeads,
+    lengthQ,
+    lengthK,
+    headDim,
+    valueDim,
+    count: 0,
+    captured: 0,
+  };
   return packedDims(dims, starts, complaint);
 }
 
@@ -177,6 +188,7 @@ const AXIS_WORDS = {
   headDim: "headDim",
   valueDim: "valueDim",
   count: "count",
+  captured: "elements",
   one: "columns",
 } as const;
 
@@ -239,11 +251,11 @@ export function describe(
   const spans = sequenceSpans(features, dims), operands = specsOf(all);
   const statistics = pass === "forward" ? asked : [];
   for (const { name, params } of features) {
-    const { check, checkBackward } = feature(name);
-    check?.(params, spans, dims, complaint);
-    if (pass === "backward") checkBackward?.(params);
+    feature(name).check?.(params, spans, dims, complaint);
   }
-  const problem = { pass, layout, softmaxScale, features, spans, statistics, operands, ...dims };
+  const captured = pass === "backward" ? learnedElements(features) : 0;
+  const about = { pass, layout, softmaxScale, features, spans, statistics, operands };
+  const problem = { ...about, ...dims, captured };
   return { problem, views: all };
 }
 

@@ -1,7 +1,7 @@
 // What a call returns, before there is memory for it: results look like inputs of the call.
 import { type DType, isFloat16Array, type TensorData } from "../tensor/dtype.ts";
 import type { MergePart, MergeShape } from "./merge.ts";
-import { axisSize, gradientsOf, type OperandName, OPERANDS } from "../tensor/operands.ts";
+import { axisSize, gradientNames, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import {
   type Axes,
   count,
@@ -73,7 +73,12 @@ export function resultSpecs(problem: AttentionProblem, views: Views): ResultSpec
       );
     });
   }
-  return gradientsOf(views).map((name) => {
+  return gradientNames(problem).map((name) => {
+    if (name === "dCaptured") {
+      // beside the arrays themselves, which are the host's
+      const like = { ...q, resident: false };
+      return specLike(like, name, "f32", [1, 1, 1, problem.captured], layout);
+    }
     const input = views[OPERANDS[name].gradientOf!]!; // a gradient is like its input
     const shape = [...(input.tensor as AnyTensor).shape]; // its own: results share nothing with inputs
     return specLike(input, name, input.dtype as DType, shape, layout);

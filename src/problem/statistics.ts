@@ -1,10 +1,11 @@
-// The option `stats`, and results by their public names: statistics lie in an object of their own.
+// The option `stats`.
 import { type Complaint, show } from "../tensor/errors.ts";
-import { type OperandName, STATISTIC_NAMES, type StatisticName } from "../tensor/operands.ts";
+import { STATISTIC_NAMES, type StatisticName } from "../tensor/operands.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 import type { SavedForBackward } from "./call_options.ts";
 
-const isStatistic = (name: unknown): name is StatisticName =>
+/** Whether this is the name of one. */
+export const isStatistic = (name: unknown): name is StatisticName =>
   STATISTIC_NAMES.includes(name as StatisticName);
 
 /** The statistics that are asked for, in the order of the table. */
@@ -33,16 +34,4 @@ export function savedEntropy({ stats }: SavedForBackward, complaint: Complaint):
     `dEntropy needs saved.stats.entropy, which is ${show(entropy)}: ` +
       'the forward call makes it with stats: ["entropy"]',
   );
-}
-
-/** The results of a call by name. */
-export function namedResults<T>(
-  results: readonly { readonly name: OperandName; readonly tensor: T }[],
-): Record<string, unknown> {
-  const named: Record<string, unknown> = {}, stats: { [name in StatisticName]?: T } = {};
-  for (const { name, tensor } of results) {
-    if (isStatistic(name)) named["stats"] = Object.assign(stats, { [name]: tensor });
-    else named[name] = tensor;
-  }
-  return named;
 }

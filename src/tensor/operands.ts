@@ -12,6 +12,7 @@ export type AxisName =
   | "headDim"
   | "valueDim"
   | "count"
+  | "captured"
   | "one";
 
 /** An operand as [batch, head, row, column]. */
@@ -52,10 +53,12 @@ export type InputName =
   | "sink";
 /** Names of the gradients. */
 export type GradientName = "dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink";
+/** Name of the gradients of arrays that functions captured: one behind the other. They are no tensors of the call. */
+export type CapturedName = "dCaptured";
 /** Names of what looks inside: results that are no gradients. */
 export type InsideName = "scores" | "topKeys" | "topProbabilities" | "columnSums";
 /** Names of all tensors that a call may read or write. */
-export type OperandName = InputName | GradientName | InsideName;
+export type OperandName = InputName | GradientName | CapturedName | InsideName;
 
 const input = (
   shape: OperandRow["shape"],
@@ -106,6 +109,10 @@ const result = (
   dtype: "f32" | "i32" = "f32",
 ): OperandRow => ({ role: "result", axes, shape, dtype });
 
+const CAPTURED: Readonly<Record<CapturedName, OperandRow>> = {
+  dCaptured: { ...result("axes", ["one", "one", "one", "captured"]), summed: true },
+};
+
 const INSIDE: Readonly<Record<InsideName, OperandRow>> = {
   scores: result("axes", [...queries, "key"]),
   topKeys: result("axes", [...queries, "count"], "i32"),
@@ -117,6 +124,7 @@ const INSIDE: Readonly<Record<InsideName, OperandRow>> = {
 export const OPERANDS: Readonly<Record<OperandName, OperandRow>> = {
   ...INPUTS,
   ...GRADIENTS,
+  ...CAPTURED,
   ...INSIDE,
 };
 
@@ -137,6 +145,16 @@ export function gradientsOf(
   inputs: { readonly [name in OperandName]?: unknown },
 ): GradientName[] {
   return GRADIENT_NAMES.filter((name) => inputs[GRADIENTS[name].gradientOf!] !== undefined);
+}
+
+/** The results of a backward pass, in the order of the table. */
+export function gradientNames(
+  { operands, captured }: {
+    readonly operands: { readonly [name in OperandName]?: unknown };
+    readonly captured: number;
+  },
+): OperandName[] {
+  return [...gradientsOf(operands), ...captured > 0 ? ["dCaptured"] as const : []];
 }
 
 /** Whether an axis of an operand runs along `axis`. */
@@ -177,6 +195,8 @@ export interface AxisSizes {
   readonly valueDim: number;
   /** Keys of a row that a call returns; 0 where it returns none. */
   readonly count: number;
+  /** Elements of all captured arrays whose gradients a call returns. */
+  readonly captured: number;
   /** Sides whose sequences lie one behind the other; lengths are then those of the longest sequence. */
   readonly packed?: PackedSides | undefined;
 }
@@ -234,6 +254,8 @@ export function axisSize(axis: AxisName, sizes: AxisSizes): number {
       return sizes.valueDim;
     case "count":
       return sizes.count;
+    case "captured":
+      return sizes.captured;
     case "one":
       return 1;
   }

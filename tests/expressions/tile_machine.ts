@@ -8,6 +8,7 @@ import { compileAsm } from "../../tools/build/compile.ts";
 /** What asm/expression/machine.ts exports. */
 interface Exports {
   setUp(machine: number, task: number, program: number): number;
+  setSums(machine: number, sums: number): void;
   setTile(machine: number, batch: number, key: number, keys: number, keysOfRow: number): void;
   runTile(
     ...args: [
@@ -19,6 +20,7 @@ interface Exports {
       panel: number,
       vectors: number,
       slope: number,
+      before: number,
     ]
   ): void;
   runQuery(
@@ -108,11 +110,39 @@ export class TileMachine {
     });
     this.#f32(sp, scores.length).set(scores.map((s) => s * unit));
     this.#exports.setTile(machine, place.batch, key, keys, width === 8 ? 1 : 2);
-    this.#exports.runTile(machine, sp, width * 4, keys, key, PANEL, width / 4, slope);
+    this.#exports.runTile(machine, sp, width * 4, keys, key, PANEL, width / 4, slope, 0);
     return {
       scores: Float64Array.from(this.#f32(sp, scores.length), (s) => s / unit),
       slopes: this.#f32(slope, scores.length).slice(),
     };
+  }
+
+  /**
+   * Runs a program of gradients on eight lanes: `tile` holds dS, `before` the natural scores that the function was
+   * given. Returns `count` sums.
+   */
+  sums(
+    program: EncodedProgram,
+    place: Place,
+    group: number,
+    tile: Tile,
+    before: Float32Array,
+    count: number,
+  ): Float32Array {
+    const { lanes, key, keys, scores } = tile, machine = this.#load(program, place, group);
+    const bytes = (keys + 4) * 32, ds = machine + program.scratchBytes;
+    const at = ds + bytes, sums = at + bytes;
+    lanes.forEach(({ query, head }, lane) => {
+      this.#i32(PANEL + 64, 8)[lane] = query + place.offset;
+      this.#i32(PANEL + 96, 8)[lane] = head;
+    });
+    this.#f32(ds, scores.length).set(scores);
+    this.#f32(at, before.length).set(before.map((s) => s * LOG2E));
+    this.#f32(sums, count).fill(0);
+    this.#exports.setSums(machine, sums);
+    this.#exports.setTile(machine, place.batch, key, keys, 1);
+    this.#exports.runTile(machine, ds, 32, keys, key, PANEL, 2, 0, at);
+    return this.#f32(sums, count).slice();
   }
 
   /** Runs it score by score, as repair does. */

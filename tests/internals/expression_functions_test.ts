@@ -15,7 +15,13 @@ const lanes = Array.from({ length: 8 }, (_, query) => ({ query, head: 0 }));
 function valuesOf(op: Opcode, xs: ArrayLike<number>): Float64Array {
   const program: Program = {
     sections: { lane: [], key: [], pair: [{ op, result: 0, operands: [0] }] },
-    ...{ registers: [], rows: { lane: 0, key: 0, pair: 0 }, slope: false, fades: false },
+    ...{
+      registers: [],
+      rows: { lane: 0, key: 0, pair: 0 },
+      slope: false,
+      fades: false,
+      summed: [],
+    },
   };
   const encoded = encode(program, KEYS), values = new Float64Array(xs.length);
   for (let from = 0; from < xs.length; from += 8 * KEYS) {

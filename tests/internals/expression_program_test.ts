@@ -3,15 +3,20 @@
 import assert from "node:assert/strict";
 import { derivative } from "../../src/expression/derivative.ts";
 import { evaluator } from "../../src/expression/evaluate.ts";
-import { type Node, reachable } from "../../src/expression/node.ts";
-import { type OperationName, signatureOf } from "../../src/expression/operations.ts";
+import { learnedArrays, type Node } from "../../src/expression/node.ts";
 import { OPCODES } from "../../src/expression/opcodes.ts";
-import { hideProgram, type Program, scoreProgram } from "../../src/expression/bytecode.ts";
+import {
+  gradientProgram,
+  hideProgram,
+  type Program,
+  scoreProgram,
+} from "../../src/expression/bytecode.ts";
 import { encode } from "../../src/expression/encoding.ts";
 import { type ScoreMod, scoreMod } from "../../src/expression/score_mod.ts";
 import { tracedOf } from "../../src/expression/traced.ts";
 import { MASK_FUNCTIONS, SCORE_FUNCTIONS } from "../expressions/functions.ts";
 import { randomMask, randomScore } from "../expressions/random.ts";
+import { rounded } from "../expressions/rounded.ts";
 import { openTileMachine, type Ran, type Tile } from "../expressions/tile_machine.ts";
 import { normalNumbers } from "../random.ts";
 
@@ -59,33 +64,6 @@ function layouts(program: Program): { name: string; tile: Tile; ran: Ran }[] {
 
 const rootOf = (mod: object, kind: "scoreMod" | "maskMod") => tracedOf(mod, kind)!.graph;
 
-/** Values of graphs in float32: every operation rounds. */
-function rounded(roots: readonly Node[]): (score: number, pair: object) => number[] {
-  const nodes = reachable(roots);
-  return (score, pair) => {
-    const values = new Map<Node, number>();
-    for (const node of nodes) {
-      const operands = node.operands.map((operand) => values.get(operand)!);
-      const symbols = pair as Record<string, number>;
-      const value = node.op === "constant"
-        ? node.value!
-        : node.op === "symbol"
-        ? node.symbol === "score" ? score : symbols[node.symbol!]!
-        : node.op === "gather"
-        ? elementOf(node, operands)
-        : signatureOf(node.op as OperationName, node.operands.map(({ type }) => type))!
-          .evaluate(operands[0]!, operands[1]!, operands[2]!);
-      values.set(node, node.type === "float" ? Math.fround(value) : value);
-    }
-    return roots.map((root) => values.get(root)!);
-  };
-}
-
-function elementOf({ captured }: Node, index: readonly number[]): number {
-  const { data, shape } = captured!;
-  return data[index.reduce((at, n, axis) => at * shape[axis]! + n, 0)]!;
-}
-
 /** Functions with what the others lack. */
 const OTHERS = {
   unequal: scoreMod(({ score, key }) => score.ne(key.toFloat()).where(score, 2)),
@@ -96,8 +74,9 @@ const OTHERS = {
  * to its argument.
  */
 function checkScore(name: string, mod: ScoreMod): void {
-  const graph = rootOf(mod, "scoreMod"), roots = [graph.root, derivative(graph).score];
-  const program = scoreProgram(roots[0]!, false, roots[1]), inFloat32 = rounded(roots);
+  const graph = rootOf(mod, "scoreMod"), derived = derivative(graph);
+  const roots = [graph.root, derived.score], inFloat32 = rounded(roots);
+  const program = scoreProgram(graph.root, false, derived);
   for (const { name: layout, tile, ran } of layouts(program)) {
     forPairs(tile, ({ query, head }, key, score, n) => {
       const at = { ...place, head, kvHead: head >> 1 };
@@ -158,9 +137,10 @@ Deno.test("these tests run every instruction", () => {
   const seen = new Set<string>();
   const add = (mod: object) => {
     const graph = rootOf(mod, "scoreMod");
-    opcodesOf(scoreProgram(graph.root, true, derivative(graph).score)).forEach((op) =>
-      seen.add(op)
-    );
+    const derived = derivative(graph);
+    opcodesOf(scoreProgram(graph.root, true, derived)).forEach((op) => seen.add(op));
+    opcodesOf(gradientProgram(derived.captured, learnedArrays(graph.root)))
+      .forEach((op) => seen.add(op));
   };
   Object.values(SCORE_FUNCTIONS).forEach(({ mod }) => add(mod));
   Object.values(OTHERS).forEach(add);

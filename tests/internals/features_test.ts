@@ -47,6 +47,7 @@ const dims = {
   headDim: 8,
   valueDim: 8,
   count: 0,
+  captured: 0,
 };
 
 Deno.test("features apply in the documented order, each once", () => {

@@ -10,6 +10,8 @@ import {
   broadcastIndex,
   dropoutFactor,
   isVisible,
+  learnedCount,
+  learnedTerms,
   modified,
   modSlope,
 } from "./features.ts";
@@ -25,6 +27,7 @@ export interface ForwardF32 {
   readonly sinkShares: Float32Array;
   readonly scores: Float32Array;
   readonly probabilities: Float32Array;
+  readonly dots: Float32Array;
   /** d score / d dot at each position: constant unless there is a softcap. */
   readonly slopes: Float32Array;
   /** d scoreMod / d score at each position. */
@@ -41,6 +44,7 @@ export interface BackwardF32 {
   readonly dBias: Float32Array | undefined;
   readonly dAlibiSlopes: Float32Array | undefined;
   readonly dSink: Float32Array | undefined;
+  readonly dCaptured: Float32Array | undefined;
 }
 
 /** Forward pass with S and P written out. */
@@ -59,6 +63,7 @@ export function attentionF32(problem: Problem): ForwardF32 {
   const sinkShares = new Float32Array(rows);
   const scores = new Float32Array(rows * lengthK);
   const probabilities = new Float32Array(rows * lengthK);
+  const dots = new Float32Array(rows * lengthK);
   const slopes = new Float32Array(rows * lengthK);
   const modSlopes = new Float32Array(rows * lengthK);
   const visible = new Uint8Array(rows * lengthK);
@@ -76,6 +81,7 @@ export function attentionF32(problem: Problem): ForwardF32 {
       for (let d = 0; d < headDim; d++) {
         score = f32(score + f32(q[index * headDim + d]! * k[(kvBase + j) * headDim + d]!));
       }
+      dots[at + j] = score;
       score = f32(score * scale);
       slopes[at + j] = scale;
       if (cap !== undefined) {
@@ -121,13 +127,16 @@ export function attentionF32(problem: Problem): ForwardF32 {
     }
   });
   const statistics = { entropy, maxProbability, expectedKey };
-  return { out, lse, sinkShares, scores, probabilities, slopes, modSlopes, visible, statistics };
+  return {
+    ...{ out, lse, sinkShares, dots, scores, probabilities, slopes, modSlopes, visible },
+    statistics,
+  };
 }
 
 /** Backward pass from the stored P. */
 export function attentionBackwardF32(
   problem: Problem,
-  { out, sinkShares, probabilities, slopes, modSlopes, visible, statistics }: ForwardF32,
+  { out, sinkShares, probabilities, dots, slopes, modSlopes, visible, statistics }: ForwardF32,
   dOutF64: Float64Array,
   dLseF64?: Float64Array,
   dEntropyF64?: Float64Array,
@@ -145,6 +154,7 @@ export function attentionBackwardF32(
   const dBias = bias && new Float32Array(bias.values.length);
   const dAlibiSlopes = alibi && new Float32Array(alibi.values.length);
   const dSink = sink && new Float32Array(sink.length);
+  const learned = learnedCount(problem), dCaptured = new Float32Array(learned);
 
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     const at = index * lengthK;
@@ -172,6 +182,9 @@ export function attentionBackwardF32(
       const logarithm = p === 0 ? 0 : f32(Math.log(p));
       const ofEntropy = f32(dH * f32(logarithm + constant));
       const ofScore = f32(p * f32(f32(f32(z * dp) - delta) - ofEntropy));
+      for (const [element, slope] of learnedTerms(problem, dots[at + j]!, b, h, i, j)) {
+        dCaptured[element] = f32(dCaptured[element]! + f32(ofScore * f32(slope)));
+      }
       const ds = f32(ofScore * modSlopes[at + j]!);
       if (bias && dBias) {
         const place = broadcastIndex(bias, b, h, i, j);
@@ -196,5 +209,6 @@ export function attentionBackwardF32(
       }
     }
   });
-  return { dq, dk, dv, dBias, dAlibiSlopes, dSink };
+  const ofOptions = { dBias, dAlibiSlopes, dSink, dCaptured: learned ? dCaptured : undefined };
+  return { dq, dk, dv, ...ofOptions };
 }

@@ -7,6 +7,7 @@
  *   backward   dp = z∘(dOut·v)   delta = Σ p∘dp   ds = p∘(dp − delta + dLse)
  *              ds = ds∘(slope of scoreMod)
  *              dq = ds∘slope·k   dk = (ds∘slope)ᵀ·q   dv = (p∘z)ᵀ·dOut   dBias = Σ ds over broadcast axes
+ *              dCaptured = Σ ds·(slope of scoreMod by an element), ds before that by the score
  *              dAlibiSlopes = −Σ ds·distance   dSink = −Σ exp(sink − lse)·(delta − dLse)
  *              with dEntropy: ds −= dEntropy·p·(s − lse + entropy + 1 − Σp)
  *                             dSink += Σ dEntropy·exp(sink − lse)·(Σp − entropy)
@@ -21,6 +22,8 @@ import {
   finishScore,
   isVisible,
   kvHeadOf,
+  learnedCount,
+  learnedTerms,
   modSlopeOf,
   scoreSlope,
 } from "./features.ts";
@@ -45,6 +48,7 @@ export interface BackwardF64 {
   readonly dBias: Float64Array | undefined;
   readonly dAlibiSlopes: Float64Array | undefined;
   readonly dSink: Float64Array | undefined;
+  readonly dCaptured: Float64Array | undefined;
   /** dp and Σ p∘dp, kept because the tolerance is made from them. */
   readonly dp: Float64Array;
   readonly delta: Float64Array;
@@ -178,6 +182,7 @@ export function attentionBackwardF64(
   const dBias = bias && new Float64Array(bias.values.length);
   const dAlibiSlopes = alibi && new Float64Array(alibi.values.length);
   const dSink = sink && new Float64Array(sink.length);
+  const learned = learnedCount(problem), dCaptured = new Float64Array(learned);
   const dp = new Float64Array(probabilities.length);
   const delta = new Float64Array(forward.lse.length);
 
@@ -205,8 +210,11 @@ export function attentionBackwardF64(
       if (!visible[at + j]) continue;
       const p = probabilities[at + j]!;
       const ofEntropy = dH === 0 || p === 0 ? 0 : dH * (Math.log(p) + entropy + 1 - sum);
-      const ds = p * (dp[at + j]! - delta[index]! + (dLse ? dLse[index]! : 0) - ofEntropy) *
-        modSlopeOf(problem, dots[at + j]!, b, h, i, j);
+      const ofScore = p * (dp[at + j]! - delta[index]! + (dLse ? dLse[index]! : 0) - ofEntropy);
+      for (const [element, slope] of learnedTerms(problem, dots[at + j]!, b, h, i, j)) {
+        dCaptured[element]! += ofScore * slope;
+      }
+      const ds = ofScore * modSlopeOf(problem, dots[at + j]!, b, h, i, j);
       if (bias && dBias) dBias[broadcastIndex(bias, b, h, i, j)]! += ds;
       if (alibi && dAlibiSlopes) {
         dAlibiSlopes[broadcastIndex(alibi, b, h, i, j)]! -= ds * alibiDistance(problem, b, i, j);
@@ -222,5 +230,6 @@ export function attentionBackwardF64(
       }
     }
   });
-  return { dq, dk, dv, dBias, dAlibiSlopes, dSink, dp, delta };
+  const ofOptions = { dBias, dAlibiSlopes, dSink, dCaptured: learned ? dCaptured : undefined };
+  return { dq, dk, dv, ...ofOptions, dp, delta };
 }

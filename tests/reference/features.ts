@@ -163,6 +163,23 @@ export function modSlopeOf(
   return modSlope(problem, before, batch, head, query, key);
 }
 
+/** What scoreMod learns from a pair, from the bare product q·k. */
+export function learnedTerms(
+  problem: Problem,
+  dot: number,
+  ...[batch, head, query, key]: readonly [number, number, number, number]
+): readonly (readonly [element: number, slope: number])[] {
+  const { learned } = problem.options.scoreMod ?? {};
+  if (!learned) return [];
+  const before = scoreBeforeMod(problem, dot, batch, head, query, key);
+  return learned.terms(before, placeOf(problem, batch, head, query, key));
+}
+
+/** How many elements scoreMod learns. */
+export function learnedCount({ options }: Problem): number {
+  return options.scoreMod?.learned?.values.length ?? 0;
+}
+
 /** d scoreBeforeMod / d dot. Needs the same dot product, because softcap bends. */
 export function scoreSlope(problem: Problem, dot: number): number {
   if (problem.softcap === undefined) return problem.scale;

@@ -5,7 +5,7 @@ import type { Problem } from "./problem.ts";
 
 /** dq, dk, dv and, where the options have tensors, theirs. */
 export type Gradients = Record<
-  "dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink",
+  "dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink" | "dCaptured",
   Float64Array | undefined
 >;
 
@@ -47,5 +47,6 @@ export function finiteDifferences(
     dBias: ofOption(problem.bias?.values),
     dAlibiSlopes: ofOption(problem.alibiSlopes?.values),
     dSink: ofOption(problem.sink),
+    dCaptured: ofOption(problem.options.scoreMod?.learned?.values),
   };
 }

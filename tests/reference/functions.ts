@@ -22,6 +22,15 @@ export interface ScoreFunction {
   value(score: number, place: Place, round: Round): number;
   /** d value / d score */
   slope(score: number, place: Place): number;
+  readonly learned?: Learned;
+}
+
+/** What a function of scores is to learn: the values of its captured arrays, one array behind the other. */
+export interface Learned {
+  /** Read by `value`; tests of gradients change them. */
+  readonly values: Float64Array;
+  /** d value / d each element that it depends on. */
+  terms(score: number, place: Place): readonly (readonly [element: number, slope: number])[];
 }
 
 /** A mask as the library made it. */

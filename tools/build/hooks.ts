@@ -14,6 +14,7 @@
 //   LANE_WORDS, setLane  words of a lane that tile hooks are given, for features without operands
 //   beginGradient, writeGradient                       around the sums of a head
 //   gradientTile, gradientOne                          sums dS over pairs; dS is that of the feature's result
+//   gradientPanel  the same of all lanes, for which scorePanel stores scores as they were before
 //   stateGradient                                      sums over rows
 //   beginItem      sets up an item's scratch           beginTile     a tile of keys begins
 //
@@ -88,11 +89,18 @@ class HookCalls {
   /** Behind them the words of features that have their own: the first of each. */
   readonly #words = new Map<Hooks, number>();
   readonly #laneWords: number;
-  readonly #slopes: readonly Hooks[];
+  /** The tile of slopes of a feature, behind which lies one of scores where it wants them. */
+  readonly #slopes = new Map<Hooks, number>();
+  readonly #slopeTiles: number;
 
   constructor(all: readonly Hooks[]) {
     this.#all = all;
-    this.#slopes = this.#having("slopeOne");
+    let tiles = 0;
+    for (const of of this.#having("slopeOne")) {
+      this.#slopes.set(of, tiles);
+      tiles += of.hook("gradientPanel") ? 2 : 1;
+    }
+    this.#slopeTiles = tiles;
     for (const { flag, operands, pairGradients, hook } of all) {
       if (!hook("scoreTile") && !hook("hideTile")) continue;
       this.#rows.push(...operands.map((operand) => ({ operand, flag })));
@@ -131,7 +139,12 @@ class HookCalls {
   }
 
   #slopeAt(of: Hooks, v = " + v"): string {
-    return `slopes + ${this.#slopes.indexOf(of)} * slopeBytes${v}`;
+    return `slopes + ${this.#slopes.get(of)} * slopeBytes${v}`;
+  }
+
+  /** Where scores lie as they were before a feature. */
+  #beforeAt(of: Hooks): string {
+    return `slopes + ${this.#slopes.get(of)! + 1} * slopeBytes`;
   }
 
   constants(): string {
@@ -150,12 +163,12 @@ class HookCalls {
         "BENT_FLAGS",
         flags("mostAdded"),
       ],
-      ["How many of them leave slopes for the way back.", "SLOPES", String(this.#slopes.length)],
+      ["How many tiles they leave for the way back.", "SLOPES", String(this.#slopeTiles)],
       ["Features that hide single pairs.", "HIDE_FLAGS", flags("hideTile", "", "hidePanel")],
       ["Features that are told when items and tiles begin.", "BEGIN_FLAGS", flags("beginItem")],
       ["Features of the softmax state.", "STATE_FLAGS", flags("stateLogit")],
       ["Features of weights on their way to v.", "PROBABILITY_FLAGS", flags("probabilityTile")],
-      ["Sums over pairs.", "PAIR_SUM_FLAGS", flags("gradientTile", "Gradient")],
+      ["Sums over pairs.", "PAIR_SUM_FLAGS", flags("gradientTile", "Gradient", "gradientPanel")],
       ["Sums over rows.", "ROW_SUM_FLAGS", flags("stateGradient", "Gradient")],
       ["A panel with its words.", "PANEL_BYTES", `Panel.Bytes + ${32 * this.#laneWords}`],
     ];
@@ -237,7 +250,8 @@ ${tiles}
         `) ${name}(task, sp + v, pitch, n, key, panel + v${rows}${slopeOf(of, " + v")});`;
     }, (of) => {
       const name = of.hook("scorePanel");
-      return name && `) ${name}(sp, pitch, n, key, panel, vectors${slopeOf(of, "")});`;
+      const before = of.hook("gradientPanel") ? `, slopes ? ${this.#beforeAt(of)} : 0` : "";
+      return name && `) ${name}(sp, pitch, n, key, panel, vectors${slopeOf(of, "")}${before});`;
     });
     return `/**
  * Scores S^T[n keys][4 * vectors lanes] from products, base 2. \`slopes\`: where derivatives go, a tile for each
@@ -336,7 +350,7 @@ ${ones}
   }
 
   silence(): string {
-    const lines = this.#slopes.map((of) =>
+    const lines = [...this.#slopes.keys()].map((of) =>
       `  if (${this.#withSlope(of)}) silenceMasked(s, ${this.#slopeAt(of, "")}, pitch, n);`
     );
     return `/** Slopes of n keys of eight lanes become 0 where S is minus infinity. */
@@ -347,7 +361,12 @@ ${lines.join("\n")}
 
   gradientTiles(): string {
     const lines = this.#all.toReversed().flatMap((of) => {
-      const { flag, pairGradients } = of, sum = of.hook("gradientTile"), lines: string[] = [];
+      const { flag, pairGradients } = of, lines: string[] = [];
+      const sum = of.hook("gradientTile"), panel = of.hook("gradientPanel");
+      if (panel) {
+        const tile = `sp, pitch, n, key, panel, ${this.#beforeAt(of)}`;
+        lines.push(`  if (flags & ${flag}Gradient) ${panel}(${tile});`);
+      }
       if (sum) {
         const tile = `sp + v, pitch, n, key, panel + v, m${this.#given(pairGradients)}`;
         lines.push(`    if (flags & ${flag}Gradient && m > 0) ${sum}(${tile});`);
@@ -359,11 +378,18 @@ ${lines.join("\n")}
       }
       return lines;
     });
+    const open = [
+      "  for (let v: usize = 0; v < 32; v += 16) {",
+      "    const m = min(4, lanes - <i32>(v >> 2));",
+    ];
+    const looped = lines.flatMap((line, n) => {
+      const inside = line.startsWith("    "), before = n > 0 && lines[n - 1]!.startsWith("    ");
+      if (inside === before) return [line];
+      return inside ? [...open, line] : ["  }", line];
+    });
     return `/** dS^T of a tile on its way from scores to products: sums over pairs, and slopes. The last feature first. */
 export function gradientTiles(flags: i32, sp: usize, pitch: usize, n: i32, key: i32, panel: usize, lanes: i32, slopes: usize, slopeBytes: usize): void {
-  for (let v: usize = 0; v < 32; v += 16) {
-    const m = min(4, lanes - <i32>(v >> 2));
-${lines.join("\n")}
+${looped.join("\n")}
   }
 }`;
   }
@@ -379,8 +405,9 @@ ${lines.join("\n")}
     });
     const back = this.#all.map((of, n) => {
       const { flag } = of, sum = of.hook("gradientOne"), slope = of.hook("slopeOne");
+      const ds = of.hook("gradientPanel") ? `ds, ${before(n)}` : "ds";
       return [
-        ...sum ? [`  if (flags & ${flag}Gradient) ${sum}(task, ds, ${PAIR});`] : [],
+        ...sum ? [`  if (flags & ${flag}Gradient) ${sum}(task, ${ds}, ${PAIR});`] : [],
         ...slope ? [`  if (flags & ${flag}) ds *= ${slope}(task, ${before(n)}, ${PAIR});`] : [],
       ];
     }).toReversed().flat();
@@ -395,8 +422,8 @@ ${[...scores, ...back].join("\n")}
     const calls = (hook: string, call: string) =>
       this.#calls(hook, (name) => `) ${name}(${call});`, "Gradient");
     return `/** A head of a backward item begins. */
-export function beginGradients(flags: i32): void {
-${calls("beginGradient", "")}
+export function beginGradients(task: usize, flags: i32, batch: i32, head: i32, split: i32): void {
+${calls("beginGradient", "task, batch, head, split")}
 }
 
 /** Sums over rows: query row i with its lse and delta, which is given to one item only. */

@@ -102,6 +102,15 @@ function rowsOfRegion(problem: AttentionProblem, kernel: KernelName, rowBytes: n
   return Math.min(rows, Math.ceil(lengthQ / Math.ceil(lengthQ / rows) / 256) * 256);
 }
 
+/** Sums of captured arrays, which each head of a region and each KV split has for itself, up to this size. */
+const CAPTURED_BYTES = 16 * MiB;
+
+/** Most kv heads of a region, over all its batch elements. */
+function mostHeads({ captured, queryHeads, kvHeads }: AttentionProblem): number {
+  const bytes = 4 * captured * (queryHeads / kvHeads);
+  return captured === 0 ? Infinity : Math.max(1, Math.floor(CAPTURED_BYTES / bytes));
+}
+
 /** Whether a gradient has rows that several heads may share. */
 function sharesGradientRows({ pass, operands }: AttentionProblem): boolean {
   return pass === "backward" &&
@@ -124,12 +133,14 @@ function batchRegions(problem: AttentionProblem, kernel: KernelName): Region[] {
   let heads = Math.max(1, Math.floor(REGION_BYTES / Math.max(1, one)));
   if (one === 0 || (!contiguousHeads(problem) && slab <= SLAB_BYTES)) heads = kvHeads;
   if (alone) heads = 1;
-  heads = Math.min(heads, kvHeads);
+  const most = mostHeads(problem);
+  heads = Math.min(heads, kvHeads, most);
   let batches = 1;
   if (one === 0 && !alone) batches = batch;
   else if (rows >= lengthQ && (alone || heads === kvHeads)) {
     batches = Math.max(1, Math.floor(REGION_BYTES / Math.max(1, alone ? one : slab)));
   }
+  batches = Math.min(batches, Math.max(1, Math.floor(most / heads)));
   for (let b = 0; b < batch; b += batches) {
     for (let h = 0; h < kvHeads; h += heads) {
       for (let r = 0; r < Math.max(1, lengthQ); r += Math.max(1, rows)) {

@@ -1,8 +1,7 @@
 // Captured arrays of score and mask functions: no index may leave them, for any pair of a call.
-import { capturedArrays } from "../../expression/node.ts";
 import type { Domain } from "../../expression/intervals.ts";
 import type { Traced } from "../../expression/traced.ts";
-import { type Complaint, UnsupportedError } from "../../tensor/errors.ts";
+import type { Complaint } from "../../tensor/errors.ts";
 import type { AxisSizes } from "../../tensor/operands.ts";
 import type { SequenceSpan } from "./feature.ts";
 
@@ -22,14 +21,4 @@ export function checkCaptured(
     offset: [offset, offset],
   }));
   traced.check(domains, complaint);
-}
-
-/** Throws where a captured array wants a gradient. */
-export function refuseCapturedGradients({ graph }: Traced): void {
-  if (!capturedArrays(graph.root).some(({ gradient }) => gradient)) return;
-  throw new UnsupportedError(
-    "the gradient of a captured array",
-    "any",
-    "leave gradient out of captured(), or pass slopes as alibiSlopes and tables as bias",
-  );
 }

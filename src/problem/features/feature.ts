@@ -74,8 +74,6 @@ export interface Feature<P = unknown> {
     dims: AxisSizes,
     complaint: Complaint,
   ): void;
-  /** Throws where the backward pass lacks something that the forward pass has. */
-  checkBackward?(params: P): void;
   /** Narrows what sequence `index` may see: how a structural mask reaches the schedule. */
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
   /** The tensors that it brings: rows of the operand table, which also says which have a gradient. */
@@ -86,6 +84,8 @@ export interface Feature<P = unknown> {
   readonly words?: Readonly<Record<string, (params: P) => number>>;
   /** The function that it is, where a caller wrote it: kernels run it as a program, or have it in their text. */
   readonly traced?: (params: P) => Traced;
+  /** Whether what that function captured may want a gradient. */
+  readonly learns?: boolean;
   /** Its parameters for a rectangle of a call, whose queries and keys count from its begin. */
   readonly within?: (params: P, rectangle: Rectangle) => P;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */

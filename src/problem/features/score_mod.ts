@@ -1,6 +1,6 @@
 import { type Traced, tracedOf } from "../../expression/traced.ts";
 import { show } from "../../tensor/errors.ts";
-import { checkCaptured, refuseCapturedGradients } from "./captured.ts";
+import { checkCaptured } from "./captured.ts";
 import type { Feature } from "./feature.ts";
 
 /** Score function: any function of the score, the pair's numbers and captured arrays. */
@@ -11,6 +11,7 @@ export const scoreMod: Feature<Traced> = {
   elsewhere: ["score_mod", "scoreMods"],
   perScore: true,
   traced: (traced) => traced,
+  learns: true,
   within: (traced, rectangle) => traced.within(rectangle),
   slope: true,
   parse({ scoreMod }, _dims, complaint) {
@@ -20,5 +21,4 @@ export const scoreMod: Feature<Traced> = {
     throw complaint.type(`scoreMod is ${show(scoreMod)} but must be what scoreMod() returns`);
   },
   check: checkCaptured,
-  checkBackward: refuseCapturedGradients,
 };

@@ -25,9 +25,16 @@ export function programsOf(problem: AttentionProblem, { kernel, tile }: Plan): P
     slope: problem.pass === "backward",
     holes: problem.features.some(({ name }) => feature(name).hides),
   };
+  const use = (name: string, program: EncodedProgram): ProgramUse => ({
+    word: Program[abiName(name) as keyof typeof Program] / 4,
+    program,
+  });
   return problem.features.flatMap(({ name, params }) => {
-    const program = feature(name).traced?.(params).program(wanted, rows);
-    return program ? [{ word: Program[abiName(name) as keyof typeof Program] / 4, program }] : [];
+    const traced = feature(name).traced?.(params);
+    if (!traced) return [];
+    const gradient = problem.captured > 0 && traced.gradientProgram?.(rows);
+    const programs = [use(name, traced.program(wanted, rows))];
+    return gradient ? [...programs, use(`${name}Gradient`, gradient)] : programs;
   });
 }
 

@@ -6,7 +6,7 @@ import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { abiName, gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { UNBOUNDED } from "../../problem/features/feature.ts";
-import { numbersOf } from "../../problem/features/table.ts";
+import { feature, numbersOf } from "../../problem/features/table.ts";
 import { partialResults, type Plan, type PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { WorkItem } from "../../plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
@@ -58,6 +58,11 @@ function writeFeatures(
   for (const gradient of problem.pass === "backward" ? gradientsOf(problem.operands) : []) {
     const { summed, gradientOf } = OPERANDS[gradient];
     if (summed) flags |= flagOf(`${gradientOf}Gradient`);
+  }
+  if (problem.captured > 0) {
+    for (const { name } of problem.features) {
+      flags |= feature(name).learns ? flagOf(`${name}Gradient`) : 0;
+    }
   }
   u32[Task.Flags / 4]! |= flags;
 }

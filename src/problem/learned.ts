@@ -1,0 +1,33 @@
+// Captured arrays that want a gradient: the backward pass makes the gradients of all of them as one result.
+import { type CapturedArray, learnedArrays } from "../expression/node.ts";
+import type { HostTensor } from "../tensor/tensor.ts";
+import type { FeatureUse } from "./features/feature.ts";
+import { feature } from "./features/table.ts";
+
+/** The arrays that the function of a call wants gradients of, in their order in that result. */
+function learnedOf(features: readonly FeatureUse[]): CapturedArray[] {
+  return features.flatMap(({ name, params }) => {
+    const { learns, traced } = feature(name);
+    return learns && traced ? learnedArrays(traced(params).graph.root) : [];
+  });
+}
+
+/** How many elements they have. */
+export function learnedElements(features: readonly FeatureUse[]): number {
+  return learnedOf(features).reduce((sum, { data }) => sum + data.length, 0);
+}
+
+/** The gradient of each array, from that result. */
+export function learnedGradients(
+  features: readonly FeatureUse[],
+  { data }: HostTensor,
+): Map<CapturedArray, HostTensor> {
+  const gradients = new Map<CapturedArray, HostTensor>();
+  let at = 0;
+  for (const array of learnedOf(features)) {
+    const end = at + array.data.length, values = (data as Float32Array).slice(at, end);
+    gradients.set(array, { data: values, shape: [...array.shape], dtype: "f32" });
+    at = end;
+  }
+  return gradients;
+}
