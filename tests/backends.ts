@@ -266,7 +266,7 @@ async function hostBackward(
 function joined(gradients: NonNullable<AttentionGradients["dCaptured"]>): TestTensor {
   const values = [...gradients].flatMap(([array, { data, shape }]) => {
     assert.deepEqual(shape, array.shape);
-    return [...data as Float32Array];
+    return [...data];
   });
   return { data: Float32Array.from(values), shape: [values.length] };
 }

@@ -7,10 +7,8 @@ import {
   attentionBackwardSync,
   type AttentionOptions,
   attentionSync,
-  captured,
   createEngine,
   type HostTensor,
-  scoreMod,
 } from "../mod.ts";
 import { badBackwardCalls, type BadCall, badForwardCalls } from "./bad_calls.ts";
 import { plainTensor } from "./inputs.ts";
@@ -73,15 +71,6 @@ test("options of the contract that do not exist yet throw UnsupportedError by na
     await assert.rejects(async () => await attention(q, k, v, options), want);
     assert.throws(() => attentionSync(q, k, v, options), want);
   }
-});
-
-test("gradients of captured arrays throw UnsupportedError in backward only", async () => {
-  const slopes = captured(new Float32Array(4), [4], { gradient: true });
-  const options = { scoreMod: scoreMod(({ score, head }) => score.mul(slopes.at(head))) };
-  const saved = { q, k, v, ...attentionSync(q, k, v) }, dOut = plainTensor(4, [2, 5, 4, 6]);
-  const want = { name: "UnsupportedError", feature: /gradient of a captured array/ };
-  await assert.rejects(async () => await attentionBackward(dOut, saved, options), want);
-  assert.throws(() => attentionBackwardSync(dOut, saved, options), want);
 });
 
 test("an engine stays usable after refusing a call", async () => {

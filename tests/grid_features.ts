@@ -218,7 +218,7 @@ const modSection: Section = {
       defineCase({ ...broadcastShape, lengthQ: 140, lengthK: 134, scoreMod, dLse: true }),
       defineCase({ ...broadcastShape, scoreMod, maskMod: "documents", dropout: 0.3, sink: true }),
       defineCase({ ...broadcastShape, scoreMod, dtype: "f16", keyLengths: [9, 0], softcap: 5 }),
-      ...cutUp.map((shape) => defineCase({ ...shape, scoreMod })),
+      ...(scoreMod === "bent" ? cutUp : []).map((shape) => defineCase({ ...shape, scoreMod })),
     ]),
     ...crossing.flatMap(([lengthQ, lengthK]) => [
       defineCase({
@@ -234,8 +234,8 @@ const modSection: Section = {
       defineCase({ ...shape, scoreMod: "alibi", maskMod: "documents", causal: true })
     ),
     defineCase({ ...fewRows, lengthK: 700, scoreMod: "alibi", maskMod: "documents", causal: true }),
-    defineCase({ ...broadcastShape, lengthQ: 0, scoreMod: "alibi", maskMod: "prefix" }),
-    defineCase({ ...broadcastShape, lengthK: 0, scoreMod: "alibi", maskMod: "prefix" }),
+    defineCase({ ...broadcastShape, lengthQ: 0, scoreMod: "bent", maskMod: "prefix" }),
+    defineCase({ ...broadcastShape, lengthK: 0, scoreMod: "bent", maskMod: "prefix" }),
   ],
 };
 
@@ -316,7 +316,7 @@ const features: readonly Partial<Case>[] = [
   { alibiSlopes: "bh" },
   { sink: true },
   { dropout: 0.3 },
-  { scoreMod: "softcap" },
+  { scoreMod: "bent" },
   { maskMod: "documents" },
   { keyLengths: [33, 61] },
   { softcap: 5 },

@@ -105,7 +105,8 @@ const gpuCases: fc.Arbitrary<Case> = cases.map((c) => ({
   dtype: "f32" as const,
   storage: "bits" as const,
   lengthQ: Math.max(8, c.lengthQ),
-  dropout: undefined, // twice as many kernels; pairs of options and one at a time have it
+  // many more kernels; pairs of options and one at a time have these
+  ...{ dropout: undefined, scoreMod: undefined, maskMod: undefined },
 }));
 
 /** Options that change the text of kernels: in the core one at a time, or all. */

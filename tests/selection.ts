@@ -79,7 +79,7 @@ export const everything: Pick<
 export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as const;
 
 /** Functions of scores and masks whose kernels the core has: each pair of them is a text. */
-const coreFunctions = ["sine", "alibi, documents", "softcap, prefix"];
+const coreFunctions = ["sine", "bent", "alibi, documents", "softcap, prefix"];
 
 /** The functions of a case, in one word. */
 function functionsOf({ scoreMod, maskMod }: Case): string | undefined {

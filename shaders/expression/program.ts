@@ -1,8 +1,14 @@
 // A function of scores or of visibility as kernels need it: what depends on the query alone and what on the key alone
 // are functions of their own, whose values a tile makes once a row or column; the rest is a function of those.
-import type { Graph } from "../../src/expression/graph.ts";
+import { apply, constant, type Graph } from "../../src/expression/graph.ts";
 import type { Traced } from "../../src/expression/traced.ts";
-import { capturedArrays, isConstant, type Node, reachable } from "../../src/expression/node.ts";
+import {
+  capturedArrays,
+  isConstant,
+  learnedArrays,
+  type Node,
+  reachable,
+} from "../../src/expression/node.ts";
 import { type SymbolName, VARIES } from "../../src/expression/symbols.ts";
 import type { Program } from "../parts/variant.ts";
 import { Emitter, neededTexts, type Needs, noNeeds, type Scope } from "./emit.ts";
@@ -202,6 +208,32 @@ function keyOf(nodes: readonly Node[], arrays: Program["arrays"]): string {
 }
 
 const known = new WeakMap<Graph, Program>();
+
+const learning = new WeakMap<Graph, Program>();
+
+/** The program of a function with what its captured arrays learn; undefined where none does. */
+export function learningProgramOf(traced: Traced): Program | undefined {
+  const { graph } = traced, arrays = learnedArrays(graph.root);
+  if (arrays.length === 0) return undefined;
+  let program = learning.get(graph);
+  if (!program) {
+    const own = programOf(traced), begins = placesOf(arrays);
+    const learned = graph.trace.run(() =>
+      traced.derivative()!.captured.map(({ captured, index, value }) => ({
+        share: value,
+        place: index.reduce<Node>(
+          (at, axis, n) => apply("add", [apply("mul", [at, captured.shape[n]!]), axis]),
+          constant(0, "int"),
+        ),
+        begin: begins[arrays.indexOf(captured)]!,
+      })).map(({ share, place, begin }) => ({ share, place: apply("add", [place, begin]) }))
+    );
+    const nodes = reachable(learned.flatMap(({ share, place }) => [share, place]));
+    program = { ...own, learned, key: `${own.key} learns ${keyOf(nodes, own.arrays)}` };
+    learning.set(graph, program);
+  }
+  return program;
+}
 
 /** The program of a function. */
 export function programOf({ graph, derivative }: Traced): Program {

@@ -76,6 +76,15 @@ export interface ShaderFeature {
   /** d(score after) / d(score before), from the score before. */
   slope?(s: string, at: PairAt): string;
 
+  /**
+   * What captured arrays learn from pairs: for each place that reads one the derivative of the score by the element,
+   * from the score before, and which element it is, of all that learn.
+   */
+  readonly learned?: readonly {
+    share(s: string, at: PairAt): string;
+    place(at: PairAt): string;
+  }[];
+
   /** hide: whether a pair is hidden, once `read` has run. */
   hide?(at: PairAt): string;
   /** ... or whether it is seen: without a look at its score, so that tiles without a seen pair are skipped. */

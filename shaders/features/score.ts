@@ -221,10 +221,23 @@ export function skipUnseenTiles(
   return `  // skip the tile where no pair is seen\n${judged ? unlessNever(tile, run) : run}`;
 }
 
+/** What `scoreOfPairs` declares beside. */
+interface ScoreOptions {
+  readonly slopes?: boolean;
+  readonly learned?: boolean;
+  /** Columns that are not there, for which operands could hold anything. */
+  readonly absent?: string;
+}
+
+/** The feature whose captured arrays learn, and in how many places it reads them. */
+export function learnedBy(v: Variant): { name: FeatureName; terms: number } | undefined {
+  const found = activeFeatures(v).find(({ learned }) => learned);
+  return found && { name: found.name, terms: found.learned!.length };
+}
+
 /**
  * Turns the product in `s` into the score of pairs (row i, column vector n); declares `hide` where features hide
- * pairs, and with `slopes` those of `slopeFactor`. `absent`: columns that are not there, for which operands could
- * hold anything.
+ * pairs, with `slopes` those of `slopeFactor`, and with `learned` what captured arrays learn.
  */
 export function scoreOfPairs(
   v: Variant,
@@ -232,7 +245,7 @@ export function scoreOfPairs(
   s: string,
   i: number,
   n: number,
-  { slopes = false, absent }: { readonly slopes?: boolean; readonly absent?: string } = {},
+  { slopes = false, learned = false, absent }: ScoreOptions = {},
 ): string {
   const hides: string[] = [];
   const lines = activeFeatures(v).flatMap((feature) => {
@@ -240,6 +253,10 @@ export function scoreOfPairs(
     if (feature.hide) hides.push(feature.hide(at));
     if (absent && (feature.hide || feature.anyValue)) hides.push(absent);
     return [
+      ...(learned ? feature.learned ?? [] : []).flatMap(({ share, place }, t) => [
+        `let learned_share${t} = ${share(s, at)};`,
+        `let learned_place${t} = ${place(at)};`,
+      ]),
       slopes && feature.slope ? `let ${slopeName(feature)} = ${feature.slope(s, at)};` : undefined,
       feature.read?.(at),
       feature.score?.(s, at),

@@ -2,10 +2,11 @@
 // dispatches name buffers; no number stands anywhere else.
 import { OPERAND_NAMES, type OperandName, shaderName } from "../../src/tensor/operands.ts";
 
-/** Buffers that are no operands: rows of backward, KV splits, and those of elementwise kernels. */
+/** Buffers that are no operands: rows of backward, sums of captured arrays, KV splits, and those of elementwise kernels. */
 const SCRATCH = [
   "stats",
   "rowSums",
+  "slots",
   "rowStatistics",
   "partOut",
   "partLse",

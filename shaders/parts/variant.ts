@@ -18,6 +18,8 @@ export interface Program {
   readonly root: Node;
   /** The derivative by the score of a function of it. */
   readonly slope: Node | undefined;
+  /** What captured arrays learn from a pair: the derivative by an element, and which one, of all that learn. */
+  readonly learned?: readonly { readonly share: Node; readonly place: Node }[];
   /** The captured arrays that it reads, in their order in the schedule. */
   readonly arrays: readonly CapturedArray[];
   /** Equal for programs of the same text. */

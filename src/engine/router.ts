@@ -164,6 +164,13 @@ export class Router {
     const gpu = this.requireGpu(`recording ${action} into a pass`, `use ${action}`);
     const checked = checkPass(pass, action) as GpuComputePass;
     this.owner(Object.values(views), action);
+    if (problem.captured > 0) {
+      throw new UnsupportedError(
+        "recording the gradient of a captured array into a pass",
+        "webgpu",
+        "use attentionBackward, or leave gradient out of captured()",
+      );
+    }
     return byName(gpu.encode(checked, problem, views), problem.features);
   }
 

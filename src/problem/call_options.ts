@@ -222,7 +222,7 @@ export interface AttentionGradients<Q = HostTensor, K = HostTensor, V = HostTens
    * Gradients of the arrays that `scoreMod` captured with `gradient: true`, each in its shape: host tensors, as the
    * arrays are the host's.
    */
-  readonly dCaptured?: ReadonlyMap<Captured<FloatExpression>, HostTensor> | undefined;
+  readonly dCaptured?: ReadonlyMap<Captured<FloatExpression>, HostTensor<Float32Array>> | undefined;
   /** Set when the GPU was lost during the call: where it was computed again. */
   readonly recovered?: "webgpu" | "wasm" | undefined;
 }

@@ -12,6 +12,14 @@ function learnedOf(features: readonly FeatureUse[]): CapturedArray[] {
   });
 }
 
+/** How many places of the function read them. */
+export function learnedPlaces(features: readonly FeatureUse[]): number {
+  return features.reduce((sum, { name, params }) => {
+    const { learns, traced } = feature(name);
+    return sum + (learns && traced ? traced(params).derivative()!.captured.length : 0);
+  }, 0);
+}
+
 /** How many elements they have. */
 export function learnedElements(features: readonly FeatureUse[]): number {
   return learnedOf(features).reduce((sum, { data }) => sum + data.length, 0);
@@ -21,8 +29,8 @@ export function learnedElements(features: readonly FeatureUse[]): number {
 export function learnedGradients(
   features: readonly FeatureUse[],
   { data }: HostTensor,
-): Map<CapturedArray, HostTensor> {
-  const gradients = new Map<CapturedArray, HostTensor>();
+): Map<CapturedArray, HostTensor<Float32Array>> {
+  const gradients = new Map<CapturedArray, HostTensor<Float32Array>>();
   let at = 0;
   for (const array of learnedOf(features)) {
     const end = at + array.data.length, values = (data as Float32Array).slice(at, end);

@@ -4,8 +4,10 @@ import assert from "node:assert/strict";
 import {
   type AttentionOptions,
   type AttentionResult,
+  captured,
   type HostTensor,
   mergeAttention,
+  scoreMod,
   type Tensor,
   UnsupportedError,
 } from "../../mod.ts";
@@ -44,6 +46,22 @@ function doubling(device: GpuDevice, buffer: GpuBuffer): (pass: object) => void 
     compute.dispatchWorkgroups(Math.ceil(buffer.size / 256));
   };
 }
+
+gpuTest("gradients of captured arrays are the host's: a pass cannot have them", async () => {
+  using engine = await gpuEngine();
+  const gains = captured(new Float32Array(4).fill(1), [4], { gradient: true });
+  const learned = {
+    ...options,
+    scoreMod: scoreMod(({ score, head }) => score.mul(gains.at(head))),
+  };
+  const pass = deviceOf(engine).createCommandEncoder().beginComputePass();
+  const saved = { q, k, v, ...await engine.attention(q, k, v, learned) };
+  assert.throws(
+    () => engine.encodeBackward(pass, dOut, saved, learned),
+    { name: "UnsupportedError", message: /gradient of a captured array.*attentionBackward/ },
+  );
+  pass.end();
+});
 
 gpuTest(
   "attention joins a caller's pass between two kernels of the caller's, in one submit",

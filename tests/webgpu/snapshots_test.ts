@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { programOf } from "../../shaders/expression/program.ts";
+import { learningProgramOf, programOf } from "../../shaders/expression/program.ts";
 import { pairFeatures } from "../../shaders/features/table.ts";
 import { FIELDS, PARAMS, PARAMS_BYTES } from "../../shaders/features/params.ts";
 import { decodeShader } from "../../shaders/kernels/decode.ts";
@@ -19,6 +19,7 @@ import {
 } from "../../shaders/kernels/elementwise.ts";
 import { forwardShader } from "../../shaders/kernels/forward.ts";
 import { columnSumsShader, rowStatsShader, scoresShader } from "../../shaders/kernels/inside.ts";
+import { capturedSumShader, slotSumShader } from "../../shaders/kernels/captured_sum.ts";
 import { combineSplitsShader, mergeIntoShader } from "../../shaders/kernels/merge.ts";
 import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
 import { repairShader } from "../../shaders/kernels/repair.ts";
@@ -63,6 +64,10 @@ const functions: Variant = {
     ["maskMod", programOf(tracedOf(maskMods.documents, "maskMod")!)],
   ]),
 };
+const learned: Variant = {
+  ...plain,
+  features: new Map([["scoreMod", learningProgramOf(tracedOf(scoreMods.bent, "scoreMod")!)!]]),
+};
 const repair: Variant = { ...full, kinds: { q: scalars, k: scalars, v: scalars, dOut: scalars } };
 const rows = { dOut: VECTORS, out: VECTORS };
 const shape = { rows: 2, head4: 2, value4: 2, threads: 8 };
@@ -74,6 +79,8 @@ const texts: Readonly<Record<string, string>> = {
   forward: forwardShader(plain, out),
   forward_features: forwardShader(full, out),
   forward_statistics: forwardShader(counted, out),
+  captured_sum: capturedSumShader(learned),
+  slot_sum: slotSumShader(),
   forward_functions: forwardShader(functions, out),
   decode: decodeShader(full, shape, out),
   decode_statistics: decodeShader(counted, shape, out),

@@ -3,6 +3,7 @@
 import { decodeBlock, type DecodeShape } from "../../../shaders/abi.ts";
 import type { SequenceSpan } from "../../problem/features/feature.ts";
 import { feature } from "../../problem/features/table.ts";
+import { learnedPlaces } from "../../problem/learned.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { type Cost, problemCost } from "../cost.ts";
@@ -159,8 +160,12 @@ const planners = { forward: planForward, backward: planBackward };
 export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): GpuPlan {
   const cost = problemCost(problem), { headDim, valueDim, pass } = problem;
   const kept = problem.features.some(({ name }) => feature(name).stage === "probability");
-  const needs = { headDim, valueDim, flops: cost.flops, kept };
-  const stream = longestStream({ ...needs, count: problem.count }, target);
+  const learned = problem.captured > 0 ? learnedPlaces(problem.features) : 0;
+  const needs = { headDim, valueDim, flops: cost.flops, kept, learned };
+  const stream = longestStream(
+    { ...needs, count: problem.count, elements: problem.captured },
+    target,
+  );
   const regions = planRegions(problem, { ...target.limits, stream });
   const plan = pass === "forward" || pass === "backward" ? planners[pass] : planInside;
   const last = regions.length > 0 ? lastSteps(problem) : [];

@@ -23,6 +23,7 @@ export type GpuKernel =
   | "repair"
   | "pair sum"
   | "row sum"
+  | "captured sum"
   | "add"
   | "row stats"
   | "scores"
@@ -97,6 +98,9 @@ export function backwardSteps(
   const dkv: GpuStep[] = fused
     ? [{ kernel: "dkv", items }]
     : [{ kernel: "dk", items }, { kernel: "dv", items }];
+  const captured: GpuStep[] = problem.captured > 0
+    ? [{ kernel: "captured sum", of: "dCaptured", items: rowItems.length }]
+    : [];
   // regions before this one have been here: its share is made in scratch and added
   const added = [moreKeys && "dq", moreRows && "dk", moreRows && "dv"] as const;
   return [
@@ -109,6 +113,7 @@ export function backwardSteps(
     { kernel: "repair", of: "dk", items: 1 },
     { kernel: "repair", of: "dv", items: 1 },
     ...sums(problem, work),
+    ...captured,
     ...added.flatMap((of): GpuStep[] => of ? [{ kernel: "add", of, items: 1 }] : []),
   ];
 }

@@ -88,6 +88,8 @@ export interface TileNeeds {
   readonly split?: boolean;
   /** Whether a tile remembers which pairs are kept. */
   readonly kept?: boolean;
+  /** Places where a function reads captured arrays that learn: the tiles of dQ are those of their sums too. */
+  readonly learned?: number;
 }
 
 function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
@@ -127,6 +129,7 @@ export function chooseTile(
     const bytes = tileBytes(g, chunksOf(headDim, tile)) +
       (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
       (kernel === "pairSum" ? 4 * g.threads : 0) +
+      (needs.learned && kernel === "dq" ? 32 * g.threads : 0) +
       (needs.kept && kernel !== "inside" ? keptBytes(queries, keys) : 0) +
       (kernel === "inside" ? 4 * g.rows * (g.columns + 1) : 0) + 48; // the vote of tiles; variables begin at 16
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
@@ -186,21 +189,29 @@ export function targetWorkgroups({ software }: WebGpuTarget): number {
   return software ? 8 : 264;
 }
 
+/** What `longestStream` depends on. */
+interface StreamNeeds extends Omit<TileNeeds, "flops"> {
+  /** Of the largest keys, and of captured arrays. */
+  readonly count: number;
+  readonly elements?: number;
+}
+
 /**
  * Most keys or rows that a workgroup may stream. llvmpipe ends every loop of an invocation once all of them together
  * have run 65535 times (LP_MAX_TGSI_LOOP_ITERATIONS), and says nothing: results would be wrong. A tile of 32 takes
  * c4 turns and one more for each chunk of each product, four products at most; ten at most find out which pairs are kept.
  */
 export function longestStream(
-  { headDim, valueDim, count, kept = false }: Omit<TileNeeds, "flops"> & { readonly count: number },
+  { headDim, valueDim, count, elements = 0, kept = false, learned = 0 }: StreamNeeds,
   { software }: WebGpuTarget,
 ): number | undefined {
   if (!software) return undefined;
   const chunks = Math.ceil(headDim / 32) + Math.ceil(valueDim / 32);
   // each key of a tile is looked at, and at worst goes through a heap of `count`
   const key = count > 0 ? 2 + Math.ceil(Math.log2(count)) : 0, draws = kept ? 10 : 0;
-  const turns = 18 * chunks + 6 + draws + 32 * key;
-  return Math.max(32, Math.floor((60000 - count / 8) / turns) * 32);
+  // sums of captured arrays: what each thread wrote down is read in 16 turns, 8 times a tile at most
+  const turns = 18 * chunks + 6 + draws + 32 * key + 140 * learned;
+  return Math.max(32, Math.floor((60000 - count / 8 - elements / 64) / turns) * 32);
 }
 
 /** Places of a heap that one dispatch puts in order; see `longestStream`. */

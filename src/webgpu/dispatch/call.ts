@@ -19,6 +19,7 @@ import type { GpuBuffer, GpuCommandEncoder } from "../device/api.ts";
 import type { Home } from "../device/tensors.ts";
 import { deltaStep, dkvStep, dqStep, rowStateStep } from "./backward.ts";
 import { type CallVariant, type Step, variantFeatures } from "./dispatch.ts";
+import { capturedSumSteps } from "./captured.ts";
 import { addStep, componentSteps, copyStep, narrowSteps } from "./elementwise.ts";
 import { combineStep, decodeStep, forwardStep, mergeRegionStep } from "./forward.ts";
 import { columnSumsStep, rowStatsStep, scoresStep, sortKeysSteps, topKeysStep } from "./inside.ts";
@@ -43,6 +44,7 @@ const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => S
   repair: (r, of) => repairStep(r, of as RepairKind),
   "pair sum": pairSumStep,
   "row sum": rowSumStep,
+  "captured sum": capturedSumSteps,
   add: addStep,
   "row stats": rowStatsStep,
   scores: scoresStep,

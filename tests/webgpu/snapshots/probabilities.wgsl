@@ -37,7 +37,7 @@ var<workgroup> outcome: u32;
 fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
 fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
-@group(0) @binding(27) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(28) var<storage, read> stats: array<vec4<f32>>;
 fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
 fn weight(s: vec4<f32>, row: vec4<f32>) -> vec4<f32> {
   let p = exp2(fma(s - vec4<f32>(row.x), vec4<f32>(1.4426950408889634), vec4<f32>(-row.z)));
@@ -51,7 +51,7 @@ fn k_row(b: u32, h: u32, i: u32) -> u32 {
 }
 var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
 var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
-@group(0) @binding(23) var<storage, read_write> scores: array<f32>;
+@group(0) @binding(24) var<storage, read_write> scores: array<f32>;
 @compute @workgroup_size(4)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let tx = li % 2u; let ty = li / 2u;

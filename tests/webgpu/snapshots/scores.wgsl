@@ -14,7 +14,7 @@ fn k_row(b: u32, h: u32, i: u32) -> u32 {
 }
 var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
 var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
-@group(0) @binding(23) var<storage, read_write> scores: array<f32>;
+@group(0) @binding(24) var<storage, read_write> scores: array<f32>;
 @compute @workgroup_size(4)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let tx = li % 2u; let ty = li / 2u;

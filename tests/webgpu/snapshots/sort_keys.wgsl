@@ -1,6 +1,6 @@
 // see params.wgsl
-@group(0) @binding(24) var<storage, read_write> top_keys: array<i32>;
-@group(0) @binding(25) var<storage, read_write> top_probabilities: array<i32>;
+@group(0) @binding(25) var<storage, read_write> top_keys: array<i32>;
+@group(0) @binding(26) var<storage, read_write> top_probabilities: array<i32>;
 // minus infinity, below which no score is
 const NONE: i32 = -2139095041;
 fn less(a: i32, a_key: i32, b: i32, b_key: i32) -> bool { return a < b || (a == b && a_key > b_key); }
@@ -17,7 +17,7 @@ fn sift(keys: u32, places: u32, n: u32, score: i32, key: i32) {
   }
   top_probabilities[places + at] = score; top_keys[keys + at] = key;
 }
-@group(0) @binding(27) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(28) var<storage, read> stats: array<vec4<f32>>;
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let head = wid.y; let batch = wid.z; let query = (U.item_base + wid.x) * 64u + li;

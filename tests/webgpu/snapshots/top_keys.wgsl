@@ -45,8 +45,8 @@ fn k_row(b: u32, h: u32, i: u32) -> u32 {
 }
 var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
 var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
-@group(0) @binding(24) var<storage, read_write> top_keys: array<i32>;
-@group(0) @binding(25) var<storage, read_write> top_probabilities: array<i32>;
+@group(0) @binding(25) var<storage, read_write> top_keys: array<i32>;
+@group(0) @binding(26) var<storage, read_write> top_probabilities: array<i32>;
 // minus infinity, below which no score is
 const NONE: i32 = -2139095041;
 fn less(a: i32, a_key: i32, b: i32, b_key: i32) -> bool { return a < b || (a == b && a_key > b_key); }
