@@ -20,6 +20,7 @@ import { digits3 } from "./measure/table.ts";
 import { backwardSection } from "./sections/backward.ts";
 import { decodeSection } from "./sections/decode.ts";
 import { densitySection } from "./sections/density.ts";
+import { featuresSection } from "./sections/features.ts";
 import { causalSection, forwardSection } from "./sections/forward.ts";
 import { freshSection, peersFreshSection } from "./sections/fresh.ts";
 import { hostSection } from "./sections/host.ts";
@@ -48,6 +49,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     threads: scalingSection,
     unfused: unfusedSection,
     density: densitySection,
+    features: featuresSection,
     memory: memorySection,
     fresh: freshSection,
     package: packageSection,

@@ -44,6 +44,13 @@ class Expression implements Node {
     this.trace = trace;
   }
 
+  /** What operators of JavaScript call: TypeScript lets `a <= b` of two objects pass, which says nothing of a pair. */
+  [Symbol.toPrimitive](): never {
+    throw new TypeError(
+      `Cannot use an operator on ${this.type}: write a method, a.sub(b) for a - b, a.le(b) for a <= b`,
+    );
+  }
+
   static {
     for (const name of Object.keys(OPERATIONS) as OperationName[]) {
       Object.defineProperty(this.prototype, name, {

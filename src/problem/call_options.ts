@@ -45,7 +45,7 @@ export interface Window {
 
 /**
  * What a call computes, beside its tensors. The options apply in this order: scale, softcap, ALiBi,
- * bias, masks, sink, softmax, dropout, product with v.
+ * bias, scoreMod, masks, sink, softmax, dropout, product with v.
  */
 export interface CallOptions {
   /** Order of the axes of q, k, v and of the results. Default `"bshd"`. */

@@ -95,6 +95,14 @@ Deno.test("errors name the operation and both types", () => {
   );
 });
 
+Deno.test("operators of JavaScript are refused where they can be", () => {
+  const message =
+    "Cannot use an operator on int: write a method, a.sub(b) for a - b, a.le(b) for a <= b";
+  assertRefused(message, ({ query, key }: Record<string, number>) => query! - key!);
+  assertRefused(message, ({ query, key }: Record<string, number>) => key! <= query!);
+  assertRefused(message, ({ key }: Record<string, number>) => `${key}`);
+});
+
 Deno.test("results have the right type, and masks know no score", () => {
   assertRefused(
     "Cannot run scoreMod: the function returned int but must return float",

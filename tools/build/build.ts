@@ -1,11 +1,11 @@
 // Builds the kernels: register tiles -> asm/micro/tiles.gen.ts, hooks of features -> asm/stages/scores.gen.ts,
 // AssemblyScript -> wasm, wasm -> a TypeScript module with the bytes in hexadecimal, the text of worker threads, records
-// of features -> a table in README.md. The same bytes come out on every machine; `--check` compares instead of writing
-// and fails when a committed file is stale.
+// of features -> tables in README.md and docs/features.md. The same bytes come out on every machine; `--check` compares
+// instead of writing and fails when a committed file is stale.
 import { readFileSync, writeFileSync } from "node:fs";
 import { unrelax } from "../../src/wasm/module/lower_relaxed.ts";
 import { compileAsm } from "./compile.ts";
-import { withFeatures } from "./features_table.ts";
+import { pageWithFeatures, readmeWithFeatures } from "./features_table.ts";
 import { hooksSource } from "./hooks.ts";
 import { interpreterSource, layoutSource } from "./interpreter.ts";
 import { tablesSource } from "./tables.ts";
@@ -99,7 +99,8 @@ put("asm/expression/interpreter.gen.ts", interpreterSource());
 put("asm/expression/layout.gen.ts", layoutSource());
 put("asm/stages/scores.gen.ts", hooksSource());
 put("src/wasm/run/worker.gen.ts", workerModule());
-put("README.md", withFeatures(readFileSync(new URL("README.md", root), "utf8")));
+put("README.md", readmeWithFeatures());
+put("docs/features.md", pageWithFeatures());
 if (stale === 0) {
   const plain = await compile({}), shared = await compile({ shared: true });
   const offset = sharedFlagOffset(shared, plain);

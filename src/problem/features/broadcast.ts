@@ -3,16 +3,19 @@ import { type Complaint, show, UnsupportedError } from "../../tensor/errors.ts";
 import type { AxisSizes } from "../../tensor/operands.ts";
 import { shapeOf } from "./shape.ts";
 
+/** What says the same of packed sequences, which have no shape to broadcast to. */
+const FUNCTIONS = { bias: "scoreMod", mask: "maskMod" };
+
 /** Throws unless `shape` broadcasts to the scores of `dims`. */
 export function checkBroadcast(
-  name: string,
+  name: keyof typeof FUNCTIONS,
   tensor: unknown,
   dims: AxisSizes,
   complaint: Complaint,
 ): void {
   const shape = shapeOf(name, tensor, complaint);
   if (dims.packed) {
-    const remedy = "leave it out, or call attention for each sequence";
+    const remedy = `write it as a ${FUNCTIONS[name]}, or call attention for each sequence`;
     throw new UnsupportedError(`${name} of packed sequences`, "any", remedy);
   }
   if (shape.length > 4) {

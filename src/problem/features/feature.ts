@@ -57,7 +57,10 @@ export type Stage = "load" | "score" | "hide" | "state" | "probability";
 /** An option of a call that brings a tensor: its name is that of the operand. */
 export type OptionOperand = InputName & keyof CallOptions;
 
-/** One feature. P: its checked parameters. Kernels of both backends know it by its name. */
+/**
+ * One feature. P: its checked parameters. Kernels of both backends know it by its name. The comment on a record, one
+ * line, is what docs/features.md says that it is.
+ */
 export interface Feature<P = unknown> {
   readonly name: FeatureName;
   readonly stage: Stage;
