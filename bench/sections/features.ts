@@ -59,11 +59,19 @@ function scores({ queryHeads, lengthQ, lengthK }: Case): Pattern[] {
   const ofHeads = { data: slopes, shape: [queryHeads] }, slopeOf = captured(slopes, [queryHeads]);
   const biases = wave(queryHeads * lengthQ * lengthK), table = wave(queryHeads * 129);
   const entry = captured(table, [queryHeads, 129]);
+  const learnedSlope = captured(slopes, [queryHeads], { gradient: true });
+  const learnedEntry = captured(table, [queryHeads, 129], { gradient: true });
   const ofBucket = captured(wave(queryHeads * 32), [queryHeads, 32]);
   const bucket = captured(Int32Array.from({ length: 257 }, (_, n) => n >> 3 & 31), [257]);
   const functions = {
     "ALiBi": scoreMod(({ score, head, diagonal, key }) =>
       score.sub(slopeOf.at(head).mul(diagonal.sub(key).abs().toFloat()))
+    ),
+    "ALiBi that learns": scoreMod(({ score, head, diagonal, key }) =>
+      score.sub(learnedSlope.at(head).mul(diagonal.sub(key).abs().toFloat()))
+    ),
+    "table of distances that learns": scoreMod(({ score, head, diagonal, key }) =>
+      score.add(learnedEntry.at(head, key.sub(diagonal).max(-64).min(64).add(64)))
     ),
     "softcap": scoreMod(({ score }) => score.div(30).tanh().mul(30)),
     "temperature of each head": scoreMod(({ score, head }) => score.mul(slopeOf.at(head))),

@@ -27,10 +27,11 @@ function places(feature: Feature): [cpu: string, gpu: string] {
 }
 
 /** What the backward pass does about a feature, and the gradients that it returns for it. */
-function gradient({ stage, slope, operands = [] }: Feature): string {
+function gradient({ stage, slope, learns, operands = [] }: Feature): string {
   const names = gradientsOf(Object.fromEntries(operands.map((name) => [name, 1])))
     .map((name) => `\`${name}\``);
   if (slope) names.unshift("chain rule");
+  if (learns) names.push("`dCaptured`");
   return names.join(", ") || (stage === "hide" ? "skips the same" : "passes through");
 }
 
