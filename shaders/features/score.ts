@@ -128,34 +128,6 @@ export function scoreOfPair(
     if (!hide) {\n${lines.map((line) => `      ${line}`).join("\n")}\n    }`;
 }
 
-/**
- * For the repair kernel: from the product in `sum` to `pair.score` and `pair.slope`, returning early from hidden pairs.
- * Features that may be there are asked for; NaN stays NaN whatever they do.
- */
-export function repairScore(v: Variant): string {
-  const query = { batch: "batch", head: "head", query: "query", offset: "offset" };
-  const asked = ({ present }: ShaderFeature, lines: readonly (string | undefined)[]) => {
-    const made = lines.filter((line) => line !== undefined), margin = present ? "    " : "  ";
-    const text = made.map((line) => margin + line).join("\n");
-    return text && present ? `  if (${present}) {\n${text}\n  }` : text;
-  };
-  const active = activeFeatures(v);
-  const factors = active.filter(({ load }) => load)
-    .map((f) => asked(f, [`factor = ${f.load!.factor("factor")};`]));
-  const steps = active.map((feature) => {
-    const at = pairAt(feature, query, "key"), { read, score, slope, hide, sees } = feature;
-    return asked(feature, [
-      sees && `if (!${sees(at)}) { return pair; }`,
-      read?.(at),
-      hide && `if (${hide(at)}) { return pair; }`,
-      slope && `pair.slope *= ${slope("s", at)};`,
-      score && `if (!is_nan(s)) { ${score("s", at)} }`,
-    ]);
-  });
-  return ["  var factor = U.scale;", ...factors, "  var s = sum * factor;", ...steps]
-    .concat("  pair.score = s;").join("\n");
-}
-
 /** S becomes scores, hidden pairs `hidden`, in a tile whose rows are queries. */
 export function scoresOfTile(v: Variant, g: Geometry, hidden: string): string {
   const pair = (s: string, i: number, n: number) =>
@@ -163,17 +135,6 @@ export function scoresOfTile(v: Variant, g: Geometry, hidden: string): string {
 ${hidesPairs(v) ? `    ${s} = select(${s}, vec4<f32>(${hidden}), hide);` : ""}\n  }`;
   return `  // S = features(S)
 ${each(g.tm, (i) => each(g.jv, (n) => pair(`s${i}_${n}`, i, n)))}`;
-}
-
-/** Whether features let a query see a key, without a look at the score: a condition for each that can say so. */
-export function seesKey(v: Variant): string[] {
-  const query = { batch: "batch", head: "head", query: "query", offset: "offset" };
-  return activeFeatures(v).flatMap((feature) => {
-    const sees = feature.sees?.(pairAt(feature, query, "key"));
-    return sees === undefined
-      ? []
-      : [feature.present ? `(!(${feature.present}) || ${sees})` : sees];
-  });
 }
 
 const skipsTiles = (v: Pick<Variant, "features">) => activeFeatures(v).some(({ sees }) => sees);

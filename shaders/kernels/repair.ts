@@ -10,7 +10,8 @@
 import { shaderName } from "../../src/tensor/operands.ts";
 import { PARAMS } from "../features/params.ts";
 import { keptOne } from "../features/probability.ts";
-import { repairScore, scoreDeclarations, seesKey } from "../features/score.ts";
+import { scoreDeclarations } from "../features/score.ts";
+import { repairScore, seesKey } from "../features/single_pairs.ts";
 import { logitsOf } from "../features/state.ts";
 import { activeFeatures } from "../features/table.ts";
 import { headOf, keyRow, queryOf, queryRow, rowFunction } from "../parts/address.ts";

@@ -6,7 +6,6 @@ import type { Layout } from "./call_options.ts";
 import { UNBOUNDED } from "./features/feature.ts";
 import { checkElements } from "./option_checks.ts";
 import { longestOf, packedSideOf, sequencesOf } from "./packing.ts";
-import type { Views } from "./problem.ts";
 
 /** Far more (sequence, head) pairs than a schedule of work could hold. */
 const MOST_HEADS = 2 ** 24;
@@ -52,7 +51,7 @@ function packedDims(dims: AxisSizes, { queries, keys }: Starts, complaint: Compl
 
 /** The sizes that q, k and v say. Throws where they do not fit together. */
 export function dimsOf(
-  { q, k, v }: { q: View; k: View } & Views,
+  { q, k, v }: { readonly q: View; readonly k: View; readonly v?: View | undefined },
   layout: Layout,
   starts: Starts,
   complaint: Complaint,
