@@ -1,6 +1,36 @@
-// Which pairs are visible, by blocks: a byte for every 16 keys of every 8 query rows, EMPTY, PARTIAL or
-// FULL. Features that hide single pairs are summed up so once, when they are staged. Heads that share
-// them share the answer, and blocks that are empty or full cost one byte instead of 128.
+// Which pairs are visible, by blocks: a byte for every 16 keys of every 8 query rows or more (a power of two,
+// Task.BlockShift), EMPTY, PARTIAL or FULL. Features that hide single pairs are summed up so once, when they are
+// staged. Heads that share them share the answer, and blocks that are empty or full cost one byte instead of 128.
+import { Task } from "../abi";
+import { Operand } from "../tables.gen";
+import { rowsOf, rowStride } from "../micro/task";
+
+// The summary of the item at hand; each thread has its own instance of this module.
+let rows: usize = 0, stride: usize = 0, shift: i32 = 0;
+
+/** The summary of a head. */
+export function setBlocks(task: usize, batch: i32, head: i32): void {
+  rows = rowsOf(task, Operand.Blocks, batch, head);
+  stride = rowStride(task, Operand.Blocks);
+  shift = load<i32>(task, Task.BlockShift);
+}
+
+/** The blocks of the panel of query row i, from `key` on, a multiple of 16. */
+// @ts-ignore: decorator
+@inline
+export function blocksOfPanel(i: i32, key: i32): usize {
+  return rows + <usize>(i >> shift) * stride + <usize>(key >> 4);
+}
+
+/** Whether a query row in [begin, end) sees a key in [key, key + keys); `key` is a multiple of 16. */
+export function seesAny(begin: i32, end: i32, key: i32, keys: i32): bool {
+  const last = blocksOfPanel(end - 1, key);
+  for (let row = blocksOfPanel(begin, key); row <= last; row += stride) {
+    if (firstNonEmpty(row, 0, keys) < keys) return true;
+    if (stride == 0) break; // the same for all rows
+  }
+  return false;
+}
 
 // @ts-ignore: decorator
 @inline
@@ -13,12 +43,12 @@ const PARTIAL: u32 = 1;
 const FULL: u32 = 2;
 
 /** Sums up n rows of `keys` bytes, 1 = visible, `pitch` apart: dst[panel of 8 rows][16 keys]. For the host. */
-export function summarizeBlocks(rows: usize, pitch: usize, n: i32, keys: i32, dst: usize): void {
+export function summarizeBlocks(pairs: usize, pitch: usize, n: i32, keys: i32, dst: usize): void {
   const blocks = (keys + 15) >> 4, tail = tailOf(keys & 15);
-  for (let first = 0; first < n; first += 8, rows += pitch << 3) {
+  for (let first = 0; first < n; first += 8, pairs += pitch << 3) {
     const count = min(8, n - first);
     for (let block = 0; block < blocks; ++block, ++dst) {
-      let any = i8x16.splat(0), full = true, p = rows + (<usize>block << 4);
+      let any = i8x16.splat(0), full = true, p = pairs + (<usize>block << 4);
       for (let i = 0; i < count; ++i, p += pitch) {
         const v = v128.load(p);
         any = v128.or(any, v);

@@ -23,7 +23,7 @@ import {
   anyLarge, constants, deadPanels, deferred, dqT, gC, gT, layOutBlock, packGradients, packQueries, panels, qC, qT,
   rowBegin, rowEnd, stats, writeConstants,
 } from "./backward_block";
-import { allFull, endNonEmpty, firstNonEmpty } from "../features/blocks";
+import { allFull, blocksOfPanel, endNonEmpty, firstNonEmpty, seesAny, setBlocks } from "../features/blocks";
 import { keyProduct, listRuns, PANELS, RUNS_BYTES } from "./key_gradient";
 import { settleLargeRows } from "./large_rows";
 import { packRows, unpackPanel } from "../micro/pack";
@@ -62,8 +62,6 @@ let keyBegin: i32 = 0, keyEnd: i32 = 0, D: i32 = 0, Dv: i32 = 0, kStride: usize 
 let kPitch: usize = 0, vPitch: usize = 0;
 // Scratch, in this order, behind that of the block of query rows.
 let P: usize = 0, dS: usize = 0, terms: usize = 0, kRows: usize = 0, vRows: usize = 0, keyRanges: usize = 0, runs: usize = 0, panel: usize = 0, slopes: usize = 0, features: usize = 0;
-// Which blocks are visible, by panels; see features/blocks.ts.
-let blocks: usize = 0, blocksStride: usize = 0;
 // The tile of keys.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, vTile: usize = 0, dkTile: usize = 0, dvTile: usize = 0;
 // Whether any panel of the block saw a key of the tile so far.
@@ -129,7 +127,7 @@ function prefetchTile(): void {
 function visitPanel(p: i32): void {
   const range = keyRanges + (<usize>p << 3);
   store<u64>(range, 0);
-  const first = rowBegin + (p << 3), row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
+  const first = rowBegin + (p << 3), row = blocksOfPanel(first, tileKey);
   if (flags & Flag.Blocks && (load<u32>(row) & BLOCKS_OF_TILE) == 0) return;
   const last = min(first + 7, rowEnd - 1);
   let from = max(0, firstKey(sequence, first) - tileKey), to = min(tileKeys, endKey(sequence, last) - tileKey);
@@ -191,6 +189,7 @@ function visitTiles(kv: i32): void {
   const end = min(keyEnd, endKey(sequence, rowEnd - 1)), begin = max(keyBegin, firstKey(sequence, rowBegin));
   for (tileKey = keyBegin + (begin - keyBegin) / TILE * TILE; tileKey < end; tileKey += TILE) {
     tileKeys = min(TILE, end - tileKey);
+    if (flags & Flag.Blocks && !seesAny(rowBegin, rowEnd, tileKey, tileKeys)) continue;
     kTile = k + <usize>tileKey * kStride;
     vTile = v + <usize>tileKey * vStride;
     dkTile = dk + <usize>tileKey * dkStride;
@@ -243,7 +242,6 @@ export function backwardItem(item: usize, ws: usize): void {
   Dv = load<i32>(task, Task.ValueDim);
   kStride = rowStride(task, Operand.K);
   vStride = rowStride(task, Operand.V);
-  blocksStride = rowStride(task, Operand.Blocks);
   kPitch = <usize>D << 2;
   vPitch = <usize>Dv << 2;
   const kv = load<i32>(item, Item.Head), group = load<i32>(task, Task.GroupSize), block = load<i32>(task, Task.Tile);
@@ -256,7 +254,7 @@ export function backwardItem(item: usize, ws: usize): void {
   }
   writeConstants(load<f32>(task, Task.Scale));
   for (head = kv * group; head < (kv + 1) * group; ++head) {
-    blocks = rowsOf(task, Operand.Blocks, batch, head);
+    setBlocks(task, batch, head);
     beginGradients(flags);
     if (flags & ROW_SUM_FLAGS && slot < 0) {
       for (let i = from; i < to; ++i) {

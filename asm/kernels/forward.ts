@@ -15,7 +15,7 @@
 // Nothing is horizontal: max, exp and sum run down the lanes, and P^T is already the right operand.
 import { Item, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
-import { allFull, firstEmpty, firstNonEmpty } from "../features/blocks";
+import { allFull, blocksOfPanel, firstEmpty, firstNonEmpty, seesAny, setBlocks } from "../features/blocks";
 import { packPanel, packRows, packTranspose, unpackPanel } from "../micro/pack";
 import { PanelSums, State, UPPER } from "../micro/records";
 import { lseOf } from "../micro/rows";
@@ -46,8 +46,6 @@ let panel: usize = 0, origin: usize = 0, sums: usize = 0, features: usize = 0, k
 // The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kSource: usize = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
 let packed: u32 = 0;
-// Which blocks are visible, by panels; see features/blocks.ts.
-let blocks: usize = 0, blocksStride: usize = 0;
 // Whether any panel of the block saw a key of the tile so far.
 let prefetched: bool = false;
 
@@ -137,7 +135,7 @@ function visitPanel(p: usize): void {
     return visitRun(p, from, to, fullBegin, fullEnd, (flags & HIDE_FLAGS) != 0);
   }
   // relative to the tile, whose first key is a multiple of 16
-  const row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
+  const row = blocksOfPanel(first, tileKey);
   for (from = firstNonEmpty(row, from, to); from < to;) {
     const end = firstEmpty(row, from, to);
     visitRun(p, from, end, fullBegin, fullEnd, !allFull(row, from, end));
@@ -189,8 +187,7 @@ export function forwardItem(item: usize, ws: usize): void {
   columns = (valueDim + 3) & ~3;
   kStride = rowStride(task, Operand.K);
   vStride = rowStride(task, Operand.V);
-  blocks = rowsOf(task, Operand.Blocks, batch, head);
-  blocksStride = rowStride(task, Operand.Blocks);
+  setBlocks(task, batch, head);
   const rows = rowEnd - rowBegin, panels = <usize>(rows + 7) >> 3, tile = load<i32>(task, Task.Tile);
   layOut(ws, headDim, valueDim, rows, tile);
   if (flags & BEGIN_FLAGS) beginItem(task, flags, features);
@@ -212,6 +209,7 @@ export function forwardItem(item: usize, ws: usize): void {
   tileKey = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, rowBegin) & ~15);
   for (; tileKey < end; tileKey += tile) {
     tileKeys = min(tile, end - tileKey);
+    if (flags & Flag.Blocks && !seesAny(rowBegin, rowEnd, tileKey, tileKeys)) continue;
     kSource = k + <usize>tileKey * kStride;
     kTile = kStride == kPitch ? kSource : kRows;
     vTile = v + <usize>tileKey * vStride;

@@ -24,12 +24,12 @@ function gradient({ stage, slope, operands = [] }: Feature): string {
 }
 
 function rowOf(feature: Feature): string[] {
-  const { name, stage, source } = feature;
-  const onGpu = SHADER_FEATURES.some((record) => record.name === name);
+  const { name, runsAs = name, stage, source } = feature;
+  const onGpu = SHADER_FEATURES.some((record) => record.name === runsAs);
   return [
     `\`${name}\``,
     stage,
-    place(feature, kernelsKnow(name)),
+    place(feature, kernelsKnow(runsAs)),
     place(feature, onGpu),
     gradient(feature),
     source,

@@ -7,8 +7,15 @@ import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { Region } from "./regions.ts";
 
-/** The mask function of a sequence of a region, in the coordinates of the region. */
-export type RegionClassifier = (batch: number) => Classifier | undefined;
+/** What is asked about tiles of a sequence of a region, in the coordinates of the region. */
+export interface RegionCondition {
+  readonly ask: Classifier;
+  /** Whether verdicts were found beforehand, so that each tile may be asked about. */
+  readonly atHand: boolean;
+}
+
+/** The mask function of a sequence of a region. */
+export type RegionClassifier = (batch: number) => RegionCondition | undefined;
 
 const NO_CLASSIFIER: RegionClassifier = () => undefined;
 
@@ -38,18 +45,23 @@ export function regionClassifiers(problem: AttentionProblem): (region: Region) =
         }, known);
         made.set(key, classify);
       }
-      const ask = classify, { rowBegin, keyBegin } = region;
-      return (rows, rowEnd, keys, keyEnd) =>
-        ask(rowBegin + rows, rowBegin + rowEnd, keyBegin + keys, keyBegin + keyEnd);
+      const whole = classify, { rowBegin, keyBegin } = region;
+      const ask: Classifier = (rows, rowEnd, keys, keyEnd) =>
+        whole(rowBegin + rows, rowBegin + rowEnd, keyBegin + keys, keyBegin + keyEnd);
+      return { ask, atHand: traced.grain !== undefined };
     };
   };
 }
 
 /** Verdicts of `count` tiles in a row; `ask`: about those from `first` to before `end`. */
-function verdictsOf(count: number, ask: (first: number, end: number) => number): Uint8Array {
+function verdictsOf(
+  count: number,
+  atHand: boolean,
+  ask: (first: number, end: number) => number,
+): Uint8Array {
   const verdicts = new Uint8Array(count).fill(MIXED);
   // from coarse to fine; a mask that is mixed everywhere is not worth asking for each tile
-  let budget = 24 + 8 * Math.ceil(Math.log2(count + 1));
+  let budget = atHand ? Infinity : 24 + 8 * Math.ceil(Math.log2(count + 1));
   const open: [number, number][] = count > 0 ? [[0, count]] : [];
   for (let n = 0; n < open.length && budget > 0; n++, budget--) {
     const [first, end] = open[n]!, verdict = ask(first, end);
@@ -77,10 +89,12 @@ export function classifiedStream(
   begin: number,
   end: number,
   size: number,
+  atHand: boolean,
   ask: (begin: number, end: number) => number,
 ): Stream {
   const all = verdictsOf(
     Math.ceil((end - begin) / size),
+    atHand,
     (first, last) => ask(begin + first * size, Math.min(end, begin + last * size)),
   );
   const first = all.findIndex((verdict) => verdict !== NEVER);

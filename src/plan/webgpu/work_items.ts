@@ -49,9 +49,10 @@ function streamKeys(
   [from, to]: readonly [number, number],
   [begin, end]: readonly [number, number],
 ): Partial<Stream> & Pick<Stream, "begin" | "end"> {
-  const classify = begin < end ? classifiers(batch) : undefined;
-  if (!classify) return { begin, end };
-  return classifiedStream(begin, end, size, (first, last) => classify(from, to, first, last));
+  const condition = begin < end ? classifiers(batch) : undefined;
+  if (!condition) return { begin, end };
+  const { ask, atHand } = condition;
+  return classifiedStream(begin, end, size, atHand, (first, last) => ask(from, to, first, last));
 }
 
 /** Tiles of `rows` query rows; each in `splits` ranges of keys. */
@@ -130,14 +131,15 @@ export function keyTileItems(
       const to = last < first ? from : Math.max(from, Math.min(lengthQ, last - span.low + 1));
       const all = visiblePairs(span, 0, lengthQ, first, Math.max(first, last + 1));
       const { low, high, lengthK: limit } = span, rows = { begin: from * group, end: to * group };
-      const classify = from < to ? classifiers(batch) : undefined;
-      const { share = 1, ...stream }: Partial<Stream> & typeof rows = classify
+      const condition = from < to ? classifiers(batch) : undefined;
+      const { share = 1, ...stream }: Partial<Stream> & typeof rows = condition
         ? classifiedStream(
           rows.begin,
           rows.end,
           size,
+          condition.atHand,
           (begin, end) =>
-            classify(Math.floor(begin / group), Math.ceil(end / group), first, last + 1),
+            condition.ask(Math.floor(begin / group), Math.ceil(end / group), first, last + 1),
         )
         : rows;
       const pairs = share * all;
