@@ -5,6 +5,16 @@ import { Task } from "../abi";
 import { Operand } from "../tables.gen";
 import { rowsOf, rowStride } from "../micro/task";
 
+// @ts-ignore: decorator
+@inline
+const EMPTY: u32 = 0;
+// @ts-ignore: decorator
+@inline
+const PARTIAL: u32 = 1;
+// @ts-ignore: decorator
+@inline
+const FULL: u32 = 2;
+
 // The summary of the item at hand; each thread has its own instance of this module.
 let rows: usize = 0, stride: usize = 0, shift: i32 = 0;
 
@@ -22,25 +32,15 @@ export function blocksOfPanel(i: i32, key: i32): usize {
   return rows + <usize>(i >> shift) * stride + <usize>(key >> 4);
 }
 
-/** Whether a query row in [begin, end) sees a key in [key, key + keys); `key` is a multiple of 16. */
-export function seesAny(begin: i32, end: i32, key: i32, keys: i32): bool {
-  const last = blocksOfPanel(end - 1, key);
-  for (let row = blocksOfPanel(begin, key); row <= last; row += stride) {
-    if (firstNonEmpty(row, 0, keys) < keys) return true;
+/** The first key in [key, endKey) whose block of 16 some query row in [begin, end) sees; `key` is a multiple of 16. */
+export function firstSeen(begin: i32, end: i32, key: i32, endKey: i32): i32 {
+  const last = blocksOfPanel(end - 1, 0);
+  for (let row = blocksOfPanel(begin, 0); row <= last && key < endKey; row += stride) {
+    endKey = firstNonEmpty(row, key, endKey);
     if (stride == 0) break; // the same for all rows
   }
-  return false;
+  return endKey;
 }
-
-// @ts-ignore: decorator
-@inline
-const EMPTY: u32 = 0;
-// @ts-ignore: decorator
-@inline
-const PARTIAL: u32 = 1;
-// @ts-ignore: decorator
-@inline
-const FULL: u32 = 2;
 
 /** Sums up n rows of `keys` bytes, 1 = visible, `pitch` apart: dst[panel of 8 rows][16 keys]. For the host. */
 export function summarizeBlocks(pairs: usize, pitch: usize, n: i32, keys: i32, dst: usize): void {

@@ -23,11 +23,11 @@ import {
   anyLarge, constants, deadPanels, deferred, dqT, gC, gT, layOutBlock, packGradients, packQueries, panels, qC, qT,
   rowBegin, rowEnd, stats, writeConstants,
 } from "./backward_block";
-import { allFull, blocksOfPanel, endNonEmpty, firstNonEmpty, seesAny, setBlocks } from "../features/blocks";
+import { allFull, blocksOfPanel, endNonEmpty, firstNonEmpty, firstSeen, setBlocks } from "../features/blocks";
 import { keyProduct, listRuns, PANELS, RUNS_BYTES } from "./key_gradient";
 import { settleLargeRows } from "./large_rows";
 import { packRows, unpackPanel } from "../micro/pack";
-import { Constants, Panel, RowStats } from "../micro/records";
+import { Constants, Panel, RowStats, UPPER } from "../micro/records";
 import { delta } from "../micro/rows";
 import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny, silenceMasked } from "../micro/tile";
@@ -93,6 +93,15 @@ function hideDeadLanes(start: usize): void {
   }
 }
 
+/** Hides n keys from all lanes. */
+function hideKeys(sp: usize, n: i32): void {
+  const masked = f32x4.splat(-Infinity);
+  for (; n > 0; --n, sp += BACKWARD_PITCH) {
+    v128.store(sp, masked);
+    v128.store(sp, masked, UPPER);
+  }
+}
+
 /** dQ^T += K^T . dS^T over n keys: columns in fives and fours, single ones only where D needs them. */
 function queryProduct(k: usize, ds: usize, dq: usize, n: i32): void {
   let fours = (4 * D) % 5, fives = (D - 4 * fours) / 5;
@@ -137,11 +146,12 @@ function visitPanel(p: i32): void {
     to = endNonEmpty(row, from, to);
   }
   if (from >= to) return;
-  from = from / 6 * 6; // whole groups of six keys; masking takes out what is too much
+  const seenFrom = from, seenTo = to;
+  from = from / 6 * 6; // whole groups of six keys; what is too much is hidden
   to = min(tileKeys, (to + 5) / 6 * 6);
   // dead lanes: the elementwise band hides every key from them
   const fullBegin = dead ? to : firstKey(sequence, last) - tileKey - from, fullEnd = endKey(sequence, first) - tileKey - from;
-  const partial = flags & Flag.Blocks ? !allFull(row, from, to) : (flags & HIDE_FLAGS) != 0;
+  const blocks = (flags & Flag.Blocks) != 0, partial = blocks ? !allFull(row, seenFrom, seenTo) : (flags & HIDE_FLAGS) != 0;
   const masked = partial || fullBegin > 0 || fullEnd < to - from;
   const active = partial ? flags : flags & ~HIDE_FLAGS;
   if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
@@ -159,7 +169,12 @@ function visitPanel(p: i32): void {
   if (flags & SCORE_FLAGS) {
     scoreTiles(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, f, TILE_BYTES);
   }
-  const hidden = masked && hideScores(task, active, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, fullBegin, fullEnd);
+  let hidden = masked && hideScores(task, active, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, fullBegin, fullEnd);
+  if (blocks && n > seenTo - seenFrom) { // empty blocks at both ends: nobody need be asked about their pairs
+    hideKeys(s, seenFrom - from);
+    hideKeys(s + <usize>(seenTo - from) * BACKWARD_PITCH, to - seenTo);
+    hidden = true;
+  }
   if (hidden || flags & MASKING_FLAGS) {
     silenceMasked(s, w, BACKWARD_PITCH, n);
     silenceSlopes(flags, s, f, TILE_BYTES, BACKWARD_PITCH, n);
@@ -188,8 +203,9 @@ function visitTiles(kv: i32): void {
   const dk = rowsOf(task, Operand.Dk, batch, kv), dv = rowsOf(task, Operand.Dv, batch, kv);
   const end = min(keyEnd, endKey(sequence, rowEnd - 1)), begin = max(keyBegin, firstKey(sequence, rowBegin));
   for (tileKey = keyBegin + (begin - keyBegin) / TILE * TILE; tileKey < end; tileKey += TILE) {
+    if (flags & Flag.Blocks) tileKey = firstSeen(rowBegin, rowEnd, tileKey, end);
     tileKeys = min(TILE, end - tileKey);
-    if (flags & Flag.Blocks && !seesAny(rowBegin, rowEnd, tileKey, tileKeys)) continue;
+    if (tileKeys <= 0) break;
     kTile = k + <usize>tileKey * kStride;
     vTile = v + <usize>tileKey * vStride;
     dkTile = dk + <usize>tileKey * dkStride;

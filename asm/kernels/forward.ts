@@ -15,7 +15,7 @@
 // Nothing is horizontal: max, exp and sum run down the lanes, and P^T is already the right operand.
 import { Item, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
-import { allFull, blocksOfPanel, firstEmpty, firstNonEmpty, seesAny, setBlocks } from "../features/blocks";
+import { allFull, blocksOfPanel, firstEmpty, firstNonEmpty, firstSeen, setBlocks } from "../features/blocks";
 import { packPanel, packRows, packTranspose, unpackPanel } from "../micro/pack";
 import { PanelSums, State, UPPER } from "../micro/records";
 import { lseOf } from "../micro/rows";
@@ -150,6 +150,12 @@ function writeStatistics(p: usize, lane: i32, i: i32, l: f32, factor: usize): vo
   writeRow(task, flags, batch, head, i);
 }
 
+/** Whether no block of the panel of query rows [begin, end) holds a key for them. */
+function seesNone(begin: i32, end: i32): bool {
+  const first = firstKey(sequence, begin) & ~15, last = endKey(sequence, end - 1);
+  return firstSeen(begin, end, first, last) >= last;
+}
+
 /** out = O / l and lse of every row; rows that came out non-finite are repaired. */
 function writeRows(panels: usize): void {
   const outStride = rowStride(task, Operand.Out), lseStride = rowStride(task, Operand.Lse);
@@ -166,9 +172,10 @@ function writeRows(panels: usize): void {
       if (flags & STATISTIC_FLAGS) writeStatistics(p, i, first + i, l, lane + State.T);
     }
     const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + State.T, out + <usize>first * outStride, outStride, rows, valueDim);
+    const empty = (flags & Flag.Blocks) != 0 && seesNone(first, first + rows);
     for (let i = 0; i < rows; ++i) {
       const row = load<f32>(lse + <usize>(first + i) * lseStride);
-      if (bad >> i & 1 || lostRow(task, batch, head, first + i, row)) repairRow(task, batch, head, first + i);
+      if (bad >> i & 1 || !empty && lostRow(task, batch, head, first + i, row)) repairRow(task, batch, head, first + i);
     }
   }
 }
@@ -208,8 +215,9 @@ export function forwardItem(item: usize, ws: usize): void {
   const end = min(load<i32>(item, Item.KeyEnd), endKey(sequence, rowEnd - 1));
   tileKey = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, rowBegin) & ~15);
   for (; tileKey < end; tileKey += tile) {
+    if (flags & Flag.Blocks) tileKey = firstSeen(rowBegin, rowEnd, tileKey, end);
     tileKeys = min(tile, end - tileKey);
-    if (flags & Flag.Blocks && !seesAny(rowBegin, rowEnd, tileKey, tileKeys)) continue;
+    if (tileKeys <= 0) break;
     kSource = k + <usize>tileKey * kStride;
     kTile = kStride == kPitch ? kSource : kRows;
     vTile = v + <usize>tileKey * vStride;
