@@ -22,7 +22,7 @@ export class Extremes {
     this.#low = low;
     this.#high = high;
     this.#blocks = blocks;
-    // without calls: this runs once, and what is slow before it is compiled shows
+    // without calls: this runs once, and before it is compiled they are what takes the time
     for (let block = 0; block < blocks; block++) {
       const first = block * BLOCK, end = Math.min(first + BLOCK, data.length);
       let min = data[first]!, max = min;
@@ -43,18 +43,28 @@ export class Extremes {
 
   /** Sets `min` and `max` to those of elements `first` to `end − 1`, at least one. */
   find(first: number, end: number): void {
+    const low = this.#low, high = this.#high, blocks = this.#blocks, data = this.#data;
     const firstBlock = (first + BLOCK - 1) >> BLOCK_BITS;
-    const endBlock = end === this.#data.length ? this.#blocks : end >> BLOCK_BITS;
-    this.#start(first);
+    const endBlock = end === data.length ? blocks : end >> BLOCK_BITS;
+    this.min = this.max = data[first]!;
     if (firstBlock >= endBlock) return this.#scan(first, end);
-    this.#scan(first, firstBlock << BLOCK_BITS);
-    this.#climb(firstBlock, endBlock);
-    this.#scan(endBlock << BLOCK_BITS, end);
-  }
-
-  /** Extremes of one element. */
-  #start(at: number): void {
-    this.min = this.max = this.#data[at]!;
+    let min = this.min, max = this.max, left = firstBlock + blocks, right = endBlock + blocks;
+    for (; left < right; left >>= 1, right >>= 1) {
+      if (left & 1) {
+        if (low[left]! < min) min = low[left]!;
+        if (high[left]! > max) max = high[left]!;
+        left++;
+      }
+      if (right & 1) {
+        right--;
+        if (low[right]! < min) min = low[right]!;
+        if (high[right]! > max) max = high[right]!;
+      }
+    }
+    this.min = min;
+    this.max = max;
+    if (first < firstBlock << BLOCK_BITS) this.#scan(first, firstBlock << BLOCK_BITS);
+    if (endBlock << BLOCK_BITS < end) this.#scan(endBlock << BLOCK_BITS, end);
   }
 
   /** Takes in elements one by one. */
@@ -68,20 +78,5 @@ export class Extremes {
     }
     this.min = min;
     this.max = max;
-  }
-
-  /** Takes in whole blocks. */
-  #climb(firstBlock: number, endBlock: number): void {
-    const low = this.#low, high = this.#high;
-    let left = firstBlock + this.#blocks, right = endBlock + this.#blocks;
-    for (; left < right; left >>= 1, right >>= 1) {
-      if (left & 1) this.#take(low[left]!, high[left++]!);
-      if (right & 1) this.#take(low[--right]!, high[right]!);
-    }
-  }
-
-  #take(low: number, high: number): void {
-    if (low < this.min) this.min = low;
-    if (high > this.max) this.max = high;
   }
 }
