@@ -37,6 +37,7 @@ const variations: readonly Partial<Case>[] = [
   ...(["alibi", "relative", "softcap", "temperature", "sine", "buckets"] as const)
     .map((scoreMod) => ({ scoreMod, amplitude: 3 })),
   { maskMod: "heads" },
+  { blockMask: { made: "lists", size: [2, 3], mask: "heads" } },
   { scoreMod: "softcap", alibiSlopes: "h", bias: "1h1k", softcap: 2, maskMod: "dilated" },
 ];
 

@@ -32,12 +32,22 @@ export function blocksOfPanel(i: i32, key: i32): usize {
   return rows + <usize>(i >> shift) * stride + <usize>(key >> 4);
 }
 
+/** Keys that are looked through at a time, row by row: one row may be empty for long where another sees the next key. */
+// @ts-ignore: decorator
+@inline
+const REACH: i32 = 2048;
+
 /** The first key in [key, endKey) whose block of 16 some query row in [begin, end) sees; `key` is a multiple of 16. */
 export function firstSeen(begin: i32, end: i32, key: i32, endKey: i32): i32 {
-  const last = blocksOfPanel(end - 1, 0);
-  for (let row = blocksOfPanel(begin, 0); row <= last && key < endKey; row += stride) {
-    endKey = firstNonEmpty(row, key, endKey);
-    if (stride == 0) break; // the same for all rows
+  const first = blocksOfPanel(begin, 0), last = stride == 0 ? first : blocksOfPanel(end - 1, 0);
+  for (; key < endKey; key += REACH) {
+    const limit = min(endKey, key + REACH);
+    let found = firstNonEmpty(first, key, limit);
+    for (let row = first; row < last && found > key;) {
+      row += stride;
+      found = firstNonEmpty(row, key, found);
+    }
+    if (found < limit) return found;
   }
   return endKey;
 }
