@@ -25,6 +25,8 @@ export {
 export { attentionColumnSums, attentionScores, attentionTopKeys } from "./src/inside.ts";
 export { createEngine } from "./src/engine/create_engine.ts";
 export { Engine } from "./src/engine/engine.ts";
+export { blockMaskFromLists } from "./src/expression/block_lists.ts";
+export { createBlockMask } from "./src/expression/block_mask.ts";
 export { captured } from "./src/expression/captured.ts";
 export { masks } from "./src/expression/masks.ts";
 export { maskMod, scoreMod } from "./src/expression/score_mod.ts";

@@ -11,6 +11,13 @@ export type {
   MergeOptions,
   RunChoice,
 } from "./options.ts";
+export type { BlockList, BlockLists } from "./expression/block_lists.ts";
+export type {
+  BlockCounts,
+  BlockMask,
+  BlockMaskOptions,
+  BlockSize,
+} from "./expression/block_mask.ts";
 export type { Captured, CapturedOptions } from "./expression/captured.ts";
 export type {
   AnyExpression,

@@ -156,6 +156,8 @@ export function mergeAttention<T extends AnyTensor>(
 export type * from "./types.ts";
 export { dropoutMask, type DropoutMaskOptions } from "./problem/features/dropout_mask.ts";
 export { Engine } from "./engine/engine.ts";
+export { blockMaskFromLists } from "./expression/block_lists.ts";
+export { createBlockMask } from "./expression/block_mask.ts";
 export { captured } from "./expression/captured.ts";
 export { masks } from "./expression/masks.ts";
 export { maskMod, scoreMod } from "./expression/score_mod.ts";

@@ -3,7 +3,15 @@
  * in layout bshd; backward adds out and dOut [2, 5, 4, 6] and lse [2, 4, 5].
  */
 
-import { type AttentionOptions, captured, masks, scoreMod } from "../mod.ts";
+import {
+  type AttentionOptions,
+  blockMaskFromLists,
+  captured,
+  createBlockMask,
+  maskMod,
+  masks,
+  scoreMod,
+} from "../mod.ts";
 import { plainTensor } from "./inputs.ts";
 
 /** A call, with what its error must be and say. */
@@ -26,6 +34,16 @@ const bytes = (...shape: number[]) => ({
 /** Options that the type system would not let through. */
 function wrong(options: object): AttentionOptions {
   return options as unknown as AttentionOptions;
+}
+
+/** A block mask of other lengths, perhaps. */
+function blockMask(lengthQ: number, lengthK: number) {
+  return createBlockMask(masks.causal(), { lengthQ, lengthK, blockSize: 2 });
+}
+
+/** A list with one row of blocks. */
+function listed(...columns: number[]) {
+  return { offsets: Int32Array.of(0, columns.length), columns: Int32Array.from(columns) };
 }
 
 function detached(): object {
@@ -409,6 +427,59 @@ const optionCalls: readonly BadCall[] = [
   {
     about: "documents that are too few",
     options: { maskMod: masks.documents(new Int32Array(5), new Int32Array(6)) },
+    ...{ error: RangeError, wants: [/axis 0/, /\[6\]/, /0 to 6/, /0 to 5/] },
+  },
+  {
+    about: "a mask function for a blockMask",
+    options: wrong({ blockMask: masks.causal() }),
+    ...{ error: TypeError, wants: [/blockMask/, /createBlockMask/, /blockMaskFromLists/] },
+  },
+  {
+    about: "a blockMask for a maskMod",
+    options: wrong({ maskMod: blockMask(5, 7) }),
+    ...{ error: TypeError, wants: [/maskMod/, /maskMod\(\)/] },
+  },
+  {
+    about: "a blockMask beside a maskMod",
+    options: { maskMod: masks.causal(), blockMask: blockMask(5, 7) },
+    ...{ error: TypeError, wants: [/blockMask/, /maskMod/, /and/] },
+  },
+  {
+    about: "a blockMask of other queries",
+    options: { blockMask: blockMask(6, 7) },
+    ...{ error: RangeError, wants: [/blockMask/, /lengthQ 6/, /lengthQ 5/] },
+  },
+  {
+    about: "a blockMask of other keys",
+    options: { blockMask: blockMask(5, 6) },
+    ...{ error: RangeError, wants: [/blockMask/, /lengthK 6/, /lengthK 7/] },
+  },
+  {
+    about: "a blockMask of fewer heads",
+    options: {
+      blockMask: createBlockMask(maskMod(({ head, key }) => key.gt(head)), {
+        ...{ lengthQ: 5, lengthK: 7, queryHeads: 3 },
+      }),
+    },
+    ...{ error: RangeError, wants: [/blockMask/, /queryHeads 3/, /queryHeads 4/] },
+  },
+  {
+    about: "a blockMask of another batch",
+    options: {
+      blockMask: createBlockMask(maskMod(({ batch, key }) => key.gt(batch)), {
+        ...{ lengthQ: 5, lengthK: 7 },
+      }),
+    },
+    ...{ error: RangeError, wants: [/blockMask/, /batch 1/, /batch 2/, /createBlockMask/] },
+  },
+  {
+    about: "a blockMask of lists whose function leaves its array",
+    options: {
+      blockMask: blockMaskFromLists({
+        ...{ lengthQ: 5, lengthK: 7, blockSize: 8, full: listed(), partial: listed(0) },
+        maskMod: masks.documents(new Int32Array(7), new Int32Array(6)),
+      }),
+    },
     ...{ error: RangeError, wants: [/axis 0/, /\[6\]/, /0 to 6/, /0 to 5/] },
   },
   {

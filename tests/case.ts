@@ -1,6 +1,7 @@
 /** A case of the grid: plain data with a printable name. The name is also the seed and the way to rerun the case. */
 
 import type { StorageType } from "./half.ts";
+import type { BlockForm } from "./block_masks.ts";
 import type { MaskName, ScoreName } from "./mods.ts";
 import type { Layout, Window } from "./reference/problem.ts";
 
@@ -54,6 +55,7 @@ export interface Case {
   /** Functions of tests/mods.ts. */
   readonly scoreMod?: ScoreName | undefined;
   readonly maskMod?: MaskName | undefined;
+  readonly blockMask?: BlockForm | undefined;
   readonly sink?: boolean | undefined;
   /** The probability that a pair is dropped. */
   readonly dropout?: number | undefined;
@@ -118,12 +120,18 @@ export function caseName(c: Case): string {
     c.mask && `mask ${c.mask.axes} ${c.mask.pattern}`,
     c.scoreMod && `scoreMod ${c.scoreMod}`,
     c.maskMod && `maskMod ${c.maskMod}`,
+    c.blockMask && blockName(c.blockMask),
     c.sink ? "sink" : undefined,
     c.dropout === undefined ? undefined : `dropout ${c.dropout}`,
     c.dLse ? "dLse" : undefined,
     c.stats ? "stats" : undefined,
     c.dEntropy ? "dEntropy" : undefined,
   ].filter((part) => part !== undefined).join(" ");
+}
+
+/** "blocks 16×32 documents", "lists 64×64", "lists 64×64 causal". */
+function blockName({ made, size, mask }: BlockForm): string {
+  return [made, size.join("×"), mask].filter((part) => part !== undefined).join(" ");
 }
 
 /** Multiply-adds of one product over the whole problem: what a case costs the oracle. */

@@ -46,6 +46,7 @@ const variations: readonly Partial<Case>[] = [
   ] as const)
     .map((scoreMod) => ({ scoreMod, amplitude: 3 })),
   { maskMod: "heads" },
+  { blockMask: { made: "lists", size: [2, 3], mask: "heads" } },
   { scoreMod: "softcap", alibiSlopes: "h", bias: "1h1k", softcap: 2, maskMod: "dilated" },
 ];
 

@@ -239,6 +239,71 @@ const modSection: Section = {
   ],
 };
 
+const heldBlocks: NonNullable<Case["blockMask"]> = {
+  made: "blocks",
+  mask: "documents",
+  size: [16, 32],
+};
+
+/** Block masks, of functions and of lists, with blocks that engines' tiles divide and others. */
+const blockSection: Section = {
+  title: "block masks",
+  cases: [
+    ...(["prefix", "documents", "dilated", "global", "strided", "heads"] as const).flatMap(
+      (mask) =>
+        ([[5, 7], [16, 32], [128, 128]] as const).map((size, n) =>
+          defineCase({
+            ...{ ...broadcastShape, lengthQ: [45, 140, 200][n]!, lengthK: [70, 140, 290][n]! },
+            ...{ blockMask: { made: "blocks", mask, size }, dLse: n > 0 },
+          })
+        ),
+    ),
+    ...([
+      ...[[[5, 7]], [[16, 32], "documents"], [[64, 16], "heads"], [[128, 128]]],
+      ...[[[500, 500], "documents"]],
+    ] as [size: [number, number], mask?: "documents" | "heads"][]).map(([size, mask]) =>
+      defineCase({
+        ...{ ...broadcastShape, lengthQ: 140, lengthK: 300 },
+        blockMask: { made: "lists", size, ...mask && { mask } },
+      })
+    ),
+    // on a GPU, kernels that other cases have: alibi and documents
+    ...[[70, 134], [200, 180], [256, 160]].map(([lengthQ, lengthK]) =>
+      defineCase({
+        ...{ queryHeads: 2, kvHeads: 1, lengthQ: lengthQ!, lengthK: lengthK! },
+        ...{ scoreMod: "alibi", blockMask: heldBlocks },
+      })
+    ),
+    ...[{}, { causal: true }, { window: { left: 40 } }, { batch: 2, keyLengths: [33, 160] }].map(
+      (more) =>
+        defineCase({
+          ...{ queryHeads: 2, kvHeads: 1, lengthQ: 110, lengthK: 160, ...more as Partial<Case> },
+          blockMask: { made: "lists", size: [16, 32], mask: "documents" },
+        }),
+    ),
+    defineCase({
+      ...{ ...broadcastShape, lengthQ: 110, lengthK: 160, causal: { offset: 9 } },
+      blockMask: { made: "blocks", size: [32, 32], mask: "prefix" },
+    }),
+    ...cutUp.map((shape) =>
+      defineCase({
+        ...{ ...shape, causal: true, dropout: 0.2 },
+        blockMask: { made: "lists", size: [64, 128] },
+      })
+    ),
+    ...([
+      heldBlocks,
+      { made: "blocks", mask: "prefix", size: [1, 64] },
+      { made: "lists", size: [1, 64] },
+      { made: "lists", size: [2, 100], mask: "documents" },
+    ] as const).map((blockMask) =>
+      defineCase({ ...fewRows, lengthK: 700, scoreMod: "alibi", blockMask })
+    ),
+    defineCase({ ...broadcastShape, lengthQ: 0, blockMask: heldBlocks }),
+    defineCase({ ...broadcastShape, lengthK: 0, blockMask: heldBlocks }),
+  ],
+};
+
 const batchOfThree = {
   batch: 3,
   queryHeads: 2,
@@ -303,7 +368,7 @@ const scoreSection: Section = {
   ),
 };
 
-/** One form of each option, for the pairs. Two that set the same field make no pair. */
+/** One form of each option, for the pairs. Two that set the same field make no pair, nor do both kinds of conditions. */
 const features: readonly Partial<Case>[] = [
   { causal: true },
   { causal: "top-left" },
@@ -318,6 +383,7 @@ const features: readonly Partial<Case>[] = [
   { dropout: 0.3 },
   { scoreMod: "bent" },
   { maskMod: "documents" },
+  { blockMask: { made: "lists", size: [16, 32], mask: "prefix" } },
   { keyLengths: [33, 61] },
   { softcap: 5 },
   { softmaxScale: 0.3 },
@@ -335,6 +401,7 @@ const pairSection: Section = {
   title: "pairs of options",
   cases: features.flatMap((first, n) =>
     features.slice(n + 1).filter((second) => !Object.keys(first).some((key) => key in second))
+      .filter((second) => !(first.maskMod && second.blockMask))
       .map((second, m) =>
         defineCase({
           ...{ batch: 2, queryHeads: 4, kvHeads: 2 },
@@ -387,6 +454,7 @@ export const featureSections: readonly Section[] = [
   sinkSection,
   dropoutSection,
   modSection,
+  blockSection,
   scoreSection,
   statisticSection,
   pairSection,

@@ -1,5 +1,6 @@
 /** Tensors and options for a case, made from its name alone. */
 
+import { makeBlockMask } from "./block_masks.ts";
 import type { Arrangement, BroadcastAxes, Case, MaskPattern } from "./case.ts";
 import { caseName } from "./case.ts";
 import { encode, type StorageType } from "./half.ts";
@@ -144,6 +145,7 @@ function makeOptions(c: Case, seed: number): ReferenceOptions {
       : {}),
     ...(c.scoreMod ? { scoreMod: scoreMods[c.scoreMod] } : {}),
     ...(c.maskMod ? { maskMod: maskMods[c.maskMod] } : {}),
+    ...(c.blockMask ? { blockMask: makeBlockMask(c, c.blockMask, seed + 7) } : {}),
     ...(c.sink ? { sink: plainTensor(seed + 5, [c.queryHeads], 2) } : {}),
     ...(c.dropout === undefined ? {} : { dropout: makeDropout(c.dropout, seed) }),
     ...(c.stats ? { stats: STATISTICS } : c.dEntropy ? { stats: ["entropy"] } : {}),

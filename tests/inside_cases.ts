@@ -53,6 +53,10 @@ export const others: readonly Case[] = [
     { scoreMod: "relative" as const, maskMod: "documents" as const, keyLengths: [43, 19] },
     { scoreMod: "buckets" as const, maskMod: "prefix" as const, lengthQ: 70, lengthK: 150 },
     { scoreMod: "softcap" as const, softcap: 2, causal: true as const },
+    ...([
+      { made: "blocks", size: [8, 16], mask: "prefix" },
+      { made: "lists", size: [8, 16] },
+    ] as const).map((blockMask) => ({ blockMask, lengthQ: 70, lengthK: 150 })),
     {
       ...{ maskMod: "strided" as const, batch: 1, lengthQ: 70, lengthK: 150 },
       mask: { axes: "qk", pattern: "blocks" as const },

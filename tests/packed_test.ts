@@ -55,6 +55,16 @@ const cases: readonly PackedCase[] = [
     used: [9, 2, 100, 0, 0, 1, 0],
     fields: { ...grouped, scoreMod: "softcap", maskMod: "prefix" },
   },
+  {
+    name: "block masks of sequences of one length",
+    ...{ queries: true, keys: true, lengths: [[70, 90], [70, 90], [70, 90]], behind: 3 },
+    fields: { ...grouped, blockMask: { made: "lists", size: [16, 32], mask: "documents" } },
+  },
+  {
+    name: "block masks and keys in use",
+    ...{ queries: true, keys: true, lengths: [[33, 60], [33, 60]], used: [60, 21] },
+    fields: { ...grouped, blockMask: { made: "blocks", size: [8, 16], mask: "prefix" } },
+  },
   { name: "f16, rows behind", ...both, fields: { ...grouped, dtype: "f16" }, behind: 3 },
   { name: "odd dims", ...both, fields: { ...grouped, headDim: 9, valueDim: 5 } },
   {

@@ -38,6 +38,13 @@ const axes = fc.constantFrom(
   "q1",
 );
 
+/** Blocks of any size, of functions and of lists. */
+const blockForms = fc.tuple(
+  fc.constantFrom("blocks", "lists"),
+  fc.tuple(fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 70 })),
+  fc.constantFrom("prefix", "documents", "heads"),
+).map(([made, size, mask]): NonNullable<Case["blockMask"]> => ({ made, size, mask } as const));
+
 const cases: fc.Arbitrary<Case> = fc.record({
   batch: fc.integer({ min: 1, max: 3 }),
   kvHeads: fc.integer({ min: 1, max: 3 }),
@@ -80,10 +87,12 @@ const cases: fc.Arbitrary<Case> = fc.record({
   // each that differs is a text to compile
   scoreMod: fc.constantFrom(undefined, undefined, undefined, "alibi", "softcap", "sine"),
   maskMod: fc.constantFrom(undefined, undefined, undefined, "prefix", "documents", "strided"),
+  blockMask: maybe(blockForms),
   dLse: fc.boolean(),
-}).map(({ group, format: [dtype, storage], keyFractions, causal, ...fields }) =>
+}).map(({ group, format: [dtype, storage], keyFractions, causal, blockMask, ...fields }) =>
   defineCase({
     ...fields,
+    ...blockMask && !fields.maskMod && { blockMask },
     dtype,
     storage,
     queryHeads: fields.kvHeads * group,
@@ -106,7 +115,7 @@ const gpuCases: fc.Arbitrary<Case> = cases.map((c) => ({
   storage: "bits" as const,
   lengthQ: Math.max(8, c.lengthQ),
   // many more kernels; pairs of options and one at a time have these
-  ...{ dropout: undefined, scoreMod: undefined, maskMod: undefined },
+  ...{ dropout: undefined, scoreMod: undefined, maskMod: undefined, blockMask: undefined },
 }));
 
 /** Options that change the text of kernels: in the core one at a time, or all. */

@@ -79,11 +79,18 @@ export const everything: Pick<
 export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as const;
 
 /** Functions of scores and masks whose kernels the core has: each pair of them is a text. */
-const coreFunctions = ["sine", "bent", "alibi, documents", "softcap, prefix"];
+const coreFunctions = [
+  ...["sine", "bent", "alibi, documents", "softcap, prefix", "lists 16,32 documents"],
+];
 
-/** The functions of a case, in one word. */
-function functionsOf({ scoreMod, maskMod }: Case): string | undefined {
-  const names = [scoreMod, maskMod].filter((name) => name !== undefined);
+/**
+ * The functions of a case, in one word. A block mask of a function is that function to kernels; one of lists reads them,
+ * by the size of blocks.
+ */
+function functionsOf({ scoreMod, maskMod, blockMask }: Case): string | undefined {
+  const { made, size, mask } = blockMask ?? {};
+  const blocks = made === "lists" ? `lists ${size} ${mask ?? ""}` : mask;
+  const names = [scoreMod, maskMod, blocks].filter((name) => name !== undefined);
   return names.length === 0 ? undefined : names.join(", ");
 }
 

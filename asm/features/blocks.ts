@@ -1,6 +1,9 @@
-// Which pairs are visible, by blocks: a byte for every 16 keys of every 8 query rows, EMPTY, PARTIAL or
-// FULL. Features that hide single pairs are summed up so once, when they are staged. Heads that share
-// them share the answer, and blocks that are empty or full cost one byte instead of 128.
+// Which pairs are visible, by blocks: a byte for every 16 keys of every 8 query rows or more (a power of two,
+// Task.BlockShift), EMPTY, PARTIAL or FULL. Features that hide single pairs are summed up so once, when they are
+// staged. Heads that share them share the answer, and blocks that are empty or full cost one byte instead of 128.
+import { Task } from "../abi";
+import { Operand } from "../tables.gen";
+import { rowsOf, rowStride } from "../micro/task";
 
 // @ts-ignore: decorator
 @inline
@@ -12,13 +15,50 @@ const PARTIAL: u32 = 1;
 @inline
 const FULL: u32 = 2;
 
+// The summary of the item at hand; each thread has its own instance of this module.
+let rows: usize = 0, stride: usize = 0, shift: i32 = 0;
+
+/** The summary of a head. */
+export function setBlocks(task: usize, batch: i32, head: i32): void {
+  rows = rowsOf(task, Operand.Blocks, batch, head);
+  stride = rowStride(task, Operand.Blocks);
+  shift = load<i32>(task, Task.BlockShift);
+}
+
+/** The blocks of the panel of query row i, from `key` on, a multiple of 16. */
+// @ts-ignore: decorator
+@inline
+export function blocksOfPanel(i: i32, key: i32): usize {
+  return rows + <usize>(i >> shift) * stride + <usize>(key >> 4);
+}
+
+/** Keys that are looked through at a time, row by row: one row may be empty for long where another sees the next key. */
+// @ts-ignore: decorator
+@inline
+const REACH: i32 = 2048;
+
+/** The first key in [key, endKey) whose block of 16 some query row in [begin, end) sees; `key` is a multiple of 16. */
+export function firstSeen(begin: i32, end: i32, key: i32, endKey: i32): i32 {
+  const first = blocksOfPanel(begin, 0), last = stride == 0 ? first : blocksOfPanel(end - 1, 0);
+  for (; key < endKey; key += REACH) {
+    const limit = min(endKey, key + REACH);
+    let found = firstNonEmpty(first, key, limit);
+    for (let row = first; row < last && found > key;) {
+      row += stride;
+      found = firstNonEmpty(row, key, found);
+    }
+    if (found < limit) return found;
+  }
+  return endKey;
+}
+
 /** Sums up n rows of `keys` bytes, 1 = visible, `pitch` apart: dst[panel of 8 rows][16 keys]. For the host. */
-export function summarizeBlocks(rows: usize, pitch: usize, n: i32, keys: i32, dst: usize): void {
+export function summarizeBlocks(pairs: usize, pitch: usize, n: i32, keys: i32, dst: usize): void {
   const blocks = (keys + 15) >> 4, tail = tailOf(keys & 15);
-  for (let first = 0; first < n; first += 8, rows += pitch << 3) {
+  for (let first = 0; first < n; first += 8, pairs += pitch << 3) {
     const count = min(8, n - first);
     for (let block = 0; block < blocks; ++block, ++dst) {
-      let any = i8x16.splat(0), full = true, p = rows + (<usize>block << 4);
+      let any = i8x16.splat(0), full = true, p = pairs + (<usize>block << 4);
       for (let i = 0; i < count; ++i, p += pitch) {
         const v = v128.load(p);
         any = v128.or(any, v);

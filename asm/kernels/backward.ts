@@ -23,11 +23,11 @@ import {
   anyLarge, constants, deadPanels, deferred, dqT, gC, gT, layOutBlock, packGradients, packQueries, panels, qC, qT,
   rowBegin, rowEnd, stats, writeConstants,
 } from "./backward_block";
-import { allFull, endNonEmpty, firstNonEmpty } from "../features/blocks";
+import { allFull, blocksOfPanel, endNonEmpty, firstNonEmpty, firstSeen, setBlocks } from "../features/blocks";
 import { keyProduct, listRuns, PANELS, RUNS_BYTES } from "./key_gradient";
 import { settleLargeRows } from "./large_rows";
 import { packRows, unpackPanel } from "../micro/pack";
-import { Constants, Panel, RowStats } from "../micro/records";
+import { Constants, Panel, RowStats, UPPER } from "../micro/records";
 import { delta } from "../micro/rows";
 import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny, silenceMasked } from "../micro/tile";
@@ -62,8 +62,6 @@ let keyBegin: i32 = 0, keyEnd: i32 = 0, D: i32 = 0, Dv: i32 = 0, kStride: usize 
 let kPitch: usize = 0, vPitch: usize = 0;
 // Scratch, in this order, behind that of the block of query rows.
 let P: usize = 0, dS: usize = 0, terms: usize = 0, kRows: usize = 0, vRows: usize = 0, keyRanges: usize = 0, runs: usize = 0, panel: usize = 0, slopes: usize = 0, features: usize = 0;
-// Which blocks are visible, by panels; see features/blocks.ts.
-let blocks: usize = 0, blocksStride: usize = 0;
 // The tile of keys.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, vTile: usize = 0, dkTile: usize = 0, dvTile: usize = 0;
 // Whether any panel of the block saw a key of the tile so far.
@@ -92,6 +90,15 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
 function hideDeadLanes(start: usize): void {
   for (let lane: usize = 0; lane < 32; lane += 4) {
     if (load<f32>(start + lane, RowStats.NegativeLse) == -Infinity) store<i32>(panel + lane, i32.MAX_VALUE, Panel.Low);
+  }
+}
+
+/** Hides n keys from all lanes. */
+function hideKeys(sp: usize, n: i32): void {
+  const masked = f32x4.splat(-Infinity);
+  for (; n > 0; --n, sp += BACKWARD_PITCH) {
+    v128.store(sp, masked);
+    v128.store(sp, masked, UPPER);
   }
 }
 
@@ -129,7 +136,7 @@ function prefetchTile(): void {
 function visitPanel(p: i32): void {
   const range = keyRanges + (<usize>p << 3);
   store<u64>(range, 0);
-  const first = rowBegin + (p << 3), row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
+  const first = rowBegin + (p << 3), row = blocksOfPanel(first, tileKey);
   if (flags & Flag.Blocks && (load<u32>(row) & BLOCKS_OF_TILE) == 0) return;
   const last = min(first + 7, rowEnd - 1);
   let from = max(0, firstKey(sequence, first) - tileKey), to = min(tileKeys, endKey(sequence, last) - tileKey);
@@ -139,11 +146,12 @@ function visitPanel(p: i32): void {
     to = endNonEmpty(row, from, to);
   }
   if (from >= to) return;
-  from = from / 6 * 6; // whole groups of six keys; masking takes out what is too much
+  const seenFrom = from, seenTo = to;
+  from = from / 6 * 6; // whole groups of six keys; what is too much is hidden
   to = min(tileKeys, (to + 5) / 6 * 6);
   // dead lanes: the elementwise band hides every key from them
   const fullBegin = dead ? to : firstKey(sequence, last) - tileKey - from, fullEnd = endKey(sequence, first) - tileKey - from;
-  const partial = flags & Flag.Blocks ? !allFull(row, from, to) : (flags & HIDE_FLAGS) != 0;
+  const blocks = (flags & Flag.Blocks) != 0, partial = blocks ? !allFull(row, seenFrom, seenTo) : (flags & HIDE_FLAGS) != 0;
   const masked = partial || fullBegin > 0 || fullEnd < to - from;
   const active = partial ? flags : flags & ~HIDE_FLAGS;
   if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
@@ -161,7 +169,12 @@ function visitPanel(p: i32): void {
   if (flags & SCORE_FLAGS) {
     scoreTiles(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, f, TILE_BYTES);
   }
-  const hidden = masked && hideScores(task, active, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, fullBegin, fullEnd);
+  let hidden = masked && hideScores(task, active, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, fullBegin, fullEnd);
+  if (blocks && n > seenTo - seenFrom) { // empty blocks at both ends: nobody need be asked about their pairs
+    hideKeys(s, seenFrom - from);
+    hideKeys(s + <usize>(seenTo - from) * BACKWARD_PITCH, to - seenTo);
+    hidden = true;
+  }
   if (hidden || flags & MASKING_FLAGS) {
     silenceMasked(s, w, BACKWARD_PITCH, n);
     silenceSlopes(flags, s, f, TILE_BYTES, BACKWARD_PITCH, n);
@@ -190,7 +203,9 @@ function visitTiles(kv: i32): void {
   const dk = rowsOf(task, Operand.Dk, batch, kv), dv = rowsOf(task, Operand.Dv, batch, kv);
   const end = min(keyEnd, endKey(sequence, rowEnd - 1)), begin = max(keyBegin, firstKey(sequence, rowBegin));
   for (tileKey = keyBegin + (begin - keyBegin) / TILE * TILE; tileKey < end; tileKey += TILE) {
+    if (flags & Flag.Blocks) tileKey = firstSeen(rowBegin, rowEnd, tileKey, end);
     tileKeys = min(TILE, end - tileKey);
+    if (tileKeys <= 0) break;
     kTile = k + <usize>tileKey * kStride;
     vTile = v + <usize>tileKey * vStride;
     dkTile = dk + <usize>tileKey * dkStride;
@@ -243,7 +258,6 @@ export function backwardItem(item: usize, ws: usize): void {
   Dv = load<i32>(task, Task.ValueDim);
   kStride = rowStride(task, Operand.K);
   vStride = rowStride(task, Operand.V);
-  blocksStride = rowStride(task, Operand.Blocks);
   kPitch = <usize>D << 2;
   vPitch = <usize>Dv << 2;
   const kv = load<i32>(item, Item.Head), group = load<i32>(task, Task.GroupSize), block = load<i32>(task, Task.Tile);
@@ -256,7 +270,7 @@ export function backwardItem(item: usize, ws: usize): void {
   }
   writeConstants(load<f32>(task, Task.Scale));
   for (head = kv * group; head < (kv + 1) * group; ++head) {
-    blocks = rowsOf(task, Operand.Blocks, batch, head);
+    setBlocks(task, batch, head);
     beginGradients(task, flags, batch, head, slot + 1);
     if (flags & ROW_SUM_FLAGS && slot < 0) {
       for (let i = from; i < to; ++i) {

@@ -15,7 +15,7 @@
 // Nothing is horizontal: max, exp and sum run down the lanes, and P^T is already the right operand.
 import { Item, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
-import { allFull, firstEmpty, firstNonEmpty } from "../features/blocks";
+import { allFull, blocksOfPanel, firstEmpty, firstNonEmpty, firstSeen, setBlocks } from "../features/blocks";
 import { packPanel, packRows, packTranspose, unpackPanel } from "../micro/pack";
 import { PanelSums, State, UPPER } from "../micro/records";
 import { lseOf } from "../micro/rows";
@@ -46,8 +46,6 @@ let panel: usize = 0, origin: usize = 0, sums: usize = 0, features: usize = 0, k
 // The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kSource: usize = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
 let packed: u32 = 0;
-// Which blocks are visible, by panels; see features/blocks.ts.
-let blocks: usize = 0, blocksStride: usize = 0;
 // Whether any panel of the block saw a key of the tile so far.
 let prefetched: bool = false;
 
@@ -137,7 +135,7 @@ function visitPanel(p: usize): void {
     return visitRun(p, from, to, fullBegin, fullEnd, (flags & HIDE_FLAGS) != 0);
   }
   // relative to the tile, whose first key is a multiple of 16
-  const row = blocks + <usize>(first >> 3) * blocksStride + <usize>(tileKey >> 4);
+  const row = blocksOfPanel(first, tileKey);
   for (from = firstNonEmpty(row, from, to); from < to;) {
     const end = firstEmpty(row, from, to);
     visitRun(p, from, end, fullBegin, fullEnd, !allFull(row, from, end));
@@ -150,6 +148,12 @@ function writeStatistics(p: usize, lane: i32, i: i32, l: f32, factor: usize): vo
   const at = sums + p * PanelSums.Bytes + (<usize>lane << 2), f = owner || l == 0 ? <f64>load<f32>(factor) : 1 / <f64>l;
   finishRow(l, f, at + PanelSums.PS, at + PanelSums.Top, at + PanelSums.PJ);
   writeRow(task, flags, batch, head, i);
+}
+
+/** Whether no block of the panel of query rows [begin, end) holds a key for them. */
+function seesNone(begin: i32, end: i32): bool {
+  const first = firstKey(sequence, begin) & ~15, last = endKey(sequence, end - 1);
+  return firstSeen(begin, end, first, last) >= last;
 }
 
 /** out = O / l and lse of every row; rows that came out non-finite are repaired. */
@@ -168,9 +172,10 @@ function writeRows(panels: usize): void {
       if (flags & STATISTIC_FLAGS) writeStatistics(p, i, first + i, l, lane + State.T);
     }
     const bad = unpackPanel(oPanels + p * (<usize>columns << 5), state + State.T, out + <usize>first * outStride, outStride, rows, valueDim);
+    const empty = (flags & Flag.Blocks) != 0 && seesNone(first, first + rows);
     for (let i = 0; i < rows; ++i) {
       const row = load<f32>(lse + <usize>(first + i) * lseStride);
-      if (bad >> i & 1 || lostRow(task, batch, head, first + i, row)) repairRow(task, batch, head, first + i);
+      if (bad >> i & 1 || !empty && lostRow(task, batch, head, first + i, row)) repairRow(task, batch, head, first + i);
     }
   }
 }
@@ -189,8 +194,7 @@ export function forwardItem(item: usize, ws: usize): void {
   columns = (valueDim + 3) & ~3;
   kStride = rowStride(task, Operand.K);
   vStride = rowStride(task, Operand.V);
-  blocks = rowsOf(task, Operand.Blocks, batch, head);
-  blocksStride = rowStride(task, Operand.Blocks);
+  setBlocks(task, batch, head);
   const rows = rowEnd - rowBegin, panels = <usize>(rows + 7) >> 3, tile = load<i32>(task, Task.Tile);
   layOut(ws, headDim, valueDim, rows, tile);
   if (flags & BEGIN_FLAGS) beginItem(task, flags, features);
@@ -211,7 +215,9 @@ export function forwardItem(item: usize, ws: usize): void {
   const end = min(load<i32>(item, Item.KeyEnd), endKey(sequence, rowEnd - 1));
   tileKey = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, rowBegin) & ~15);
   for (; tileKey < end; tileKey += tile) {
+    if (flags & Flag.Blocks) tileKey = firstSeen(rowBegin, rowEnd, tileKey, end);
     tileKeys = min(tile, end - tileKey);
+    if (tileKeys <= 0) break;
     kSource = k + <usize>tileKey * kStride;
     kTile = kStride == kPitch ? kSource : kRows;
     vTile = v + <usize>tileKey * vStride;

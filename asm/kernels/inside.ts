@@ -14,7 +14,7 @@
 // Queries of an item are a block of rows; those of column sums are all of the region's, so that each sum has one owner.
 import { Item, Kernel, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
-import { allFull, endNonEmpty, firstNonEmpty } from "../features/blocks";
+import { allFull, blocksOfPanel, endNonEmpty, firstNonEmpty, setBlocks } from "../features/blocks";
 import { LOWEST, maximum, sum } from "./large_rows";
 import { packPanel, packRows, unpackPanel } from "../micro/pack";
 import { State, UPPER } from "../micro/records";
@@ -141,7 +141,7 @@ function visitPanel(first: i32): void {
   const last = min(first + 7, rowEnd - 1), rows = rowEnd - first;
   let from = max(0, firstKey(sequence, first) - tileKey) & ~7, to = min(tileKeys, endKey(sequence, last) - tileKey), partial = (flags & HIDE_FLAGS) != 0;
   if (flags & Flag.Blocks && from < to) {
-    const row = rowOf(Operand.Blocks, first >> 3) + <usize>(tileKey >> 4);
+    const row = blocksOfPanel(first, tileKey);
     from = firstNonEmpty(row, from, to);
     to = endNonEmpty(row, from, to);
     partial = from < to && !allFull(row, from, to);
@@ -195,6 +195,7 @@ export function insideItem(item: usize, ws: usize): void {
   flags = load<i32>(task, Task.Flags);
   batch = load<i32>(item, Item.Batch);
   head = load<i32>(item, Item.Head);
+  setBlocks(task, batch, head);
   sequence = sequenceOf(task, batch);
   rowBegin = load<i32>(item, Item.RowBegin);
   rowEnd = load<i32>(item, Item.RowEnd);

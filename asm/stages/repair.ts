@@ -5,7 +5,8 @@
 // every row it writes; a row that is not finite comes here and is computed by the definition:
 // masked positions do not exist, one visible score of +infinity takes all the weight, NaN stays NaN.
 import { Task } from "../abi";
-import { Operand } from "../tables.gen";
+import { Flag, Operand } from "../tables.gen";
+import { blocksOfPanel, firstEmpty, firstNonEmpty } from "../features/blocks";
 import { element } from "../micro/convert";
 import { isLow, sameLse } from "../micro/range";
 import { dot, weight } from "../micro/rows";
@@ -54,6 +55,18 @@ export function rowLse(): f64 {
   return rowL == 0 ? -Infinity : rowM == Infinity || rowL != rowL ? rowM + rowL : rowM + log(rowL);
 }
 
+/** Whether query i sees a key in [from, to). Where blocks are known, empty ones are not looked at pair by pair. */
+function seesKey(task: usize, flags: i32, batch: i32, head: i32, i: i32, from: i32, to: i32): bool {
+  if (!(flags & Flag.Blocks)) return from < to && !hideRow(task, flags, batch, head, i, from, to);
+  const row = blocksOfPanel(i, 0);
+  for (from = firstNonEmpty(row, from, to); from < to;) {
+    const end = firstEmpty(row, from, to);
+    if (!hideRow(task, flags, batch, head, i, from, end)) return true;
+    from = firstNonEmpty(row, end, to);
+  }
+  return false;
+}
+
 /**
  * Whether a row is beyond what the fast path can hold: it came out empty but sees a key, or low for another reason
  * than what features added (see range.ts).
@@ -61,7 +74,7 @@ export function rowLse(): f64 {
 export function lostRow(task: usize, batch: i32, head: i32, i: i32, lse: f32): bool {
   if (!(lse == -Infinity || isLow(lse))) return false;
   const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i), flags = load<i32>(task, Task.Flags);
-  if (lse == -Infinity) return from < to && !hideRow(task, flags, batch, head, i, from, to);
+  if (lse == -Infinity) return seesKey(task, flags, batch, head, i, from, to);
   return (flags & BENT_FLAGS) != 0 && !sameLse(mostAdded(task, flags, batch, head, i, from, to), lse);
 }
 

@@ -1,18 +1,10 @@
 // What a condition says about whole tiles, and about all blocks of a grid, from coarse to fine.
+import type { BlockGrid } from "./block_grid.ts";
+import type { BlockSides } from "./block_sizes.ts";
 import type { Graph } from "./graph.ts";
 import { type Domain, domainOf, type ExtremesOf, rangesOf } from "./intervals.ts";
 import type { Place } from "./symbols.ts";
-import { type Classifier, MIXED, NEVER, type Verdict } from "./verdict.ts";
-
-/** A verdict for each block of a grid. */
-export interface Classified {
-  /** Row-major: `rows` × `columns`. */
-  readonly verdicts: Uint8Array;
-  readonly rows: number;
-  readonly columns: number;
-  /** How many tiles were asked about, of all sizes. */
-  readonly asked: number;
-}
+import { type Classifier, MIXED, type Verdict } from "./verdict.ts";
 
 /** Makes the function that classifies tiles of one head of a sequence; they must lie within its lengths. */
 export function classifier(graph: Graph, place: Place, known?: ExtremesOf): Classifier {
@@ -33,41 +25,25 @@ export function domainClassifier(
   };
 }
 
-/** Classifies every block of `blockRows` queries × `blockKeys` keys; those at the ends are smaller. */
+/**
+ * Fills the grid of blocks of `blockSize`, of which those at the ends of the lengths are smaller, over all places of a
+ * domain. Returns how many squares of blocks it asked about.
+ */
 export function classifyBlocks(
+  grid: BlockGrid,
   graph: Graph,
-  place: Place,
-  blockRows: number,
-  blockKeys: number,
+  domain: Domain,
+  [height, width]: BlockSides,
   known?: ExtremesOf,
-): Classified {
-  const verdictOf = classifier(graph, place, known), { lengthQ, lengthK } = place;
-  const rows = Math.ceil(lengthQ / blockRows), columns = Math.ceil(lengthK / blockKeys);
-  const verdicts = new Uint8Array(rows * columns);
-  let asked = 0;
-  /** Goes through the square of `size` blocks at (row, column), and through its quarters where it is mixed. */
-  const visit = (row: number, column: number, size: number): void => {
-    if (row >= rows || column >= columns) return;
-    asked++;
-    const rowEnd = Math.min(rows, row + size), columnEnd = Math.min(columns, column + size);
-    const verdict = verdictOf(
-      row * blockRows,
-      Math.min(lengthQ, rowEnd * blockRows),
-      column * blockKeys,
-      Math.min(lengthK, columnEnd * blockKeys),
-    );
-    if (verdict === MIXED && size > 1) {
-      const half = size / 2;
-      visit(row, column, half);
-      visit(row, column + half, half);
-      visit(row + half, column, half);
-      visit(row + half, column + half, half);
-    } else if (verdict !== NEVER) {
-      for (let r = row; r < rowEnd; r++) {
-        verdicts.fill(verdict, r * columns + column, r * columns + columnEnd);
-      }
-    }
-  };
-  visit(0, 0, 2 ** Math.ceil(Math.log2(Math.max(rows, columns, 1))));
-  return { verdicts, rows, columns, asked };
+): number {
+  const verdictOf = domainClassifier(graph, domain, known);
+  const lengthQ = domain.lengthQ[1], lengthK = domain.lengthK[1];
+  return grid.classify((top, bottom, left, right) =>
+    verdictOf(
+      top * height,
+      Math.min(lengthQ, bottom * height),
+      left * width,
+      Math.min(lengthK, right * width),
+    )
+  );
 }

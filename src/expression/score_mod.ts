@@ -90,7 +90,7 @@ function scoreOf(graph: Graph): Traced {
 }
 
 /** The same of a mask. */
-function maskOf(graph: Graph): Traced {
+export function maskOf(graph: Graph): Traced {
   const check: Traced["check"] = (domains, complaint) =>
     checkCapturedRanges([graph.root], domains, complaint);
   const classifier: Traced["classifier"] = (domain, known) =>

@@ -26,6 +26,11 @@ export interface Traced {
   derivative(): Derivative | undefined;
   /** Of a mask: what it says about whole tiles, over all places of a domain. */
   readonly classifier?: (domain: Domain, known: ExtremesOf) => Classifier;
+  /**
+   * Of a mask whose verdicts were found beforehand, so that each may be asked for: the powers of two that divide the
+   * queries and the keys at which they change.
+   */
+  readonly grain?: readonly [rows: number, keys: number];
   /** What the CPU's interpreter runs, for tiles of up to `rows` rows. */
   program(wanted: WantedProgram, rows: number): EncodedProgram;
   /**
@@ -56,4 +61,33 @@ export function tracedOf(mod: unknown, kind: Traced["kind"]): Traced | undefined
     ? mod[TRACED] as Traced
     : undefined;
   return traced?.kind === kind ? traced : undefined;
+}
+
+/** Sizes that calls with a block mask must have; undefined: any, because it does not tell those apart. */
+export interface BlockMaskSizes {
+  readonly lengthQ: number;
+  readonly lengthK: number;
+  readonly batch: number | undefined;
+  readonly queryHeads: number | undefined;
+  readonly kvHeads: number | undefined;
+}
+
+/** What a block mask is to the rest of the library: a mask that has its verdicts. */
+export interface TracedBlocks {
+  readonly sizes: BlockMaskSizes;
+  readonly traced: Traced;
+}
+
+const BLOCKS: unique symbol = Symbol.for("flashtile.blocks") as typeof BLOCKS;
+
+/** What a class of block masks keeps. */
+export function carryBlocks(blocks: TracedBlocks): object {
+  return { [BLOCKS]: blocks };
+}
+
+/** What a caller's value keeps; undefined where it is no block mask. */
+export function blocksOf(mask: unknown): TracedBlocks | undefined {
+  return typeof mask === "object" && mask !== null && BLOCKS in mask
+    ? mask[BLOCKS] as TracedBlocks
+    : undefined;
 }

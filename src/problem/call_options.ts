@@ -1,4 +1,5 @@
 // What is asked of a call and what it returns; how and where it runs is in options.ts.
+import type { BlockMask } from "../expression/block_mask.ts";
 import type { Captured } from "../expression/captured.ts";
 import type { FloatExpression } from "../expression/expressions.ts";
 import type { MaskMod, ScoreMod } from "../expression/score_mod.ts";
@@ -82,6 +83,13 @@ export interface CallOptions {
   readonly scoreMod?: ScoreMod | undefined;
   /** A condition that `maskMod()` made, or one of `masks`: pairs for which it is false are hidden (FlexAttention mask_mod). */
   readonly maskMod?: MaskMod | undefined;
+  /**
+   * A mask that `createBlockMask()` or `blockMaskFromLists()` made for these lengths: which blocks of pairs are hidden is
+   * known beforehand. lengthQ and lengthK must be those that it was made for (of packed sequences each; `keyLengths` may
+   * say less), and so must batch and heads where it tells those apart; else a `RangeError` is thrown. Not beside `maskMod`
+   * (FlexAttention block_mask).
+   */
+  readonly blockMask?: BlockMask | undefined;
   /** Causal masking. Default `false`. */
   readonly causal?: Causal | undefined;
   /** Sliding window around the (causal) diagonal. */

@@ -28,7 +28,6 @@ function here(name: string): string {
 
 /** Options of the contract that no backend has yet. */
 const PLANNED: ReadonlySet<string> = new Set([
-  "blockMask",
   "pagedKv",
   "rotary",
   "scores",

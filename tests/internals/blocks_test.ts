@@ -65,9 +65,10 @@ Deno.test("the record of a summary points at batch, head and panel 0, and broadc
   const size: Axes = [1, 2, 64, 40], strides: Axes = [0, 0, 48, 1];
   const box: StagedPairs = { pointer: 0, begin: [1, 2, 256, 0], size, strides };
   const [, words] = blocksWords(box, [4, 8, 1000, 40], 5000);
-  const [pointer, batch, head, panel] = words as Axes;
+  const [pointer, batch, head, panel, shift] = words as [...Axes, number];
+  assert.equal(2 ** shift, 8, "rows of a panel");
   assert.deepEqual([batch, head, panel], [2 * 8 * 3, 8 * 3, 3]);
   assert.equal(pointer + batch + 2 * head + 256 / 8 * panel, 5000);
   const shared: StagedPairs = { ...box, begin: [0, 0, 0, 0], size: [1, 1, 1, 40] };
-  assert.deepEqual(blocksWords(shared, [1, 1, 1, 40], 5000)[1], [5000, 0, 0, 0]);
+  assert.deepEqual(blocksWords(shared, [1, 1, 1, 40], 5000)[1], [5000, 0, 0, 0, 3]);
 });

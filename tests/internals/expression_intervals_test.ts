@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { captured } from "../../src/expression/captured.ts";
 import { checkCapturedRanges } from "../../src/expression/captured_ranges.ts";
-import { classifier, classifyBlocks } from "../../src/expression/classify.ts";
+import { classifier } from "../../src/expression/classify.ts";
+import { classified } from "../expressions/classified.ts";
 import { ALWAYS, MIXED, NEVER } from "../../src/expression/verdict.ts";
 import { evaluate, evaluator, flatIndex } from "../../src/expression/evaluate.ts";
 import { domainOf, rangesOf } from "../../src/expression/intervals.ts";
@@ -78,7 +79,7 @@ function assertInside(name: string, root: Node, valuesAt: (nodes: Node[]) => Val
 /** How many of a grid's mixed blocks are really empty or full; fails where another verdict is wrong. */
 function looseBlocks(name: string, mod: MaskMod, at: Place, rows: number, keys: number): number {
   const graph = graphOfMask(mod), { lengthQ, lengthK } = at;
-  const grid = classifyBlocks(graph, at, rows, keys);
+  const grid = classified(graph, at, rows, keys);
   const values = evaluate(graph.root, at, [0, lengthQ], [0, lengthK]);
   let loose = 0;
   grid.verdicts.forEach((verdict, n) => {
@@ -141,7 +142,7 @@ Deno.test("masks that people write: verdicts are right, and nearly none is mixed
 Deno.test("a mask that is the same everywhere is asked about once", () => {
   for (const [shown, verdict] of [[true, ALWAYS], [false, NEVER]] as const) {
     const at = { ...place, lengthQ: 1000, lengthK: 3000 };
-    const grid = classifyBlocks(graphOfMask(maskMod(() => shown)), at, 128, 64);
+    const grid = classified(graphOfMask(maskMod(() => shown)), at, 128, 64);
     assert.deepEqual([grid.rows, grid.columns, grid.asked], [8, 47, 1]);
     assert.ok(grid.verdicts.every((one) => one === verdict));
   }
@@ -150,7 +151,7 @@ Deno.test("a mask that is the same everywhere is asked about once", () => {
 Deno.test("an empty problem has no blocks", () => {
   const { root, trace } = graphOfMask(maskMod(({ query, key }) => key.le(query)));
   for (const [lengthQ, lengthK] of [[0, 100], [100, 0]] as const) {
-    const grid = classifyBlocks({ root, trace }, { ...place, lengthQ, lengthK }, 16, 16);
+    const grid = classified({ root, trace }, { ...place, lengthQ, lengthK }, 16, 16);
     assert.equal(grid.verdicts.length, 0);
   }
 });
@@ -159,7 +160,7 @@ Deno.test("the number of tiles asked about grows with the boundary, not with the
   const graph = graphOfMask(maskMod(({ diagonal, key }) => key.le(diagonal)));
   const asked = [4096, 8192, 16384].map((length) => {
     const at = { ...place, lengthQ: length, lengthK: length, offset: 0 };
-    return classifyBlocks(graph, at, 64, 64).asked;
+    return classified(graph, at, 64, 64).asked;
   });
   assert.ok(asked[1]! < 2.1 * asked[0]! && asked[2]! < 2.1 * asked[1]!, `${asked}`);
 });

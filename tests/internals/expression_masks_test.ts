@@ -1,7 +1,7 @@
 /** The named masks: their meaning pair by pair, their blocks, how they compose, what they refuse. */
 
 import assert from "node:assert/strict";
-import { classifyBlocks } from "../../src/expression/classify.ts";
+import { classified } from "../expressions/classified.ts";
 import { ALWAYS, MIXED, NEVER } from "../../src/expression/verdict.ts";
 import { evaluate } from "../../src/expression/evaluate.ts";
 import { masks } from "../../src/expression/masks.ts";
@@ -58,7 +58,7 @@ function check(name: string, mod: MaskMod, sees: Sees, lengthQ: number, lengthK:
   const graph = tracedOf(mod, "maskMod")!.graph, rows = 8, keys = 16, offset = lengthK - lengthQ;
   const place = { batch: 0, head: 0, kvHead: 0, lengthQ, lengthK, offset };
   const values = evaluate(graph.root, place, [0, lengthQ], [0, lengthK]);
-  const grid = classifyBlocks(graph, place, rows, keys);
+  const grid = classified(graph, place, rows, keys);
   const shown = new Uint32Array(grid.verdicts.length), all = new Uint32Array(grid.verdicts.length);
   values.forEach((value, n) => {
     const i = Math.floor(n / lengthK), j = n % lengthK;

@@ -1,7 +1,7 @@
 /** The feature table is complete: each feature has its option, reference, cases and row in the documentation. */
 
 import assert from "node:assert/strict";
-import { masks, scoreMod } from "../../mod.ts";
+import { createBlockMask, masks, scoreMod } from "../../mod.ts";
 import { FEATURES, parseFeatures } from "../../src/problem/features/table.ts";
 import { Complaint } from "../../src/tensor/errors.ts";
 import type { AttentionOptions } from "../../src/options.ts";
@@ -29,6 +29,7 @@ const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
   mask: { mask: { data: new Uint8Array(1), shape: [1] } },
   scoreMod: { scoreMod: scoreMod(({ score }) => score.neg()) },
   maskMod: { maskMod: masks.causal() },
+  blockMask: { blockMask: createBlockMask(masks.causal(), { lengthQ: 4, lengthK: 5 }) },
   cuSeqlensQ: { cuSeqlensQ: [0, 4] },
   cuSeqlensK: { cuSeqlensK: [0, 5] },
   keyLengths: { keyLengths: Int32Array.of(3) },
@@ -52,7 +53,7 @@ const dims = {
 
 Deno.test("features apply in the documented order, each once", () => {
   assert.deepEqual(names, [
-    ...["softcap", "alibiSlopes", "bias", "scoreMod", "mask", "maskMod"],
+    ...["softcap", "alibiSlopes", "bias", "scoreMod", "mask", "maskMod", "blockMask"],
     ...["cuSeqlensQ", "cuSeqlensK", "keyLengths", "causal", "window", "sink", "dropout"],
   ]);
   const order = ["load", "score", "hide", "state", "probability"];
@@ -68,8 +69,14 @@ Deno.test("each feature is on when its option is given, alone, and off by defaul
   const parse = (options: AttentionOptions) =>
     parseFeatures(options, dims, new Complaint("attention")).map(({ name }) => name);
   assert.deepEqual(parse({}), []);
-  for (const name of names) assert.deepEqual(parse(samples[name]), [name]);
-  assert.deepEqual(parse(Object.assign({}, ...Object.values(samples))), names);
+  for (const { name, runsAs = name } of FEATURES) {
+    assert.deepEqual(parse(samples[name]), [runsAs]);
+  }
+  const { blockMask: _, ...compatible } = samples; // not beside maskMod
+  assert.deepEqual(
+    parse(Object.assign({}, ...Object.values(compatible))),
+    names.filter((name) => name !== "blockMask"),
+  );
 });
 
 Deno.test("each feature has a documented entry in CallOptions", () => {

@@ -29,7 +29,6 @@ const OTHER_MEANINGS: readonly { word: string; files: readonly string[]; meaning
     files: ["src/expression/score_mod.ts", "src/expression/masks.ts"],
     meaning: "maskMod: functions that say which pairs are visible",
   },
-  { word: "mask", files: ["src/problem/option_checks.ts"], meaning: "blockMask, which is planned" },
 ];
 
 const STRUCTURAL = FEATURES.filter(({ perScore, stage }) => stage === "hide" && !perScore);
@@ -64,6 +63,7 @@ const stem = (name: string) => name.match(/^[a-z]+/)![0];
 const WHOLE: Readonly<Record<string, RegExp>> = {
   scoreMod: /score_?mod/i,
   maskMod: /mask_?mod/i,
+  blockMask: /block_?mask/i,
 };
 
 Deno.test("the name of a feature stands in its own files only", () => {

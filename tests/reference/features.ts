@@ -195,12 +195,13 @@ export function isVisible(
   query: number,
   key: number,
 ): boolean {
-  const { causal, window, maskMod } = problem.options;
+  const { causal, window, maskMod, blockMask } = problem.options;
   if (key >= keyCount(problem, batch)) return false;
   const offset = queryOffset(problem, batch);
   if (causal && !causalAllows(query, key, offset)) return false;
   if (window && !windowAllows(query, key, offset, window)) return false;
-  if (maskMod && !maskMod.visible(placeOf(problem, batch, head, query, key))) return false;
+  const condition = maskMod ?? blockMask;
+  if (condition && !condition.visible(placeOf(problem, batch, head, query, key))) return false;
   const { mask, bias } = problem;
   if (mask && mask.values[broadcastIndex(mask, batch, head, query, key)] === 0) return false;
   if (bias && bias.values[broadcastIndex(bias, batch, head, query, key)] === -Infinity) {

@@ -45,3 +45,16 @@ interface Mask {
 export interface MaskFunction extends Mask {
   visible(place: Place): boolean;
 }
+
+/** A block mask as the library made it, and what it means. */
+export interface BlockMaskFunction {
+  readonly lengthQ: number;
+  readonly lengthK: number;
+  readonly blockSize: readonly [rows: number, keys: number];
+  readonly density: number;
+  describe(
+    rows: readonly [number, number],
+    keys: readonly [number, number],
+  ): { readonly empty: number; readonly partial: number; readonly full: number };
+  visible(place: Place): boolean;
+}

@@ -5,7 +5,7 @@
 
 import { keptPairs } from "./dropout.ts";
 import { decode, type StorageArray, type StorageType } from "../half.ts";
-import type { MaskFunction, ScoreFunction } from "./functions.ts";
+import type { BlockMaskFunction, MaskFunction, ScoreFunction } from "./functions.ts";
 
 /** The part of the library's HostTensor that tests use. */
 export interface TestTensor {
@@ -51,6 +51,7 @@ export interface ReferenceOptions {
   readonly mask?: MaskTensor;
   readonly scoreMod?: ScoreFunction;
   readonly maskMod?: MaskFunction;
+  readonly blockMask?: BlockMaskFunction;
   readonly causal?: Causal;
   readonly window?: Window;
   readonly keyLengths?: Int32Array<ArrayBuffer>;

@@ -13,7 +13,7 @@ import {
 } from "../../src/problem/problem.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { makeInputs } from "../inputs.ts";
-import { maskMods, type MaskName } from "../mods.ts";
+import type { MaskName } from "../mods.ts";
 import { placeOf } from "../reference/features.ts";
 import { describeProblem, type Problem } from "../reference/problem.ts";
 import { gpuTarget } from "./targets.ts";
@@ -60,14 +60,15 @@ function* tilesOf(plan: GpuPlan, items: "rowItems" | "keyItems", item: GpuItem, 
 /** Whether some head of the call, and whether all of them, see a pair. */
 type Seen = (b: number, i: number, j: number) => { some: boolean; all: boolean };
 
-function seenPairs(problem: Problem, mask: MaskName): Seen {
-  const { batch, queryHeads, lengthQ, lengthK } = problem;
+function seenPairs(problem: Problem): Seen {
+  const { batch, queryHeads, lengthQ, lengthK, options } = problem;
+  const condition = (options.maskMod ?? options.blockMask)!;
   const counts = new Uint8Array(batch * lengthQ * lengthK);
   counts.forEach((_, n) => {
     const j = n % lengthK, i = Math.floor(n / lengthK) % lengthQ;
     const b = Math.floor(n / (lengthK * lengthQ));
     for (let h = 0; h < queryHeads; h++) {
-      counts[n]! += Number(maskMods[mask].visible(placeOf(problem, b, h, i, j)));
+      counts[n]! += Number(condition.visible(placeOf(problem, b, h, i, j)));
     }
   });
   return (b, i, j) => {
@@ -78,11 +79,16 @@ function seenPairs(problem: Problem, mask: MaskName): Seen {
 
 Deno.test("verdicts about tiles hold for every pair, and no seen pair is left out", async (t) => {
   for (const shape of shapes) {
-    for (const mask of names) {
-      const c = defineCase({ ...shape, headDim: 48, maskMod: mask });
+    const cases: Partial<Case>[] = names.flatMap((mask) => [
+      { maskMod: mask },
+      { blockMask: { made: "blocks", size: [16, 40], mask } },
+    ]);
+    cases.push({ blockMask: { made: "lists", size: [64, 5], mask: "heads" } });
+    for (const condition of cases) {
+      const c = defineCase({ ...shape, headDim: 48, ...condition });
       await t.step(caseName(c), () => {
         const { q, k, v, options } = makeInputs(c);
-        const seen = seenPairs(describeProblem(q, k, v, options), mask);
+        const seen = seenPairs(describeProblem(q, k, v, options));
         for (const { plan } of plansOf(c)) checkPlan(seen, plan);
       });
     }

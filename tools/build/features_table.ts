@@ -22,8 +22,9 @@ function place({ span }: Feature, known: boolean): string {
 
 /** Where each backend does it. */
 function places(feature: Feature): [cpu: string, gpu: string] {
-  const onGpu = SHADER_FEATURES.some(({ name }) => name === feature.name);
-  return [place(feature, kernelsKnow(feature.name)), place(feature, onGpu)];
+  const runsAs = feature.runsAs ?? feature.name;
+  const onGpu = SHADER_FEATURES.some(({ name }) => name === runsAs);
+  return [place(feature, kernelsKnow(runsAs)), place(feature, onGpu)];
 }
 
 /** What the backward pass does about a feature, and the gradients that it returns for it. */

@@ -22,33 +22,49 @@ export class Extremes {
     this.#low = low;
     this.#high = high;
     this.#blocks = blocks;
+    // without calls: this runs once, and before it is compiled they are what takes the time
     for (let block = 0; block < blocks; block++) {
-      const first = block * BLOCK;
-      this.#start(first);
-      this.#scan(first, Math.min(first + BLOCK, data.length));
-      low[blocks + block] = this.min;
-      high[blocks + block] = this.max;
+      const first = block * BLOCK, end = Math.min(first + BLOCK, data.length);
+      let min = data[first]!, max = min;
+      for (let n = first + 1; n < end; n++) {
+        const value = data[n]!;
+        if (value < min) min = value;
+        if (value > max) max = value;
+      }
+      low[blocks + block] = min;
+      high[blocks + block] = max;
     }
     for (let k = blocks - 1; k > 0; k--) {
-      low[k] = Math.min(low[2 * k]!, low[2 * k + 1]!);
-      high[k] = Math.max(high[2 * k]!, high[2 * k + 1]!);
+      const left = 2 * k, right = left + 1;
+      low[k] = low[left]! < low[right]! ? low[left]! : low[right]!;
+      high[k] = high[left]! > high[right]! ? high[left]! : high[right]!;
     }
   }
 
   /** Sets `min` and `max` to those of elements `first` to `end − 1`, at least one. */
   find(first: number, end: number): void {
+    const low = this.#low, high = this.#high, blocks = this.#blocks, data = this.#data;
     const firstBlock = (first + BLOCK - 1) >> BLOCK_BITS;
-    const endBlock = end === this.#data.length ? this.#blocks : end >> BLOCK_BITS;
-    this.#start(first);
+    const endBlock = end === data.length ? blocks : end >> BLOCK_BITS;
+    this.min = this.max = data[first]!;
     if (firstBlock >= endBlock) return this.#scan(first, end);
-    this.#scan(first, firstBlock << BLOCK_BITS);
-    this.#climb(firstBlock, endBlock);
-    this.#scan(endBlock << BLOCK_BITS, end);
-  }
-
-  /** Extremes of one element. */
-  #start(at: number): void {
-    this.min = this.max = this.#data[at]!;
+    let min = this.min, max = this.max, left = firstBlock + blocks, right = endBlock + blocks;
+    for (; left < right; left >>= 1, right >>= 1) {
+      if (left & 1) {
+        if (low[left]! < min) min = low[left]!;
+        if (high[left]! > max) max = high[left]!;
+        left++;
+      }
+      if (right & 1) {
+        right--;
+        if (low[right]! < min) min = low[right]!;
+        if (high[right]! > max) max = high[right]!;
+      }
+    }
+    this.min = min;
+    this.max = max;
+    if (first < firstBlock << BLOCK_BITS) this.#scan(first, firstBlock << BLOCK_BITS);
+    if (endBlock << BLOCK_BITS < end) this.#scan(endBlock << BLOCK_BITS, end);
   }
 
   /** Takes in elements one by one. */
@@ -62,20 +78,5 @@ export class Extremes {
     }
     this.min = min;
     this.max = max;
-  }
-
-  /** Takes in whole blocks. */
-  #climb(firstBlock: number, endBlock: number): void {
-    const low = this.#low, high = this.#high;
-    let left = firstBlock + this.#blocks, right = endBlock + this.#blocks;
-    for (; left < right; left >>= 1, right >>= 1) {
-      if (left & 1) this.#take(low[left]!, high[left++]!);
-      if (right & 1) this.#take(low[--right]!, high[right]!);
-    }
-  }
-
-  #take(low: number, high: number): void {
-    if (low < this.min) this.min = low;
-    if (high > this.max) this.max = high;
   }
 }

@@ -49,9 +49,14 @@ function streamKeys(
   [from, to]: readonly [number, number],
   [begin, end]: readonly [number, number],
 ): Partial<Stream> & Pick<Stream, "begin" | "end"> {
-  const classify = begin < end ? classifiers(batch) : undefined;
-  if (!classify) return { begin, end };
-  return classifiedStream(begin, end, size, (first, last) => classify(from, to, first, last));
+  const condition = begin < end ? classifiers(batch) : undefined;
+  if (!condition) return { begin, end };
+  const { ask, streams } = condition, beside = `queries ${from} ${to}`;
+  return classifiedStream(
+    { begin, end, size, beside },
+    streams,
+    (first, last) => ask(from, to, first, last),
+  );
 }
 
 /** Tiles of `rows` query rows; each in `splits` ranges of keys. */
@@ -70,13 +75,15 @@ export function forwardItems(
       const to = Math.floor((Math.min(total, first + rows) - 1) / group) + 1;
       const least = Math.min(span.lengthK, visibleKeys(span, from)[0]);
       const most = Math.max(least, visibleKeys(span, to - 1)[1]);
-      const { begin, end } = streamKeys(tiles, batch, [from, to], [least, most]);
+      const all = streamKeys(tiles, batch, [from, to], [least, most]), { begin, end } = all;
       // splits of equal length: every one is there for every tile, because the merge reads all
       const length = Math.ceil((end - begin) / splits / 32) * 32;
       for (let slot = 0; slot < splits; slot++) {
         const keyBegin = Math.min(end, begin + slot * length);
         const keyEnd = slot === splits - 1 ? end : Math.min(end, keyBegin + length);
-        const { share = 1, ...keys } = streamKeys(tiles, batch, [from, to], [keyBegin, keyEnd]);
+        const { share = 1, ...keys } = splits === 1
+          ? all
+          : streamKeys(tiles, batch, [from, to], [keyBegin, keyEnd]);
         const pairs = share * visiblePairs(span, from, to, keys.begin, keys.end);
         const { low, high, lengthK: limit } = span;
         items.push({ batch, first, ...keys, low, high, limit, slot, pairs });
@@ -130,14 +137,13 @@ export function keyTileItems(
       const to = last < first ? from : Math.max(from, Math.min(lengthQ, last - span.low + 1));
       const all = visiblePairs(span, 0, lengthQ, first, Math.max(first, last + 1));
       const { low, high, lengthK: limit } = span, rows = { begin: from * group, end: to * group };
-      const classify = from < to ? classifiers(batch) : undefined;
-      const { share = 1, ...stream }: Partial<Stream> & typeof rows = classify
+      const condition = from < to ? classifiers(batch) : undefined;
+      const { share = 1, ...stream }: Partial<Stream> & typeof rows = condition
         ? classifiedStream(
-          rows.begin,
-          rows.end,
-          size,
+          { ...rows, size, beside: `keys ${first} ${last}` },
+          condition.streams,
           (begin, end) =>
-            classify(Math.floor(begin / group), Math.ceil(end / group), first, last + 1),
+            condition.ask(Math.floor(begin / group), Math.ceil(end / group), first, last + 1),
         )
         : rows;
       const pairs = share * all;

@@ -68,6 +68,8 @@ export interface Feature<P = unknown> {
   readonly source: string;
   /** What the option is called elsewhere (PyTorch, FlashAttention, ONNX, JAX): errors point from there to here. */
   readonly elsewhere?: readonly string[];
+  /** The feature as which everything behind the options knows it, which takes the same parameters. */
+  readonly runsAs?: FeatureName;
   /** Undefined when off. Throws what `complaint` builds. */
   parse(options: CallOptions, dims: AxisSizes, complaint: Complaint): P | undefined;
   /** What can be checked only once every feature has had its say about what sequences see. */

@@ -6,6 +6,7 @@ import type { AxisSizes } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
 import { alibiSlopes } from "./alibi_slopes.ts";
 import { bias } from "./bias.ts";
+import { blockMask } from "./block_mask.ts";
 import { causal } from "./causal.ts";
 import { dropout } from "./dropout.ts";
 import { cuSeqlensK } from "./cu_seqlens_k.ts";
@@ -28,6 +29,7 @@ export const FEATURES: readonly Feature[] = [
   scoreMod,
   mask,
   maskMod,
+  blockMask,
   cuSeqlensQ,
   cuSeqlensK,
   keyLengths,
@@ -51,9 +53,9 @@ export function parseFeatures(
   complaint: Complaint,
 ): FeatureUse[] {
   const uses: FeatureUse[] = [];
-  for (const { name, parse } of FEATURES) {
+  for (const { name, runsAs = name, parse } of FEATURES) {
     const params = parse(options, dims, complaint);
-    if (params !== undefined) uses.push({ name, params });
+    if (params !== undefined) uses.push({ name: runsAs, params });
   }
   return uses;
 }

@@ -14,6 +14,8 @@ export interface StagedPairs {
   readonly strides: Axes;
 }
 
+/** log2 of the rows of a panel. */
+const PANEL_SHIFT = 3;
 const panelsOf = (rows: number): number => Math.ceil(rows / 8);
 const blocksOf = (keys: number): number => Math.ceil(keys / 16);
 
@@ -56,5 +58,5 @@ export function blocksWords(
   const dense: Axes = [heads * head, head, panel, 0];
   const strides = forAxes((axis) => full[axis] === 1 ? 0 : dense[axis]);
   const first: Axes = [begin[0], begin[1], begin[2] / 8, 0]; // regions of rows begin at multiples of 256
-  return [Operand.Blocks, [target - placeOf(first, strides), ...strides.slice(0, 3)]];
+  return [Operand.Blocks, [target - placeOf(first, strides), ...strides.slice(0, 3), PANEL_SHIFT]];
 }

@@ -9,7 +9,16 @@ import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { OperandWords, Room } from "./task_record.ts";
-import { BLOCK_KEYS, BLOCK_ROWS, PARTIAL, visibleBlocks } from "./visible_blocks.ts";
+import {
+  BLOCK_KEYS,
+  type LeastTile,
+  leastTile,
+  PARTIAL,
+  writeVisibleBlocks,
+} from "./visible_blocks.ts";
+
+/** Blocks of all queries are kept for other heads up to this size; larger ones are found again for each region. */
+const KEPT_BYTES = 64 * 2 ** 20;
 
 /** Finds the blocks of the regions of a call. */
 export class HiddenBlocks {
@@ -17,6 +26,7 @@ export class HiddenBlocks {
   readonly #condition: Traced | undefined;
   /** Whether other features hide single pairs. */
   readonly #others: boolean;
+  readonly #least: LeastTile;
   readonly #perBatch: boolean;
   readonly #perHead: boolean;
   readonly #known: ExtremesOf = new Map();
@@ -37,6 +47,7 @@ export class HiddenBlocks {
       );
     this.#perBatch = !same || (varies & VARIES.batch) !== 0;
     this.#perHead = (varies & VARIES.head) !== 0;
+    this.#least = leastTile(this.#condition?.grain);
   }
 
   /** Where a region finds its blocks; nowhere where no condition hides any. `call`: memory that stays. */
@@ -46,7 +57,10 @@ export class HiddenBlocks {
     call: Room,
   ): Generator<"work", OperandWords[], void> {
     if (!this.#condition) return [];
-    if (this.#perBatch || this.#perHead) return [yield* this.#find(region, room)];
+    const bytes = Math.ceil(this.#problem.lengthQ / this.#least.rows) * this.#columns;
+    if (this.#perBatch || this.#perHead || bytes > KEPT_BYTES) {
+      return [yield* this.#find(region, room)];
+    }
     const known = this.#shared.get(region.rowBegin);
     if (known) return [known];
     const words = yield* this.#find(region, call);
@@ -54,26 +68,31 @@ export class HiddenBlocks {
     return [words];
   }
 
+  /** Bytes of a row of blocks. */
+  get #columns(): number {
+    return Math.ceil(this.#problem.lengthK / BLOCK_KEYS);
+  }
+
   *#find(region: PlannedRegion, { memory, allocate }: Room): Generator<"work", OperandWords, void> {
-    const { queryHeads, kvHeads, lengthK } = this.#problem, group = queryHeads / kvHeads;
+    const { queryHeads, kvHeads } = this.#problem, group = queryHeads / kvHeads;
     const { batchBegin, rowBegin, rowEnd } = region, headBegin = region.kvHeadBegin * group;
     const heads = this.#perHead ? region.kvHeadEnd * group - headBegin : 1;
     const batches = this.#perBatch ? region.batchEnd - batchBegin : 1;
-    const columns = Math.ceil(lengthK / BLOCK_KEYS);
-    const bytes = Math.ceil((rowEnd - rowBegin) / BLOCK_ROWS) * columns;
-    const pointer = allocate(batches * heads * bytes + 8); // kernels read whole words
+    const columns = this.#columns, least = this.#least;
+    const size = Math.ceil((rowEnd - rowBegin) / least.rows) * columns;
+    const pointer = allocate(batches * heads * size + 8); // kernels read whole words
     for (let n = 0; n < batches * heads; n++) {
       const batch = batchBegin + Math.floor(n / heads), head = headBegin + n % heads;
       const classifier = this.#classifier(batch, head), keys = this.#problem.spans[batch]!.lengthK;
-      const blocks = visibleBlocks(classifier, [rowBegin, rowEnd], keys, columns);
-      if (this.#others) blocks.forEach((block, n) => blocks[n] = Math.min(block, PARTIAL));
-      memory.u8(pointer + n * bytes, bytes).set(blocks);
+      const bytes = memory.u8(pointer + n * size, size).fill(0);
+      writeVisibleBlocks(classifier, { bytes, columns, rowBegin, rowEnd }, keys, least);
+      if (this.#others) bytes.forEach((block, n) => bytes[n] = Math.min(block, PARTIAL));
       yield "work";
     }
-    const strides = [this.#perBatch ? heads * bytes : 0, this.#perHead ? bytes : 0, columns];
+    const strides = [this.#perBatch ? heads * size : 0, this.#perHead ? size : 0, columns];
     const first = batchBegin * strides[0]! + headBegin * strides[1]! +
-      rowBegin / BLOCK_ROWS * columns; // regions of rows begin at multiples of 256
-    return [Operand.Blocks, [pointer - first, ...strides]];
+      rowBegin / least.rows * columns; // regions of rows begin at multiples of 256
+    return [Operand.Blocks, [pointer - first, ...strides, Math.log2(least.rows)]];
   }
 
   /** What the condition says about tiles of one head of a sequence. */

@@ -20,7 +20,7 @@ export function operandAt(operand: Operand): number {
   return Task.Operands + operand * OperandWord.Bytes;
 }
 
-/** Pointer and byte strides of (batch, head, row) of one operand. */
+/** Pointer and byte strides of (batch, head, row) of one operand; of blocks also how many queries a row has, as log2. */
 export type OperandWords = readonly [operand: Operand, words: readonly number[]];
 
 /** Memory that lives as long as the region. */
@@ -134,8 +134,11 @@ export function writeTask(
   // views only now: allocating may have grown the memory
   const u32 = room.memory.u32(task, TASK_BYTES / 4).fill(0);
   for (const [operand, record] of [...words, ...splits.words]) {
-    record.forEach((word, i) => u32[operandAt(operand) / 4 + i] = word);
-    if (operand === Operand.Blocks) u32[Task.Flags / 4]! |= Flag.Blocks;
+    const [shift] = record.slice(4);
+    u32.set(record.slice(0, 4), operandAt(operand) / 4);
+    if (shift === undefined) continue;
+    u32[Task.Flags / 4]! |= Flag.Blocks;
+    u32[Task.BlockShift / 4] = shift;
   }
   for (const [word, address] of programs) u32[word] = address;
   u32[Task.SplitOutBytes / 4] = splits.outBytes;

@@ -4,10 +4,14 @@ import {
   attention,
   type AttentionOptions,
   attentionSync,
+  type BlockMask,
+  blockMaskFromLists,
+  createBlockMask,
   createEngine,
   type Engine,
   type EngineOptions,
   type HostTensor,
+  masks,
   type Tensor,
   UnsupportedError,
 } from "@flashtile/attention";
@@ -31,6 +35,18 @@ export async function resident(settings: EngineOptions): Promise<Float32Array | 
   const k: Tensor = engine.tensor(new Float32Array(64), [1, 4, 2, 8], "f32");
   const { out } = engine.attentionSync(k, k, k);
   return await out.read();
+}
+
+export function blocks(list: { offsets: Int32Array; columns: Int32Array }): AttentionOptions[] {
+  const sizes = { lengthQ: 4, lengthK: 4, blockSize: [2, 4] as const };
+  const made: BlockMask = createBlockMask(masks.causal(), { ...sizes, queryHeads: 2 });
+  const { empty, full }: { empty: number; full: number } = made.describe([0, 2], [0, 4]);
+  const listed = blockMaskFromLists({ ...sizes, full: list, partial: list });
+  // @ts-expect-error: a mask function is no block mask
+  const wrong: AttentionOptions = { blockMask: masks.causal() };
+  // @ts-expect-error: a block mask is no mask function
+  const other: AttentionOptions = { maskMod: listed };
+  return empty + full > 0 ? [{ blockMask: made }] : [wrong, other];
 }
 
 export function bytes(level: SimdLevel): Uint8Array {
