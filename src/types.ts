@@ -1,6 +1,7 @@
 // The types that both entries export.
 export type { AbortSignalLike, MemoryUse } from "./backend/backend.ts";
 export type { ExplainedStep, Explanation } from "./backend/explanation.ts";
+export type { ExplainedBlocks } from "./plan/explained_blocks.ts";
 export type { Abortable, BackendName, EngineOptions } from "./engine/engine_options.ts";
 export type { WrapOptions } from "./engine/new_tensor.ts";
 export type {

@@ -2,6 +2,7 @@
 import type { Cost } from "../plan/cost.ts";
 import type { Estimates } from "../plan/estimate.ts";
 import type { KernelName } from "../plan/kernel.ts";
+import type { ExplainedBlocks } from "../plan/explained_blocks.ts";
 import type { Tile } from "../plan/wasm/tiles.ts";
 
 /** One step of a plan: a kernel and its pieces of work. */
@@ -17,7 +18,7 @@ export interface ExplainedStep {
     | "dkv"
     | "dk"
     | "dv"
-    | `${"copy" | "repair" | "pair sum" | "row sum" | "add" | "narrow"} ${string}`;
+    | `${"copy" | "repair" | "pair sum" | "row sum" | "captured sum" | "add" | "narrow"} ${string}`;
   /** Pieces of work. */
   readonly items: number;
 }
@@ -46,8 +47,10 @@ export interface Explanation {
   readonly items: number;
   /** Regions: pieces in which operands are brought in or bound. */
   readonly regions: number;
-  /** Operations, bytes, visible pairs. */
+  /** Operations, bytes, and pairs that key lengths, causal masks and windows leave visible. */
   readonly cost: Cost;
+  /** What a mask function or a block mask leaves of them, where there is one. */
+  readonly blocks?: ExplainedBlocks;
   /** Scratch of one thread, or memory of a workgroup, in bytes. */
   readonly scratchBytes: number;
   /** Memory beyond the tensors, in bytes: scratch (of all threads) and partial results of one region. */

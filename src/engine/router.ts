@@ -8,6 +8,7 @@ import {
   residentOf,
 } from "../backend/backend.ts";
 import { type Estimates, wasmMs } from "../plan/estimate.ts";
+import { explainedBlocks } from "../plan/explained_blocks.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { AttentionProblem, Call, Views } from "../problem/problem.ts";
@@ -178,7 +179,8 @@ export class Router {
   explain({ problem, views }: Call): Explanation {
     this.alive(callName(problem));
     const { backend, reason } = this.route(problem, views);
-    return { ...backend.explain(problem, reason), estimates: this.estimates(problem) };
+    const blocks = explainedBlocks(problem), explained = backend.explain(problem, reason);
+    return { ...explained, ...blocks && { blocks }, estimates: this.estimates(problem) };
   }
 
   /** Merges where the parts live; host tensors on the CPU. */

@@ -3,9 +3,11 @@
 import assert from "node:assert/strict";
 import {
   type AttentionOptions,
+  createBlockMask,
   createEngine,
   type Explanation,
   type HostTensor,
+  masks,
 } from "../../mod.ts";
 
 function zeros(...shape: number[]): HostTensor {
@@ -88,4 +90,16 @@ Deno.test("empty problems are explained too", async () => {
   assert.equal(none.cost.visiblePairs, 0);
   const empty = await explain([0, 3, 2, 8], [0, 5, 2, 8]);
   assert.deepEqual([empty.items, empty.regions], [0, 0]);
+});
+
+Deno.test("what a mask function leaves is said, and nothing where there is none", async () => {
+  const shape = [1, 500, 2, 8], mask = masks.causal().and(masks.window(127, 0));
+  assert.ok(!("blocks" in await explain(shape, shape, { causal: true })));
+  const found = (await explain(shape, shape, { maskMod: mask })).blocks!;
+  const { milliseconds, ...counts } = found;
+  assert.deepEqual(counts, { blockSize: 128, empty: 9, partial: 7, full: 0 });
+  assert.ok(milliseconds >= 0);
+  const blockMask = createBlockMask(mask, { lengthQ: 500, lengthK: 500 });
+  const { milliseconds: _, ...same } = (await explain(shape, shape, { blockMask })).blocks!;
+  assert.deepEqual(same, counts);
 });
