@@ -37,7 +37,7 @@ const tell = async (text) => {
 addEventListener("error", (event) => tell(event.message));
 addEventListener("unhandledrejection", (event) => tell(event.reason));
 </script>
-<script type="module" src="/page.js"></script>`;
+<script type="module" src="/page.js" onerror="tell('page.js does not load')"></script>`;
 
 const count = { passed: 0, failed: 0 };
 
