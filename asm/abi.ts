@@ -28,14 +28,14 @@ export enum Task {
   Splits = 36,
   SplitOutBytes = 40,
   SplitLseBytes = 44,
-  /** Addresses of programs, room for two: see `Program` in tables.gen.ts. */
+  /** Addresses of programs, room for three: see `Program` in tables.gen.ts. */
   Programs = 48,
-  /** Query rows that share a row of the summary of blocks, as a power of two from 3 on: see features/blocks.ts. */
-  BlockShift = 56,
   /** Keys of a row that are returned. */
   Count = 60,
-  /** Numbers of features, float32 or words, room for sixteen: see `Scalar` in tables.gen.ts. */
+  /** Numbers of features, float32 or words, room for fifteen: see `Scalar` in tables.gen.ts. */
   Scalars = 64,
+  /** Query rows that share a row of the summary of blocks, as a power of two from 3 on: see features/blocks.ts. */
+  BlockShift = 124,
   /** Records of operands, as many as `Operand` in tables.gen.ts counts. */
   Operands = 128,
 }
