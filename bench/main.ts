@@ -29,6 +29,7 @@ import { packageSection } from "./sections/package.ts";
 import { peersSections } from "./sections/peers.ts";
 import { webgpuPeersSection } from "./sections/peers_webgpu.ts";
 import { scalingSection } from "./sections/scaling.ts";
+import { sparseSection } from "./sections/sparse.ts";
 import { tilesSection } from "./sections/tiles.ts";
 import { unfusedSection } from "./sections/unfused.ts";
 import { isSoftware } from "../src/webgpu/device/device.ts";
@@ -53,13 +54,14 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     memory: memorySection,
     fresh: freshSection,
     package: packageSection,
+    sparse: sparseSection,
     tiles: tilesSection,
   },
   peers: { ...peersSections, fresh: peersFreshSection },
   webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
 };
 /** Sections that run only when they are named. */
-const ASKED = ["tiles", "sweep"];
+const ASKED = ["sparse", "tiles", "sweep"];
 /** Sections that take the shapes asked for. */
 const SHAPED = ["forward", "half", "backward", "peers"];
 

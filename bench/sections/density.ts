@@ -4,6 +4,7 @@
  * @module
  */
 
+import { blockMaskFromLists } from "../../mod.ts";
 import { type Case, operands } from "../cases.ts";
 import type { Context } from "../context.ts";
 import type { Measured, Value } from "../goals.ts";
@@ -29,7 +30,7 @@ export async function densitySection(context: Context): Promise<Measured[]> {
   const engine = await context.engine();
   const whole: Pattern = { name: "whole", density: 1, options: {} };
   const bands = DENSITIES.map((density) => band(c, density));
-  const patterns = [whole, ...bands, ...[1, ...DENSITIES].map((density) => blocks(c, density))];
+  const patterns = [whole, ...bands, ...[1, ...DENSITIES].flatMap((density) => blocks(c, density))];
   const measured: Measured[] = [];
   for (const pass of ["forward", "backward"] as const) {
     const subjects = patterns.map(({ options }) => new Subject(engine, call, options));
@@ -65,10 +66,26 @@ function band(c: Case, density: number): Pattern {
   return { name: `band ±${side}`, density: visible(side) / (length * length), options };
 }
 
+/** Random blocks as bytes of a mask, and as a block mask. */
+function blocks(c: Case, density: number): Pattern[] {
+  const length = c.lengthK, count = length / BLOCK, each = Math.max(1, Math.round(density * count));
+  const { data, lists } = randomBlocks(length, count, each), about = `${each}/${count}`;
+  const full = {
+    offsets: Int32Array.from({ length: count + 1 }, (_, row) => row * each),
+    columns: Int32Array.from(lists.flatMap((list) => list.sort((a, b) => a - b))),
+  };
+  const partial = { offsets: new Int32Array(count + 1), columns: new Int32Array(0) };
+  const sizes = { lengthQ: length, lengthK: length, blockSize: BLOCK };
+  const blockMask = blockMaskFromLists({ ...sizes, full, partial }), shape = [length, length];
+  return [
+    { name: `blocks ${about}`, density: each / count, options: { mask: { data, shape } } },
+    { name: `block mask ${about}`, density: each / count, options: { blockMask } },
+  ];
+}
+
 /** The same number of random blocks in every row of blocks; the diagonal is always visible. */
-function blocks(c: Case, density: number): Pattern {
-  const length = c.lengthK, count = length / BLOCK;
-  const each = Math.max(1, Math.round(density * count));
+function randomBlocks(length: number, count: number, each: number) {
+  const lists: number[][] = [];
   const data = new Uint8Array(length * length);
   let state = 12345;
   for (let row = 0; row < count; row++) {
@@ -77,12 +94,12 @@ function blocks(c: Case, density: number): Pattern {
       state = Math.imul(state, 1664525) + 1013904223 >>> 0;
       chosen.add(state % 65521 % count);
     }
+    lists.push([...chosen]);
     for (const column of chosen) {
       for (let i = row * BLOCK; i < (row + 1) * BLOCK; i++) {
         data.fill(1, i * length + column * BLOCK, i * length + (column + 1) * BLOCK);
       }
     }
   }
-  const options = { mask: { data, shape: [length, length] } };
-  return { name: `blocks ${each}/${count}`, density: each / count, options };
+  return { data, lists };
 }
