@@ -381,8 +381,7 @@ const features: readonly Partial<Case>[] = [
   { alibiSlopes: "bh" },
   { sink: true },
   { dropout: 0.3 },
-  { scoreMod: "bent" },
-  { maskMod: "documents" },
+  { scoreMod: "bent", maskMod: "documents" }, // together: on a GPU each pair is texts to compile
   { blockMask: { made: "lists", size: [16, 32], mask: "prefix" } },
   { keyLengths: [33, 61] },
   { softcap: 5 },
