@@ -56,6 +56,7 @@ export function whatIsLeftOut(): string | undefined {
   const { core, rest } = leftOut;
   if (core > 0) return `left out: ${core} runs of cases that deno task test has`;
   if (rest > 0) return `left out: ${rest} runs of cases, which deno task test:all has`;
+  return undefined;
 }
 
 /** Why a test of the rest does not run; undefined where it does. */

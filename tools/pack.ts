@@ -7,7 +7,15 @@ import { changeFile } from "./tar.ts";
 
 const root = new URL("../", import.meta.url);
 /** Sources of the kernels: the package holds what became of them. */
-const LEFT_OUT = ["kernels/", "features/", "micro/", "stages/", "main.ts", "tsconfig.json"]
+const LEFT_OUT = [
+  "expression/",
+  "features/",
+  "kernels/",
+  "micro/",
+  "stages/",
+  "main.ts",
+  "tsconfig.json",
+]
   .map((name) => `asm/${name}`);
 
 /** What `deno pack` does not know of. */

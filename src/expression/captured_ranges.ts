@@ -26,6 +26,7 @@ function strayOf(roots: readonly Node[], domain: Domain, known: ExtremesOf): Str
       if (!(low >= 0 && high < shape[axis]!)) return { shape, axis, found: [low, high] };
     }
   }
+  return undefined;
 }
 
 /** All of `domains` in one. */

@@ -71,6 +71,7 @@ function slope(node: Node, a: Node): Node | -1 | undefined {
     case "square":
       return call("mul", 2, a);
   }
+  return undefined;
 }
 
 /** What flows from a node to its operands. */

@@ -34,6 +34,7 @@ function ofOne(name: OperationName, a: Node, builder: Builder): Node | undefined
     const complement = complementOf(a);
     return complement && builder.apply(complement, a.operands);
   }
+  return undefined;
 }
 
 function ofFloats(name: OperationName, a: Node, b: Node, builder: Builder): Node | undefined {
@@ -41,6 +42,7 @@ function ofFloats(name: OperationName, a: Node, b: Node, builder: Builder): Node
   if (name === "add" && isConstant(b, -0) || name === "sub" && isConstant(b, 0)) return a;
   if ((name === "mul" || name === "div" || name === "pow") && isConstant(b, 1)) return a;
   if ((name === "min" || name === "max") && a === b) return a;
+  return undefined;
 }
 
 function ofInts(name: OperationName, a: Node, b: Node, builder: Builder): Node | undefined {
@@ -68,6 +70,7 @@ function ofInts(name: OperationName, a: Node, b: Node, builder: Builder): Node |
     case "ne":
       return same ? builder.constant(0, "bool") : undefined;
   }
+  return undefined;
 }
 
 function ofBools(name: OperationName, a: Node, b: Node, builder: Builder): Node | undefined {
@@ -88,6 +91,7 @@ function ofBools(name: OperationName, a: Node, b: Node, builder: Builder): Node 
         ? builder.constant(1, "bool")
         : undefined;
   }
+  return undefined;
 }
 
 function ofWhere(condition: Node, yes: Node, no: Node, builder: Builder): Node | undefined {
@@ -97,6 +101,7 @@ function ofWhere(condition: Node, yes: Node, no: Node, builder: Builder): Node |
   if (yes.type !== "bool") return undefined;
   if (isConstant(yes)) return yes.value ? builder.apply("or", [condition, no]) : undefined;
   if (isConstant(no) && !no.value) return builder.apply("and", [condition, yes]);
+  return undefined;
 }
 
 /** A node that has the same values as the operation, where a rule knows one. */

@@ -103,6 +103,7 @@ async function run({ name, title, seconds, env, tell }: Program): Promise<number
   } finally {
     await Deno.remove(progress);
   }
+  return undefined;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -53,6 +53,7 @@ function comparison(op: Node["op"], slots: Slots, state: State): Step | undefine
     case "ne":
       return equality(slots, state, 0);
   }
+  return undefined;
 }
 
 /** The step of an operation that gives a boolean. */

@@ -28,6 +28,7 @@ function formOf({ op }: Node, { a, b }: Slots, state: State): Affine | undefined
       return isPlain(first) ? combinedOf(state, b, first.constant, b, 0) : undefined;
     }
   }
+  return undefined;
 }
 
 function isPlain({ query, key }: Affine): boolean {
