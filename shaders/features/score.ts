@@ -1,7 +1,6 @@
 // From products to scores: what the features of a variant do to pairs, in the order of the feature table. The same
 // text serves forward and dQ, whose rows are queries, dK/dV, whose rows are keys, and kernels that look at one pair.
 import type { FeatureName } from "../../src/problem/features/feature.ts";
-import { MIXED } from "../../src/expression/verdict.ts";
 import { shaderName } from "../../src/tensor/operands.ts";
 import type { Geometry } from "../abi.ts";
 import { queryOf } from "../parts/address.ts";
@@ -9,7 +8,7 @@ import { crossesBand, keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { each, SENTINELS } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
-import { ifAny, unlessNever, VOTE } from "../parts/vote.ts";
+import { ifSeen, isMixed, type TileVerdict, unlessNone, VOTE } from "../parts/vote.ts";
 import type { KeyAt, PairAt, QueryAt, ScoreType, ShaderFeature, Side } from "./feature.ts";
 import { stateDeclarations } from "./state.ts";
 import { activeFeatures } from "./table.ts";
@@ -139,9 +138,9 @@ ${each(g.tm, (i) => each(g.jv, (n) => pair(`s${i}_${n}`, i, n)))}`;
 
 const skipsTiles = (v: Pick<Variant, "features">) => activeFeatures(v).some(({ sees }) => sees);
 
-/** Whether a tile must be looked at to know that no pair of it is seen. */
+/** Whether a mixed tile may have to be looked at to know that no pair of it is seen. */
 const votes = (v: Pick<Variant, "features">) =>
-  activeFeatures(v).some(({ sees, verdicts }) => sees && verdicts !== "of each head");
+  activeFeatures(v).some(({ verdicts }) => verdicts?.differs);
 
 /** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`. */
 export function seenPairs(v: Variant, side: Side, i: number, n: number): string {
@@ -151,17 +150,20 @@ export function seenPairs(v: Variant, side: Side, i: number, n: number): string 
   return conditions.length === 0 ? "" : `  let seen${i}_${n} = ${conditions.join(" & ")};`;
 }
 
-/** The same of a tile that may have a verdict; `exists`: the pairs that are there at all. */
+const verdictOf = ({ name, verdicts }: ShaderFeature): TileVerdict => ({
+  name: `verdict_${shaderName(name)}`,
+  at: verdicts!.at,
+});
+
+/** The same of a tile with verdicts; `exists`: the pairs that are there at all. */
 function seenOfTile(v: Variant, side: Side, i: number, n: number, exists: string): string {
-  const active = activeFeatures(v).filter(({ sees }) => sees);
-  const conditions = active.flatMap((feature) =>
-    feature.verdicts ? [] : [feature.sees!(pairsAt(feature, side, i, n))]
+  const seen = `seen${i}_${n}`;
+  const conditions = activeFeatures(v).filter(({ sees }) => sees).map((feature) =>
+    `  if (${isMixed(verdictOf(feature))}) { ${seen} = ${seen} & ${
+      feature.sees!(pairsAt(feature, side, i, n))
+    }; }`
   );
-  const all = [...conditions, exists].join(" & "), judged = active.filter((f) => f.verdicts);
-  if (judged.length === 0) return `  let seen${i}_${n} = ${all};`;
-  const others = judged.map((feature) => feature.sees!(pairsAt(feature, side, i, n))).join(" & ");
-  return `  var seen${i}_${n} = ${all};
-  if (verdict == ${MIXED}u) { seen${i}_${n} = seen${i}_${n} & ${others}; }`;
+  return [`  var ${seen} = ${exists};`, ...conditions].join("\n");
 }
 
 /** Runs `body` where some pair of tile number `tile` of the item is seen. */
@@ -174,12 +176,18 @@ export function skipUnseenTiles(
   body: string,
 ): string {
   if (!skipsTiles(v)) return body;
+  const judged = activeFeatures(v).filter(({ sees }) => sees);
   const seen = each(g.tm, (i) => each(g.jv, (n) => seenOfTile(v, side, i, n, exists(i, n))));
   const any = (_: unknown, n: number) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`;
   const names = Array.from({ length: g.tm * g.jv }, any);
-  const run = `${seen}\n${votes(v) ? ifAny(names.join(" || "), body) : body}`;
-  const judged = activeFeatures(v).some(({ verdicts }) => verdicts);
-  return `  // skip the tile where no pair is seen\n${judged ? unlessNever(tile, run) : run}`;
+  const unsure = judged.flatMap((feature) => {
+    const { differs } = feature.verdicts!;
+    return differs ? [`(${isMixed(verdictOf(feature))} && ${differs})`] : [];
+  });
+  const run = votes(v) ? unlessNone(unsure.join(" || "), names.join(" || "), body) : body;
+  return `  // skip the tile where no pair is seen\n${
+    ifSeen(tile, judged.map(verdictOf), `${seen}\n${run}`)
+  }`;
 }
 
 /** What `scoreOfPairs` declares beside. */

@@ -146,11 +146,12 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let mask_mod_x0_q0 = mask_mod_query_0(batch, head_0, query_0, offset);
   // skip the tile where no pair is seen
   let tile = left - 1u;
-  let verdict_at = U.verdicts_at + (U.item_base + wid.x) * U.verdict_words + tile / 16u;
-  let verdict = (schedule[verdict_at] >> (2u * (tile % 16u))) & 3u;
-  if (verdict != 0u) {
+  let verdict_word = (U.item_base + wid.x) * U.verdict_words + tile / 16u;
+  let verdict_bit = 2u * (tile % 16u);
+  let verdict_mask_mod = (schedule[U.verdicts_at + verdict_word] >> verdict_bit) & 3u;
+  if ((verdict_mask_mod & 1u) != 0u) {
   var seen0_0 = (row_0 < select(vec4<u32>(0u), vec4<u32>(end), key0 < limit));
-  if (verdict == 2u) { seen0_0 = seen0_0 & mask_mod_sees(mask_mod_x0_q0, mask_mod_x0_k0); }
+  if (verdict_mask_mod == 3u) { seen0_0 = seen0_0 & mask_mod_sees(mask_mod_x0_q0, mask_mod_x0_k0); }
   // dP^T = V dOut^T
   dp0_0 = vec4<f32>(0.0);
   for (var c0 = 0u; c0 < 2u; c0 += 2u) {

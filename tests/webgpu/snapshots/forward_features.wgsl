@@ -153,13 +153,23 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let bias_column_k0 = key_0 * U.bias_column;
   let mask_column_k0 = key_0 * U.mask_column;
   // skip the tile where no pair is seen
-  let seen0_0 = mask_sees(mask_row_q0 + mask_column_k0) & (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row0 < row_count));
+  let tile = (k0 - begin) / 8u;
+  let verdict_word = (U.item_base + wid.x) * U.verdict_words + tile / 16u;
+  let verdict_bit = 2u * (tile % 16u);
+  let verdict_mask = (schedule[U.classified_at + verdict_word] >> verdict_bit) & 3u;
+  if ((verdict_mask & 1u) != 0u) {
+  var seen0_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row0 < row_count));
+  if (verdict_mask == 3u) { seen0_0 = seen0_0 & mask_sees(mask_row_q0 + mask_column_k0); }
+  var run = true;
+  if ((verdict_mask == 3u && U.mask_head > 0u)) {
   if (li == 0u) { atomicStore(&vote, 0u); }
   workgroupBarrier();
   if (any(seen0_0)) { atomicStore(&vote, 1u); }
   workgroupBarrier();
   if (li == 0u) { outcome = atomicLoad(&vote); }
-  if (workgroupUniformLoad(&outcome) != 0u) {
+  run = workgroupUniformLoad(&outcome) != 0u;
+  }
+  if (run) {
   // which pairs of the tile are kept, by groups of keys
   let kept_key = U.key_begin + k0; let kept_shift = kept_key % 8u;
   let kept_groups = (kept_shift + 15u) / 8u;
@@ -273,6 +283,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       o0_0 = fma(vec4<f32>(p0_0.z), b2_0, o0_0);
       o0_0 = fma(vec4<f32>(p0_0.w), b3_0, o0_0);
     }
+  }
   }
   }
   }

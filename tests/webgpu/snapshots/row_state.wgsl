@@ -108,13 +108,23 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let bias_column_k0 = key_0 * U.bias_column;
   let mask_column_k0 = key_0 * U.mask_column;
   // skip the tile where no pair is seen
-  let seen0_0 = mask_sees(mask_row_q0 + mask_column_k0) & (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row0 < row_count));
+  let tile = (k0 - begin) / 8u;
+  let verdict_word = (U.item_base + wid.x) * U.verdict_words + tile / 16u;
+  let verdict_bit = 2u * (tile % 16u);
+  let verdict_mask = (schedule[U.classified_at + verdict_word] >> verdict_bit) & 3u;
+  if ((verdict_mask & 1u) != 0u) {
+  var seen0_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row0 < row_count));
+  if (verdict_mask == 3u) { seen0_0 = seen0_0 & mask_sees(mask_row_q0 + mask_column_k0); }
+  var run = true;
+  if ((verdict_mask == 3u && U.mask_head > 0u)) {
   if (li == 0u) { atomicStore(&vote, 0u); }
   workgroupBarrier();
   if (any(seen0_0)) { atomicStore(&vote, 1u); }
   workgroupBarrier();
   if (li == 0u) { outcome = atomicLoad(&vote); }
-  if (workgroupUniformLoad(&outcome) != 0u) {
+  run = workgroupUniformLoad(&outcome) != 0u;
+  }
+  if (run) {
   // S = Q K^T
   s0_0 = vec4<f32>(0.0);
   for (var c0 = 0u; c0 < 2u; c0 += 2u) {
@@ -182,6 +192,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   // P = exp(S - m'), l = l exp(m - m') + rowsum P, O = O exp(m - m')
   { let a = exp2((m0 - n0) * 1.4426950408889634); m0 = n0; l0 *= a;
     s0_0 = exp2((s0_0 - vec4<f32>(n0)) * 1.4426950408889634); l0 += (s0_0.x + s0_0.y) + (s0_0.z + s0_0.w);
+  }
   }
   }
   }
