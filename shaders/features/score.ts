@@ -8,7 +8,6 @@ import { crossesBand, keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { each, SENTINELS } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
-import { ifSeen, isMixed, type TileVerdict, unlessNone, VOTE } from "../parts/vote.ts";
 import type { KeyAt, PairAt, QueryAt, ScoreType, ShaderFeature, Side } from "./feature.ts";
 import { stateDeclarations } from "./state.ts";
 import { activeFeatures } from "./table.ts";
@@ -25,7 +24,6 @@ export function scoreDeclarations(
     ...activeFeatures(v).map(({ name, declare }) =>
       declare?.(type, v.features.get(name)!, side) ?? ""
     ),
-    type === "f32" || !votes(v) ? "" : VOTE,
     stateDeclarations(v),
   ].join("\n");
 }
@@ -136,58 +134,12 @@ ${hidesPairs(v) ? `    ${s} = select(${s}, vec4<f32>(${hidden}), hide);` : ""}\n
 ${each(g.tm, (i) => each(g.jv, (n) => pair(`s${i}_${n}`, i, n)))}`;
 }
 
-const skipsTiles = (v: Pick<Variant, "features">) => activeFeatures(v).some(({ sees }) => sees);
-
-/** Whether a mixed tile may have to be looked at to know that no pair of it is seen. */
-const votes = (v: Pick<Variant, "features">) =>
-  activeFeatures(v).some(({ verdicts }) => verdicts?.differs);
-
 /** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`. */
 export function seenPairs(v: Variant, side: Side, i: number, n: number): string {
   const conditions = activeFeatures(v).flatMap((feature) =>
     feature.sees ? [feature.sees(pairsAt(feature, side, i, n))] : []
   );
   return conditions.length === 0 ? "" : `  let seen${i}_${n} = ${conditions.join(" & ")};`;
-}
-
-const verdictOf = ({ name, verdicts }: ShaderFeature): TileVerdict => ({
-  name: `verdict_${shaderName(name)}`,
-  at: verdicts!.at,
-});
-
-/** The same of a tile with verdicts; `exists`: the pairs that are there at all. */
-function seenOfTile(v: Variant, side: Side, i: number, n: number, exists: string): string {
-  const seen = `seen${i}_${n}`;
-  const conditions = activeFeatures(v).filter(({ sees }) => sees).map((feature) =>
-    `  if (${isMixed(verdictOf(feature))}) { ${seen} = ${seen} & ${
-      feature.sees!(pairsAt(feature, side, i, n))
-    }; }`
-  );
-  return [`  var ${seen} = ${exists};`, ...conditions].join("\n");
-}
-
-/** Runs `body` where some pair of tile number `tile` of the item is seen. */
-export function skipUnseenTiles(
-  g: Geometry,
-  v: Variant,
-  side: Side,
-  exists: (i: number, n: number) => string,
-  tile: string,
-  body: string,
-): string {
-  if (!skipsTiles(v)) return body;
-  const judged = activeFeatures(v).filter(({ sees }) => sees);
-  const seen = each(g.tm, (i) => each(g.jv, (n) => seenOfTile(v, side, i, n, exists(i, n))));
-  const any = (_: unknown, n: number) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`;
-  const names = Array.from({ length: g.tm * g.jv }, any);
-  const unsure = judged.flatMap((feature) => {
-    const { differs } = feature.verdicts!;
-    return differs ? [`(${isMixed(verdictOf(feature))} && ${differs})`] : [];
-  });
-  const run = votes(v) ? unlessNone(unsure.join(" || "), names.join(" || "), body) : body;
-  return `  // skip the tile where no pair is seen\n${
-    ifSeen(tile, judged.map(verdictOf), `${seen}\n${run}`)
-  }`;
 }
 
 /** What `scoreOfPairs` declares beside. */
@@ -231,7 +183,7 @@ export function scoreOfPairs(
       feature.score?.(s, at),
     ];
   });
-  if (skipsTiles(v)) hides.push(`!seen${i}_${n}`);
+  if (activeFeatures(v).some(({ sees }) => sees)) hides.push(`!seen${i}_${n}`);
   if (hides.length) lines.push(`let hide = ${hides.map((hide) => `(${hide})`).join(" | ")};`);
   return lines.filter((line) => line !== undefined).map((line) => `    ${line}`).join("\n");
 }

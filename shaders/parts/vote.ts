@@ -22,27 +22,71 @@ ${body}
   }`;
 }
 
-/** A verdict that `ifSeen` reads. */
-export interface TileVerdict {
-  /** What it is called. */
+/** Verdicts about the tiles of items. */
+export interface TileVerdicts {
+  /** What that about the tile at hand is called. */
   readonly name: string;
   /** The word of the uniform block that says where those of item 0 begin. */
   readonly at: string;
 }
 
 /** Whether pairs must be looked at to know which are seen. */
-export const isMixed = ({ name }: TileVerdict): string => `${name} == ${SOME_SEEN | SOME_HIDDEN}u`;
+export const isMixed = ({ name }: TileVerdicts): string => `${name} == ${SOME_SEEN | SOME_HIDDEN}u`;
 
-/** Reads the verdicts about tile number `tile` of the item, and runs `body` unless one says that no pair is seen. */
-export function ifSeen(tile: string, verdicts: readonly TileVerdict[], body: string): string {
-  const read = ({ name, at }: TileVerdict) =>
+const WORD = `(U.item_base + wid.x) * U.verdict_words`;
+/** Tiles of a word, and the bit that says of each that it may be seen. */
+const TILES = `${VERDICTS_OF_WORD}u`, SEEN_BITS = "0x55555555u";
+
+/** Reads the verdicts about tile number `tile` of the item. */
+export function readVerdicts(tile: string, verdicts: readonly TileVerdicts[]): string {
+  const read = ({ name, at }: TileVerdicts) =>
     `  let ${name} = (schedule[U.${at} + verdict_word] >> verdict_bit) & 3u;`;
-  const names = verdicts.map(({ name }) => `${name} & `).join("");
   return `  let tile = ${tile};
-  let verdict_word = (U.item_base + wid.x) * U.verdict_words + tile / ${VERDICTS_OF_WORD}u;
-  let verdict_bit = 2u * (tile % ${VERDICTS_OF_WORD}u);
-${verdicts.map(read).join("\n")}
-  if ((${names}${SOME_SEEN}u) != 0u) {
-${body}
+  let verdict_word = ${WORD} + tile / ${TILES};
+  let verdict_bit = 2u * (tile % ${TILES});
+${verdicts.map(read).join("\n")}`;
+}
+
+/**
+ * Declares the search for tiles that may be seen: the next one from `tile` on, of `tiles`, and how many tiles there are
+ * up to the last one, of the first `tiles`. Words of which no tile is seen are passed at once.
+ */
+export function declareSearch(verdicts: readonly TileVerdicts[], backwards: boolean): string {
+  const words = verdicts.map(({ at }) => `schedule[U.${at} + word]`).join(" & ");
+  return `fn seen_bits(word: u32) -> u32 { return ${words} & ${SEEN_BITS}; }
+${
+    backwards
+      ? `fn seen_tiles(word: u32, tiles: u32) -> u32 {
+  var t = tiles;
+  while (t > 0u) {
+    let bits = seen_bits(word + (t - 1u) / ${TILES}) << (2u * (${TILES} - 1u - (t - 1u) % ${TILES}));
+    if (bits != 0u) { return t - countLeadingZeros(bits) / 2u; }
+    t = (t - 1u) / ${TILES} * ${TILES};
+  }
+  return 0u;
+}`
+      : `fn next_seen(word: u32, tile: u32, tiles: u32) -> u32 {
+  var t = tile;
+  while (t < tiles) {
+    let bits = seen_bits(word + t / ${TILES}) >> (2u * (t % ${TILES}));
+    if (bits != 0u) { return t + countTrailingZeros(bits) / 2u; }
+    t = (t / ${TILES} + 1u) * ${TILES};
+  }
+  return tiles;
+}`
   }`;
+}
+
+/** At the begin of a loop over tiles of `size` from `begin` to `end`, where `at` begins one: moves on to one that is seen. */
+export function moveToSeen(at: string, size: number): string {
+  return `  ${at} = begin + next_seen(${WORD}, (${at} - begin) / ${size}u, (end - begin + ${
+    size - 1
+  }u) / ${size}u) * ${size}u;
+  if (${at} >= end) { break; }`;
+}
+
+/** The same where the last of `left` tiles is next. */
+export function moveBackToSeen(left: string): string {
+  return `  ${left} = seen_tiles(${WORD}, ${left});
+  if (${left} == 0u) { break; }`;
 }
