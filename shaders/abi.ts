@@ -6,8 +6,9 @@ export const ITEM_WORDS = 8;
 /** Words of a sequence there: its keys, low, high and offset of the diagonal. */
 export const SEQUENCE_WORDS = 4;
 
-/** Verdicts about tiles in a word of it: two bits each, those of src/expression/verdict.ts. */
+/** Verdicts about tiles in a word of it: two bits each, that some pair may be seen, and that some may be hidden. */
 export const VERDICTS_OF_WORD = 16;
+export const SOME_SEEN = 1, SOME_HIDDEN = 2;
 
 /** Shape of a tile. */
 export interface TileShape {

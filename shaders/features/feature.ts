@@ -89,8 +89,14 @@ export interface ShaderFeature {
   hide?(at: PairAt): string;
   /** ... or whether it is seen: without a look at its score, so that tiles without a seen pair are skipped. */
   sees?(at: PairAt): string;
-  /** ... and whether the schedule has a verdict on each tile, about every head alone or about all of them together. */
-  readonly verdicts?: "of each head" | "of all heads";
+  /**
+   * ... and where the schedule has verdicts about the tiles of items. They are about all heads together: `differs` is
+   * a condition that holds where heads may differ, so that a mixed tile is looked at.
+   */
+  readonly verdicts?: {
+    readonly at: "verdicts_at" | "classified_at";
+    readonly differs?: string;
+  };
 
   /**
    * state: a logit that joins the denominator of a row and brings no value; minus infinity is none. It must join

@@ -1,4 +1,5 @@
 // mask: a byte for each pair, 1 = may attend, behind the work items in the schedule buffer. Its address counts bytes.
+// A kernel that runs first says of each tile whether bytes of it are set (kernels/classify.ts).
 import { rowAt } from "../parts/address.ts";
 import type { ShaderFeature } from "./feature.ts";
 
@@ -17,4 +18,5 @@ ${
   perQuery: (at) => ({ row: rowAt("mask", at) }),
   perKey: ({ key }) => ({ column: `${key} * U.mask_column` }),
   sees: (at) => `mask_sees(${at.ofQuery("row")} + ${at.ofKey("column")})`,
+  verdicts: { at: "classified_at", differs: "U.mask_head > 0u" },
 };

@@ -15,7 +15,7 @@ export const maskMod: ShaderFeature = {
       name,
       ...hooks,
       sees: (at) => hooks.call("sees", at, ""),
-      verdicts: byHead ? "of all heads" : "of each head",
+      verdicts: { at: "verdicts_at", ...(byHead && { differs: "true" }) },
     };
   }),
 };

@@ -26,8 +26,11 @@ const SIZES: readonly string[] = [
   "source_at", // and where it reads and writes
   "target_at",
   "query_count", // queries of a sequence in the call
-  "verdicts_at", // verdicts about the tiles of an item: words from item 0 on, and words of each
+  "verdicts_at", // verdicts of the host about the tiles of an item: words from item 0 on, and words of each
+  "classified_at", // those that a kernel found
   "verdict_words",
+  "tile_rows", // the tiles that they are about
+  "tile_columns",
   ...FEATURES.filter(({ traced }) => traced).map(({ name }) => `${shaderName(name)}_at`),
 ];
 const WORDS = FEATURES.flatMap(({ words = {} }) => Object.keys(words).map(shaderName));

@@ -1,7 +1,6 @@
 // From products to scores: what the features of a variant do to pairs, in the order of the feature table. The same
 // text serves forward and dQ, whose rows are queries, dK/dV, whose rows are keys, and kernels that look at one pair.
 import type { FeatureName } from "../../src/problem/features/feature.ts";
-import { MIXED } from "../../src/expression/verdict.ts";
 import { shaderName } from "../../src/tensor/operands.ts";
 import type { Geometry } from "../abi.ts";
 import { queryOf } from "../parts/address.ts";
@@ -9,7 +8,6 @@ import { crossesBand, keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { each, SENTINELS } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
-import { ifAny, unlessNever, VOTE } from "../parts/vote.ts";
 import type { KeyAt, PairAt, QueryAt, ScoreType, ShaderFeature, Side } from "./feature.ts";
 import { stateDeclarations } from "./state.ts";
 import { activeFeatures } from "./table.ts";
@@ -26,7 +24,6 @@ export function scoreDeclarations(
     ...activeFeatures(v).map(({ name, declare }) =>
       declare?.(type, v.features.get(name)!, side) ?? ""
     ),
-    type === "f32" || !votes(v) ? "" : VOTE,
     stateDeclarations(v),
   ].join("\n");
 }
@@ -137,49 +134,12 @@ ${hidesPairs(v) ? `    ${s} = select(${s}, vec4<f32>(${hidden}), hide);` : ""}\n
 ${each(g.tm, (i) => each(g.jv, (n) => pair(`s${i}_${n}`, i, n)))}`;
 }
 
-const skipsTiles = (v: Pick<Variant, "features">) => activeFeatures(v).some(({ sees }) => sees);
-
-/** Whether a tile must be looked at to know that no pair of it is seen. */
-const votes = (v: Pick<Variant, "features">) =>
-  activeFeatures(v).some(({ sees, verdicts }) => sees && verdicts !== "of each head");
-
 /** Which pairs (row i, column vector n) features see, as `seen<i>_<n>`. */
 export function seenPairs(v: Variant, side: Side, i: number, n: number): string {
   const conditions = activeFeatures(v).flatMap((feature) =>
     feature.sees ? [feature.sees(pairsAt(feature, side, i, n))] : []
   );
   return conditions.length === 0 ? "" : `  let seen${i}_${n} = ${conditions.join(" & ")};`;
-}
-
-/** The same of a tile that may have a verdict; `exists`: the pairs that are there at all. */
-function seenOfTile(v: Variant, side: Side, i: number, n: number, exists: string): string {
-  const active = activeFeatures(v).filter(({ sees }) => sees);
-  const conditions = active.flatMap((feature) =>
-    feature.verdicts ? [] : [feature.sees!(pairsAt(feature, side, i, n))]
-  );
-  const all = [...conditions, exists].join(" & "), judged = active.filter((f) => f.verdicts);
-  if (judged.length === 0) return `  let seen${i}_${n} = ${all};`;
-  const others = judged.map((feature) => feature.sees!(pairsAt(feature, side, i, n))).join(" & ");
-  return `  var seen${i}_${n} = ${all};
-  if (verdict == ${MIXED}u) { seen${i}_${n} = seen${i}_${n} & ${others}; }`;
-}
-
-/** Runs `body` where some pair of tile number `tile` of the item is seen. */
-export function skipUnseenTiles(
-  g: Geometry,
-  v: Variant,
-  side: Side,
-  exists: (i: number, n: number) => string,
-  tile: string,
-  body: string,
-): string {
-  if (!skipsTiles(v)) return body;
-  const seen = each(g.tm, (i) => each(g.jv, (n) => seenOfTile(v, side, i, n, exists(i, n))));
-  const any = (_: unknown, n: number) => `any(seen${Math.floor(n / g.jv)}_${n % g.jv})`;
-  const names = Array.from({ length: g.tm * g.jv }, any);
-  const run = `${seen}\n${votes(v) ? ifAny(names.join(" || "), body) : body}`;
-  const judged = activeFeatures(v).some(({ verdicts }) => verdicts);
-  return `  // skip the tile where no pair is seen\n${judged ? unlessNever(tile, run) : run}`;
 }
 
 /** What `scoreOfPairs` declares beside. */
@@ -223,7 +183,7 @@ export function scoreOfPairs(
       feature.score?.(s, at),
     ];
   });
-  if (skipsTiles(v)) hides.push(`!seen${i}_${n}`);
+  if (activeFeatures(v).some(({ sees }) => sees)) hides.push(`!seen${i}_${n}`);
   if (hides.length) lines.push(`let hide = ${hides.map((hide) => `(${hide})`).join(" | ")};`);
   return lines.filter((line) => line !== undefined).map((line) => `    ${line}`).join("\n");
 }

@@ -22,10 +22,10 @@ import {
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
-  skipUnseenTiles,
   slopeFactor,
   stagedScale,
 } from "../features/score.ts";
+import { nextSeenTile, seenTileDeclarations, skipUnseenTiles } from "../features/seen_tiles.ts";
 import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
@@ -130,6 +130,7 @@ function rows(v: Variant, g: Geometry): string {
 function declarations(v: Variant, g: Geometry): string {
   return `${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
+${seenTileDeclarations(v, SIDE)}
 ${(["q", "k", "v", "dOut"] as const).map((name) => rowsReader(name, v.kinds[name]!)).join("\n")}
 ${declare("stats", "vec4<f32>")}
 ${declare("slots", "f32", "read_write")}
@@ -174,6 +175,7 @@ ${scoreRegisters(g, "s")}
 ${scoreRegisters(g, "dp")}
   let staged_scale = ${stagedScale(v)};
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
+${nextSeenTile(v, "k0", g)}
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
 ${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}

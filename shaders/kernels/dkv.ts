@@ -21,11 +21,11 @@ import {
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
-  skipUnseenTiles,
   slopeFactor,
   stagedScale,
   wantsQueries,
 } from "../features/score.ts";
+import { lastSeenTile, seenTileDeclarations, skipUnseenTiles } from "../features/seen_tiles.ts";
 import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { crossesBand, outside, queriesOf } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
@@ -55,6 +55,7 @@ function declarations(v: Variant, makes: Makes, scalarOut: boolean): string {
   const withK = makes !== "v", withV = makes !== "k";
   return `${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>", SIDE)}
+${seenTileDeclarations(v, SIDE)}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${withK ? rowsReader("v", v.kinds.v) : ""}
@@ -224,6 +225,7 @@ ${setUp(v, g, makes, { k: ofK, v: ofV })}
   let staged_scale = ${stagedScale(v)};
   // last rows first: below a diagonal they have the smallest P, and sums that begin small round less
   for (var left = (end - begin + ${g.columns - 1}u) / ${g.columns}u; left > 0u; left--) {
+${lastSeenTile(v, "left")}
   let r0 = begin + (left - 1u) * ${g.columns}u;
 ${statistics(v, g, withK)}
 ${columnShares(g, v, SIDE)}

@@ -20,10 +20,10 @@ import {
   rowShares,
   scoreDeclarations,
   scoreOfPairs,
-  skipUnseenTiles,
   slopeFactor,
   stagedScale,
 } from "../features/score.ts";
+import { nextSeenTile, seenTileDeclarations, skipUnseenTiles } from "../features/seen_tiles.ts";
 import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
@@ -114,6 +114,7 @@ ${
   }`;
   return tidy(`${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
+${seenTileDeclarations(v, SIDE)}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${rowsReader("v", v.kinds.v)}
@@ -129,6 +130,7 @@ ${threadPlace(g)}
 ${setUp(v, g)}
   let staged_scale = ${stagedScale(v)};
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
+${nextSeenTile(v, "k0", g)}
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
 ${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}

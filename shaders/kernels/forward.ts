@@ -24,9 +24,9 @@ import {
   rowShares,
   scoreDeclarations,
   scoresOfTile,
-  skipUnseenTiles,
   stagedScale,
 } from "../features/score.ts";
+import { nextSeenTile, seenTileDeclarations, skipUnseenTiles } from "../features/seen_tiles.ts";
 import { startState } from "../features/state.ts";
 import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
@@ -59,6 +59,7 @@ function declarations(v: Variant, g: Geometry, { scalarOut }: ForwardOptions): s
   return [
     PARAMS,
     scoreDeclarations(v, "vec4<f32>"),
+    seenTileDeclarations(v, SIDE),
     rowsReader("q", v.kinds.q),
     rowsReader("k", v.kinds.k),
     rowsReader("v", v.kinds.v),
@@ -183,6 +184,7 @@ ${setUp(v, g)}
 ${g.resident ? "  // Q stays" : ""}
 ${stageResident(g, rows, v.headChunks)}
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
+${nextSeenTile(v, "k0", g)}
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
 ${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}

@@ -20,9 +20,9 @@ import {
   rowShares,
   scoreDeclarations,
   scoresOfTile,
-  skipUnseenTiles,
   stagedScale,
 } from "../features/score.ts";
+import { nextSeenTile, seenTileDeclarations, skipUnseenTiles } from "../features/seen_tiles.ts";
 import { logitsOf } from "../features/state.ts";
 import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
@@ -69,6 +69,7 @@ ${softmaxOfTile(g, 0)}`;
     ).join("\n");
   return tidy(`${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
+${seenTileDeclarations(v, SIDE)}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${declare("stats", "vec4<f32>", "read_write")}
@@ -103,6 +104,7 @@ ${scoreRegisters(g, "s")}
 ${queriesOfTile(g, v)}
   let staged_scale = ${stagedScale(v)};
   for (var k0 = begin; k0 < end; k0 += ${g.columns}u) {
+${nextSeenTile(v, "k0", g)}
 ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
 ${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}

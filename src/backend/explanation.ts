@@ -18,7 +18,15 @@ export interface ExplainedStep {
     | "dkv"
     | "dk"
     | "dv"
-    | `${"copy" | "repair" | "pair sum" | "row sum" | "captured sum" | "add" | "narrow"} ${string}`;
+    | `${
+      | "copy"
+      | "classify"
+      | "repair"
+      | "pair sum"
+      | "row sum"
+      | "captured sum"
+      | "add"
+      | "narrow"} ${string}`;
   /** Pieces of work. */
   readonly items: number;
 }

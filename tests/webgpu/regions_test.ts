@@ -3,8 +3,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { elementBytes, type OperandSpec, rowMajor } from "../../src/tensor/view.ts";
+import { ITEM_WORDS, VERDICTS_OF_WORD } from "../../shaders/abi.ts";
+import { planWebGpu } from "../../src/plan/webgpu/plan.ts";
 import { planRegions, type Region } from "../../src/plan/webgpu/regions.ts";
-import type { AttentionProblem } from "../../src/problem/problem.ts";
+import { mostTiles } from "../../src/plan/webgpu/work_items.ts";
+import { type AttentionProblem, describeForward } from "../../src/problem/problem.ts";
 import { parseProblem } from "../../tools/show/show.ts";
 import { gpuTarget } from "./targets.ts";
 
@@ -201,4 +204,19 @@ Deno.test("a row that does not fit is refused with its bytes and the limit", () 
   const { problem } = parseProblem("forward q=1x1x1x4000 k=1x9x1x4000".split(" "));
   const limits = gpuTarget({ storageBinding: 4096 }).limits;
   assert.throws(() => planRegions(problem, limits), /RangeError.*16000 bytes.*3840 bytes/);
+});
+
+Deno.test("what is known of the tiles of a mask fits beside it", () => {
+  const length = 2 ** 19, x = { data: new Float32Array(length), shape: [1, length, 1, 1] };
+  const mask = { data: new Uint8Array(length), shape: [length] };
+  for (const software of [true, false]) {
+    const target = gpuTarget({}, { software });
+    const { problem } = describeForward(x, x, x, { mask }),
+      { regions } = planWebGpu(problem, target);
+    for (const { rowItems, keyBegin, keyEnd } of regions) {
+      const words = rowItems.length * Math.ceil(mostTiles(rowItems) / VERDICTS_OF_WORD);
+      const bytes = 4 * words + 4 * ITEM_WORDS * rowItems.length + keyEnd - keyBegin;
+      assert.ok(words > 0 && bytes <= target.limits.storageBinding, `${bytes} bytes`);
+    }
+  }
 });

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { learningProgramOf, programOf } from "../../shaders/expression/program.ts";
 import { pairFeatures } from "../../shaders/features/table.ts";
 import { FIELDS, PARAMS, PARAMS_BYTES } from "../../shaders/features/params.ts";
+import { classifyShader } from "../../shaders/kernels/classify.ts";
 import { decodeShader } from "../../shaders/kernels/decode.ts";
 import { deltaShader } from "../../shaders/kernels/delta.ts";
 import { dkvShader } from "../../shaders/kernels/dkv.ts";
@@ -109,6 +110,8 @@ const texts: Readonly<Record<string, string>> = {
   add: addShader(),
   component: componentShader(),
   copy: copyShader(),
+  classify_rows: classifyShader("mask", "rows are queries"),
+  classify_keys: classifyShader("mask", "rows are keys"),
   scores: scoresShader(plain, false),
   probabilities: scoresShader(pairs, true),
   row_stats: rowStatsShader(),

@@ -1,5 +1,6 @@
 // Regions: the parts of a problem whose tensors fit the bindings of a device. A binding holds the whole range
 // from the first to the last element of its region, so axes are cut from the one with the largest stride.
+import { VERDICTS_OF_WORD } from "../../../shaders/abi.ts";
 import { feature } from "../../problem/features/table.ts";
 import { type AttentionProblem, CALL_NAMES } from "../../problem/problem.ts";
 import {
@@ -23,6 +24,7 @@ import {
 import { plannedResults } from "../results.ts";
 import { regionsBySequence, type RowBases } from "../sequences.ts";
 import { capturedBytes } from "./functions.ts";
+import { LEAST_TILE } from "./tiles.ts";
 
 /** Ranges of sequences, kv heads, heads of a group, queries and keys; of a packed problem, those of one sequence. */
 export interface Region extends RowBases {
@@ -81,6 +83,15 @@ export function boundOperands({ features }: AttentionProblem): OperandName[] {
 
 /** What the schedule buffer holds beside inputs: sequences and work items. */
 const SCHEDULE_BYTES = 2 ** 20;
+
+/** Bytes of what masks say of tiles, at most: each of their tables two bits for each tile, of the smallest tile. */
+function verdictBytes({ features }: AttentionProblem, { batch, group, row, key }: RegionSize) {
+  const tables = features.map(({ name }) => feature(name))
+    .filter(({ stage, perScore }) => stage === "hide" && perScore).length;
+  const tiles = [Math.ceil(row * group / LEAST_TILE), Math.ceil(key / LEAST_TILE)] as const;
+  const words = (items: number, streamed: number) => items * Math.ceil(streamed / VERDICTS_OF_WORD);
+  return 4 * tables * batch * (words(...tiles) + words(tiles[1], tiles[0]));
+}
 
 /** Tensors in the order in which they are looked at: first what follows queries. */
 const ORDER: readonly Follows[] = ["queries", "keys", "scores", "heads"];
@@ -166,13 +177,18 @@ function regionSize(
       cut("group");
     }
   }
+  while (verdictBytes(problem, size) > room / 4 && Math.max(size.row, size.key) > 1) {
+    const byRow = size.row > 1 && size.row * size.group > size.key;
+    cut(size.batch > 1 ? "batch" : byRow ? "row" : "key");
+  }
+  const verdicts = verdictBytes(problem, size);
   for (const extent of extents(problem)) {
     const bytes = () =>
       extent.bytes * AXIS_INDICES.reduce<number>(
         (sum, n) => sum + (width(extent, n, size, group) - 1) * extent.strides[n],
         1,
       );
-    const own = room - Math.min(room / 2, extent.shared && extent.shared + captured);
+    const own = room - Math.min(room / 2, extent.shared && extent.shared + captured + verdicts);
     while (bytes() > own) {
       const axis = farthest(extent, size);
       if (!axis) {

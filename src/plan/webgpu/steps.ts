@@ -10,6 +10,7 @@ import type { GpuItem } from "./work_items.ts";
 /** A kernel that runs for a region. `combine`: KV splits of a region; `merge into`: a region and what is there. */
 export type GpuKernel =
   | "copy"
+  | "classify"
   | "forward"
   | "decode"
   | "combine"
@@ -65,13 +66,26 @@ function copies({ operands }: AttentionProblem): GpuStep[] {
     .map((of) => ({ kernel: "copy", of, items: 1 }));
 }
 
+/** What operands of bytes say of the tiles of items is found out before a kernel asks. */
+function classifies(
+  { operands }: AttentionProblem,
+  { rowItems, keyItems }: Pick<RegionWork, "rowItems" | "keyItems">,
+): GpuStep[] {
+  const items = rowItems.length + keyItems.length;
+  return (Object.keys(operands) as OperandName[])
+    .filter((name) => OPERANDS[name].dtype === "bool")
+    .map((of) => ({ kernel: "classify", of, items }));
+}
+
 /** The steps of a forward region. */
 export function forwardSteps(
   problem: AttentionProblem,
   work: RegionWork,
   kernel: "forward" | "decode",
 ): GpuStep[] {
-  const steps: GpuStep[] = [...copies(problem), { kernel, items: work.rowItems.length }];
+  const steps = copies(problem);
+  if (kernel === "forward") steps.push(...classifies(problem, work));
+  steps.push({ kernel, items: work.rowItems.length });
   if (work.splits > 1) steps.push({ kernel: "combine", items: 1 });
   steps.push({ kernel: "repair", of: "out", items: 1 });
   if (work.moreKeys) steps.push({ kernel: "merge into", items: 1 });
@@ -105,6 +119,7 @@ export function backwardSteps(
   const added = [moreKeys && "dq", moreRows && "dk", moreRows && "dv"] as const;
   return [
     ...copies(problem),
+    ...classifies(problem, work),
     { kernel: "delta", items: 1 },
     { kernel: "row state", items: rowItems.length },
     { kernel: "dq", items: rowItems.length },
@@ -121,13 +136,17 @@ export function backwardSteps(
 /** The steps of a region that looks inside; `last`: whether it makes weights. */
 export function insideSteps(
   problem: AttentionProblem,
-  { rowItems }: RegionWork,
+  work: RegionWork,
   last: boolean,
 ): GpuStep[] {
   const { pass, operands } = problem, items = 1, steps = copies(problem);
   if (pass === "topKeys") steps.push({ kernel: "top keys", items });
   if (operands.lse && last) {
-    steps.push({ kernel: "row stats", items }, { kernel: "row state", items: rowItems.length });
+    steps.push(
+      ...classifies(problem, work),
+      { kernel: "row stats", items },
+      { kernel: "row state", items: work.rowItems.length },
+    );
   }
   if (pass === "scores") steps.push({ kernel: "scores", items });
   if (pass === "columnSums") steps.push({ kernel: "column sums", items });

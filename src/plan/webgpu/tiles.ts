@@ -42,6 +42,9 @@ export interface ChosenTile {
  */
 const REGISTERS = { hardware: 216, large: 420, small: 140 };
 
+/** Rows and columns that every tile has at least. */
+export const LEAST_TILE = 32;
+
 const SMALL: TileShape = { nx: 8, ny: 8, tm: 4, tn: 4, chunk: 32, unroll: 1 };
 
 /** Wide tiles first. */

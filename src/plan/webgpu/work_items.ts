@@ -23,8 +23,15 @@ export interface GpuItem {
   readonly slot: number;
   /** Visible pairs of one query head: what it costs. */
   readonly pairs: number;
-  /** What a mask function says of the tiles that it streams. */
+  /** The tiles in which it streams; none where their kernel asks for no verdicts. */
+  readonly tiles?: number;
+  /** What a mask function says of each. */
   readonly verdicts?: Uint8Array | undefined;
+}
+
+/** Tiles of the longest stream. */
+export function mostTiles(items: readonly GpuItem[]): number {
+  return items.reduce((most, { tiles = 0 }) => Math.max(most, tiles), 0);
 }
 
 /** What the sequences of a region may see, in its coordinates. */
@@ -33,6 +40,9 @@ export function localSpans({ spans }: AttentionProblem, region: Region): Sequenc
   return spans.slice(batchBegin, batchEnd)
     .map((span) => partOfSpan(span, [rowBegin, rowEnd], [keyBegin, keyEnd]));
 }
+
+const tilesOf = ({ begin, end }: Pick<GpuItem, "begin" | "end">, size: number): number =>
+  Math.ceil((end - begin) / size);
 
 const longestFirst = (items: GpuItem[]): GpuItem[] => items.sort((a, b) => b.pairs - a.pairs);
 
@@ -85,8 +95,8 @@ export function forwardItems(
           ? all
           : streamKeys(tiles, batch, [from, to], [keyBegin, keyEnd]);
         const pairs = share * visiblePairs(span, from, to, keys.begin, keys.end);
-        const { low, high, lengthK: limit } = span;
-        items.push({ batch, first, ...keys, low, high, limit, slot, pairs });
+        const { low, high, lengthK: limit } = span, count = tilesOf(keys, tiles.size);
+        items.push({ batch, first, ...keys, low, high, limit, slot, pairs, tiles: count });
       }
     }
   });
@@ -147,7 +157,8 @@ export function keyTileItems(
         )
         : rows;
       const pairs = share * all;
-      items.push({ batch, first, ...stream, low, high, limit, slot: 0, pairs });
+      const tiles = tilesOf(stream, size);
+      items.push({ batch, first, ...stream, low, high, limit, slot: 0, pairs, tiles });
     }
   });
   return longestFirst(items);

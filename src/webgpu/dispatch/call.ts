@@ -20,6 +20,7 @@ import type { Home } from "../device/tensors.ts";
 import { deltaStep, dkvStep, dqStep, rowStateStep } from "./backward.ts";
 import { type CallVariant, type Step, variantFeatures } from "./dispatch.ts";
 import { capturedSumSteps } from "./captured.ts";
+import { classifySteps } from "./classify.ts";
 import { addStep, componentSteps, copyStep, narrowSteps } from "./elementwise.ts";
 import { combineStep, decodeStep, forwardStep, mergeRegionStep } from "./forward.ts";
 import { columnSumsStep, rowStatsStep, scoresStep, sortKeysSteps, topKeysStep } from "./inside.ts";
@@ -31,6 +32,7 @@ import { InputViews, storageKind } from "./views.ts";
 /** How a planned step of a region becomes a dispatch. */
 const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => Step | Step[]>> = {
   copy: copyStep,
+  classify: classifySteps,
   forward: forwardStep,
   decode: decodeStep,
   combine: combineStep,

@@ -112,6 +112,7 @@ export class RegionCall {
       kv_head_begin: region.kvHeadBegin,
       query_count: spans[region.batchBegin]!.lengthQ,
       verdicts_at: schedule.verdictsAt,
+      classified_at: schedule.classifiedAt,
       verdict_words: schedule.verdictWords,
     };
     for (const [name, at] of schedule.functions) params[`${shaderName(name)}_at`] = at;

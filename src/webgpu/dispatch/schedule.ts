@@ -1,12 +1,19 @@
 // The schedule buffer: what kernels look up about a region, in one binding: its sequences (four words each: keys, low,
 // high, offset), its work items (shaders/parts/item.ts), and behind them inputs that are no bindings of their own, and
 // what functions read: for each the keys of the sequences, as the call counts them, and the arrays that it captured.
-// At the end, what mask functions say of the tiles of each item.
-import { ITEM_WORDS, SEQUENCE_WORDS, VERDICTS_OF_WORD } from "../../../shaders/abi.ts";
+// At the end, what mask functions say of the tiles of each item, and room for what kernels find out about them.
+import {
+  ITEM_WORDS,
+  SEQUENCE_WORDS,
+  SOME_HIDDEN,
+  SOME_SEEN,
+  VERDICTS_OF_WORD,
+} from "../../../shaders/abi.ts";
+import { ALWAYS, MIXED, NEVER, type Verdict } from "../../expression/verdict.ts";
 import type { PlannedRegion } from "../../plan/webgpu/plan.ts";
 import { functionsOf } from "../../plan/webgpu/functions.ts";
 import { isScheduled } from "../../plan/webgpu/regions.ts";
-import type { GpuItem } from "../../plan/webgpu/work_items.ts";
+import { type GpuItem, mostTiles } from "../../plan/webgpu/work_items.ts";
 import type { FeatureName } from "../../problem/features/feature.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import { OPERAND_NAMES, type OperandName } from "../../tensor/operands.ts";
@@ -29,8 +36,9 @@ export interface Schedule {
   readonly inputs: ReadonlyMap<OperandName, ScheduledInput>;
   /** The word where the share of a function begins. */
   readonly functions: ReadonlyMap<FeatureName, number>;
-  /** The word where the verdicts of item 0 would begin, and words of an item. */
+  /** The words where the verdicts of item 0 would begin, of the host and of kernels, and words of an item. */
   readonly verdictsAt: number;
+  readonly classifiedAt: number;
   readonly verdictWords: number;
 }
 
@@ -55,17 +63,30 @@ function placeFunctions(problem: AttentionProblem, region: PlannedRegion, begin:
   return { functions, writes, end };
 }
 
-/** What mask functions say of the tiles of items, from byte `begin` on: two bits a tile, as many words for each item. */
-function placeVerdicts(items: readonly GpuItem[], begin: number) {
-  const most = items.reduce((n, { verdicts }) => Math.max(n, verdicts?.length ?? 0), 0);
-  const size = Math.ceil(most / VERDICTS_OF_WORD), words = new Uint32Array(items.length * size);
+/** A verdict as kernels read it. */
+const BITS = {
+  [NEVER]: SOME_HIDDEN,
+  [ALWAYS]: SOME_SEEN,
+  [MIXED]: SOME_SEEN | SOME_HIDDEN,
+};
+
+/**
+ * What is said of the tiles of items, from byte `begin` on: two bits a tile, as many words for each item. First what
+ * mask functions say, where there are some, then nothing yet, where a kernel writes it.
+ */
+function placeVerdicts({ rowItems, keyItems, steps }: PlannedRegion, begin: number) {
+  const items = [...rowItems, ...keyItems], size = Math.ceil(mostTiles(items) / VERDICTS_OF_WORD);
+  const known = items.some(({ verdicts }) => verdicts);
+  const words = new Uint32Array(known ? items.length * size : 0);
   items.forEach(({ verdicts = [] }, n) =>
     verdicts.forEach((verdict, tile) => {
       const word = n * size + Math.floor(tile / VERDICTS_OF_WORD);
-      words[word]! |= verdict << (2 * (tile % VERDICTS_OF_WORD));
+      words[word]! |= BITS[verdict as Verdict] << (2 * (tile % VERDICTS_OF_WORD));
     })
   );
-  return { words: size, write: [begin, bytesOf(words)] as Write, end: begin + words.byteLength };
+  const classified = steps.some(({ kernel }) => kernel === "classify") ? items.length * size : 0;
+  const behind = begin + words.byteLength, write: Write = [begin, bytesOf(words)];
+  return { words: size, write, behind, end: behind + 4 * classified };
 }
 
 /** The inputs behind the items, from byte `begin` on: where each lies, and what is written there. */
@@ -100,7 +121,7 @@ export function scheduleOf(
   const behind = (keyBase + keyItems.length) * ITEM_WORDS * 4;
   const placed = placeInputs(views, region, group, behind);
   const functions = placeFunctions(problem, region, placed.end);
-  const verdicts = placeVerdicts([...rowItems, ...keyItems], functions.end);
+  const verdicts = placeVerdicts(region, functions.end);
   const data = new Int32Array(verdicts.end / 4), bytes = new Uint8Array(data.buffer);
   spans.forEach(({ lengthK, low, high, offset }, n) =>
     data.set([lengthK, low, high, offset], SEQUENCE_WORDS * n)
@@ -117,6 +138,7 @@ export function scheduleOf(
   return {
     ...{ data, rowBase, keyBase, inputs: placed.inputs, functions: functions.functions },
     verdictsAt: functions.end / 4 - rowBase * verdicts.words,
+    classifiedAt: verdicts.behind / 4 - rowBase * verdicts.words,
     verdictWords: verdicts.words,
   };
 }

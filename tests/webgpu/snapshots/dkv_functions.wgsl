@@ -70,6 +70,16 @@ fn mask_mod_sees(q0: vec4<i32>, k0: i32) -> vec4<bool> {
   let n0 = q0 == vec4<i32>(k0);
   return n0;
 }
+fn seen_bits(word: u32) -> u32 { return schedule[U.verdicts_at + word] & 0x55555555u; }
+fn seen_tiles(word: u32, tiles: u32) -> u32 {
+  var t = tiles;
+  while (t > 0u) {
+    let bits = seen_bits(word + (t - 1u) / 16u) << (2u * (16u - 1u - (t - 1u) % 16u));
+    if (bits != 0u) { return t - countLeadingZeros(bits) / 2u; }
+    t = (t - 1u) / 16u * 16u;
+  }
+  return 0u;
+}
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
@@ -133,6 +143,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let staged_scale = U.scale;
   // last rows first: below a diagonal they have the smallest P, and sums that begin small round less
   for (var left = (end - begin + 7u) / 8u; left > 0u; left--) {
+  left = seen_tiles((U.item_base + wid.x) * U.verdict_words, left);
+  if (left == 0u) { break; }
   let r0 = begin + (left - 1u) * 8u;
   let row_0 = vec4<u32>(r0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
   let head_0 = (vec4<u32>(kv_head * U.group) + row_0 % vec4<u32>(U.group));
@@ -144,13 +156,12 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   if (row_0[3] < end) { let x = stats[stats_base + row_0[3]]; lse_0[3] = x.x; low_sum_0[3] = x.z; delta_0[3] = x.y; }
   let score_mod_x0_q0 = score_mod_query_0(batch, head_0, query_0, offset);
   let mask_mod_x0_q0 = mask_mod_query_0(batch, head_0, query_0, offset);
-  // skip the tile where no pair is seen
   let tile = left - 1u;
-  let verdict_at = U.verdicts_at + (U.item_base + wid.x) * U.verdict_words + tile / 16u;
-  let verdict = (schedule[verdict_at] >> (2u * (tile % 16u))) & 3u;
-  if (verdict != 0u) {
+  let verdict_word = (U.item_base + wid.x) * U.verdict_words + tile / 16u;
+  let verdict_bit = 2u * (tile % 16u);
+  let verdict_mask_mod = (schedule[U.verdicts_at + verdict_word] >> verdict_bit) & 3u;
   var seen0_0 = (row_0 < select(vec4<u32>(0u), vec4<u32>(end), key0 < limit));
-  if (verdict == 2u) { seen0_0 = seen0_0 & mask_mod_sees(mask_mod_x0_q0, mask_mod_x0_k0); }
+  if (verdict_mask_mod == 3u) { seen0_0 = seen0_0 & mask_mod_sees(mask_mod_x0_q0, mask_mod_x0_k0); }
   // dP^T = V dOut^T
   dp0_0 = vec4<f32>(0.0);
   for (var c0 = 0u; c0 < 2u; c0 += 2u) {
@@ -305,7 +316,6 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       dv0_0 = fma(vec4<f32>(p0_0.z), b2_0, dv0_0);
       dv0_0 = fma(vec4<f32>(p0_0.w), b3_0, dv0_0);
     }
-  }
   }
   }
   // dk = dK, dv = dV

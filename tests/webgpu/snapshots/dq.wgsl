@@ -43,14 +43,24 @@ fn sink_share(sink: f32, lse: f32, m: f32, log2l: f32) -> f32 {
   if (bits == 0x7f800000u && bitcast<u32>(lse) == bits) { return 1.0; }
   return exp2(fma(sink - m, 1.4426950408889634, -log2l));
 }
-var<workgroup> vote: atomic<u32>;
-var<workgroup> outcome: u32;
 // infinities and NaN by their bits: compilers may assume that there are none
 fn joining(logit: f32) -> f32 { return select(logit, HIDDEN, bitcast<u32>(logit) == 0xff800000u); }
 // exp(logit - top); what is not finite stays so, and the row is repaired
 fn joining_weight(logit: f32, top: f32) -> f32 {
   if ((bitcast<u32>(logit) & 0x7f800000u) == 0x7f800000u) { return logit; }
   return exp2((logit - top) * 1.4426950408889634);
+}
+var<workgroup> vote: atomic<u32>;
+var<workgroup> outcome: u32;
+fn seen_bits(word: u32) -> u32 { return schedule[U.classified_at + word] & 0x55555555u; }
+fn next_seen(word: u32, tile: u32, tiles: u32) -> u32 {
+  var t = tile;
+  while (t < tiles) {
+    let bits = seen_bits(word + t / 16u) >> (2u * (t % 16u));
+    if (bits != 0u) { return t + countTrailingZeros(bits) / 2u; }
+    t = (t / 16u + 1u) * 16u;
+  }
+  return tiles;
 }
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
@@ -150,18 +160,28 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let first_query = i32((first / U.group)); let last_query = i32((last / U.group));
   let staged_scale = (U.scale / U.softcap);
   for (var k0 = begin; k0 < end; k0 += 8u) {
+  k0 = begin + next_seen((U.item_base + wid.x) * U.verdict_words, (k0 - begin) / 8u, (end - begin + 7u) / 8u) * 8u;
+  if (k0 >= end) { break; }
   let key_0 = vec4<u32>(k0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
   let alibi_slopes_position_k0 = vec4<f32>(key_0);
   let bias_column_k0 = key_0 * U.bias_column;
   let mask_column_k0 = key_0 * U.mask_column;
-  // skip the tile where no pair is seen
-  let seen0_0 = mask_sees(mask_row_q0 + mask_column_k0) & (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row0 < row_count));
+  let tile = (k0 - begin) / 8u;
+  let verdict_word = (U.item_base + wid.x) * U.verdict_words + tile / 16u;
+  let verdict_bit = 2u * (tile % 16u);
+  let verdict_mask = (schedule[U.classified_at + verdict_word] >> verdict_bit) & 3u;
+  var seen0_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row0 < row_count));
+  if (verdict_mask == 3u) { seen0_0 = seen0_0 & mask_sees(mask_row_q0 + mask_column_k0); }
+  var run = true;
+  if ((verdict_mask == 3u && U.mask_head > 0u)) {
   if (li == 0u) { atomicStore(&vote, 0u); }
   workgroupBarrier();
   if (any(seen0_0)) { atomicStore(&vote, 1u); }
   workgroupBarrier();
   if (li == 0u) { outcome = atomicLoad(&vote); }
-  if (workgroupUniformLoad(&outcome) != 0u) {
+  run = workgroupUniformLoad(&outcome) != 0u;
+  }
+  if (run) {
   // which pairs of the tile are kept, by groups of keys
   let kept_key = U.key_begin + k0; let kept_shift = kept_key % 8u;
   let kept_groups = (kept_shift + 15u) / 8u;

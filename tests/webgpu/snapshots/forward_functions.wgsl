@@ -70,6 +70,16 @@ fn mask_mod_sees(q0: i32, k0: vec4<i32>) -> vec4<bool> {
   let n0 = vec4<i32>(q0) == k0;
   return n0;
 }
+fn seen_bits(word: u32) -> u32 { return schedule[U.verdicts_at + word] & 0x55555555u; }
+fn next_seen(word: u32, tile: u32, tiles: u32) -> u32 {
+  var t = tile;
+  while (t < tiles) {
+    let bits = seen_bits(word + t / 16u) >> (2u * (t % 16u));
+    if (bits != 0u) { return t + countTrailingZeros(bits) / 2u; }
+    t = (t / 16u + 1u) * 16u;
+  }
+  return tiles;
+}
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
@@ -122,18 +132,19 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let first_query = i32((first / U.group)); let last_query = i32((last / U.group));
   let staged_scale = U.scale;
   for (var k0 = begin; k0 < end; k0 += 8u) {
+  k0 = begin + next_seen((U.item_base + wid.x) * U.verdict_words, (k0 - begin) / 8u, (end - begin + 7u) / 8u) * 8u;
+  if (k0 >= end) { break; }
   let key_0 = vec4<u32>(k0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
   let score_mod_x0_k0 = score_mod_key_0(batch, key_0);
   let score_mod_x1_k0 = score_mod_key_1(batch, key_0);
   let score_mod_x2_k0 = score_mod_key_2(batch, key_0);
   let mask_mod_x0_k0 = mask_mod_key_0(batch, key_0);
-  // skip the tile where no pair is seen
   let tile = (k0 - begin) / 8u;
-  let verdict_at = U.verdicts_at + (U.item_base + wid.x) * U.verdict_words + tile / 16u;
-  let verdict = (schedule[verdict_at] >> (2u * (tile % 16u))) & 3u;
-  if (verdict != 0u) {
+  let verdict_word = (U.item_base + wid.x) * U.verdict_words + tile / 16u;
+  let verdict_bit = 2u * (tile % 16u);
+  let verdict_mask_mod = (schedule[U.verdicts_at + verdict_word] >> verdict_bit) & 3u;
   var seen0_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row0 < row_count));
-  if (verdict == 2u) { seen0_0 = seen0_0 & mask_mod_sees(mask_mod_x0_q0, mask_mod_x0_k0); }
+  if (verdict_mask_mod == 3u) { seen0_0 = seen0_0 & mask_mod_sees(mask_mod_x0_q0, mask_mod_x0_k0); }
   // S = Q K^T
   s0_0 = vec4<f32>(0.0);
   for (var c0 = 0u; c0 < 2u; c0 += 2u) {
@@ -231,7 +242,6 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       o0_0 = fma(vec4<f32>(p0_0.z), b2_0, o0_0);
       o0_0 = fma(vec4<f32>(p0_0.w), b3_0, o0_0);
     }
-  }
   }
   }
   // out = O / l, lse = m + ln l; a row's sum lies with its threads

@@ -43,8 +43,6 @@ fn sink_share(sink: f32, lse: f32, m: f32, log2l: f32) -> f32 {
   if (bits == 0x7f800000u && bitcast<u32>(lse) == bits) { return 1.0; }
   return exp2(fma(sink - m, 1.4426950408889634, -log2l));
 }
-var<workgroup> vote: atomic<u32>;
-var<workgroup> outcome: u32;
 // infinities and NaN by their bits: compilers may assume that there are none
 fn joining(logit: f32) -> f32 { return select(logit, HIDDEN, bitcast<u32>(logit) == 0xff800000u); }
 // exp(logit - top); what is not finite stays so, and the row is repaired

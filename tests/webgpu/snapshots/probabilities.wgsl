@@ -31,8 +31,6 @@ fn mask_byte(i: u32) -> bool { return ((schedule[i >> 2u] >> ((i & 3u) * 8u)) & 
 fn mask_sees(at: vec4<u32>) -> vec4<bool> {
   return vec4<bool>(mask_byte(at.x), mask_byte(at.y), mask_byte(at.z), mask_byte(at.w));
 }
-var<workgroup> vote: atomic<u32>;
-var<workgroup> outcome: u32;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
