@@ -71,6 +71,11 @@ const others: readonly Case[] = [
     ...{ stats: true, dEntropy: true },
   }),
   defineCase({ ...dims, queryHeads: 3, lengthQ: 150, lengthK: 90, valueDim: 20, softcap: 5 }),
+  // what captured arrays learn is added up over regions
+  defineCase({
+    ...{ ...grouped, batch: 2, lengthQ: 60, lengthK: 130, causal: true },
+    ...{ scoreMod: "bent", maskMod: "prefix" },
+  }),
   // with axes of 1 and axes that are missing
   ...["b1qk", "11qk", "qk", "1h1k", "bhq1", "k"].map(biased),
   defineCase({ ...dims, batch: 2, queryHeads: 3, lengthQ: 66, lengthK: 71, bias: "bhqk" }),

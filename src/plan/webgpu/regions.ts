@@ -165,6 +165,8 @@ function regionSize(
   const captured = capturedBytes(problem, limits.storageBinding);
   const cut = (axis: Axis) => size[axis] = Math.ceil(size[axis] / 2);
   while (size.batch > limits.workgroups) cut("batch");
+  // an item has sums of captured arrays for each of its kv heads
+  while (size.head > 1 && 4 * problem.captured * size.head > limits.storageBinding) cut("head");
   while (size.head * size.group > limits.workgroups) cut(size.head > 1 ? "head" : "group");
   const { stream = Infinity } = limits, { pass } = problem;
   const streamsKeys = pass !== "scores" && pass !== "columnSums";

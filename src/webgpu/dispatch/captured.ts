@@ -31,7 +31,8 @@ export function capturedSumSteps(r: RegionCall): Step[] {
   const { sizes, region: { rowItems }, call: { problem, plan } } = r, { kvHeads } = sizes;
   const v = variantOf(learningVariant(r), plan.dq!, sizes), steps: Step[] = [];
   const bytes = 4 * problem.captured * kvHeads, { bindings, params } = r.bind(backwardInputs(r));
-  const most = Math.floor(Math.min(SLOT_BYTES / bytes, MOST_SLOTS / kvHeads));
+  const room = Math.min(SLOT_BYTES, r.call.home.open.target.limits.storageBinding);
+  const most = Math.floor(Math.min(room / bytes, MOST_SLOTS / kvHeads));
   const items = Math.max(1, Math.min(rowItems.length, most));
   const slots = wholeBuffer(r.call.scratch(items * bytes), items * bytes);
   const result = r.bind({ dCaptured: r.result("dCaptured") }), count = problem.captured;
