@@ -1,23 +1,26 @@
 // Captured arrays that want a gradient: the backward pass makes the gradients of all of them as one result.
 import { type CapturedArray, learnedArrays } from "../expression/node.ts";
+import type { Traced } from "../expression/traced.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { FeatureUse } from "./features/feature.ts";
 import { feature } from "./features/table.ts";
 
-/** The arrays that the function of a call wants gradients of, in their order in that result. */
-function learnedOf(features: readonly FeatureUse[]): CapturedArray[] {
+/** The functions of a call whose captured arrays may want gradients. */
+function learners(features: readonly FeatureUse[]): Traced[] {
   return features.flatMap(({ name, params }) => {
     const { learns, traced } = feature(name);
-    return learns && traced ? learnedArrays(traced(params).graph.root) : [];
+    return learns && traced ? [traced(params)] : [];
   });
 }
 
-/** How many places of the function read them. */
+/** The arrays that they want gradients of, in their order in that result. */
+function learnedOf(features: readonly FeatureUse[]): CapturedArray[] {
+  return learners(features).flatMap(({ graph }) => learnedArrays(graph.root));
+}
+
+/** How many places of the functions read them. */
 export function learnedPlaces(features: readonly FeatureUse[]): number {
-  return features.reduce((sum, { name, params }) => {
-    const { learns, traced } = feature(name);
-    return sum + (learns && traced ? traced(params).derivative()!.captured.length : 0);
-  }, 0);
+  return learners(features).reduce((sum, one) => sum + one.derivative()!.captured.length, 0);
 }
 
 /** How many elements they have. */

@@ -4,8 +4,8 @@ import type { ExtremesOf } from "../../expression/intervals.ts";
 import { VARIES } from "../../expression/symbols.ts";
 import type { Traced } from "../../expression/traced.ts";
 import { type Classifier, MIXED, NEVER } from "../../expression/verdict.ts";
-import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
+import { conditionOf } from "../condition.ts";
 import type { Region } from "./regions.ts";
 
 /** What is asked about tiles of a sequence of a region, in the coordinates of the region. */
@@ -41,8 +41,7 @@ const NO_CLASSIFIER: RegionClassifier = () => undefined;
 
 /** Makes the classifiers of the regions of a call. */
 export function regionClassifiers(problem: AttentionProblem): (region: Region) => RegionClassifier {
-  const traced = problem.features.map(({ name, params }) => feature(name).traced?.(params))
-    .find((one) => one?.classifier);
+  const traced = conditionOf(problem);
   if (!traced) return () => NO_CLASSIFIER;
   const known: ExtremesOf = new Map(), { varies } = traced.graph.root;
   const streams = streamsOf(traced);

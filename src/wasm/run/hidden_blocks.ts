@@ -4,18 +4,12 @@ import { Operand } from "../../../asm/tables.gen.ts";
 import type { ExtremesOf } from "../../expression/intervals.ts";
 import { VARIES } from "../../expression/symbols.ts";
 import type { Traced } from "../../expression/traced.ts";
-import type { Classifier } from "../../expression/verdict.ts";
 import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
+import { conditionOf, domainOfHead, type LeastTile } from "../../plan/condition.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { OperandWords, Room } from "./task_record.ts";
-import {
-  BLOCK_KEYS,
-  type LeastTile,
-  leastTile,
-  PARTIAL,
-  writeVisibleBlocks,
-} from "./visible_blocks.ts";
+import { BLOCK_KEYS, leastTile, PARTIAL, writeVisibleBlocks } from "./visible_blocks.ts";
 
 /** Blocks of all queries are kept for other heads up to this size; larger ones are found again for each region. */
 const KEPT_BYTES = 64 * 2 ** 20;
@@ -35,8 +29,7 @@ export class HiddenBlocks {
 
   constructor(problem: AttentionProblem, { kernel }: Plan) {
     const { features, spans } = this.#problem = problem;
-    const conditions = features.map(({ name, params }) => feature(name).traced?.(params));
-    this.#condition = kernel === "decode" ? undefined : conditions.find((one) => one?.classifier);
+    this.#condition = kernel === "decode" ? undefined : conditionOf(problem);
     this.#others = features.map(({ name }) => feature(name))
       .some(({ stage, perScore, traced }) => stage === "hide" && perScore && !traced);
     const varies = this.#condition?.graph.root.varies ?? 0;
@@ -83,7 +76,9 @@ export class HiddenBlocks {
     const pointer = allocate(batches * heads * size + 8); // kernels read whole words
     for (let n = 0; n < batches * heads; n++) {
       const batch = batchBegin + Math.floor(n / heads), head = headBegin + n % heads;
-      const classifier = this.#classifier(batch, head), keys = this.#problem.spans[batch]!.lengthK;
+      const domain = domainOfHead(this.#problem, batch, head);
+      const classifier = this.#condition!.classifier!(domain, this.#known),
+        keys = this.#problem.spans[batch]!.lengthK;
       const bytes = memory.u8(pointer + n * size, size).fill(0);
       writeVisibleBlocks(classifier, { bytes, columns, rowBegin, rowEnd }, keys, least);
       if (this.#others) bytes.forEach((block, n) => bytes[n] = Math.min(block, PARTIAL));
@@ -93,20 +88,5 @@ export class HiddenBlocks {
     const first = batchBegin * strides[0]! + headBegin * strides[1]! +
       rowBegin / least.rows * columns; // regions of rows begin at multiples of 256
     return [Operand.Blocks, [pointer - first, ...strides, Math.log2(least.rows)]];
-  }
-
-  /** What the condition says about tiles of one head of a sequence. */
-  #classifier(batch: number, head: number): Classifier {
-    const { queryHeads, kvHeads, spans } = this.#problem,
-      { lengthQ, lengthK, offset } = spans[batch]!;
-    const kvHead = Math.floor(head * kvHeads / queryHeads);
-    return this.#condition!.classifier!({
-      batch: [batch, batch],
-      head: [head, head],
-      kvHead: [kvHead, kvHead],
-      lengthQ: [lengthQ, lengthQ],
-      lengthK: [lengthK, lengthK],
-      offset: [offset, offset],
-    }, this.#known);
   }
 }

@@ -1,6 +1,7 @@
 // What a condition shows of blocks of queries × 16 keys, found without looking at pairs: a byte for each, as in the
 // summary of a tensor of bytes (asm/features/blocks.ts).
 import { ALWAYS, type Classifier, MIXED, NEVER, type Verdict } from "../../expression/verdict.ts";
+import { askCoarseToFine, type LeastTile } from "../../plan/condition.ts";
 
 /** Keys of a block. */
 export const BLOCK_KEYS = 16;
@@ -10,12 +11,6 @@ const SEEN: Readonly<Record<Verdict, number>> = { [NEVER]: 0, [MIXED]: 1, [ALWAY
 /** Of what is seen only in part. */
 export const PARTIAL: number = SEEN[MIXED];
 
-/** The smallest tiles that are asked about; queries are also those of a block. Both are powers of two. */
-export interface LeastTile {
-  readonly rows: number;
-  readonly keys: number;
-}
-
 /**
  * Asking takes 0.3 µs, computing 32 × 32 pairs 5 (head dimension 64): a mask of which all tiles are partial costs 7 % of
  * one head.
@@ -23,7 +18,7 @@ export interface LeastTile {
 const LEAST: LeastTile = { rows: 32, keys: 32 };
 
 /**
- * The smallest tiles worth asking about: where verdicts are at hand, those that they change at. Panels have 8 queries, and
+ * The smallest tiles worth asking about, whose queries are also those of a block: where verdicts are at hand, those that they change at. Panels have 8 queries, and
  * regions of queries begin at multiples of 256.
  */
 export function leastTile(grain: readonly [rows: number, keys: number] | undefined): LeastTile {
@@ -53,18 +48,5 @@ export function writeVisibleBlocks(
       bytes.fill(SEEN[verdict], at + key / BLOCK_KEYS, at + Math.ceil(endKey / BLOCK_KEYS));
     }
   };
-  // from coarse to fine: a square, and its quarters where it is mixed
-  const visit = (row: number, key: number, size: number): void => {
-    if (row >= rowEnd || key >= keys) return;
-    const height = Math.max(size, least.rows), width = Math.max(size, least.keys);
-    const endRow = Math.min(rowEnd, row + height), endKey = Math.min(keys, key + width);
-    const verdict = verdictOf(row, endRow, key, endKey), half = size / 2;
-    const finest = size <= least.rows && size <= least.keys;
-    if (verdict !== MIXED || finest) return fill(verdict, row, endRow, key, endKey);
-    for (let i = row; i < row + height; i += Math.max(half, least.rows)) {
-      for (let j = key; j < key + width; j += Math.max(half, least.keys)) visit(i, j, half);
-    }
-  };
-  const longest = Math.max(rowEnd - rowBegin, keys, 32);
-  visit(rowBegin, 0, 2 ** Math.ceil(Math.log2(longest)));
+  askCoarseToFine(verdictOf, [rowBegin, rowEnd], keys, least, fill);
 }
