@@ -11,9 +11,10 @@
 //       everybody adds up those that are his own               in the order of the threads: the same bits every time
 //   a second kernel adds up the items, in their order
 import { type Geometry, geometry } from "../abi.ts";
+import { gradientOfPairs, gradientRows, IS_TOP } from "../features/pair_gradient.ts";
 import { PARAMS } from "../features/params.ts";
 import type { Side } from "../features/feature.ts";
-import { keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
+import { keepTile, keptMemory } from "../features/probability.ts";
 import {
   columnShares,
   hidesPairs,
@@ -21,19 +22,15 @@ import {
   pairExists,
   rowShares,
   scoreDeclarations,
-  scoreOfPairs,
-  slopeFactor,
   stagedScale,
 } from "../features/score.ts";
 import { nextSeenTile, seenTileDeclarations, skipUnseenTiles } from "../features/seen_tiles.ts";
 import { headOf, queryOf, rowFunction } from "../parts/address.ts";
-import { keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
-import { entropyTerm, gainAt } from "../parts/statistics.ts";
 import { rowsReader } from "../parts/storage.ts";
-import { each, EMPTY_LSE, LOG2E, tidy, XYZW } from "../parts/text.ts";
+import { each, tidy, XYZW } from "../parts/text.ts";
 import {
   columnIndices,
   dotProducts,
@@ -85,21 +82,9 @@ ${each(turn, one)}
 
 /** The pairs (row i, column vector n). */
 function pair(v: Variant, g: Geometry, terms: number, i: number, n: number): string {
-  const { least, most } = keysOf(`query${i}`, "end"), s = `s${i}_${n}`;
-  const hide = hidesPairs(v) ? "hide | " : "", bounds = { least: "lo", most: "hi" };
-  const gain = entropyTerm(v.statistics, "log2p", `vec4<f32>(gain${i})`, "vec4<f32>");
+  const hide = hidesPairs(v) ? "hide | " : "";
   return `  {
-    let hi = ${most}; let lo = ${least};
-    let outside = ${outside(`key_${n}`, bounds, "vec4<i32>")};
-${scoreOfPairs(v, SIDE, s, i, n, { slopes: true, learned: true })}
-${keptPairs(v, g, SIDE, i, n)}
-    var log2p = fma(${s} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i}));
-    // one infinite score: the limit of one that grows without end
-    let limit_pair = is_top(${s}) & vec4<bool>(is_top(vec4<f32>(lse${i})).x);
-    let p = select(exp2(log2p), vec4<f32>(1.0), limit_pair); log2p = select(log2p, vec4<f32>(0.0), limit_pair);
-    let ds = p * (${weighed(v, `dp${i}_${n}`)} - vec4<f32>(delta${i})${gain})${
-    slopeFactor(v, learnedBy(v)!.name)
-  };
+${gradientOfPairs(v, g, learnedBy(v)!.name, [i, n], { learned: true })}
     let none = ${hide}outside | vec4<bool>(row${i} >= row_count) | (ds == vec4<f32>(0.0));
 ${
     each(terms, (t) =>
@@ -110,23 +95,6 @@ ${gather(g)}`)
   }`;
 }
 
-function rows(v: Variant, g: Geometry): string {
-  return each(
-    g.tm,
-    (i) =>
-      `  let row${i} = first + ty * ${g.tm}u + ${i}u; let query${i} = ${
-        queryOf(`row${i}`, v.grouped)
-      }; let head${i} = ${headOf(`row${i}`, v.grouped)};
-  var lse${i} = ${EMPTY_LSE}; var delta${i} = 0.0; var low_sum${i} = 0.0;
-  if (row${i} < row_count) { let x = stats[stats_base + row${i}]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }${
-        v.statistics
-          ? `
-  var gain${i} = 0.0; if (row${i} < row_count) { gain${i} = ${gainAt(`stats_base + row${i}`)}; }`
-          : ""
-      }`,
-  );
-}
-
 function declarations(v: Variant, g: Geometry): string {
   return `${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
@@ -135,7 +103,7 @@ ${(["q", "k", "v", "dOut"] as const).map((name) => rowsReader(name, v.kinds[name
 ${declare("stats", "vec4<f32>")}
 ${declare("slots", "f32", "read_write")}
 ${(["q", "k", "v", "dOut"] as const).map(rowFunction).join("\n")}
-fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
+${IS_TOP}
 ${keptMemory(v, g, SIDE)}
 ${tileMemory(g)}
 var<workgroup> shares: array<vec4<f32>, ${g.threads}>;
@@ -169,7 +137,7 @@ ${READ_ITEM}
   let stats_base = (batch * U.kv_heads + kv_head) * row_count;
   let sums_at = ((U.item_base + wid.x - U.target_at) * U.kv_heads + kv_head) * U.count;
   for (var e = li; e < U.count; e += ${g.threads}u) { slots[sums_at + e] = 0.0; }
-${rows(v, g)}
+${gradientRows(v, g)}
 ${rowShares(g, v, SIDE)}
 ${scoreRegisters(g, "s")}
 ${scoreRegisters(g, "dp")}

@@ -9,6 +9,7 @@
 //   dq = scale dQ
 import { type Geometry, geometry } from "../abi.ts";
 import type { Side } from "../features/feature.ts";
+import { gradientRows } from "../features/pair_gradient.ts";
 import { PARAMS } from "../features/params.ts";
 import { keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
 import {
@@ -29,8 +30,8 @@ import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
-import { entropyTerm, gainAt } from "../parts/statistics.ts";
-import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
+import { entropyTerm } from "../parts/statistics.ts";
+import { each, LOG2E, tidy } from "../parts/text.ts";
 import {
   columnIndices,
   dotProducts,
@@ -65,20 +66,7 @@ function setUp(v: Variant, g: Geometry): string {
   return `${READ_ITEM}
   let block = wid.z * ${v.blockChunks * g.c4}u;
   let stats_base = (batch * U.kv_heads + kv_head) * row_count;
-${
-    each(g.tm, (i) =>
-      `  let row${i} = first + ty * ${g.tm}u + ${i}u; let query${i} = ${
-        queryOf(`row${i}`, v.grouped)
-      };
-  let head${i} = ${headOf(`row${i}`, v.grouped)};
-  var lse${i} = ${EMPTY_LSE}; var delta${i} = 0.0; var low_sum${i} = 0.0;
-  if (row${i} < row_count) { let x = stats[stats_base + row${i}]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }${
-        v.statistics
-          ? `
-  var gain${i} = 0.0; if (row${i} < row_count) { gain${i} = ${gainAt(`stats_base + row${i}`)}; }`
-          : ""
-      }`)
-  }
+${gradientRows(v, g)}
 ${rowShares(g, v, SIDE)}
 ${sumRegisters(g, "dq", v.blockChunks * g.cc)}
 ${scoreRegisters(g, "s")}

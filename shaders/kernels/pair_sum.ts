@@ -14,28 +14,27 @@ import type { FeatureName } from "../../src/problem/features/feature.ts";
 import { follows, shaderName } from "../../src/tensor/operands.ts";
 import { type Geometry, geometry } from "../abi.ts";
 import type { ShaderFeature, Side } from "../features/feature.ts";
+import { gradientOfPairs, IS_TOP } from "../features/pair_gradient.ts";
 import { PARAMS } from "../features/params.ts";
-import { keepTile, keptMemory, keptPairs, weighed } from "../features/probability.ts";
+import { keepTile, keptMemory } from "../features/probability.ts";
 import {
   columnShares,
   hidesPairs,
   pairsAt,
   rowShares,
   scoreDeclarations,
-  scoreOfPairs,
   seenPairs,
-  slopeFactor,
   stagedScale,
 } from "../features/score.ts";
 import { activeFeatures } from "../features/table.ts";
 import { rowAt, rowFunction } from "../parts/address.ts";
-import { keysOf, missesBand, outside } from "../parts/band.ts";
+import { missesBand } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { READ_SEQUENCE } from "../parts/item.ts";
 import { keySource, querySource } from "../parts/sources.ts";
 import { rowsReader } from "../parts/storage.ts";
-import { entropyTerm, gainAt } from "../parts/statistics.ts";
-import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
+import { gainAt } from "../parts/statistics.ts";
+import { each, EMPTY_LSE, tidy } from "../parts/text.ts";
 import {
   columnIndices,
   dotProducts,
@@ -115,22 +114,9 @@ ${others}
 
 /** acc += term of the pairs (row i, column vector n). */
 function pair(v: Variant, g: Geometry, of: ShaderFeature, i: number, n: number): string {
-  const { least, most } = keysOf(`query${i}`, "end"), s = `s${i}_${n}`;
-  const bounds = { least: "lo", most: "hi" }, at = pairsAt(of, SIDE, i, n);
-  const hide = hidesPairs(v) ? "hide | " : "";
+  const at = pairsAt(of, SIDE, i, n), hide = hidesPairs(v) ? "hide | " : "";
   return `  {
-    let hi = ${most}; let lo = ${least};
-    let outside = ${outside(`key_${n}`, bounds, "vec4<i32>")};
-${seenPairs(v, SIDE, i, n)}
-${scoreOfPairs(v, SIDE, s, i, n, { slopes: true })}
-${keptPairs(v, g, SIDE, i, n)}
-    var log2p = fma(${s} - vec4<f32>(lse${i}), vec4<f32>(${LOG2E}), vec4<f32>(-low_sum${i}));
-    // one infinite score: the limit of one that grows without end
-    let limit_pair = is_top(${s}) & vec4<bool>(is_top(vec4<f32>(lse${i})).x);
-    let p = select(exp2(log2p), vec4<f32>(1.0), limit_pair); log2p = select(log2p, vec4<f32>(0.0), limit_pair);
-    let ds = p * (${weighed(v, `dp${i}_${n}`)} - vec4<f32>(delta${i})${
-    entropyTerm(v.statistics, "log2p", `vec4<f32>(gain${i})`, "vec4<f32>")
-  })${slopeFactor(v, of.name)};
+${gradientOfPairs(v, g, of.name, [i, n], { seen: seenPairs(v, SIDE, i, n) })}
     acc${i}_${n} += select(${
     of.gradient!.pair!("ds", at)
   }, vec4<f32>(0.0), ${hide}outside | vec4<bool>(query${i} >= U.length_q));
@@ -147,7 +133,7 @@ ${rowsReader("dOut", v.kinds.dOut!)}
 ${declare("stats", "vec4<f32>")}
 ${declare(follows(operand) === "heads" ? "rowSums" : operand, "f32", "read_write")}
 ${(["q", "k", "v", "dOut"] as const).map(rowFunction).join("\n")}
-fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
+${IS_TOP}
 ${keptMemory(v, g, SIDE)}
 ${tileMemory(g)}
 var<workgroup> shares: array<f32, ${g.threads}>;`;

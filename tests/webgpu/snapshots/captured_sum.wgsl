@@ -153,7 +153,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let stats_base = (batch * U.kv_heads + kv_head) * row_count;
   let sums_at = ((U.item_base + wid.x - U.target_at) * U.kv_heads + kv_head) * U.count;
   for (var e = li; e < U.count; e += 4u) { slots[sums_at + e] = 0.0; }
-  let row0 = first + ty * 1u + 0u; let query0 = (row0 / U.group); let head0 = (kv_head * U.group + row0 % U.group);
+  let row0 = first + ty * 1u + 0u; let query0 = (row0 / U.group);
+  let head0 = (kv_head * U.group + row0 % U.group);
   var lse0 = 3.4028234e38; var delta0 = 0.0; var low_sum0 = 0.0;
   if (row0 < row_count) { let x = stats[stats_base + row0]; lse0 = x.x; delta0 = x.y; low_sum0 = x.z; }
   let score_mod_x0_q0 = score_mod_query_0(batch, head0, query0, offset);
