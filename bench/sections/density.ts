@@ -4,7 +4,6 @@
  * @module
  */
 
-import { blockMaskFromLists } from "../../mod.ts";
 import { type Case, operands } from "../cases.ts";
 import type { Context } from "../context.ts";
 import type { Measured, Value } from "../goals.ts";
@@ -12,11 +11,10 @@ import { race } from "../measure/race.ts";
 import { timingFields } from "../measure/statistics.ts";
 import { milliseconds, percent, printTable, times } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
+import { BLOCK, randomBlocks } from "../random_blocks.ts";
 import { type AttentionOptions, Subject } from "../subjects/flashtile.ts";
 
 const DENSITIES = [0.5, 0.25, 0.1, 0.05];
-/** Edge of the blocks of the sparse masks: a usual size of block-sparse attention. */
-const BLOCK = 128;
 
 interface Pattern {
   readonly name: string;
@@ -67,39 +65,19 @@ function band(c: Case, density: number): Pattern {
 }
 
 /** Random blocks as bytes of a mask, and as a block mask. */
-function blocks(c: Case, density: number): Pattern[] {
-  const length = c.lengthK, count = length / BLOCK, each = Math.max(1, Math.round(density * count));
-  const { data, lists } = randomBlocks(length, count, each), about = `${each}/${count}`;
-  const full = {
-    offsets: Int32Array.from({ length: count + 1 }, (_, row) => row * each),
-    columns: Int32Array.from(lists.flatMap((list) => list.sort((a, b) => a - b))),
-  };
-  const partial = { offsets: new Int32Array(count + 1), columns: new Int32Array(0) };
-  const sizes = { lengthQ: length, lengthK: length, blockSize: BLOCK };
-  const blockMask = blockMaskFromLists({ ...sizes, full, partial }), shape = [length, length];
+function blocks({ lengthK: length }: Case, density: number): Pattern[] {
+  const { rows, each, count, mask: blockMask } = randomBlocks(length, density, 65521);
+  const data = new Uint8Array(length * length), shape = [length, length];
+  rows.forEach((columns, row) =>
+    columns.forEach((column) => {
+      for (let i = row * BLOCK; i < (row + 1) * BLOCK; i++) {
+        data.fill(1, i * length + column * BLOCK, i * length + (column + 1) * BLOCK);
+      }
+    })
+  );
+  const about = `${each}/${count}`;
   return [
     { name: `blocks ${about}`, density: each / count, options: { mask: { data, shape } } },
     { name: `block mask ${about}`, density: each / count, options: { blockMask } },
   ];
-}
-
-/** The same number of random blocks in every row of blocks; the diagonal is always visible. */
-function randomBlocks(length: number, count: number, each: number) {
-  const lists: number[][] = [];
-  const data = new Uint8Array(length * length);
-  let state = 12345;
-  for (let row = 0; row < count; row++) {
-    const chosen = new Set([row]);
-    while (chosen.size < each) {
-      state = Math.imul(state, 1664525) + 1013904223 >>> 0;
-      chosen.add(state % 65521 % count);
-    }
-    lists.push([...chosen]);
-    for (const column of chosen) {
-      for (let i = row * BLOCK; i < (row + 1) * BLOCK; i++) {
-        data.fill(1, i * length + column * BLOCK, i * length + (column + 1) * BLOCK);
-      }
-    }
-  }
-  return { data, lists };
 }

@@ -4,19 +4,15 @@
  * @module
  */
 
-import {
-  type AttentionOptions,
-  type BlockMask,
-  blockMaskFromLists,
-  createEngine,
-  type HostTensor,
-  masks,
-} from "../../mod.ts";
+import { type AttentionOptions, createEngine, type HostTensor, masks } from "../../mod.ts";
 import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
+import { BLOCK, randomBlocks } from "../random_blocks.ts";
 import { mebibytes, milliseconds, printTable, times } from "../measure/table.ts";
 
-const DIM = 64, BLOCK = 128;
+const DIM = 64;
+/** Above the number of blocks in a row. */
+const PRIME = 1048573;
 /** Calls of which the fastest counts; what takes long has one. */
 const CALLS = 3;
 
@@ -39,25 +35,6 @@ function operand(length: number, seed: number): Operand {
     data[n] = (state / 2 ** 31 - 1) * Math.sqrt(3);
   }
   return { data, shape: [1, length, 1, DIM] };
-}
-
-/** Random blocks, as many in each row, the diagonal among them. */
-function randomBlocks(length: number, density: number): { mask: BlockMask; rows: number[][] } {
-  const count = length / BLOCK, each = Math.max(1, Math.round(density * count));
-  let state = 12345;
-  const rows = Array.from({ length: count }, (_, row) => {
-    const chosen = new Set([row]);
-    while (chosen.size < each) {
-      state = Math.imul(state, 1664525) + 1013904223 >>> 0;
-      chosen.add(state % 1048573 % count);
-    }
-    return [...chosen].sort((a, b) => a - b);
-  });
-  const offsets = Int32Array.from({ length: count + 1 }, (_, row) => row * each);
-  const full = { offsets, columns: Int32Array.from(rows.flat()) };
-  const partial = { offsets: new Int32Array(count + 1), columns: new Int32Array(0) };
-  const sizes = { lengthQ: length, lengthK: length, blockSize: BLOCK };
-  return { mask: blockMaskFromLists({ ...sizes, full, partial }), rows };
 }
 
 /** A row of the result from its visible blocks in float64: the largest difference. */
@@ -126,7 +103,7 @@ export async function sparseSection(context: Context): Promise<Measured[]> {
     operands = inputs(long),
     dense = await measure(operands, {}, { calls: 1 });
   add("no mask", long, dense);
-  const sparse = await measure(operands, { blockMask: randomBlocks(long, 0.01).mask });
+  const sparse = await measure(operands, { blockMask: randomBlocks(long, 0.01, PRIME).mask });
   add("blocks, 1 %", long, sparse, {
     forwardOver: times(dense.forward / sparse.forward),
     backwardOver: times(dense.backward! / sparse.backward!),
@@ -137,7 +114,9 @@ export async function sparseSection(context: Context): Promise<Measured[]> {
     const found = await measure(inputs(length), { maskMod: local }, settings);
     add("window and global tokens", length, found);
   }
-  const million = 2 ** 20 / scale, far = inputs(million), blocks = randomBlocks(million, 0.001);
+  const million = 2 ** 20 / scale,
+    far = inputs(million),
+    blocks = randomBlocks(million, 0.001, PRIME);
   const found = await measure(far, { blockMask: blocks.mask }, { backward: false, calls: 1 });
   const sampled = Array.from({ length: 16 }, (_, n) => (n * 104729 * 7 + 5) % million);
   const errors = sampled.map((i) =>
