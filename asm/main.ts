@@ -1,4 +1,5 @@
-// What the host calls: run one work item; how much scratch an item needs; conversions of storage types.
+// What the host calls: run one work item; how much scratch an item needs; conversions of storage types and rotations
+// of rows, as operands come in and results leave.
 import { Item, Kernel } from "./abi";
 import { backwardItem, backwardScratch } from "./kernels/backward";
 import { narrow, widen } from "./micro/convert";
@@ -7,8 +8,9 @@ import { summarizeBlocks } from "./features/blocks";
 import { forwardItem, forwardScratch } from "./kernels/forward";
 import { insideItem, insideScratch } from "./kernels/inside";
 import { combineItem, reduceDqItem } from "./kernels/combine";
+import { rotate } from "./kernels/rotate";
 
-export { backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, summarizeBlocks, widen };
+export { backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, rotate, summarizeBlocks, widen };
 
 /** 1 in the build whose products and sums are fused. */
 export function relaxed(): i32 {

@@ -5,7 +5,7 @@ import { Engine, type HostTensor, type Tensor, UnsupportedError } from "../../mo
 import type { Backend, BackendResult } from "../../src/backend/backend.ts";
 import { explainPlan } from "../../src/wasm/explain.ts";
 import { planAttention } from "../../src/plan/wasm/plan.ts";
-import { hostResult, mergeSpecs, resultSpecs } from "../../src/problem/results.ts";
+import { hostResult, mergeSpecs, resultSpecs, turnedSpec } from "../../src/problem/results.ts";
 import { wasmTarget } from "../../tools/show/show.ts";
 import { plainTensor } from "../inputs.ts";
 
@@ -47,6 +47,10 @@ class StubGpu implements Backend {
     this.asked.push("merge");
     const specs = mergeSpecs(shape, parts[0]!);
     return specs.map((spec) => ({ name: spec.name, tensor: hostResult(spec) }));
+  }
+  turn(call: Parameters<Backend["turn"]>[0]): BackendResult {
+    this.asked.push("turn");
+    return { name: "dq", tensor: hostResult(turnedSpec(call)) };
   }
   explain(...[problem, reason]: Parameters<Backend["explain"]>) {
     return explainPlan(planAttention(problem, wasmTarget(1)), problem, `${reason}, told by it`, 0);
