@@ -100,7 +100,8 @@ export class TurnedRows {
   view(name: OperandName, region: Region): BufferView | undefined {
     if (!rotationOf(this.#problem, name)) return undefined;
     const { batchBegin, kvHeadBegin, groupBegin } = region, [begin] = rowsOf(name, region);
-    const key = `${name} ${batchBegin} ${kvHeadBegin} ${groupBegin} ${begin}`;
+    const firstHead = follows(name) === "keys" ? 0 : groupBegin; // heads of a group share their keys
+    const key = `${name} ${batchBegin} ${kvHeadBegin} ${firstHead} ${begin}`;
     let view = this.#views.get(key);
     if (!view) {
       const { batch, heads, rows, headDim } = this.part(name, region);
