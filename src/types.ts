@@ -5,6 +5,7 @@ export type { ExplainedBlocks } from "./plan/explained_blocks.ts";
 export type { Abortable, BackendName, EngineOptions } from "./engine/engine_options.ts";
 export type { WrapOptions } from "./engine/new_tensor.ts";
 export type {
+  ApplyRotaryOptions,
   AttentionBackwardOptions,
   AttentionOptions,
   AttentionScoresOptions,
@@ -43,6 +44,9 @@ export type {
   IndexRange,
   Layout,
   PerSequence,
+  Positions,
+  Rotary,
+  RotaryAngles,
   SavedForBackward,
   ScoresCallOptions,
   ScoreStage,
@@ -58,6 +62,7 @@ export type {
   HostGpuBuffer,
   HostGpuDevice,
 } from "./tensor/gpu_types.ts";
+export type { RotaryCallOptions } from "./problem/features/apply_rotary.ts";
 export type { MergeCallOptions } from "./problem/merge.ts";
 export type { StatisticName } from "./tensor/operands.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./tensor/dtype.ts";

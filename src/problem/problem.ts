@@ -106,7 +106,8 @@ export function describe(
   const features = parsed.map(({ name, params }): FeatureUse => {
     const { check, settle } = feature(name);
     check?.(params, spans, dims, complaint);
-    return { name, params: settle?.(params, spans, dims, complaint) ?? params };
+    const settled = settle?.(params, spans, dims, pass === "scores", complaint);
+    return { name, params: settled ?? params };
   });
   const captured = pass === "backward" ? learnedElements(features) : 0;
   const about = { pass, layout, softmaxScale, features, spans, statistics, operands };

@@ -23,6 +23,7 @@ const isPacking = (name: string) => name.startsWith("cuSeqlens");
 
 /** One way to turn each feature on. */
 const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
+  rotary: { rotary: {} },
   softcap: { softcap: 5 },
   alibiSlopes: { alibiSlopes: { data: new Float32Array(2), shape: [2] } },
   bias: { bias: { data: new Float32Array(1), shape: [1] } },
@@ -53,7 +54,7 @@ const dims = {
 
 Deno.test("features apply in the documented order, each once", () => {
   assert.deepEqual(names, [
-    ...["softcap", "alibiSlopes", "bias", "scoreMod", "mask", "maskMod", "blockMask"],
+    ...["rotary", "softcap", "alibiSlopes", "bias", "scoreMod", "mask", "maskMod", "blockMask"],
     ...["cuSeqlensQ", "cuSeqlensK", "keyLengths", "causal", "window", "sink", "dropout"],
   ]);
   const order = ["load", "score", "hide", "state", "probability"];

@@ -8,7 +8,7 @@ const root = new URL("../../", import.meta.url);
 /** From the top: a folder imports itself and what stands below it. Types count as well. */
 const LAYERS: readonly (readonly string[])[] = [
   ["mod.ts"],
-  ["src/attention.ts", "src/inside.ts", "src/kernels.ts", "src/wasm.ts"],
+  ["src/attention.ts", "src/inside.ts", "src/kernels.ts", "src/rotary.ts", "src/wasm.ts"],
   ["src/types.ts"],
   ["src/options.ts"],
   ["src/engine"],

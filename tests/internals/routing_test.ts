@@ -99,19 +99,21 @@ Deno.test("an engine with a GPU says so, and runs asynchronous calls there", asy
   engine.dispose();
 });
 
-Deno.test("synchronous calls and merges of host tensors are the CPU's, made when needed", async () => {
+Deno.test("synchronous calls, merges and rotations of host tensors are the CPU's, made when needed", async () => {
   const { gpu, engine, resident } = gpuEngine();
   const { out, lse } = engine.attentionSync(x, x, x);
   using cpu = new Engine({ threads: 1 });
   assert.deepEqual(out, cpu.attentionSync(x, x, x).out);
   engine.mergeAttention([{ out, lse }]);
+  engine.applyRotary(out);
   assert.deepEqual(gpu.asked, []);
   assert.ok(engine.memory.total > gpu.memory.total, "the sum of both");
   const rows = engine.tensor(lse.data, lse.shape);
   engine.mergeAttention([{ out: resident, lse: rows }]);
+  engine.applyRotary(resident);
   await engine.synchronize();
   engine.dispose();
-  assert.deepEqual(gpu.asked, ["tensor", "merge", "synchronize", "dispose"]);
+  assert.deepEqual(gpu.asked, ["tensor", "merge", "turn", "synchronize", "dispose"]);
 });
 
 Deno.test("synchronous calls refuse tensors in GPU memory and say what to do", () => {

@@ -13,6 +13,7 @@ const OWN = [
   "src/problem/features/",
   "src/problem/call_options.ts",
   "src/options.ts",
+  "src/rotary.ts",
   "src/types.ts",
   "src/wasm.ts",
   "src/expression/",
@@ -29,6 +30,7 @@ const OTHER_MEANINGS: readonly { word: string; files: readonly string[]; meaning
     files: ["src/expression/score_mod.ts", "src/expression/masks.ts"],
     meaning: "maskMod: functions that say which pairs are visible",
   },
+  { word: "rotary", files: ["src/engine/engine.ts"], meaning: "applyRotary: a call of its own" },
 ];
 
 const STRUCTURAL = FEATURES.filter(({ perScore, stage }) => stage === "hide" && !perScore);

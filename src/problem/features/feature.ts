@@ -80,11 +80,15 @@ export interface Feature<P = unknown> {
     dims: AxisSizes,
     complaint: Complaint,
   ): void;
-  /** Its parameters, made whole by what is known only then. Throws what `complaint` builds. */
+  /**
+   * Its parameters, made whole by what is known only then; `hidden`: pairs that no sequence sees are looked at too. Throws
+   * what `complaint` builds.
+   */
   settle?(
     params: P,
     spans: readonly SequenceSpan[],
     dims: AxisSizes,
+    hidden: boolean,
     complaint: Complaint,
   ): P;
   /** load: how the rows of operands turn as they are read, and those of their gradients back. */

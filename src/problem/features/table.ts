@@ -16,6 +16,7 @@ import { UNBOUNDED } from "./feature.ts";
 import { keyLengths } from "./key_lengths.ts";
 import { mask } from "./mask.ts";
 import { maskMod } from "./mask_mod.ts";
+import { rotary } from "./rotary.ts";
 import { scoreMod } from "./score_mod.ts";
 import { sink } from "./sink.ts";
 import { softcap } from "./softcap.ts";
@@ -23,6 +24,7 @@ import { window } from "./window.ts";
 
 /** Every feature. */
 export const FEATURES: readonly Feature[] = [
+  rotary,
   softcap,
   alibiSlopes,
   bias,
