@@ -1,4 +1,5 @@
-// What the host calls: run one work item; how much scratch an item needs; conversions of storage types.
+// What the host calls: run one work item; how much scratch an item needs; conversions of storage types and rotations
+// of rows, as operands come in and results leave.
 import { Item, Kernel } from "./abi";
 import { backwardItem, backwardScratch } from "./kernels/backward";
 import { narrow, widen } from "./micro/convert";
@@ -7,10 +8,11 @@ import { summarizeBlocks } from "./features/blocks";
 import { forwardItem, forwardScratch } from "./kernels/forward";
 import { insideItem, insideScratch } from "./kernels/inside";
 import { combineItem, reduceDqItem } from "./kernels/combine";
+import { rotate } from "./kernels/rotate";
 import { storeRows } from "./kernels/store";
 
 export {
-  backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, storeRows, summarizeBlocks, widen,
+  backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, rotate, storeRows, summarizeBlocks, widen,
 };
 
 /** 1 in the build whose products and sums are fused. */

@@ -7,6 +7,7 @@ import type {
   TopKeysCallOptions,
 } from "./problem/call_options.ts";
 import type { Engine } from "./engine/engine.ts";
+import type { RotaryCallOptions } from "./problem/features/apply_rotary.ts";
 import type { MergeCallOptions } from "./problem/merge.ts";
 
 /** How a call runs, whatever it computes. */
@@ -44,5 +45,11 @@ export interface AttentionTopKeysOptions extends TopKeysCallOptions, RunChoice {
 /** Options of `mergeAttention`. */
 export interface MergeOptions extends MergeCallOptions {
   /** An engine other than the default one; needed when parts are resident on it. */
+  readonly engine?: Engine | undefined;
+}
+
+/** Options of `applyRotary`. */
+export interface ApplyRotaryOptions extends RotaryCallOptions {
+  /** An engine other than the default one, or that of a resident x. */
   readonly engine?: Engine | undefined;
 }

@@ -7,6 +7,7 @@ export type {
   KvCacheOptions,
   PagedCacheOptions,
 } from "./cache/cache_options.ts";
+export type { AppendRotary } from "./problem/features/append_rotary.ts";
 export type { KvCache } from "./cache/kv_cache.ts";
 export type { CacheRows, CacheState } from "./cache/state.ts";
 export type { ExplainedStep, Explanation } from "./backend/explanation.ts";
@@ -14,6 +15,7 @@ export type { ExplainedBlocks } from "./plan/explained_blocks.ts";
 export type { Abortable, BackendName, EngineOptions } from "./engine/engine_options.ts";
 export type { WrapOptions } from "./engine/new_tensor.ts";
 export type {
+  ApplyRotaryOptions,
   AttentionBackwardOptions,
   AttentionOptions,
   AttentionScoresOptions,
@@ -52,6 +54,9 @@ export type {
   IndexRange,
   Layout,
   PerSequence,
+  Positions,
+  Rotary,
+  RotaryAngles,
   SavedForBackward,
   ScoresCallOptions,
   ScoreStage,
@@ -67,6 +72,7 @@ export type {
   HostGpuBuffer,
   HostGpuDevice,
 } from "./tensor/gpu_types.ts";
+export type { RotaryCallOptions } from "./problem/features/apply_rotary.ts";
 export type { MergeCallOptions } from "./problem/merge.ts";
 export type { StatisticName } from "./tensor/operands.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./tensor/dtype.ts";

@@ -18,6 +18,7 @@ import { Engine } from "./engine/engine.ts";
 import { backwardTensors, engineOf, partTensors } from "./engine/engine_of.ts";
 import { checkEngineOptions, type EngineOptions } from "./engine/engine_options.ts";
 import type {
+  ApplyRotaryOptions,
   AttentionBackwardOptions,
   AttentionOptions,
   AttentionScoresOptions,
@@ -151,6 +152,14 @@ export function mergeAttention<T extends AnyTensor>(
 ): AttentionResult<ResultOf<T>> {
   return engineOf(options, "mergeAttention", partTensors(parts), defaultEngine)
     .mergeAttention(parts, options);
+}
+
+/** `applyRotary` of `@flashtile/attention`. */
+export function applyRotary<T extends AnyTensor>(
+  x: T,
+  options: ApplyRotaryOptions = {},
+): ResultOf<T> {
+  return engineOf(options, "applyRotary", [x], defaultEngine).applyRotary(x, options);
 }
 
 export type * from "./types.ts";

@@ -200,7 +200,165 @@ const absurdCalls: readonly BadCall[] = [
   },
 ];
 
+/** Tables of a call whose head dim is 8. */
+const tables = (positions: number, columns = 4) => ({
+  cos: tensor(positions, columns),
+  sin: tensor(positions, columns),
+});
+
+const rotaryCalls: readonly BadCall[] = [
+  {
+    about: "a rotary that is a boolean",
+    options: wrong({ rotary: true }),
+    ...{ error: TypeError, wants: [/rotary is true/, /base\?.*positionsQ\?/] },
+  },
+  {
+    about: "a rotary that is null",
+    options: wrong({ rotary: null }),
+    ...{ error: TypeError, wants: [/rotary is null/, /base/] },
+  },
+  {
+    about: "an unknown key of rotary",
+    options: wrong({ rotary: { theta: 500 } }),
+    ...{ error: TypeError, wants: [/rotary/, /"theta"/, /base, dims, interleaved/] },
+  },
+  {
+    about: "another library's name of rotary",
+    options: wrong({ rope_theta: 500 }),
+    ...{ error: TypeError, wants: [/"rope_theta"/, /here: rotary\b/] },
+  },
+  ...[3, 10, 0, -2, 2.5, NaN].map((dims): BadCall => ({
+    about: `rotary.dims of ${dims}`,
+    options: { rotary: { dims } },
+    ...{ error: RangeError, wants: [/rotary\.dims/, RegExp(`is ${dims} `), /even.*headDim = 8/] },
+  })),
+  {
+    about: "rotary.dims that are a text",
+    options: wrong({ rotary: { dims: "4" } }),
+    ...{ error: TypeError, wants: [/rotary\.dims/, /"4"/, /even/] },
+  },
+  {
+    about: "an odd head dim without rotary.dims",
+    operands: { q: tensor(2, 5, 4, 9), k: tensor(2, 7, 2, 9) },
+    options: { rotary: {} },
+    ...{ error: RangeError, wants: [/rotary\.dims/, /headDim 9/, /even/] },
+  },
+  ...[0, -10000, NaN, Infinity].map((base): BadCall => ({
+    about: `a rotary.base of ${base}`,
+    options: { rotary: { base } },
+    ...{ error: RangeError, wants: [/rotary\.base/, RegExp(`is ${base} `), /positive/] },
+  })),
+  {
+    about: "a rotary.base that is a text",
+    options: wrong({ rotary: { base: "10000" } }),
+    ...{ error: TypeError, wants: [/rotary\.base/, /"10000"/, /number/] },
+  },
+  ...["interleaved", "keys"].map((name): BadCall => ({
+    about: `a rotary.${name} that is a number`,
+    options: wrong({ rotary: { [name]: 1 } }),
+    ...{ error: TypeError, wants: [RegExp(`rotary\\.${name} is 1`), /boolean/] },
+  })),
+  {
+    about: "positions for fewer queries",
+    options: { rotary: { positionsQ: new Int32Array(4) } },
+    ...{ error: RangeError, wants: [/rotary\.positionsQ/, /\b4\b/, /\b5\b/, /\b10\b/] },
+  },
+  {
+    about: "positions for more keys",
+    options: { rotary: { positionsK: new Int32Array(15) } },
+    ...{ error: RangeError, wants: [/rotary\.positionsK/, /\b15\b/, /\b7\b/, /\b14\b/] },
+  },
+  ...[[0, 1, 2, 3, 4], new Float32Array(5), 7, "0"].map((positions, n): BadCall => ({
+    about: `positions of a wrong type (${n})`,
+    options: wrong({ rotary: { positionsQ: positions } }),
+    ...{ error: TypeError, wants: [/rotary\.positionsQ is/, /Int32Array of 5/] },
+  })),
+  {
+    about: "a tensor of floats as positions",
+    options: wrong({ rotary: { positionsQ: tensor(5) } }),
+    ...{ error: TypeError, wants: [/rotary\.positionsQ/, /Float32Array/, /Int32Array/] },
+  },
+  {
+    about: "a tensor of positions with too few elements",
+    options: { rotary: { positionsQ: { data: new Int32Array(9), shape: [2, 5] } } },
+    ...{ error: RangeError, wants: [/rotary\.positionsQ/, /\b9\b/, /\b10\b/] },
+  },
+  {
+    about: "cosines without sines",
+    options: { rotary: { cos: tensor(9, 4) } },
+    ...{ error: TypeError, wants: [/rotary\.sin is undefined/, /rotary\.cos/] },
+  },
+  {
+    about: "sines without cosines",
+    options: { rotary: { sin: tensor(9, 4) } },
+    ...{ error: TypeError, wants: [/rotary\.cos is undefined/, /rotary\.sin/] },
+  },
+  {
+    about: "tables with a column for each dim",
+    options: { rotary: tables(9, 8) },
+    ...{ error: RangeError, wants: [/rotary\.cos/, /9, 8/, /\[positions, 4\]/] },
+  },
+  {
+    about: "tables for other dims",
+    options: { rotary: { ...tables(9), dims: 4 } },
+    ...{ error: RangeError, wants: [/rotary\.cos/, /9, 4/, /\[positions, 2\]/] },
+  },
+  {
+    about: "a table of rank 1",
+    options: { rotary: { cos: tensor(36), sin: tensor(36) } },
+    ...{ error: RangeError, wants: [/rotary\.cos/, /\[36\]/, /\[positions, 4\]/] },
+  },
+  {
+    about: "a bare array that is no table",
+    options: { rotary: { cos: new Float32Array(30), sin: new Float32Array(30) } },
+    ...{ error: RangeError, wants: [/rotary\.cos/, /\b30\b/, /\[positions, 4\]/] },
+  },
+  {
+    about: "a table with too few elements",
+    options: {
+      rotary: { cos: { data: new Float32Array(35), shape: [9, 4] }, sin: tensor(9, 4) },
+    },
+    ...{ error: RangeError, wants: [/rotary\.cos/, /\b35\b/, /\b36\b/] },
+  },
+  {
+    about: "a table that is a number",
+    options: wrong({ rotary: { cos: 1, sin: 0 } }),
+    ...{ error: TypeError, wants: [/rotary\.cos is 1/, /tensor/] },
+  },
+  {
+    about: "a table of bytes",
+    options: wrong({ rotary: { cos: bytes(9, 4), sin: bytes(9, 4) } }),
+    ...{ error: TypeError, wants: [/rotary\.cos/, /Uint8Array/] },
+  },
+  {
+    about: "tables of different lengths",
+    options: { rotary: { cos: tensor(9, 4), sin: tensor(8, 4) } },
+    ...{ error: RangeError, wants: [/rotary\.sin/, /\b8\b/, /rotary\.cos/, /\b9\b/] },
+  },
+  {
+    about: "tables that end before the keys do",
+    options: { rotary: tables(6) },
+    ...{ error: RangeError, wants: [/\bq\b|\bk\b/, /position 6/, /0 to 5/, /base/] },
+  },
+  {
+    about: "a position behind the last of the tables",
+    options: { rotary: { ...tables(9), positionsQ: Int32Array.of(0, 1, 2, 9, 4) } },
+    ...{ error: RangeError, wants: [/rotary\.positionsQ\[3\]/, /position 9/, /0 to 8/] },
+  },
+  {
+    about: "a negative position with tables",
+    options: { rotary: { ...tables(9), positionsK: Int32Array.of(0, -1, 2, 3, 4, 5, 6) } },
+    ...{ error: RangeError, wants: [/rotary\.positionsK\[1\]/, /position -1/, /0 to 8/] },
+  },
+  {
+    about: "queries that stand before the first position of tables",
+    options: { rotary: tables(9), keyLengths: Int32Array.of(7, 3) },
+    ...{ error: RangeError, wants: [/row 0 of q in sequence 1/, /position -2/, /0 to 8/] },
+  },
+];
+
 const optionCalls: readonly BadCall[] = [
+  ...rotaryCalls,
   {
     about: "a scale of NaN",
     options: { softmaxScale: NaN },

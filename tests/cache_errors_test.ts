@@ -317,6 +317,27 @@ const bad: readonly Bad[] = [
     wants: /keyLengths\[1\] is 1 but must be from 0 to the rows of that sequence = 0/,
   },
   {
+    about: "rotating keys that are read",
+    call: (c) => engine.attention(q, c.keys, c.values, { rotary: {} }),
+    error: UnsupportedError,
+    wants: /rotary of the keys of a cache as they are read.*append\(k, v, \{ rotary \}\)/,
+  },
+  {
+    about: "rotating by an unknown key",
+    call: (c) => c.append(k, v, { ...one, rotary: { theta: 3 } as never }),
+    ...{ error: TypeError, wants: /rotary has the unknown key "theta"/ },
+  },
+  {
+    about: "rotating an odd number of columns",
+    call: (c) => c.append(k, v, { ...one, rotary: { dims: 3 } }),
+    ...{ error: RangeError, wants: /rotary.dims is 3 but must be an even integer/ },
+  },
+  {
+    about: "positions of other rows",
+    call: (c) => c.append(k, v, { ...one, rotary: { positions: Int32Array.of(1) } }),
+    ...{ error: RangeError, wants: /rotary.positions has 1 entries/ },
+  },
+  {
     about: "a gradient",
     call: (c) =>
       attentionBackwardSync(tensor(3, 1, 4, 6), {

@@ -1,6 +1,12 @@
 /** Keys and values put into a KV cache first: a call on them must give what the oracle gives of the tensors. */
 
-import { createEngine, type Engine, type KvCache, type KvCacheOptions } from "../mod.ts";
+import {
+  type AppendRotary,
+  createEngine,
+  type Engine,
+  type KvCache,
+  type KvCacheOptions,
+} from "../mod.ts";
 import {
   type Configuration,
   type ForwardInputs,
@@ -23,12 +29,9 @@ function sizesOf({ shape }: TestTensor, layout: ReferenceOptions["layout"]) {
     : { batch, rows: a, heads: b, columns };
 }
 
-/** A cache that holds k and v, appended in two pieces. */
-function cacheOf(
-  engine: Engine,
-  { k, v, options: { layout } }: ForwardInputs,
-  pageSize: number,
-): KvCache {
+/** A cache that holds k and v, appended in two pieces, or in one where keys are rotated on their way. */
+function cacheOf(engine: Engine, inputs: ForwardInputs, pageSize: number): KvCache {
+  const { k, v, options: { layout, rotary } } = inputs;
   const { batch, rows, heads, columns } = sizesOf(k, layout);
   const sizes = {
     ...{ sequences: batch, kvHeads: heads, headDim: columns },
@@ -37,14 +40,27 @@ function cacheOf(
   const room: KvCacheOptions = pageSize === 0
     ? { ...sizes, capacity: Math.max(1, rows) }
     : { ...sizes, pageSize, pages: Math.max(1, batch * Math.ceil(rows / pageSize)) };
-  const cache = engine.kvCache(room),
-    cut = Math.floor(0.6 * rows),
-    axis = layout === "bhsd" ? 2 : 1;
-  for (const [begin, end] of [[0, cut], [cut, rows]] as const) {
+  const cache = engine.kvCache(room), axis = layout === "bhsd" ? 2 : 1;
+  const cut = Math.floor(0.6 * rows);
+  for (const [begin, end] of rotary ? [[0, rows]] as const : [[0, cut], [cut, rows]] as const) {
     const part = (tensor: TestTensor) => rowsOf(tensor, axis, begin, end);
-    cache.append(part(k), part(v), layout ? { layout } : {});
+    cache.append(part(k), part(v), { layout, rotary: rotary && enteringRotary(rotary) });
   }
   return cache;
+}
+
+type Rotary = NonNullable<ReferenceOptions["rotary"]>;
+
+/** How keys are rotated as they enter, where a call would rotate them; not at all where they are rotated already. */
+function enteringRotary(
+  { positionsQ: _, positionsK, keys, ...form }: Rotary,
+): AppendRotary | undefined {
+  return keys === false ? undefined : { ...form, positions: positionsK };
+}
+
+/** What is left of that for the call. */
+function readingRotary({ positionsK: _, ...rest }: Rotary): Rotary {
+  return { ...rest, keys: false };
 }
 
 /** Rows of a tensor, where they lie. */
@@ -64,10 +80,12 @@ function rowsOf(tensor: TestTensor, axis: number, begin: number, end: number): T
 function cachedSession(engine: Engine, takes: Session["takes"]): Session {
   let turn = 0;
   return {
-    takes: (c) => takes(c) && c.batch * c.kvHeads > 0,
+    // rotated keys of 16 bits are rounded once more as they enter
+    takes: (c) => takes(c) && c.batch * c.kvHeads > 0 && (c.dtype === "f32" || !c.rotary),
     forward: async (inputs) => {
       using cache = cacheOf(engine, inputs, PAGE_SIZES[turn++ % PAGE_SIZES.length]!);
-      const { q, options } = inputs;
+      const { q, options: { rotary, ...rest } } = inputs;
+      const options = { ...rest, ...rotary && { rotary: readingRotary(rotary) } };
       return await hostForward(await engine.attention(q, cache.keys, cache.values, options));
     },
     backward: () => Promise.reject(new Error("no gradient goes through a cache")),

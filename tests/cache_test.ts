@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import {
+  applyRotary,
   attentionScores,
   attentionTopKeys,
   createEngine,
@@ -402,4 +403,47 @@ testEngines("keys that all sequences share are read once", async (engine) => {
     sequences,
   });
   assert.equal(explained.sharedKeys, undefined, "a window does not see the first keys");
+});
+
+testEngines("keys are rotated as they enter, by their numbers or by positions", async (engine) => {
+  for (const dtype of ["f32", "f16"] as const) {
+    const room = { ...paged(16), dtype }, form = { base: 500, dims: 16, interleaved: true };
+    using cache = engine.kvCache(room), other = engine.kvCache(room);
+    const [k, v] = [keys(20, 2), values(20, 2)], [nextK, nextV] = [keys(3, 2), values(3, 2)];
+    const sequences = [1, 3],
+      positions = Int32Array.of(20, 21, 22),
+      far = Int32Array.of(-7, 900, 4);
+    cache.append(k, v, { sequences, rotary: form });
+    cache.append(nextK, nextV, { sequences, rotary: form });
+    other.append(applyRotary(k, form), v, { sequences });
+    other.append(applyRotary(nextK, { ...form, positions }), nextV, { sequences });
+    assert.deepEqual(await cache.keys.read(), await other.keys.read());
+    cache.append(nextK, nextV, { sequences, rotary: { ...form, positions: far } });
+    other.append(applyRotary(nextK, { ...form, positions: far }), nextV, { sequences });
+    assert.deepEqual(await cache.keys.read(), await other.keys.read());
+    // packed, and from the engine's own memory
+    const packed = numbers(9, KV_HEADS, D), more = numbers(9, KV_HEADS, DV);
+    using resident = engine.tensor(packed);
+    const cuSeqlens = Int32Array.of(0, 2, 9);
+    cache.append(resident, more, { sequences, cuSeqlens, rotary: form });
+    const order = Int32Array.of(26, 27, 26, 27, 28, 29, 30, 31, 32);
+    const turned = applyRotary({ ...packed, shape: [1, ...packed.shape] }, {
+      ...form,
+      positions: order,
+    });
+    other.append({ ...turned, shape: packed.shape }, more, { sequences, cuSeqlens });
+    assert.deepEqual(await cache.keys.read(), await other.keys.read());
+    const q = queries(1, 2), options = { causal: true, sequences };
+    const found = await engine.attention(q, cache.keys, cache.values, {
+      ...options,
+      rotary: { ...form, keys: false },
+    });
+    const wanted = await engine.attention(
+      applyRotary(q, { ...form, positions: Int32Array.of(27, 32) }),
+      ...[cache.keys, cache.values, options] as const,
+    );
+    const furthest = Array.from(found.out.data)
+      .reduce((most, x, n) => Math.max(most, Math.abs(x - wanted.out.data[n]!)), 0);
+    assert.ok(furthest < 1e-6, `${furthest}`);
+  }
 });

@@ -26,6 +26,18 @@ export type CausalForm = true | "bottom-right" | "top-left" | {
   readonly offset: number | readonly number[];
 };
 
+/** Rotary positions. Given ones: for the rows of a sequence, of each sequence, or far from 0. */
+export interface RotaryForm {
+  readonly base?: number;
+  readonly dims?: number;
+  readonly interleaved?: boolean;
+  readonly positions?: "shared" | "each" | "far";
+  /** Tables in place of a base. */
+  readonly tables?: boolean;
+  /** false: k is rotated already. */
+  readonly keys?: boolean;
+}
+
 /** What is asked of the library. Missing fields mean: not given in the call. */
 export interface Case {
   readonly batch: number;
@@ -41,6 +53,7 @@ export interface Case {
   readonly arrangement: Arrangement;
   /** Factor on q: 5 makes large scores. */
   readonly amplitude: number;
+  readonly rotary?: RotaryForm | undefined;
   readonly softmaxScale?: number | undefined;
   readonly softcap?: number | undefined;
   readonly causal?: CausalForm | undefined;
@@ -110,6 +123,7 @@ export function caseName(c: Case): string {
     c.dtype === "f32" ? undefined : c.storage === "bits" ? c.dtype : c.storage,
     c.arrangement === "packed" ? undefined : c.arrangement,
     c.amplitude === 1 ? undefined : `q×${c.amplitude}`,
+    c.rotary && rotaryName(c.rotary),
     c.softmaxScale === undefined ? undefined : `scale ${c.softmaxScale}`,
     c.softcap === undefined ? undefined : `softcap ${c.softcap}`,
     c.alibiSlopes && `alibi ${c.alibiSlopes}`,
@@ -127,6 +141,19 @@ export function caseName(c: Case): string {
     c.stats ? "stats" : undefined,
     c.dEntropy ? "dEntropy" : undefined,
   ].filter((part) => part !== undefined).join(" ");
+}
+
+/** "rotary", "rotary dims 6 interleaved", "rotary positions each no keys". */
+function rotaryName({ base, dims, interleaved, positions, tables, keys }: RotaryForm): string {
+  return [
+    "rotary",
+    base === undefined ? undefined : `base ${base}`,
+    dims === undefined ? undefined : `dims ${dims}`,
+    interleaved && "interleaved",
+    positions && `positions ${positions}`,
+    tables && "tables",
+    keys === false && "no keys",
+  ].filter(Boolean).join(" ");
 }
 
 /** "blocks 16×32 documents", "lists 64×64", "lists 64×64 causal". */

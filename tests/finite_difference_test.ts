@@ -45,6 +45,10 @@ const variations: readonly Partial<Case>[] = [
     "bent",
   ] as const)
     .map((scoreMod) => ({ scoreMod, amplitude: 3 })),
+  { rotary: { dims: 2 } },
+  { rotary: { dims: 2, interleaved: true, positions: "each" }, keyLengths: [6, 2] },
+  { rotary: { dims: 2, keys: false, base: 3 }, causal: true, bias: "qk" },
+  { rotary: { tables: true, positions: "shared" }, headDim: 4, layout: "bhsd", sink: true },
   { maskMod: "heads" },
   { blockMask: { made: "lists", size: [2, 3], mask: "heads" } },
   { scoreMod: "softcap", alibiSlopes: "h", bias: "1h1k", softcap: 2, maskMod: "dilated" },

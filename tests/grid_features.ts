@@ -313,6 +313,45 @@ const batchOfThree = {
   headDim: 10,
 };
 
+/** Rotary positions in every form, in every way in which operands are cut up. */
+const rotarySection: Section = {
+  title: "rotary positions",
+  cases: [
+    ...([
+      ...[{}, { interleaved: true }, { dims: 6 }, { dims: 10, interleaved: true }, { base: 500 }],
+      ...[{ positions: "shared" }, { positions: "each", interleaved: true }, { positions: "far" }],
+      ...[{ tables: true }, { tables: true, positions: "each", dims: 4 }, { keys: false }],
+    ] as const).flatMap((rotary, n) => [
+      defineCase({ ...broadcastShape, rotary, causal: n % 2 ? true : undefined }),
+      defineCase({ ...broadcastShape, rotary, lengthQ: 70, lengthK: 133, headDim: 12, dLse: true }),
+      defineCase({ ...fewRows, lengthK: 700, rotary }),
+    ]),
+    // more queries than keys: the first ones stand before position 0
+    ...crossing.map(([lengthQ, lengthK]) =>
+      defineCase({ queryHeads: 2, lengthQ, lengthK, headDim: 12, rotary: {}, layout: "bhsd" })
+    ),
+    ...([{}, { tables: true, positions: "each" }] as const).flatMap((rotary) => [
+      defineCase({ ...batchOfThree, rotary, keyLengths: [0, 1, 70], causal: true }),
+      defineCase({ ...batchOfThree, rotary, keyLengths: [65, 63, 17], lengthQ: 2 }),
+    ]),
+    ...cutUp.map((shape) => defineCase({ ...shape, rotary: { dims: 4 }, bias: "1hqk" })),
+    ...[[2, 2], [3, 2], [33, 32], [33, 22]].map(([headDim, dims]) =>
+      defineCase({ lengthQ: 19, lengthK: 37, headDim: headDim!, rotary: { dims: dims! } })
+    ),
+    ...(["f16", "bf16"] as const).flatMap((dtype) =>
+      [{}, { interleaved: true, keys: false }].map((rotary) =>
+        defineCase({ ...broadcastShape, rotary, dtype, arrangement: "padded rows" })
+      )
+    ),
+    ...(["f16", "bf16"] as const).map((dtype) =>
+      defineCase({ ...fewRows, lengthK: 700, dtype, rotary: {}, causal: true })
+    ),
+    defineCase({ ...broadcastShape, lengthQ: 0, rotary: {} }),
+    defineCase({ ...broadcastShape, lengthK: 0, rotary: {} }),
+    defineCase({ lengthQ: 300, lengthK: 333, headDim: 64, rotary: {}, causal: true }),
+  ],
+};
+
 const keyLengthSection: Section = {
   title: "key lengths",
   cases: [[0, 1, 70], [70, 69, 64], [33, 0, 2], [65, 63, 17]].flatMap((keyLengths) =>
@@ -370,6 +409,8 @@ const scoreSection: Section = {
 
 /** One form of each option, for the pairs. Two that set the same field make no pair, nor do both kinds of conditions. */
 const features: readonly Partial<Case>[] = [
+  { rotary: { dims: 8 } },
+  { rotary: { interleaved: true, positions: "each" } },
   { causal: true },
   { causal: "top-left" },
   { causal: { offset: [7, -4] } },
@@ -418,7 +459,7 @@ const togetherSection: Section = {
   cases: [
     ...[{}, { causal: true, layout: "bhsd" }, { window: { left: 30, right: 5 }, dLse: true }],
     ...[{ keyLengths: [0, 97] }, { causal: { offset: [7, -4] }, keyLengths: [134, 50] }],
-    ...[{ ...statistics, causal: true, dLse: true }],
+    ...[{ ...statistics, causal: true, dLse: true }, { rotary: { dims: 8 }, causal: true }],
   ].flatMap((options) =>
     [undefined, true].map((sink) =>
       defineCase({
@@ -444,6 +485,7 @@ const togetherSection: Section = {
 
 /** The sections about options. */
 export const featureSections: readonly Section[] = [
+  rotarySection,
   causalSection,
   windowSection,
   maskSection,

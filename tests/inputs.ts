@@ -1,7 +1,7 @@
 /** Tensors and options for a case, made from its name alone. */
 
 import { makeBlockMask } from "./block_masks.ts";
-import type { Arrangement, BroadcastAxes, Case, MaskPattern } from "./case.ts";
+import type { Arrangement, BroadcastAxes, Case, MaskPattern, RotaryForm } from "./case.ts";
 import { caseName } from "./case.ts";
 import { encode, type StorageType } from "./half.ts";
 import { maskMods, scoreMods } from "./mods.ts";
@@ -12,6 +12,7 @@ import {
   type MaskTensor,
   packedStrides,
   type ReferenceOptions,
+  type RotaryOptions,
   type Shape4,
   STATISTICS,
   type TestTensor,
@@ -135,6 +136,7 @@ function makeOptions(c: Case, seed: number): ReferenceOptions {
   // Built without undefined values: an option that is not given is absent from the call.
   return {
     ...(c.layout === "bshd" ? {} : { layout: c.layout }),
+    ...(c.rotary ? { rotary: makeRotary(c, c.rotary, seed + 8) } : {}),
     ...(c.softmaxScale === undefined ? {} : { softmaxScale: c.softmaxScale }),
     ...(c.softcap === undefined ? {} : { softcap: c.softcap }),
     ...(causal === undefined ? {} : { causal }),
@@ -151,6 +153,36 @@ function makeOptions(c: Case, seed: number): ReferenceOptions {
     ...(c.stats ? { stats: STATISTICS } : c.dEntropy ? { stats: ["entropy"] } : {}),
     ...(c.bias ? { bias: makeBias(c, c.bias, seed + 2) } : {}),
     ...(c.mask ? { mask: makeMask(c, c.mask.axes, c.mask.pattern, seed + 3) } : {}),
+  };
+}
+
+/** Positions that tables of this many have. */
+const TABLE_POSITIONS = 800;
+
+function makeRotary(c: Case, form: RotaryForm, seed: number): RotaryOptions {
+  const { base, dims = c.headDim, interleaved, positions, tables, keys } = form;
+  const random = randomNumbers(seed), half = dims / 2;
+  const [least, range] = positions === "far"
+    ? [1e6, 5000]
+    : tables
+    ? [0, TABLE_POSITIONS]
+    : [-60, 300];
+  const given = (length: number) =>
+    Int32Array.from(
+      { length: positions === "each" ? c.batch * length : length },
+      () => least + Math.floor(random() * range),
+    );
+  const angles = Float64Array.from({ length: TABLE_POSITIONS * half }, () => 7 * random());
+  const table = (f: (angle: number) => number) => {
+    return { data: Float32Array.from(angles, f), shape: [TABLE_POSITIONS, half] };
+  };
+  return {
+    ...(base === undefined ? {} : { base }),
+    ...(form.dims === undefined ? {} : { dims }),
+    ...(interleaved ? { interleaved } : {}),
+    ...(positions ? { positionsQ: given(c.lengthQ), positionsK: given(c.lengthK) } : {}),
+    ...(tables ? { cos: table(Math.cos), sin: table(Math.sin) } : {}),
+    ...(keys === undefined ? {} : { keys }),
   };
 }
 

@@ -27,6 +27,7 @@ export const shared: readonly Case[] = [
   defineCase({ ...grouped, causal: true, window: { left: 9 }, keyLengths: [43, 17] }),
   defineCase({ ...grouped, ...everything, sink: true, causal: true, biasHoles: true }),
   defineCase({ ...grouped, scoreMod: "sine", maskMod: "heads", keyLengths: [43, 30] }),
+  defineCase({ ...grouped, rotary: { positions: "each" }, keyLengths: [43, 17] }),
 ];
 
 /** Each option alone, shapes, storage. */
@@ -47,6 +48,8 @@ export const others: readonly Case[] = [
     { window: { left: 3, right: 2 } },
     { sink: true },
     { layout: "bhsd" as const, causal: true as const },
+    { rotary: {}, keyLengths: [43, 17], causal: true as const },
+    { rotary: { interleaved: true, dims: 6, keys: false }, dtype: "f16" as const },
     { dtype: "bf16" as const },
     { arrangement: "padded rows" as const, causal: true as const },
     { arrangement: "transposed" as const },
@@ -79,11 +82,22 @@ export interface ExpectedInside {
   readonly sums: Expected;
 }
 
+/** Rotary positions, which do not move where a stage shows no key lengths. */
+function rotaryAt({ options, lengthQ, lengthK, batch }: Problem): ReferenceOptions["rotary"] {
+  const { rotary, keyLengths } = options;
+  if (!rotary || rotary.positionsQ || !keyLengths) return rotary;
+  const last = (n: number) => keyLengths[Math.floor(n / lengthQ)] ?? lengthK;
+  const place = (_: unknown, n: number) => n % lengthQ + last(n) - lengthQ;
+  return { ...rotary, positionsQ: Int32Array.from({ length: batch * lengthQ }, place) };
+}
+
 /** The options that a stage shows. */
-function optionsAt(options: ReferenceOptions, stage: ScoreStage): ReferenceOptions {
-  const { layout, softmaxScale, softcap } = options;
+function optionsAt(problem: Problem, stage: ScoreStage): ReferenceOptions {
+  const { options } = problem, { layout, softmaxScale, softcap } = options;
   if (stage === "masked" || stage === "probabilities") return options;
+  const rotary = rotaryAt(problem);
   return {
+    ...(rotary ? { rotary } : {}),
     ...(layout ? { layout } : {}),
     ...(softmaxScale === undefined ? {} : { softmaxScale }),
     ...(softcap === undefined || stage === "raw" ? {} : { softcap }),
@@ -106,7 +120,7 @@ export function expectInside(inputs: Inputs): ExpectedInside {
     plain.visible[n] ? Math.exp(Math.fround(s - forward.lse[Math.floor(n / problem.lengthK)]!)) : 0
   );
   const scoresAt = (stage: ScoreStage) => {
-    const at = problemOf({ ...inputs, options: optionsAt(inputs.options, stage) });
+    const at = problemOf({ ...inputs, options: optionsAt(problem, stage) });
     const exact = attentionF64(at), { scores } = attentionF32(at);
     const { scores: values, visible } = exact;
     const expected = bound(values, scores, insideFloors(at, exact).scores, forwardRule);

@@ -65,6 +65,14 @@ export function startsOf(lengths: readonly number[]): number[] {
   return lengths.reduce((starts, n) => [...starts, starts.at(-1)! + n], [0]);
 }
 
+/** Rotary positions of all sequences, one behind the other. */
+function joinPositions(sequences: readonly Inputs[]): ReferenceOptions["rotary"] {
+  const all = (name: "positionsQ" | "positionsK") =>
+    Int32Array.from(sequences.flatMap(({ options }) => [...options.rotary![name]!]));
+  const { positionsQ: _1, positionsK: _2, ...rest } = sequences[0]!.options.rotary!;
+  return { ...rest, positionsQ: all("positionsQ"), positionsK: all("positionsK") };
+}
+
 /** A packed call with the inputs of its sequences. */
 export interface PackedInputs {
   readonly inputs: Pick<Inputs, "q" | "k" | "v" | "dOut" | "dLse" | "dEntropy" | "options">;
@@ -94,6 +102,7 @@ export function packedInputs(c: PackedCase): PackedInputs {
         },
       }
       : {}),
+    ...(fields.rotary?.positions ? { rotary: joinPositions(sequences) } : {}),
     ...(used ? { keyLengths: Int32Array.from(used) } : {}),
     ...(queries ? { cuSeqlensQ: startsOf(lengths.map(([q]) => q)) } : {}),
     ...(keys ? { cuSeqlensK: Int32Array.from(startsOf(lengths.map(([, k]) => k))) } : {}),

@@ -43,6 +43,26 @@ const cases: readonly PackedCase[] = [
     ...{ queries: true, keys: true, fields: { ...fewRows, causal: true, stats: true } },
     lengths: [[2, 700], [2, 9], [2, 1250], [2, 2]],
   },
+  { name: "rotary", ...both, fields: { ...grouped, rotary: {}, causal: true } },
+  {
+    name: "rotary, keys in use",
+    ...{ ...both, used: [9, 2, 100, 0, 0, 1, 0] },
+    fields: { ...grouped, rotary: { interleaved: true, dims: 8 } },
+  },
+  {
+    name: "rotary, positions of each, rows behind",
+    ...{ ...both, behind: 4, fields: { ...grouped, rotary: { positions: "each" } } },
+  },
+  {
+    name: "rotary, packed queries, a batch of keys",
+    ...{ queries: true, keys: false, lengths: [[5, 60], [0, 60], [70, 60]] },
+    fields: { ...grouped, rotary: {} },
+  },
+  {
+    name: "decode, rotary, keys rotated already",
+    ...{ queries: true, keys: true, fields: { ...fewRows, rotary: { keys: false } } },
+    lengths: [[2, 700], [2, 9], [2, 1300], [2, 2]],
+  },
   { name: "softcap", ...both, fields: { ...grouped, softcap: 3 } },
   {
     name: "functions of scores and masks",

@@ -110,6 +110,7 @@ function subjectsOf(c: Case): string[] {
   if (functionsOf(c)) subjects.push("functions");
   if (c.dtype !== "f32") subjects.push("16 bits");
   if (c.arrangement === "padded rows" || c.arrangement === "view") subjects.push("strides");
+  if (c.rotary && (c.dtype !== "f32" || subjects.includes("strides"))) subjects.push("turned"); // q and k are f32, v is not
   if (c.headDim % 4 || c.valueDim % 4) subjects.push("odd dims");
   return subjects;
 }

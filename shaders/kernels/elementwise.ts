@@ -9,8 +9,10 @@ export const ELEMENTWISE_THREADS = 256;
 /** Workgroups along x: more of them go to y. */
 export const ELEMENTWISE_ROW = 16384;
 
-const INPUTS = "@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>";
-const INDEX =
+/** The index of a thread, `i`. */
+export const INPUTS =
+  "@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>";
+export const INDEX: string =
   `let i = (wid.y * ${ELEMENTWISE_ROW}u + U.item_base + wid.x) * ${ELEMENTWISE_THREADS}u + li;`;
 
 /** To the nearest, ties to even; by integers, because pack2x16float may truncate. */

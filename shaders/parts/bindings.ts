@@ -2,7 +2,7 @@
 // dispatches name buffers; no number stands anywhere else.
 import { OPERAND_NAMES, type OperandName, shaderName } from "../../src/tensor/operands.ts";
 
-/** Buffers that are no operands: rows of backward, sums of captured arrays, KV splits, and those of elementwise kernels. */
+/** Buffers that are no operands: rows of backward, sums of captured arrays, KV splits, those of elementwise kernels, and tables of rotations. */
 const SCRATCH = [
   "stats",
   "rowSums",
@@ -13,6 +13,7 @@ const SCRATCH = [
   "partStatistics",
   "source",
   "result",
+  "rotations",
 ] as const;
 
 /** A storage buffer that a kernel may bind. `schedule`: sequences, work items, and small inputs behind them. */

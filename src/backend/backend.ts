@@ -7,6 +7,7 @@ import type { OperandName } from "../tensor/operands.ts";
 import type { PoolShape } from "../tensor/pages.ts";
 import { extentOf, type View } from "../tensor/view.ts";
 import { type AttentionProblem, CALL_NAMES, type Views } from "../problem/problem.ts";
+import type { TurnCall } from "../problem/rotations.ts";
 import type { Target } from "../plan/target.ts";
 import { ResidentTensor } from "../tensor/resident.ts";
 import type { HostTensor, Tensor } from "../tensor/tensor.ts";
@@ -81,6 +82,8 @@ export interface Backend {
   ): Promise<readonly BackendResult[]>;
   /** Merges partial results over disjoint keys. */
   merge(parts: readonly MergePart[], shape: MergeShape): readonly BackendResult[];
+  /** Turns the rows of a tensor. */
+  turn(call: TurnCall): BackendResult;
   /** Milliseconds that a call is expected to take, copies of host tensors included. */
   estimate(problem: AttentionProblem): number;
   /** How a call would run; nothing is computed. `reason`: why this backend. */

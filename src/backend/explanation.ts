@@ -19,6 +19,7 @@ export interface ExplainedStep {
     | "dk"
     | "dv"
     | `${
+      | "rotate"
       | "copy"
       | "classify"
       | "repair"

@@ -6,6 +6,7 @@ import { type View, viewOperand } from "../tensor/view.ts";
 import type { Layout, SequenceStarts } from "../problem/call_options.ts";
 import { checkLayout, refuseIntegers } from "../problem/option_checks.ts";
 import { parseSequences } from "../problem/cached.ts";
+import type { AppendRotary } from "../problem/features/append_rotary.ts";
 import type { CacheShape } from "./cache_options.ts";
 
 /** Options of `cache.append`. */
@@ -14,12 +15,18 @@ export interface AppendOptions {
   readonly sequences?: readonly number[] | Int32Array | undefined;
   /** Packed rows: k is [rows, kvHeads, headDim], and sequence n of `sequences` has rows from entry n to before n + 1. */
   readonly cuSeqlens?: SequenceStarts | undefined;
+  /**
+   * Rotates k as it enters, by the numbers that its rows get or by `positions`: calls then pass `rotary` with
+   * `keys: false`, which rotates q alone.
+   */
+  readonly rotary?: AppendRotary | undefined;
   /** Order of the axes of k and v that are not packed. Default `"bshd"`. */
   readonly layout?: Layout | undefined;
 }
 
 /** A checked append. */
 export interface Append {
+  readonly layout: Layout;
   readonly k: View;
   readonly v: View;
   readonly sequences: readonly number[];
@@ -27,7 +34,7 @@ export interface Append {
   readonly rows: readonly number[];
 }
 
-const KNOWN = ["sequences", "cuSeqlens", "layout"];
+const KNOWN = ["sequences", "cuSeqlens", "rotary", "layout"];
 
 function checkNames(options: unknown, complaint: Complaint): void {
   if (typeof options !== "object" || options === null) {
@@ -113,5 +120,5 @@ export function describeAppend(
   const rows = packed
     ? packedRows(cuSeqlens, sequences.length, length, complaint)
     : sequences.map(() => length);
-  return { ...views, sequences, rows };
+  return { layout, ...views, sequences, rows };
 }

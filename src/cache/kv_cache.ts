@@ -4,9 +4,12 @@ import { CachedRows, type RowsSource } from "../tensor/cached_rows.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import type { PageTable } from "../tensor/pages.ts";
 import { pageBytes } from "../tensor/pages.ts";
-import type { AnyTensor, Tensor } from "../tensor/tensor.ts";
-import type { View } from "../tensor/view.ts";
-import { type AppendOptions, describeAppend } from "./append.ts";
+import { appendRotation } from "../problem/features/append_rotary.ts";
+import type { RowRotation } from "../problem/features/row_rotation.ts";
+import type { TurnCall } from "../problem/rotations.ts";
+import { type AnyTensor, isResident, type Tensor } from "../tensor/tensor.ts";
+import { type View, viewOperand } from "../tensor/view.ts";
+import { type Append, type AppendOptions, describeAppend } from "./append.ts";
 import type { CacheShape } from "./cache_options.ts";
 import { type PageCopy, PageTables } from "./page_tables.ts";
 import { type CacheState, checkState, floatsOf, pagesOfRows, rowsOfPages } from "./state.ts";
@@ -17,6 +20,8 @@ export interface CacheHome {
   alive(action: string): void;
   /** Throws unless the resident tensors among some operands live where the cache does. */
   checkOwner(views: readonly View[], action: string): void;
+  /** Turns rows where they live, host tensors on the CPU. */
+  turn(call: TurnCall): AnyTensor;
 }
 
 /** Memory of keys and of values. */
@@ -145,15 +150,40 @@ export class KvCache {
     const added = describeAppend(k, v, options, this.#shape, complaint);
     this.#home.checkOwner([added.k, added.v], "append");
     const { sequences, rows } = added, begin = sequences.map((s) => this.#tables.lengths[s]!);
+    const each = (of: (sequence: number, row: number) => number) =>
+      Int32Array.from(
+        sequences.flatMap((s, n) =>
+          Array.from({ length: rows[n]! }, (_, row) => of(s, begin[n]! + row))
+        ),
+      );
+    const rotation = options.rotary &&
+      appendRotation(options.rotary, added.k, each((_, row) => row), complaint);
     this.#copy(this.#tables.grow(sequences, rows, complaint));
-    const places = Int32Array.from(
-      sequences.flatMap((s, n) =>
-        Array.from({ length: rows[n]! }, (_, row) => this.#tables.place(s, begin[n]! + row))
-      ),
-    );
+    const places = each((s, row) => this.#tables.place(s, row));
     if (places.length === 0) return;
-    this.#pools.keys.store(added.k, places);
+    this.#storeKeys(added, rotation, places);
     this.#pools.values.store(added.v, places);
+  }
+
+  /** Stores keys, rotated where that is asked for. */
+  #storeKeys({ k, layout }: Append, rotation: RowRotation | undefined, places: Int32Array): void {
+    if (!rotation) return this.#pools.keys.store(k, places);
+    const turned = this.#home.turn({
+      action: "append",
+      view: { ...k, name: "q" },
+      layout,
+      rotation,
+      inverse: false,
+    });
+    try {
+      const packed = turned.shape.length === 3;
+      this.#pools.keys.store(
+        viewOperand("k", turned, layout, new Complaint("append"), packed),
+        places,
+      );
+    } finally {
+      if (isResident(turned)) turned.dispose();
+    }
   }
 
   /** Forgets the rows of a sequence from `length` on. Throws while a call reads the cache. */

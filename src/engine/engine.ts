@@ -14,11 +14,11 @@ import type {
   TopKeys,
   TopKeysCallOptions,
 } from "../problem/call_options.ts";
+import { describeRotary, type RotaryCallOptions } from "../problem/features/apply_rotary.ts";
 import { describeMerge, type MergeCallOptions } from "../problem/merge.ts";
 import { describeColumnSums, describeScores, describeTopKeys } from "../problem/inside.ts";
 import { type Call, describeBackward, describeForward } from "../problem/problem.ts";
 import type { DType, TensorData } from "../tensor/dtype.ts";
-import { Complaint, show } from "../tensor/errors.ts";
 import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor/gpu_types.ts";
 import type { OperandName } from "../tensor/operands.ts";
 import type { AnyTensor, FloatResultOf, HostTensor, ResultOf, Tensor } from "../tensor/tensor.ts";
@@ -27,7 +27,7 @@ import { type Abortable, checkEngineOptions, type EngineOptions } from "./engine
 import type { GpuSource } from "./gpu_source.ts";
 import { checkWrapOptions, describeEmpty, describeTensor, type WrapOptions } from "./new_tensor.ts";
 import { newCache } from "./new_cache.ts";
-import { own, ownResults } from "./ownership.ts";
+import { own, ownOptions, ownResults } from "./ownership.ts";
 import { Router } from "./router.ts";
 
 /**
@@ -91,15 +91,6 @@ export class Engine {
     return this.#router.disposed;
   }
 
-  /** The options of a method: `engine` may only be this one, which is what `attention()` passes on. */
-  #own<O extends object>(options: O, action: string): O {
-    const { engine = this } = (options ?? {}) as { engine?: unknown };
-    if (engine === this) return options;
-    throw new Complaint(action).type(
-      `options has the engine ${show(engine)} but this method runs on its own: leave it out`,
-    );
-  }
-
   /**
    * A resident tensor, row-major, with a copy of `data`. `dtype` follows from the array but for Uint16Array;
    * float32 values may be stored in 16 bits, rounded to the nearest.
@@ -145,7 +136,7 @@ export class Engine {
   }
 
   #forward(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: CallOptions): Call {
-    return describeForward(q, k, v, this.#own(options, "attention"));
+    return describeForward(q, k, v, ownOptions(options, this, "attention"));
   }
 
   async #results<R extends object>({ problem, views }: Call, { signal }: Abortable): Promise<R> {
@@ -175,7 +166,7 @@ export class Engine {
   }
 
   #backward(dOut: AnyTensor, saved: SavedForBackward, options: BackwardCallOptions): Call {
-    return describeBackward(dOut, saved, this.#own(options, "attentionBackward"));
+    return describeBackward(dOut, saved, ownOptions(options, this, "attentionBackward"));
   }
 
   /** `attentionBackward` on this engine. */
@@ -204,7 +195,7 @@ export class Engine {
     k: AnyTensor,
     options: ScoresCallOptions & Abortable,
   ): Promise<FloatResultOf<T>> {
-    const call = describeScores(q, k, this.#own(options, "attentionScores"));
+    const call = describeScores(q, k, ownOptions(options, this, "attentionScores"));
     return await this.#only<FloatResultOf<T>>("scores", call, options);
   }
 
@@ -215,7 +206,7 @@ export class Engine {
     lse: AnyTensor,
     options: CallOptions & Abortable = {},
   ): Promise<FloatResultOf<T>> {
-    const call = describeColumnSums(q, k, lse, this.#own(options, "attentionColumnSums"));
+    const call = describeColumnSums(q, k, lse, ownOptions(options, this, "attentionColumnSums"));
     return await this.#only<FloatResultOf<T>>("columnSums", call, options);
   }
 
@@ -231,7 +222,7 @@ export class Engine {
     lse: AnyTensor,
     options: TopKeysCallOptions & Abortable,
   ): Promise<TopKeys<ResultOf<T>>> {
-    const call = describeTopKeys(q, k, lse, this.#own(options, "attentionTopKeys"));
+    const call = describeTopKeys(q, k, lse, ownOptions(options, this, "attentionTopKeys"));
     const results = await this.#results<Record<string, AnyTensor>>(call, options);
     const { topKeys, topProbabilities, ...rest } = results;
     return { keys: topKeys, probabilities: topProbabilities, ...rest } as TopKeys<ResultOf<T>>;
@@ -243,8 +234,14 @@ export class Engine {
     options: MergeCallOptions = {},
   ): AttentionResult<ResultOf<T>> {
     this.#router.alive("mergeAttention");
-    const merge = describeMerge(parts, this.#own(options, "mergeAttention"));
+    const merge = describeMerge(parts, ownOptions(options, this, "mergeAttention"));
     return ownResults(this.#router.merge(merge.parts, merge.shape), this);
+  }
+
+  /** `applyRotary` on this engine. */
+  applyRotary<T extends AnyTensor>(x: T, options: RotaryCallOptions = {}): ResultOf<T> {
+    const call = describeRotary(x, ownOptions(options, this, "applyRotary"));
+    return ownResults({ x: this.#router.turn<ResultOf<T>>(call) }, this).x;
   }
 
   /**

@@ -11,6 +11,7 @@ export function newCache(options: KvCacheOptions, router: Router, engine: object
   const [keys, values] = router.pools("kvCache", [shape.keys, shape.values]);
   const cache = new KvCache(shape, { keys: keys!, values: values! }, {
     alive: (action) => router.alive(action),
+    turn: (call) => router.turn(call),
     checkOwner: (views, action) => router.checkBeside(keys!.tensor, views, action),
   });
   own(cache.keys, engine);

@@ -1,4 +1,5 @@
 // Which engine a resident tensor belongs to, so that calls need not be told. A tensor keeps its engine alive.
+import { Complaint, show } from "../tensor/errors.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
 const OWNERS = new WeakMap<object, object>();
@@ -26,4 +27,13 @@ export function ownerOf(tensors: Iterable<AnyTensor | undefined>): object | unde
     if (owner) return owner;
   }
   return undefined;
+}
+
+/** The options of a method of an engine: `engine` may only be that one, which is what `attention()` passes on. */
+export function ownOptions<O extends object>(options: O, own: object, action: string): O {
+  const { engine = own } = (options ?? {}) as { engine?: unknown };
+  if (engine === own) return options;
+  throw new Complaint(action).type(
+    `options has the engine ${show(engine)} but this method runs on its own: leave it out`,
+  );
 }

@@ -14,6 +14,7 @@ import { explainedBlocks } from "../plan/explained_blocks.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { AttentionProblem, Call, Views } from "../problem/problem.ts";
+import type { TurnCall } from "../problem/rotations.ts";
 import type { FeatureUse } from "../problem/features/feature.ts";
 import { namedResults } from "../problem/named_results.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -37,6 +38,11 @@ const DETECT_AFTER_MS = 25;
 export interface Route {
   readonly backend: Backend;
   readonly reason: string;
+}
+
+/** A tensor of a call, by the name that errors give it. */
+interface Owned extends Pick<View, "tensor" | "resident"> {
+  readonly name: string;
 }
 
 /** Chooses a backend for each call. */
@@ -135,7 +141,7 @@ export class Router {
   }
 
   /** The backend in which the resident tensors of a call live; undefined when all are host tensors. */
-  owner(views: readonly View[], action: string): Backend | undefined {
+  owner(views: readonly Owned[], action: string): Backend | undefined {
     let owner: Backend | undefined;
     for (const { name, tensor, resident } of views) {
       if (!resident) continue;
@@ -222,6 +228,13 @@ export class Router {
     const views = parts.flatMap(({ out, lse }) => [out, lse]);
     const backend = this.owner(views, "mergeAttention") ?? this.wasm;
     return byName(backend.merge(parts, shape), []);
+  }
+
+  /** Turns rows where they live; host tensors on the CPU. */
+  turn<T>(call: TurnCall): T {
+    this.alive(call.action);
+    const backend = this.owner([{ ...call.view, name: "x" }], call.action) ?? this.wasm;
+    return backend.turn(call).tensor as T;
   }
 
   /** Runs a call. Throws at once what needs no waiting: its callers are async. */

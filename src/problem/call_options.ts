@@ -45,12 +45,54 @@ export interface Window {
 }
 
 /**
- * What a call computes, beside its tensors. The options apply in this order: scale, softcap, ALiBi,
+ * Positions of the rows of a side: an Int32Array of as many as a sequence has rows, which all sequences share, or with
+ * one for each row of every sequence, one sequence behind the other (of packed ones, one for each row); or a tensor of
+ * these, [length] or [batch, length].
+ */
+export type Positions = Int32Array | HostTensor<Int32Array>;
+
+/**
+ * How pairs of columns turn: (a, b) becomes (a cos - b sin, b cos + a sin), by angles that are found in float64. Column p
+ * is paired with p + dims / 2 (GPT-NeoX), or 2p with 2p + 1 (GPT-J).
+ */
+export interface RotaryAngles {
+  /** Pair p turns by `position * base^(-2p / dims)`. Default 10000. */
+  readonly base?: number | undefined;
+  /** Leading columns that turn: an even number, at most the head dim, which is the default. The others stay. */
+  readonly dims?: number | undefined;
+  /** Whether pairs are neighbours. Default `false`: halves. */
+  readonly interleaved?: boolean | undefined;
+  /**
+   * Cosines of each position from 0 on, [positions, dims / 2], a host tensor or its Float32Array: with `sin` in place of
+   * `base`, which is not looked at then.
+   */
+  readonly cos?: HostTensor | Float32Array | undefined;
+  /** Sines, likewise. */
+  readonly sin?: HostTensor | Float32Array | undefined;
+}
+
+/** Rotary positions of q and k. */
+export interface Rotary extends RotaryAngles {
+  /** Default: counted so that the last query has the position of the last key, `lengthK - 1`, or `keyLengths - 1`. */
+  readonly positionsQ?: Positions | undefined;
+  /** Default: the number of the row in its sequence. Negative ones are legal, but for tables. */
+  readonly positionsK?: Positions | undefined;
+  /** `false`: k is rotated already, as in a cache, so only q is. Default `true`. */
+  readonly keys?: boolean | undefined;
+}
+
+/**
+ * What a call computes, beside its tensors. The options apply in this order: rotary, scale, softcap, ALiBi,
  * bias, scoreMod, masks, sink, softmax, dropout, product with v.
  */
 export interface CallOptions {
   /** Order of the axes of q, k, v and of the results. Default `"bshd"`. */
   readonly layout?: Layout | undefined;
+  /**
+   * Rotates pairs of columns of q and k by their positions as they are read (Su et al. 2021, RoFormer); `{}` is that with
+   * every default. dq and dk are gradients of q and k as they were given.
+   */
+  readonly rotary?: Rotary | undefined;
   /** Factor of the scores. Default `1 / sqrt(headDim)`. */
   readonly softmaxScale?: number | undefined;
   /** `s = softcap * tanh(s / softcap)`, first thing after the scale (FlashAttention-2, ONNX). */

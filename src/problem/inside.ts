@@ -13,7 +13,7 @@ import type {
   TopKeysCallOptions,
 } from "./call_options.ts";
 import { feature, sequenceSpans } from "./features/table.ts";
-import { partOfSpan } from "./features/feature.ts";
+import { partOfSpan, type Stage } from "./features/feature.ts";
 import { viewKeys } from "./cached.ts";
 import { checkElements, checkLayout, checkNames, checkSignal } from "./option_checks.ts";
 import { PACKING_OPTIONS } from "./packing.ts";
@@ -59,12 +59,20 @@ function described(
   return { ...describe(pass, views, options, layout, starts, complaint), complaint };
 }
 
+/** The first stage that has features of a kind; none has what is done to probabilities on their way to v. */
+const FIRST_SHOWN: Readonly<Record<Stage, ScoreStage | undefined>> = {
+  load: "raw",
+  score: "masked",
+  hide: "masked",
+  state: "probabilities",
+  probability: undefined,
+};
+
 /** The problem with what is there at a stage only. */
 function atStage({ problem, views }: Call, stage: ScoreStage): Call {
   const features = problem.features.filter(({ name }) => {
-    const { stage: acts, shown = acts === "state" ? "probabilities" : "masked" } = feature(name);
-    // probabilities are those before they go to v
-    return acts !== "probability" && STAGES.indexOf(shown) <= STAGES.indexOf(stage);
+    const { stage: acts, shown = FIRST_SHOWN[acts] } = feature(name);
+    return shown !== undefined && STAGES.indexOf(shown) <= STAGES.indexOf(stage);
   });
   const names: OperandName[] = ["q", "k"];
   if (stage === "probabilities") names.push("lse");

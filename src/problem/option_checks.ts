@@ -29,7 +29,6 @@ function here(name: string): string {
 /** Options of the contract that no backend has yet. */
 const PLANNED: ReadonlySet<string> = new Set([
   "pagedKv",
-  "rotary",
   "scores",
 ]);
 

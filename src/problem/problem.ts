@@ -91,10 +91,10 @@ export function describe(
   const dims = dimsOf(views, layout, starts, complaint);
   checkExtent(dims, complaint);
   const softmaxScale = checkScale(options.softmaxScale, dims.headDim, complaint);
-  const features = parseFeatures(options, dims, complaint);
+  const parsed = parseFeatures(options, dims, complaint);
   const asked = parseStatistics(options.stats, complaint);
   const all: { [name in OperandName]?: View } = { ...views };
-  for (const { name } of features) {
+  for (const { name } of parsed) {
     for (const operand of feature(name).operands ?? []) {
       all[operand] = viewOperand(operand, options[operand]!, layout, complaint);
     }
@@ -103,11 +103,14 @@ export function describe(
     if (!view.pages) refuseIntegers(view, view.name);
     checkSize(view, dims, complaint);
   }
-  const spans = sequenceSpans(features, dims), operands = specsOf(all);
+  const spans = sequenceSpans(parsed, dims), operands = specsOf(all);
   const statistics = pass === "forward" ? asked : [];
-  for (const { name, params } of features) {
-    feature(name).check?.(params, spans, dims, complaint);
-  }
+  const features = parsed.map(({ name, params }): FeatureUse => {
+    const { check, settle } = feature(name);
+    check?.(params, spans, dims, complaint);
+    const settled = settle?.(params, spans, dims, pass === "scores", complaint);
+    return { name, params: settled ?? params };
+  });
   const captured = pass === "backward" ? learnedElements(features) : 0;
   const about = { pass, layout, softmaxScale, features, spans, statistics, operands };
   const problem = { ...about, ...dims, captured };

@@ -13,6 +13,7 @@ import {
 } from "../tensor/view.ts";
 import type { Layout } from "./call_options.ts";
 import { type AttentionProblem, insideNames, type Views } from "./problem.ts";
+import type { TurnCall } from "./rotations.ts";
 import type { AnyTensor, HostTensor } from "../tensor/tensor.ts";
 
 /** A result that is to be made, row-major. */
@@ -100,6 +101,12 @@ export function mergeSpecs(
     specLike(part.out, "out", part.out.dtype as DType, shape, layout),
     specLike(part.lse, "lse", "f32", [batch, heads, length], layout),
   ];
+}
+
+/** The result of turning the rows of a tensor, like it: to backends the gradient of a q. */
+export function turnedSpec({ view, layout }: TurnCall): ResultSpec {
+  const shape = [...(view.tensor as AnyTensor).shape];
+  return specLike(view, "dq", view.dtype as DType, shape, layout);
 }
 
 /** An empty host tensor for a result. */

@@ -7,8 +7,8 @@
  * import { UnsupportedError } from "@flashtile/attention";
  * import assert from "node:assert/strict";
  *
- * const error = new UnsupportedError("rotary", "wasm", "leave the option out");
- * assert.equal(error.message, "rotary is not supported by the wasm backend: leave the option out");
+ * const error = new UnsupportedError("wrapping", "wasm", "copy the values");
+ * assert.equal(error.message, "wrapping is not supported by the wasm backend: copy the values");
  * ```
  */
 export class UnsupportedError extends Error {

@@ -158,12 +158,13 @@ function packedHint(name: OperandName, rank: number): string {
   return rank === RANKS[shape][0] ? ` (${option} says that it is packed, ${axesOf})` : "";
 }
 
-/** What a tensor says about itself, checked; `ranks` undefined for tensors that broadcast. */
+/** What a tensor says about itself, checked; `ranks` undefined for tensors that broadcast. `name`: in errors. */
 function facts(
-  name: OperandName,
+  operand: OperandName,
   tensor: AnyTensor | MaskTensor,
   ranks: readonly number[] | undefined,
   complaint: Complaint,
+  name: string,
 ): HostFacts {
   if (typeof tensor !== "object" || tensor === null) {
     throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
@@ -178,7 +179,7 @@ function facts(
     const wanted = ranks.join(" or ");
     throw complaint.type(
       `${name} has rank ${shape.length}, shape ${show(shape)}, but rank ${wanted} was wanted` +
-        packedHint(name, shape.length),
+        (name === operand ? packedHint(operand, shape.length) : ""),
     );
   }
   if (!("data" in tensor)) {
@@ -189,7 +190,7 @@ function facts(
     return { dtype: tensor.dtype, shape, strides: rowMajor(shape), resident: true };
   }
   const { data } = tensor;
-  if (OPERANDS[name].dtype === "bool") {
+  if (OPERANDS[operand].dtype === "bool") {
     const strides = checkStrides(name, tensor.strides, shape, complaint);
     checkExtent(name, data as Uint8Array, shape, strides, complaint);
     return { dtype: "bool", shape, strides, resident: false };
@@ -268,16 +269,17 @@ export function rankOf(name: OperandName, packed: boolean): number {
   return ranksOf(OPERANDS[name], packed)?.at(-1) ?? 4;
 }
 
-/** An operand's view of a tensor, its axes named; axes that it lacks have size 1. */
+/** An operand's view of a tensor, its axes named; axes that it lacks have size 1. `called`: its name in errors. */
 export function viewOperand(
   name: OperandName,
   tensor: AnyTensor | MaskTensor,
   layout: "bshd" | "bhsd",
   complaint: Complaint,
   packed = false,
+  called: string = name,
 ): View {
   const row = OPERANDS[name], ranks = ranksOf(row, packed);
-  const { dtype, shape, strides, resident } = facts(name, tensor, ranks, complaint);
+  const { dtype, shape, strides, resident } = facts(name, tensor, ranks, complaint, called);
   if (row.dtype === "f32" && dtype !== "f32") {
     throw complaint.type(`${name} has dtype ${show(dtype)} but must be "f32"`);
   }

@@ -27,6 +27,7 @@ import { longestItemMs, type Plan, planAttention } from "../plan/wasm/plan.ts";
 import { wasmMs } from "../plan/estimate.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { resultSpecs } from "../problem/results.ts";
+import type { TurnCall } from "../problem/rotations.ts";
 import type { WasmTarget } from "../plan/target.ts";
 import type { PoolShape } from "../tensor/pages.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -49,6 +50,7 @@ import { type StagedRegion, Staging } from "./run/staging.ts";
 import { WasmRowPool } from "./memory/row_pool.ts";
 import { WasmTensor } from "./memory/tensors.ts";
 import { ThreadPool } from "./run/threads.ts";
+import { turnTensor } from "./run/turn.ts";
 
 /** Operations from which on workers are started: about 10 ms of one thread. */
 const START_FLOPS = 500e6;
@@ -138,6 +140,10 @@ export class WasmBackend implements Backend {
 
   merge(parts: readonly MergePart[], shape: MergeShape): ResultView[] {
     return mergeParts(this.#memory, this.#kernels, parts, shape);
+  }
+
+  turn(call: TurnCall): ResultView {
+    return turnTensor(this.#memory, this.#kernels, call);
   }
 
   estimate(problem: AttentionProblem): number {

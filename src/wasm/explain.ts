@@ -2,7 +2,10 @@
 import { Kernel } from "../../asm/abi.ts";
 import type { ExplainedStep, Explanation } from "../backend/explanation.ts";
 import { partialResults, type Plan } from "../plan/wasm/plan.ts";
+import { resultNames } from "../plan/results.ts";
 import type { AttentionProblem } from "../problem/problem.ts";
+import { rotatedInputs, rotationOf } from "../problem/rotations.ts";
+import { follows, type OperandName } from "../tensor/operands.ts";
 
 /** Kernels as explanations name them. */
 const NAMES: Readonly<Record<Kernel, ExplainedStep["kernel"]>> = {
@@ -26,6 +29,19 @@ function partialBytes({ kernel, regions }: Plan, problem: AttentionProblem): num
     const rows = (region.batchEnd - region.batchBegin) * heads * (region.rowEnd - region.rowBegin);
     return Math.max(most, partialResults(region) * rows * rowBytes);
   }, 0);
+}
+
+/** Operands, or gradients, whose rows turn: keys once for all regions of rows of the same heads. */
+function explainRotations(
+  names: readonly OperandName[],
+  problem: AttentionProblem,
+  { regions }: Plan,
+): ExplainedStep[] {
+  const heads = regions.filter(({ rowBegin }) => rowBegin === 0).length;
+  return names.filter((name) => rotationOf(problem, name)).map((name) => ({
+    kernel: `rotate ${name}`,
+    items: follows(name) === "keys" ? heads : regions.length,
+  }));
 }
 
 /** What runs, in the order of the steps of a region; the same kernel in several regions is one step. */
@@ -53,7 +69,11 @@ export function explainPlan(
     tile,
     threads,
     splits,
-    steps,
+    steps: [
+      ...explainRotations(rotatedInputs(problem), problem, plan),
+      ...steps,
+      ...explainRotations(resultNames(problem), problem, plan),
+    ],
     items: steps[0]!.items,
     regions: regions.length,
     cost,

@@ -11,18 +11,18 @@ import {
   type RowPool,
   type RunOptions,
 } from "../backend/backend.ts";
-import { BYTES, type DType } from "../tensor/dtype.ts";
+import type { DType } from "../tensor/dtype.ts";
 import { DeviceLostError } from "../tensor/errors.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
-import { count } from "../tensor/view.ts";
 import { webGpuMs } from "../plan/estimate.ts";
 import { planWebGpu } from "../plan/webgpu/plan.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
-import { hostResult, mergeSpecs, type ResultSpec, resultSpecs } from "../problem/results.ts";
+import { mergeSpecs, type ResultSpec, resultSpecs, turnedSpec } from "../problem/results.ts";
+import type { TurnCall } from "../problem/rotations.ts";
 import type { WebGpuTarget } from "../plan/target.ts";
 import type { PoolShape } from "../tensor/pages.ts";
-import type { HostTensor, Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { GpuBuffer, GpuComputePass } from "./device/api.ts";
 import { GpuCall } from "./dispatch/call.ts";
 import type { OpenDevice } from "./device/device.ts";
@@ -31,7 +31,8 @@ import { explainGpu } from "./explain.ts";
 import { GpuMemory } from "./device/memory.ts";
 import { mergeSteps } from "./dispatch/merge.ts";
 import { Pipelines } from "./device/pipelines.ts";
-import { readBack } from "./device/read_back.ts";
+import { collectResults, type Made, makeResults, releaseResults } from "./dispatch/results.ts";
+import { turnSteps } from "./dispatch/turn.ts";
 import { GpuRowPool } from "./dispatch/store.ts";
 import { Recording } from "./dispatch/submit.ts";
 import type { Step } from "./dispatch/dispatch.ts";
@@ -42,13 +43,6 @@ export interface GpuSettings {
   readonly memoryBudget: number;
   /** Check every submission for validation errors, which costs a wait. */
   readonly debug: boolean;
-}
-
-/** A result with its buffer and, when the caller wants it in host memory, with that. */
-interface Made {
-  readonly spec: ResultSpec;
-  readonly buffer: GpuBuffer;
-  readonly tensor: GpuTensor | undefined;
 }
 
 /** The GPU backend. */
@@ -109,31 +103,6 @@ export class WebGpuBackend implements Backend {
     return explainGpu(planWebGpu(problem, this.target), problem, this.target, reason);
   }
 
-  #make(specs: readonly ResultSpec[]): Made[] {
-    const made: Made[] = [];
-    try {
-      for (const spec of specs) {
-        const bytes = count(spec.shape) * BYTES[spec.dtype];
-        const tensor = spec.resident
-          ? new GpuTensor(this.#home, spec.shape, spec.dtype)
-          : undefined;
-        made.push({ spec, buffer: tensor?.buffer ?? this.#memory.take(bytes), tensor });
-      }
-    } catch (error) {
-      this.#release(made, true);
-      throw error;
-    }
-    return made;
-  }
-
-  /** Gives back the buffers of host results, and of all results when the call failed. */
-  #release(made: readonly Made[], failed: boolean): void {
-    for (const { buffer, tensor } of made) {
-      if (!tensor) this.#memory.give(buffer);
-      else if (failed) tensor.dispose();
-    }
-  }
-
   /** Calls begin in their order; what they wait for is the device. */
   async run(
     problem: AttentionProblem,
@@ -164,8 +133,10 @@ export class WebGpuBackend implements Backend {
     if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
     const plan = planWebGpu(problem, this.target);
-    const specs = resultSpecs(problem, views);
-    const made = this.#make(resident ? specs.map((spec) => ({ ...spec, resident })) : specs);
+    const specs = resultSpecs(problem, views).map((spec) =>
+      resident ? { ...spec, resident } : spec
+    );
+    const made = makeResults(this.#home, specs);
     let call: GpuCall | undefined;
     try {
       if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
@@ -173,13 +144,13 @@ export class WebGpuBackend implements Backend {
         call = new GpuCall(this.#home, problem, plan, views, made);
         await this.#submit(call, call.steps(), action, signal);
       }
-      const results = await this.#collect(made, action);
+      const results = await collectResults(this.#home, made, action);
       await this.#memory.settle();
       if (this.#disposed) throw disposedError(callName(problem));
-      this.#release(made, false);
+      releaseResults(this.#home, made, false);
       return results;
     } catch (error) {
-      this.#release(made, true);
+      releaseResults(this.#home, made, true);
       if (this.#disposed) throw disposedError(callName(problem)); // which destroys the device
       if (this.lost && !(error instanceof DeviceLostError)) {
         throw new DeviceLostError(action, this.lost);
@@ -213,20 +184,6 @@ export class WebGpuBackend implements Backend {
     await recording.submit(action, signal);
   }
 
-  /** The results where the caller wants them. */
-  async #collect(made: readonly Made[], action: string): Promise<BackendResult[]> {
-    const results = made.map(({ spec, tensor }) => ({
-      name: spec.name,
-      tensor: tensor ?? hostResult(spec),
-    }));
-    const wanted = made.flatMap(({ spec, buffer, tensor }, n) => {
-      const bytes = count(spec.shape) * BYTES[spec.dtype];
-      return tensor ? [] : [{ buffer, bytes, host: results[n]!.tensor as HostTensor }];
-    });
-    await readBack(this.open, this.#memory, wanted, action);
-    return results;
-  }
-
   /**
    * Records a call into a pass of the caller's; results are resident. Nobody knows when the pass is submitted,
    * so its scratch and inputs are kept until the last of its results is disposed of.
@@ -238,7 +195,7 @@ export class WebGpuBackend implements Backend {
     this.open.throwError();
     const plan = planWebGpu(problem, this.target);
     const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
-    const made = this.#make(specs);
+    const made = makeResults(this.#home, specs);
     if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
     else {
       let call: GpuCall | undefined;
@@ -250,7 +207,7 @@ export class WebGpuBackend implements Backend {
           .recordInto(pass, action);
       } catch (error) {
         call?.dispose();
-        this.#release(made, true);
+        releaseResults(this.#home, made, true);
         throw error;
       }
       const inputs = residentOf(views);
@@ -268,20 +225,39 @@ export class WebGpuBackend implements Backend {
   }
 
   merge(parts: readonly MergePart[], shape: MergeShape): BackendResult[] {
-    if (this.lost) throw new DeviceLostError("Cannot run mergeAttention", this.lost);
+    return this.#atOnce(
+      "Cannot run mergeAttention",
+      mergeSpecs(shape, parts[0]!),
+      (made, take) => mergeSteps(this.#home, parts, shape, made, take),
+    );
+  }
+
+  turn(call: TurnCall): BackendResult {
+    const [result] = this.#atOnce(
+      `Cannot run ${call.action}`,
+      [turnedSpec(call)],
+      ([made], take) => turnSteps(this.#home, call, made!, take),
+    );
+    return result!;
+  }
+
+  /** Makes resident results and submits what fills them; what the device says of it is heard by a call that can wait. */
+  #atOnce(
+    action: string,
+    results: readonly ResultSpec[],
+    stepsOf: (made: readonly Made[], take: (bytes: number) => GpuBuffer) => Step[],
+  ): BackendResult[] {
+    if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
-    const specs = mergeSpecs(shape, parts[0]!).map((spec) => ({ ...spec, resident: true }));
-    const made = this.#make(specs), scratch: GpuBuffer[] = [];
+    const specs = results.map((spec) => ({ ...spec, resident: true }));
+    const made = makeResults(this.#home, specs), scratch: GpuBuffer[] = [];
     const take = (bytes: number) => {
       const buffer = this.#memory.take(bytes);
       scratch.push(buffer);
       return buffer;
     };
     try {
-      const steps = mergeSteps(this.#home, parts, shape, made, take);
-      const recording = new Recording(this.open, this.#pipelines, steps, take);
-      // the call cannot wait: what the device says of it is heard by the next one that can
-      const action = "Cannot run mergeAttention";
+      const recording = new Recording(this.open, this.#pipelines, stepsOf(made, take), take);
       this.open.checked(action, () => {
         const encoder = this.open.device.createCommandEncoder();
         const pass = encoder.beginComputePass();
@@ -290,7 +266,7 @@ export class WebGpuBackend implements Backend {
         this.open.device.queue.submit([encoder.finish()]);
       });
     } catch (error) {
-      this.#release(made, true);
+      releaseResults(this.#home, made, true);
       throw error;
     } finally {
       for (const buffer of scratch) this.#memory.give(buffer);

@@ -66,6 +66,14 @@ Deno.test("decode of one kv head is cut into parts, one a thread, and many heads
   assert.equal((await explain([1, 1, 8, 128], [1, 20000, 1, 128], {}, 1)).splits, 1);
 });
 
+Deno.test("rows that turn are steps before the kernel: q and k, or q alone", async () => {
+  const kernels = async (options: AttentionOptions) =>
+    (await explain([1, 300, 4, 32], [1, 300, 2, 32], options)).steps.map(({ kernel }) => kernel);
+  assert.deepEqual(await kernels({}), ["forward"]);
+  assert.deepEqual(await kernels({ rotary: {} }), ["rotate q", "rotate k", "forward"]);
+  assert.deepEqual(await kernels({ rotary: { keys: false } }), ["rotate q", "forward"]);
+});
+
 Deno.test("structural masks lower the cost", async () => {
   const shape = [1, 256, 1, 32];
   const pairs = async (options: AttentionOptions) =>

@@ -26,6 +26,7 @@ const isCached = (name: string) => name === "sequences";
 
 /** One way to turn each feature on. */
 const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
+  rotary: { rotary: { keys: false } }, // those of a cache are not turned as they are read
   softcap: { softcap: 5 },
   alibiSlopes: { alibiSlopes: { data: new Float32Array(2), shape: [2] } },
   bias: { bias: { data: new Float32Array(1), shape: [1] } },
@@ -57,7 +58,7 @@ const dims = {
 
 Deno.test("features apply in the documented order, each once", () => {
   assert.deepEqual(names, [
-    ...["softcap", "alibiSlopes", "bias", "scoreMod", "mask", "maskMod", "blockMask"],
+    ...["rotary", "softcap", "alibiSlopes", "bias", "scoreMod", "mask", "maskMod", "blockMask"],
     ...[
       "cuSeqlensQ",
       "cuSeqlensK",

@@ -1,4 +1,4 @@
-/** ALiBi, sinks and dropout on the CPU: that the grid reaches every way of computing them, and what it cannot ask for. */
+/** ALiBi, sinks, dropout and rotary positions on the CPU: that the grid reaches every way of computing them, and what it cannot ask for. */
 
 import assert from "node:assert/strict";
 import { createEngine, type HostTensor } from "../../mod.ts";
@@ -24,8 +24,8 @@ function waysOf({ q, k, v, dOut, options }: Inputs): string[] {
   });
 }
 
-Deno.test("the grid has ALiBi, sinks and dropout in every kernel, in KV splits and in regions of rows", () => {
-  for (const option of ["alibiSlopes", "sink", "dropout"] as const) {
+Deno.test("the grid has ALiBi, sinks, dropout and rotary positions in every kernel, in KV splits and in regions of rows", () => {
+  for (const option of ["alibiSlopes", "sink", "dropout", "rotary"] as const) {
     const cases = featureSections.flatMap(({ cases }) => cases).filter((c) => c[option]);
     const ways = new Set(cases.flatMap((c) => waysOf(makeInputs(c))));
     const wanted = ["forward", "decode", "decode in splits", "backward", "backward in splits"];

@@ -10,7 +10,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["mod.ts"],
   ["src/onnx.ts"],
   ["src/onnx"],
-  ["src/attention.ts", "src/inside.ts", "src/kernels.ts", "src/wasm.ts"],
+  ["src/attention.ts", "src/inside.ts", "src/kernels.ts", "src/rotary.ts", "src/wasm.ts"],
   ["src/types.ts"],
   ["src/options.ts"],
   ["src/engine"],

@@ -5,7 +5,7 @@ import { Engine, type HostTensor, type Tensor, UnsupportedError } from "../../mo
 import type { Backend, BackendResult } from "../../src/backend/backend.ts";
 import { explainPlan } from "../../src/wasm/explain.ts";
 import { planAttention } from "../../src/plan/wasm/plan.ts";
-import { hostResult, mergeSpecs, resultSpecs } from "../../src/problem/results.ts";
+import { hostResult, mergeSpecs, resultSpecs, turnedSpec } from "../../src/problem/results.ts";
 import { wasmTarget } from "../../tools/show/show.ts";
 import { plainTensor } from "../inputs.ts";
 
@@ -50,6 +50,10 @@ class StubGpu implements Backend {
     this.asked.push("merge");
     const specs = mergeSpecs(shape, parts[0]!);
     return specs.map((spec) => ({ name: spec.name, tensor: hostResult(spec) }));
+  }
+  turn(call: Parameters<Backend["turn"]>[0]): BackendResult {
+    this.asked.push("turn");
+    return { name: "dq", tensor: hostResult(turnedSpec(call)) };
   }
   explain(...[problem, reason]: Parameters<Backend["explain"]>) {
     return explainPlan(planAttention(problem, wasmTarget(1)), problem, `${reason}, told by it`, 0);
@@ -98,19 +102,21 @@ Deno.test("an engine with a GPU says so, and runs asynchronous calls there", asy
   engine.dispose();
 });
 
-Deno.test("synchronous calls and merges of host tensors are the CPU's, made when needed", async () => {
+Deno.test("synchronous calls, merges and rotations of host tensors are the CPU's, made when needed", async () => {
   const { gpu, engine, resident } = gpuEngine();
   const { out, lse } = engine.attentionSync(x, x, x);
   using cpu = new Engine({ threads: 1 });
   assert.deepEqual(out, cpu.attentionSync(x, x, x).out);
   engine.mergeAttention([{ out, lse }]);
+  engine.applyRotary(out);
   assert.deepEqual(gpu.asked, []);
   assert.ok(engine.memory.total > gpu.memory.total, "the sum of both");
   const rows = engine.tensor(lse.data, lse.shape);
   engine.mergeAttention([{ out: resident, lse: rows }]);
+  engine.applyRotary(resident);
   await engine.synchronize();
   engine.dispose();
-  assert.deepEqual(gpu.asked, ["tensor", "merge", "synchronize", "dispose"]);
+  assert.deepEqual(gpu.asked, ["tensor", "merge", "turn", "synchronize", "dispose"]);
 });
 
 Deno.test("synchronous calls refuse tensors in GPU memory and say what to do", () => {

@@ -15,7 +15,10 @@ const root = new URL("../../", import.meta.url);
 const OWN = [
   "src/problem/features/",
   "src/problem/call_options.ts",
+  "src/cache/append.ts",
+  "src/cache/kv_cache.ts",
   "src/options.ts",
+  "src/rotary.ts",
   "src/types.ts",
   "src/wasm.ts",
   "src/onnx.ts",
@@ -34,6 +37,7 @@ const OTHER_MEANINGS: readonly { word: string; files: readonly string[]; meaning
     files: ["src/expression/score_mod.ts", "src/expression/masks.ts"],
     meaning: "maskMod: functions that say which pairs are visible",
   },
+  { word: "rotary", files: ["src/engine/engine.ts"], meaning: "applyRotary: a call of its own" },
 ];
 
 const STRUCTURAL = FEATURES.filter(({ perScore, stage }) => stage === "hide" && !perScore);

@@ -16,6 +16,7 @@ import {
   modSlope,
 } from "./features.ts";
 import type { Problem, StatisticName } from "./problem.ts";
+import { turned } from "./rotary.ts";
 
 const f32 = Math.fround;
 
@@ -51,8 +52,8 @@ export interface BackwardF32 {
 export function attentionF32(problem: Problem): ForwardF32 {
   const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, alibiSlopes: alibi, bias } =
     problem;
-  const q = Float32Array.from(problem.q);
-  const k = Float32Array.from(problem.k);
+  const q = Float32Array.from(turned(problem, "q", problem.q, false, f32));
+  const k = Float32Array.from(turned(problem, "k", problem.k, false, f32));
   const v = Float32Array.from(problem.v);
   const sink = problem.sink && Float32Array.from(problem.sink);
   const scale = f32(problem.scale);
@@ -142,8 +143,8 @@ export function attentionBackwardF32(
   dEntropyF64?: Float64Array,
 ): BackwardF32 {
   const { lengthK, headDim, valueDim, alibiSlopes: alibi, bias, sink } = problem;
-  const q = Float32Array.from(problem.q);
-  const k = Float32Array.from(problem.k);
+  const q = Float32Array.from(turned(problem, "q", problem.q, false, f32));
+  const k = Float32Array.from(turned(problem, "k", problem.k, false, f32));
   const v = Float32Array.from(problem.v);
   const dOut = Float32Array.from(dOutF64);
   const dLse = dLseF64 && Float32Array.from(dLseF64);
@@ -210,5 +211,7 @@ export function attentionBackwardF32(
     }
   });
   const ofOptions = { dBias, dAlibiSlopes, dSink, dCaptured: learned ? dCaptured : undefined };
-  return { dq, dk, dv, ...ofOptions };
+  const back = (side: "q" | "k", gradient: Float32Array) =>
+    Float32Array.from(turned(problem, side, Float64Array.from(gradient), true, f32));
+  return { dq: back("q", dq), dk: back("k", dk), dv, ...ofOptions };
 }

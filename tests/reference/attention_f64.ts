@@ -2,6 +2,7 @@
  * The oracle: attention as its formula says, in float64, with every matrix written out. O(N²) in time and memory,
  * made for reading.
  *
+ *   rotary     q and k turned, dq and dk turned back
  *   forward    s = finish(q·k)   p = softmax(s)   out = (p∘z)·v   lse = log (Σ exp(s) + exp(sink))
  *              entropy = −Σ p log p   maxProbability = max p   expectedKey = Σ p·j
  *   backward   dp = z∘(dOut·v)   delta = Σ p∘dp   ds = p∘(dp − delta + dLse)
@@ -28,6 +29,7 @@ import {
   scoreSlope,
 } from "./features.ts";
 import { type Problem, type StatisticName, STATISTICS } from "./problem.ts";
+import { turned } from "./rotary.ts";
 
 /** Everything the forward pass makes, packed: rows are [batch, head, query], matrices add [key]. */
 export interface ForwardF64 {
@@ -72,7 +74,8 @@ export function forEachRow(
 
 /** Forward pass. */
 export function attentionF64(problem: Problem): ForwardF64 {
-  const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, q, k, v } = problem;
+  const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, v } = problem;
+  const q = turned(problem, "q", problem.q), k = turned(problem, "k", problem.k);
   const rows = batch * queryHeads * lengthQ;
   const out = new Float64Array(rows * valueDim);
   const lse = new Float64Array(rows);
@@ -174,7 +177,8 @@ export function attentionBackwardF64(
   dLse?: Float64Array,
   dEntropy?: Float64Array,
 ): BackwardF64 {
-  const { lengthK, headDim, valueDim, q, k, v, alibiSlopes: alibi, bias, sink } = problem;
+  const { lengthK, headDim, valueDim, v, alibiSlopes: alibi, bias, sink } = problem;
+  const q = turned(problem, "q", problem.q), k = turned(problem, "k", problem.k);
   const { probabilities, visible, dots, lse } = forward;
   const dq = new Float64Array(q.length);
   const dk = new Float64Array(k.length);
@@ -231,5 +235,9 @@ export function attentionBackwardF64(
     }
   });
   const ofOptions = { dBias, dAlibiSlopes, dSink, dCaptured: learned ? dCaptured : undefined };
-  return { dq, dk, dv, ...ofOptions, dp, delta };
+  return {
+    dq: turned(problem, "q", dq, true),
+    dk: turned(problem, "k", dk, true),
+    ...{ dv, ...ofOptions, dp, delta },
+  };
 }

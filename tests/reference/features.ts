@@ -1,6 +1,6 @@
 /**
  * The meaning of every option, one scalar function a feature, in the order of the contract:
- * scale → softcap → ALiBi → bias → scoreMod → masks → sink → dropout. A new feature is one function here and one line in `finishScore` or `isVisible`.
+ * rotary (in rotary.ts) → scale → softcap → ALiBi → bias → scoreMod → masks → sink → dropout. A new feature is one function here and one line in `finishScore` or `isVisible`.
  */
 
 import type { Place, Round } from "./functions.ts";

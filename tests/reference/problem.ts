@@ -59,6 +59,21 @@ export interface ReferenceOptions {
   readonly sink?: TestTensor;
   readonly dropout?: { readonly probability: number; readonly seed: number | bigint };
   readonly stats?: readonly StatisticName[];
+  readonly rotary?: RotaryOptions;
+}
+
+/** Rotary positions; see rotary.ts. */
+export interface RotaryOptions {
+  readonly base?: number;
+  readonly dims?: number;
+  readonly interleaved?: boolean;
+  /** One for each row of a sequence, or for each row of every sequence. */
+  readonly positionsQ?: Int32Array<ArrayBuffer>;
+  readonly positionsK?: Int32Array<ArrayBuffer>;
+  /** [positions, dims / 2]. */
+  readonly cos?: TestTensor;
+  readonly sin?: TestTensor;
+  readonly keys?: boolean;
 }
 
 /** An array that broadcasts to [batch, queryHeads, lengthQ, lengthK]. */

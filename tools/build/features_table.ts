@@ -14,9 +14,10 @@ const END = "<!-- end of features -->";
 const root = new URL("../../", import.meta.url);
 const read = (file: string) => readFileSync(new URL(file, root), "utf8");
 
-/** Where a backend does it: structural masks narrow what is scheduled, on both. */
-function place({ span }: Feature, known: boolean): string {
+/** Where a backend does it: structural masks narrow what is scheduled, and rotations come before kernels, on both. */
+function place({ span, rotations }: Feature, known: boolean): string {
   if (span) return "in the schedule";
+  if (rotations) return "before kernels";
   return known ? "in the kernels" : "not yet";
 }
 
@@ -28,12 +29,15 @@ function places(feature: Feature): [cpu: string, gpu: string] {
 }
 
 /** What the backward pass does about a feature, and the gradients that it returns for it. */
-function gradient({ stage, slope, learns, forwardOnly, operands = [] }: Feature): string {
+function gradient(
+  { stage, slope, learns, forwardOnly, rotations, operands = [] }: Feature,
+): string {
   if (forwardOnly) return "none: it throws";
   const names = gradientsOf(Object.fromEntries(operands.map((name) => [name, 1])))
     .map((name) => `\`${name}\``);
   if (slope) names.unshift("chain rule");
   if (learns) names.push("`dCaptured`");
+  if (rotations) names.push("turned back");
   return names.join(", ") || (stage === "hide" ? "skips the same" : "passes through");
 }
 

@@ -1,6 +1,8 @@
 // How a problem is computed: kernel, tiles, threads, regions and the steps of work on them. A pure function of
 // problem and target, so it can be tested and explained without a device.
 import type { AttentionProblem } from "../../problem/problem.ts";
+import { rotationOf } from "../../problem/rotations.ts";
+import type { OperandSpec } from "../../tensor/view.ts";
 import type { WasmTarget } from "../target.ts";
 import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
@@ -67,11 +69,16 @@ export function longestItemMs(
 /** Work below this many operations is done before a second thread is awake (about 0.2 ms). */
 const THREAD_FLOPS = 10e6;
 
+/** The type in which decode finds keys or values: as they are stored, unless their rows turn, which makes them f32. */
+function readAs(problem: AttentionProblem, name: "k" | "v"): OperandSpec["dtype"] | undefined {
+  return rotationOf(problem, name) ? "f32" : problem.operands[name]?.dtype;
+}
+
 function chooseKernel(problem: AttentionProblem): KernelName {
   if (problem.pass === "backward") return "backward";
   if (problem.pass !== "forward") return "inside";
   const rows = problem.lengthQ * (problem.queryHeads / Math.max(1, problem.kvHeads));
-  const mixed = problem.operands.k?.dtype !== problem.operands.v?.dtype;
+  const mixed = readAs(problem, "k") !== readAs(problem, "v");
   const few = problem.lengthQ <= DECODE_QUERIES && rows >= 1 && rows <= DECODE_ROWS;
   return few && !mixed ? "decode" : "forward";
 }

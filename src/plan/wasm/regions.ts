@@ -11,6 +11,7 @@ import {
 } from "../../tensor/operands.ts";
 import { count, type OperandSpec } from "../../tensor/view.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
+import { rotationOf } from "../../problem/rotations.ts";
 import { resultNames } from "../results.ts";
 import type { KernelName } from "../kernel.ts";
 import { regionsBySequence, type RowBases } from "../sequences.ts";
@@ -39,9 +40,13 @@ const ROW_BYTES = 4 * MiB;
  */
 export const ITEM_FLOPS: number = 12e9;
 
-/** Whether an operand is used where it lies: resident f32 needs no staging, and nothing that a cache holds does. */
-export function inPlace(spec: OperandSpec | undefined): boolean {
-  return spec !== undefined && spec.resident && (spec.dtype === "f32" || spec.pages !== undefined);
+/**
+ * Whether an operand is used where it lies: resident f32 needs no staging, unless its rows turn, and nothing that a cache
+ * holds does.
+ */
+function inPlace(problem: AttentionProblem, name: OperandName, spec: OperandSpec): boolean {
+  const held = spec.resident && (spec.dtype === "f32" || spec.pages !== undefined);
+  return held && !rotationOf(problem, name);
 }
 
 /** What has an element for each score and is shared by all heads is staged once for the call up to this size. */
@@ -63,10 +68,10 @@ function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
     const bytes = axisSize(axes[3], problem) * (like.dtype === "bool" ? 1 : 4);
     switch (follows(name)) {
       case "queries":
-        if (!inPlace(like)) row += group * bytes;
+        if (!inPlace(problem, name, like)) row += group * bytes;
         break;
       case "keys":
-        if (!inPlace(like)) keys += lengthK * bytes;
+        if (!inPlace(problem, name, like)) keys += lengthK * bytes;
         break;
       case "scores": // a result is never shared: see stagedWhole
         if (made || !stagedWhole(like)) row += (made || like.size[1] > 1 ? group : 1) * bytes;

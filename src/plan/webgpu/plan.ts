@@ -9,6 +9,7 @@ import { gradientsOf, OPERANDS } from "../../tensor/operands.ts";
 import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
 import type { WebGpuTarget } from "../target.ts";
+import { roomOf } from "../sequences.ts";
 import { boundOperands, planRegions, type Region } from "./regions.ts";
 import {
   backwardSteps,
@@ -66,11 +67,17 @@ function numSplits(tiles: number, lengthK: number, least: number, target: WebGpu
   return Math.max(1, Math.min(wanted, Math.floor(lengthK / least), MOST_SPLITS));
 }
 
-/** Whether the regions before this one hold other keys, or other queries or heads of the same keys. */
-const more = (region: Region) => ({
-  moreKeys: region.keyBegin > 0,
-  moreRows: region.rowBegin > 0 || region.groupBegin > 0,
-});
+/** Whether regions before and behind this one hold other keys, or other queries or heads of the same keys. */
+function neighbours(problem: AttentionProblem, region: Region) {
+  const { lengthQ, lengthK } = roomOf(problem, region.batchBegin);
+  const lastHead = region.groupEnd * problem.kvHeads === problem.queryHeads;
+  return {
+    moreKeys: region.keyBegin > 0,
+    moreRows: region.rowBegin > 0 || region.groupBegin > 0,
+    lastKeys: region.keyEnd === lengthK,
+    lastRows: region.rowEnd === lengthQ && lastHead,
+  };
+}
 
 type Needs = Parameters<typeof chooseTile>[1];
 
@@ -92,7 +99,7 @@ function planBackward(
     const tiles = (size: number) => ({ classifiers, size });
     const work: RegionWork = {
       ...region,
-      ...more(region),
+      ...neighbours(problem, region),
       splits: 1,
       rowItems: forwardItems(region, spans, group, dq.rows, 1, tiles(dq.columns)),
       keyItems: keyTileItems(region, spans, group, dkv.rows, tiles(dkv.columns)),
@@ -128,7 +135,13 @@ function planForward(
     const rowItems = decode
       ? decodeItems(region, spans, splits, decodeBlock(decode), classifiers)
       : forwardItems(region, spans, group, tile, splits, { classifiers, size });
-    const work: RegionWork = { ...region, ...more(region), splits, rowItems, keyItems: [] };
+    const work: RegionWork = {
+      ...region,
+      ...neighbours(problem, region),
+      splits,
+      rowItems,
+      keyItems: [],
+    };
     return { ...work, spans, steps: forwardSteps(problem, work, kernel) };
   });
   return { kernel, forward, decode, regions: planned };
@@ -144,10 +157,10 @@ function planInside(
   const planned = regions.map((region): PlannedRegion => {
     const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
     const tiles = { classifiers: classifiersOf(region), size: inside.columns };
-    // the largest scores are known when all keys were seen
-    const last = problem.pass !== "topKeys" || region.keyEnd === problem.lengthK;
     const rowItems = forwardItems(region, spans, group, inside.rows, 1, tiles);
-    const work = { ...region, ...more(region), splits: 1, rowItems, keyItems: [] };
+    const work = { ...region, ...neighbours(problem, region), splits: 1, rowItems, keyItems: [] };
+    // the largest scores are known when all keys were seen
+    const last = problem.pass !== "topKeys" || work.lastKeys;
     return { ...work, spans, steps: insideSteps(problem, work, last) };
   });
   return { kernel: "inside", inside, regions: planned };

@@ -3,6 +3,7 @@
 import { VERDICTS_OF_WORD } from "../../../shaders/abi.ts";
 import { feature } from "../../problem/features/table.ts";
 import { type AttentionProblem, CALL_NAMES } from "../../problem/problem.ts";
+import { rotatedInputs, rotationOf } from "../../problem/rotations.ts";
 import {
   type Follows,
   follows,
@@ -99,6 +100,13 @@ const ORDER: readonly Follows[] = ["queries", "keys", "scores", "heads"];
 /** Whether the heads of an operand are those of keys. */
 const ofKeys = (name: OperandName): boolean => OPERANDS[name].axes[1] === "kvHead";
 
+/** The table by which the rows of an operand turn: a row for each row of a head, two words more for each sequence. */
+function tableExtent(problem: AttentionProblem, name: OperandName, size: Axes): Extent {
+  const { dims } = rotationOf(problem, name)!, [batch, , rows] = size;
+  const strides: Axes = [rows * dims + 2, 0, dims, 1], sizes: Axes = [batch, 1, rows, dims];
+  return { bytes: 4, strides, sizes, follows: follows(name), ofKeys: ofKeys(name), shared: 0 };
+}
+
 function extents(problem: AttentionProblem): Extent[] {
   const { operands, layout } = problem, found: Extent[] = [];
   for (const name of OPERAND_NAMES) {
@@ -108,8 +116,10 @@ function extents(problem: AttentionProblem): Extent[] {
     const { strides, size: sizes } = spec;
     found.push({ bytes, strides, sizes, follows: follows(name), ofKeys: ofKeys(name), shared });
   }
-  // results are row-major, and f32 while they are made
-  for (const { name, size } of plannedResults(problem)) {
+  const turned = rotatedInputs(problem).map((name) => ({ name, size: operands[name]!.size }));
+  for (const { name, size } of turned) found.push(tableExtent(problem, name, size));
+  // results are row-major, and f32 while they are made, and so are operands once their rows have turned
+  for (const { name, size } of [...plannedResults(problem), ...turned]) {
     const rank = rankOf(name, packedSide(name, problem) !== undefined);
     const axes = tensorAxes(name, rank, layout);
     const shape = Array.from({ length: rank }, (_, axis) => size[axes.indexOf(axis)]!);

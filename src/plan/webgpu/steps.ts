@@ -2,6 +2,7 @@
 // explain() tells it.
 import { FEATURES } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
+import { rotatedInputs, rotationOf } from "../../problem/rotations.ts";
 import { follows, gradientsOf, type OperandName, OPERANDS } from "../../tensor/operands.ts";
 import { plannedResults } from "../results.ts";
 import { isScheduled, type Region } from "./regions.ts";
@@ -9,6 +10,7 @@ import type { GpuItem } from "./work_items.ts";
 
 /** A kernel that runs for a region. `combine`: KV splits of a region; `merge into`: a region and what is there. */
 export type GpuKernel =
+  | "rotate"
   | "copy"
   | "classify"
   | "forward"
@@ -46,6 +48,9 @@ export interface RegionWork extends Region {
   /** Whether an earlier region holds other keys of the same queries, or other queries of the same keys. */
   readonly moreKeys: boolean;
   readonly moreRows: boolean;
+  /** Whether no later region does. */
+  readonly lastKeys: boolean;
+  readonly lastRows: boolean;
   /** Ranges of keys that are computed separately and then combined. */
   readonly splits: number;
   /** Tiles of query rows (forward, decode, dQ), and tiles of keys (dK/dV). */
@@ -66,6 +71,20 @@ function copies({ operands }: AttentionProblem): GpuStep[] {
     .map((of) => ({ kernel: "copy", of, items: 1 }));
 }
 
+/** Operands whose rows turn are brought into scratch by the first region that reads them. */
+function rotations(problem: AttentionProblem, { moreKeys, moreRows }: RegionWork): GpuStep[] {
+  return rotatedInputs(problem)
+    .filter((of) => follows(of) === "keys" ? !moreRows : !moreKeys)
+    .map((of) => ({ kernel: "rotate", of, items: 1 }));
+}
+
+/** Gradients turn back once the last region has added its share. */
+function rotationsBack(problem: AttentionProblem, { lastKeys, lastRows }: RegionWork): GpuStep[] {
+  return gradientsOf(problem.operands)
+    .filter((of) => rotationOf(problem, of) && (follows(of) === "keys" ? lastRows : lastKeys))
+    .map((of) => ({ kernel: "rotate", of, items: 1 }));
+}
+
 /** What operands of bytes say of the tiles of items is found out before a kernel asks. */
 function classifies(
   { operands }: AttentionProblem,
@@ -83,7 +102,7 @@ export function forwardSteps(
   work: RegionWork,
   kernel: "forward" | "decode",
 ): GpuStep[] {
-  const steps = copies(problem);
+  const steps = [...rotations(problem, work), ...copies(problem)];
   if (kernel === "forward") steps.push(...classifies(problem, work));
   steps.push({ kernel, items: work.rowItems.length });
   if (work.splits > 1) steps.push({ kernel: "combine", items: 1 });
@@ -118,6 +137,7 @@ export function backwardSteps(
   // regions before this one have been here: its share is made in scratch and added
   const added = [moreKeys && "dq", moreRows && "dk", moreRows && "dv"] as const;
   return [
+    ...rotations(problem, work),
     ...copies(problem),
     ...classifies(problem, work),
     { kernel: "delta", items: 1 },
@@ -130,6 +150,7 @@ export function backwardSteps(
     ...sums(problem, work),
     ...captured,
     ...added.flatMap((of): GpuStep[] => of ? [{ kernel: "add", of, items: 1 }] : []),
+    ...rotationsBack(problem, work),
   ];
 }
 
@@ -139,7 +160,8 @@ export function insideSteps(
   work: RegionWork,
   last: boolean,
 ): GpuStep[] {
-  const { pass, operands } = problem, items = 1, steps = copies(problem);
+  const { pass, operands } = problem, items = 1;
+  const steps = [...rotations(problem, work), ...copies(problem)];
   if (pass === "topKeys") steps.push({ kernel: "top keys", items });
   if (operands.lse && last) {
     steps.push(

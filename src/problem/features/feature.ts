@@ -4,6 +4,7 @@ import type { Rectangle } from "../../expression/rectangle.ts";
 import type { Traced } from "../../expression/traced.ts";
 import type { AxisSizes, InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
+import type { Rotations } from "./row_rotation.ts";
 
 /** Names of the features: each is the option of that name. */
 export type FeatureName = Exclude<keyof CallOptions, "layout" | "softmaxScale" | "stats">;
@@ -79,6 +80,19 @@ export interface Feature<P = unknown> {
     dims: AxisSizes,
     complaint: Complaint,
   ): void;
+  /**
+   * Its parameters, made whole by what is known only then; `hidden`: pairs that no sequence sees are looked at too. Throws
+   * what `complaint` builds.
+   */
+  settle?(
+    params: P,
+    spans: readonly SequenceSpan[],
+    dims: AxisSizes,
+    hidden: boolean,
+    complaint: Complaint,
+  ): P;
+  /** load: how the rows of operands turn as they are read, and those of their gradients back. */
+  readonly rotations?: (params: P) => Rotations;
   /** Narrows what sequence `index` may see: how a structural mask reaches the schedule. */
   span?(params: P, span: SequenceSpan, index: number): SequenceSpan;
   /** The tensors that it brings: rows of the operand table, which also says which have a gradient. */

@@ -16,6 +16,7 @@ import { UNBOUNDED } from "./feature.ts";
 import { keyLengths } from "./key_lengths.ts";
 import { mask } from "./mask.ts";
 import { maskMod } from "./mask_mod.ts";
+import { rotary } from "./rotary.ts";
 import { scoreMod } from "./score_mod.ts";
 import { sink } from "./sink.ts";
 import { sequences } from "./sequences.ts";
@@ -24,6 +25,7 @@ import { window } from "./window.ts";
 
 /** Every feature. */
 export const FEATURES: readonly Feature[] = [
+  rotary,
   softcap,
   alibiSlopes,
   bias,

@@ -13,6 +13,15 @@ export interface KernelExports {
   readonly insideScratch: (d: number, rows: number, keys: number, count: number) => number;
   readonly widen: (source: number, target: number, n: number, dtype: number) => void;
   readonly narrow: (source: number, target: number, n: number, dtype: number) => void;
+  readonly rotate: (
+    rows: number,
+    pitch: number,
+    n: number,
+    dims: number,
+    table: number,
+    interleaved: boolean,
+    inverse: boolean,
+  ) => void;
   readonly storeRows: (record: number) => void;
   readonly summarizeBlocks: (
     rows: number,
@@ -34,6 +43,7 @@ const KERNEL_EXPORTS: readonly (keyof KernelExports | "runTicket")[] = [
   "insideScratch",
   "widen",
   "narrow",
+  "rotate",
   "storeRows",
   "summarizeBlocks",
 ];

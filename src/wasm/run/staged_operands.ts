@@ -26,6 +26,20 @@ export interface Box {
 /** How long a staged operand stays: one region, all regions of rows of the same heads, or the whole call. */
 export type Stay = "region" | "rows" | "call";
 
+/** A box of an operand in linear memory. */
+export interface Staged extends Box {
+  readonly name: OperandName;
+  readonly pointer: number;
+  /** In elements of the staged type. */
+  readonly strides: Axes;
+  readonly elementBytes: number;
+  readonly stay: Stay;
+  /** Under which it is kept; empty where it is not. */
+  readonly key: string;
+  /** What follows the box: the summary of hidden pairs. */
+  readonly behind: number;
+}
+
 /** A row of the operand table with what follows from it here. */
 export interface StagedRow extends OperandRow {
   readonly follows: Follows;

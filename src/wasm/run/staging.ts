@@ -5,7 +5,6 @@ import { callName, checkReach } from "../../backend/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { OperandName } from "../../tensor/operands.ts";
 import {
-  type Axes,
   elementBytes,
   extentOf,
   forAxes,
@@ -26,35 +25,22 @@ import type { LinearMemory } from "../memory/linear_memory.ts";
 import type { KernelExports } from "../module/module.ts";
 import { elements, type ResultView } from "../memory/results.ts";
 import {
-  type Box,
   boxKey,
   boxOf,
   repeats,
   STAGED,
+  type Staged,
   stagedRaw,
   type Stay,
   stayOf,
   usable,
 } from "./staged_operands.ts";
 import { HiddenBlocks } from "./hidden_blocks.ts";
+import { Rotation } from "./rotation.ts";
 import { writeShared } from "./shared.ts";
 import { Sums } from "./sums.ts";
 import { type OperandWords, type Room, writeItems, writeTask } from "./task_record.ts";
 import type { WasmTensor } from "../memory/tensors.ts";
-
-/** A box of an operand in linear memory. */
-interface Staged extends Box {
-  readonly name: OperandName;
-  readonly pointer: number;
-  /** In elements of the staged type. */
-  readonly strides: Axes;
-  readonly elementBytes: number;
-  readonly stay: Stay;
-  /** Under which it is kept; empty where it is not. */
-  readonly key: string;
-  /** What follows the box: the summary of hidden pairs. */
-  readonly behind: number;
-}
 
 /** A region that lies in linear memory, ready to run. */
 export interface StagedRegion {
@@ -79,6 +65,7 @@ export class Staging {
   readonly #blocks = new Set<number>();
   readonly #sums: Sums;
   readonly #hidden: HiddenBlocks;
+  readonly #rotation: Rotation;
   /** What all tasks say, once it is there. */
   #shared: ReturnType<typeof writeShared> | undefined;
 
@@ -98,6 +85,7 @@ export class Staging {
     this.#results = results;
     this.#sums = new Sums(results);
     this.#hidden = new HiddenBlocks(problem, plan);
+    this.#rotation = new Rotation(memory, kernels, problem, (bytes) => this.#allocate(bytes));
   }
 
   #allocate(bytes: number): number {
@@ -166,6 +154,7 @@ export class Staging {
     if (this.#hasBlocks(name)) yield* summarizeBlocks(this.#kernels, staged, staged.behind);
     const wide = narrow && !stagedRaw(name, this.#plan.kernel);
     const result = wide ? yield* this.#widen(staged, dtype) : staged;
+    yield* this.#rotation.apply(result, region);
     if (key) this.#kept.set(key, result);
     return result;
   }
@@ -219,7 +208,7 @@ export class Staging {
   ): Pieces {
     const { name } = view, { operand } = STAGED[name], axes = [0, 1, 2] as const;
     const strides: [number, number, number] = [0, 0, 0], base = baseOf(name, region) ?? 0;
-    if (usable(name, view, this.#plan.kernel)) {
+    if (!this.#rotation.turns(name) && usable(name, view, this.#plan.kernel)) {
       const bytes = elementBytes(view), { pointer } = view.tensor as WasmTensor;
       for (const axis of axes) {
         if (view.pages || !repeats(name, view, axis)) strides[axis] = view.strides[axis] * bytes;
@@ -269,7 +258,10 @@ export class Staging {
       if (!result) continue;
       if (STAGED[box.name].summed) {
         yield* this.#sums.add(result, { ...box, values: () => this.#side(box).array });
-      } else yield* this.#takeOut(box, result);
+      } else {
+        yield* this.#rotation.apply(box, region);
+        yield* this.#takeOut(box, result);
+      }
     }
     for (const pointer of blocks) if (!keep.has(pointer)) this.#free(pointer);
   }

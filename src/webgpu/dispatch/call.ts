@@ -3,12 +3,13 @@ import type { RepairKind } from "../../../shaders/kernels/repair.ts";
 import { LARGE } from "../../../shaders/parts/text.ts";
 import { UnsupportedError } from "../../tensor/errors.ts";
 import { BYTES } from "../../tensor/dtype.ts";
-import { count } from "../../tensor/view.ts";
+import { count, type View } from "../../tensor/view.ts";
 import { isSparse } from "../../plan/sequences.ts";
 import type { GpuPlan } from "../../plan/webgpu/plan.ts";
 import type { GpuKernel, GpuStep } from "../../plan/webgpu/steps.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { ResultSpec } from "../../problem/results.ts";
+import { rotationOf } from "../../problem/rotations.ts";
 import {
   type OperandName,
   OPERANDS,
@@ -26,11 +27,14 @@ import { combineStep, decodeStep, forwardStep, mergeRegionStep } from "./forward
 import { columnSumsStep, rowStatsStep, scoresStep, sortKeysSteps, topKeysStep } from "./inside.ts";
 import { type CallContext, RegionCall, STATISTICS } from "./region_call.ts";
 import { repairStep } from "./repair.ts";
+import { rotateStep } from "./rotate.ts";
 import { pairSumStep, rowSumStep } from "./sums.ts";
+import { turnedKind, TurnedRows } from "./turned_rows.ts";
 import { InputViews, storageKind } from "./views.ts";
 
 /** How a planned step of a region becomes a dispatch. */
 const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => Step | Step[]>> = {
+  rotate: rotateStep,
   copy: copyStep,
   classify: classifySteps,
   forward: forwardStep,
@@ -58,7 +62,9 @@ const BUILDERS: Readonly<Record<GpuKernel, (r: RegionCall, of: OperandName) => S
 /** What the kernels of a call are specialised by. */
 function variantOfCall(problem: AttentionProblem, views: Views): CallVariant {
   const { queryHeads, kvHeads } = problem, { q, k, v = k, dOut } = views;
-  const kinds = { q: storageKind(q!), k: storageKind(k!), v: storageKind(v!) };
+  const kindOf = (view: View) =>
+    rotationOf(problem, view.name) ? turnedKind(problem.headDim) : storageKind(view);
+  const kinds = { q: kindOf(q!), k: kindOf(k!), v: kindOf(v!) };
   return {
     kinds: dOut ? { ...kinds, dOut: storageKind(dOut) } : kinds,
     grouped: queryHeads > kvHeads,
@@ -92,6 +98,7 @@ export class GpuCall {
         zeros: (bytes) => this.#zeros(bytes),
         variant: variantOfCall(problem, views),
         inputs: new InputViews(home, group, scratch),
+        turned: new TurnedRows(home, problem, scratch),
         results: new Map(results.map(({ spec, buffer }) => {
           const narrow = BYTES[spec.dtype] < 4;
           const work = narrow ? this.scratch(count(spec.shape) * 4) : buffer;

@@ -14,7 +14,7 @@ import { bound, type Step } from "./dispatch.ts";
 import type { RegionCall } from "./region_call.ts";
 
 /** Workgroups of a kernel that goes through `words` words: rows of a fixed length. */
-function elementwise(words: number): { x: number; y: number; z: number } {
+export function elementwise(words: number): { x: number; y: number; z: number } {
   const groups = Math.ceil(words / ELEMENTWISE_THREADS);
   return { x: Math.min(groups, ELEMENTWISE_ROW), y: Math.ceil(groups / ELEMENTWISE_ROW), z: 1 };
 }

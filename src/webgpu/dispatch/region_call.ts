@@ -20,6 +20,7 @@ import {
   wholeBuffer,
 } from "./dispatch.ts";
 import { type Schedule, scheduleOf } from "./schedule.ts";
+import type { TurnedRows } from "./turned_rows.ts";
 import { type BufferView, type InputViews, storageKind, viewBuffer } from "./views.ts";
 
 /** What a call lends to its regions. */
@@ -30,6 +31,7 @@ export interface CallContext {
   readonly views: Views;
   readonly variant: CallVariant;
   readonly inputs: InputViews;
+  readonly turned: TurnedRows;
   readonly results: ReadonlyMap<OperandName, MadeResult>;
   /** Four floats for each element of lse, where statistics of rows are asked for. */
   readonly rowStatistics: GpuBuffer | undefined;
@@ -145,7 +147,8 @@ export class RegionCall {
 
   /** The part of an input that this region reads. */
   input(name: OperandName): BufferView {
-    return this.call.inputs.of(this.call.views[name]!, this.region);
+    return this.call.turned.view(name, this.region) ??
+      this.call.inputs.of(this.call.views[name]!, this.region);
   }
 
   /** How an input is stored. */

@@ -1,0 +1,148 @@
+// What rotary options say about angles, checked: the same in calls and in what rotates a tensor alone.
+import { arrayKind, type DType } from "../../tensor/dtype.ts";
+import { widened } from "../../tensor/convert.ts";
+import { type Complaint, show, UnsupportedError } from "../../tensor/errors.ts";
+import type { HostTensor } from "../../tensor/tensor.ts";
+import { checkDType, checkExtent, checkShape, checkStrides } from "../../tensor/view.ts";
+import type { RotaryAngles } from "../call_options.ts";
+import type { RotaryForm, RotaryTables } from "./rotary_table.ts";
+
+/** Names of the options. */
+export const ANGLE_NAMES: readonly (keyof RotaryAngles)[] = [
+  "base",
+  "dims",
+  "interleaved",
+  "cos",
+  "sin",
+];
+
+/** Throws unless `value` is a boolean; undefined counts as `otherwise`. */
+export function checkBoolean(
+  name: string,
+  value: unknown,
+  otherwise: boolean,
+  complaint: Complaint,
+): boolean {
+  if (value === undefined) return otherwise;
+  if (typeof value !== "boolean") {
+    throw complaint.type(`${name} is ${show(value)} but must be a boolean`);
+  }
+  return value;
+}
+
+function checkDims(name: string, dims: unknown, headDim: number, complaint: Complaint): number {
+  if (dims === undefined) {
+    if (headDim % 2 === 0) return headDim;
+    throw complaint.range(
+      `${name} is undefined but headDim ${headDim} is odd: pass an even integer below it`,
+    );
+  }
+  const wanted = `an even integer from 2 to headDim = ${headDim}`;
+  if (typeof dims !== "number") {
+    throw complaint.type(`${name} is ${show(dims)} but must be ${wanted}`);
+  }
+  if (!(Number.isSafeInteger(dims) && dims % 2 === 0 && dims >= 2 && dims <= headDim)) {
+    throw complaint.range(`${name} is ${dims} but must be ${wanted}`);
+  }
+  return dims;
+}
+
+function checkBase(name: string, base: unknown, complaint: Complaint): number {
+  if (base === undefined) return 10000;
+  if (typeof base !== "number") {
+    throw complaint.type(`${name} is ${show(base)} but must be a positive number`);
+  }
+  if (!(base > 0 && base < Infinity)) {
+    throw complaint.range(`${name} is ${base} but must be a positive finite number`);
+  }
+  return base;
+}
+
+/** The values of a table, row-major; throws unless it is [positions, half]. */
+function denseTable(
+  name: string,
+  table: unknown,
+  half: number,
+  complaint: Complaint,
+): Float32Array {
+  const wanted = `[positions, ${half}], a column for each pair of dims ${2 * half}`;
+  if (arrayKind(table) === "Float32Array") {
+    const { length } = table as Float32Array;
+    if (length % half === 0) return (table as Float32Array).slice();
+    throw complaint.range(`${name} has ${length} elements but must be ${wanted}`);
+  }
+  if (typeof table !== "object" || table === null || !("shape" in table)) {
+    throw complaint.type(`${name} is ${show(table)} but must be a tensor ${wanted}`);
+  }
+  const shape = checkShape(name, table.shape, complaint);
+  if (shape.length !== 2 || shape[1] !== half) {
+    throw complaint.range(`${name} has shape ${show(shape)} but must be ${wanted}`);
+  }
+  if (!("data" in table)) {
+    throw new UnsupportedError(`${name} as a resident tensor`, "any", "pass a host tensor");
+  }
+  const tensor = table as HostTensor, dtype = checkDType(name, tensor, complaint);
+  const strides = checkStrides(name, tensor.strides, shape, complaint);
+  checkExtent(name, tensor.data as Float32Array, shape, strides, complaint);
+  const values = numbers(name, tensor.data, dtype, complaint), row = strides[0]!;
+  return Float32Array.from(
+    { length: shape[0]! * half },
+    (_, n) => values[Math.floor(n / half) * row + n % half]!,
+  );
+}
+
+/** Values of an array as float32. */
+function numbers(
+  name: string,
+  data: HostTensor["data"],
+  dtype: DType,
+  complaint: Complaint,
+): ArrayLike<number> {
+  if (dtype === "f32") return data;
+  if (dtype !== "f16" && dtype !== "bf16") {
+    throw complaint.type(`${name} has dtype ${show(dtype)} but must be f32, f16 or bf16`);
+  }
+  return arrayKind(data) === "Uint16Array" ? widened(data as Uint16Array, dtype) : data;
+}
+
+function checkTables(
+  prefix: string,
+  { cos, sin }: RotaryAngles,
+  dims: number,
+  complaint: Complaint,
+): RotaryTables | undefined {
+  if (cos === undefined && sin === undefined) return undefined;
+  if (cos === undefined || sin === undefined) {
+    const [given, missing] = sin === undefined ? ["cos", "sin"] : ["sin", "cos"];
+    throw complaint.type(
+      `${prefix}${missing} is undefined but must be given beside ${prefix}${given}`,
+    );
+  }
+  const half = dims / 2, both = { cos, sin };
+  const [c, s] = (["cos", "sin"] as const).map((name) =>
+    denseTable(`${prefix}${name}`, both[name], half, complaint)
+  ) as [Float32Array, Float32Array];
+  const positions = c.length / half;
+  if (s.length !== c.length) {
+    throw complaint.range(
+      `${prefix}sin has ${s.length / half} positions but ${prefix}cos has ${positions}`,
+    );
+  }
+  return { positions, cos: c, sin: s };
+}
+
+/** What options say about angles; `prefix`: what stands before their names in errors. */
+export function parseForm(
+  prefix: string,
+  options: RotaryAngles,
+  headDim: number,
+  complaint: Complaint,
+): RotaryForm {
+  const dims = checkDims(`${prefix}dims`, options.dims, headDim, complaint);
+  return {
+    dims,
+    interleaved: checkBoolean(`${prefix}interleaved`, options.interleaved, false, complaint),
+    base: checkBase(`${prefix}base`, options.base, complaint),
+    tables: checkTables(prefix, options, dims, complaint),
+  };
+}
