@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { createEngine } from "../../mod.ts";
+import { Random } from "../byte_lm/random.ts";
+import { Batch, type EndReason } from "./batch.ts";
+import { type CacheOptions, Caches } from "./caches.ts";
+import { Llama } from "./llama.ts";
+import { randomModel, TINY, tinyTokenizer } from "./testing/tiny_model.ts";
+import type { Model } from "./weights.ts";
+
+const PAGES: CacheOptions = { sequences: 4, dtype: "f32", room: { pageSize: 4, pages: 80 } };
+const TEXTS = [
+  "one",
+  "a text that is much longer than the others",
+  "",
+  "a text that is much like another",
+  "two",
+  "a text that is much longer than three",
+  "six",
+];
+
+/** A text under way. */
+interface Written {
+  tokens: number[];
+  ended: Promise<EndReason | Error>;
+  stop(): void;
+}
+
+type Write = (text: string, tokens: number) => Written;
+
+/** Runs a batch, and looks whether it is as empty at its end as at its beginning. */
+async function withBatch(
+  { room = PAGES.room, promptRows = Infinity, model = randomModel(TINY, 1, false) }: {
+    room?: CacheOptions["room"];
+    promptRows?: number;
+    model?: Model;
+  },
+  body: (write: Write, batch: Batch) => Promise<void>,
+): Promise<void> {
+  using engine = await createEngine({ backend: "wasm", threads: 1 });
+  using caches = new Caches(engine, model.shape, { ...PAGES, room });
+  const { sequences } = PAGES;
+  const batch = new Batch(new Llama(model, engine), caches, { sequences, promptRows });
+  await body((text, count) => {
+    const tokens: number[] = [], ended = Promise.withResolvers<EndReason | Error>();
+    const stop = batch.submit({
+      prompt: tinyTokenizer().encode(text),
+      tokens: count,
+      sampling: { temperature: 0, topP: 1 },
+      random: new Random(1),
+      stops: new Set(),
+      onToken: (token) => tokens.push(token),
+      onEnd: ended.resolve,
+    });
+    return { tokens, ended: ended.promise, stop };
+  }, batch);
+  await batch.idle();
+  assert.ok(caches.layers.every(({ lengths }) => lengths.every((length) => length === 0)));
+  assert.deepEqual([batch.running, batch.waiting, batch.reserved], [0, 0, 0]);
+}
+
+for (const room of [PAGES.room, { capacity: 64 }]) {
+  for (const promptRows of [Infinity, 7]) {
+    const kind = "pages" in room ? "paged" : "contiguous";
+    Deno.test(`llama: texts together are as alone, ${kind}, ${promptRows} rows a step`, async () => {
+      const lengths = TEXTS.map((_, i) => 3 + 5 * i % 17), alone: number[][] = [];
+      await withBatch({}, async (write) => {
+        for (const [i, text] of TEXTS.entries()) {
+          const { tokens, ended } = write(text, lengths[i]!);
+          assert.equal(await ended, "length");
+          alone.push(tokens);
+        }
+      });
+      await withBatch({ room, promptRows }, async (write, batch) => {
+        const texts = TEXTS.map((text, i) => write(text, lengths[i]!));
+        for (const { ended } of texts) assert.equal(await ended, "length");
+        assert.deepEqual(texts.map(({ tokens }) => tokens), alone);
+        const shared = "a text that is much l".length; // and a mark, less what is joined
+        assert.ok(batch.counts.sharedTokens >= 2 * (shared - 4), "prefixes are shared");
+      });
+    });
+  }
+}
+
+Deno.test("llama: texts that are stopped give their room back, running or waiting", () =>
+  withBatch({}, async (write, batch) => {
+    const texts = [...TEXTS, ...TEXTS].map((text) => write(text, 30));
+    while (texts[0]!.tokens.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.deepEqual([batch.running, batch.waiting], [4, TEXTS.length * 2 - 4]);
+    for (const text of [0, 1, 9].map((i) => texts[i]!)) text.stop();
+    const reasons = await Promise.all(texts.map(({ ended }) => ended));
+    reasons.forEach((reason, i) =>
+      assert.equal(reason, [0, 1, 9].includes(i) ? "cancelled" : "length")
+    );
+    assert.ok(texts[0]!.tokens.length < 30);
+    assert.equal(texts[9]!.tokens.length, 0);
+  }));
+
+Deno.test("llama: a step that fails ends the texts that run, and the next ones go on", () => {
+  const model = randomModel(TINY, 1, false), { norm } = model.weights, whole = norm.slice();
+  return withBatch({ model }, async (write) => {
+    const text = write("broken", 30);
+    norm.fill(NaN);
+    assert.match(String(await text.ended), /The model computes NaN: its weights are damaged/);
+    norm.set(whole);
+    assert.equal(await write("mended", 30).ended, "length");
+  });
+});
+
+Deno.test("llama: a text for which the caches have no room at all is refused", () =>
+  withBatch({}, async (write) => {
+    assert.equal(await write("", 320).ended, "length");
+    assert.throws(() => write("", 321), /Cannot take a text of 1 \+ 321 tokens/);
+  }));
