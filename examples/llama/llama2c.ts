@@ -54,7 +54,8 @@ export async function readLlama2c(source: ByteSource): Promise<Model> {
 async function readHeader(source: ByteSource): Promise<Header> {
   const view = new DataView((await readBytes(source, 0, LEGACY_HEADER)).buffer);
   if (view.getUint32(0, true) !== VERSIONED_MAGIC) {
-    const { shape, vocabulary } = readShape(source.name, view, 0);
+    const guess = `${source.name} as a checkpoint of llama2.c (it is neither GGUF nor safetensors)`;
+    const { shape, vocabulary } = readShape(guess, view, 0);
     // the sign of the vocabulary says whether the classifier is the embedding
     return { shape, shared: vocabulary > 0, bytes: LEGACY_HEADER, version: 0 };
   }

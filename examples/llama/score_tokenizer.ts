@@ -25,6 +25,7 @@ const SPACE = 0x20;
 
 export class ScoreTokenizer implements Tokenizer {
   readonly vocabulary: number;
+  readonly longest: number;
   readonly stops: ReadonlySet<number>;
   readonly #with: ScorePieces;
   readonly #tokens = new Map<string, number>();
@@ -33,6 +34,7 @@ export class ScoreTokenizer implements Tokenizer {
   constructor(pieces: ScorePieces) {
     this.#with = pieces;
     this.vocabulary = pieces.pieces.length;
+    this.longest = pieces.pieces.reduce((longest, { length }) => Math.max(longest, length), 1);
     this.stops = new Set(pieces.stops);
     pieces.pieces.forEach((piece, token) => {
       if (!pieces.isText(token) || piece.length === 0) return;

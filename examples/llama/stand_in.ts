@@ -17,7 +17,9 @@ export class LayerCache {
   readonly lengths: Int32Array;
   readonly #row: number;
   readonly #capacity: number;
+  readonly #pages: number;
   constructor(engine: Engine, { sequences, kvHeads, headDim, capacity, pageSize, pages }: Options) {
+    this.#pages = pages ?? sequences;
     this.#row = kvHeads * headDim;
     this.#capacity = capacity ?? pageSize! * pages!;
     this.keys = engine.empty([sequences, this.#capacity, kvHeads, headDim]);
@@ -26,6 +28,9 @@ export class LayerCache {
   }
   get bytes(): number {
     return 2 * this.lengths.length * this.#capacity * this.#row * 4;
+  }
+  get freePages(): number {
+    return this.lengths.some((n) => n > 0) ? 0 : this.#pages;
   }
   length(s: number): number {
     return this.lengths[s]!;

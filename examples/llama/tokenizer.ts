@@ -3,6 +3,8 @@
 export interface Tokenizer {
   /** Tokens that it knows. */
   readonly vocabulary: number;
+  /** No token stands for more bytes than this. */
+  readonly longest: number;
   /** Tokens that end a text. */
   readonly stops: ReadonlySet<number>;
   /** The tokens of a text, behind the one that begins texts, if there is one. */

@@ -75,14 +75,15 @@ async function readTokenizerJson(
   const end = marks.filter(([, { content }]) =>
     /^<\/s>$|end_?of_?text|eot_id|im_end/.test(content)
   );
-  const tokens = inner.get_vocab(true).size;
-  if (tokens > vocabulary) {
+  const pieces = [...inner.get_vocab(true).keys()];
+  if (pieces.length > vocabulary) {
     throw new RangeError(
-      `Cannot read ${name}: it has ${tokens} tokens, but the model ${vocabulary}`,
+      `Cannot read ${name}: it has ${pieces.length} tokens, but the model ${vocabulary}`,
     );
   }
   return {
-    vocabulary: tokens,
+    vocabulary: pieces.length,
+    longest: pieces.reduce((longest, { length }) => Math.max(longest, 4 * length), 1), // of UTF-8
     stops: new Set(end.map(([token]) => token)),
     encode: (text) => inner.encode(text).ids,
     decoder: () => decoderOf(inner),
