@@ -22,7 +22,7 @@ export enum Task {
   /** Keys of a tile in forward and decode, query rows of a block in backward. */
   Tile = 24,
   Scale = 28,
-  /** DTypeCode of k and v; only decode and the slow paths read 16-bit values in place. */
+  /** DTypeCode of k and v: how their rows are stored where kernels read them. */
   KvDtype = 32,
   /** Partial results of each row, and bytes from one to the next. */
   Splits = 36,
@@ -86,6 +86,31 @@ export enum DTypeCode {
   F32 = 0,
   F16 = 1,
   BF16 = 2,
+  /** A float32 scale for each row, and behind it signed bytes. */
+  I8 = 3,
+}
+
+/** What is stored in a cache: rows of every head, and where they go. Byte offsets. */
+export enum Store {
+  /** Rows, [row][head][column]; bytes from one row, and from one head, to the next. */
+  Source = 0,
+  SourceRow = 4,
+  SourceHead = 8,
+  SourceDtype = 12,
+  Rows = 16,
+  Heads = 20,
+  Columns = 24,
+  /** For each row the page where it goes times rows of a page, plus its row there. */
+  Places = 28,
+  PageRows = 32,
+  Target = 36,
+  TargetPage = 40,
+  TargetHead = 44,
+  TargetRow = 48,
+  TargetDtype = 52,
+  /** Room for a row of float32. */
+  Scratch = 56,
+  Bytes = 64,
 }
 
 /** Words of the control block that threads share, as indices of an Int32Array. */

@@ -7,8 +7,11 @@ import { summarizeBlocks } from "./features/blocks";
 import { forwardItem, forwardScratch } from "./kernels/forward";
 import { insideItem, insideScratch } from "./kernels/inside";
 import { combineItem, reduceDqItem } from "./kernels/combine";
+import { storeRows } from "./kernels/store";
 
-export { backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, summarizeBlocks, widen };
+export {
+  backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, storeRows, summarizeBlocks, widen,
+};
 
 /** 1 in the build whose products and sums are fused. */
 export function relaxed(): i32 {

@@ -33,7 +33,8 @@ export enum Operand {
   SplitLse = 27,
   SplitStatistics = 28,
   Blocks = 29,
-  Count = 30,
+  Pages = 30,
+  Count = 31,
 }
 
 /** What a task has: bits for features that kernels act on, and for gradients that are summed. */

@@ -1,5 +1,14 @@
 // The types that both entries export.
 export type { AbortSignalLike, MemoryUse } from "./backend/backend.ts";
+export type { AppendOptions } from "./cache/append.ts";
+export type {
+  CacheSizes,
+  ContiguousCacheOptions,
+  KvCacheOptions,
+  PagedCacheOptions,
+} from "./cache/cache_options.ts";
+export type { KvCache } from "./cache/kv_cache.ts";
+export type { CacheRows, CacheState } from "./cache/state.ts";
 export type { ExplainedStep, Explanation } from "./backend/explanation.ts";
 export type { ExplainedBlocks } from "./plan/explained_blocks.ts";
 export type { Abortable, BackendName, EngineOptions } from "./engine/engine_options.ts";

@@ -240,7 +240,7 @@ function backwardOptions(
   return { ...options, ...(dLse ? { dLse } : {}), ...(dEntropy ? { dEntropy } : {}) };
 }
 
-async function hostForward(
+export async function hostForward(
   { out, lse, stats }: AttentionResult<AnyTensor>,
 ): Promise<ForwardResult> {
   const home: Record<string, TestTensor> = {};

@@ -11,10 +11,10 @@
 //   out = O / l, lse; or the same of one split
 import { DTypeCode, Item, Task } from "../abi";
 import { Operand } from "../tables.gen";
-import { widen } from "../micro/convert";
+import { bringRows, keyRow, rowsAhead } from "../micro/pages";
 import { QuadState, QuadSums } from "../micro/records";
 import { finite, lseOf } from "../micro/rows";
-import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
+import { endKey, firstKey, has, rowAt, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny } from "../micro/tile";
 import {
   gemv_o_4x2, gemv_o_1x1, gemv_s_1x4, gemv_s_1x1, gemv_s_2x2, gemv_s_2x4, exp2v,
@@ -34,13 +34,13 @@ import { finishRow, moveSums, STATISTIC_FLAGS, writeRow, writeSplit } from "../s
 const CHUNK: i32 = 64;
 /** The same where features are told of tiles: what they keep of a tile stays in the caches. */
 const TOLD: i32 = 384;
-/** Rows of a 16-bit K or V that are widened at a time: they stay in the first-level cache. */
+/** Rows of K or V that are brought together at a time, as float32: they stay in the first-level cache. */
 const WIDE_ROWS: i32 = 32;
 /** How far ahead of the tile memory is prefetched, in bytes of K and of V. */
 const K_AHEAD: usize = 1024;
 const V_AHEAD: usize = 2048;
 
-let task: usize = 0, flags: i32 = 0, owner: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0;
+let task: usize = 0, flags: i32 = 0, owner: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0, end: i32 = 0;
 let rows: i32 = 0, lengthQ: i32 = 0, qPitch: usize = 0, oPitch: usize = 0;
 let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, panels: usize = 0, sums: usize = 0, wide: usize = 0, features: usize = 0;
 
@@ -113,21 +113,36 @@ function outputRows(v: usize, ld: usize, p: usize, o: usize, n: i32, lanes: i32,
   escape(x);
 }
 
-/** The same for any storage type: 16-bit rows are widened a few at a time. */
-function products(score: bool, base: usize, ld: usize, a: usize, p: usize, n: i32, lanes: i32, limit: usize): void {
-  const columns = score ? D : Dv, ahead = score ? K_AHEAD : V_AHEAD;
-  if (dtype == DTypeCode.F32) {
-    const t = min(base + ahead, limit - <usize>n * ld); // never past the last row
-    if (score) scoreRows(base, ld, a, p, n, lanes, t);
-    else outputRows(base, ld, p, a, n, lanes, t);
-    return;
-  }
-  const row = <usize>columns << 2;
-  for (let j = 0; j < n; j += WIDE_ROWS) {
-    const m = min(WIDE_ROWS, n - j);
-    for (let i = 0; i < m; ++i) widen(base + <usize>(j + i) * ld, wide + <usize>i * row, columns, dtype);
-    if (score) scoreRows(wide, row, a, p + (<usize>j << 4), m, lanes, wide);
-    else outputRows(wide, row, p + (<usize>j << 4), a, m, lanes, wide);
+/** Where to prefetch while the n rows from row j on are read: nothing past the last key, which is before `to`. */
+function aheadOf(operand: i32, rows: usize, stride: usize, j: i32, n: i32, to: i32): usize {
+  if (!has(task, Operand.Pages)) return rows + min(operand == Operand.K ? K_AHEAD : V_AHEAD, <usize>(to - j - n) * stride);
+  const next = j + n; // in the page that follows
+  return next < to && rowsAhead(task, next, n) == n ? keyRow(task, operand, batch, kv, next) : rows;
+}
+
+/**
+ * A product of n keys from key j on: S of a quad of queries at `a`, or O at `a` += P . V. Rows are read where they lie, or,
+ * where they are not float32 or few lie together, brought together a few at a time.
+ */
+function products(operand: i32, a: usize, p: usize, j: i32, n: i32, lanes: i32): void {
+  const score = operand == Operand.K, columns = score ? D : Dv, stride = rowStride(task, operand);
+  while (n > 0) {
+    let m = dtype == DTypeCode.F32 ? rowsAhead(task, j, n) : 0;
+    if (m < n) m &= ~3; // tiles take two or four keys at once: the same ones, wherever pages end
+    let rows = wide, ld = <usize>columns << 2, ahead = wide;
+    if (m > 0) {
+      rows = keyRow(task, operand, batch, kv, j);
+      ld = stride;
+      ahead = aheadOf(operand, rows, stride, j, m, end);
+    } else {
+      m = min(WIDE_ROWS, n);
+      bringRows(task, operand, batch, kv, j, m, wide, columns);
+    }
+    if (score) scoreRows(rows, ld, a, p, m, lanes, ahead);
+    else outputRows(rows, ld, p, a, m, lanes, ahead);
+    j += m;
+    n -= m;
+    p += <usize>m << 4;
   }
 }
 
@@ -185,19 +200,19 @@ function softmaxBlock(n: i32, state: usize, o: usize, sum: usize, key: i32): voi
 }
 
 /** Keys [j0, j0 + n) for every quad. */
-function visitBlock(k: usize, v: usize, kStride: usize, vStride: usize, j0: i32, n: i32, kLimit: usize, vLimit: usize): void {
+function visitBlock(j0: i32, n: i32): void {
   if (flags & BEGIN_FLAGS) beginTile(flags, batch, j0, n, 2);
   for (let quad = 0; quad << 2 < rows; ++quad) {
     const lanes = min(4, rows - (quad << 2)), panel = panels + <usize>quad * PANEL_BYTES, state = states + <usize>quad * QuadState.Bytes;
     const o = outputs + (<usize>quad * oPitch << 2), q = queries + (<usize>quad * qPitch << 2);
     if (flags & HIDE_FLAGS && hideAll(flags, panel, lanes, j0, j0 + n)) continue;
-    products(true, k + <usize>j0 * kStride, kStride, q, scores, n, lanes, kLimit);
+    products(Operand.K, q, scores, j0, n, lanes);
     if (flags & SCORE_FLAGS) scoreTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
     const fullBegin = load<i32>(state, QuadState.FullBegin) - j0, fullEnd = load<i32>(state, QuadState.FullEnd) - j0;
     hideScores(task, flags, scores, 16, n, j0, panel, 1, fullBegin, fullEnd);
     softmaxBlock(n, state, o, flags & STATISTIC_FLAGS ? sums + <usize>quad * QuadSums.Bytes : 0, j0);
     if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
-    products(false, v + <usize>j0 * vStride, vStride, o, scores, n, lanes, vLimit);
+    products(Operand.V, o, scores, j0, n, lanes);
   }
 }
 
@@ -247,13 +262,10 @@ export function decodeItem(item: usize, ws: usize): void {
   memory.fill(states, 0, (<usize>(rows + 3) >> 2) * QuadState.Bytes);
   if (flags & STATISTIC_FLAGS) memory.fill(sums, 0, (<usize>(rows + 3) >> 2) * QuadSums.Bytes);
   packRows(sequence);
-  const kStride = rowStride(task, Operand.K), vStride = rowStride(task, Operand.V);
-  const k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
-  const to = min(load<i32>(item, Item.KeyEnd), endKey(sequence, lengthQ - 1)), step = min(block, flags & HIDE_FLAGS ? CHUNK : flags & BEGIN_FLAGS ? TOLD : block);
-  // where prefetching must stop: past this item's keys
-  const kLimit = k + <usize>to * kStride, vLimit = v + <usize>to * vStride;
-  for (let j0 = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, 0) & ~15); j0 < to; j0 += step) {
-    visitBlock(k, v, kStride, vStride, j0, min(step, to - j0), kLimit, vLimit);
+  end = min(load<i32>(item, Item.KeyEnd), endKey(sequence, lengthQ - 1));
+  const step = min(block, flags & HIDE_FLAGS ? CHUNK : flags & BEGIN_FLAGS ? TOLD : block);
+  for (let j0 = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, 0) & ~15); j0 < end; j0 += step) {
+    visitBlock(j0, min(step, end - j0));
   }
   writeRows(slot);
 }

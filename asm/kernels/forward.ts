@@ -13,10 +13,11 @@
 //   out = O / l,  lse = (m + log2 l) ln 2
 //
 // Nothing is horizontal: max, exp and sum run down the lanes, and P^T is already the right operand.
-import { Item, Task } from "../abi";
+import { DTypeCode, Item, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
 import { allFull, blocksOfPanel, firstEmpty, firstNonEmpty, firstSeen, setBlocks } from "../features/blocks";
-import { packPanel, packRows, packTranspose, unpackPanel } from "../micro/pack";
+import { packPanel, packTranspose, unpackPanel } from "../micro/pack";
+import { bringRows, keyRow, rowsAhead, sideBySide } from "../micro/pages";
 import { PanelSums, State, UPPER } from "../micro/records";
 import { lseOf } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
@@ -41,10 +42,10 @@ const CHUNK: i32 = 32;
 let task: usize = 0, flags: i32 = 0, owner: bool = false, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
 let rowBegin: i32 = 0, rowEnd: i32 = 0, headDim: i32 = 0, valueDim: i32 = 0, columns: i32 = 0;
 // Its scratch, in this order. columns: valueDim up to a multiple of four.
-let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0;
+let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0, vRows: usize = 0;
 let panel: usize = 0, origin: usize = 0, sums: usize = 0, features: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
 // The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
-let tileKey: i32 = 0, tileKeys: i32 = 0, kSource: usize = 0, kTile: usize = 0, vTile: usize = 0, kStride: usize = 0, vStride: usize = 0;
+let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, kv: i32 = 0, vStride: usize = 0, dtype: i32 = 0;
 let packed: u32 = 0;
 // Whether any panel of the block saw a key of the tile so far.
 let prefetched: bool = false;
@@ -65,7 +66,8 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
   states = scores + <usize>(keyTile + 8) * FORWARD_PITCH;
   kRows = states + panels * State.Bytes;
   vT = kRows + <usize>keyTile * kPitch;
-  panel = vT + dv * vPitch;
+  vRows = vT + dv * vPitch;
+  panel = vRows + <usize>CHUNK * (<usize>valueDim << 2);
   origin = panel + PANEL_BYTES;
   sums = origin + State.Bytes;
   features = (sums + panels * PanelSums.Bytes + 63) & ~63;
@@ -83,13 +85,26 @@ function outputRun(o: usize, from: i32, to: i32): void {
 /** Prefetches the rows of the tile once a panel needs them. Not where blocks are hidden: few may be needed. */
 function prefetchTile(): void {
   prefetched = true;
-  if (kStride == kPitch) prefetch(kTile, kStride, kPitch, tileKeys);
-  prefetch(vTile, vStride, <usize>valueDim << 2, tileKeys);
+  if (kTile != kRows) prefetch(kTile, kPitch, kPitch, tileKeys);
+  if (dtype == DTypeCode.F32 && rowsAhead(task, tileKey, tileKeys) == tileKeys) {
+    prefetch(keyRow(task, Operand.V, batch, kv, tileKey), vStride, <usize>valueDim << 2, tileKeys);
+  }
+}
+
+/** V^T of keys [begin, end) of the tile. */
+function packValues(begin: i32, end: i32): void {
+  const j = tileKey + begin, n = end - begin;
+  if (dtype == DTypeCode.F32 && rowsAhead(task, j, n) == n) {
+    return packTranspose(keyRow(task, Operand.V, batch, kv, j) - <usize>begin * vStride, vStride, vT, begin, end, valueDim, vPitch);
+  }
+  const pitch = <usize>valueDim << 2;
+  bringRows(task, Operand.V, batch, kv, j, n, vRows, valueDim);
+  packTranspose(vRows - <usize>begin * pitch, pitch, vT, begin, end, valueDim, vPitch);
 }
 
 /**
  * Packs the chunks that keys [from, to) need and that no panel of this block needed before: V^T, and
- * the rows of K where they are strided (heads side by side): at a stride of 4 KiB twelve of them share
+ * the rows of K where they are not side by side: at a stride of 4 KiB (heads side by side) twelve of them share
  * the eight ways of a set of the second-level cache.
  */
 function packChunks(from: i32, to: i32): void {
@@ -97,9 +112,8 @@ function packChunks(from: i32, to: i32): void {
     if (packed >> c & 1) continue;
     packed |= 1 << c;
     const begin = c * CHUNK, end = min(tileKeys, begin + CHUNK);
-    packTranspose(vTile, vStride, vT, begin, end, valueDim, vPitch);
-    if (kStride == kPitch) continue;
-    packRows(kSource + <usize>begin * kStride, kStride, kTile + <usize>begin * kPitch, end - begin, kPitch);
+    packValues(begin, end);
+    if (kTile == kRows) bringRows(task, Operand.K, batch, kv, tileKey + begin, end - begin, kRows + <usize>begin * kPitch, headDim);
   }
 }
 
@@ -192,7 +206,7 @@ export function forwardItem(item: usize, ws: usize): void {
   headDim = load<i32>(task, Task.HeadDim);
   valueDim = load<i32>(task, Task.ValueDim);
   columns = (valueDim + 3) & ~3;
-  kStride = rowStride(task, Operand.K);
+  dtype = load<i32>(task, Task.KvDtype);
   vStride = rowStride(task, Operand.V);
   setBlocks(task, batch, head);
   const rows = rowEnd - rowBegin, panels = <usize>(rows + 7) >> 3, tile = load<i32>(task, Task.Tile);
@@ -211,16 +225,14 @@ export function forwardItem(item: usize, ws: usize): void {
   memory.fill(origin + State.NegativeM, 0, 32);
   if (flags & STATISTIC_FLAGS) memory.fill(sums, 0, panels * PanelSums.Bytes);
 
-  const kv = kvHeadOf(task, head), k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
+  kv = kvHeadOf(task, head);
   const end = min(load<i32>(item, Item.KeyEnd), endKey(sequence, rowEnd - 1));
   tileKey = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, rowBegin) & ~15);
   for (; tileKey < end; tileKey += tile) {
     if (flags & Flag.Blocks) tileKey = firstSeen(rowBegin, rowEnd, tileKey, end);
     tileKeys = min(tile, end - tileKey);
     if (tileKeys <= 0) break;
-    kSource = k + <usize>tileKey * kStride;
-    kTile = kStride == kPitch ? kSource : kRows;
-    vTile = v + <usize>tileKey * vStride;
+    kTile = sideBySide(task, Operand.K, tileKey, tileKeys, headDim) ? keyRow(task, Operand.K, batch, kv, tileKey) : kRows;
     packed = 0;
     prefetched = false;
     if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);

@@ -16,11 +16,12 @@ import { Item, Kernel, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
 import { allFull, blocksOfPanel, endNonEmpty, firstNonEmpty, setBlocks } from "../features/blocks";
 import { LOWEST, maximum, sum } from "./large_rows";
-import { packPanel, packRows, unpackPanel } from "../micro/pack";
+import { packPanel, unpackPanel } from "../micro/pack";
+import { bringRows, keyRow, sideBySide } from "../micro/pages";
 import { State, UPPER } from "../micro/records";
 import { naturalTile } from "../micro/range";
 import { exp } from "../micro/real";
-import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
+import { endKey, firstKey, kvHeadOf, rowAt, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { FORWARD_PITCH } from "../micro/tiles.gen";
 import { LOG2E, madd, prefetch, sum4 } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
@@ -38,7 +39,7 @@ let rowBegin: i32 = 0, rowEnd: i32 = 0, D: i32 = 0, count: i32 = 0, kPitch: usiz
 // Whether scores are in natural units from the start: no feature asks for base 2.
 let natural: bool = false;
 // Scratch, in this order. origin: the scale of Q where a state has l, and where products start.
-let q: usize = 0, scores: usize = 0, sums: usize = 0, kRows: usize = 0, heaps: usize = 0, panel: usize = 0, state: usize = 0, origin: usize = 0, features: usize = 0;
+let q: usize = 0, scores: usize = 0, sums: usize = 0, kRows: usize = 0, otherRows: usize = 0, heaps: usize = 0, panel: usize = 0, state: usize = 0, origin: usize = 0, features: usize = 0;
 // The tile of keys at hand.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0;
 
@@ -54,7 +55,8 @@ function layOut(ws: usize, headDim: i32, rows: i32, keyTile: i32, count: i32): v
   scores = q + (<usize>headDim << 5);
   sums = scores + <usize>(keyTile + 8) * FORWARD_PITCH;
   kRows = sums + <usize>keyTile * FORWARD_PITCH;
-  heaps = (kRows + <usize>keyTile * kPitch + 15) & ~15;
+  otherRows = kRows + <usize>keyTile * kPitch;
+  heaps = (otherRows + <usize>keyTile * kPitch + 15) & ~15;
   panel = (heaps + <usize>rows * <usize>count * WORD + 15) & ~15;
   state = panel + PANEL_BYTES;
   origin = state + State.Bytes;
@@ -67,18 +69,26 @@ function rowOf(operand: i32, i: i32): usize {
 }
 
 /**
- * S^T of keys [from, to) of the tile for the panel of rows [first, last]; `rows`: where its keys lie, `pitch` bytes apart;
- * `partial`: a feature hides some of them.
+ * S^T of keys [from, to) of the tile for the panel of rows [first, last]; `rows`: where its keys lie; `partial`: a feature
+ * hides some of them.
  */
-function scorePanel(first: i32, last: i32, rows: usize, pitch: usize, from: i32, to: i32, partial: bool): void {
+function scorePanel(first: i32, last: i32, rows: usize, from: i32, to: i32, partial: bool): void {
   const fullBegin = firstKey(sequence, last) - tileKey, fullEnd = endKey(sequence, first) - tileKey;
   const masked = partial || from < fullBegin || to > fullEnd, active = partial ? flags : flags & ~HIDE_FLAGS;
   const stride = rowStride(task, Operand.Q), n = to - from, sp = scores + <usize>from * FORWARD_PITCH;
   if (masked || active & SCORE_FLAGS) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
   packPanel(rowOf(Operand.Q, first), stride, q, rowEnd - first, D, origin + State.L);
-  scoreRun(rows + <usize>from * pitch, pitch, q, sp, n, D, origin);
+  scoreRun(rows + <usize>from * kPitch, kPitch, q, sp, n, D, origin);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   if (masked) hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
+}
+
+/** Where n rows of the tile lie side by side as float32: in place, or at `copy`. */
+function tileRows(n: i32, copy: usize): usize {
+  const kv = kvHeadOf(task, head);
+  if (sideBySide(task, Operand.K, tileKey, n, D)) return keyRow(task, Operand.K, batch, kv, tileKey);
+  bringRows(task, Operand.K, batch, kv, tileKey, n, copy, D);
+  return copy;
 }
 
 /** What the rows [first, last] bring to their weights; those with a large lse get their sums over all keys anew. */
@@ -87,13 +97,12 @@ function weighRows(first: i32, last: i32): void {
   let any = false;
   for (let lane: usize = 0; lane < 32; lane += 4) any = any || isLarge(load<f32>(state + lane, State.T));
   if (!any) return;
-  const tile = load<i32>(task, Task.Tile), stride = rowStride(task, Operand.K), end = endKey(sequence, last), at = tileKey;
-  const k = rowsOf(task, Operand.K, batch, kvHeadOf(task, head));
+  const tile = load<i32>(task, Task.Tile), end = endKey(sequence, last), at = tileKey;
   let m0 = f32x4.splat(LOWEST), m1 = m0, l0 = f32x4.splat(0), l1 = l0;
   for (tileKey = firstKey(sequence, first) / tile * tile; tileKey < end; tileKey += tile) {
     const n = min(tile, end - tileKey);
     if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, n, 1);
-    scorePanel(first, last, k + <usize>tileKey * stride, stride, 0, n, (flags & HIDE_FLAGS) != 0);
+    scorePanel(first, last, tileRows(n, otherRows), 0, n, (flags & HIDE_FLAGS) != 0);
     const a = maximum(scores, FORWARD_PITCH, n, m0), b = maximum(scores + UPPER, FORWARD_PITCH, n, m1);
     l0 = sum(scores, FORWARD_PITCH, n, m0, a, l0);
     l1 = sum(scores + UPPER, FORWARD_PITCH, n, m1, b, l1);
@@ -149,7 +158,7 @@ function visitPanel(first: i32): void {
   const weigh = kernel == Kernel.Probabilities || kernel == Kernel.ColumnSums;
   if (weigh && from < to) weighRows(first, last);
   if (from >= to) from = to = 0;
-  else scorePanel(first, last, kTile, kPitch, from, to, partial);
+  else scorePanel(first, last, kTile, from, to, partial);
   const sp = scores + <usize>from * FORWARD_PITCH, n = to - from;
   if (kernel == Kernel.TopKeys) return offerTile(sp, n, tileKey + from, heaps + <usize>(first - rowBegin) * <usize>count * WORD, count, min(8, rows), state);
   if (weigh) {
@@ -218,15 +227,10 @@ export function insideItem(item: usize, ws: usize): void {
     tileKey = max(tileKey, firstKey(sequence, rowBegin) & ~15);
     keyEnd = min(keyEnd, endKey(sequence, rowEnd - 1));
   }
-  const stride = rowStride(task, Operand.K), k = rowsOf(task, Operand.K, batch, kvHeadOf(task, head));
   for (; tileKey < keyEnd; tileKey += tile) {
     tileKeys = min(tile, keyEnd - tileKey);
-    kTile = k + <usize>tileKey * stride;
-    if (stride == kPitch) prefetch(kTile, stride, kPitch, tileKeys);
-    else {
-      packRows(kTile, stride, kRows, tileKeys, kPitch);
-      kTile = kRows;
-    }
+    kTile = tileRows(tileKeys, kRows);
+    if (kTile != kRows) prefetch(kTile, kPitch, kPitch, tileKeys);
     if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
     if (kernel == Kernel.ColumnSums) memory.fill(sums, 0, <usize>tileKeys * FORWARD_PITCH);
     for (let first = rowBegin; first < rowEnd; first += 8) visitPanel(first);

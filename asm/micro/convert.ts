@@ -1,4 +1,4 @@
-// Storage types. Arithmetic is float32 everywhere; float16 and bfloat16 exist in memory only.
+// Storage types. Arithmetic is float32 everywhere; float16, bfloat16 and bytes with a scale exist in memory only.
 import { DTypeCode } from "../abi";
 
 /** 4 float16 in the low halves of four lanes -> float32. The exponent is rebased by a product, which
@@ -12,12 +12,37 @@ function widenHalf(h: v128): v128 {
   return v128.or(v128.or(value, special), i32x4.shl(v128.and(h, i32x4.splat(0x8000)), 16));
 }
 
+/** A row of n bytes behind their scale -> float32 at dst. */
+function widenBytes(row: usize, dst: usize, n: i32): void {
+  const scale = load<f32>(row), s = f32x4.splat(scale);
+  let src = row + 4, i = 0;
+  for (; i + 8 <= n; i += 8, src += 8, dst += 32) {
+    const h = v128.load8x8_s(src);
+    v128.store(dst, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(h)), s));
+    v128.store(dst, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(h)), s), 16);
+  }
+  for (; i < n; ++i, ++src, dst += 4) store<f32>(dst, <f32>load<i8>(src) * scale);
+}
+
+/**
+ * n float32 at src -> a scale and bytes behind it: the largest magnitude is 127. A row that holds NaN or infinity has a
+ * scale that is not finite, so that none of it comes back as a number.
+ */
+function narrowBytes(src: usize, row: usize, n: i32): void {
+  let most: f32 = 0;
+  for (let i = 0; i < n; ++i) most = max(most, abs(load<f32>(src + (<usize>i << 2))));
+  const inverse: f32 = most > 0 && most < Infinity ? 127 / most : 0;
+  store<f32>(row, most < Infinity ? most / 127 : NaN);
+  for (let i = 0; i < n; ++i) store<i8>(row + 4 + <usize>i, <i8>nearest(load<f32>(src + (<usize>i << 2)) * inverse));
+}
+
 /** n values of type `dtype` at src -> float32 at dst. */
 export function widen(src: usize, dst: usize, n: i32, dtype: i32): void {
   if (dtype == DTypeCode.F32) {
     memory.copy(dst, src, <usize>n << 2);
     return;
   }
+  if (dtype == DTypeCode.I8) return widenBytes(src, dst, n);
   let i = 0;
   for (; i + 4 <= n; i += 4, src += 8, dst += 16) {
     const h = v128.load16x4_u(src);
@@ -29,6 +54,7 @@ export function widen(src: usize, dst: usize, n: i32, dtype: i32): void {
 /** The d-th value of a row of type `dtype`. */
 export function element(row: usize, d: i32, dtype: i32): f32 {
   if (dtype == DTypeCode.F32) return load<f32>(row + (<usize>d << 2));
+  if (dtype == DTypeCode.I8) return <f32>load<i8>(row + 4 + <usize>d) * load<f32>(row);
   const h = i32x4.splat(load<u16>(row + (<usize>d << 1)));
   return f32x4.extract_lane(dtype == DTypeCode.F16 ? widenHalf(h) : i32x4.shl(h, 16), 0);
 }
@@ -55,6 +81,7 @@ export function narrow(src: usize, dst: usize, n: i32, dtype: i32): void {
     memory.copy(dst, src, <usize>n << 2);
     return;
   }
+  if (dtype == DTypeCode.I8) return narrowBytes(src, dst, n);
   for (let i = 0; i < n; ++i, src += 4, dst += 2) {
     const x = load<f32>(src);
     store<u16>(dst, <u16>(dtype == DTypeCode.F16 ? toHalf(x) : toBfloat(x)));

@@ -10,7 +10,8 @@ import { blocksOfPanel, firstEmpty, firstNonEmpty } from "../features/blocks";
 import { element } from "../micro/convert";
 import { isLow, sameLse } from "../micro/range";
 import { dot, weight } from "../micro/rows";
-import { endKey, firstKey, kvHeadOf, rowAt, rowsOf, rowStride, sequenceOf } from "../micro/task";
+import { keyRow } from "../micro/pages";
+import { endKey, firstKey, kvHeadOf, rowAt, sequenceOf } from "../micro/task";
 import { BENT_FLAGS, hideOne, hideRow, mostAdded, probabilityOne, scoreOne, stateLogit } from "./scores.gen";
 import { exp, log } from "../micro/real";
 import { addPair, beginRow, STATISTIC_FLAGS, writeRow } from "./statistics";
@@ -24,7 +25,7 @@ export function exactScore(task: usize, batch: i32, head: i32, i: i32, j: i32): 
 
 /** scale * q . k */
 export function rawScore(task: usize, batch: i32, head: i32, i: i32, j: i32): f64 {
-  const q = rowAt(task, Operand.Q, batch, head, i), k = rowAt(task, Operand.K, batch, kvHeadOf(task, head), j);
+  const q = rowAt(task, Operand.Q, batch, head, i), k = keyRow(task, Operand.K, batch, kvHeadOf(task, head), j);
   return dot(q, k, load<i32>(task, Task.HeadDim), load<i32>(task, Task.KvDtype)) * <f64>load<f32>(task, Task.Scale);
 }
 
@@ -86,7 +87,7 @@ export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
 
   const sequence = sequenceOf(task, batch), from = firstKey(sequence, i), to = endKey(sequence, i);
   const out = rowAt(task, Operand.Out, batch, head, i);
-  const vStride = rowStride(task, Operand.V), v = rowsOf(task, Operand.V, batch, kvHeadOf(task, head));
+  const kv = kvHeadOf(task, head);
   const Dv = load<i32>(task, Task.ValueDim), dtype = load<i32>(task, Task.KvDtype), flags = load<i32>(task, Task.Flags);
   memory.fill(out, 0, <usize>Dv << 2);
   beginRow();
@@ -97,8 +98,9 @@ export function repairRow(task: usize, batch: i32, head: i32, i: i32): void {
     if (flags & STATISTIC_FLAGS && p != 0) addPair(p, j);
     const z = probabilityOne(task, flags, batch, head, i, j);
     if (z == 0) continue;
+    const v = keyRow(task, Operand.V, batch, kv, j);
     for (let d = 0; d < Dv; ++d) {
-      const at = out + (<usize>d << 2), x = <f64>element(v + <usize>j * vStride, d, dtype);
+      const at = out + (<usize>d << 2), x = <f64>element(v, d, dtype);
       store<f32>(at, <f32>(<f64>load<f32>(at) + p * z * x));
     }
   }

@@ -31,6 +31,10 @@ const SIZES: readonly string[] = [
   "verdict_words",
   "tile_rows", // the tiles that they are about
   "tile_columns",
+  "pages_at", // the page table of a cache in the schedule: words of a sequence, rows of a page, and the row that is key 0
+  "page_columns",
+  "page_rows",
+  "first_row",
   ...FEATURES.filter(({ traced }) => traced).map(({ name }) => `${shaderName(name)}_at`),
 ];
 const WORDS = FEATURES.flatMap(({ words = {} }) => Object.keys(words).map(shaderName));

@@ -15,7 +15,7 @@ import { PARAMS } from "../features/params.ts";
 import { dropsPairs, keptOne } from "../features/probability.ts";
 import { scoreDeclarations, scoreOfPair, stagedScale } from "../features/score.ts";
 import { startState } from "../features/state.ts";
-import { headOf, queryOf, queryRow, rowFunction } from "../parts/address.ts";
+import { headOf, queryOf, queryRow, rowFunctions } from "../parts/address.ts";
 import { keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
@@ -180,7 +180,7 @@ ${rowsReader("k", v.kinds.k)}
 ${rowsReader("v", v.kinds.v)}
 ${rowsWriter("out", scalarOut)}
 ${declare("lse", "f32", "read_write")}
-${(["q", "k", "v", "out", "lse"] as const).map(rowFunction).join("\n")}
+${rowFunctions(["q", "k", "v", "out", "lse"], v.kinds)}
 var<workgroup> qs: array<array<vec4<f32>, ${head4}>, ${rows}>;
 var<workgroup> partial: array<array<array<f32, ${l.lanes + 1}>, ${l.block}>, ${rows}>;
 var<workgroup> score: array<array<f32, ${l.block}>, ${rows}>;

@@ -14,7 +14,7 @@ const INDEX =
   `let i = (wid.y * ${ELEMENTWISE_ROW}u + U.item_base + wid.x) * ${ELEMENTWISE_THREADS}u + li;`;
 
 /** To the nearest, ties to even; by integers, because pack2x16float may truncate. */
-const ROUND = {
+export const ROUND: Readonly<Record<"f16" | "bf16", string>> = {
   f16: `fn narrow(x: f32) -> u32 {
   let bits = bitcast<u32>(x); let sign = (bits >> 16u) & 0x8000u; let a = bits & 0x7fffffffu;
   if (a > 0x7f800000u) { return sign | 0x7e00u; }

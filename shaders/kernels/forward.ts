@@ -28,7 +28,7 @@ import {
 } from "../features/score.ts";
 import { nextSeenTile, seenTileDeclarations, skipUnseenTiles } from "../features/seen_tiles.ts";
 import { startState } from "../features/state.ts";
-import { headOf, queryOf, rowFunction } from "../parts/address.ts";
+import { headOf, queryOf, rowFunctions } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
@@ -65,7 +65,7 @@ function declarations(v: Variant, g: Geometry, { scalarOut }: ForwardOptions): s
     rowsReader("v", v.kinds.v),
     rowsWriter("out", scalarOut),
     declare("lse", "f32", "read_write"),
-    ...(["q", "k", "v", "out", "lse"] as const).map(rowFunction),
+    rowFunctions(["q", "k", "v", "out", "lse"], v.kinds),
     tileMemory(g, v.headChunks),
     keptMemory(v, g, SIDE),
     v.statistics ? statisticDeclarations() : "",

@@ -18,7 +18,7 @@ import {
   seenPairs,
   stagedScale,
 } from "../features/score.ts";
-import { rowAt, rowFunction } from "../parts/address.ts";
+import { rowAt, rowFunctions } from "../parts/address.ts";
 import { keysOf, missesBand, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { READ_SEQUENCE } from "../parts/item.ts";
@@ -47,7 +47,7 @@ ${scoreDeclarations(v, "vec4<f32>")}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${weights ? `${declare("stats", "vec4<f32>")}\n${WEIGHT}` : ""}
-${(["q", "k"] as const).map(rowFunction).join("\n")}
+${rowFunctions(["q", "k"], v.kinds)}
 ${tileMemory(g)}`;
 }
 

@@ -14,7 +14,7 @@ import { scoreDeclarations } from "../features/score.ts";
 import { repairScore, seesKey } from "../features/single_pairs.ts";
 import { logitsOf } from "../features/state.ts";
 import { activeFeatures } from "../features/table.ts";
-import { headOf, keyRow, queryOf, queryRow, rowFunction } from "../parts/address.ts";
+import { headOf, keyRow, queryOf, queryRow, rowFunctions } from "../parts/address.ts";
 import { keysOf, outside } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { FLOAT_CLASSES, NOT_A_NUMBER } from "../parts/floats.ts";
@@ -172,7 +172,8 @@ ${joining.map((_, n) => `    if (brings${n}) { sum += exp(joins${n} - top); }`).
 
 /** The kinds of a variant of this kernel: it is rarely taken, so every storage is read element by element. */
 export function repairKinds({ q, k, v, dOut }: RowKinds): RowKinds {
-  const scalar = (kind: StorageKind): StorageKind => ({ ...kind, scalar: true });
+  const scalar = (kind: StorageKind): StorageKind =>
+    kind.dtype === "i8" ? kind : { ...kind, scalar: true };
   const kinds = { q: scalar(q), k: scalar(k), v: scalar(v) };
   return dOut ? { ...kinds, dOut: scalar(dOut) } : kinds;
 }
@@ -201,7 +202,7 @@ ${withV ? rowsReader("v", v.kinds.v) : ""}
 ${forward ? "" : rowsReader("dOut", v.kinds.dOut!)}
 ${forward ? declare("lse", "f32", "read_write") : declare("stats", "vec4<f32>")}
 ${declare(kind, "f32", "read_write")}
-${rows.map(rowFunction).join("\n")}
+${rowFunctions(rows, v.kinds)}
 ${FLOAT_CLASSES}
 ${keptOne(v, true)}
 ${pairScore(v)}

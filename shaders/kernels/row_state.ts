@@ -24,7 +24,7 @@ import {
 } from "../features/score.ts";
 import { nextSeenTile, seenTileDeclarations, skipUnseenTiles } from "../features/seen_tiles.ts";
 import { logitsOf } from "../features/state.ts";
-import { headOf, queryOf, rowFunction } from "../parts/address.ts";
+import { headOf, queryOf, rowFunctions } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { FLOAT_CLASSES } from "../parts/floats.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
@@ -73,7 +73,7 @@ ${seenTileDeclarations(v, SIDE)}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
 ${declare("stats", "vec4<f32>", "read_write")}
-${(["q", "k"] as const).map(rowFunction).join("\n")}
+${rowFunctions(["q", "k"], v.kinds)}
 ${FLOAT_CLASSES}
 ${tileMemory(g)}
 var<workgroup> rm: array<array<array<f32, ${g.nx + 1}>, ${g.tm}>, ${g.ny}>;

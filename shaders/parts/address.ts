@@ -39,6 +39,24 @@ export function rowFunction(name: AddressedName): string {
 }`;
 }
 
+/** The same of rows that lie in pages of a cache: the schedule has a word for each page of each sequence. */
+function pagedRowFunction(name: "k" | "v"): string {
+  return `fn ${name}_row(b: u32, h: u32, i: u32) -> u32 {
+  let row = U.first_row + i; let page = schedule[U.pages_at + b * U.page_columns + row / U.page_rows];
+  return U.${name}_at + page * U.${name}_batch + h * U.${name}_head + row % U.page_rows * U.${name}_row;
+}`;
+}
+
+/** The row functions of some operands, each as its rows lie. */
+export function rowFunctions(
+  names: readonly AddressedName[],
+  kinds: Readonly<Record<"k" | "v", { readonly paged?: boolean }>>,
+): string {
+  return names.map((name) =>
+    (name === "k" || name === "v") && kinds[name].paged ? pagedRowFunction(name) : rowFunction(name)
+  ).join("\n");
+}
+
 /** The same as an expression; head and query may be vectors. */
 export function rowAt(
   name: AddressedName,

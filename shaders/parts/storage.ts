@@ -8,16 +8,19 @@ import { each } from "./text.ts";
 
 /** How an operand is stored. */
 export interface StorageKind {
-  readonly dtype: "f32" | "f16" | "bf16";
+  /** `i8`: a row is a scale in float32, and behind it its bytes. */
+  readonly dtype: "f32" | "f16" | "bf16" | "i8";
   readonly scalar: boolean;
+  /** Whether its rows lie in the pages of a cache. */
+  readonly paged?: boolean;
 }
 
 /** f32 in vec4: what kernels write and scratch holds, when columns come in fours. */
 export const VECTORS: StorageKind = { dtype: "f32", scalar: false };
 
 /** A short name, part of a variant's key. */
-export function kindName({ dtype, scalar }: StorageKind): string {
-  return scalar ? `${dtype}s` : dtype;
+export function kindName({ dtype, scalar, paged }: StorageKind): string {
+  return `${dtype}${scalar ? "s" : ""}${paged ? " paged" : ""}`;
 }
 
 /** The kind that has a name. */
@@ -28,6 +31,7 @@ export function kindNamed(name: string): StorageKind {
 
 function elementType({ dtype, scalar }: StorageKind): string {
   if (dtype === "f32") return scalar ? "f32" : "vec4<f32>";
+  if (dtype === "i8") return "u32";
   return scalar ? "u32" : "vec2<u32>";
 }
 
@@ -43,6 +47,7 @@ export function elementReader(buffer: BufferName, kind: StorageKind): string {
 }
 
 function elementFunction(name: string, { dtype }: StorageKind): string {
+  if (dtype === "i8") throw new TypeError("rows of bytes are not read element by element");
   const body = dtype === "f32"
     ? `return ${name}[i];`
     : `let w = ${WIDEN[dtype](`${name}[i >> 1u]`)}; return select(w.x, w.y, (i & 1u) == 1u);`;
@@ -65,6 +70,11 @@ ${each(4, (e) => `  if (4u * c + ${e}u < ${columns}) { x[${e}] = ${name}_at(i + 
   return x;
 }`,
     );
+  } else if (kind.dtype === "i8") { // four bytes a word, the lowest first; the shift brings back their sign
+    text.push(`fn load_${name}(at: u32, c: u32) -> vec4<f32> {
+  let w = ${name}[(at >> 2u) + 1u + c]; let bytes = bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w));
+  return vec4<f32>(bytes >> vec4<u32>(24u)) * bitcast<f32>(${name}[at >> 2u]);
+}`);
   } else if (kind.dtype === "f32") {
     text.push(
       `fn load_${name}(at: u32, c: u32) -> vec4<f32> { return ${name}[(at >> 2u) + c]; }`,

@@ -4,6 +4,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "./explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { OperandName } from "../tensor/operands.ts";
+import type { PoolShape } from "../tensor/pages.ts";
 import { extentOf, type View } from "../tensor/view.ts";
 import { type AttentionProblem, CALL_NAMES, type Views } from "../problem/problem.ts";
 import type { Target } from "../plan/target.ts";
@@ -38,6 +39,23 @@ export interface RunOptions {
   readonly signal?: AbortSignalLike | undefined;
 }
 
+/** Keys, or values, of a cache in the memory of a backend: rows in pages. */
+export interface RowPool {
+  /** The memory itself. */
+  readonly tensor: ResidentTensor;
+  /**
+   * Stores rows of an operand, [batch, head, row, column], in the type of the pool. `places`: for each of its rows, one
+   * sequence after the other, the page where it goes times rows of a page, plus its row there.
+   */
+  store(rows: View, places: Int32Array): void;
+  /** Copies a page. */
+  copyPage(from: number, to: number): void;
+  /** The bytes of some pages. */
+  readPages(pages: readonly number[]): Promise<Uint8Array[]>;
+  /** Writes the bytes of a page. */
+  writePage(page: number, bytes: Uint8Array): void;
+}
+
 /** Where calls are computed. Tensors that it is given are host tensors or its own. */
 export interface Backend {
   readonly name: "wasm" | "webgpu";
@@ -46,6 +64,8 @@ export interface Backend {
   readonly memory: MemoryUse;
   /** A resident tensor, row-major; what it holds is unspecified. */
   empty(shape: readonly number[], dtype: DType): Tensor;
+  /** Memory for the keys, or the values, of a cache; what it holds is unspecified. */
+  pool(shape: PoolShape): RowPool;
   /** Whether a resident tensor lives in this backend. */
   owns(tensor: Tensor): boolean;
   /**

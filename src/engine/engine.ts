@@ -1,5 +1,7 @@
 // Engines: a backend, chosen once with a reason, and the calls that run on it.
 import type { MemoryUse } from "../backend/backend.ts";
+import type { KvCacheOptions } from "../cache/cache_options.ts";
+import type { KvCache } from "../cache/kv_cache.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { Target } from "../plan/target.ts";
 import type {
@@ -24,11 +26,9 @@ import type { GpuDeviceLike } from "../webgpu/device/api.ts";
 import { type Abortable, checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
 import { checkWrapOptions, describeEmpty, describeTensor, type WrapOptions } from "./new_tensor.ts";
+import { newCache } from "./new_cache.ts";
 import { own, ownResults } from "./ownership.ts";
 import { Router } from "./router.ts";
-
-/** The results of a call for the largest weights, by the names of their operands. */
-type TopKeyResults = Record<"topKeys" | "topProbabilities", AnyTensor>;
 
 /**
  * A backend with its memory and threads. Most programs never make one: the calls use a default
@@ -114,7 +114,7 @@ export class Engine {
     return own(this.#router.filled("tensor", made.source, made.dtype), this);
   }
 
-  /** A resident tensor whose values are unspecified until they are written, such as a KV cache. Default f32. */
+  /** A resident tensor whose values are unspecified until they are written. Default f32. */
   empty(shape: readonly number[], dtype?: DType): Tensor {
     this.#router.alive("empty");
     const made = describeEmpty(shape, dtype, this.backend);
@@ -139,8 +139,17 @@ export class Engine {
     return own(gpu.wrap(buffer, shape, dtype, byteOffset), this);
   }
 
+  /** A cache of keys and values for decoding. Throws a RangeError where it is more than the backend can hold. */
+  kvCache(options: KvCacheOptions): KvCache {
+    return newCache(options, this.#router, this);
+  }
+
   #forward(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: CallOptions): Call {
     return describeForward(q, k, v, this.#own(options, "attention"));
+  }
+
+  async #results<R extends object>({ problem, views }: Call, { signal }: Abortable): Promise<R> {
+    return ownResults(await this.#router.run<R>(problem, views, signal), this);
   }
 
   /** `attention` on this engine. */
@@ -150,8 +159,7 @@ export class Engine {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): Promise<AttentionResult<ResultOf<T>>> {
-    const { problem, views } = this.#forward(q, k, v, options);
-    return ownResults(await this.#router.run(problem, views, options.signal), this);
+    return await this.#results(this.#forward(q, k, v, options), options);
   }
 
   /** `attentionSync` on this engine. */
@@ -176,8 +184,7 @@ export class Engine {
     saved: SavedForBackward<Q, K, V>,
     options: BackwardCallOptions & Abortable = {},
   ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
-    const { problem, views } = this.#backward(dOut, saved, options);
-    return ownResults(await this.#router.run(problem, views, options.signal), this);
+    return await this.#results(this.#backward(dOut, saved, options), options);
   }
 
   /** `attentionBackwardSync` on this engine. */
@@ -213,9 +220,8 @@ export class Engine {
   }
 
   /** The one result of a call. */
-  async #only<T>(name: OperandName, { problem, views }: Call, { signal }: Abortable): Promise<T> {
-    const results = await this.#router.run<Record<string, T>>(problem, views, signal);
-    return ownResults(results, this)[name]!;
+  async #only<T>(name: OperandName, call: Call, options: Abortable): Promise<T> {
+    return (await this.#results<Record<string, T>>(call, options))[name]!;
   }
 
   /** `attentionTopKeys` on this engine. */
@@ -226,8 +232,8 @@ export class Engine {
     options: TopKeysCallOptions & Abortable,
   ): Promise<TopKeys<ResultOf<T>>> {
     const call = describeTopKeys(q, k, lse, this.#own(options, "attentionTopKeys"));
-    const results = await this.#router.run<TopKeyResults>(call.problem, call.views, options.signal);
-    const { topKeys, topProbabilities, ...rest } = ownResults(results, this);
+    const results = await this.#results<Record<string, AnyTensor>>(call, options);
+    const { topKeys, topProbabilities, ...rest } = results;
     return { keys: topKeys, probabilities: topProbabilities, ...rest } as TopKeys<ResultOf<T>>;
   }
 

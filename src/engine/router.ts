@@ -6,6 +6,7 @@ import {
   callName,
   disposedError,
   residentOf,
+  type RowPool,
 } from "../backend/backend.ts";
 import { type Estimates, wasmMs } from "../plan/estimate.ts";
 import { explainedBlocks } from "../plan/explained_blocks.ts";
@@ -16,6 +17,7 @@ import type { FeatureUse } from "../problem/features/feature.ts";
 import { namedResults } from "../problem/named_results.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DeviceLostError, UnsupportedError } from "../tensor/errors.ts";
+import type { PoolShape } from "../tensor/pages.ts";
 import type { HostTensor, Tensor } from "../tensor/tensor.ts";
 import type { View } from "../tensor/view.ts";
 import { WasmBackend } from "../wasm/backend.ts";
@@ -79,13 +81,38 @@ export class Router {
 
   /** A tensor of the first backend whose values nobody has written. */
   empty(action: string, shape: readonly number[], dtype: DType): Tensor {
-    if (this.#gpu?.pending) { // it would live on the CPU for good
-      throw new DeviceLostError(
-        `Cannot run ${action}`,
-        "another device is being opened: call again",
-      );
-    }
+    this.#checkSettled(action);
     return this.first.empty(shape, dtype);
+  }
+
+  /** Throws while another device is being opened: what is made now would live on the CPU for good. */
+  #checkSettled(action: string): void {
+    if (!this.#gpu?.pending) return;
+    const why = "another device is being opened: call again";
+    throw new DeviceLostError(`Cannot run ${action}`, why);
+  }
+
+  /** Memory of the first backend for rows of a cache. */
+  pools(action: string, shapes: readonly PoolShape[]): RowPool[] {
+    this.#checkSettled(action);
+    const made: RowPool[] = [];
+    try {
+      for (const shape of shapes) made.push(this.first.pool(shape));
+      return made;
+    } catch (error) {
+      for (const { tensor } of made) tensor.dispose();
+      throw error;
+    }
+  }
+
+  /** Throws unless the resident tensors among some operands live in the backend of a tensor. */
+  checkBeside(tensor: Tensor, views: readonly View[], action: string): void {
+    const home = this.all.find((backend) => backend.owns(tensor));
+    const lost = (tensor as { open?: { lost?: string } }).open?.lost;
+    if (lost) throw new DeviceLostError(`Cannot run ${action}: the cache is gone`, lost);
+    const owner = this.owner(views, action);
+    if (!owner || owner === home) return;
+    throw new TypeError(`Cannot run ${action}: k and v live in ${owner.name}, the cache does not`);
   }
 
   /** A tensor of the first backend with the values of a host tensor. */

@@ -90,6 +90,12 @@ export interface CallOptions {
    * (FlexAttention block_mask).
    */
   readonly blockMask?: BlockMask | undefined;
+  /**
+   * Which sequences of a KV cache the batch reads, [batch], where k and v are `cache.keys` and `cache.values`; doubled ones
+   * are legal. Default all. Each has the keys that the cache holds of it, and its diagonal ends there
+   * (FlashAttention cache_batch_idx).
+   */
+  readonly sequences?: readonly number[] | Int32Array | undefined;
   /** Causal masking. Default `false`. */
   readonly causal?: Causal | undefined;
   /** Sliding window around the (causal) diagonal. */

@@ -14,6 +14,7 @@ import type {
 } from "./call_options.ts";
 import { feature, sequenceSpans } from "./features/table.ts";
 import { partOfSpan } from "./features/feature.ts";
+import { viewKeys } from "./cached.ts";
 import { checkElements, checkLayout, checkNames, checkSignal } from "./option_checks.ts";
 import { PACKING_OPTIONS } from "./packing.ts";
 import {
@@ -51,7 +52,7 @@ function described(
   const layout = checkLayout(options.layout, complaint);
   const views: { q: View; k: View } & { [name in OperandName]?: View } = {
     q: viewOperand("q", q, layout, complaint),
-    k: viewOperand("k", k, layout, complaint),
+    k: viewKeys(k, undefined, options, layout, complaint).k,
   };
   if (lse !== undefined) views.lse = viewOperand("lse", lse, layout, complaint);
   const starts = { queries: undefined, keys: undefined };
@@ -81,6 +82,10 @@ function cutView(view: View, rows: IndexRange, keys: IndexRange): View {
   if (what === "scores") axes.push([3, keys]);
   const size = [...view.size] as [number, number, number, number];
   let { offset } = view;
+  if (view.pages) {
+    size[2] = keys[1] - keys[0];
+    return { ...view, size, pages: { ...view.pages, first: view.pages.first + keys[0] } };
+  }
   for (const [axis, [first, end]] of axes) {
     if (what === "scores" && size[axis] === 1) continue; // it repeats
     size[axis] = end - first;

@@ -1,12 +1,14 @@
 // What is asked, as plain data: every user error is thrown here, and nothing after this file looks at
 // options again. A problem holds no tensors and knows no device, so it can be planned, printed, compared.
-import { Complaint, show } from "../tensor/errors.ts";
+import { CachedRows } from "../tensor/cached_rows.ts";
+import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import type { FeatureUse, SequenceSpan } from "./features/feature.ts";
 import { checkScalar } from "./features/scalar.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
 import type { AxisSizes, InsideName, OperandName, StatisticName } from "../tensor/operands.ts";
 import { learnedElements } from "./learned.ts";
 import { parseStatistics, savedEntropy } from "./statistics.ts";
+import { viewKeys } from "./cached.ts";
 import { parseStarts } from "./packing.ts";
 import { checkExtent, checkSize, dimsOf, type Starts } from "./sizes.ts";
 import { type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
@@ -98,7 +100,7 @@ export function describe(
     }
   }
   for (const view of Object.values(all)) {
-    refuseIntegers(view, view.name);
+    if (!view.pages) refuseIntegers(view, view.name);
     checkSize(view, dims, complaint);
   }
   const spans = sequenceSpans(features, dims), operands = specsOf(all);
@@ -115,9 +117,9 @@ export function describe(
 /** Views without their tensors. */
 export function specsOf(views: Views): AttentionProblem["operands"] {
   return Object.fromEntries(
-    Object.entries(views).map(([name, { dtype, size, strides, resident }]) => [
+    Object.entries(views).map(([name, { dtype, size, strides, resident, pages }]) => [
       name,
-      { dtype, size, strides, resident },
+      { dtype, size, strides, resident, ...pages && { pages } },
     ]),
   );
 }
@@ -133,14 +135,10 @@ export function describeForward(
   checkNames(options, KNOWN, complaint);
   checkSignal((options as { signal?: unknown }).signal, complaint);
   const layout = checkLayout(options.layout, complaint), starts = startsOf(options, complaint);
-  const [queries, keys] = [starts.queries !== undefined, starts.keys !== undefined];
+  const queries = viewOperand("q", q, layout, complaint, starts.queries !== undefined);
   return describe(
     "forward",
-    {
-      q: viewOperand("q", q, layout, complaint, queries),
-      k: viewOperand("k", k, layout, complaint, keys),
-      v: viewOperand("v", v, layout, complaint, keys),
-    },
+    { q: queries, ...viewKeys(k, v, options, layout, complaint) },
     options,
     layout,
     starts,
@@ -159,6 +157,13 @@ export function describeBackward(
   checkSignal((options as { signal?: unknown }).signal, complaint);
   if (typeof saved !== "object" || saved === null) {
     throw complaint.type(`saved is ${show(saved)} but must be { q, k, v, out, lse }`);
+  }
+  if (saved.k instanceof CachedRows || saved.v instanceof CachedRows) {
+    throw new UnsupportedError(
+      "attentionBackward through a cache",
+      "any",
+      "keep k and v as tensors",
+    );
   }
   const layout = checkLayout(options.layout, complaint), starts = startsOf(options, complaint);
   const ofQueries = (name: OperandName, tensor: AnyTensor) =>

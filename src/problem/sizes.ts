@@ -92,6 +92,7 @@ export function dimsOf(
     valueDim,
     count: 0,
     captured: 0,
+    cached: k.pages?.lengths,
   };
   return packedDims(dims, starts, complaint);
 }

@@ -199,6 +199,8 @@ export interface AxisSizes {
   readonly captured: number;
   /** Sides whose sequences lie one behind the other; lengths are then those of the longest sequence. */
   readonly packed?: PackedSides | undefined;
+  /** Keys of each sequence, where a cache holds them. */
+  readonly cached?: readonly number[] | undefined;
 }
 
 /** Sequences that lie one behind the other along the rows of a tensor. */

@@ -39,6 +39,11 @@ export abstract class ResidentTensor implements Tensor {
     if (reading) this.#readers++;
   }
 
+  /** Whether a call reads it at a time nobody knows. */
+  get isRead(): boolean {
+    return this.#readers > 0;
+  }
+
   /** Ends a `hold`. */
   release(reading: boolean): void {
     this.#holders--;

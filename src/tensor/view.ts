@@ -3,6 +3,8 @@
 import { arrayKind, BYTES, canHold, type DType, impliedDType } from "./dtype.ts";
 import { type Complaint, show } from "./errors.ts";
 import { type OperandName, type OperandRow, OPERANDS } from "./operands.ts";
+import { CachedRows } from "./cached_rows.ts";
+import type { PageTable } from "./pages.ts";
 import { type AnyTensor, isResident, type MaskTensor } from "./tensor.ts";
 
 /** Sizes or element strides of [batch, head, row, column], while they are being filled in. */
@@ -27,6 +29,8 @@ export interface OperandSpec {
   /** In elements; the stride of a column is 1. */
   readonly strides: Axes;
   readonly resident: boolean;
+  /** Where its rows lie in a cache: the stride of a sequence is then that of a page. */
+  readonly pages?: PageTable | undefined;
 }
 
 /** An operand with its tensor. */
@@ -163,6 +167,11 @@ function facts(
 ): HostFacts {
   if (typeof tensor !== "object" || tensor === null) {
     throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
+  }
+  if (tensor instanceof CachedRows) {
+    throw complaint.type(
+      `${name} is the ${tensor.part} of a cache but only k and v of a call may be`,
+    );
   }
   const shape = checkShape(name, tensor.shape, complaint);
   if (ranks && !ranks.includes(shape.length)) {

@@ -16,6 +16,7 @@ import {
   checkLive,
   disposedError,
   type MemoryUse,
+  type RowPool,
   type RunOptions,
 } from "../backend/backend.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -27,6 +28,7 @@ import { wasmMs } from "../plan/estimate.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { resultSpecs } from "../problem/results.ts";
 import type { WasmTarget } from "../plan/target.ts";
+import type { PoolShape } from "../tensor/pages.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { CONTROL_BYTE, LinearMemory } from "./memory/linear_memory.ts";
 import { explainPlan } from "./explain.ts";
@@ -44,6 +46,7 @@ import {
 } from "./run/runner.ts";
 import type { WasmSettings } from "./settings.ts";
 import { type StagedRegion, Staging } from "./run/staging.ts";
+import { WasmRowPool } from "./memory/row_pool.ts";
 import { WasmTensor } from "./memory/tensors.ts";
 import { ThreadPool } from "./run/threads.ts";
 
@@ -99,6 +102,10 @@ export class WasmBackend implements Backend {
 
   empty(shape: readonly number[], dtype: DType): Tensor {
     return new WasmTensor(this.#memory, shape, dtype);
+  }
+
+  pool(shape: PoolShape): RowPool {
+    return new WasmRowPool(this.#memory, this.#kernels, shape);
   }
 
   owns(tensor: Tensor): boolean {

@@ -8,6 +8,7 @@ import {
   disposedError,
   type MemoryUse,
   residentOf,
+  type RowPool,
   type RunOptions,
 } from "../backend/backend.ts";
 import { BYTES, type DType } from "../tensor/dtype.ts";
@@ -20,15 +21,18 @@ import { planWebGpu } from "../plan/webgpu/plan.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { hostResult, mergeSpecs, type ResultSpec, resultSpecs } from "../problem/results.ts";
 import type { WebGpuTarget } from "../plan/target.ts";
+import type { PoolShape } from "../tensor/pages.ts";
 import type { HostTensor, Tensor } from "../tensor/tensor.ts";
 import type { GpuBuffer, GpuComputePass } from "./device/api.ts";
 import { GpuCall } from "./dispatch/call.ts";
 import type { OpenDevice } from "./device/device.ts";
+import { fillEmpty } from "./dispatch/empty.ts";
 import { explainGpu } from "./explain.ts";
 import { GpuMemory } from "./device/memory.ts";
 import { mergeSteps } from "./dispatch/merge.ts";
 import { Pipelines } from "./device/pipelines.ts";
 import { readBack } from "./device/read_back.ts";
+import { GpuRowPool } from "./dispatch/store.ts";
 import { Recording } from "./dispatch/submit.ts";
 import type { Step } from "./dispatch/dispatch.ts";
 import { checkWrap, GpuTensor, type Home } from "./device/tensors.ts";
@@ -87,6 +91,10 @@ export class WebGpuBackend implements Backend {
   wrap(buffer: object, shape: readonly number[], dtype: DType, byteOffset: number): Tensor {
     const whole = { buffer: checkWrap(buffer, shape, dtype, byteOffset), byteOffset };
     return new GpuTensor(this.#home, shape, dtype, whole);
+  }
+
+  pool(shape: PoolShape): RowPool {
+    return new GpuRowPool(this.#home, this.#pipelines, shape);
   }
 
   owns(tensor: Tensor): boolean {
@@ -159,7 +167,7 @@ export class WebGpuBackend implements Backend {
     const made = this.#make(resultSpecs(problem, views));
     let call: GpuCall | undefined;
     try {
-      if (plan.regions.length === 0) this.#fillEmpty(problem, made);
+      if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
       else {
         call = new GpuCall(this.#home, problem, plan, views, made);
         await this.#submit(call, call.steps(), action, signal);
@@ -204,16 +212,6 @@ export class WebGpuBackend implements Backend {
     await recording.submit(action, signal);
   }
 
-  /** Results where no key meets a query: zeros, and lse of minus infinity. */
-  #fillEmpty({ pass }: AttentionProblem, made: readonly Made[]): void {
-    for (const { spec, buffer } of made) {
-      const n = Math.ceil(count(spec.shape) * BYTES[spec.dtype] / 4);
-      const values = new Float32Array(n);
-      if (pass === "forward" && spec.name === "lse") values.fill(-Infinity);
-      if (n > 0) this.open.device.queue.writeBuffer(buffer, 0, values);
-    }
-  }
-
   /** The results where the caller wants them. */
   async #collect(made: readonly Made[], action: string): Promise<BackendResult[]> {
     const results = made.map(({ spec, tensor }) => ({
@@ -240,7 +238,7 @@ export class WebGpuBackend implements Backend {
     const plan = planWebGpu(problem, this.target);
     const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
     const made = this.#make(specs);
-    if (plan.regions.length === 0) this.#fillEmpty(problem, made);
+    if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
     else {
       let call: GpuCall | undefined;
       try {

@@ -21,6 +21,9 @@ function testFiles(prefix: string): string {
 /** Packed sequences are cases of their own, laid one behind the other: their meaning and their tests are apart. */
 const isPacking = (name: string) => name.startsWith("cuSeqlens");
 
+/** Sequences of a cache are there with it, whatever the options: they are tested with caches. */
+const isCached = (name: string) => name === "sequences";
+
 /** One way to turn each feature on. */
 const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
   softcap: { softcap: 5 },
@@ -32,6 +35,7 @@ const samples: Readonly<Record<FeatureName, AttentionOptions>> = {
   blockMask: { blockMask: createBlockMask(masks.causal(), { lengthQ: 4, lengthK: 5 }) },
   cuSeqlensQ: { cuSeqlensQ: [0, 4] },
   cuSeqlensK: { cuSeqlensK: [0, 5] },
+  sequences: { sequences: [0] },
   keyLengths: { keyLengths: Int32Array.of(3) },
   causal: { causal: true },
   window: { window: { left: 1 } },
@@ -54,7 +58,16 @@ const dims = {
 Deno.test("features apply in the documented order, each once", () => {
   assert.deepEqual(names, [
     ...["softcap", "alibiSlopes", "bias", "scoreMod", "mask", "maskMod", "blockMask"],
-    ...["cuSeqlensQ", "cuSeqlensK", "keyLengths", "causal", "window", "sink", "dropout"],
+    ...[
+      "cuSeqlensQ",
+      "cuSeqlensK",
+      "sequences",
+      "keyLengths",
+      "causal",
+      "window",
+      "sink",
+      "dropout",
+    ],
   ]);
   const order = ["load", "score", "hide", "state", "probability"];
   const stages = FEATURES.map(({ stage }) => order.indexOf(stage));
@@ -66,8 +79,10 @@ Deno.test("features apply in the documented order, each once", () => {
 });
 
 Deno.test("each feature is on when its option is given, alone, and off by default", () => {
-  const parse = (options: AttentionOptions) =>
-    parseFeatures(options, dims, new Complaint("attention")).map(({ name }) => name);
+  const parse = (options: AttentionOptions) => {
+    const sizes = options.sequences ? { ...dims, cached: [5] } : dims;
+    return parseFeatures(options, sizes, new Complaint("attention")).map(({ name }) => name);
+  };
   assert.deepEqual(parse({}), []);
   for (const { name, runsAs = name } of FEATURES) {
     assert.deepEqual(parse(samples[name]), [runsAs]);
@@ -90,22 +105,23 @@ Deno.test("each feature has a documented entry in CallOptions", () => {
 
 Deno.test("each feature has its meaning in tests/reference", () => {
   const reference = read("tests/reference/features.ts"), packed = read("tests/packed.ts");
-  for (const name of names) {
+  for (const name of names.filter((name) => !isCached(name))) {
     assert.match(isPacking(name) ? packed : reference, new RegExp(`\\b${name}\\b`), name);
   }
 });
 
 Deno.test("each feature has cases in the grid", () => {
-  const grid = testFiles("grid"), packed = testFiles("packed");
+  const grid = testFiles("grid"), packed = testFiles("packed"), cached = testFiles("cache");
   for (const name of names) {
-    const given =
-      (isPacking(name) ? packed : grid).match(new RegExp(`\\b${name}\\b\\s*[:,}]`, "g")) ?? [];
+    const given = (isPacking(name) ? packed : isCached(name) ? cached : grid).match(
+      new RegExp(`\\b${name}\\b\\s*[:,}]`, "g"),
+    ) ?? [];
     assert.ok(given.length > 0, `${name} has no case in tests/grid*.ts`);
   }
 });
 
 Deno.test("each feature has bad calls that are tested, but for those that accept any tensor", () => {
-  const bad = testFiles("bad_calls") + testFiles("packed");
+  const bad = testFiles("bad_calls") + testFiles("packed") + testFiles("cache");
   for (const name of names) assert.match(bad, new RegExp(`\\b${name}\\b`), name);
 });
 

@@ -12,6 +12,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/types.ts"],
   ["src/options.ts"],
   ["src/engine"],
+  ["src/cache"],
   ["src/wasm", "src/webgpu"], // side by side: they know nothing of each other
   ["src/backend"],
   ["shaders/kernels"],
@@ -82,7 +83,8 @@ function importsOf(file: string): Import[] {
   // comments hold examples with imports of their own
   const text = Deno.readTextFileSync(new URL(file, root))
     .replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
-  const statement = /^(?:import|export)\b([^;"']*?)\bfrom\s*"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/gm;
+  const statement =
+    /^(?:import|export)\b([^;"']*?)\bfrom\s*"([^"]+)"|(?<!")\bimport\s*\(?\s*"([^"]+)"/gm;
   return [...text.matchAll(statement)].map(([whole, clause = "", from, bare]) => {
     const specifier = (from ?? bare)!;
     const target = specifier.startsWith(".")

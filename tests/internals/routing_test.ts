@@ -35,6 +35,9 @@ class StubGpu implements Backend {
     this.#tensors.add(tensor);
     return tensor;
   }
+  pool(): never {
+    throw new Error("no test of routing has a cache");
+  }
   owns(tensor: Tensor): boolean {
     return this.#tensors.has(tensor);
   }

@@ -28,7 +28,8 @@ function places(feature: Feature): [cpu: string, gpu: string] {
 }
 
 /** What the backward pass does about a feature, and the gradients that it returns for it. */
-function gradient({ stage, slope, learns, operands = [] }: Feature): string {
+function gradient({ stage, slope, learns, forwardOnly, operands = [] }: Feature): string {
+  if (forwardOnly) return "none: it throws";
   const names = gradientsOf(Object.fromEntries(operands.map((name) => [name, 1])))
     .map((name) => `\`${name}\``);
   if (slope) names.unshift("chain rule");

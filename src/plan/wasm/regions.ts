@@ -39,9 +39,9 @@ const ROW_BYTES = 4 * MiB;
  */
 export const ITEM_FLOPS: number = 12e9;
 
-/** Whether an operand is used where it lies: resident f32 needs no staging. */
+/** Whether an operand is used where it lies: resident f32 needs no staging, and nothing that a cache holds does. */
 export function inPlace(spec: OperandSpec | undefined): boolean {
-  return spec !== undefined && spec.resident && spec.dtype === "f32";
+  return spec !== undefined && spec.resident && (spec.dtype === "f32" || spec.pages !== undefined);
 }
 
 /** What has an element for each score and is shared by all heads is staged once for the call up to this size. */

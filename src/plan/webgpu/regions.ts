@@ -103,7 +103,7 @@ function extents(problem: AttentionProblem): Extent[] {
   const { operands, layout } = problem, found: Extent[] = [];
   for (const name of OPERAND_NAMES) {
     const spec = operands[name];
-    if (!spec) continue;
+    if (!spec || spec.pages) continue; // all the pages of a cache are bound whatever the region: they fit
     const shared = isScheduled(name) ? SCHEDULE_BYTES : 0, bytes = elementBytes(spec);
     const { strides, size: sizes } = spec;
     found.push({ bytes, strides, sizes, follows: follows(name), ofKeys: ofKeys(name), shared });

@@ -95,8 +95,10 @@ export interface Feature<P = unknown> {
   readonly within?: (params: P, rectangle: Rectangle) => P;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
-  /** Score features: the first stage of `attentionScores` that has it, unless that is `"masked"`. */
-  readonly shown?: "softcapped";
+  /** The first stage of `attentionScores` that has it, unless that is `"masked"`. */
+  readonly shown?: "raw" | "softcapped";
+  /** Whether no gradient is possible with it. */
+  readonly forwardOnly?: boolean;
   /** Score features: whether some scores may become minus infinity, which hides them. */
   readonly hides?: boolean;
   /** Score features: whether d(score) changes on its way back. Those that add leave it alone. */

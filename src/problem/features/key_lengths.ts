@@ -9,13 +9,14 @@ export const keyLengths: Feature<readonly number[]> = {
   source: "FlashAttention seqused_k, ONNX Attention-24 nonpad_kv_seqlen",
   elsewhere: ["seqused_k", "seqlensK", "seqlens_k", "nonpad_kv_seqlen", "keyValueSeqLengths"],
   perScore: false,
-  parse({ keyLengths }, { batch, lengthK, packed }, complaint) {
+  parse({ keyLengths }, { batch, lengthK, packed, cached }, complaint) {
     if (keyLengths === undefined) return undefined;
     const lengths = perSequence("keyLengths", keyLengths, batch, complaint);
     lengths.forEach((n, index) => {
-      const room = packed?.keys ? lengthOf(packed.keys, index) : lengthK;
+      const own = packed?.keys ? lengthOf(packed.keys, index) : cached?.[index];
+      const room = own ?? lengthK;
       if (n < 0 || n > room) {
-        const what = packed?.keys ? "the rows of that sequence" : "lengthK";
+        const what = own === undefined ? "lengthK" : "the rows of that sequence";
         throw complaint.range(
           `keyLengths[${index}] is ${n} but must be from 0 to ${what} = ${room}`,
         );

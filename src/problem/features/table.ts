@@ -1,5 +1,5 @@
-// The registry of features, in the order in which they apply. Packed sequences come before key lengths, which are
-// those in use of a sequence's room; these before causal and window because they move the diagonal; causal before
+// The registry of features, in the order in which they apply. Packed sequences and those of a cache come before key
+// lengths, which are those in use of a sequence's room; these before causal and window because they move the diagonal; causal before
 // window because the window follows it.
 import type { Complaint } from "../../tensor/errors.ts";
 import type { AxisSizes } from "../../tensor/operands.ts";
@@ -18,6 +18,7 @@ import { mask } from "./mask.ts";
 import { maskMod } from "./mask_mod.ts";
 import { scoreMod } from "./score_mod.ts";
 import { sink } from "./sink.ts";
+import { sequences } from "./sequences.ts";
 import { softcap } from "./softcap.ts";
 import { window } from "./window.ts";
 
@@ -32,6 +33,7 @@ export const FEATURES: readonly Feature[] = [
   blockMask,
   cuSeqlensQ,
   cuSeqlensK,
+  sequences,
   keyLengths,
   causal,
   window,

@@ -7,4 +7,5 @@ export const DTYPE_CODES: { readonly [T in DType]?: DTypeCode } = {
   f32: DTypeCode.F32,
   f16: DTypeCode.F16,
   bf16: DTypeCode.BF16,
+  i8: DTypeCode.I8,
 };

@@ -13,6 +13,7 @@ export interface KernelExports {
   readonly insideScratch: (d: number, rows: number, keys: number, count: number) => number;
   readonly widen: (source: number, target: number, n: number, dtype: number) => void;
   readonly narrow: (source: number, target: number, n: number, dtype: number) => void;
+  readonly storeRows: (record: number) => void;
   readonly summarizeBlocks: (
     rows: number,
     pitch: number,
@@ -33,6 +34,7 @@ const KERNEL_EXPORTS: readonly (keyof KernelExports | "runTicket")[] = [
   "insideScratch",
   "widen",
   "narrow",
+  "storeRows",
   "summarizeBlocks",
 ];
 

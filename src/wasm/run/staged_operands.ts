@@ -71,7 +71,7 @@ export function usable(name: OperandName, spec: OperandSpec, kernel: Plan["kerne
   if (!spec.resident) return false;
   const { role, summed, follows } = STAGED[name];
   if (summed || follows === "scores") return false; // sums have an order, and rows need padding
-  if (stagedRaw(name, kernel)) return true;
+  if (spec.pages || stagedRaw(name, kernel)) return true;
   // the gradient tiles of keys work on whole groups of four columns
   const whole = follows !== "keys" || role === "input" || spec.size[3] % 4 === 0;
   return (spec.dtype === "f32" || spec.dtype === "i32") && whole;

@@ -37,7 +37,7 @@ import {
   usable,
 } from "./staged_operands.ts";
 import { HiddenBlocks } from "./hidden_blocks.ts";
-import { programsOf, writePrograms } from "./programs.ts";
+import { writeShared } from "./shared.ts";
 import { Sums } from "./sums.ts";
 import { type OperandWords, type Room, writeItems, writeTask } from "./task_record.ts";
 import type { WasmTensor } from "../memory/tensors.ts";
@@ -79,8 +79,8 @@ export class Staging {
   readonly #blocks = new Set<number>();
   readonly #sums: Sums;
   readonly #hidden: HiddenBlocks;
-  /** Words of tasks that say where programs lie, once these are there. */
-  #programs: ReturnType<typeof writePrograms> | undefined;
+  /** What all tasks say, once it is there. */
+  #shared: ReturnType<typeof writeShared> | undefined;
 
   constructor(
     memory: LinearMemory,
@@ -222,7 +222,7 @@ export class Staging {
     if (usable(name, view, this.#plan.kernel)) {
       const bytes = elementBytes(view), { pointer } = view.tensor as WasmTensor;
       for (const axis of axes) {
-        if (!repeats(name, view, axis)) strides[axis] = view.strides[axis] * bytes;
+        if (view.pages || !repeats(name, view, axis)) strides[axis] = view.strides[axis] * bytes;
       }
       const begin = "like" in view ? 0 : view.offset * bytes;
       words.push([operand, [pointer + begin + base * strides[2], ...strides]]);
@@ -249,8 +249,8 @@ export class Staging {
     for (const result of this.#results) yield* this.#bring(result, region, staged, words);
     const blocks = staged.map((box) => box.pointer);
     const room = this.#room(blocks), call = this.#room([]);
-    const programs = this.#programs ??= writePrograms(call, programsOf(this.#problem, this.#plan));
-    words.push(...yield* this.#hidden.words(region, room, call)); // in place of those of bytes
+    const { programs, pages } = this.#shared ??= writeShared(call, this.#problem, this.#plan);
+    words.push(...pages, ...yield* this.#hidden.words(region, room, call)); // in place of those of bytes
     const task = writeTask(room, this.#problem, this.#plan, region, words, programs);
     const steps = region.steps.map(({ items }) => writeItems(room, items, task, index));
     return { region, steps, staged, blocks };

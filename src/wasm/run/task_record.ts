@@ -151,9 +151,9 @@ export function writeTask(
   u32[Task.LengthQ / 4] = region.rowEnd - region.rowBegin; // read where regions have all rows
   u32[Task.Count / 4] = problem.count;
   u32[Task.Tile / 4] = plan.kernel === "backward" ? plan.tile.rows : plan.tile.keys;
-  // the other kernels see f32: 16-bit keys were widened when they were staged
-  if (plan.kernel === "decode") {
-    u32[Task.KvDtype / 4] = DTYPE_CODES[problem.operands.k!.dtype as DType]!;
+  const { k } = problem.operands; // others see f32: keys of other types were widened when they were staged
+  if (plan.kernel === "decode" || k?.pages) {
+    u32[Task.KvDtype / 4] = DTYPE_CODES[k!.dtype as DType]!;
   }
   if (region.accumulate) u32[Task.Flags / 4]! |= Flag.Accumulate;
   const f32 = room.memory.f32(task, TASK_BYTES / 4);

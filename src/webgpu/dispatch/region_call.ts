@@ -91,7 +91,7 @@ export class RegionCall {
   }
 
   #params(): ParamValues {
-    const { features, softmaxScale, spans } = this.call.problem,
+    const { features, softmaxScale, spans, operands } = this.call.problem,
       { sizes, schedule, rows, region } = this;
     const params: Record<string, number> = {
       length_q: sizes.lengthQ,
@@ -115,6 +115,11 @@ export class RegionCall {
       classified_at: schedule.classifiedAt,
       verdict_words: schedule.verdictWords,
     };
+    if (operands.k?.pages) {
+      const { columns, rows, first } = operands.k.pages;
+      const pages = { pages_at: schedule.pagesAt, page_columns: columns, page_rows: rows };
+      Object.assign(params, pages, { first_row: first + region.keyBegin });
+    }
     for (const [name, at] of schedule.functions) params[`${shaderName(name)}_at`] = at;
     for (const use of features) {
       const { operands = [], stage } = feature(use.name);

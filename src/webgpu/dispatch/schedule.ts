@@ -1,6 +1,6 @@
 // The schedule buffer: what kernels look up about a region, in one binding: its sequences (four words each: keys, low,
-// high, offset), its work items (shaders/parts/item.ts), and behind them inputs that are no bindings of their own, and
-// what functions read: for each the keys of the sequences, as the call counts them, and the arrays that it captured.
+// high, offset), its work items (shaders/parts/item.ts), and behind them inputs that are no bindings of their own, the page
+// table of a cache, and what functions read: for each the keys of the sequences, as the call counts them, and the arrays that it captured.
 // At the end, what mask functions say of the tiles of each item, and room for what kernels find out about them.
 import {
   ITEM_WORDS,
@@ -40,6 +40,8 @@ export interface Schedule {
   readonly verdictsAt: number;
   readonly classifiedAt: number;
   readonly verdictWords: number;
+  /** The word where the page table of a cache begins. */
+  readonly pagesAt: number;
 }
 
 /** What is written at a byte. */
@@ -108,6 +110,14 @@ function placeInputs(views: Views, region: PlannedRegion, group: number, begin: 
   return { inputs, writes, end };
 }
 
+/** The page table of the sequences of a region, where a cache holds k and v, from byte `begin` on. */
+function placePages({ operands }: AttentionProblem, region: PlannedRegion, begin: number) {
+  const { numbers = new Int32Array(0), columns = 0 } = operands.k?.pages ?? {};
+  const own = numbers.subarray(region.batchBegin * columns, region.batchEnd * columns);
+  const write: Write = [begin, bytesOf(own)];
+  return { write, end: begin + own.byteLength };
+}
+
 /** The schedule of a region; `group`: query heads of a kv head in the whole problem. */
 export function scheduleOf(
   problem: AttentionProblem,
@@ -120,7 +130,8 @@ export function scheduleOf(
   const keyBase = rowBase + rowItems.length;
   const behind = (keyBase + keyItems.length) * ITEM_WORDS * 4;
   const placed = placeInputs(views, region, group, behind);
-  const functions = placeFunctions(problem, region, placed.end);
+  const pages = placePages(problem, region, placed.end);
+  const functions = placeFunctions(problem, region, pages.end);
   const verdicts = placeVerdicts(region, functions.end);
   const data = new Int32Array(verdicts.end / 4), bytes = new Uint8Array(data.buffer);
   spans.forEach(({ lengthK, low, high, offset }, n) =>
@@ -133,12 +144,13 @@ export function scheduleOf(
     });
   write(rowBase, rowItems);
   write(keyBase, keyItems);
-  const writes = [...placed.writes, ...functions.writes, verdicts.write];
+  const writes = [...placed.writes, pages.write, ...functions.writes, verdicts.write];
   for (const [byte, values] of writes) bytes.set(values, byte);
   return {
     ...{ data, rowBase, keyBase, inputs: placed.inputs, functions: functions.functions },
     verdictsAt: functions.end / 4 - rowBase * verdicts.words,
     classifiedAt: verdicts.behind / 4 - rowBase * verdicts.words,
     verdictWords: verdicts.words,
+    pagesAt: placed.end / 4,
   };
 }

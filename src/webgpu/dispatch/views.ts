@@ -59,7 +59,8 @@ export function elementRange(
 
 /** Whether an operand must be read element by element; see shaders/parts/storage.ts. */
 export function storageKind(view: View): StorageKind {
-  const { dtype, size, strides, tensor, offset } = view;
+  const { dtype, size, strides, tensor, offset, pages } = view;
+  if (pages) return { dtype: dtype as "f32", scalar: false, paged: true }; // whole groups of four
   const begin = tensor instanceof GpuTensor ? offset + tensor.byteOffset / elementBytes(view) : 0;
   const fours = [begin, size[3], ...strides.slice(0, 3).filter((_, axis) => size[axis]! > 1)];
   return { dtype: dtype as "f32", scalar: !fours.every((n) => n % 4 === 0) };
@@ -104,6 +105,10 @@ export class InputViews {
   /** The part of an input that a region reads. */
   of(view: View, region: Region): BufferView {
     const { tensor, name, strides } = view, group = this.#group;
+    if (view.pages) { // a sequence may have any of the pages
+      const { buffer, byteLength } = tensor as GpuTensor;
+      return { buffer, offset: 0, size: byteLength, at: 0, strides };
+    }
     const { first, count } = elementRange(name, view, region, group);
     if (tensor instanceof GpuTensor && count > 0) {
       const alignment = this.#home.open.target.limits.offsetAlignment;

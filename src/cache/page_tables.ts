@@ -1,0 +1,162 @@
+// Which pages each sequence of a cache has. Forks share pages, which are copied when one of them writes; pages that nobody
+// has are free. In a contiguous cache a page is all the room of its sequence.
+import type { Complaint } from "../tensor/errors.ts";
+import type { PageTable } from "../tensor/pages.ts";
+import type { CacheShape } from "./cache_options.ts";
+
+/** A page to be copied before it is written. */
+export interface PageCopy {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Pages and lengths of all sequences. */
+export class PageTables {
+  readonly lengths: Int32Array;
+  readonly #rows: number;
+  readonly #paged: boolean;
+  readonly #pages: number[][];
+  /** Sequences that have a page, for each page. */
+  readonly #users: Uint32Array;
+  /** Pages that nobody has, the next one last. */
+  readonly #free: number[];
+
+  constructor({ sequences, paged, keys: { pages, rows } }: CacheShape) {
+    this.lengths = new Int32Array(sequences);
+    this.#rows = rows;
+    this.#paged = paged;
+    this.#pages = Array.from({ length: sequences }, () => []);
+    this.#users = new Uint32Array(pages);
+    this.#free = paged ? Array.from({ length: pages }, (_, n) => pages - 1 - n) : [];
+  }
+
+  /** Pages that nobody has; of a contiguous cache, sequences without rows. */
+  get free(): number {
+    if (this.#paged) return this.#free.length;
+    return this.lengths.reduce((n, length) => length === 0 ? n + 1 : n, 0);
+  }
+
+  /** The pages of a sequence, in the order of its rows. */
+  pagesOf(sequence: number): readonly number[] {
+    return this.#pages[sequence]!;
+  }
+
+  /** The table of some sequences for a call. */
+  table(sequences: readonly number[]): PageTable {
+    const lists = sequences.map((s) => this.#pages[s]!);
+    const columns = lists.reduce((most, { length }) => Math.max(most, length), 1);
+    const numbers = new Int32Array(columns * lists.length);
+    lists.forEach((list, n) => numbers.set(list, n * columns));
+    const lengths = sequences.map((s) => this.lengths[s]!);
+    return { rows: this.#rows, numbers, columns, lengths, first: 0 };
+  }
+
+  /** The lowest sequence without rows but `other`. */
+  empty(other: number, complaint: Complaint): number {
+    const found = this.lengths.findIndex((length, s) => length === 0 && s !== other);
+    if (found >= 0) return found;
+    throw complaint.range(
+      `all ${this.lengths.length} sequences of the cache hold rows, and an empty one was wanted: free one`,
+    );
+  }
+
+  /** Whether a page that is written next is not the sequence's alone. */
+  #isShared(sequence: number): boolean {
+    const length = this.lengths[sequence]!,
+      page = this.#pages[sequence]![Math.floor(length / this.#rows)];
+    return length % this.#rows > 0 && this.#users[page!]! > 1;
+  }
+
+  /** Throws unless there is room for so many more rows of each sequence. */
+  #checkRoom(sequences: readonly number[], rows: readonly number[], complaint: Complaint): void {
+    if (!this.#paged) {
+      sequences.forEach((s, n) => {
+        const held = this.lengths[s]!;
+        if (held + rows[n]! <= this.#rows) return;
+        throw complaint.range(
+          `sequence ${s} holds ${held} rows and ${rows[n]} more were asked for, but ` +
+            `${this.#rows - held} of its capacity ${this.#rows} are free`,
+        );
+      });
+      return;
+    }
+    let wanted = 0;
+    const users = new Map<number, number>(); // of pages of which a copy would be taken
+    sequences.forEach((s, n) => {
+      const length = this.lengths[s]!, last = this.#pages[s]![Math.floor(length / this.#rows)];
+      wanted += Math.ceil((length + rows[n]!) / this.#rows) - Math.ceil(length / this.#rows);
+      if (rows[n] === 0 || !this.#isShared(s)) return;
+      const left = users.get(last!) ?? this.#users[last!]!;
+      if (left > 1) wanted++; // the last one of them keeps it
+      users.set(last!, left - 1);
+    });
+    if (wanted <= this.#free.length) return;
+    const held = this.lengths.reduce((sum, length) => sum + length, 0);
+    const asked = rows.reduce((sum, n) => sum + n, 0);
+    throw complaint.range(
+      `the cache holds ${held} rows and ${asked} more were asked for, which need ${wanted} pages of ` +
+        `${this.#rows} rows, but ${this.#free.length} of ${this.#users.length} pages are free`,
+    );
+  }
+
+  #take(sequence: number): number {
+    const page = this.#paged ? this.#free.pop()! : sequence;
+    this.#users[page] = 1;
+    return page;
+  }
+
+  #give(page: number): void {
+    if (--this.#users[page]! > 0 || !this.#paged) return;
+    this.#free.push(page);
+  }
+
+  /**
+   * Makes room for so many more rows of each sequence and counts them as there. The pages that must be copied first.
+   * Throws where there is no room; then nothing has changed.
+   */
+  grow(sequences: readonly number[], rows: readonly number[], complaint: Complaint): PageCopy[] {
+    this.#checkRoom(sequences, rows, complaint);
+    const copies: PageCopy[] = [];
+    sequences.forEach((s, n) => {
+      if (rows[n] === 0) return;
+      const pages = this.#pages[s]!,
+        length = this.lengths[s]!,
+        last = Math.floor(length / this.#rows);
+      if (this.#isShared(s)) {
+        const from = pages[last]!, to = this.#take(s);
+        this.#give(from);
+        pages[last] = to;
+        copies.push({ from, to });
+      }
+      const end = length + rows[n]!;
+      while (pages.length * this.#rows < end) pages.push(this.#take(s));
+      this.lengths[s] = end;
+    });
+    return copies;
+  }
+
+  /** Where row `row` of a sequence lies: its page times rows of a page, plus its row there. */
+  place(sequence: number, row: number): number {
+    return this.#pages[sequence]![Math.floor(row / this.#rows)]! * this.#rows + row % this.#rows;
+  }
+
+  /** Forgets the rows from `length` on. */
+  truncate(sequence: number, length: number): void {
+    const pages = this.#pages[sequence]!, kept = Math.ceil(length / this.#rows);
+    for (const page of pages.splice(kept)) this.#give(page);
+    this.lengths[sequence] = length;
+  }
+
+  /** Gives `target`, which is empty, the rows of `source`. The pages to be copied: none where they are shared. */
+  fork(source: number, target: number): PageCopy[] {
+    const pages = this.#pages[source]!;
+    this.lengths[target] = this.lengths[source]!;
+    if (this.#paged) {
+      this.#pages[target] = [...pages];
+      for (const page of pages) this.#users[page]!++;
+      return [];
+    }
+    this.#pages[target] = pages.map(() => this.#take(target));
+    return pages.map((from) => ({ from, to: target }));
+  }
+}

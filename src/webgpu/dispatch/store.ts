@@ -1,0 +1,145 @@
+// Rows of a cache in a GPU buffer: what is stored and copied is submitted at once, in the order in which it is asked for.
+import { STORE_ROW, STORE_THREADS, storeShader } from "../../../shaders/kernels/store.ts";
+import { kindName, type StorageKind } from "../../../shaders/parts/storage.ts";
+import type { RowPool } from "../../backend/backend.ts";
+import { bits } from "../../tensor/dtype.ts";
+import { DeviceLostError } from "../../tensor/errors.ts";
+import { pageBytes, type PoolShape, poolStrides } from "../../tensor/pages.ts";
+import type { HostTensor } from "../../tensor/tensor.ts";
+import { elementBytes, extentOf, type View } from "../../tensor/view.ts";
+import type { GpuBuffer } from "../device/api.ts";
+import type { Pipelines } from "../device/pipelines.ts";
+import { GpuTensor, type Home, upload } from "../device/tensors.ts";
+import { type Step, wholeBuffer } from "./dispatch.ts";
+import { Recording } from "./submit.ts";
+import { storageKind } from "./views.ts";
+
+/** Pages in a buffer. */
+export class GpuRowPool implements RowPool {
+  readonly tensor: GpuTensor;
+  readonly #home: Home;
+  readonly #pipelines: Pipelines;
+  readonly #shape: PoolShape;
+  readonly #pageBytes: number;
+
+  /** Throws where a kernel could not see the whole of it. */
+  constructor(home: Home, pipelines: Pipelines, shape: PoolShape) {
+    this.#home = home;
+    this.#pipelines = pipelines;
+    this.#shape = shape;
+    this.#pageBytes = pageBytes(shape);
+    const bytes = shape.pages * this.#pageBytes, most = home.open.target.limits.storageBinding;
+    if (bytes > most) {
+      throw new RangeError(
+        `Cannot run kvCache: its keys or values would have ${bytes} bytes but the GPU binds at most ${most}; ` +
+          "make several caches, or one with fewer rows or a smaller dtype",
+      );
+    }
+    this.tensor = new GpuTensor(home, [bytes / 4], "f32");
+  }
+
+  #alive(action: string): void {
+    const { lost } = this.#home.open;
+    if (lost) throw new DeviceLostError(`Cannot run ${action}`, lost);
+    this.#home.open.throwError();
+  }
+
+  /** Where the rows of a source lie: a tensor's own buffer, or a copy of a host tensor. */
+  #source(view: View, take: (bytes: number) => GpuBuffer) {
+    const { tensor, size, strides, offset } = view, bytes = elementBytes(view);
+    if (tensor instanceof GpuTensor) {
+      const at = offset + tensor.byteOffset / bytes;
+      return { bound: wholeBuffer(tensor.buffer), at };
+    }
+    const n = extentOf(size, strides), buffer = take(n * bytes);
+    upload(this.#home, buffer, 0, bits((tensor as HostTensor).data).subarray(offset, offset + n));
+    return { bound: wholeBuffer(buffer, n * bytes), at: 0 };
+  }
+
+  #step(view: View, places: Int32Array, take: (bytes: number) => GpuBuffer): Step {
+    const { size: [batches, heads, , columns], strides } = view, { dtype } = this.#shape;
+    const source = this.#source(view, take), schedule = take(places.byteLength);
+    this.#home.open.device.queue.writeBuffer(schedule, 0, places);
+    const kind = { ...storageKind(view), ...source.at % 4 && { scalar: true } };
+    const [page, head, row] = poolStrides(this.#shape);
+    const threads = places.length * heads * Math.ceil(columns / 4);
+    const groups = Math.ceil(threads / STORE_THREADS);
+    return {
+      kernel: {
+        key: `store ${kindName(kind)} as ${dtype}`,
+        code: () => storeShader(kind, dtype as StorageKind["dtype"]),
+      },
+      bindings: {
+        schedule: wholeBuffer(schedule, places.byteLength),
+        k: source.bound,
+        result: wholeBuffer(this.tensor.buffer, this.tensor.byteLength),
+      },
+      params: {
+        ...{ count: places.length, length_k: places.length / batches, kv_heads: heads },
+        ...{ head_dim: columns, page_rows: this.#shape.rows },
+        ...{ k_at: source.at, k_batch: strides[0], k_head: strides[1], k_row: strides[2] },
+        ...{ v_batch: page, v_head: head, v_row: row },
+      },
+      x: Math.min(groups, STORE_ROW),
+      y: Math.ceil(groups / STORE_ROW),
+      z: 1,
+      flops: threads * 4,
+    };
+  }
+
+  store(view: View, places: Int32Array): void {
+    this.#alive("append");
+    const { open, memory } = this.#home, scratch: GpuBuffer[] = [];
+    const take = (bytes: number) => scratch[scratch.push(memory.take(bytes)) - 1]!;
+    try {
+      const step = this.#step(view, places, take);
+      const recording = new Recording(open, this.#pipelines, [step], take);
+      // what the device says of it is heard by the next call that can wait
+      open.checked("Cannot run append", () => {
+        const encoder = open.device.createCommandEncoder(), pass = encoder.beginComputePass();
+        recording.recordInto(pass, "Cannot run append");
+        pass.end();
+        open.device.queue.submit([encoder.finish()]);
+      });
+    } finally {
+      for (const buffer of scratch) memory.give(buffer);
+    }
+  }
+
+  copyPage(from: number, to: number): void {
+    this.#alive("append");
+    const { device } = this.#home.open,
+      bytes = this.#pageBytes,
+      between = this.#home.memory.take(bytes);
+    const encoder = device.createCommandEncoder(); // a buffer may not be copied onto itself
+    encoder.copyBufferToBuffer(this.tensor.buffer, from * bytes, between, 0, bytes);
+    encoder.copyBufferToBuffer(between, 0, this.tensor.buffer, to * bytes, bytes);
+    device.queue.submit([encoder.finish()]);
+    this.#home.memory.give(between);
+  }
+
+  async readPages(pages: readonly number[]): Promise<Uint8Array[]> {
+    this.#alive("export");
+    if (pages.length === 0) return [];
+    const { open, memory } = this.#home, bytes = this.#pageBytes;
+    const staging = memory.take(pages.length * bytes, true);
+    try {
+      const encoder = open.device.createCommandEncoder();
+      pages.forEach((page, n) =>
+        encoder.copyBufferToBuffer(this.tensor.buffer, page * bytes, staging, n * bytes, bytes)
+      );
+      open.device.queue.submit([encoder.finish()]);
+      await open.mapped([staging], "Cannot run export");
+      const all = new Uint8Array(staging.getMappedRange(), 0, pages.length * bytes).slice();
+      staging.unmap();
+      return pages.map((_, n) => all.subarray(n * bytes, (n + 1) * bytes));
+    } finally {
+      memory.give(staging);
+    }
+  }
+
+  writePage(page: number, bytes: Uint8Array): void {
+    this.#alive("import");
+    upload(this.#home, this.tensor.buffer, page * this.#pageBytes, bytes);
+  }
+}

@@ -1,0 +1,99 @@
+/** Keys and values put into a KV cache first: a call on them must give what the oracle gives of the tensors. */
+
+import { createEngine, type Engine, type KvCache, type KvCacheOptions } from "../mod.ts";
+import {
+  type Configuration,
+  type ForwardInputs,
+  hostForward,
+  openGpu,
+  type Session,
+} from "./backends.ts";
+import { dtypeOf } from "./oracle.ts";
+import type { ReferenceOptions, TestTensor } from "./reference/problem.ts";
+import { caseTaken, partTaken } from "./selection.ts";
+
+/** Sizes of pages that cases take in turn; 0: a cache with room of its own for each sequence. */
+const PAGE_SIZES = [16, 3, 0, 64, 1, 20];
+
+/** Sizes of k as [batch, rows, heads, columns]. */
+function sizesOf({ shape }: TestTensor, layout: ReferenceOptions["layout"]) {
+  const [batch, a, b, columns] = shape as [number, number, number, number];
+  return layout === "bhsd"
+    ? { batch, rows: b, heads: a, columns }
+    : { batch, rows: a, heads: b, columns };
+}
+
+/** A cache that holds k and v, appended in two pieces. */
+function cacheOf(
+  engine: Engine,
+  { k, v, options: { layout } }: ForwardInputs,
+  pageSize: number,
+): KvCache {
+  const { batch, rows, heads, columns } = sizesOf(k, layout);
+  const sizes = {
+    ...{ sequences: batch, kvHeads: heads, headDim: columns },
+    ...{ valueDim: v.shape[3]!, dtype: dtypeOf(k) },
+  };
+  const room: KvCacheOptions = pageSize === 0
+    ? { ...sizes, capacity: Math.max(1, rows) }
+    : { ...sizes, pageSize, pages: Math.max(1, batch * Math.ceil(rows / pageSize)) };
+  const cache = engine.kvCache(room),
+    cut = Math.floor(0.6 * rows),
+    axis = layout === "bhsd" ? 2 : 1;
+  for (const [begin, end] of [[0, cut], [cut, rows]] as const) {
+    const part = (tensor: TestTensor) => rowsOf(tensor, axis, begin, end);
+    cache.append(part(k), part(v), layout ? { layout } : {});
+  }
+  return cache;
+}
+
+/** Rows of a tensor, where they lie. */
+function rowsOf(tensor: TestTensor, axis: number, begin: number, end: number): TestTensor {
+  const { shape, data, dtype } = tensor;
+  const dense = shape.map((_, n) => shape.slice(n + 1).reduce((a, b) => a * b, 1));
+  const strides = tensor.strides ?? dense;
+  const part = shape.map((n, index) => index === axis ? end - begin : n);
+  return {
+    data: data.subarray(Math.min(data.length, begin * strides[axis]!)) as typeof data,
+    shape: part,
+    strides,
+    ...dtype && { dtype },
+  };
+}
+
+function cachedSession(engine: Engine, takes: Session["takes"]): Session {
+  let turn = 0;
+  return {
+    takes: (c) => takes(c) && c.batch * c.kvHeads > 0,
+    forward: async (inputs) => {
+      using cache = cacheOf(engine, inputs, PAGE_SIZES[turn++ % PAGE_SIZES.length]!);
+      const { q, options } = inputs;
+      return await hostForward(await engine.attention(q, cache.keys, cache.values, options));
+    },
+    backward: () => Promise.reject(new Error("no gradient goes through a cache")),
+    [Symbol.asyncDispose]: () => Promise.resolve(engine.dispose()),
+  };
+}
+
+/** Caches of both engines. Their kernels are others on a GPU: its core takes few of the cases. */
+export const cachedConfigurations: readonly Configuration[] = [
+  {
+    name: "a cache, wasm",
+    open: async () => {
+      const engine = await createEngine({ backend: "wasm", threads: 2 });
+      return cachedSession(engine, (c) => caseTaken("wasm", c));
+    },
+  },
+  {
+    name: "a cache, webgpu",
+    open: async () => {
+      const engine = await openGpu();
+      if ("absent" in engine) return engine;
+      let n = 0;
+      return cachedSession(
+        engine,
+        (c) => caseTaken("webgpu", c, true) && partTaken(n++ % 8 ? "rest" : "core"),
+      );
+    },
+  },
+];

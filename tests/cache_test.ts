@@ -1,0 +1,316 @@
+/** KV caches: what they hold after appends, forks and truncations, wherever the rows lie. */
+
+import assert from "node:assert/strict";
+import {
+  attentionScores,
+  attentionTopKeys,
+  createEngine,
+  type Engine,
+  type HostTensor,
+  type KvCache,
+  type KvCacheOptions,
+} from "../mod.ts";
+import { openGpu } from "./backends.ts";
+import { normalNumbers } from "./random.ts";
+
+const [KV_HEADS, HEADS, D, DV] = [2, 4, 24, 10];
+const sizes = { sequences: 4, kvHeads: KV_HEADS, headDim: D, valueDim: DV };
+const paged = (pageSize: number, pages = 400): KvCacheOptions => ({ ...sizes, pageSize, pages });
+
+let seed = 1;
+const numbers = (...shape: number[]): HostTensor<Float32Array> => ({
+  data: Float32Array.from(normalNumbers(seed++, shape.reduce((a, b) => a * b, 1))),
+  shape,
+});
+const keys = (rows: number, batch = 1) => numbers(batch, rows, KV_HEADS, D);
+const values = (rows: number, batch = 1) => numbers(batch, rows, KV_HEADS, DV);
+const queries = (rows: number, batch = 1) => numbers(batch, rows, HEADS, D);
+
+interface Place {
+  readonly name: string;
+  open(): Promise<Engine | { readonly absent: string }>;
+}
+const places: readonly Place[] = [
+  { name: "wasm, one thread", open: () => createEngine({ backend: "wasm", threads: 1 }) },
+  { name: "wasm, two threads", open: () => createEngine({ backend: "wasm", threads: 2 }) },
+  { name: "webgpu", open: () => openGpu() },
+];
+
+/** Registers a test with a step for each engine that this machine has. */
+function testEngines(name: string, check: (engine: Engine) => Promise<void>): void {
+  Deno.test({
+    name,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn(t) {
+      for (const { name, open } of places) {
+        const engine = await open();
+        if ("absent" in engine) continue;
+        using _ = engine;
+        await t.step(name, () => check(engine));
+      }
+    },
+  });
+}
+
+/** The same calls on a cache, as values. */
+async function outs(engine: Engine, cache: KvCache, rows: HostTensor[], sequences?: number[]) {
+  const found: number[][] = [];
+  for (const q of rows) {
+    const options = { causal: true, ...sequences && { sequences } };
+    const { out, lse } = await engine.attention(q, cache.keys, cache.values, options);
+    found.push([...out.data as Float32Array, ...lse.data]);
+  }
+  return found;
+}
+
+testEngines("paged, contiguous, row by row and at once: the same bits", async (engine) => {
+  const few = engine.backend === "webgpu";
+  for (const dtype of few ? ["f32", "i8"] as const : ["f32", "f16", "bf16", "i8"] as const) {
+    const k = keys(90),
+      v = values(90),
+      rows = few ? [queries(1)] : [queries(1), queries(3), queries(70)];
+    let wanted: number[][] | undefined;
+    for (const pageSize of few ? [0, 3, 16] : [0, 1, 3, 4, 16, 50, 64]) {
+      const room = pageSize ? paged(pageSize) : { ...sizes, capacity: 100 };
+      using cache = engine.kvCache({ ...room, dtype });
+      if (pageSize === 16) { // one row at a time, as tokens come
+        for (let n = 0; n < 90; n++) {
+          const row = ({ data, shape: [, , h, d] }: HostTensor<Float32Array>) => ({
+            data: data.subarray(n * h! * d!, (n + 1) * h! * d!),
+            shape: [1, 1, h!, d!],
+          });
+          cache.append(row(k), row(v), { sequences: [0] });
+        }
+      } else cache.append(k, v, { sequences: [0] });
+      const found = await outs(engine, cache, rows, [0]);
+      wanted ??= found;
+      assert.deepEqual(found, wanted, `${dtype}, pages of ${pageSize}`);
+    }
+  }
+});
+
+testEngines("a fork shares pages until one of the two writes", async (engine) => {
+  using cache = engine.kvCache(paged(16, 12));
+  const prompt = [keys(40), values(40)] as const, q = queries(2);
+  cache.append(...prompt, { sequences: [1] });
+  const [before] = await outs(engine, cache, [q], [1]);
+  assert.equal(cache.freePages, 9);
+  const twin = await cache.fork(1);
+  assert.equal(twin, 0, "the lowest empty sequence");
+  assert.equal(cache.freePages, 9, "nothing was copied");
+  assert.deepEqual(await outs(engine, cache, [q], [twin]), [before]);
+  cache.append(keys(1), values(1), { sequences: [twin] });
+  assert.equal(cache.freePages, 8, "the last page, which both would write, was copied");
+  assert.deepEqual(await outs(engine, cache, [q], [1]), [before], "the other one is as it was");
+  assert.deepEqual([...cache.lengths], [41, 40, 0, 0]);
+  cache.append(keys(1), values(1), { sequences: [1] });
+  assert.equal(cache.freePages, 8, "the page is its own by now");
+  cache.free(1);
+  cache.free(twin);
+  assert.equal(cache.freePages, 12);
+});
+
+testEngines("forks that write in one append are told apart", async (engine) => {
+  using cache = engine.kvCache(paged(16, 12));
+  const k = keys(20), v = values(20), q = queries(1, 3);
+  cache.append(k, v, { sequences: [0] });
+  await cache.fork(0);
+  await cache.fork(0);
+  const [moreK, moreV] = [keys(2, 3), values(2, 3)];
+  cache.append(moreK, moreV, { sequences: [2, 0, 1] });
+  assert.equal(cache.freePages, 12 - 2 - 2, "two of three copied the last page");
+  const forked = await outs(engine, cache, [q], [2, 0, 1]);
+  using whole = engine.kvCache({ ...sizes, capacity: 30 });
+  const rows = (n: number) => ({ sequences: [n] });
+  for (const s of [0, 1, 2]) whole.append(k, v, rows(s));
+  whole.append(moreK, moreV, { sequences: [0, 1, 2] });
+  assert.deepEqual(forked, await outs(engine, whole, [q], [0, 1, 2]));
+});
+
+testEngines("truncated rows are gone, and their room is used again", async (engine) => {
+  using cache = engine.kvCache(paged(8, 20)), other = engine.kvCache({ ...sizes, capacity: 70 });
+  const [k, v] = [keys(50), values(50)], [nextK, nextV] = [keys(20), values(20)], q = queries(2);
+  const part = ({ data, shape: [, , h, d] }: HostTensor<Float32Array>, n: number) => ({
+    data: data.subarray(0, n * h! * d!),
+    shape: [1, n, h!, d!],
+  });
+  cache.append(k, v, { sequences: [3] });
+  cache.truncate(3, 21);
+  assert.equal(cache.length(3), 21);
+  cache.append(nextK, nextV, { sequences: [3] });
+  other.append(part(k, 21), part(v, 21), { sequences: [0] });
+  other.append(nextK, nextV, { sequences: [0] });
+  assert.deepEqual(await outs(engine, cache, [q], [3]), await outs(engine, other, [q], [0]));
+  cache.free(3);
+  assert.equal(cache.freePages, 20);
+});
+
+testEngines("what is exported comes back elsewhere", async (engine) => {
+  using other = await createEngine({ backend: "wasm", threads: 1 });
+  for (const dtype of ["f32", "f16", "i8"] as const) {
+    using cache = engine.kvCache({ ...paged(16), dtype });
+    using target = other.kvCache({ ...sizes, capacity: 64, dtype });
+    cache.append(keys(37), values(37), { sequences: [2] });
+    const state = structuredClone(await cache.export(2));
+    const [there, back] = [await target.import(state), await cache.import(state)];
+    assert.deepEqual([there, back], [0, 0]);
+    assert.deepEqual(await target.export(there), state);
+    assert.deepEqual(await cache.export(back), state);
+    assert.deepEqual((await cache.keys.read()).length, 4 * 37 * KV_HEADS * D);
+  }
+});
+
+testEngines("packed appends and packed queries", async (engine) => {
+  using cache = engine.kvCache(paged(16)), other = engine.kvCache(paged(16));
+  const starts = Int32Array.of(0, 5, 5, 30),
+    k = numbers(31, KV_HEADS, D),
+    v = numbers(31, KV_HEADS, DV);
+  cache.append(k, v, { sequences: [2, 1, 0], cuSeqlens: starts });
+  assert.deepEqual([...cache.lengths], [25, 0, 5, 0]);
+  const part = ({ data, shape: [, h, d] }: HostTensor<Float32Array>, from: number, to: number) => ({
+    data: data.subarray(from * h! * d!, to * h! * d!),
+    shape: [1, to - from, h!, d!],
+  });
+  other.append(part(k, 0, 5), part(v, 0, 5), { sequences: [2] });
+  other.append(part(k, 5, 30), part(v, 5, 30), { sequences: [0] });
+  const q = numbers(7, HEADS, D), options = { causal: true, sequences: [0, 2] };
+  const packed = { ...options, cuSeqlensQ: Int32Array.of(0, 4, 7) };
+  const { out } = await engine.attention(q, cache.keys, cache.values, packed);
+  const one = async (from: number, to: number, s: number) => {
+    const call = { causal: true, sequences: [s] }, rows = part(q, from, to);
+    return (await engine.attention(rows, other.keys, other.values, call)).out.data as Float32Array;
+  };
+  const wanted = [...await one(0, 4, 0), ...await one(4, 7, 2)];
+  const furthest = wanted.map((x, n) => Math.abs(x - out.data[n]!)).reduce((a, b) =>
+    Math.max(a, b)
+  );
+  assert.ok(furthest < 2e-6, `${furthest}`); // tiles of a GPU depend on the longest sequence
+});
+
+testEngines("sequences may be read twice and in any order, resident or not", async (engine) => {
+  using cache = engine.kvCache(paged(4));
+  cache.append(keys(9, 2), values(9, 2), { sequences: Int32Array.of(3, 1) });
+  const q = queries(1),
+    both = { ...q, data: Float32Array.from([...q.data, ...q.data]), shape: [2, 1, HEADS, D] };
+  const [[once], [twice]] = [
+    await outs(engine, cache, [q], [1]),
+    await outs(engine, cache, [both], [1, 1]),
+  ];
+  const n = HEADS * DV;
+  assert.deepEqual(twice!.slice(0, n), once!.slice(0, n));
+  assert.deepEqual(twice!.slice(n, 2 * n), once!.slice(0, n));
+  using resident = engine.tensor(q);
+  const { out } = await engine.attention(resident, cache.keys, cache.values, {
+    sequences: [1],
+    causal: true,
+  });
+  assert.deepEqual([...await out.read() as Float32Array], once!.slice(0, n));
+  const rows = engine.tensor(keys(3)), more = engine.tensor(values(3));
+  cache.append(rows, more, { sequences: [1] }); // from the engine's own memory
+  assert.equal(cache.length(1), 12);
+  const read = await cache.keys.read(), [, longest] = cache.keys.shape;
+  const at = (longest! + 9) * KV_HEADS * D;
+  assert.deepEqual([...read.subarray(at, at + 3 * KV_HEADS * D)], [
+    ...await rows.read() as Float32Array,
+  ]);
+  for (const tensor of [out, rows, more]) tensor.dispose();
+});
+
+testEngines("looking inside what a cache holds", async (engine) => {
+  using cache = engine.kvCache(paged(5));
+  const k = keys(33), v = values(33), q = queries(3);
+  cache.append(k, v, { sequences: [2] });
+  const cached = { engine, causal: true, sequences: [2] }, plain = { engine, causal: true };
+  const { lse } = await engine.attention(q, cache.keys, cache.values, {
+    causal: true,
+    sequences: [2],
+  });
+  for (const stage of ["raw", "masked", "probabilities"] as const) {
+    const about = { stage, rows: [1, 3], keys: [7, 31], lse } as const;
+    const { data } = await attentionScores(q, cache.keys, { ...about, ...cached });
+    assert.deepEqual(data, (await attentionScores(q, k, { ...about, ...plain })).data, stage);
+  }
+  const found = await attentionTopKeys(q, cache.keys, lse, { count: 4, ...cached });
+  const wanted = await attentionTopKeys(q, k, lse, { count: 4, ...plain });
+  assert.deepEqual(found.keys.data, wanted.keys.data);
+  // behind the end of a shorter sequence there is nothing, not even a raw score
+  cache.append(keys(5), values(5), { sequences: [0] });
+  const raw = { stage: "raw", engine, sequences: [0, 2] } as const;
+  const { data, shape } = await attentionScores(queries(1, 2), cache.keys, raw);
+  assert.deepEqual(shape, [2, HEADS, 1, 33]);
+  assert.deepEqual([...data.subarray(5, 33)], new Array(28).fill(-Infinity));
+});
+
+testEngines("memory is flat, however often rows come and go", async (engine) => {
+  const rounds = engine.backend === "webgpu"
+    ? { appends: 300, forks: 50 }
+    : { appends: 10_000, forks: 1000 };
+  using cache = engine.kvCache(paged(16, 64));
+  const row = [engine.tensor(keys(1)), engine.tensor(values(1))] as const;
+  const bytes = cache.bytes;
+  cache.append(...row, { sequences: [0] });
+  await engine.synchronize();
+  const { used } = engine.memory;
+  for (let n = 0; n < rounds.appends; n++) {
+    if (cache.length(0) === 500) cache.truncate(0, 3);
+    cache.append(...row, { sequences: [0] });
+  }
+  for (let n = 0; n < rounds.forks; n++) {
+    const twin = await cache.fork(0);
+    cache.append(...row, { sequences: [twin] });
+    cache.free(twin);
+  }
+  await engine.synchronize();
+  assert.equal(engine.memory.used, used);
+  assert.equal(cache.bytes, bytes);
+  cache.free(0);
+  assert.equal(cache.freePages, 64);
+  for (const tensor of row) tensor.dispose();
+});
+
+testEngines("bytes cost at most 2.5 % of the result, 16 bits far less", async (engine) => {
+  const rows = 256, k = keys(rows), v = values(rows), q = queries(8);
+  const exact = (await engine.attention(q, k, v)).out.data as Float32Array;
+  const wanted = { f16: 1e-3, bf16: 8e-3, i8: 0.025 };
+  for (const [dtype, most] of Object.entries(wanted) as [keyof typeof wanted, number][]) {
+    if (engine.backend === "webgpu" && dtype === "bf16") continue;
+    using cache = engine.kvCache({ ...paged(16), dtype });
+    cache.append(k, v, { sequences: [0] });
+    const { out } = await engine.attention(q, cache.keys, cache.values, { sequences: [0] });
+    let error = 0, size = 0;
+    (out.data as Float32Array).forEach((x, n) => {
+      error += (x - exact[n]!) ** 2;
+      size += exact[n]! ** 2;
+    });
+    const rms = Math.sqrt(error / size);
+    assert.ok(rms > 0 && rms <= most, `${dtype}: ${rms}`);
+  }
+});
+
+testEngines("a row that holds NaN or infinity is no number as bytes", async (engine) => {
+  using cache = engine.kvCache({ ...paged(16), dtype: "i8" });
+  const k = keys(3);
+  k.data[5] = NaN;
+  k.data[KV_HEADS * D + 1] = Infinity;
+  cache.append(k, values(3), { sequences: [0] });
+  const read = await cache.keys.read(), row = (n: number) => read.subarray(n * D, (n + 1) * D);
+  assert.ok(row(0).every(Number.isNaN), "row 0, head 0");
+  assert.ok(row(1).every(Number.isFinite), "row 0, head 1");
+  assert.ok(row(KV_HEADS).every(Number.isNaN), "row 1, head 0");
+});
+
+testEngines("a call reads the cache as it was when it was made", async (engine) => {
+  using cache = engine.kvCache(paged(16));
+  const q = queries(1);
+  cache.append(keys(20), values(20), { sequences: [0] });
+  const [wanted] = await outs(engine, cache, [q], [0]);
+  const running = outs(engine, cache, [q], [0]);
+  cache.append(keys(4), values(4), { sequences: [0] });
+  assert.deepEqual(await running, [wanted]);
+  const read = engine.attention(q, cache.keys, cache.values, { sequences: [0] });
+  assert.throws(() => cache.truncate(0, 1), /under way, await it first/);
+  assert.throws(() => cache.free(0), /under way, await it first/);
+  await read;
+  cache.free(0);
+});
