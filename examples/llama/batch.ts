@@ -75,6 +75,7 @@ export class Batch {
   readonly #waiting: Text[] = [];
   readonly #running = new Set<Text>();
   #reserved = 0;
+  #failure: Error | undefined;
   #loop: Promise<void> | undefined;
 
   constructor(model: Llama, caches: Caches, options: BatchOptions) {
@@ -96,6 +97,11 @@ export class Batch {
   /** Rows that are set aside for texts that run. */
   get reserved(): number {
     return this.#reserved;
+  }
+
+  /** What made the last step fail; undefined where it did not. */
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   /** Takes a text in; the function that it returns ends it early. */
@@ -146,8 +152,10 @@ export class Batch {
       this.counts.steps++;
       this.counts.promptMs += await this.#read(reading, this.#options.promptRows);
       this.counts.writeMs += await this.#read(writing, writing.length);
+      this.#failure = undefined;
     } catch (error) {
       const reason = error instanceof Error ? error : new Error(String(error));
+      this.#failure = reason;
       for (const text of this.#running) this.#end(text, reason);
     }
   }

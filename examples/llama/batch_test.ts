@@ -97,12 +97,14 @@ Deno.test("llama: texts that are stopped give their room back, running or waitin
 
 Deno.test("llama: a step that fails ends the texts that run, and the next ones go on", () => {
   const model = randomModel(TINY, 1, false), { norm } = model.weights, whole = norm.slice();
-  return withBatch({ model }, async (write) => {
+  return withBatch({ model }, async (write, batch) => {
     const text = write("broken", 30);
     norm.fill(NaN);
     assert.match(String(await text.ended), /The model computes NaN: its weights are damaged/);
+    assert.match(String(batch.failure), /NaN/);
     norm.set(whole);
     assert.equal(await write("mended", 30).ended, "length");
+    assert.equal(batch.failure, undefined);
   });
 });
 

@@ -1,6 +1,5 @@
 /** The keys and values of all layers: one cache each, all with the same sequences. */
-import type { Engine } from "../../mod.ts";
-import { LayerCache } from "./stand_in.ts";
+import type { Engine, KvCache } from "../../mod.ts";
 import type { ModelShape } from "./weights.ts";
 
 export type CacheType = "f32" | "f16" | "bf16" | "i8";
@@ -14,7 +13,7 @@ export interface CacheOptions {
 }
 
 export class Caches implements Disposable {
-  readonly layers: readonly LayerCache[];
+  readonly layers: readonly KvCache[];
   /** Rows that all sequences together may hold. */
   readonly rows: number;
   readonly #room: CacheOptions["room"];
@@ -24,7 +23,7 @@ export class Caches implements Disposable {
     const options = { sequences, kvHeads, headDim, dtype, ...room };
     this.#room = room;
     this.rows = "pages" in room ? room.pages * room.pageSize : sequences * room.capacity;
-    this.layers = Array.from({ length: shape.layers }, () => new LayerCache(engine, options));
+    this.layers = Array.from({ length: shape.layers }, () => engine.kvCache(options));
   }
 
   /** Rows that a sequence of so many tokens takes from the others; undefined where none may be so long. */

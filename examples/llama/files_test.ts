@@ -1,7 +1,8 @@
 /** Every kind of file gives the model that was written into it, and damaged ones are refused. */
 import assert from "node:assert/strict";
 import { createEngine } from "../../mod.ts";
-import { memorySource } from "./byte_source.ts";
+import { Random } from "../byte_lm/random.ts";
+import { type ByteSource, memorySource } from "./byte_source.ts";
 import { Caches } from "./caches.ts";
 import { readGguf } from "./gguf.ts";
 import { Llama } from "./llama.ts";
@@ -140,6 +141,25 @@ Deno.test("llama: safetensors that are cut or lie about their sizes", async () =
   assert.match(await refusal(read(bytes, config.replace(":64", ":96"))), /the sizes of the model/);
   assert.match(await refusal(read(bytes, config.replace("llama", "gpt2"))), /expected "llama"/);
   assert.match(await refusal(read(bytes, "{")), /not JSON/);
+});
+
+Deno.test("llama: damage in a header is refused with a sentence, or does no harm", async () => {
+  const model = randomModel(), random = new Random(11), { bytes, config } = safetensorsFile(model);
+  const files = [
+    { bytes: llama2cFile(model), header: 28, read: readLlama2c },
+    { bytes: ggufFile(model), header: 9000, read: readGguf },
+    { bytes, header: 2200, read: (source: ByteSource) => readSafetensors(source, config) },
+  ];
+  let refused = 0;
+  for (let round = 0; round < 300; round++) {
+    const { bytes, header, read } = files[round % 3]!, damaged = bytes.slice();
+    for (let n = random.below(4); n >= 0; n--) damaged[random.below(header)] = random.below(256);
+    const message = await refusal(() => read(memorySource("m", damaged)));
+    if (message === "") continue;
+    assert.match(message, /^Cannot read m[ :]/);
+    refused++;
+  }
+  assert.ok(refused > 100, `${refused} of 300`);
 });
 
 /** The bytes with the first occurrence of a text replaced by another of its length. */

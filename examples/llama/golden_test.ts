@@ -13,6 +13,8 @@ const folder = new URL("../../../shared/data/stories260K/", import.meta.url);
 const TOKENS = 120;
 /** In smaller types at least so many tokens are the same, or the two likeliest are as near as that. */
 const SAME = 60, NEAR = 0.25;
+/** Software GPUs take a tenth of a second for a token: on them smaller types write only as many. */
+const ON_GPU: Readonly<Record<CacheType, number>> = { f32: TOKENS, f16: SAME, bf16: 0, i8: SAME };
 
 const ROOMS: Readonly<Record<string, CacheOptions["room"]>> = {
   paged: { pageSize: 16, pages: Math.ceil(TOKENS / 16) },
@@ -39,8 +41,10 @@ Deno.test({
       let first: number[] | undefined;
       for (const [kind, room] of Object.entries(ROOMS)) {
         for (const dtype of ["f32", "f16", "bf16", "i8"] as const) {
-          await t.step(`${name}, ${kind}, ${dtype}`, async () => {
-            const written = await greedy(model, engine, dtype, room);
+          const gpu = engine.backend === "webgpu", count = gpu ? ON_GPU[dtype] : TOKENS;
+          if (count === 0 || gpu && count < TOKENS && kind !== "paged") continue;
+          await t.step(`${name}, ${kind}, ${dtype}, ${count} tokens`, async () => {
+            const written = await greedy(model, engine, count, { sequences: 1, dtype, room });
             if (dtype === "f32") {
               first ??= written.tokens;
               assert.equal(decode(tokenizer, [1, ...written.tokens]), text);
@@ -64,13 +68,13 @@ interface Greedy {
 async function greedy(
   model: Model,
   engine: Engine,
-  dtype: CacheType,
-  room: CacheOptions["room"],
+  count: number,
+  options: CacheOptions,
 ): Promise<Greedy> {
   const llama = new Llama(model, engine);
-  using caches = new Caches(engine, model.shape, { sequences: 1, dtype, room });
+  using caches = new Caches(engine, model.shape, options);
   const tokens: number[] = [], margins: number[] = [];
-  while (tokens.length < TOKENS) {
+  while (tokens.length < count) {
     const logits = await llama.forward(caches, {
       tokens: Int32Array.of(tokens.at(-1) ?? 1),
       starts: Int32Array.of(0, 1),
@@ -92,7 +96,7 @@ function compare(
   name: string,
 ): void {
   const at = tokens.findIndex((token, i) => token !== expected[i]);
-  if (at < 0) return console.log(`${name}: all ${TOKENS} tokens are those of f32`);
+  if (at < 0) return console.log(`${name}: all ${tokens.length} tokens are those of f32`);
   const words = [tokens, expected].map((all) => JSON.stringify(decode(tokenizer, [all[at]!])));
   console.log(
     `${name}: ${at} tokens are those of f32, then ${words[0]} instead of ${words[1]}, ` +

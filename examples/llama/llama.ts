@@ -7,7 +7,6 @@ import { floats } from "../byte_lm/floats.ts";
 import type { Caches } from "./caches.ts";
 import { add, embed, rmsNorm, swiGlu } from "./layers.ts";
 import { linear } from "./linear.ts";
-import { attend } from "./stand_in.ts";
 import { rotate } from "./rotary.ts";
 import type { LayerWeights, Model, ModelShape } from "./weights.ts";
 
@@ -95,7 +94,8 @@ export class Llama {
       sequences,
       ...(packed ? { cuSeqlens: starts } : {}),
     });
-    const { out } = await attend(this.#engine, tensor(q, heads), cache, {
+    const { out } = await this.#engine.attention(tensor(q, heads), cache.keys, cache.values, {
+      causal: true,
       sequences,
       ...(packed ? { cuSeqlensQ: starts } : {}),
     });

@@ -35,6 +35,6 @@ export function openService(
   const llama = new Llama(model, engine);
   const batch = new Batch(llama, caches, { sequences, promptRows });
   const limits = { ...options, context: Math.min(context, pages * PAGE_SIZE) };
-  const parts = { name, llama, caches, batch, tokenizer, sequences, limits };
+  const parts = { name, engine, llama, caches, batch, tokenizer, sequences, limits };
   return { service: new Service(parts), caches };
 }

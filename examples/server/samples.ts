@@ -3,7 +3,7 @@ import type { Sample } from "./metrics.ts";
 import type { ServiceParts } from "./service.ts";
 
 export function samplesOf(
-  { batch, caches, llama }: ServiceParts,
+  { batch, caches, engine, llama }: ServiceParts,
   responses: ReadonlyMap<number, number>,
   gone: number,
 ): Sample[] {
@@ -41,5 +41,7 @@ export function samplesOf(
     one("gauge", "cache_rows", "Rows that the cache of a layer holds.", caches.rows),
     one("gauge", "cache_rows_reserved", "Of these, set aside for texts.", batch.reserved),
     one("gauge", "cache_bytes", "Memory of all caches.", caches.bytes),
+    one("gauge", "engine_bytes", "Memory of the engine, caches included.", engine.memory.total),
+    one("gauge", "resident_bytes", "Memory of the process.", Deno.memoryUsage().rss),
   ];
 }

@@ -1,4 +1,5 @@
 /** An OpenAI-compatible server of completions: what a request gets, apart from any socket. */
+import type { Engine } from "../../mod.ts";
 import type { Batch } from "../llama/batch.ts";
 import type { Caches } from "../llama/caches.ts";
 import type { Llama } from "../llama/llama.ts";
@@ -14,6 +15,7 @@ import { samplesOf } from "./samples.ts";
 export interface ServiceParts {
   /** What the model is called. */
   name: string;
+  engine: Engine;
   llama: Llama;
   caches: Caches;
   batch: Batch;
@@ -22,9 +24,6 @@ export interface ServiceParts {
   sequences: number;
   limits: Limits;
 }
-
-/** Between looks whether a client is still there. */
-const LOOK_MS = 50;
 
 type Handler = (request: Request) => Response | Promise<Response>;
 
@@ -77,8 +76,9 @@ export class Service {
   }
 
   #health(): Response {
-    const status = this.#draining ? "draining" : "ok";
-    return Response.json({ status }, { status: this.#draining ? 503 : 200 });
+    const { failure } = this.#parts.batch;
+    const status = this.#draining ? "draining" : failure ? `failing: ${failure.message}` : "ok";
+    return Response.json({ status }, { status: status === "ok" ? 200 : 503 });
   }
 
   #metrics(): Response {
@@ -111,7 +111,8 @@ export class Service {
       const before = texts.get(piece.index)?.text ?? "";
       texts.set(piece.index, { ...piece, text: before + piece.text });
     });
-    await this.#watch(completion, request.signal);
+    request.signal.addEventListener("abort", () => completion.cancel()); // a stream hears by itself
+    await completion.done;
     const choices = [...texts.values()].sort((a, b) => a.index - b.index)
       .map(({ index, text, finish }) => ({ text, index, logprobs: null, finish_reason: finish }));
     return Response.json({ ...envelope, choices, usage: completion.usage });
@@ -130,15 +131,6 @@ export class Service {
     }).finally(() => this.#open.delete(closed));
     this.#open.add(closed);
     return completion;
-  }
-
-  /**
-   * Waits for a completion, and ends it when its client is gone. A stream hears of that by itself. The
-   * signal is looked at now and then, since its event also comes when an answer was sent.
-   */
-  async #watch(completion: Completion, signal: AbortSignal): Promise<void> {
-    const look = setInterval(() => signal.aborted && completion.cancel(), LOOK_MS);
-    await completion.done.finally(() => clearInterval(look));
   }
 
   #refuseWhileDraining(): void {
