@@ -314,3 +314,47 @@ testEngines("a call reads the cache as it was when it was made", async (engine) 
   await read;
   cache.free(0);
 });
+
+testEngines(
+  "few queries of a cache of bytes see what it holds, in integers or not",
+  async (engine) => {
+    const few = engine.backend === "webgpu";
+    const shapes = few ? [[1, 4, 18, 70]] : [
+      [1, 1, 24, 300],
+      [1, 4, 128, 1537],
+      [2, 2, 7, 33],
+      [5, 8, 40, 700],
+      [3, 1, 4200, 65],
+      [1, 64, 16, 90],
+    ];
+    for (const [rows, group, dim, length] of shapes as [number, number, number, number][]) {
+      for (const pageSize of few ? [16] : [16, 5]) {
+        const pages = 2 * Math.ceil(length / pageSize),
+          room = { pageSize, pages, dtype: "i8" } as const;
+        using cache = engine.kvCache({ sequences: 2, kvHeads: 1, headDim: dim, ...room });
+        const cut = length - 3, ends = Int32Array.of(0, length, length + cut);
+        const k = numbers(length + cut, 1, dim), v = numbers(length + cut, 1, dim);
+        cache.append(k, v, { cuSeqlens: ends });
+        const [heldK, heldV] = [
+          await cache.keys.read() as Float32Array,
+          await cache.values.read() as Float32Array,
+        ];
+        const shape = [2, length, 1, dim], keyLengths = Int32Array.of(length, cut);
+        const q = numbers(2, rows, group, dim), options = { causal: true, softcap: 20 };
+        const found = await engine.attention(q, cache.keys, cache.values, options);
+        const wanted = await engine.attention(q, { data: heldK, shape }, { data: heldV, shape }, {
+          ...options,
+          keyLengths,
+        });
+        const furthest = (name: "out" | "lse") => {
+          const [a, b] = [found[name].data as Float32Array, wanted[name].data as Float32Array];
+          return a.reduce((most, x, n) => Math.max(most, Math.abs(x - b[n]!)), 0);
+        };
+        assert.ok(
+          furthest("out") < 3e-4 && furthest("lse") < 1e-4,
+          `${[rows, group, dim, length]}: ${furthest("out")}, ${furthest("lse")}`,
+        );
+      }
+    }
+  },
+);

@@ -17,9 +17,11 @@ import { finite, lseOf } from "../micro/rows";
 import { endKey, firstKey, has, rowAt, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny } from "../micro/tile";
 import {
-  gemv_o_4x2, gemv_o_1x1, gemv_s_1x4, gemv_s_1x1, gemv_s_2x2, gemv_s_2x4, exp2v,
+  gemv_o_4x2, gemv_o_1x1, gemv_o_bytes_x1, gemv_o_bytes_x4, gemv_s_1x4, gemv_s_1x1, gemv_s_2x2, gemv_s_2x4, gemv_s_bytes_1x1,
+  gemv_s_bytes_1x4, gemv_s_bytes_2x1, gemv_s_bytes_2x4, exp2v,
 } from "../micro/tiles.gen";
 import { escape, exp2Constant, LOG2E, madd } from "../micro/vmath";
+import { addSums, packQuery, packWeights, weighValues } from "../stages/bytes";
 import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
@@ -43,6 +45,10 @@ const V_AHEAD: usize = 2048;
 let task: usize = 0, flags: i32 = 0, owner: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0, end: i32 = 0;
 let rows: i32 = 0, lengthQ: i32 = 0, qPitch: usize = 0, oPitch: usize = 0;
 let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, panels: usize = 0, sums: usize = 0, wide: usize = 0, features: usize = 0;
+// Rows of bytes: queries and weights as integers, what units of the queries are worth, sums of a quad's outputs.
+let integers: usize = 0, units: usize = 0, weights: usize = 0, totals: usize = 0, iPitch: usize = 0, tPitch: usize = 0;
+// The rows of K or V that are read next: see nextRows.
+let rowsAt: usize = 0, rowsStride: usize = 0, rowsAheadAt: usize = 0;
 
 /** Bytes of scratch for `rows` query rows (query heads of a group times queries). */
 export function decodeScratch(headDim: i32, valueDim: i32, rows: i32, block: i32): usize {
@@ -61,7 +67,13 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): 
   panels = states + quads * QuadState.Bytes;
   sums = panels + quads * PANEL_BYTES;
   wide = sums + quads * QuadSums.Bytes;
-  features = (wide + <usize>WIDE_ROWS * (<usize>max(headDim, valueDim) << 2) + 63) & ~63;
+  integers = wide + <usize>WIDE_ROWS * (<usize>max(headDim, valueDim) + 8 << 2);
+  iPitch = <usize>((headDim + 7) & ~7) << 1;
+  tPitch = <usize>((valueDim + 7) & ~7) << 2;
+  units = integers + (quads * iPitch << 2);
+  weights = units + (quads << 4);
+  totals = weights + (<usize>(block + 1) << 3);
+  features = (totals + (tPitch << 2) + 63) & ~63;
 }
 
 // @ts-ignore: decorator
@@ -74,6 +86,7 @@ function headOf(r: i32): i32 {
 function packRows(sequence: usize): void {
   const s = load<f32>(task, Task.Scale) * LOG2E, lanes = (rows + 3) & ~3;
   memory.fill(queries, 0, <usize>lanes * qPitch);
+  if (dtype == DTypeCode.I8) memory.fill(integers, 0, weights - integers);
   for (let r = 0; r < lanes; ++r) {
     const row = min(r, rows - 1), i = row % lengthQ, state = states + <usize>(r >> 2) * QuadState.Bytes;
     setLane(panels + <usize>(r >> 2) * PANEL_BYTES, r & 3, task, flags, sequence, batch, headOf(row), i);
@@ -86,6 +99,7 @@ function packRows(sequence: usize): void {
     if (r >= rows) continue;
     const q = rowAt(task, Operand.Q, batch, headOf(r), i), dst = queries + <usize>r * qPitch;
     for (let d: usize = 0; d < <usize>D << 2; d += 4) store<f32>(dst + d, load<f32>(q + d) * s);
+    if (dtype == DTypeCode.I8) store<f32>(units + (<usize>r << 2), packQuery(dst, integers + <usize>r * iPitch, D));
   }
 }
 
@@ -121,29 +135,91 @@ function aheadOf(operand: i32, rows: usize, stride: usize, j: i32, n: i32, to: i
 }
 
 /**
- * A product of n keys from key j on: S of a quad of queries at `a`, or O at `a` += P . V. Rows are read where they lie, or,
- * where they are not float32 or few lie together, brought together a few at a time.
+ * Finds rows from row j on that can be read together, up to n of them; how many. Rows are read where they lie, or, where
+ * they are of 16 bits or few lie together, brought together a few at a time.
  */
-function products(operand: i32, a: usize, p: usize, j: i32, n: i32, lanes: i32): void {
-  const score = operand == Operand.K, columns = score ? D : Dv, stride = rowStride(task, operand);
-  while (n > 0) {
-    let m = dtype == DTypeCode.F32 ? rowsAhead(task, j, n) : 0;
-    if (m < n) m &= ~3; // tiles take two or four keys at once: the same ones, wherever pages end
-    let rows = wide, ld = <usize>columns << 2, ahead = wide;
-    if (m > 0) {
-      rows = keyRow(task, operand, batch, kv, j);
-      ld = stride;
-      ahead = aheadOf(operand, rows, stride, j, m, end);
-    } else {
-      m = min(WIDE_ROWS, n);
-      bringRows(task, operand, batch, kv, j, m, wide, columns);
-    }
-    if (score) scoreRows(rows, ld, a, p, m, lanes, ahead);
-    else outputRows(rows, ld, p, a, m, lanes, ahead);
+function nextRows(operand: i32, j: i32, n: i32): i32 {
+  const columns = operand == Operand.K ? D : Dv, bytes = dtype == DTypeCode.I8;
+  rowsStride = rowStride(task, operand);
+  let m = bytes || dtype == DTypeCode.F32 ? rowsAhead(task, j, n) : 0;
+  if (m < n) m &= bytes ? ~1 : ~3; // tiles take two or four keys at once: the same ones, wherever pages end
+  if (m > 0) {
+    rowsAt = keyRow(task, operand, batch, kv, j);
+    rowsAheadAt = aheadOf(operand, rowsAt, rowsStride, j, m, end);
+    return m;
+  }
+  m = min(WIDE_ROWS, n);
+  rowsAt = rowsAheadAt = wide;
+  if (bytes) {
+    for (let i = 0; i < m; ++i) memory.copy(wide + <usize>i * rowsStride, keyRow(task, operand, batch, kv, j + i), rowsStride);
+  } else {
+    bringRows(task, operand, batch, kv, j, m, wide, columns);
+    rowsStride = <usize>columns << 2;
+  }
+  return m;
+}
+
+/** S of n keys from key j on with a quad of queries. */
+function scoreKeys(quad: i32, j: i32, n: i32, lanes: i32): void {
+  const q = queries + (<usize>quad * qPitch << 2), x = integers + (<usize>quad * iPitch << 2);
+  for (let sp = scores; n > 0;) {
+    const m = nextRows(Operand.K, j, n);
+    if (dtype == DTypeCode.I8) scoreBytes(x, sp, m, lanes, units + (<usize>quad << 4));
+    else scoreRows(rowsAt, rowsStride, q, sp, m, lanes, rowsAheadAt);
+    j += m;
+    n -= m;
+    sp += <usize>m << 4;
+  }
+}
+
+/** The same of rows of bytes that are read together. */
+function scoreBytes(x: usize, sp: usize, n: i32, lanes: i32, unit: usize): void {
+  const columns = <usize>((D + 7) & ~7), whole = n & ~1, last = rowsAt + <usize>whole * rowsStride, rest = sp + (<usize>whole << 4);
+  if (lanes == 1) {
+    if (whole) gemv_s_bytes_2x1(rowsAt, x, sp, whole, columns, rowsStride, iPitch, unit);
+    if (whole < n) gemv_s_bytes_1x1(last, x, rest, 1, columns, rowsStride, iPitch, unit);
+  } else {
+    if (whole) gemv_s_bytes_2x4(rowsAt, x, sp, whole, columns, rowsStride, iPitch, unit);
+    if (whole < n) gemv_s_bytes_1x4(last, x, rest, 1, columns, rowsStride, iPitch, unit);
+  }
+}
+
+/** O of a quad += P . V of n keys from key j on. */
+function addValues(o: usize, j: i32, n: i32, lanes: i32): void {
+  if (dtype == DTypeCode.I8) return addBytes(o, j, n, lanes);
+  for (let p = scores; n > 0;) {
+    const m = nextRows(Operand.V, j, n);
+    outputRows(rowsAt, rowsStride, p, o, m, lanes, rowsAheadAt);
     j += m;
     n -= m;
     p += <usize>m << 4;
   }
+}
+
+/** The same of rows of bytes. */
+function addBytes(o: usize, j: i32, n: i32, lanes: i32): void {
+  let most = f32x4.splat(0);
+  for (let i = 0; i < n;) {
+    const m = nextRows(Operand.V, j + i, n - i);
+    most = weighValues(scores + (<usize>i << 4), rowsAt, rowsStride, m, most);
+    i += m;
+  }
+  packWeights(scores, n, most, weights);
+  memory.fill(totals, 0, tPitch << 2);
+  const columns = tPitch >> 2;
+  for (let i = 0; i < n;) {
+    const m = nextRows(Operand.V, j + i, n - i), w = weights + (<usize>i << 3), pairs = m >> 1;
+    if (lanes == 1) {
+      if (pairs) gemv_o_bytes_x1(rowsAt, w, totals, pairs, columns, rowsStride, tPitch);
+      if (m & 1) gemv_o_bytes_x1(rowsAt + <usize>(m - 1) * rowsStride, w + (<usize>pairs << 4), totals, 1, columns, 0, tPitch);
+    } else {
+      if (pairs) gemv_o_bytes_x4(rowsAt, w, totals, pairs, columns, rowsStride, tPitch);
+      if (m & 1) gemv_o_bytes_x4(rowsAt + <usize>(m - 1) * rowsStride, w + (<usize>pairs << 4), totals, 1, columns, 0, tPitch);
+    }
+    i += m;
+  }
+  v128.store(scores, most);
+  for (let r = 0; r < lanes; ++r) addSums(totals + <usize>r * tPitch, o + <usize>r * oPitch, Dv, load<f32>(scores + (<usize>r << 2)));
 }
 
 /**
@@ -204,15 +280,15 @@ function visitBlock(j0: i32, n: i32): void {
   if (flags & BEGIN_FLAGS) beginTile(flags, batch, j0, n, 2);
   for (let quad = 0; quad << 2 < rows; ++quad) {
     const lanes = min(4, rows - (quad << 2)), panel = panels + <usize>quad * PANEL_BYTES, state = states + <usize>quad * QuadState.Bytes;
-    const o = outputs + (<usize>quad * oPitch << 2), q = queries + (<usize>quad * qPitch << 2);
+    const o = outputs + (<usize>quad * oPitch << 2);
     if (flags & HIDE_FLAGS && hideAll(flags, panel, lanes, j0, j0 + n)) continue;
-    products(Operand.K, q, scores, j0, n, lanes);
+    scoreKeys(quad, j0, n, lanes);
     if (flags & SCORE_FLAGS) scoreTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
     const fullBegin = load<i32>(state, QuadState.FullBegin) - j0, fullEnd = load<i32>(state, QuadState.FullEnd) - j0;
     hideScores(task, flags, scores, 16, n, j0, panel, 1, fullBegin, fullEnd);
     softmaxBlock(n, state, o, flags & STATISTIC_FLAGS ? sums + <usize>quad * QuadSums.Bytes : 0, j0);
     if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
-    products(Operand.V, o, scores, j0, n, lanes);
+    addValues(o, j0, n, lanes);
   }
 }
 

@@ -3,6 +3,7 @@
 //
 // Names are role and shape, as in BLIS and XNNPACK: gemm_<result>_<rows>x<lanes> for products of a panel of queries
 // (rows are keys for s, dp and dkv, columns for o and dq), gemv_<result>_<keys>x<query rows> for decode.
+import { bytesOutputTile, bytesScoreTile } from "./tiles/bytes.ts";
 import { decodeOutputTile, decodeScoreTile } from "./tiles/decode.ts";
 import {
   exp2Function,
@@ -44,5 +45,11 @@ export function tilesSource(): string {
     decodeScoreTile("gemv_s_1x4", 1, 4, 1, false),
     decodeOutputTile("gemv_o_4x2", 4, 2, true),
     decodeOutputTile("gemv_o_1x1", 1, 1, false),
+    bytesScoreTile("gemv_s_bytes_2x4", 2, 4),
+    bytesScoreTile("gemv_s_bytes_1x4", 1, 4),
+    bytesScoreTile("gemv_s_bytes_2x1", 2, 1),
+    bytesScoreTile("gemv_s_bytes_1x1", 1, 1),
+    bytesOutputTile("gemv_o_bytes_x4", 4),
+    bytesOutputTile("gemv_o_bytes_x1", 1),
   ].join("\n\n") + "\n";
 }

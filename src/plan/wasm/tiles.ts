@@ -84,11 +84,17 @@ export function insideTile(
   return { rows: Math.max(8, Math.min(Math.floor(most / 8) * 8, up(lengthQ, 8))), keys };
 }
 
+/** Keys of a block of decode whose rows are bytes: outputs are summed as integers for a block, its rows in the caches. */
+const BYTES_KEYS = 256;
+
 /**
  * Decode: keys of a block. measured, D 128, f32 from DRAM: 4 rows to a kv head, 32768 keys: 1024 keys
  * 18.2 ms, 4096 keys 17.6; one row, 4096 keys: 512 / 1024 / 4096 keys 22.3 / 22.9 / 24.2 GB/s. Several quads read the block again from the second-level cache, so it shrinks.
  */
-export function decodeTile({ rows, headDim }: { rows: number; headDim: number }): Tile {
+export function decodeTile(
+  { rows, headDim, dtype }: { rows: number; headDim: number; dtype?: string | undefined },
+): Tile {
+  if (dtype === "i8") return { rows, keys: BYTES_KEYS };
   if (rows <= 4) return { rows, keys: 4096 };
   return { rows, keys: Math.max(64, Math.min(512, up(65536 / headDim, 64) / 2)) };
 }

@@ -33,7 +33,8 @@ export class WasmRowPool implements RowPool {
     this.#kernels = kernels;
     this.#shape = shape;
     this.#pageBytes = pageBytes(shape);
-    this.tensor = new WasmTensor(memory, [shape.pages * this.#pageBytes / 4], "f32");
+    // kernels read eight bytes at a time, past the last row
+    this.tensor = new WasmTensor(memory, [shape.pages * this.#pageBytes / 4 + 2], "f32");
   }
 
   /** Where the rows of a source lie; host rows are copied to `room`. */

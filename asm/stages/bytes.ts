@@ -1,0 +1,53 @@
+// Decode of rows of bytes: queries and weights as 16-bit integers, products summed in 32 bits, exactly.
+//
+//   q = (its largest magnitude / QUERY) * integers                         once an item
+//   S[key] = (integers . bytes of the key) * unit of q * scale of the key
+//   W[key] = P[key] * scale of the value = (the largest W / WEIGHT) * integers
+//   O += (integers . bytes of the values) * (the largest W / WEIGHT)       once a block of keys
+import { madd } from "../micro/vmath";
+
+/** The largest integer of a query: products of 4096 columns, summed in four lanes, stay below 2^31. */
+const QUERY: f32 = 16383;
+/** The columns for which it does. */
+const QUERY_COLUMNS: f32 = 4096;
+/** The largest integer of a weight: products of a block of up to 1024 keys stay below 2^31. */
+const WEIGHT: f32 = 16383;
+
+/** n float32 at x as 16-bit integers at dst, which is zero behind them; what a unit is worth: NaN where one is no number. */
+export function packQuery(x: usize, dst: usize, n: i32): f32 {
+  let most: f32 = 0;
+  for (let d = 0; d < n; ++d) most = max(most, abs(load<f32>(x + (<usize>d << 2))));
+  if (!(most < Infinity)) return NaN;
+  const largest = n > <i32>QUERY_COLUMNS ? QUERY * QUERY_COLUMNS / <f32>n : QUERY, factor: f32 = most > 0 ? largest / most : 0;
+  for (let d = 0; d < n; ++d) store<i16>(dst + (<usize>d << 1), <i16>nearest(load<f32>(x + (<usize>d << 2)) * factor));
+  return most / largest;
+}
+
+/** P of n keys times the scales in front of their values, at v; the largest of each lane so far. */
+export function weighValues(sp: usize, v: usize, ld: usize, n: i32, most: v128): v128 {
+  for (; n > 0; --n, sp += 16, v += ld) {
+    const w = f32x4.mul(v128.load(sp), v128.load_splat<f32>(v));
+    v128.store(sp, w);
+    most = f32x4.max(most, w); // NaN stays
+  }
+  return most;
+}
+
+/** Weights of n keys as integers, those of two keys in each word: [pair of keys][lane]; a last key has no other. */
+export function packWeights(sp: usize, n: i32, most: v128, dst: usize): void {
+  const zero = f32x4.splat(0), half = f32x4.splat(0.5);
+  const factor = v128.andnot(f32x4.div(f32x4.splat(WEIGHT), most), f32x4.eq(most, zero));
+  for (; n > 0; n -= 2, sp += 32, dst += 16) {
+    const a = i32x4.trunc_sat_f32x4_s(madd(v128.load(sp), factor, half));
+    const b = n > 1 ? i32x4.trunc_sat_f32x4_s(madd(v128.load(sp, 16), factor, half)) : zero;
+    v128.store(dst, v128.or(a, i32x4.shl(b, 16)));
+  }
+}
+
+/** O += sums times what a unit of a weight is worth, for a row of n columns. */
+export function addSums(sums: usize, o: usize, n: i32, most: f32): void {
+  const unit = f32x4.splat(most / WEIGHT);
+  for (const end = o + (<usize>n << 2); o < end; o += 16, sums += 16) {
+    v128.store(o, madd(f32x4.convert_i32x4_s(v128.load(sums)), unit, v128.load(o)));
+  }
+}
