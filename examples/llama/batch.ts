@@ -190,14 +190,17 @@ export class Batch {
     return longest;
   }
 
-  /** Reads waiting tokens of texts in one call, `limit` at the most, and writes the next of each text that has none left. */
+  /**
+   * Reads waiting tokens of texts in one call, `limit` at the most, and writes the next token of each
+   * text that has none left. Returns the milliseconds that it took.
+   */
   async #read(texts: Text[], limit: number): Promise<number> {
     const start = performance.now();
     const taken: Text[] = [], tokens: number[] = [], starts = [0];
     for (const text of texts) {
-      const room = limit - tokens.length;
-      if (room === 0) break;
-      tokens.push(...text.tokens.slice(text.read, text.read + room));
+      const end = Math.min(text.tokens.length, text.read + limit - tokens.length);
+      if (end === text.read) break;
+      for (let at = text.read; at < end; at++) tokens.push(text.tokens[at]!);
       starts.push(tokens.length);
       taken.push(text);
     }

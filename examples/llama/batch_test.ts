@@ -85,7 +85,8 @@ Deno.test("llama: texts that are stopped give their room back, running or waitin
   withBatch({}, async (write, batch) => {
     const texts = [...TEXTS, ...TEXTS].map((text) => write(text, 30));
     while (texts[0]!.tokens.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-    assert.deepEqual([batch.running, batch.waiting], [4, TEXTS.length * 2 - 4]);
+    assert.ok(batch.running >= 3, "the fourth may wait for a prefix that it shares");
+    assert.equal(batch.running + batch.waiting, texts.length);
     for (const text of [0, 1, 9].map((i) => texts[i]!)) text.stop();
     const reasons = await Promise.all(texts.map(({ ended }) => ended));
     reasons.forEach((reason, i) =>

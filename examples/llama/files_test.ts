@@ -5,14 +5,16 @@ import { Random } from "../byte_lm/random.ts";
 import { type ByteSource, memorySource } from "./byte_source.ts";
 import { Caches } from "./caches.ts";
 import { readGguf } from "./gguf.ts";
+import { readConfig } from "./hf_config.ts";
 import { Llama } from "./llama.ts";
 import { readLlama2c } from "./llama2c.ts";
+import { strangerOf } from "./model_file.ts";
 import { readSafetensors } from "./safetensors.ts";
 import { ggufFile } from "./testing/gguf_file.ts";
 import { llama2cFile } from "./testing/llama2c_file.ts";
 import { safetensorsFile } from "./testing/safetensors_file.ts";
 import { randomModel, TINY, tinyTokenizer } from "./testing/tiny_model.ts";
-import type { Model } from "./weights.ts";
+import { type Model, rotaryFrequencies } from "./weights.ts";
 
 const TEXT = "the thing that they thought";
 
@@ -75,6 +77,48 @@ for (const shared of [true, false]) {
     }
   });
 }
+
+Deno.test("llama: GGUF that stretches its positions says so by divisors", async () => {
+  const model = randomModel(), divisors = Float32Array.of(1, 1, 4, 8);
+  const { rotary } = (await readGguf(memorySource("m", ggufFile(model, "f32", divisors)))).model;
+  const expected = model.rotary.frequencies.map((f, pair) => f / divisors[pair]!);
+  assert.deepEqual(rotary.frequencies, expected);
+});
+
+Deno.test("llama: kinds of positions in a config.json", () => {
+  const config = JSON.parse(safetensorsFile(randomModel()).config),
+    { rope_theta, ...rest } = config;
+  const read = (fields: object) =>
+    readConfig("m", JSON.stringify({ ...rest, ...fields })).rotary.frequencies;
+  const plain = rotaryFrequencies(TINY.headDim, 10000); // 1, 0.1, 0.01, 0.001
+  assert.deepEqual(read({ rope_theta }), plain);
+  assert.deepEqual(read({ rope_parameters: { rope_theta, rope_type: "default" } }), plain);
+  const linear = read({ rope_theta, rope_scaling: { type: "linear", factor: 4 } });
+  assert.deepEqual(linear, plain.map((f) => f / 4));
+  // Of a wave of 62.8 positions 2 fit into the old context: half way from 1 to 3.
+  const llama3 = read({
+    rope_theta,
+    rope_scaling: {
+      rope_type: "llama3",
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 3,
+      original_max_position_embeddings: 2 * 20 * Math.PI,
+    },
+  });
+  [1, 0.1 * (0.5 + 0.5 / 8), 0.01 / 8, 0.001 / 8].forEach((f, pair) =>
+    assert.ok(Math.abs(llama3[pair]! - f) < 1e-12)
+  );
+  assert.throws(() => read({ rope_scaling: { type: "yarn" } }), /positions of type "yarn"/);
+});
+
+Deno.test("llama: files that are no model are called what they are", () => {
+  const kind = (text: string) => strangerOf(Uint8Array.from(text, (c) => c.charCodeAt(0)));
+  assert.match(kind("PK\x03\x04stories15M/data.pkl")!, /zip archive, perhaps a PyTorch/);
+  assert.match(kind("version https://git-lfs.github.com/spec/v1")!, /pointer of Git LFS/);
+  assert.match(kind("<!DOCTYPE html>")!, /web page/);
+  assert.equal(kind("GGUF\x03"), undefined);
+});
 
 /** The message of a failure. */
 async function refusal(read: () => Promise<unknown>): Promise<string> {

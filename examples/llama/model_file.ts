@@ -27,14 +27,18 @@ export async function openModel(
 ): Promise<{ model: Model; tokenizer: Tokenizer }> {
   using source = await openFile(path);
   const start = await readStart(source);
-  const text = String.fromCharCode(...start);
-  for (const [beginning, what] of STRANGERS) {
-    if (text.startsWith(beginning)) throw new RangeError(`Cannot read ${path}: it is ${what}`);
-  }
+  const stranger = strangerOf(start);
+  if (stranger) throw new RangeError(`Cannot read ${path}: it is ${stranger}`);
   const { model, tokenizer } = await readModel(source, start);
   if (tokenizer && tokenizerFile === undefined) return { model, tokenizer };
   using file = await openTokenizer(path, model.shape.vocabulary, tokenizerFile);
   return { model, tokenizer: await readTokenizer(file, model.shape.vocabulary) };
+}
+
+/** What a file is, by its first bytes, if it is one of the well-known kinds that are no model. */
+export function strangerOf(start: Uint8Array): string | undefined {
+  const text = String.fromCharCode(...start.subarray(0, 32));
+  return STRANGERS.find(([beginning]) => text.startsWith(beginning))?.[1];
 }
 
 async function readStart(source: ByteSource): Promise<Uint8Array> {

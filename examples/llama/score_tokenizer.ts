@@ -101,5 +101,7 @@ export class ScoreTokenizer implements Tokenizer {
 }
 
 function binaryString(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
 }

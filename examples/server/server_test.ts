@@ -229,14 +229,23 @@ serverTest("a queue that is full, and one that is too slow", {
   for (const answer of answers) await answer.body?.cancel();
 });
 
-serverTest("a text that takes too long is ended", { seconds: 0.02 }, async ({ post }) => {
+serverTest("a text that takes too long is ended", { seconds: 0.005 }, async ({ post }) => {
   const body = { prompt: ["a", "b", "c", "d"], max_tokens: 100, temperature: 0 };
   const late = await post(body);
   assert.equal(late.status, 503);
-  assert.match((await late.json()).error.message, /not done after 0\.02 s/);
+  assert.match((await late.json()).error.message, /not done after 0\.005 s/);
   let last = "";
   for await (last of events(await post({ ...body, stream: true })));
   assert.equal(JSON.parse(last).error.code, 503);
+});
+
+serverTest("a body that does not come", { seconds: 0.05 }, async ({ post }) => {
+  const pipe = new TransformStream<Uint8Array>(), writer = pipe.writable.getWriter();
+  writer.write(new TextEncoder().encode('{"prompt": ')).catch(() => {});
+  const response = await post("", { body: pipe.readable });
+  assert.equal(response.status, 408);
+  assert.match((await response.json()).error.message, /did not come within 0\.05 s/);
+  await writer.abort().catch(() => {});
 });
 
 serverTest("draining lets what runs end and refuses the rest", {}, async (server) => {

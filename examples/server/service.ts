@@ -93,7 +93,7 @@ export class Service {
   async #complete(request: Request): Promise<Response> {
     const { name, tokenizer, limits } = this.#parts;
     this.#refuseWhileDraining();
-    const body = await readJson(request, limits.bodyBytes);
+    const body = await readJson(request, limits.bodyBytes, limits.seconds);
     const asked = parseRequest(body, name, tokenizer, limits);
     this.#refuseWhileDraining(); // it may have begun while the body came
     this.#refuseWhileFull(asked.prompts.length * asked.n);

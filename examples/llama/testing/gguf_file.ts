@@ -7,10 +7,14 @@ import { TINY_PIECES } from "./tiny_model.ts";
 /** Type numbers of values of GGUF. */
 const U32 = 4, F32 = 6, STRING = 8, ARRAY = 9, I32 = 5;
 
-/** GGUF in f32, f16 or q8_0 (matrices; norms stay f32), with the tiny tokenizer. */
+/**
+ * GGUF in f32, f16 or q8_0 (matrices; norms stay f32), with the tiny tokenizer, and divisors of the
+ * frequencies if there are any.
+ */
 export function ggufFile(
   model: Model,
   type: "f32" | "f16" | "q8_0" = "f32",
+  divisors?: Float32Array,
 ): Uint8Array<ArrayBuffer> {
   const { shape } = model;
   const arrays = namedArrays(
@@ -28,6 +32,9 @@ export function ggufFile(
       down: "ffn_down",
     },
   );
+  if (divisors) {
+    arrays.push({ name: "rope_freqs.weight", shape: [divisors.length], values: divisors });
+  }
   const pieces = TINY_PIECES.map((piece) => piece.replaceAll(" ", "▁"));
   const kinds = TINY_PIECES.map((piece, i) => i === 0 ? 2 : i < 3 ? 3 : /^<0x/.test(piece) ? 6 : 1);
   const metadata: [string, number, Uint8Array][] = [
