@@ -2,29 +2,11 @@
  * Continuous batching: texts join and leave between steps. In a step every text that runs has its
  * waiting tokens read, those of prompts in one call and the last ones of all others in another.
  */
-import { setImmediate } from "node:timers/promises";
-import type { Random } from "../byte_lm/random.ts";
 import type { Caches } from "./caches.ts";
 import type { Llama, Rows } from "./llama.ts";
-import { sample, type Sampling } from "./sampler.ts";
-
-/** Why a text ended: a token that ends texts, as many tokens as were asked for, or its owner left. */
-export type EndReason = "stop" | "length" | "cancelled";
-
-/** A text to continue. */
-export interface TextRequest {
-  /** At least one token. */
-  prompt: readonly number[];
-  /** Tokens to write at most. */
-  tokens: number;
-  sampling: Sampling;
-  random: Random;
-  stops: ReadonlySet<number>;
-  /** Called with each token, not with one that ends the text. */
-  onToken(token: number): void;
-  /** Called once, last. */
-  onEnd(reason: EndReason | Error): void;
-}
+import { sample } from "./sampler.ts";
+import type { EndReason, TextRequest } from "./text_request.ts";
+import { turn } from "./turn.ts";
 
 export interface BatchOptions {
   /** Texts that run at once. */
@@ -142,6 +124,7 @@ export class Batch {
   }
 
   async #step(): Promise<void> {
+    this.#failure = undefined;
     try {
       for (const text of this.#running) if (text.cancelled) this.#end(text, "cancelled");
       await this.#admit();
@@ -152,11 +135,8 @@ export class Batch {
       this.counts.steps++;
       this.counts.promptMs += await this.#read(reading, this.#options.promptRows);
       this.counts.writeMs += await this.#read(writing, writing.length);
-      this.#failure = undefined;
     } catch (error) {
-      const reason = error instanceof Error ? error : new Error(String(error));
-      this.#failure = reason;
-      for (const text of this.#running) this.#end(text, reason);
+      for (const text of this.#running) this.#fail(text, error);
     }
   }
 
@@ -210,7 +190,11 @@ export class Batch {
     taken.forEach((text, i) => {
       text.read += starts[i + 1]! - starts[i]!;
       if (text.read < text.tokens.length) return;
-      this.#write(text, logits.subarray(i * size, (i + 1) * size));
+      try {
+        this.#write(text, logits.subarray(i * size, (i + 1) * size));
+      } catch (error) {
+        this.#fail(text, error); // the others go on
+      }
     });
     return performance.now() - start;
   }
@@ -239,23 +223,15 @@ export class Batch {
     if (tokens.length - request.prompt.length === request.tokens) this.#end(text, "length");
   }
 
+  #fail(text: Text, error: unknown): void {
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#end(text, this.#failure);
+  }
+
   #end(text: Text, reason: EndReason | Error): void {
     this.#running.delete(text);
     this.#reserved -= text.rows;
     if (text.sequence !== undefined) this.#caches.free(text.sequence);
     text.request.onEnd(reason);
   }
-}
-
-/** A timer sleeps for a millisecond, but without one every few the loop does not hear of sockets. */
-const LISTEN_MS = 5;
-
-/** Lets the event loop handle what has come in. */
-async function turn(listened: number): Promise<number> {
-  if (performance.now() - listened < LISTEN_MS) {
-    await setImmediate();
-    return listened;
-  }
-  await new Promise((resolve) => setTimeout(resolve, 0));
-  return performance.now();
 }

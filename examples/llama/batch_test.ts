@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { createEngine } from "../../mod.ts";
 import { Random } from "../byte_lm/random.ts";
-import { Batch, type EndReason } from "./batch.ts";
+import { Batch } from "./batch.ts";
 import { type CacheOptions, Caches } from "./caches.ts";
 import { Llama } from "./llama.ts";
 import { randomModel, TINY, tinyTokenizer } from "./testing/tiny_model.ts";
+import type { EndReason } from "./text_request.ts";
 import type { Model } from "./weights.ts";
 
 const PAGES: CacheOptions = { sequences: 4, dtype: "f32", room: { pageSize: 4, pages: 80 } };
@@ -96,18 +97,47 @@ Deno.test("llama: texts that are stopped give their room back, running or waitin
     assert.equal(texts[9]!.tokens.length, 0);
   }));
 
-Deno.test("llama: a step that fails ends the texts that run, and the next ones go on", () => {
-  const model = randomModel(TINY, 1, false), { norm } = model.weights, whole = norm.slice();
-  return withBatch({ model }, async (write, batch) => {
-    const text = write("broken", 30);
-    norm.fill(NaN);
-    assert.match(String(await text.ended), /The model computes NaN: its weights are damaged/);
-    assert.match(String(batch.failure), /NaN/);
-    norm.set(whole);
-    assert.equal(await write("mended", 30).ended, "length");
-    assert.equal(batch.failure, undefined);
+for (const part of ["norm", "wq"] as const) {
+  Deno.test(`llama: when ${part} is damaged texts end, and later ones are as ever`, async () => {
+    const model = randomModel(TINY, 1, false), { weights } = model, [layer] = weights.layers;
+    await withBatch({ model }, async (write, batch) => {
+      const before = write(TEXTS[1]!, 30), expected = before.tokens;
+      assert.equal(await before.ended, "length");
+      const { norm } = weights, { wq } = layer!;
+      const broken = [write("broken", 30), write(TEXTS[1]!, 30)];
+      if (part === "norm") weights.norm = norm.map(() => NaN); // no logits
+      else layer!.wq = wq.subarray(1); // no call: the attention throws
+      const expectedError = part === "norm" ? /computes NaN: its weights are damaged/ : /shape/;
+      for (const { ended } of broken) assert.match(String(await ended), expectedError);
+      assert.match(String(batch.failure), expectedError);
+      [weights.norm, layer!.wq] = [norm, wq];
+      const after = write(TEXTS[1]!, 30);
+      assert.equal(await after.ended, "length");
+      assert.deepEqual(after.tokens, expected);
+      assert.equal(batch.failure, undefined);
+    });
   });
-});
+}
+
+Deno.test("llama: a text whose owner fails does not harm the others", () =>
+  withBatch({}, async (write, batch) => {
+    const other = write("other", 20);
+    const reason = await new Promise((resolve) =>
+      batch.submit({
+        prompt: [1],
+        tokens: 5,
+        sampling: { temperature: 0, topP: 1 },
+        random: new Random(1),
+        stops: new Set(),
+        onToken() {
+          throw new Error("its owner");
+        },
+        onEnd: resolve,
+      })
+    );
+    assert.match(String(reason), /its owner/);
+    assert.equal(await other.ended, "length");
+  }));
 
 Deno.test("llama: a text for which the caches have no room at all is refused", () =>
   withBatch({}, async (write) => {

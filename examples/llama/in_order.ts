@@ -1,5 +1,5 @@
 /** Several texts that are written at once, printed one after the other. */
-import type { EndReason } from "./batch.ts";
+import type { EndReason } from "./text_request.ts";
 
 /** The first text is printed as it comes, the others when it is their turn. */
 export class InOrder {

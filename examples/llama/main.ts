@@ -83,6 +83,7 @@ async function write(
 ): Promise<void> {
   const cancels: (() => void)[] = [];
   const stop = (): void => cancels.forEach((cancel) => cancel());
+  Deno.addSignalListener("SIGINT", stop);
   const printer = new InOrder(texts.length, (text) => writeOut(text) || stop());
   for (const [i, { prompt, tokens }] of texts.entries()) {
     const decoder = tokenizer.decoder();
@@ -100,7 +101,6 @@ async function write(
       },
     }));
   }
-  Deno.addSignalListener("SIGINT", stop);
   await batch.idle();
   Deno.removeSignalListener("SIGINT", stop);
   if (printer.error) throw printer.error;

@@ -1,6 +1,7 @@
 /** The texts of one request, under way. */
 import { Random } from "../byte_lm/random.ts";
-import type { Batch, EndReason } from "../llama/batch.ts";
+import type { Batch } from "../llama/batch.ts";
+import type { EndReason } from "../llama/text_request.ts";
 import type { Tokenizer } from "../llama/tokenizer.ts";
 import type { CompletionRequest, Limits } from "./completion_request.ts";
 import { HttpError } from "./http_error.ts";
