@@ -358,3 +358,48 @@ testEngines(
     }
   },
 );
+
+testEngines("keys that all sequences share are read once", async (engine) => {
+  const [prefix, heads, dim] = [4096, 4, 16]; // so many that it pays on a software GPU too
+  using cache = engine.kvCache({
+    sequences: 6,
+    kvHeads: heads,
+    headDim: dim,
+    pageSize: 16,
+    pages: 300,
+  });
+  const rows = (n: number, count = heads) => numbers(1, n, count, dim);
+  cache.append(rows(prefix), rows(prefix), { sequences: [0] });
+  for (let n = 0; n < 4; n++) await cache.fork(0);
+  for (const s of [0, 1, 2, 4]) cache.append(rows(s + 1), rows(s + 1), { sequences: [s] });
+  const sink = { data: Float32Array.from({ length: heads }, (_, n) => n / 4), shape: [heads] };
+  for (const [length, layout] of [[1, "bshd"], [3, "bshd"], [1, "bhsd"]] as const) {
+    const sequences = [4, 0, 3, 2, 1], batch = sequences.length;
+    const shape = layout === "bshd" ? [batch, length, heads, dim] : [batch, heads, length, dim];
+    const q = numbers(...shape), options = { causal: true, softcap: 30, sink, layout, sequences };
+    // sequence 3 has the prefix alone: its queries stand in it, and do not see its last keys
+    const { sharedKeys } = engine.explain(q, cache.keys, cache.values, options);
+    const wanted = length === 1 ? prefix : engine.backend === "wasm" ? prefix - 16 : undefined;
+    assert.equal(sharedKeys, wanted); // three queries are much work for a software GPU
+    const { out, lse } = await engine.attention(q, cache.keys, cache.values, options);
+    const n = heads * dim * length;
+    for (const [b, s] of sequences.entries()) {
+      const one = { data: q.data.subarray(b * n, (b + 1) * n), shape: [1, ...shape.slice(1)] };
+      const alone = await engine.attention(one, cache.keys, cache.values, {
+        ...options,
+        sequences: [s],
+      });
+      const furthest = (x: ArrayLike<number>, y: ArrayLike<number>, at: number) =>
+        Array.from(x).reduce((most, value, n) => Math.max(most, Math.abs(value - y[at + n]!)), 0);
+      assert.ok(furthest(alone.out.data, out.data, b * n) < 1e-6, `out of ${s}`);
+      assert.ok(furthest(alone.lse.data, lse.data, b * heads * length) < 4e-6, `lse of ${s}`);
+    }
+  }
+  const q = numbers(5, 1, heads, dim), window = { left: 100 }, sequences = [0, 1, 2, 3, 4];
+  const explained = engine.explain(q, cache.keys, cache.values, {
+    causal: true,
+    window,
+    sequences,
+  });
+  assert.equal(explained.sharedKeys, undefined, "a window does not see the first keys");
+});

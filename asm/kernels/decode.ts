@@ -15,12 +15,11 @@ import { bringRows, keyRow, rowsAhead } from "../micro/pages";
 import { QuadState, QuadSums } from "../micro/records";
 import { finite, lseOf } from "../micro/rows";
 import { endKey, firstKey, has, rowAt, rowStride, sequenceOf, taskOf } from "../micro/task";
-import { flushTiny } from "../micro/tile";
 import {
   gemv_o_4x2, gemv_o_1x1, gemv_o_bytes_x1, gemv_o_bytes_x4, gemv_s_1x4, gemv_s_1x1, gemv_s_2x2, gemv_s_2x4, gemv_s_bytes_1x1,
-  gemv_s_bytes_1x4, gemv_s_bytes_2x1, gemv_s_bytes_2x4, exp2v,
+  gemv_s_bytes_1x4, gemv_s_bytes_2x1, gemv_s_bytes_2x4,
 } from "../micro/tiles.gen";
-import { escape, exp2Constant, LOG2E, madd } from "../micro/vmath";
+import { escape, LOG2E } from "../micro/vmath";
 import { addSums, packQuery, packWeights, weighValues } from "../stages/bytes";
 import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
@@ -29,8 +28,9 @@ import {
   BEGIN_FLAGS, beginItem, beginTile, BENT_FLAGS, fades, HIDE_FLAGS, hideAll, PANEL_BYTES, PROBABILITY_FLAGS,
   probabilityTiles, SCORE_FLAGS, scoreTiles,
 } from "../stages/scores.gen";
+import { softmaxQuad } from "../stages/softmax_quad";
 import { addLogit, addsLogits } from "../stages/state";
-import { finishRow, moveSums, STATISTIC_FLAGS, writeRow, writeSplit } from "../stages/statistics";
+import { finishRow, STATISTIC_FLAGS, writeRow, writeSplit } from "../stages/statistics";
 
 /** Keys whose pairs are looked at together, where features hide some. */
 const CHUNK: i32 = 64;
@@ -222,59 +222,6 @@ function addBytes(o: usize, j: i32, n: i32, lanes: i32): void {
   for (let r = 0; r < lanes; ++r) addSums(totals + <usize>r * tPitch, o + <usize>r * oPitch, Dv, load<f32>(scores + (<usize>r << 2)));
 }
 
-/**
- * P = 2^(S - m) in place for n keys of a quad; m and l as in softmax.ts. Rescales the quad's rows of O. `sum`: its
- * sums of statistics, or 0; `key`: the first key.
- */
-function softmaxBlock(n: i32, state: usize, o: usize, sum: usize, key: i32): void {
-  const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3);
-  const k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
-  const end = scores + (<usize>n << 4), none = f32x4.splat(-Infinity), zero = f32x4.splat(0), limit = f32x4.splat(8);
-  let m = v128.load(state, QuadState.NegativeM), l = v128.load(state, QuadState.L), t = none;
-  for (let p = scores; p < end; p += 16) t = f32x4.pmax(t, v128.load(p));
-  t = f32x4.add(t, m);
-  const empty = f32x4.eq(l, zero), fresh = v128.and(empty, f32x4.gt(t, none));
-  const moving = v128.or(f32x4.gt(t, limit), v128.and(fresh, f32x4.lt(t, f32x4.neg(limit))));
-  if (v128.any_true(moving)) {
-    t = v128.and(t, moving);
-    const f = v128.bitselect(f32x4.splat(1), exp2v(f32x4.sub(zero, t), lo, mg, k5, k4, k3, k2, k1, k0), empty);
-    m = f32x4.sub(m, t);
-    if (sum) moveSums(sum + QuadSums.PS, sum + QuadSums.Top, sum + QuadSums.PJ, l, t, f);
-    l = f32x4.mul(l, f);
-    v128.store(state, m, QuadState.NegativeM);
-    v128.store(state, f, QuadState.L); // for a moment, to be read by lanes
-    for (let r: usize = 0; r < 4; ++r) {
-      const g = v128.load_splat<f32>(state + (r << 2), QuadState.L);
-      for (let p = o + r * oPitch, e = p + oPitch; p < e; p += 16) v128.store(p, f32x4.mul(g, v128.load(p)));
-    }
-  }
-  if (fades(flags)) flushTiny(scores, 16, n, m);
-  let added = zero; // of its own: see exponentialTile in tools/build/tiles/exponentials.ts
-  if (sum) {
-    let ps = zero, top = v128.load(sum, QuadSums.Top), pj = zero, j = zero;
-    const one = f32x4.splat(1), first = f32x4.splat(<f32>key);
-    for (let p = scores; p < end; p += 16) {
-      const x = f32x4.add(v128.load(p), m), y = exp2v(x, lo, mg, k5, k4, k3, k2, k1, k0);
-      added = f32x4.add(added, y);
-      ps = madd(y, f32x4.pmax(x, lo), ps); // P is 0 from lo down
-      top = f32x4.pmax(top, y);
-      pj = madd(y, j, pj);
-      j = f32x4.add(j, one);
-      v128.store(p, y);
-    }
-    v128.store(sum, f32x4.add(v128.load(sum, QuadSums.PS), ps), QuadSums.PS);
-    v128.store(sum, top, QuadSums.Top);
-    v128.store(sum, f32x4.add(v128.load(sum, QuadSums.PJ), madd(first, added, pj)), QuadSums.PJ);
-  } else {
-    for (let p = scores; p < end; p += 16) {
-      const y = exp2v(f32x4.add(v128.load(p), m), lo, mg, k5, k4, k3, k2, k1, k0);
-      added = f32x4.add(added, y);
-      v128.store(p, y);
-    }
-  }
-  v128.store(state, f32x4.add(l, added), QuadState.L);
-}
-
 /** Keys [j0, j0 + n) for every quad. */
 function visitBlock(j0: i32, n: i32): void {
   if (flags & BEGIN_FLAGS) beginTile(flags, batch, j0, n, 2);
@@ -286,7 +233,7 @@ function visitBlock(j0: i32, n: i32): void {
     if (flags & SCORE_FLAGS) scoreTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
     const fullBegin = load<i32>(state, QuadState.FullBegin) - j0, fullEnd = load<i32>(state, QuadState.FullEnd) - j0;
     hideScores(task, flags, scores, 16, n, j0, panel, 1, fullBegin, fullEnd);
-    softmaxBlock(n, state, o, flags & STATISTIC_FLAGS ? sums + <usize>quad * QuadSums.Bytes : 0, j0);
+    softmaxQuad(scores, n, state, o, oPitch, fades(flags), flags & STATISTIC_FLAGS ? sums + <usize>quad * QuadSums.Bytes : 0, j0);
     if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, scores, 16, n, j0, panel, 1, 0, 0);
     addValues(o, j0, n, lanes);
   }

@@ -37,6 +37,8 @@ export interface BackendResult {
 export interface RunOptions {
   /** Not aborted yet when `run` is called. */
   readonly signal?: AbortSignalLike | undefined;
+  /** Whether results stay in the memory of the backend, wherever the inputs are. */
+  readonly resident?: boolean | undefined;
 }
 
 /** Keys, or values, of a cache in the memory of a backend: rows in pages. */

@@ -59,6 +59,11 @@ export interface Explanation {
   readonly cost: Cost;
   /** What a mask function or a block mask leaves of them, where there is one. */
   readonly blocks?: ExplainedBlocks;
+  /**
+   * Keys that the sequences of a cache share and that are read once for all of them: what stands above is then that of
+   * the call without this, which runs as two whose results are merged.
+   */
+  readonly sharedKeys?: number;
   /** Scratch of one thread, or memory of a workgroup, in bytes. */
   readonly scratchBytes: number;
   /** Memory beyond the tensors, in bytes: scratch (of all threads) and partial results of one region. */

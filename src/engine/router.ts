@@ -9,6 +9,7 @@ import {
   type RowPool,
 } from "../backend/backend.ts";
 import { type Estimates, wasmMs } from "../plan/estimate.ts";
+import { cascadeKeys } from "../plan/cascade.ts";
 import { explainedBlocks } from "../plan/explained_blocks.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
@@ -24,6 +25,7 @@ import { WasmBackend } from "../wasm/backend.ts";
 import { wasmReason, type WasmSettings, wasmSettings } from "../wasm/settings.ts";
 import type { WebGpuBackend } from "../webgpu/backend.ts";
 import type { GpuComputePass } from "../webgpu/device/api.ts";
+import { runCascade } from "./cascade.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
 import { checkPass } from "./new_tensor.ts";
@@ -207,7 +209,12 @@ export class Router {
     this.alive(callName(problem));
     const { backend, reason } = this.route(problem, views);
     const blocks = explainedBlocks(problem), explained = backend.explain(problem, reason);
-    return { ...explained, ...blocks && { blocks }, estimates: this.estimates(problem) };
+    const sharedKeys = cascadeKeys(problem, views, backend.target);
+    return {
+      ...{ ...explained, estimates: this.estimates(problem) },
+      ...blocks && { blocks },
+      ...sharedKeys > 0 && { sharedKeys },
+    };
   }
 
   /** Merges where the parts live; host tensors on the CPU. */
@@ -247,7 +254,12 @@ export class Router {
     if (this.#gpu && !this.#gpu.detected && !resident && worthIt()) await this.#gpu.detect();
     const { backend } = this.route(problem, views);
     try {
-      return byName(await backend.run(problem, views, { signal }), problem.features);
+      const results = await runCascade(
+        backend,
+        { problem, views },
+        ({ problem, views }, resident) => backend.run(problem, views, { signal, resident }),
+      );
+      return byName(results, problem.features);
     } catch (error) {
       if (!(error instanceof DeviceLostError) || this.disposed) throw error;
       await this.#gpu?.renew(backend);

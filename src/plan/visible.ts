@@ -46,27 +46,17 @@ export function cutKeys(
   multiple: number,
 ): [begin: number, end: number][] {
   if (splits === 1) return [[0, lengthK]];
-  // seen[j]: how many queries see key j, as a running sum of +1 and -1
-  const change = new Int32Array(lengthK + 1);
-  for (let i = rowBegin; i < rowEnd; i++) {
-    const [begin, end] = visibleKeys(span, i);
-    if (begin >= end) continue;
-    change[begin]!++;
-    change[end]!--;
-  }
-  let total = 0, seen = 0;
-  const cumulative = new Float64Array(lengthK + 1);
-  for (let j = 0; j < lengthK; j++) {
-    seen += change[j]!;
-    total += seen;
-    cumulative[j + 1] = total;
-  }
-  const cuts = [0];
-  let j = 0;
+  const seen = (end: number) => visiblePairs(span, rowBegin, rowEnd, 0, end);
+  const total = seen(lengthK), blocks = Math.ceil(lengthK / multiple), cuts = [0];
   for (let split = 1; split < splits; split++) {
     const share = total * split / splits;
-    while (j < lengthK && cumulative[j]! < share) j += multiple;
-    cuts.push(Math.min(j, lengthK));
+    let [low, high] = [Math.ceil(cuts.at(-1)! / multiple), blocks]; // the first block before which enough is seen
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (seen(Math.min(middle * multiple, lengthK)) < share) low = middle + 1;
+      else high = middle;
+    }
+    cuts.push(Math.min(low * multiple, lengthK));
   }
   cuts.push(lengthK);
   return cuts.slice(1).map((end, split) => [cuts[split]!, end]);

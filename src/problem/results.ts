@@ -50,10 +50,13 @@ function specLike(
 export function resultSpecs(problem: AttentionProblem, views: Views): ResultSpec[] {
   const { batch, queryHeads, lengthQ, valueDim, layout } = problem, q = views.q!;
   if (problem.pass === "forward") {
-    const shape = [...(q.tensor as AnyTensor).shape.slice(0, -1), valueDim];
-    const rows = problem.packed?.queries
-      ? [queryHeads, problem.packed.queries.rows]
-      : [batch, queryHeads, lengthQ];
+    const packed = problem.packed?.queries?.rows;
+    const shape = packed !== undefined
+      ? [packed, queryHeads, valueDim]
+      : layout === "bshd"
+      ? [batch, lengthQ, queryHeads, valueDim]
+      : [batch, queryHeads, lengthQ, valueDim];
+    const rows = packed !== undefined ? [queryHeads, packed] : [batch, queryHeads, lengthQ];
     return [
       specLike(q, "out", q.dtype as DType, shape, layout),
       ...(["lse", ...problem.statistics] as const).map((name) =>

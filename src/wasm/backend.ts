@@ -121,12 +121,12 @@ export class WasmBackend implements Backend {
   async run(
     problem: AttentionProblem,
     views: Views,
-    { signal }: RunOptions,
+    { signal, resident }: RunOptions,
   ): Promise<readonly ResultView[]> {
     const plan = planAttention(problem, this.target), action = callName(problem);
     const begin = (alone: boolean) => () => {
       checkLive(views, action);
-      return this.#progress(problem, plan, views, { alone, signal });
+      return this.#progress(problem, plan, views, { alone, signal, resident });
     };
     const short = wasmMs(problem, { threads: 1 }) < SHORT_MS;
     return await this.#calls.run({
@@ -226,12 +226,14 @@ export class WasmBackend implements Backend {
     problem: AttentionProblem,
     plan: Plan,
     views: Views,
-    options: { alone: boolean; signal?: AbortSignalLike | undefined },
+    options: RunOptions & { alone: boolean },
   ): Progress<ResultView[]> {
     options.signal?.throwIfAborted();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.#settings.threads);
     const long = threads > 1 && longestItemMs(problem, plan) > LONG_MS;
-    const results = makeResults(this.#memory, resultSpecs(problem, views), isSparse(problem));
+    const specs = resultSpecs(problem, views), { resident } = options;
+    const wanted = resident ? specs.map((spec) => ({ ...spec, resident })) : specs;
+    const results = makeResults(this.#memory, wanted, isSparse(problem));
     const staging = new Staging(this.#memory, this.#kernels, problem, plan, views, results);
     let runner: Runner | undefined;
     try {

@@ -138,7 +138,7 @@ export class WebGpuBackend implements Backend {
   async run(
     problem: AttentionProblem,
     views: Views,
-    { signal }: RunOptions,
+    options: RunOptions,
   ): Promise<readonly BackendResult[]> {
     const before = this.#tail;
     let resolve!: () => void;
@@ -148,7 +148,7 @@ export class WebGpuBackend implements Backend {
       const action = callName(problem);
       if (this.#disposed) throw disposedError(action);
       checkLive(views, action);
-      return await this.#run(problem, views, `Cannot run ${action}`, signal);
+      return await this.#run(problem, views, `Cannot run ${action}`, options);
     } finally {
       if (this.#disposed) this.#memory.dispose();
       resolve();
@@ -159,12 +159,13 @@ export class WebGpuBackend implements Backend {
     problem: AttentionProblem,
     views: Views,
     action: string,
-    signal: AbortSignalLike | undefined,
+    { signal, resident }: RunOptions,
   ): Promise<BackendResult[]> {
     if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
     const plan = planWebGpu(problem, this.target);
-    const made = this.#make(resultSpecs(problem, views));
+    const specs = resultSpecs(problem, views);
+    const made = this.#make(resident ? specs.map((spec) => ({ ...spec, resident })) : specs);
     let call: GpuCall | undefined;
     try {
       if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);

@@ -6,7 +6,7 @@ import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
 import { roomOf } from "../sequences.ts";
 import { type KeyCuts, regionSteps, type Step } from "./work_items.ts";
-import { kvSplits } from "./splits.ts";
+import { kvSplits, sequenceSplits } from "./splits.ts";
 import {
   backwardTile,
   DECODE_QUERIES,
@@ -118,7 +118,10 @@ export function planAttention(problem: AttentionProblem, target: WasmTarget): Pl
     if (!found) {
       const multiple = kernel === "backward" ? tile.keys : 16;
       const { lengthK } = roomOf(problem, sequence), span = problem.spans[sequence]!;
-      found = cutKeys(span, [rowBegin, rowEnd], lengthK, splits, multiple);
+      const own = sequenceSplits(kernel, span, splits);
+      const cut = cutKeys(span, [rowBegin, rowEnd], lengthK, own, multiple);
+      while (cut.length < splits) cut.push([lengthK, lengthK]); // nothing is left
+      found = cut;
       cuts.set(key, found);
     }
     return found;
