@@ -18,6 +18,7 @@ import type { RaceOptions } from "./measure/race.ts";
 import { Results } from "./measure/store.ts";
 import { digits3 } from "./measure/table.ts";
 import { backwardSection } from "./sections/backward.ts";
+import { cachesSection } from "./sections/caches.ts";
 import { decodeSection } from "./sections/decode.ts";
 import { densitySection } from "./sections/density.ts";
 import { featuresSection } from "./sections/features.ts";
@@ -47,6 +48,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
   wasm: {
     ...both,
     causal: causalSection,
+    caches: cachesSection,
     threads: scalingSection,
     unfused: unfusedSection,
     density: densitySection,

@@ -20,3 +20,17 @@ export function onEngines(name: string, fn: (engine: Engine) => Promise<void>): 
     },
   });
 }
+
+/** Both builds of the CPU engine, and a GPU where there is one. */
+export async function openEngines(): Promise<
+  Disposable & { readonly engines: ReadonlyMap<string, Engine> }
+> {
+  const engines = new Map([
+    ["wasm, plain SIMD", await createEngine({ backend: "wasm", threads: 1, simd: "plain" })],
+    ["wasm, 2 threads", await createEngine({ backend: "wasm", threads: 2 })],
+  ]);
+  const gpu = await openGpu();
+  if ("absent" in gpu) console.log(`not run on webgpu: ${gpu.absent}`);
+  else engines.set("webgpu", gpu);
+  return { engines, [Symbol.dispose]: () => engines.forEach((engine) => engine.dispose()) };
+}

@@ -1,7 +1,11 @@
 /** The ONNX project's own cases of its Attention operator, where they lie beside the repository. */
 
+import assert from "node:assert/strict";
+import type { OnnxOutputName } from "../src/onnx.ts";
+import { onnxAttention } from "../src/onnx.ts";
 import { assertClose } from "./assert_close.ts";
-import { engineConfigurations, gpuConfiguration, openAll, syncConfiguration } from "./backends.ts";
+import { hostTensor } from "./backends.ts";
+import { openEngines } from "./engines.ts";
 import { readOnnxCase } from "./onnx_case.ts";
 import { dtypeOf } from "./oracle.ts";
 import { readPacked } from "./reference/problem.ts";
@@ -16,28 +20,32 @@ const names = listCases();
 
 Deno.test({
   name: names.length > 0
-    ? `attention() gives the Y of ${names.length} ONNX cases`
+    ? `onnxAttention() gives the outputs of ${names.length} ONNX cases`
     : `ONNX cases: not run, no folder ${folder.pathname}`,
   ignore: names.length === 0,
   sanitizeOps: false,
   sanitizeResources: false,
   async fn(t) {
-    await using open = await openAll([...engineConfigurations, syncConfiguration]);
+    using open = await openEngines();
     for (const name of names) {
-      const { q, k, v, options, y, otherOutputs } = readOnnxCase(new URL(`${name}/`, folder));
-      const unchecked = otherOutputs.length > 0 ? ` (Y only, not ${otherOutputs.join(", ")})` : "";
-      await t.step(name + unchecked, async () => {
-        const dtype = dtypeOf(q);
-        const want = { values: readPacked(y), bound: bounds[dtype], dtype };
-        for (const [configuration, session] of open.sessions) {
+      const { inputs, attributes, opset, outputs } = readOnnxCase(new URL(`${name}/`, folder));
+      await t.step(name, async () => {
+        for (const [configuration, engine] of open.engines) {
           // each case has sizes of its own and so kernels of its own, 1 to 5 s to compile in software
-          const rare = configuration === gpuConfiguration.name &&
-            ![0, 20].includes(names.indexOf(name));
+          const rare = engine.backend === "webgpu" && ![0, 20].includes(names.indexOf(name));
           if (!runTakes(rare ? "rest" : "core")) continue;
-          const { out } = await session.forward({ q, k, v, options });
-          const subject = { result: "Y", configuration, caseName: name, seed: 0 };
-          const rerun = "deno task test tests/onnx_test.ts";
-          assertClose({ ...subject, rerun }, readPacked(out), want, out.shape);
+          const wanted = Object.keys(outputs) as OnnxOutputName[];
+          const got = await onnxAttention(inputs, attributes, { outputs: wanted, opset, engine });
+          assert.deepEqual(Object.keys(got).sort(), wanted.toSorted());
+          for (const result of wanted) {
+            const want = outputs[result]!, found = hostTensor(got[result]), dtype = dtypeOf(want);
+            assert.deepEqual([found.shape, found.dtype], [want.shape, dtype]);
+            const exact = result.startsWith("present");
+            const expected = { values: readPacked(want), bound: exact ? 0 : bounds[dtype], dtype };
+            const subject = { result, configuration, caseName: name, seed: 0 };
+            const rerun = "deno task test tests/onnx_test.ts";
+            assertClose({ ...subject, rerun }, readPacked(found), expected, found.shape);
+          }
         }
       });
     }

@@ -1,6 +1,6 @@
 /**
  * What a page downloads: the default entry bundled, minified and compressed, whole and without the
- * code for GPUs, which a bundler that splits code leaves for later; and the entry of the CPU alone.
+ * code for GPUs, which a bundler that splits code leaves for later; and the entries of the CPU alone and of the ONNX operator.
  * @module
  */
 
@@ -11,24 +11,31 @@ import type { Measured } from "../goals.ts";
 import { printTable } from "../measure/table.ts";
 
 const pathOf = (entry: string) => new URL(`../../${entry}`, import.meta.url).pathname;
-const [WHOLE, CPU] = [pathOf("mod.ts"), pathOf("src/wasm.ts")];
+const [WHOLE, CPU, ONNX] = [pathOf("mod.ts"), pathOf("src/wasm.ts"), pathOf("src/onnx.ts")];
 
 export async function packageSection(context: Context): Promise<Measured[]> {
   const folder = await Deno.makeTempDir({ prefix: "flashtile-package-" });
   try {
     await bundle("--output", `${folder}/whole.js`, WHOLE);
     await bundle("--output", `${folder}/wasm.js`, CPU);
+    await bundle("--output", `${folder}/onnx.js`, ONNX);
     await bundle("--code-splitting", "--outdir", `${folder}/split`, WHOLE);
     const [whole, wasm] = [compressed(`${folder}/whole.js`), compressed(`${folder}/wasm.js`)];
-    const split = `${folder}/split`;
+    const split = `${folder}/split`, onnx = compressed(`${folder}/onnx.js`);
     const cpu = atOnce(split, "mod.js")
       .reduce((sum, name) => sum + compressed(`${split}/${name}`), 0);
     printTable("Package, minified, gzip -9", ["part", "KB"], [
       ["everything", (whole / 1000).toFixed(1)],
       ["without the code for GPUs", (cpu / 1000).toFixed(1)],
       ["@flashtile/attention/wasm", (wasm / 1000).toFixed(1)],
+      ["@flashtile/attention/onnx", (onnx / 1000).toFixed(1)],
     ]);
-    context.results.add("package", { wholeBytes: whole, cpuBytes: cpu, wasmBytes: wasm });
+    context.results.add("package", {
+      wholeBytes: whole,
+      cpuBytes: cpu,
+      wasmBytes: wasm,
+      onnxBytes: onnx,
+    });
     return [{ id: "wasm package", values: [{ of: "mod.ts", value: whole / 1000 }] }];
   } finally {
     rmSync(folder, { recursive: true });

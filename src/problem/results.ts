@@ -1,5 +1,5 @@
 // What a call returns, before there is memory for it: results look like inputs of the call.
-import { type DType, isFloat16Array, type TensorData } from "../tensor/dtype.ts";
+import { type DType, newArray, type TensorData } from "../tensor/dtype.ts";
 import type { MergePart, MergeShape } from "./merge.ts";
 import { axisSize, gradientNames, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import {
@@ -102,18 +102,8 @@ export function mergeSpecs(
   ];
 }
 
-function hostArray(like: View, dtype: DType, n: number): TensorData {
-  if (dtype === "f32") return new Float32Array(n);
-  if (dtype === "i32") return new Int32Array(n);
-  const { tensor } = like;
-  if ("data" in tensor && isFloat16Array(tensor.data)) {
-    const Array16 = tensor.data.constructor as unknown as new (length: number) => TensorData;
-    return new Array16(n);
-  }
-  return new Uint16Array(n);
-}
-
 /** An empty host tensor for a result. */
 export function hostResult({ like, dtype, shape }: ResultSpec): HostTensor {
-  return { data: hostArray(like, dtype, count(shape)), shape, dtype };
+  const { tensor } = like, kind = "data" in tensor ? tensor.data as TensorData : undefined;
+  return { data: newArray(dtype, count(shape), kind), shape, dtype };
 }

@@ -70,3 +70,14 @@ export function bits(data: TensorData): Float32Array | Uint16Array | Int8Array |
   if (isFloat16Array(data)) return new Uint16Array(data.buffer, data.byteOffset, data.length);
   return data as Float32Array | Uint16Array | Int8Array | Int32Array;
 }
+
+/** A new array for values of a type: of the kind of `like` where two kinds hold it. */
+export function newArray(dtype: DType, n: number, like: TensorData | undefined): TensorData {
+  if (dtype === "f32") return new Float32Array(n);
+  if (dtype === "i32") return new Int32Array(n);
+  if (like && isFloat16Array(like)) {
+    const Array16 = like.constructor as unknown as new (length: number) => TensorData;
+    return new Array16(n);
+  }
+  return new Uint16Array(n);
+}

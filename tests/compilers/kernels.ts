@@ -26,6 +26,7 @@ import { grid } from "../grid.ts";
 import { type Inputs, makeInputs } from "../inputs.ts";
 import { everything } from "../selection.ts";
 import { mapTuple } from "../tuples.ts";
+import { cacheCalls, storeKernels } from "./caches.ts";
 import { smallBindings, targetsOf } from "./targets.ts";
 
 type Dialect = WebGpuTarget["dialect"];
@@ -132,7 +133,7 @@ const KERNELS = [
   ],
   ...["copy", "repair dq", "repair dk", "repair dv"],
   ...["add", "narrow f16", "narrow bf16", "component"],
-  ...["row stats", "scores", "probabilities", "column sums", "top keys", "sort keys"],
+  ...["store", "row stats", "scores", "probabilities", "column sums", "top keys", "sort keys"],
 ];
 
 const buffer = { size: 2 ** 30, usage: 0, destroy() {} } as unknown as GpuBuffer;
@@ -255,6 +256,11 @@ export function findKernels(dialect: Dialect): Found {
     const inputs = makeInputs(c);
     for (const target of targets) collection.addCalls(inputs, target, insideCalls(inputs, c));
   }
+  for (const { name, calls } of cacheCalls()) {
+    const inputs = { ...mixedInputs(), name };
+    for (const target of targets) collection.addCalls(inputs, target, [...calls]);
+  }
+  for (const kernel of storeKernels()) collection.add(kernel, "rows that enter a cache");
   for (const c of mergeCases) collection.addMerge(c, targets[0]!);
   collection.add({ key: "copy", code: copyShader }, "resident numbers of heads");
   collection.add({ key: "probe", code: () => probeShader(64) }, "every device");

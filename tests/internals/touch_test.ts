@@ -8,13 +8,18 @@ import { FEATURES } from "../../src/problem/features/table.ts";
 
 const root = new URL("../../", import.meta.url);
 
-/** Where the name of a feature may stand: its own files, the tables, the options, what is exported, the contract with asm. */
+/**
+ * Where the name of a feature may stand: its own files, the tables, the options, what is exported, the contract with asm,
+ * and an operator that is made of options.
+ */
 const OWN = [
   "src/problem/features/",
   "src/problem/call_options.ts",
   "src/options.ts",
   "src/types.ts",
   "src/wasm.ts",
+  "src/onnx.ts",
+  "src/onnx/",
   "src/expression/",
   "src/tensor/operands.ts",
   "asm/abi.ts",

@@ -31,6 +31,7 @@ import { type StorageKind, VECTORS } from "../../shaders/parts/storage.ts";
 import type { Variant } from "../../shaders/parts/variant.ts";
 import { tracedOf } from "../../src/expression/traced.ts";
 import { maskMods, scoreMods } from "../mods.ts";
+import { storeShader } from "../../shaders/kernels/store.ts";
 
 const scalars: StorageKind = { dtype: "f32", scalar: true };
 
@@ -55,6 +56,8 @@ const full: Variant = {
     ["dropout", ""],
   ]),
 };
+const bytes: StorageKind = { dtype: "i8", scalar: false, paged: true };
+const cached: Variant = { ...plain, kinds: { q: VECTORS, k: bytes, v: bytes } };
 const counted: Variant = { ...plain, statistics: true };
 const slopes: Variant = { ...plain, features: new Map([["alibiSlopes", ""]]) };
 const pairs: Variant = { ...full, grouped: false, features: pairFeatures(full.features) };
@@ -83,6 +86,11 @@ const texts: Readonly<Record<string, string>> = {
   captured_sum: capturedSumShader(learned),
   slot_sum: slotSumShader(),
   forward_functions: forwardShader(functions, out),
+  forward_cache: forwardShader(cached, out),
+  decode_cache: decodeShader(cached, shape, out),
+  repair_out_cache: repairShader("out", cached),
+  store_bytes: storeShader(scalars, "i8"),
+  store_f16: storeShader(VECTORS, "f16"),
   decode: decodeShader(full, shape, out),
   decode_statistics: decodeShader(counted, shape, out),
   combine_splits: combineSplitsShader(false, false),

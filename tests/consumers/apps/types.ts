@@ -16,6 +16,7 @@ import {
   UnsupportedError,
 } from "@flashtile/attention";
 import { kernelBytes, type SimdLevel } from "@flashtile/attention/kernels";
+import { onnxAttention, type OnnxAttentionOptions } from "@flashtile/attention/onnx";
 
 const q: HostTensor = { data: new Float32Array(64), shape: [1, 4, 2, 8] };
 const options: AttentionOptions = { causal: "top-left", window: { left: 2 }, softcap: 30 };
@@ -47,6 +48,18 @@ export function blocks(list: { offsets: Int32Array; columns: Int32Array }): Atte
   // @ts-expect-error: a block mask is no mask function
   const other: AttentionOptions = { maskMod: listed };
   return empty + full > 0 ? [{ blockMask: made }] : [wrong, other];
+}
+
+export async function operator(engine: Engine): Promise<Float32Array> {
+  const options: OnnxAttentionOptions<"Y" | "present_key"> = { engine, outputs: ["Y"] };
+  const inputs = { Q: { ...q, data: new Float32Array(64) }, K: q, V: q };
+  const { Y, present_key } = await onnxAttention(inputs, { is_causal: 1 }, options);
+  const shape: readonly number[] = present_key.shape;
+  // @ts-expect-error: Y alone was asked for
+  (await onnxAttention(inputs)).present_value.shape;
+  // @ts-expect-error: no attribute of the operator
+  await onnxAttention(inputs, { causal: 1 });
+  return shape.length ? Y.data : new Float32Array();
 }
 
 export function bytes(level: SimdLevel): Uint8Array {

@@ -1,0 +1,166 @@
+// see params.wgsl
+const HIDDEN: f32 = -1e30;
+const FLOOR: f32 = -5e29;
+@group(0) @binding(1) var<storage, read> schedule: array<u32>;
+@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
+fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
+@group(0) @binding(3) var<storage, read> k: array<u32>;
+fn load_k(at: u32, c: u32) -> vec4<f32> {
+  let w = k[(at >> 2u) + 1u + c]; let bytes = bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w));
+  return vec4<f32>(bytes >> vec4<u32>(24u)) * bitcast<f32>(k[at >> 2u]);
+}
+@group(0) @binding(4) var<storage, read> v: array<u32>;
+fn load_v(at: u32, c: u32) -> vec4<f32> {
+  let w = v[(at >> 2u) + 1u + c]; let bytes = bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w));
+  return vec4<f32>(bytes >> vec4<u32>(24u)) * bitcast<f32>(v[at >> 2u]);
+}
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
+fn store_out(at: u32, c: u32, x: vec4<f32>) {
+  if (4u * c < U.value_dim) { out[(at >> 2u) + c] = x; }
+}
+@group(0) @binding(6) var<storage, read_write> lse: array<f32>;
+fn q_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
+}
+fn k_row(b: u32, h: u32, i: u32) -> u32 {
+  let row = U.first_row + i; let page = schedule[U.pages_at + b * U.page_columns + row / U.page_rows];
+  return U.k_at + page * U.k_batch + h * U.k_head + row % U.page_rows * U.k_row;
+}
+fn v_row(b: u32, h: u32, i: u32) -> u32 {
+  let row = U.first_row + i; let page = schedule[U.pages_at + b * U.page_columns + row / U.page_rows];
+  return U.v_at + page * U.v_batch + h * U.v_head + row % U.page_rows * U.v_row;
+}
+fn out_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.out_at + b * U.out_batch + h * U.out_head + i * U.out_row;
+}
+fn lse_row(b: u32, h: u32, i: u32) -> u32 {
+  return U.lse_at + b * U.lse_batch + h * U.lse_head + i * U.lse_row;
+}
+var<workgroup> qs: array<array<vec4<f32>, 2>, 2>;
+var<workgroup> partial: array<array<array<f32, 3>, 32>, 2>;
+var<workgroup> score: array<array<f32, 32>, 2>;
+var<workgroup> state: array<array<vec2<f32>, 4>, 2>;
+var<workgroup> sums: array<array<vec4<f32>, 2>, 4>;
+@compute @workgroup_size(8)
+fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
+  let item = (U.item_base + wid.x) * 8u;
+  let batch = schedule[item]; let first = schedule[item + 1u];
+  let begin = schedule[item + 2u]; let end = schedule[item + 3u];
+  let low = bitcast<i32>(schedule[item + 4u]); let high = bitcast<i32>(schedule[item + 5u]);
+  let limit = schedule[item + 6u]; let slot = schedule[item + 7u];
+  let offset = bitcast<i32>(schedule[4u * batch + 3u]);
+  let kv_head = wid.y; let row_count = U.length_q * U.group;
+  let lane = li % 2u; let column = li % 2u; let group = li / 2u;
+  for (var t = li; t < 4u; t += 8u) {
+    let r = t / 2u; let c = t % 2u;
+    qs[r][c] = load_q(q_row(batch, (kv_head * U.group + r % U.group), (r / U.group)), c) * U.scale;
+  }
+  var m0 = FLOOR; var l0 = 0.0; var o0 = vec4<f32>(0.0);
+  var m1 = FLOOR; var l1 = 0.0; var o1 = vec4<f32>(0.0);
+  workgroupBarrier();
+  for (var k0 = begin; k0 < end; k0 += 32u) {
+  // partial = q . k
+  for (var s = 0u; s < 32u; s += 4u) {
+    let j = s + li / 2u; let key = k0 + j;
+    var d0 = 0.0;
+    var d1 = 0.0;
+    if (key < end) {
+      let at = k_row(batch, kv_head, key);
+      {
+        let x = load_k(at, lane + 0u);
+        { let y = qs[0][lane + 0u]; d0 = fma(x.x, y.x, d0); d0 = fma(x.y, y.y, d0); d0 = fma(x.z, y.z, d0); d0 = fma(x.w, y.w, d0); }
+        { let y = qs[1][lane + 0u]; d1 = fma(x.x, y.x, d1); d1 = fma(x.y, y.y, d1); d1 = fma(x.z, y.z, d1); d1 = fma(x.w, y.w, d1); }
+      }
+    }
+    partial[0][j][lane] = d0;
+    partial[1][j][lane] = d1;
+  }
+  workgroupBarrier();
+  // score = features(sum of partial)
+  for (var t = li; t < 64u; t += 8u) {
+    let r = t / 32u; let j = t % 32u; let key = k0 + j;
+    let query = (r / U.group);
+    var s = 0.0;
+    s += partial[r][j][0];
+    s += partial[r][j][1];
+    let head = (kv_head * U.group + r % U.group);
+    // hide pairs outside the band
+    var hide = (i32(key) > min(i32(end) - 1, i32(query) + high)) | (i32(key) < i32(query) + low);
+    score[r][j] = select(s, HIDDEN, hide);
+  }
+  workgroupBarrier();
+  // P = exp(score - m), l += P, O += P v
+  if (group < 4u) {
+    var n0 = m0;
+    var n1 = m1;
+    for (var j = group; j < 32u; j += 4u) {
+      n0 = max(n0, score[0][j]);
+      n1 = max(n1, score[1][j]);
+    }
+    { let a = exp2((m0 - n0) * 1.4426950408889634); m0 = n0; l0 *= a; o0 *= a; }
+    { let a = exp2((m1 - n1) * 1.4426950408889634); m1 = n1; l1 *= a; o1 *= a; }
+    for (var j = group; j < 32u && k0 + j < end; j += 4u) {
+      let x = load_v(v_row(batch, kv_head, k0 + j), column);
+      { let p = exp2((score[0][j] - m0) * 1.4426950408889634); l0 += p; o0 = fma(vec4<f32>(p), x, o0); }
+      { let p = exp2((score[1][j] - m1) * 1.4426950408889634); l1 += p; o1 = fma(vec4<f32>(p), x, o1); }
+    }
+  }
+  }
+  // merge the states of the key groups: out = O / l, lse = m + ln l
+  if (group < 4u && column == 0u) {
+    state[0][group] = vec2<f32>(m0, l0);
+    state[1][group] = vec2<f32>(m1, l1);
+  }
+  workgroupBarrier();
+  {
+    var m = FLOOR;
+    m = max(m, state[0][0].x);
+    m = max(m, state[0][1].x);
+    m = max(m, state[0][2].x);
+    m = max(m, state[0][3].x);
+    var l = 0.0;
+    l += state[0][0].y * exp2((state[0][0].x - m) * 1.4426950408889634);
+    l += state[0][1].y * exp2((state[0][1].x - m) * 1.4426950408889634);
+    l += state[0][2].y * exp2((state[0][2].x - m) * 1.4426950408889634);
+    l += state[0][3].y * exp2((state[0][3].x - m) * 1.4426950408889634);
+    if (group < 4u) { sums[group][column] = o0 * exp2((m0 - m) * 1.4426950408889634); }
+    workgroupBarrier();
+    if (li < 2u) {
+      var x = sums[0][li];
+      x += sums[1][li];
+      x += sums[2][li];
+      x += sums[3][li];
+      let head = (kv_head * U.group + 0u % U.group); let query = (0u / U.group);
+      store_out(out_row(batch, head, query) + slot * U.split_rows * U.value_dim, li, x * select(1.0 / l, 0.0, l == 0.0));
+      if (li == 0u) {
+        lse[lse_row(batch, head, query) + slot * U.split_rows] = select(m + log2(l) * 0.6931471805599453, U.neg_inf, l == 0.0);
+      }
+    }
+  }
+  workgroupBarrier();
+  {
+    var m = FLOOR;
+    m = max(m, state[1][0].x);
+    m = max(m, state[1][1].x);
+    m = max(m, state[1][2].x);
+    m = max(m, state[1][3].x);
+    var l = 0.0;
+    l += state[1][0].y * exp2((state[1][0].x - m) * 1.4426950408889634);
+    l += state[1][1].y * exp2((state[1][1].x - m) * 1.4426950408889634);
+    l += state[1][2].y * exp2((state[1][2].x - m) * 1.4426950408889634);
+    l += state[1][3].y * exp2((state[1][3].x - m) * 1.4426950408889634);
+    if (group < 4u) { sums[group][column] = o1 * exp2((m1 - m) * 1.4426950408889634); }
+    workgroupBarrier();
+    if (li < 2u) {
+      var x = sums[0][li];
+      x += sums[1][li];
+      x += sums[2][li];
+      x += sums[3][li];
+      let head = (kv_head * U.group + 1u % U.group); let query = (1u / U.group);
+      store_out(out_row(batch, head, query) + slot * U.split_rows * U.value_dim, li, x * select(1.0 / l, 0.0, l == 0.0));
+      if (li == 0u) {
+        lse[lse_row(batch, head, query) + slot * U.split_rows] = select(m + log2(l) * 0.6931471805599453, U.neg_inf, l == 0.0);
+      }
+    }
+  }
+}
