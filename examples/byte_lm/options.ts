@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { atLeastZero, oneOf, positive, whole } from "../flags.ts";
 
 export type BackendChoice = "auto" | "wasm" | "webgpu";
 
@@ -97,7 +98,7 @@ export function parseOptions(args: string[]): Options | undefined {
     seconds: positive("seconds", values.seconds, 70),
     rate: positive("rate", values.rate, 0.006),
     threads: values.threads === undefined ? undefined : whole("threads", values.threads, 1, 1),
-    backend: backend(values.backend),
+    backend: oneOf("backend", values.backend, ["auto", "wasm", "webgpu"]),
     prompt: values.prompt,
     bytes: whole("bytes", values.bytes, 400, 0),
     temperature: atLeastZero("temperature", values.temperature, 0.7),
@@ -118,36 +119,4 @@ export function parseOptions(args: string[]): Options | undefined {
   }
   if (options.prompt === "") throw new RangeError("Cannot continue an empty --prompt");
   return options;
-}
-
-function whole(flag: string, text: string | undefined, fallback: number, least: number): number {
-  const value = text === undefined ? fallback : Number(text);
-  if (!Number.isSafeInteger(value) || value < least || text?.trim() === "") {
-    throw new RangeError(
-      `Cannot use --${flag} ${text}: expected a whole number, at least ${least}`,
-    );
-  }
-  return value;
-}
-
-function positive(flag: string, text: string | undefined, fallback: number): number {
-  const value = text === undefined ? fallback : Number(text);
-  if (!(value > 0 && value < Infinity)) {
-    throw new RangeError(`Cannot use --${flag} ${text}: expected a number above 0`);
-  }
-  return value;
-}
-
-function atLeastZero(flag: string, text: string | undefined, fallback: number): number {
-  const value = text === undefined ? fallback : Number(text);
-  if (!(value >= 0 && value < Infinity) || text?.trim() === "") {
-    throw new RangeError(`Cannot use --${flag} ${text}: expected a number, at least 0`);
-  }
-  return value;
-}
-
-function backend(text: string | undefined): BackendChoice {
-  if (text === undefined) return "auto";
-  if (text === "auto" || text === "wasm" || text === "webgpu") return text;
-  throw new RangeError(`Cannot use --backend ${text}: expected auto, wasm or webgpu`);
 }

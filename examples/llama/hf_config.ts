@@ -1,0 +1,77 @@
+/** What a config.json of Hugging Face says of a model of Llama architecture. */
+import type { ModelDescription } from "./stored_tensors.ts";
+import { rotaryFrequencies } from "./weights.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A description, and whether the classifier is the embedding. */
+export function readConfig(name: string, text: string): ModelDescription & { tied: boolean } {
+  const config = fieldsOf(name, text);
+  const fail = (what: string): never => {
+    throw new RangeError(`Cannot read ${name}: its config.json ${what}`);
+  };
+  if (config["model_type"] !== "llama") {
+    fail(`is of model_type ${JSON.stringify(config["model_type"])}, expected "llama"`);
+  }
+  for (const bias of ["attention_bias", "mlp_bias"]) {
+    if (config[bias]) fail(`has ${bias}, which this reader does not know`);
+  }
+  const { hidden_act: activation = "silu" } = config;
+  if (activation !== "silu") fail(`has hidden_act ${JSON.stringify(activation)}, expected "silu"`);
+  const number = (field: string, fallback?: number): number => {
+    const value = config[field] ?? fallback;
+    return typeof value === "number" ? value : fail(`lacks the number ${field}`);
+  };
+  const dim = number("hidden_size"), heads = number("num_attention_heads");
+  const headDim = number("head_dim", dim / heads);
+  return {
+    shape: {
+      layers: number("num_hidden_layers"),
+      heads,
+      kvHeads: number("num_key_value_heads", heads),
+      headDim,
+      dim,
+      hidden: number("intermediate_size"),
+      vocabulary: number("vocab_size"),
+      context: number("max_position_embeddings"),
+    },
+    rotary: { interleaved: false, frequencies: frequenciesOf(config, headDim, fail) },
+    normEpsilon: number("rms_norm_eps", 1e-6),
+    tied: config["tie_word_embeddings"] === true,
+  };
+}
+
+/** In older files base and scaling are two fields, in newer ones a field holds both. */
+function frequenciesOf(
+  config: Fields,
+  headDim: number,
+  fail: (what: string) => never,
+): Float64Array {
+  const rope = Object(config["rope_parameters"] ?? config["rope_scaling"]) as Fields;
+  const base = Number(rope["rope_theta"] ?? config["rope_theta"] ?? 10000);
+  const frequencies = rotaryFrequencies(headDim, base);
+  const type = rope["rope_type"] ?? rope["type"] ?? "default";
+  if (type === "default") return frequencies;
+  if (type === "linear") return frequencies.map((f) => f / Number(rope["factor"]));
+  if (type === "llama3") return frequencies.map((f) => stretched(f, rope));
+  return fail(
+    `has positions of type ${JSON.stringify(type)}; default, linear and llama3 are known`,
+  );
+}
+
+/** Llama 3.1's scaling: waves longer than the old context are stretched, short ones are not. */
+function stretched(frequency: number, rope: Fields): number {
+  const [factor, low, high] = [rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"]]
+    .map(Number) as [number, number, number];
+  const turns = Number(rope["original_max_position_embeddings"]) * frequency / (2 * Math.PI);
+  const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+  return frequency * (kept + (1 - kept) / factor);
+}
+
+function fieldsOf(name: string, text: string): Fields {
+  try {
+    return Object(JSON.parse(text)) as Fields;
+  } catch {
+    throw new RangeError(`Cannot read ${name}: the config.json beside it is not JSON`);
+  }
+}
