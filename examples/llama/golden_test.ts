@@ -58,6 +58,29 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: `llama: a text begun on one engine goes on on another${there ? "" : ": not run either"}`,
+  ignore: !there,
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    const { model } = await openModel(new URL("stories260K.bin", folder).pathname);
+    using one = await createEngine({ backend: "wasm", threads: 1 });
+    using two = await createEngine({ backend: "wasm", threads: 2 });
+    for (const dtype of ["f32", "i8"] as const) {
+      const options = { sequences: 1, dtype };
+      const whole = await greedy(model, one, TOKENS, { ...options, room: ROOMS["paged"]! });
+      using from = new Caches(one, model.shape, { ...options, room: ROOMS["paged"]! });
+      using to = new Caches(two, model.shape, { ...options, room: ROOMS["contiguous"]! });
+      const { tokens } = await goOn(model, one, from, [], 50);
+      for (const [layer, cache] of from.layers.entries()) {
+        await to.layers[layer]!.import(structuredClone(await cache.export(0)));
+      }
+      assert.deepEqual((await goOn(model, two, to, tokens, TOKENS)).tokens, whole.tokens, dtype);
+    }
+  },
+});
+
 interface Greedy {
   tokens: number[];
   /** By how much the likeliest token was ahead of the second. */
@@ -71,9 +94,20 @@ async function greedy(
   count: number,
   options: CacheOptions,
 ): Promise<Greedy> {
-  const llama = new Llama(model, engine);
   using caches = new Caches(engine, model.shape, options);
-  const tokens: number[] = [], margins: number[] = [];
+  return await goOn(model, engine, caches, [], count);
+}
+
+/** The likeliest tokens behind those that the caches hold, all but the last of them, up to so many in all. */
+async function goOn(
+  model: Model,
+  engine: Engine,
+  caches: Caches,
+  begun: number[],
+  count: number,
+): Promise<Greedy> {
+  const llama = new Llama(model, engine);
+  const tokens = [...begun], margins: number[] = [];
   while (tokens.length < count) {
     const logits = await llama.forward(caches, {
       tokens: Int32Array.of(tokens.at(-1) ?? 1),
