@@ -113,10 +113,10 @@ const texts: Readonly<Record<string, string>> = {
   copy: copyShader(),
   rotate: rotateShader({
     ...{ target: "dq", source: { dtype: "f16", scalar: true } },
-    ...{ dims: 8, interleaved: false, inverse: false },
+    ...{ interleaved: false, inverse: false },
   }),
   rotate_back: rotateShader({
-    ...{ target: "dk", source: undefined, dims: 8, interleaved: true, inverse: true },
+    ...{ target: "dk", source: undefined, interleaved: true, inverse: true },
   }),
   classify_rows: classifyShader("mask", "rows are queries"),
   classify_keys: classifyShader("mask", "rows are keys"),

@@ -16,17 +16,18 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let slots = (U.head_dim + 1u) / 2u; let slot = i % slots; var rest = i / slots;
   let row = rest % U.length_q; rest /= U.length_q;
   let head = rest % (U.kv_heads * U.group); let batch = rest / (U.kv_heads * U.group);
-  let turns = slot < 4u; let stays = 8u + 2u * (slot - 4u);
-  let first = select(stays, slot, turns); let second = select(stays + 1u, slot + 4u, turns);
+  let half = rotations[0];
+  let stays = 2u * slot; // pairs before it have as many columns
+  let first = select(stays, slot, slot < half); let second = select(stays + 1u, slot + half, slot < half);
   let at = q_row(batch, head, row); let to = dq_row(batch, head, row);
   let a = q_at(at + first); var b = 0.0; if (second < U.head_dim) { b = q_at(at + second); }
-  if (slot >= 4u || row >= rotations[2u * batch + 1u]) {
+  if (slot >= half || row >= rotations[2u * batch + 2u]) {
     dq[to + first] = a; if (second < U.head_dim) { dq[to + second] = b; }
     return;
   }
-  let place = rotations[2u * batch] + row * 8u + slot;
+  let place = rotations[2u * batch + 1u] + 2u * half * row + slot;
   let u = bitcast<f32>(rotations[place]);
-  let v = bitcast<f32>(rotations[place + 4u]);
+  let v = bitcast<f32>(rotations[place + half]);
   dq[to + first] = a * u - b * v;
   dq[to + second] = b * u + a * v;
 }

@@ -11,15 +11,16 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let slots = (U.head_dim + 1u) / 2u; let slot = i % slots; var rest = i / slots;
   let row = rest % U.length_k; rest /= U.length_k;
   let head = rest % (U.kv_heads); let batch = rest / (U.kv_heads);
+  let half = rotations[0];
   let first = 2u * slot; let second = first + 1u;
   let at = dk_row(batch, head, row); let to = dk_row(batch, head, row);
   let a = dk[at + first]; var b = 0.0; if (second < U.head_dim) { b = dk[at + second]; }
-  if (slot >= 4u || row >= rotations[2u * batch + 1u]) {
+  if (slot >= half || row >= rotations[2u * batch + 2u]) {
     return;
   }
-  let place = rotations[2u * batch] + row * 8u + slot;
+  let place = rotations[2u * batch + 1u] + 2u * half * row + slot;
   let u = bitcast<f32>(rotations[place]);
-  let v = -bitcast<f32>(rotations[place + 4u]);
+  let v = -bitcast<f32>(rotations[place + half]);
   dk[to + first] = a * u - b * v;
   dk[to + second] = b * u + a * v;
 }
