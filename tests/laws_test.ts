@@ -36,6 +36,7 @@ const grouped: Partial<Case> = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 4
 const elementwise: readonly Partial<Case>[] = [
   {},
   { causal: true, dLse: true },
+  { rotary: { dims: 8 }, causal: true },
   { softcap: 3, window: { left: 20, right: 4 } },
   { bias: "1hqk", mask: { axes: "b1qk", pattern: "random" } },
   { keyLengths: [50, 1], amplitude: 5 },

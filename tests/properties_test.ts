@@ -47,6 +47,24 @@ const blockForms = fc.tuple(
   fc.constantFrom("prefix", "documents", "heads"),
 ).map(([made, size, mask]): NonNullable<Case["blockMask"]> => ({ made, size, mask } as const));
 
+/** Rotary positions, of any share of the columns. */
+const turns = fc.record({
+  share: fc.double({ min: 0, max: 1, noNaN: true }),
+  interleaved: fc.boolean(),
+  keys: fc.constantFrom(true, true, false),
+  positions: fc.constantFrom(undefined, "shared", "each", "far"),
+}).map(({ share, positions, ...form }) => ({ share, ...form, ...positions && { positions } }));
+
+/** The form for so many columns. */
+function rotaryOf(
+  turn: { readonly share: number } & NonNullable<Case["rotary"]> | undefined,
+  headDim: number,
+): Case["rotary"] {
+  if (!turn || headDim < 2) return undefined;
+  const { share, ...form } = turn;
+  return { ...form, dims: 2 * Math.max(1, Math.round(share * Math.floor(headDim / 2))) };
+}
+
 const cases: fc.Arbitrary<Case> = fc.record({
   batch: fc.integer({ min: 1, max: 3 }),
   kvHeads: fc.integer({ min: 1, max: 3 }),
@@ -91,9 +109,11 @@ const cases: fc.Arbitrary<Case> = fc.record({
   maskMod: fc.constantFrom(undefined, undefined, undefined, "prefix", "documents", "strided"),
   blockMask: maybe(blockForms),
   dLse: fc.boolean(),
-}).map(({ group, format: [dtype, storage], keyFractions, causal, blockMask, ...fields }) =>
+  turn: maybe(turns),
+}).map(({ group, format: [dtype, storage], keyFractions, causal, blockMask, turn, ...fields }) =>
   defineCase({
     ...fields,
+    rotary: rotaryOf(turn, fields.headDim),
     ...blockMask && !fields.maskMod && { blockMask },
     dtype,
     storage,
@@ -116,6 +136,7 @@ const gpuCases: fc.Arbitrary<Case> = cases.map((c) => ({
   dtype: "f32" as const,
   storage: "bits" as const,
   lengthQ: Math.max(8, c.lengthQ),
+  rotary: c.rotary && { ...c.rotary, dims: 8 },
   // many more kernels; pairs of options and one at a time have these
   ...{ dropout: undefined, scoreMod: undefined, maskMod: undefined, blockMask: undefined },
 }));

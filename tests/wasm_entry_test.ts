@@ -16,6 +16,7 @@ Deno.test("its calls give what those of the whole library give", async () => {
   assert.deepEqual(cpu.attentionBackwardSync(dOut, saved, options), gradients);
   assert.deepEqual(await cpu.attentionBackward(dOut, saved, options), gradients);
   assert.deepEqual(cpu.mergeAttention([want, want]), whole.mergeAttention([want, want]));
+  assert.deepEqual(cpu.applyRotary(q, { base: 9 }), whole.applyRotary(q, { base: 9 }));
 });
 
 Deno.test("its engines compute on the CPU and refuse a GPU by name", async () => {

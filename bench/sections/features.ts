@@ -87,6 +87,7 @@ function scores({ queryHeads, lengthQ, lengthK }: Case): Pattern[] {
     ),
   };
   const options: readonly AttentionOptions[] = [
+    { rotary: {} },
     { alibiSlopes: ofHeads },
     { softcap: 30 },
     { bias: { data: biases, shape: [queryHeads, lengthQ, lengthK] } },

@@ -3,6 +3,7 @@
 import { decodeBytes } from "../../shaders/abi.ts";
 import { copyShader } from "../../shaders/kernels/elementwise.ts";
 import { probeShader } from "../../shaders/kernels/probe.ts";
+import { describeRotary } from "../../src/problem/features/apply_rotary.ts";
 import { describeMerge } from "../../src/problem/merge.ts";
 import { type GpuPlan, planWebGpu } from "../../src/plan/webgpu/plan.ts";
 import { describeColumnSums, describeScores, describeTopKeys } from "../../src/problem/inside.ts";
@@ -19,6 +20,7 @@ import type { WebGpuTarget } from "../../src/plan/target.ts";
 import type { GpuBuffer } from "../../src/webgpu/device/api.ts";
 import { GpuCall } from "../../src/webgpu/dispatch/call.ts";
 import { mergeSteps } from "../../src/webgpu/dispatch/merge.ts";
+import { turnSteps } from "../../src/webgpu/dispatch/turn.ts";
 import type { Step } from "../../src/webgpu/dispatch/dispatch.ts";
 import type { Home } from "../../src/webgpu/device/tensors.ts";
 import { type Case, defineCase } from "../case.ts";
@@ -132,6 +134,7 @@ const KERNELS = [
     "row sum dSink",
   ],
   ...["copy", "repair dq", "repair dk", "repair dv"],
+  ...["rotate q", "rotate k", "rotate dq", "rotate dk"],
   ...["add", "narrow f16", "narrow bf16", "component"],
   ...["store", "row stats", "scores", "probabilities", "column sums", "top keys", "sort keys"],
 ];
@@ -235,6 +238,15 @@ class Collection {
     const steps = mergeSteps(homeOf(target), merge.parts, merge.shape, made, () => buffer);
     for (const { kernel } of steps) this.add(kernel, `merge of "${name}"`);
   }
+
+  addTurns(c: Case, target: WebGpuTarget): void {
+    const { q, name } = makeInputs(c);
+    for (const interleaved of [false, true]) {
+      const call = describeRotary(q, { dims: 4, interleaved, inverse: true });
+      const steps = turnSteps(homeOf(target), call, { buffer }, () => buffer);
+      for (const { kernel } of steps) this.add(kernel, `turning "${name}"`);
+    }
+  }
 }
 
 /** Storage buffers that a text binds. */
@@ -261,7 +273,10 @@ export function findKernels(dialect: Dialect): Found {
     for (const target of targets) collection.addCalls(inputs, target, [...calls]);
   }
   for (const kernel of storeKernels()) collection.add(kernel, "rows that enter a cache");
-  for (const c of mergeCases) collection.addMerge(c, targets[0]!);
+  for (const c of mergeCases) {
+    collection.addMerge(c, targets[0]!);
+    collection.addTurns(c, targets[0]!);
+  }
   collection.add({ key: "copy", code: copyShader }, "resident numbers of heads");
   collection.add({ key: "probe", code: () => probeShader(64) }, "every device");
   const { texts, faults } = collection;

@@ -24,6 +24,7 @@ import { capturedSumShader, slotSumShader } from "../../shaders/kernels/captured
 import { combineSplitsShader, mergeIntoShader } from "../../shaders/kernels/merge.ts";
 import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
 import { repairShader } from "../../shaders/kernels/repair.ts";
+import { rotateShader } from "../../shaders/kernels/rotate.ts";
 import { rowStateShader } from "../../shaders/kernels/row_state.ts";
 import { rowSumShader } from "../../shaders/kernels/row_sum.ts";
 import { sortKeysShader, topKeysShader } from "../../shaders/kernels/top_keys.ts";
@@ -118,6 +119,13 @@ const texts: Readonly<Record<string, string>> = {
   add: addShader(),
   component: componentShader(),
   copy: copyShader(),
+  rotate: rotateShader({
+    ...{ target: "dq", source: { dtype: "f16", scalar: true } },
+    ...{ interleaved: false, inverse: false },
+  }),
+  rotate_back: rotateShader({
+    ...{ target: "dk", source: undefined, interleaved: true, inverse: true },
+  }),
   classify_rows: classifyShader("mask", "rows are queries"),
   classify_keys: classifyShader("mask", "rows are keys"),
   scores: scoresShader(plain, false),

@@ -100,7 +100,7 @@ const ORDER: readonly Follows[] = ["queries", "keys", "scores", "heads"];
 /** Whether the heads of an operand are those of keys. */
 const ofKeys = (name: OperandName): boolean => OPERANDS[name].axes[1] === "kvHead";
 
-/** The table by which the rows of an operand turn: a row for each row of a head, two words more for each sequence. */
+/** The table by which the rows of an operand turn: a row for each row of a head, and some words for each sequence. */
 function tableExtent(problem: AttentionProblem, name: OperandName, size: Axes): Extent {
   const { dims } = rotationOf(problem, name)!, [batch, , rows] = size;
   const strides: Axes = [rows * dims + 2, 0, dims, 1], sizes: Axes = [batch, 1, rows, dims];

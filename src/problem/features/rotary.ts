@@ -67,13 +67,10 @@ function turningKeys(
   hidden: boolean,
 ): number[] {
   const { values, starts } = positionsK ?? {};
-  return spans.map(({ lengthK }, b) => {
-    let count = lengthK;
-    const known = (row: number) => {
-      const position = values ? values[starts![b]! + row]! : row;
-      return !tables || (position >= 0 && position < tables.positions);
-    };
-    while (hidden && count < room && known(count)) count++;
+  return spans.map(({ lengthK: count }, b) => {
+    if (!hidden || !tables) return hidden ? room : count;
+    const positionOf = (row: number) => values ? values[starts![b]! + row]! : row;
+    while (count < room && positionOf(count) >= 0 && positionOf(count) < tables.positions) count++;
     return count;
   });
 }

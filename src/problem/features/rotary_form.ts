@@ -1,5 +1,5 @@
 // What rotary options say about angles, checked: the same in calls and in what rotates a tensor alone.
-import { arrayKind, type DType } from "../../tensor/dtype.ts";
+import { arrayKind } from "../../tensor/dtype.ts";
 import { widened } from "../../tensor/convert.ts";
 import { type Complaint, show, UnsupportedError } from "../../tensor/errors.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
@@ -58,18 +58,19 @@ function checkBase(name: string, base: unknown, complaint: Complaint): number {
   return base;
 }
 
-/** The values of a table, row-major; throws unless it is [positions, half]. */
-function denseTable(
-  name: string,
-  table: unknown,
-  half: number,
-  complaint: Complaint,
-): Float32Array {
+/** A table: its rows, and how many there are. */
+interface Table {
+  readonly positions: number;
+  readonly row: (position: number) => ArrayLike<number>;
+}
+
+/** Throws unless `table` is [positions, half]. */
+function checkTable(name: string, table: unknown, half: number, complaint: Complaint): Table {
   const wanted = `[positions, ${half}], a column for each pair of dims ${2 * half}`;
   if (arrayKind(table) === "Float32Array") {
-    const { length } = table as Float32Array;
-    if (length % half === 0) return (table as Float32Array).slice();
-    throw complaint.range(`${name} has ${length} elements but must be ${wanted}`);
+    const data = table as Float32Array, positions = data.length / half;
+    if (data.length % half === 0) return { positions, row: rowsOf(data, half, half) };
+    throw complaint.range(`${name} has ${data.length} elements but must be ${wanted}`);
   }
   if (typeof table !== "object" || table === null || !("shape" in table)) {
     throw complaint.type(`${name} is ${show(table)} but must be a tensor ${wanted}`);
@@ -82,27 +83,20 @@ function denseTable(
     throw new UnsupportedError(`${name} as a resident tensor`, "any", "pass a host tensor");
   }
   const tensor = table as HostTensor, dtype = checkDType(name, tensor, complaint);
-  const strides = checkStrides(name, tensor.strides, shape, complaint);
-  checkExtent(name, tensor.data as Float32Array, shape, strides, complaint);
-  const values = numbers(name, tensor.data, dtype, complaint), row = strides[0]!;
-  return Float32Array.from(
-    { length: shape[0]! * half },
-    (_, n) => values[Math.floor(n / half) * row + n % half]!,
-  );
-}
-
-/** Values of an array as float32. */
-function numbers(
-  name: string,
-  data: HostTensor["data"],
-  dtype: DType,
-  complaint: Complaint,
-): ArrayLike<number> {
-  if (dtype === "f32") return data;
-  if (dtype !== "f16" && dtype !== "bf16") {
+  const [row] = checkStrides(name, tensor.strides, shape, complaint) as [number, number];
+  const data = tensor.data as Float32Array, positions = shape[0]!;
+  checkExtent(name, data, shape, [row, 1], complaint);
+  if (dtype === "i8" || dtype === "i32") {
     throw complaint.type(`${name} has dtype ${show(dtype)} but must be f32, f16 or bf16`);
   }
-  return arrayKind(data) === "Uint16Array" ? widened(data as Uint16Array, dtype) : data;
+  const rows = rowsOf(data, row, half);
+  if (arrayKind(data) !== "Uint16Array") return { positions, row: rows };
+  return { positions, row: (n) => widened(rows(n) as unknown as Uint16Array, dtype) };
+}
+
+/** Rows of an array, `pitch` elements apart. */
+function rowsOf(data: Float32Array, pitch: number, half: number): (n: number) => Float32Array {
+  return (n) => data.subarray(n * pitch, n * pitch + half);
 }
 
 function checkTables(
@@ -118,17 +112,14 @@ function checkTables(
       `${prefix}${missing} is undefined but must be given beside ${prefix}${given}`,
     );
   }
-  const half = dims / 2, both = { cos, sin };
-  const [c, s] = (["cos", "sin"] as const).map((name) =>
-    denseTable(`${prefix}${name}`, both[name], half, complaint)
-  ) as [Float32Array, Float32Array];
-  const positions = c.length / half;
-  if (s.length !== c.length) {
+  const c = checkTable(`${prefix}cos`, cos, dims / 2, complaint), { positions } = c;
+  const s = checkTable(`${prefix}sin`, sin, dims / 2, complaint);
+  if (s.positions !== positions) {
     throw complaint.range(
-      `${prefix}sin has ${s.length / half} positions but ${prefix}cos has ${positions}`,
+      `${prefix}sin has ${s.positions} positions but ${prefix}cos has ${positions}`,
     );
   }
-  return { positions, cos: c, sin: s };
+  return { positions, cos: c.row, sin: s.row };
 }
 
 /** What options say about angles; `prefix`: what stands before their names in errors. */

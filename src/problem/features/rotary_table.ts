@@ -13,18 +13,18 @@ export interface RotaryForm {
   readonly tables?: RotaryTables | undefined;
 }
 
-/** Tables of a caller, row-major [positions, dims / 2]. */
+/** Tables of a caller: dims / 2 cosines and sines of each position. They are read while the call is checked only. */
 export interface RotaryTables {
   readonly positions: number;
-  readonly cos: Float32Array;
-  readonly sin: Float32Array;
+  cos(position: number): ArrayLike<number>;
+  sin(position: number): ArrayLike<number>;
 }
 
 /**
  * A position is a multiple of this and a rest: the rotation by both is that by one after that by the other, which is
  * cheaper than a cosine and a sine of each position and as exact. What a position has does not depend on the others.
  */
-const STRIDE = 64;
+const STRIDE = 32;
 
 /** Cosines of all pairs, then their sines, in float64. */
 function turn(position: number, frequencies: Float64Array): Float64Array {
@@ -69,9 +69,8 @@ export function rotaryTable(
   const table = new Float32Array(positions.length * dims);
   if (!tables) fromAngles(form, positions, table);
   for (let n = 0; tables && n < positions.length; n++) {
-    const from = positions[n]! * half;
-    table.set(tables.cos.subarray(from, from + half), n * dims);
-    table.set(tables.sin.subarray(from, from + half), n * dims + half);
+    table.set(tables.cos(positions[n]!), n * dims);
+    table.set(tables.sin(positions[n]!), n * dims + half);
   }
   return table;
 }

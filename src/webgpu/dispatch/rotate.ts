@@ -28,10 +28,10 @@ interface Turn {
 /** One dispatch. */
 export function turnStep({ shape, part, source, target, rotations }: Turn): Step {
   const { batch, heads, rows, headDim } = part,
-    { target: name, dims, interleaved, inverse } = shape;
+    { target: name, interleaved, inverse } = shape;
   const count = batch * heads * rows * Math.ceil(headDim / 2), input = OPERANDS[name].gradientOf!;
   const what = shape.source ? `${input} ${kindName({ ...shape.source, scalar: true })}` : name;
-  const form = `dims ${dims}${interleaved ? " interleaved" : ""}${inverse ? " inverse" : ""}`;
+  const form = `${interleaved ? "neighbours" : "halves"}${inverse ? " inverse" : ""}`;
   const sizes = follows(name) === "keys" ? { length_k: rows } : { length_q: rows, group: 1 };
   return {
     kernel: { key: `rotate ${what} ${form}`, code: () => rotateShader(shape) },
@@ -49,11 +49,11 @@ export function turnStep({ shape, part, source, target, rotations }: Turn): Step
 /** Turns an operand of a region, or its gradient back. */
 export function rotateStep(r: RegionCall, of: OperandName): Step {
   const { call, region } = r, input = OPERANDS[of].gradientOf ?? of, back = input !== of;
-  const { dims, interleaved } = rotationOf(call.problem, input)!, view = call.views[input]!;
+  const { interleaved } = rotationOf(call.problem, input)!, view = call.views[input]!;
   const [target] = gradientsOf({ [input]: view }) as [GradientName];
   return turnStep({
     shape: {
-      ...{ target, dims, interleaved, inverse: back },
+      ...{ target, interleaved, inverse: back },
       source: back ? undefined : storageKind(view),
     },
     part: call.turned.part(input, region),

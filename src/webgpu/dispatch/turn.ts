@@ -18,12 +18,12 @@ export function turnSteps(
   { buffer }: { readonly buffer: GpuBuffer },
   take: (bytes: number) => GpuBuffer,
 ): Step[] {
-  const { view, rotation, inverse } = call, { dims, interleaved } = rotation;
+  const { view, rotation, inverse } = call, { interleaved } = rotation;
   const spec = turnedSpec(call), n = count(spec.shape), { limits } = home.open.target;
   if (n === 0) return [];
   const wide = spec.dtype === "f32", work = wide ? buffer : take(4 * n);
   const [batch, heads, length, headDim] = view.size, inputs = new InputViews(home, 1, take);
-  const shape = { target: "dq", source: storageKind(view), dims, interleaved, inverse } as const;
+  const shape = { target: "dq", source: storageKind(view), interleaved, inverse } as const;
   const sizes = { batch, heads, length, valueDim: headDim };
   const steps = ranges(sizes, spec.strides, home, call.action).map((region) => {
     const place = { region, group: 1, alignment: limits.offsetAlignment };

@@ -43,7 +43,7 @@ function wordsOf(
     (_, b) => turningRows(rotation, batchBegin + b, rowsOf(name, region)),
   );
   const places = new Map<string, number>();
-  let end = 2 * n;
+  let end = 1 + 2 * n;
   const placed = sequences.map(({ first, count }) => {
     const key = `${first} ${count}`, known = places.get(key);
     if (known !== undefined) return known;
@@ -51,9 +51,9 @@ function wordsOf(
     end += count * dims;
     return end - count * dims;
   });
-  const words = new Uint32Array(end), floats = new Float32Array(words.buffer);
+  const words = new Uint32Array(end).fill(dims / 2, 0, 1), floats = new Float32Array(words.buffer);
   sequences.forEach(({ first, count }, b) => {
-    words.set([placed[b]!, count], 2 * b);
+    words.set([placed[b]!, count], 1 + 2 * b);
     floats.set(table.subarray(first * dims, (first + count) * dims), placed[b]!);
   });
   return words;
