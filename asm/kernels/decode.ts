@@ -14,12 +14,12 @@ import { Operand } from "../tables.gen";
 import { bringRows, keyRow, rowsAhead } from "../micro/pages";
 import { QuadState, QuadSums } from "../micro/records";
 import { finite, lseOf } from "../micro/rows";
-import { endKey, firstKey, has, rowAt, rowStride, sequenceOf, taskOf } from "../micro/task";
+import { endKey, firstKey, rowAt, rowStride, sequenceOf, taskOf } from "../micro/task";
 import {
   gemv_o_4x2, gemv_o_1x1, gemv_o_bytes_x1, gemv_o_bytes_x4, gemv_s_1x4, gemv_s_1x1, gemv_s_2x2, gemv_s_2x4, gemv_s_bytes_1x1,
   gemv_s_bytes_1x4, gemv_s_bytes_2x1, gemv_s_bytes_2x4,
 } from "../micro/tiles.gen";
-import { escape, LOG2E } from "../micro/vmath";
+import { escape, LOG2E, prefetch } from "../micro/vmath";
 import { addSums, packQuery, packWeights, weighValues } from "../stages/bytes";
 import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
@@ -127,10 +127,10 @@ function outputRows(v: usize, ld: usize, p: usize, o: usize, n: i32, lanes: i32,
   escape(x);
 }
 
-/** Where to prefetch while the n rows from row j on are read: nothing past the last key, which is before `to`. */
+/** Where to prefetch while the n rows from row j on are read: a little ahead, in the next page at its end, never past `to`. */
 function aheadOf(operand: i32, rows: usize, stride: usize, j: i32, n: i32, to: i32): usize {
-  if (!has(task, Operand.Pages)) return rows + min(operand == Operand.K ? K_AHEAD : V_AHEAD, <usize>(to - j - n) * stride);
-  const next = j + n; // in the page that follows
+  const left = rowsAhead(task, j, to - j) - n, next = j + n;
+  if (left > 0) return rows + min(operand == Operand.K ? K_AHEAD : V_AHEAD, <usize>left * stride);
   return next < to && rowsAhead(task, next, n) == n ? keyRow(task, operand, batch, kv, next) : rows;
 }
 
@@ -201,6 +201,7 @@ function addBytes(o: usize, j: i32, n: i32, lanes: i32): void {
   let most = f32x4.splat(0);
   for (let i = 0; i < n;) {
     const m = nextRows(Operand.V, j + i, n - i);
+    prefetch(rowsAt, rowsStride, rowsStride, m); // in address order: the product walks all rows for each few columns
     most = weighValues(scores + (<usize>i << 4), rowsAt, rowsStride, m, most);
     i += m;
   }

@@ -20,15 +20,26 @@ function widenHalf(h: v128): v128 {
  */
 function widenFinite(src: usize, dst: usize, n: i32): bool {
   const keep = i32x4.splat(0x8fffe000), rebase = f32x4.splat(5192296858534827628530496329220096.0);
-  const magnitude = i16x8.splat(0x7fff), largest = i16x8.splat(0x7bff);
-  let special = i16x8.splat(0);
+  const magnitude = i16x8.splat(0x7fff);
+  let largest = i16x8.splat(0);
   for (const end = src + (<usize>n << 1); src < end; src += 16, dst += 32) {
     const h = v128.load(src);
-    special = v128.or(special, i16x8.gt_s(v128.and(h, magnitude), largest));
+    largest = i16x8.max_s(largest, v128.and(h, magnitude));
     v128.store(dst, f32x4.mul(v128.and(i32x4.shl(i32x4.extend_low_i16x8_s(h), 13), keep), rebase));
     v128.store(dst, f32x4.mul(v128.and(i32x4.shl(i32x4.extend_high_i16x8_s(h), 13), keep), rebase), 16);
   }
-  return !v128.any_true(special);
+  return !v128.any_true(i16x8.gt_s(largest, i16x8.splat(0x7bff)));
+}
+
+/** n bfloat16 at src -> float32 at dst, eight at a time: they are the upper halves. */
+function widenShort(src: usize, dst: usize, n: i32): bool {
+  const zero = i16x8.splat(0);
+  for (const end = src + (<usize>n << 1); src < end; src += 16, dst += 32) {
+    const h = v128.load(src);
+    v128.store(dst, v128.shuffle<i16>(zero, h, 0, 8, 1, 9, 2, 10, 3, 11));
+    v128.store(dst, v128.shuffle<i16>(zero, h, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+  }
+  return true;
 }
 
 /** A row of n bytes behind their scale -> float32 at dst. */
@@ -63,7 +74,7 @@ export function widen(src: usize, dst: usize, n: i32, dtype: i32): void {
   }
   if (dtype == DTypeCode.I8) return widenBytes(src, dst, n);
   let i = 0;
-  if (dtype == DTypeCode.F16 && widenFinite(src, dst, n & ~7)) {
+  if (dtype == DTypeCode.BF16 ? widenShort(src, dst, n & ~7) : widenFinite(src, dst, n & ~7)) {
     i = n & ~7;
     src += <usize>i << 1;
     dst += <usize>i << 2;
