@@ -28,13 +28,13 @@ const programs: Record<Program["name"], Program> = {
   naga: {
     name: "naga",
     title: "naga (Deno)",
-    seconds: 240,
+    seconds: 420,
     tell: ({ texts }) => `${texts} kernel texts`,
   },
   tint: {
     name: "tint",
     title: "Tint (Dawn's null backend)",
-    seconds: 240,
+    seconds: 420,
     tell: ({ texts, counted }) =>
       `${texts} kernel texts, workgroup memory of ${counted} within the plan's count`,
   },
