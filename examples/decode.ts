@@ -1,44 +1,43 @@
 /**
- * Decoding: one query row a step against keys and values that stay in the engine's memory.
+ * Decoding: tokens one at a time for several sequences, against keys and values in a cache of the engine.
  * Run with `deno run examples/decode.ts`.
  */
-import { attention, createEngine } from "../mod.ts";
+import { createEngine } from "../mod.ts";
 
-const LENGTH = 8192, STEPS = 200;
+const SEQUENCES = 4, PROMPT = 2048, STEPS = 200;
 const QUERY_HEADS = 8, KV_HEADS = 2, HEAD_DIM = 64;
 
-function randomValues(size: number): Float32Array {
-  return Float32Array.from({ length: size }, () => Math.random() - 0.5);
+/** What a model would compute of its tokens, [sequences, rows, heads, dim]: made up here. */
+function projected(rows: number, heads: number) {
+  const shape = [SEQUENCES, rows, heads, HEAD_DIM], size = SEQUENCES * rows * heads * HEAD_DIM;
+  return { data: Float32Array.from({ length: size }, () => Math.random() - 0.5), shape };
 }
 
-const engine = await createEngine({ backend: "wasm" });
+const engine = await createEngine();
+const cache = engine.kvCache({
+  ...{ sequences: SEQUENCES, kvHeads: KV_HEADS, headDim: HEAD_DIM, dtype: "f16" },
+  ...{ pageSize: 16, pages: SEQUENCES * Math.ceil((PROMPT + STEPS) / 16) },
+});
 
-// The cache is copied into the engine once. Here it is full of made-up rows from the start;
-// keyLengths says how many of them count as read at each step.
-const cacheShape = [1, LENGTH, KV_HEADS, HEAD_DIM];
-const cacheSize = LENGTH * KV_HEADS * HEAD_DIM;
-const keys = engine.tensor(randomValues(cacheSize), cacheShape);
-const values = engine.tensor(randomValues(cacheSize), cacheShape);
+/** Adds rows to every sequence, and attends to all that they hold by now. */
+async function step(rows: number): Promise<void> {
+  cache.append(projected(rows, KV_HEADS), projected(rows, KV_HEADS));
+  await engine.attention(projected(rows, QUERY_HEADS), cache.keys, cache.values, { causal: true });
+}
 
 const start = performance.now();
-for (let step = 0; step < STEPS; step++) {
-  const keyLengths = Int32Array.of(LENGTH - STEPS + step + 1);
-  const q = {
-    data: randomValues(QUERY_HEADS * HEAD_DIM),
-    shape: [1, 1, QUERY_HEADS, HEAD_DIM],
-  };
-  await attention(q, keys, values, { causal: true, keyLengths, engine });
-}
-const seconds = (performance.now() - start) / 1000;
+await step(PROMPT);
+const read = performance.now();
+for (let token = 0; token < STEPS; token++) await step(1);
+const seconds = (performance.now() - read) / 1000;
 
-const cacheBytes = 2 * cacheSize * Float32Array.BYTES_PER_ELEMENT;
 console.log(`${engine.backend}: ${engine.reason}`);
-console.log(`${QUERY_HEADS} query heads on ${KV_HEADS} kv heads, ${LENGTH} cached tokens`);
+console.log(`${SEQUENCES} sequences, ${QUERY_HEADS} query heads on ${KV_HEADS} kv heads`);
+console.log(`${PROMPT} rows of each read in ${(read - start).toFixed(0)} ms`);
 console.log(
-  `${(STEPS / seconds).toFixed(0)} tokens/s, ` +
-    `reading the cache at ${(cacheBytes * STEPS / seconds / 1e9).toFixed(1)} GB/s`,
+  `${(SEQUENCES * STEPS / seconds).toFixed(0)} tokens/s, cache ${cache.bytes >> 10} KiB, ` +
+    `${cache.lengths} rows`,
 );
 
-keys.dispose();
-values.dispose();
+cache.dispose();
 engine.dispose();

@@ -5,6 +5,7 @@ import type { Layout } from "./call_options.ts";
 import { FEATURES } from "./features/table.ts";
 
 const ALWAYS = "not needed: lse is always returned";
+const CACHED = "not needed: engine.kvCache keeps its own, and `sequences` says which are read";
 const GROUPED = "not needed: k and v may have fewer heads than q";
 
 /** What names of options elsewhere (PyTorch, FlashAttention, ONNX, JAX) are here, beside those of features. */
@@ -16,6 +17,11 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   returnLse: ALWAYS,
   return_lse: ALWAYS,
   return_attn_probs: ALWAYS,
+  scores: "attentionScores, a call of its own",
+  pagedKv: CACHED,
+  block_table: CACHED,
+  block_tables: CACHED,
+  cache_seqlens: CACHED,
 };
 
 /** What the name of an option elsewhere is here; empty where it is none. */
@@ -27,10 +33,7 @@ function here(name: string): string {
 }
 
 /** Options of the contract that no backend has yet. */
-const PLANNED: ReadonlySet<string> = new Set([
-  "pagedKv",
-  "scores",
-]);
+const PLANNED: ReadonlySet<string> = new Set(["into"]);
 
 /** Throws unless `options` is an object with known names only; undefined stands for one that is missing. */
 export function checkNames(
