@@ -34,6 +34,7 @@ const SIZES: readonly string[] = [
   "pages_at", // the page table of a cache in the schedule: words of a sequence, rows of a page, and the row that is key 0
   "page_columns",
   "page_rows",
+  "page_shift", // the power of two that they are, or that they do not reach where a sequence has one page
   "first_row",
   ...FEATURES.filter(({ traced }) => traced).map(({ name }) => `${shaderName(name)}_at`),
 ];

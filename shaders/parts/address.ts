@@ -40,21 +40,25 @@ export function rowFunction(name: AddressedName): string {
 }
 
 /** The same of rows that lie in pages of a cache: the schedule has a word for each page of each sequence. */
-function pagedRowFunction(name: "k" | "v"): string {
+function pagedRowFunction(name: "k" | "v", how: "shift" | "divide"): string {
+  const [page, rest] = how === "shift"
+    ? ["row >> U.page_shift", "(row & ((1u << U.page_shift) - 1u))"]
+    : ["row / U.page_rows", "row % U.page_rows"];
   return `fn ${name}_row(b: u32, h: u32, i: u32) -> u32 {
-  let row = U.first_row + i; let page = schedule[U.pages_at + b * U.page_columns + row / U.page_rows];
-  return U.${name}_at + page * U.${name}_batch + h * U.${name}_head + row % U.page_rows * U.${name}_row;
+  let row = U.first_row + i; let page = schedule[U.pages_at + b * U.page_columns + (${page})];
+  return U.${name}_at + page * U.${name}_batch + h * U.${name}_head + ${rest} * U.${name}_row;
 }`;
 }
 
 /** The row functions of some operands, each as its rows lie. */
 export function rowFunctions(
   names: readonly AddressedName[],
-  kinds: Readonly<Record<"k" | "v", { readonly paged?: boolean }>>,
+  kinds: Readonly<Record<"k" | "v", { readonly paged?: "shift" | "divide" }>>,
 ): string {
-  return names.map((name) =>
-    (name === "k" || name === "v") && kinds[name].paged ? pagedRowFunction(name) : rowFunction(name)
-  ).join("\n");
+  return names.map((name) => {
+    const how = name === "k" || name === "v" ? kinds[name].paged : undefined;
+    return how ? pagedRowFunction(name as "k", how) : rowFunction(name);
+  }).join("\n");
 }
 
 /** The same as an expression; head and query may be vectors. */

@@ -11,8 +11,8 @@ export interface StorageKind {
   /** `i8`: a row is a scale in float32, and behind it its bytes. */
   readonly dtype: "f32" | "f16" | "bf16" | "i8";
   readonly scalar: boolean;
-  /** Whether its rows lie in the pages of a cache. */
-  readonly paged?: boolean;
+  /** Where its rows lie in the pages of a cache: how the page of a row is found, by a shift where its rows allow that. */
+  readonly paged?: "shift" | "divide";
 }
 
 /** f32 in vec4: what kernels write and scratch holds, when columns come in fours. */
@@ -20,7 +20,7 @@ export const VECTORS: StorageKind = { dtype: "f32", scalar: false };
 
 /** A short name, part of a variant's key. */
 export function kindName({ dtype, scalar, paged }: StorageKind): string {
-  return `${dtype}${scalar ? "s" : ""}${paged ? " paged" : ""}`;
+  return `${dtype}${scalar ? "s" : ""}${paged ? ` paged ${paged}` : ""}`;
 }
 
 /** The kind that has a name. */

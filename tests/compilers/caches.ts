@@ -24,15 +24,17 @@ const cases: readonly Case[] = [
 
 /** A view of k or v as it would lie in a cache. */
 function cachedView(view: View, dtype: PoolType): View {
-  const [batch, heads, rows, columns] = view.size, perSequence = Math.ceil(rows / 16);
-  const pool: PoolShape = { pages: batch * perSequence, heads, rows: 16, columns, dtype };
-  const pages: PageTable = {
-    rows: 16,
-    numbers: Int32Array.from({ length: batch * perSequence }, (_, n) => n),
-    ...{ columns: perSequence, lengths: new Array(batch).fill(rows), first: 0 },
+  const [batch, heads, length, columns] = view.size;
+  const rows = dtype === "bf16" ? 12 : 16; // a page is found by dividing, or by a shift
+  const perSequence = Math.ceil(length / rows), pages = batch * perSequence;
+  const pool: PoolShape = { pages, heads, rows, columns, dtype };
+  const table: PageTable = {
+    rows,
+    numbers: Int32Array.from({ length: pages }, (_, n) => n),
+    ...{ columns: perSequence, lengths: new Array(batch).fill(length), first: 0 },
   };
   const tensor = { buffer: { size: 2 ** 20 }, byteLength: 2 ** 20 } as unknown as View["tensor"];
-  return { ...view, dtype, tensor, strides: [...poolStrides(pool), 1], offset: 0, pages };
+  return { ...view, dtype, tensor, strides: [...poolStrides(pool), 1], offset: 0, pages: table };
 }
 
 /** The same call on a cache. */

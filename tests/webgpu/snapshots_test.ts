@@ -57,8 +57,11 @@ const full: Variant = {
     ["dropout", ""],
   ]),
 };
-const bytes: StorageKind = { dtype: "i8", scalar: false, paged: true };
-const cached: Variant = { ...plain, kinds: { q: VECTORS, k: bytes, v: bytes } };
+const bytes: StorageKind = { dtype: "i8", scalar: false, paged: "shift" };
+const cached: Variant = {
+  ...plain,
+  kinds: { q: VECTORS, k: bytes, v: { ...bytes, paged: "divide" } },
+};
 const counted: Variant = { ...plain, statistics: true };
 const slopes: Variant = { ...plain, features: new Map([["alibiSlopes", ""]]) };
 const pairs: Variant = { ...full, grouped: false, features: pairFeatures(full.features) };

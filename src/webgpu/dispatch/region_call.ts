@@ -120,7 +120,8 @@ export class RegionCall {
     if (operands.k?.pages) {
       const { columns, rows, first } = operands.k.pages;
       const pages = { pages_at: schedule.pagesAt, page_columns: columns, page_rows: rows };
-      Object.assign(params, pages, { first_row: first + region.keyBegin });
+      const shift = { page_shift: Math.ceil(Math.log2(rows)) };
+      Object.assign(params, pages, shift, { first_row: first + region.keyBegin });
     }
     for (const [name, at] of schedule.functions) params[`${shaderName(name)}_at`] = at;
     for (const use of features) {

@@ -60,7 +60,12 @@ export function elementRange(
 /** Whether an operand must be read element by element; see shaders/parts/storage.ts. */
 export function storageKind(view: View): StorageKind {
   const { dtype, size, strides, tensor, offset, pages } = view;
-  if (pages) return { dtype: dtype as "f32", scalar: false, paged: true }; // whole groups of four
+  if (pages) { // whole groups of four
+    const paged = pages.columns === 1 || Number.isInteger(Math.log2(pages.rows))
+      ? "shift"
+      : "divide";
+    return { dtype: dtype as "f32", scalar: false, paged };
+  }
   const begin = tensor instanceof GpuTensor ? offset + tensor.byteOffset / elementBytes(view) : 0;
   const fours = [begin, size[3], ...strides.slice(0, 3).filter((_, axis) => size[axis]! > 1)];
   return { dtype: dtype as "f32", scalar: !fours.every((n) => n % 4 === 0) };

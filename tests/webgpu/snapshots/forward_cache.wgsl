@@ -23,11 +23,11 @@ fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
 }
 fn k_row(b: u32, h: u32, i: u32) -> u32 {
-  let row = U.first_row + i; let page = schedule[U.pages_at + b * U.page_columns + row / U.page_rows];
-  return U.k_at + page * U.k_batch + h * U.k_head + row % U.page_rows * U.k_row;
+  let row = U.first_row + i; let page = schedule[U.pages_at + b * U.page_columns + (row >> U.page_shift)];
+  return U.k_at + page * U.k_batch + h * U.k_head + (row & ((1u << U.page_shift) - 1u)) * U.k_row;
 }
 fn v_row(b: u32, h: u32, i: u32) -> u32 {
-  let row = U.first_row + i; let page = schedule[U.pages_at + b * U.page_columns + row / U.page_rows];
+  let row = U.first_row + i; let page = schedule[U.pages_at + b * U.page_columns + (row / U.page_rows)];
   return U.v_at + page * U.v_batch + h * U.v_head + row % U.page_rows * U.v_row;
 }
 fn out_row(b: u32, h: u32, i: u32) -> u32 {

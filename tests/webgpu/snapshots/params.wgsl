@@ -27,6 +27,7 @@ struct Params {
   pages_at: u32,
   page_columns: u32,
   page_rows: u32,
+  page_shift: u32,
   first_row: u32,
   score_mod_at: u32,
   mask_mod_at: u32,
