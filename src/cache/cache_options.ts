@@ -91,22 +91,22 @@ export function checkCacheOptions(options: unknown): CacheShape {
     throw complaint.range(`${name} is ${show(value)} but must be an integer from 1 to 2^31 - 1`);
   };
   const sequences = size("sequences"), heads = size("kvHeads"), headDim = size("headDim");
-  const valueDim = given.valueDim === undefined ? headDim : size("valueDim");
-  const dtype = given.dtype ?? "f32";
+  const valueDim = given["valueDim"] === undefined ? headDim : size("valueDim");
+  const dtype = given["dtype"] ?? "f32";
   if (!DTYPES.includes(dtype)) {
     throw complaint.type(
       `dtype is ${show(dtype)} but must be one of ${DTYPES.map(show).join(", ")}`,
     );
   }
-  const paged = given.capacity === undefined;
-  if (!paged && (given.pageSize !== undefined || given.pages !== undefined)) {
+  const paged = given["capacity"] === undefined;
+  if (!paged && (given["pageSize"] !== undefined || given["pages"] !== undefined)) {
     throw complaint.type(
       `capacity is ${
-        show(given.capacity)
+        show(given["capacity"])
       } but pageSize or pages is given too: pass one or the other`,
     );
   }
-  if (paged && given.pageSize === undefined && given.pages === undefined) {
+  if (paged && given["pageSize"] === undefined && given["pages"] === undefined) {
     throw complaint.type("capacity is undefined but it, or pageSize and pages, must be given");
   }
   const rows = size(paged ? "pageSize" : "capacity"), pages = paged ? size("pages") : sequences;

@@ -1,4 +1,5 @@
 // Dispatches that rotate rows: operands into scratch, where attention then reads them, and their gradients in place.
+import type { ParamValues } from "../../../shaders/features/params.ts";
 import { rotateShader, type RotateShape } from "../../../shaders/kernels/rotate.ts";
 import { kindName } from "../../../shaders/parts/storage.ts";
 import { rotationOf } from "../../problem/rotations.ts";
@@ -32,7 +33,9 @@ export function turnStep({ shape, part, source, target, rotations }: Turn): Step
   const count = batch * heads * rows * Math.ceil(headDim / 2), input = OPERANDS[name].gradientOf!;
   const what = shape.source ? `${input} ${kindName({ ...shape.source, scalar: true })}` : name;
   const form = `${interleaved ? "neighbours" : "halves"}${inverse ? " inverse" : ""}`;
-  const sizes = follows(name) === "keys" ? { length_k: rows } : { length_q: rows, group: 1 };
+  const sizes: ParamValues = follows(name) === "keys"
+    ? { length_k: rows }
+    : { length_q: rows, group: 1 };
   return {
     kernel: { key: `rotate ${what} ${form}`, code: () => rotateShader(shape) },
     bindings: { rotations, [name]: bound(target), ...(source && { [input]: bound(source) }) },
