@@ -71,39 +71,55 @@ export interface DecodeShape {
   readonly head4: number;
   readonly value4: number;
   readonly threads: number;
+  /** Keys of a thread at a time, which share what it reads of q. */
+  readonly keys: number;
 }
 
 /** What follows from a shape. */
 export interface DecodeLayout {
   /** Threads that share the dot product of one key. */
   readonly lanes: number;
-  /** Keys that the threads take at once, and of a block. */
+  /** Keys whose dot products begin side by side, and of a block. */
   readonly stride: number;
   readonly block: number;
   /** Key groups of the second half. */
   readonly groups: number;
+  /** Threads that share the weights of a row and key group. */
+  readonly shares: number;
 }
 
-/** Bytes that partial dot products may take. */
-const PARTIAL_BYTES = 8192;
+/** Bytes that partial dot products may take, where a thread takes one key at a time. */
+const PARTIAL_BYTES = 4096;
+
+/** Most keys of a block that takes several turns. */
+const MOST_KEYS = 256;
+/** Key groups have states of their own: narrow values do not need one for each thread. */
+const MOST_GROUPS = 32;
 
 /** Completes a shape. */
-export function decodeLayout({ rows, head4, value4, threads }: DecodeShape): DecodeLayout {
-  const lanes = head4 >= 8 ? 8 : head4 >= 4 ? 4 : head4 >= 2 ? 2 : 1;
-  const stride = threads / lanes, groups = Math.max(1, Math.floor(threads / value4));
-  const turns = Math.max(1, Math.floor(PARTIAL_BYTES / (rows * threads * 4)));
-  return { lanes, stride, block: stride * Math.min(8, turns), groups };
+export function decodeLayout({ rows, head4, value4, threads, keys }: DecodeShape): DecodeLayout {
+  // where one key is all that fits, eight threads share it: less memory
+  const lanes = [keys > 1 ? 4 : 8, 4, 2].find((n) => n <= head4) ?? 1;
+  const stride = threads / lanes;
+  const groups = Math.max(1, Math.min(MOST_GROUPS, Math.floor(threads / value4)));
+  const turns = Math.floor(Math.min(PARTIAL_BYTES / (rows * threads * 4), MOST_KEYS / stride));
+  const block = stride * (keys > 1 ? keys : Math.max(1, Math.min(8, turns)));
+  const shares = [4, 2].find((n) => rows * groups * n <= threads && groups * n <= block) ?? 1;
+  return { lanes, stride, block, groups, shares };
 }
 
-/** Workgroup bytes of a shape. */
-export function decodeBytes(shape: DecodeShape): number {
-  const { rows, head4, value4 } = shape, { lanes, block, groups } = decodeLayout(shape);
+/** Workgroup bytes of a shape; with `statistics` those of rows have their sums there. */
+export function decodeBytes(shape: DecodeShape, statistics = false): number {
+  const { rows, head4, value4 } = shape, { lanes, block, groups, shares } = decodeLayout(shape);
   const rest = 32,
     variables = [
       16 * rows * head4,
       4 * rows * block * (lanes + 1),
       4 * rows * block,
-      8 * rows * groups,
+      4 * rows * block,
+      4 * rows * groups,
+      8 * rows * groups * shares,
+      statistics ? 16 * rows * groups * shares : 0,
       16 * groups * value4,
     ];
   // each variable begins at a multiple of 16

@@ -3,12 +3,13 @@
 // neighbouring vec4 (flash-decoding; GQA packing as in llama.cpp).
 //
 //   for each block of keys
-//     partial[r][key][lane] = q_r . k over the columns of the lane         lanes x stride keys at once
+//     partial[r][key][lane] = q_r . k over the columns of the lane         lanes x stride x keys at once
 //     score[r][key] = features(Σ partial)                                  rows x block, in workgroup memory
-//     thread (column c, key group g): m, l, O[r], features of P, over the keys g, g + groups, ...
+//     row r, key group g: m, l, weight[key][r] = features(exp(score - m))   over the keys g, g + groups, ...
+//     thread (column c, key group g): O[r] += weight[key][r] v[key][c]      over the same keys
 //   merge the states of the key groups
 //
-// Each key group keeps its own softmax state, so no maximum is exchanged inside the loop: two barriers a block.
+// Each key group keeps its own softmax state, so no maximum is exchanged but among the threads that share a row of it.
 // No subgroup operation is needed.
 import { type DecodeLayout, decodeLayout, type DecodeShape } from "../abi.ts";
 import { PARAMS } from "../features/params.ts";
@@ -30,30 +31,33 @@ import {
 import { each, LN2, LOG2E, tidy, XYZW } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
 
-function dots({ rows, head4 }: DecodeShape, { lanes, stride, block }: DecodeLayout): string {
-  const full = head4 % lanes === 0;
-  return `  for (var s = 0u; s < ${block}u; s += ${stride}u) {
-    let j = s + li / ${lanes}u; let key = k0 + j;
-${each(rows, (r) => `    var d${r} = 0.0;`)}
-    if (key < end) {
-      let at = k_row(batch, kv_head, key);
+/** Partial products: the keys of a thread meet each vec4 of q that it reads. Keys past the end are the last one again. */
+function dots({ rows, head4, keys }: DecodeShape, { lanes, stride, block }: DecodeLayout): string {
+  const key = (u: number) => `j${u ? ` + ${u * stride}u` : ""}`;
+  return `  for (var j = li / ${lanes}u; j < ${block}u; j += ${stride * keys}u) {
+${each(keys, (u) => `    let at${u} = k_row(batch, kv_head, min(k0 + ${key(u)}, end - 1u));`)}
+${each(rows, (r) => each(keys, (u) => `    var d${r}_${u} = 0.0;`))}
 ${
     each(Math.ceil(head4 / lanes), (n) => {
       const c = `lane + ${n * lanes}u`;
-      const body = `        let x = load_k(at, ${c});
+      const body = `${each(keys, (u) => `      let x${u} = load_k(at${u}, ${c});`)}
 ${
         each(rows, (r) =>
-          `        { let y = qs[${r}][${c}]; ${
-            XYZW.map((x) => `d${r} = fma(x.${x}, y.${x}, d${r});`).join(" ")
-          } }`)
+          `      { let y = qs[${r}][${c}];
+${
+            each(keys, (u) =>
+              `        ${
+                XYZW.map((x) => `d${r}_${u} = fma(x${u}.${x}, y.${x}, d${r}_${u});`).join(" ")
+              }`)
+          }
+      }`)
       }`;
-      return full || (n + 1) * lanes <= head4
-        ? `      {\n${body}\n      }`
-        : `      if (${c} < ${head4}u) {\n${body}\n      }`;
+      return (n + 1) * lanes <= head4
+        ? `    {\n${body}\n    }`
+        : `    if (${c} < ${head4}u) {\n${body}\n    }`;
     })
   }
-    }
-${each(rows, (r) => `    partial[${r}][j][lane] = d${r};`)}
+${each(rows, (r) => each(keys, (u) => `    partial[${r}][${key(u)}][lane] = d${r}_${u};`))}
   }`;
 }
 
@@ -79,58 +83,80 @@ ${
   }`;
 }
 
-/** The sums of statistics of row r and key k0 + j, whose P is in `p`. */
-function addStatistics(r: number): string {
-  return `
-        ps${r} = fma(p, max(score[${r}][j] - m${r}, ${LEAST}), ps${r}); top${r} = max(top${r}, p);
-        pj${r} = fma(p, f32(k0 + j), pj${r}); pairs${r} += p;`;
+/** Adds key k0 + j, whose P is in `p`, to the sums of statistics at hand. */
+const ADD_STATISTICS = `
+      ps0 = fma(p, max(score[r][j] - n, ${LEAST}), ps0); top0 = max(top0, p);
+      pj0 = fma(p, f32(k0 + j), pj0); pairs0 += p;`;
+
+/** Softmax: the threads that share a row and key group find its maximum, and the weights of their own keys. */
+function weights(
+  v: Variant,
+  { rows, threads }: DecodeShape,
+  { groups, shares, block, lanes }: DecodeLayout,
+): string {
+  const total = rows * groups * shares, z = `partial[r][j][${lanes}]`;
+  const weight = dropsPairs(v) ? `select(0.0, p * ${z}, ${z} > 0.0)` : "p";
+  const sums = SUMS.map((sum, n) => `${sum}0 = row_sums[r][g][share].${XYZW[n]};`).join(" ");
+  return `  for (var t = li; t < ${total}u; t += ${threads}u) {
+    let r = t / ${
+    groups * shares
+  }u; let g = t / ${shares}u % ${groups}u; let share = t % ${shares}u;
+    let old = state[r][g][share]; var n = old.x;
+    for (var j = g; j < ${block}u; j += ${groups}u) { n = max(n, score[r][j]); }
+    let a = exp2((old.x - n) * ${LOG2E}); var l = old.y * a;
+${v.statistics ? `    ${statisticRegisters(0)} ${sums} ${moveStatistics(0, "old.x", "n")}` : ""}
+    for (var j = g + share * ${groups}u; j < ${block}u; j += ${groups * shares}u) {
+      let p = exp2((score[r][j] - n) * ${LOG2E}); l += p;${v.statistics ? ADD_STATISTICS : ""}
+      weight[j][r] = ${weight};
+    }
+    state[r][g][share] = vec2<f32>(n, l);
+    if (share == 0u) { alpha[g][r] = a; }
+${
+    v.statistics
+      ? `    row_sums[r][g][share] = vec4<f32>(${SUMS.map((sum) => `${sum}0`).join(", ")});`
+      : ""
+  }
+  }
+  workgroupBarrier();`;
 }
 
-function values(
-  v: Variant,
-  { rows }: DecodeShape,
-  { groups, block, lanes }: DecodeLayout,
-): string {
-  const add = (r: number) =>
-    dropsPairs(v)
-      ? `let z = partial[${r}][j][${lanes}]; if (z > 0.0) { o${r} = fma(vec4<f32>(p * z), x, o${r}); }`
-      : `o${r} = fma(vec4<f32>(p), x, o${r});`;
+/** Keys of V whose loads are under way at the same time. */
+const V_LOADS = 4;
+
+function values({ rows, keys }: DecodeShape, { groups, block }: DecodeLayout): string {
+  const loads = keys > 1 && block % (groups * V_LOADS) === 0 ? V_LOADS : 1;
+  const key = (u: number) => `j${u ? ` + ${u * groups}u` : ""}`;
   return `  if (group < ${groups}u) {
-${each(rows, (r) => `    var n${r} = m${r};`)}
-    for (var j = group; j < ${block}u; j += ${groups}u) {
-${each(rows, (r) => `      n${r} = max(n${r}, score[${r}][j]);`)}
-    }
+${each(rows, (r) => `    o${r} *= alpha[group][${r}];`)}
+    for (var j = group; j < ${block}u && k0 + j < end; j += ${groups * loads}u) {
 ${
-    each(rows, (r) =>
-      `    { let a = exp2((m${r} - n${r}) * ${LOG2E});${
-        v.statistics ? ` ${moveStatistics(r, `m${r}`, `n${r}`)}` : ""
-      } m${r} = n${r}; l${r} *= a; o${r} *= a; }`)
+    each(loads, (u) =>
+      `      let x${u} = load_v(v_row(batch, kv_head, min(k0 + ${key(u)}, end - 1u)), column);`)
   }
-    for (var j = group; j < ${block}u && k0 + j < end; j += ${groups}u) {
-      let x = load_v(v_row(batch, kv_head, k0 + j), column);
 ${
-    each(rows, (r) =>
-      `      { let p = exp2((score[${r}][j] - m${r}) * ${LOG2E}); l${r} += p; ${add(r)}${
-        v.statistics ? addStatistics(r) : ""
-      } }`)
+    each(loads, (u) =>
+      each(rows, (r) =>
+        `      o${r} = fma(vec4<f32>(weight[${key(u)}][${r}]), x${u}, o${r});`))
   }
     }
   }`;
 }
 
-function finish(v: Variant, { rows, value4 }: DecodeShape, { groups }: DecodeLayout): string {
-  return `  if (group < ${groups}u && column == 0u) {
-${each(rows, (r) => `    state[${r}][group] = vec2<f32>(m${r}, l${r});`)}
-  }
-${
-    each(rows, (r) =>
-      `  workgroupBarrier();
+function finish(
+  v: Variant,
+  { rows, value4 }: DecodeShape,
+  { groups, shares }: DecodeLayout,
+): string {
+  const sum = (r: number, x: number) =>
+    Array.from({ length: shares }, (_, s) => `state[${r}][${x}][${s}].y`).join(" + ");
+  return each(rows, (r) =>
+    `  workgroupBarrier();
   {
     var m = FLOOR;
-${each(groups, (x) => `    m = max(m, state[${r}][${x}].x);`)}
+${each(groups, (x) => `    m = max(m, state[${r}][${x}][0].x);`)}
     var l = 0.0;
-${each(groups, (x) => `    l += state[${r}][${x}].y * exp2((state[${r}][${x}].x - m) * ${LOG2E});`)}
-    if (group < ${groups}u) { sums[group][column] = o${r} * exp2((m${r} - m) * ${LOG2E}); }
+${each(groups, (x) => `    l += (${sum(r, x)}) * exp2((state[${r}][${x}][0].x - m) * ${LOG2E});`)}
+    if (group < ${groups}u) { sums[group][column] = o${r} * exp2((state[${r}][group][0].x - m) * ${LOG2E}); }
     workgroupBarrier();
     if (li < ${value4}u) {
       var x = sums[0][li];
@@ -141,27 +167,54 @@ ${each(groups - 1, (x) => `      x += sums[${x + 1}][li];`)}
         lse[lse_row(batch, head, query) + slot * U.split_rows] = select(m + log2(l) * ${LN2}, U.neg_inf, l == 0.0);
       }
     }
-${v.statistics ? statistics(v, r, groups) : ""}
-  }`)
-  }`;
+${v.statistics ? statistics(v, r, groups, shares) : ""}
+  }`);
 }
 
-/** Joins the sums of statistics of the key groups, in the place of those of O. */
-function statistics(v: Variant, r: number, groups: number): string {
-  return `    workgroupBarrier();
-    if (group < ${groups}u && column == 0u) {
-      let a = exp2((m${r} - m) * ${LOG2E}); ${moveStatistics(r, `m${r}`, "m")}
-      sums[group][0] = vec4<f32>(${SUMS.map((sum) => sum + r).join(", ")});
-    }
-    workgroupBarrier();
-    if (li == 0u) {
+/** Joins the sums of statistics of all threads of row r. */
+function statistics(v: Variant, r: number, groups: number, shares: number): string {
+  const parts = Array.from(
+    { length: groups * shares },
+    (_, n) => [Math.floor(n / shares), n % shares],
+  );
+  return `    if (li == 0u) {
       var x = vec4<f32>(0.0);
-${each(groups, (t) => `      x = joined(x, sums[${t}][0]);`)}
+${
+    parts.map(([g, s]) =>
+      `      { let part = row_sums[${r}][${g}][${s}]; let old = state[${r}][${g}][${s}].x; let a = exp2((old - m) * ${LOG2E});
+        ${SUMS.map((sum, n) => `var ${sum}0 = part.${XYZW[n]};`).join(" ")}
+        ${moveStatistics(0, "old", "m")} x = joined(x, vec4<f32>(${
+        SUMS.map((sum) => `${sum}0`).join(", ")
+      })); }`
+    ).join("\n")
+  }
       let pj = fma(f32(U.key_begin), x.w, x.z); // keys count in the whole sequence
       row_statistics[lse_row(batch, ${headOf(`${r}u`, v.grouped)}, ${
     queryOf(`${r}u`, v.grouped)
   }) + slot * U.split_rows] = row_of(x.x, x.y, pj, x.w, l);
     }`;
+}
+
+/** What a row starts with, of all threads that will share it. */
+function startRows(
+  v: Variant,
+  { rows, threads }: DecodeShape,
+  { groups, shares }: DecodeLayout,
+): string {
+  const start = { m: "m", l: "l", head: "head", split: "slot" };
+  const holds = `t % ${groups * shares}u == 0u`;
+  return `  for (var t = li; t < ${rows * groups * shares}u; t += ${threads}u) {
+    let r = t / ${groups * shares}u; let head = ${
+    headOf("r", v.grouped)
+  }; var m = FLOOR; var l = 0.0;
+${startState(v, { ...start, holds })}
+    state[r][t / ${shares}u % ${groups}u][t % ${shares}u] = vec2<f32>(m, l);
+${
+    v.statistics
+      ? `    row_sums[r][t / ${shares}u % ${groups}u][t % ${shares}u] = vec4<f32>(0.0);`
+      : ""
+  }
+  }`;
 }
 
 /** WGSL of a variant. Dispatch (items, kv heads). */
@@ -184,7 +237,14 @@ ${rowFunctions(["q", "k", "v", "out", "lse"], v.kinds)}
 var<workgroup> qs: array<array<vec4<f32>, ${head4}>, ${rows}>;
 var<workgroup> partial: array<array<array<f32, ${l.lanes + 1}>, ${l.block}>, ${rows}>;
 var<workgroup> score: array<array<f32, ${l.block}>, ${rows}>;
-var<workgroup> state: array<array<vec2<f32>, ${l.groups}>, ${rows}>;
+var<workgroup> weight: array<array<f32, ${rows}>, ${l.block}>;
+var<workgroup> alpha: array<array<f32, ${rows}>, ${l.groups}>;
+var<workgroup> state: array<array<array<vec2<f32>, ${l.shares}>, ${l.groups}>, ${rows}>;
+${
+    v.statistics
+      ? `var<workgroup> row_sums: array<array<array<vec4<f32>, ${l.shares}>, ${l.groups}>, ${rows}>;`
+      : ""
+  }
 var<workgroup> sums: array<array<vec4<f32>, ${value4}>, ${l.groups}>;
 @compute @workgroup_size(${threads})
 fn main(${INPUTS}) {
@@ -194,14 +254,8 @@ ${READ_ITEM}
     let r = t / ${head4}u; let c = t % ${head4}u;
     qs[r][c] = load_q(${queryRow("q", "r", v.grouped)}, c) * ${stagedScale(v)};
   }
-${
-    each(rows, (r) => {
-      const head = headOf(`${r}u`, v.grouped), start = { m: `m${r}`, l: `l${r}`, head };
-      return `  var m${r} = FLOOR; var l${r} = 0.0; var o${r} = vec4<f32>(0.0);
-${v.statistics ? `  ${statisticRegisters(r)}` : ""}
-${startState(v, { ...start, split: "slot", holds: "group == 0u" })}`;
-    })
-  }
+${each(rows, (r) => `  var o${r} = vec4<f32>(0.0);`)}
+${startRows(v, shape, l)}
   workgroupBarrier();
   for (var k0 = begin; k0 < end; k0 += ${l.block}u) {
   // partial = q . k
@@ -210,8 +264,10 @@ ${dots(shape, l)}
   // score = features(sum of partial)
 ${scores(v, shape, l)}
   workgroupBarrier();
-  // P = exp(score - m), l += P, O += P v
-${values(v, shape, l)}
+  // P = exp(score - m), l += P
+${weights(v, shape, l)}
+  // O += P v
+${values(shape, l)}
   }
   // merge the states of the key groups: out = O / l, lse = m + ln l
 ${finish(v, shape, l)}

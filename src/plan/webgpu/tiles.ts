@@ -165,26 +165,31 @@ const DECODE_ROWS = 16;
 /** Most queries: from eight on a tile of the forward kernel is worth filling. */
 const DECODE_QUERIES = 7;
 
+/** Sums of dot products that a thread of decode keeps in registers: one for each of its keys and each row. */
+const DECODE_SUMS = 32;
+
 /** The decode kernel's shape, where it can take a problem. */
 export function decodeShape(
-  { lengthQ, group, headDim, valueDim }: {
+  { lengthQ, group, headDim, valueDim, statistics = false }: {
     lengthQ: number;
     group: number;
     headDim: number;
     valueDim: number;
+    statistics?: boolean;
   },
-  { limits }: WebGpuTarget,
+  { limits, software }: WebGpuTarget,
 ): DecodeShape | undefined {
   const rows = lengthQ * group, threads = Math.min(128, limits.workgroupThreads);
-  const shape = {
-    rows,
-    head4: Math.ceil(headDim / 4),
-    value4: Math.ceil(valueDim / 4),
-    threads,
-  };
+  const sizes = { head4: Math.ceil(headDim / 4), value4: Math.ceil(valueDim / 4) };
   if (rows < 1 || rows > DECODE_ROWS || lengthQ > DECODE_QUERIES) return undefined;
-  if (shape.value4 > threads || decodeBytes(shape) > limits.workgroupBytes) return undefined;
-  return shape;
+  if (sizes.value4 > threads) return undefined;
+  // the most that fits; software adapters compile a long text for seconds
+  return (software ? [1] : [4, 2, 1]).map((keys) => ({ rows, ...sizes, threads, keys })).find((
+    shape,
+  ) =>
+    shape.keys * rows <= Math.max(rows, DECODE_SUMS) &&
+    decodeBytes(shape, statistics) <= limits.workgroupBytes
+  );
 }
 
 /** Workgroups from which a device is taken to be full: about two for each of the largest GPU's cores. */

@@ -108,9 +108,11 @@ fn lse_row(b: u32, h: u32, i: u32) -> u32 {
   return U.lse_at + b * U.lse_batch + h * U.lse_head + i * U.lse_row;
 }
 var<workgroup> qs: array<array<vec4<f32>, 2>, 2>;
-var<workgroup> partial: array<array<array<f32, 3>, 32>, 2>;
-var<workgroup> score: array<array<f32, 32>, 2>;
-var<workgroup> state: array<array<vec2<f32>, 4>, 2>;
+var<workgroup> partial: array<array<array<f32, 3>, 8>, 2>;
+var<workgroup> score: array<array<f32, 8>, 2>;
+var<workgroup> weight: array<array<f32, 2>, 8>;
+var<workgroup> alpha: array<array<f32, 2>, 4>;
+var<workgroup> state: array<array<array<vec2<f32>, 1>, 4>, 2>;
 var<workgroup> sums: array<array<vec4<f32>, 2>, 4>;
 @compute @workgroup_size(8)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
@@ -126,34 +128,45 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let r = t / 2u; let c = t % 2u;
     qs[r][c] = load_q(q_row(batch, (kv_head * U.group + r % U.group), (r / U.group)), c) * (U.scale / U.softcap);
   }
-  var m0 = FLOOR; var l0 = 0.0; var o0 = vec4<f32>(0.0);
-  { let s = joining(sink_logit((kv_head * U.group + 0u % U.group), slot)); let top = max(m0, s);
-    l0 = l0 * exp2((m0 - top) * 1.4426950408889634) + select(0.0, joining_weight(s, top), group == 0u); m0 = top; }
-  var m1 = FLOOR; var l1 = 0.0; var o1 = vec4<f32>(0.0);
-  { let s = joining(sink_logit((kv_head * U.group + 1u % U.group), slot)); let top = max(m1, s);
-    l1 = l1 * exp2((m1 - top) * 1.4426950408889634) + select(0.0, joining_weight(s, top), group == 0u); m1 = top; }
+  var o0 = vec4<f32>(0.0);
+  var o1 = vec4<f32>(0.0);
+  for (var t = li; t < 8u; t += 8u) {
+    let r = t / 4u; let head = (kv_head * U.group + r % U.group); var m = FLOOR; var l = 0.0;
+  { let s = joining(sink_logit(head, slot)); let top = max(m, s);
+    l = l * exp2((m - top) * 1.4426950408889634) + select(0.0, joining_weight(s, top), t % 4u == 0u); m = top; }
+    state[r][t / 1u % 4u][t % 1u] = vec2<f32>(m, l);
+  }
   workgroupBarrier();
-  for (var k0 = begin; k0 < end; k0 += 32u) {
+  for (var k0 = begin; k0 < end; k0 += 8u) {
   // partial = q . k
-  for (var s = 0u; s < 32u; s += 4u) {
-    let j = s + li / 2u; let key = k0 + j;
-    var d0 = 0.0;
-    var d1 = 0.0;
-    if (key < end) {
-      let at = k_row(batch, kv_head, key);
-      {
-        let x = load_k(at, lane + 0u);
-        { let y = qs[0][lane + 0u]; d0 = fma(x.x, y.x, d0); d0 = fma(x.y, y.y, d0); d0 = fma(x.z, y.z, d0); d0 = fma(x.w, y.w, d0); }
-        { let y = qs[1][lane + 0u]; d1 = fma(x.x, y.x, d1); d1 = fma(x.y, y.y, d1); d1 = fma(x.z, y.z, d1); d1 = fma(x.w, y.w, d1); }
+  for (var j = li / 2u; j < 8u; j += 8u) {
+    let at0 = k_row(batch, kv_head, min(k0 + j, end - 1u));
+    let at1 = k_row(batch, kv_head, min(k0 + j + 4u, end - 1u));
+    var d0_0 = 0.0;
+    var d0_1 = 0.0;
+    var d1_0 = 0.0;
+    var d1_1 = 0.0;
+    {
+      let x0 = load_k(at0, lane + 0u);
+      let x1 = load_k(at1, lane + 0u);
+      { let y = qs[0][lane + 0u];
+        d0_0 = fma(x0.x, y.x, d0_0); d0_0 = fma(x0.y, y.y, d0_0); d0_0 = fma(x0.z, y.z, d0_0); d0_0 = fma(x0.w, y.w, d0_0);
+        d0_1 = fma(x1.x, y.x, d0_1); d0_1 = fma(x1.y, y.y, d0_1); d0_1 = fma(x1.z, y.z, d0_1); d0_1 = fma(x1.w, y.w, d0_1);
+      }
+      { let y = qs[1][lane + 0u];
+        d1_0 = fma(x0.x, y.x, d1_0); d1_0 = fma(x0.y, y.y, d1_0); d1_0 = fma(x0.z, y.z, d1_0); d1_0 = fma(x0.w, y.w, d1_0);
+        d1_1 = fma(x1.x, y.x, d1_1); d1_1 = fma(x1.y, y.y, d1_1); d1_1 = fma(x1.z, y.z, d1_1); d1_1 = fma(x1.w, y.w, d1_1);
       }
     }
-    partial[0][j][lane] = d0;
-    partial[1][j][lane] = d1;
+    partial[0][j][lane] = d0_0;
+    partial[0][j + 4u][lane] = d0_1;
+    partial[1][j][lane] = d1_0;
+    partial[1][j + 4u][lane] = d1_1;
   }
   workgroupBarrier();
   // score = features(sum of partial)
-  for (var t = li; t < 64u; t += 8u) {
-    let r = t / 32u; let j = t % 32u; let key = k0 + j;
+  for (var t = li; t < 16u; t += 8u) {
+    let r = t / 8u; let j = t % 8u; let key = k0 + j;
     let query = (r / U.group);
     var s = 0.0;
     s += partial[r][j][0];
@@ -174,41 +187,45 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     partial[r][j][2] = kept_one(batch, head, query, key);
   }
   workgroupBarrier();
-  // P = exp(score - m), l += P, O += P v
-  if (group < 4u) {
-    var n0 = m0;
-    var n1 = m1;
-    for (var j = group; j < 32u; j += 4u) {
-      n0 = max(n0, score[0][j]);
-      n1 = max(n1, score[1][j]);
+  // P = exp(score - m), l += P
+  for (var t = li; t < 8u; t += 8u) {
+    let r = t / 4u; let g = t / 1u % 4u; let share = t % 1u;
+    let old = state[r][g][share]; var n = old.x;
+    for (var j = g; j < 8u; j += 4u) { n = max(n, score[r][j]); }
+    let a = exp2((old.x - n) * 1.4426950408889634); var l = old.y * a;
+    for (var j = g + share * 4u; j < 8u; j += 4u) {
+      let p = exp2((score[r][j] - n) * 1.4426950408889634); l += p;
+      weight[j][r] = select(0.0, p * partial[r][j][2], partial[r][j][2] > 0.0);
     }
-    { let a = exp2((m0 - n0) * 1.4426950408889634); m0 = n0; l0 *= a; o0 *= a; }
-    { let a = exp2((m1 - n1) * 1.4426950408889634); m1 = n1; l1 *= a; o1 *= a; }
-    for (var j = group; j < 32u && k0 + j < end; j += 4u) {
-      let x = load_v(v_row(batch, kv_head, k0 + j), column);
-      { let p = exp2((score[0][j] - m0) * 1.4426950408889634); l0 += p; let z = partial[0][j][2]; if (z > 0.0) { o0 = fma(vec4<f32>(p * z), x, o0); } }
-      { let p = exp2((score[1][j] - m1) * 1.4426950408889634); l1 += p; let z = partial[1][j][2]; if (z > 0.0) { o1 = fma(vec4<f32>(p * z), x, o1); } }
+    state[r][g][share] = vec2<f32>(n, l);
+    if (share == 0u) { alpha[g][r] = a; }
+  }
+  workgroupBarrier();
+  // O += P v
+  if (group < 4u) {
+    o0 *= alpha[group][0];
+    o1 *= alpha[group][1];
+    for (var j = group; j < 8u && k0 + j < end; j += 4u) {
+      let x0 = load_v(v_row(batch, kv_head, min(k0 + j, end - 1u)), column);
+      o0 = fma(vec4<f32>(weight[j][0]), x0, o0);
+      o1 = fma(vec4<f32>(weight[j][1]), x0, o1);
     }
   }
   }
   // merge the states of the key groups: out = O / l, lse = m + ln l
-  if (group < 4u && column == 0u) {
-    state[0][group] = vec2<f32>(m0, l0);
-    state[1][group] = vec2<f32>(m1, l1);
-  }
   workgroupBarrier();
   {
     var m = FLOOR;
-    m = max(m, state[0][0].x);
-    m = max(m, state[0][1].x);
-    m = max(m, state[0][2].x);
-    m = max(m, state[0][3].x);
+    m = max(m, state[0][0][0].x);
+    m = max(m, state[0][1][0].x);
+    m = max(m, state[0][2][0].x);
+    m = max(m, state[0][3][0].x);
     var l = 0.0;
-    l += state[0][0].y * exp2((state[0][0].x - m) * 1.4426950408889634);
-    l += state[0][1].y * exp2((state[0][1].x - m) * 1.4426950408889634);
-    l += state[0][2].y * exp2((state[0][2].x - m) * 1.4426950408889634);
-    l += state[0][3].y * exp2((state[0][3].x - m) * 1.4426950408889634);
-    if (group < 4u) { sums[group][column] = o0 * exp2((m0 - m) * 1.4426950408889634); }
+    l += (state[0][0][0].y) * exp2((state[0][0][0].x - m) * 1.4426950408889634);
+    l += (state[0][1][0].y) * exp2((state[0][1][0].x - m) * 1.4426950408889634);
+    l += (state[0][2][0].y) * exp2((state[0][2][0].x - m) * 1.4426950408889634);
+    l += (state[0][3][0].y) * exp2((state[0][3][0].x - m) * 1.4426950408889634);
+    if (group < 4u) { sums[group][column] = o0 * exp2((state[0][group][0].x - m) * 1.4426950408889634); }
     workgroupBarrier();
     if (li < 2u) {
       var x = sums[0][li];
@@ -225,16 +242,16 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   workgroupBarrier();
   {
     var m = FLOOR;
-    m = max(m, state[1][0].x);
-    m = max(m, state[1][1].x);
-    m = max(m, state[1][2].x);
-    m = max(m, state[1][3].x);
+    m = max(m, state[1][0][0].x);
+    m = max(m, state[1][1][0].x);
+    m = max(m, state[1][2][0].x);
+    m = max(m, state[1][3][0].x);
     var l = 0.0;
-    l += state[1][0].y * exp2((state[1][0].x - m) * 1.4426950408889634);
-    l += state[1][1].y * exp2((state[1][1].x - m) * 1.4426950408889634);
-    l += state[1][2].y * exp2((state[1][2].x - m) * 1.4426950408889634);
-    l += state[1][3].y * exp2((state[1][3].x - m) * 1.4426950408889634);
-    if (group < 4u) { sums[group][column] = o1 * exp2((m1 - m) * 1.4426950408889634); }
+    l += (state[1][0][0].y) * exp2((state[1][0][0].x - m) * 1.4426950408889634);
+    l += (state[1][1][0].y) * exp2((state[1][1][0].x - m) * 1.4426950408889634);
+    l += (state[1][2][0].y) * exp2((state[1][2][0].x - m) * 1.4426950408889634);
+    l += (state[1][3][0].y) * exp2((state[1][3][0].x - m) * 1.4426950408889634);
+    if (group < 4u) { sums[group][column] = o1 * exp2((state[1][group][0].x - m) * 1.4426950408889634); }
     workgroupBarrier();
     if (li < 2u) {
       var x = sums[0][li];

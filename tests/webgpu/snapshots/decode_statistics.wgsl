@@ -42,9 +42,12 @@ fn lse_row(b: u32, h: u32, i: u32) -> u32 {
   return U.lse_at + b * U.lse_batch + h * U.lse_head + i * U.lse_row;
 }
 var<workgroup> qs: array<array<vec4<f32>, 2>, 2>;
-var<workgroup> partial: array<array<array<f32, 3>, 32>, 2>;
-var<workgroup> score: array<array<f32, 32>, 2>;
-var<workgroup> state: array<array<vec2<f32>, 4>, 2>;
+var<workgroup> partial: array<array<array<f32, 3>, 8>, 2>;
+var<workgroup> score: array<array<f32, 8>, 2>;
+var<workgroup> weight: array<array<f32, 2>, 8>;
+var<workgroup> alpha: array<array<f32, 2>, 4>;
+var<workgroup> state: array<array<array<vec2<f32>, 1>, 4>, 2>;
+var<workgroup> row_sums: array<array<array<vec4<f32>, 1>, 4>, 2>;
 var<workgroup> sums: array<array<vec4<f32>, 2>, 4>;
 @compute @workgroup_size(8)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
@@ -60,32 +63,44 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let r = t / 2u; let c = t % 2u;
     qs[r][c] = load_q(q_row(batch, (kv_head * U.group + r % U.group), (r / U.group)), c) * U.scale;
   }
-  var m0 = FLOOR; var l0 = 0.0; var o0 = vec4<f32>(0.0);
-  var ps0 = 0.0; var top0 = 0.0; var pj0 = 0.0; var pairs0 = 0.0;
-  var m1 = FLOOR; var l1 = 0.0; var o1 = vec4<f32>(0.0);
-  var ps1 = 0.0; var top1 = 0.0; var pj1 = 0.0; var pairs1 = 0.0;
+  var o0 = vec4<f32>(0.0);
+  var o1 = vec4<f32>(0.0);
+  for (var t = li; t < 8u; t += 8u) {
+    let r = t / 4u; let head = (kv_head * U.group + r % U.group); var m = FLOOR; var l = 0.0;
+    state[r][t / 1u % 4u][t % 1u] = vec2<f32>(m, l);
+    row_sums[r][t / 1u % 4u][t % 1u] = vec4<f32>(0.0);
+  }
   workgroupBarrier();
-  for (var k0 = begin; k0 < end; k0 += 32u) {
+  for (var k0 = begin; k0 < end; k0 += 8u) {
   // partial = q . k
-  for (var s = 0u; s < 32u; s += 4u) {
-    let j = s + li / 2u; let key = k0 + j;
-    var d0 = 0.0;
-    var d1 = 0.0;
-    if (key < end) {
-      let at = k_row(batch, kv_head, key);
-      {
-        let x = load_k(at, lane + 0u);
-        { let y = qs[0][lane + 0u]; d0 = fma(x.x, y.x, d0); d0 = fma(x.y, y.y, d0); d0 = fma(x.z, y.z, d0); d0 = fma(x.w, y.w, d0); }
-        { let y = qs[1][lane + 0u]; d1 = fma(x.x, y.x, d1); d1 = fma(x.y, y.y, d1); d1 = fma(x.z, y.z, d1); d1 = fma(x.w, y.w, d1); }
+  for (var j = li / 2u; j < 8u; j += 8u) {
+    let at0 = k_row(batch, kv_head, min(k0 + j, end - 1u));
+    let at1 = k_row(batch, kv_head, min(k0 + j + 4u, end - 1u));
+    var d0_0 = 0.0;
+    var d0_1 = 0.0;
+    var d1_0 = 0.0;
+    var d1_1 = 0.0;
+    {
+      let x0 = load_k(at0, lane + 0u);
+      let x1 = load_k(at1, lane + 0u);
+      { let y = qs[0][lane + 0u];
+        d0_0 = fma(x0.x, y.x, d0_0); d0_0 = fma(x0.y, y.y, d0_0); d0_0 = fma(x0.z, y.z, d0_0); d0_0 = fma(x0.w, y.w, d0_0);
+        d0_1 = fma(x1.x, y.x, d0_1); d0_1 = fma(x1.y, y.y, d0_1); d0_1 = fma(x1.z, y.z, d0_1); d0_1 = fma(x1.w, y.w, d0_1);
+      }
+      { let y = qs[1][lane + 0u];
+        d1_0 = fma(x0.x, y.x, d1_0); d1_0 = fma(x0.y, y.y, d1_0); d1_0 = fma(x0.z, y.z, d1_0); d1_0 = fma(x0.w, y.w, d1_0);
+        d1_1 = fma(x1.x, y.x, d1_1); d1_1 = fma(x1.y, y.y, d1_1); d1_1 = fma(x1.z, y.z, d1_1); d1_1 = fma(x1.w, y.w, d1_1);
       }
     }
-    partial[0][j][lane] = d0;
-    partial[1][j][lane] = d1;
+    partial[0][j][lane] = d0_0;
+    partial[0][j + 4u][lane] = d0_1;
+    partial[1][j][lane] = d1_0;
+    partial[1][j + 4u][lane] = d1_1;
   }
   workgroupBarrier();
   // score = features(sum of partial)
-  for (var t = li; t < 64u; t += 8u) {
-    let r = t / 32u; let j = t % 32u; let key = k0 + j;
+  for (var t = li; t < 16u; t += 8u) {
+    let r = t / 8u; let j = t % 8u; let key = k0 + j;
     let query = (r / U.group);
     var s = 0.0;
     s += partial[r][j][0];
@@ -96,45 +111,49 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     score[r][j] = select(s, HIDDEN, hide);
   }
   workgroupBarrier();
-  // P = exp(score - m), l += P, O += P v
-  if (group < 4u) {
-    var n0 = m0;
-    var n1 = m1;
-    for (var j = group; j < 32u; j += 4u) {
-      n0 = max(n0, score[0][j]);
-      n1 = max(n1, score[1][j]);
+  // P = exp(score - m), l += P
+  for (var t = li; t < 8u; t += 8u) {
+    let r = t / 4u; let g = t / 1u % 4u; let share = t % 1u;
+    let old = state[r][g][share]; var n = old.x;
+    for (var j = g; j < 8u; j += 4u) { n = max(n, score[r][j]); }
+    let a = exp2((old.x - n) * 1.4426950408889634); var l = old.y * a;
+    var ps0 = 0.0; var top0 = 0.0; var pj0 = 0.0; var pairs0 = 0.0; ps0 = row_sums[r][g][share].x; top0 = row_sums[r][g][share].y; pj0 = row_sums[r][g][share].z; pairs0 = row_sums[r][g][share].w; ps0 = a * fma(old.x - n, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a;
+    for (var j = g + share * 4u; j < 8u; j += 4u) {
+      let p = exp2((score[r][j] - n) * 1.4426950408889634); l += p;
+      ps0 = fma(p, max(score[r][j] - n, -200.0), ps0); top0 = max(top0, p);
+      pj0 = fma(p, f32(k0 + j), pj0); pairs0 += p;
+      weight[j][r] = p;
     }
-    { let a = exp2((m0 - n0) * 1.4426950408889634); ps0 = a * fma(m0 - n0, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a; m0 = n0; l0 *= a; o0 *= a; }
-    { let a = exp2((m1 - n1) * 1.4426950408889634); ps1 = a * fma(m1 - n1, pairs1, ps1); top1 *= a; pj1 *= a; pairs1 *= a; m1 = n1; l1 *= a; o1 *= a; }
-    for (var j = group; j < 32u && k0 + j < end; j += 4u) {
-      let x = load_v(v_row(batch, kv_head, k0 + j), column);
-      { let p = exp2((score[0][j] - m0) * 1.4426950408889634); l0 += p; o0 = fma(vec4<f32>(p), x, o0);
-        ps0 = fma(p, max(score[0][j] - m0, -200.0), ps0); top0 = max(top0, p);
-        pj0 = fma(p, f32(k0 + j), pj0); pairs0 += p; }
-      { let p = exp2((score[1][j] - m1) * 1.4426950408889634); l1 += p; o1 = fma(vec4<f32>(p), x, o1);
-        ps1 = fma(p, max(score[1][j] - m1, -200.0), ps1); top1 = max(top1, p);
-        pj1 = fma(p, f32(k0 + j), pj1); pairs1 += p; }
+    state[r][g][share] = vec2<f32>(n, l);
+    if (share == 0u) { alpha[g][r] = a; }
+    row_sums[r][g][share] = vec4<f32>(ps0, top0, pj0, pairs0);
+  }
+  workgroupBarrier();
+  // O += P v
+  if (group < 4u) {
+    o0 *= alpha[group][0];
+    o1 *= alpha[group][1];
+    for (var j = group; j < 8u && k0 + j < end; j += 4u) {
+      let x0 = load_v(v_row(batch, kv_head, min(k0 + j, end - 1u)), column);
+      o0 = fma(vec4<f32>(weight[j][0]), x0, o0);
+      o1 = fma(vec4<f32>(weight[j][1]), x0, o1);
     }
   }
   }
   // merge the states of the key groups: out = O / l, lse = m + ln l
-  if (group < 4u && column == 0u) {
-    state[0][group] = vec2<f32>(m0, l0);
-    state[1][group] = vec2<f32>(m1, l1);
-  }
   workgroupBarrier();
   {
     var m = FLOOR;
-    m = max(m, state[0][0].x);
-    m = max(m, state[0][1].x);
-    m = max(m, state[0][2].x);
-    m = max(m, state[0][3].x);
+    m = max(m, state[0][0][0].x);
+    m = max(m, state[0][1][0].x);
+    m = max(m, state[0][2][0].x);
+    m = max(m, state[0][3][0].x);
     var l = 0.0;
-    l += state[0][0].y * exp2((state[0][0].x - m) * 1.4426950408889634);
-    l += state[0][1].y * exp2((state[0][1].x - m) * 1.4426950408889634);
-    l += state[0][2].y * exp2((state[0][2].x - m) * 1.4426950408889634);
-    l += state[0][3].y * exp2((state[0][3].x - m) * 1.4426950408889634);
-    if (group < 4u) { sums[group][column] = o0 * exp2((m0 - m) * 1.4426950408889634); }
+    l += (state[0][0][0].y) * exp2((state[0][0][0].x - m) * 1.4426950408889634);
+    l += (state[0][1][0].y) * exp2((state[0][1][0].x - m) * 1.4426950408889634);
+    l += (state[0][2][0].y) * exp2((state[0][2][0].x - m) * 1.4426950408889634);
+    l += (state[0][3][0].y) * exp2((state[0][3][0].x - m) * 1.4426950408889634);
+    if (group < 4u) { sums[group][column] = o0 * exp2((state[0][group][0].x - m) * 1.4426950408889634); }
     workgroupBarrier();
     if (li < 2u) {
       var x = sums[0][li];
@@ -147,18 +166,20 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
         lse[lse_row(batch, head, query) + slot * U.split_rows] = select(m + log2(l) * 0.6931471805599453, U.neg_inf, l == 0.0);
       }
     }
-    workgroupBarrier();
-    if (group < 4u && column == 0u) {
-      let a = exp2((m0 - m) * 1.4426950408889634); ps0 = a * fma(m0 - m, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a;
-      sums[group][0] = vec4<f32>(ps0, top0, pj0, pairs0);
-    }
-    workgroupBarrier();
     if (li == 0u) {
       var x = vec4<f32>(0.0);
-      x = joined(x, sums[0][0]);
-      x = joined(x, sums[1][0]);
-      x = joined(x, sums[2][0]);
-      x = joined(x, sums[3][0]);
+      { let part = row_sums[0][0][0]; let old = state[0][0][0].x; let a = exp2((old - m) * 1.4426950408889634);
+        var ps0 = part.x; var top0 = part.y; var pj0 = part.z; var pairs0 = part.w;
+        ps0 = a * fma(old - m, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a; x = joined(x, vec4<f32>(ps0, top0, pj0, pairs0)); }
+      { let part = row_sums[0][1][0]; let old = state[0][1][0].x; let a = exp2((old - m) * 1.4426950408889634);
+        var ps0 = part.x; var top0 = part.y; var pj0 = part.z; var pairs0 = part.w;
+        ps0 = a * fma(old - m, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a; x = joined(x, vec4<f32>(ps0, top0, pj0, pairs0)); }
+      { let part = row_sums[0][2][0]; let old = state[0][2][0].x; let a = exp2((old - m) * 1.4426950408889634);
+        var ps0 = part.x; var top0 = part.y; var pj0 = part.z; var pairs0 = part.w;
+        ps0 = a * fma(old - m, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a; x = joined(x, vec4<f32>(ps0, top0, pj0, pairs0)); }
+      { let part = row_sums[0][3][0]; let old = state[0][3][0].x; let a = exp2((old - m) * 1.4426950408889634);
+        var ps0 = part.x; var top0 = part.y; var pj0 = part.z; var pairs0 = part.w;
+        ps0 = a * fma(old - m, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a; x = joined(x, vec4<f32>(ps0, top0, pj0, pairs0)); }
       let pj = fma(f32(U.key_begin), x.w, x.z); // keys count in the whole sequence
       row_statistics[lse_row(batch, (kv_head * U.group + 0u % U.group), (0u / U.group)) + slot * U.split_rows] = row_of(x.x, x.y, pj, x.w, l);
     }
@@ -166,16 +187,16 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   workgroupBarrier();
   {
     var m = FLOOR;
-    m = max(m, state[1][0].x);
-    m = max(m, state[1][1].x);
-    m = max(m, state[1][2].x);
-    m = max(m, state[1][3].x);
+    m = max(m, state[1][0][0].x);
+    m = max(m, state[1][1][0].x);
+    m = max(m, state[1][2][0].x);
+    m = max(m, state[1][3][0].x);
     var l = 0.0;
-    l += state[1][0].y * exp2((state[1][0].x - m) * 1.4426950408889634);
-    l += state[1][1].y * exp2((state[1][1].x - m) * 1.4426950408889634);
-    l += state[1][2].y * exp2((state[1][2].x - m) * 1.4426950408889634);
-    l += state[1][3].y * exp2((state[1][3].x - m) * 1.4426950408889634);
-    if (group < 4u) { sums[group][column] = o1 * exp2((m1 - m) * 1.4426950408889634); }
+    l += (state[1][0][0].y) * exp2((state[1][0][0].x - m) * 1.4426950408889634);
+    l += (state[1][1][0].y) * exp2((state[1][1][0].x - m) * 1.4426950408889634);
+    l += (state[1][2][0].y) * exp2((state[1][2][0].x - m) * 1.4426950408889634);
+    l += (state[1][3][0].y) * exp2((state[1][3][0].x - m) * 1.4426950408889634);
+    if (group < 4u) { sums[group][column] = o1 * exp2((state[1][group][0].x - m) * 1.4426950408889634); }
     workgroupBarrier();
     if (li < 2u) {
       var x = sums[0][li];
@@ -188,18 +209,20 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
         lse[lse_row(batch, head, query) + slot * U.split_rows] = select(m + log2(l) * 0.6931471805599453, U.neg_inf, l == 0.0);
       }
     }
-    workgroupBarrier();
-    if (group < 4u && column == 0u) {
-      let a = exp2((m1 - m) * 1.4426950408889634); ps1 = a * fma(m1 - m, pairs1, ps1); top1 *= a; pj1 *= a; pairs1 *= a;
-      sums[group][0] = vec4<f32>(ps1, top1, pj1, pairs1);
-    }
-    workgroupBarrier();
     if (li == 0u) {
       var x = vec4<f32>(0.0);
-      x = joined(x, sums[0][0]);
-      x = joined(x, sums[1][0]);
-      x = joined(x, sums[2][0]);
-      x = joined(x, sums[3][0]);
+      { let part = row_sums[1][0][0]; let old = state[1][0][0].x; let a = exp2((old - m) * 1.4426950408889634);
+        var ps0 = part.x; var top0 = part.y; var pj0 = part.z; var pairs0 = part.w;
+        ps0 = a * fma(old - m, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a; x = joined(x, vec4<f32>(ps0, top0, pj0, pairs0)); }
+      { let part = row_sums[1][1][0]; let old = state[1][1][0].x; let a = exp2((old - m) * 1.4426950408889634);
+        var ps0 = part.x; var top0 = part.y; var pj0 = part.z; var pairs0 = part.w;
+        ps0 = a * fma(old - m, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a; x = joined(x, vec4<f32>(ps0, top0, pj0, pairs0)); }
+      { let part = row_sums[1][2][0]; let old = state[1][2][0].x; let a = exp2((old - m) * 1.4426950408889634);
+        var ps0 = part.x; var top0 = part.y; var pj0 = part.z; var pairs0 = part.w;
+        ps0 = a * fma(old - m, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a; x = joined(x, vec4<f32>(ps0, top0, pj0, pairs0)); }
+      { let part = row_sums[1][3][0]; let old = state[1][3][0].x; let a = exp2((old - m) * 1.4426950408889634);
+        var ps0 = part.x; var top0 = part.y; var pj0 = part.z; var pairs0 = part.w;
+        ps0 = a * fma(old - m, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a; x = joined(x, vec4<f32>(ps0, top0, pj0, pairs0)); }
       let pj = fma(f32(U.key_begin), x.w, x.z); // keys count in the whole sequence
       row_statistics[lse_row(batch, (kv_head * U.group + 1u % U.group), (1u / U.group)) + slot * U.split_rows] = row_of(x.x, x.y, pj, x.w, l);
     }
