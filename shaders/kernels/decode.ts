@@ -88,6 +88,9 @@ const ADD_STATISTICS = `
       ps0 = fma(p, max(score[r][j] - n, ${LEAST}), ps0); top0 = max(top0, p);
       pj0 = fma(p, f32(k0 + j), pj0); pairs0 += p;`;
 
+/** How many turns of a loop of \`n\` are written side by side. */
+const turns = (n: number): number => [8, 4, 2].find((side) => n % side === 0) ?? 1;
+
 /** Softmax: the threads that share a row and key group find its maximum, and the weights of their own keys. */
 function weights(
   v: Variant,
@@ -97,17 +100,26 @@ function weights(
   const total = rows * groups * shares, z = `partial[r][j][${lanes}]`;
   const weight = dropsPairs(v) ? `select(0.0, p * ${z}, ${z} > 0.0)` : "p";
   const sums = SUMS.map((sum, n) => `${sum}0 = row_sums[r][g][share].${XYZW[n]};`).join(" ");
+  const most = turns(block / groups), own = v.statistics ? 1 : turns(block / (groups * shares));
+  const key = (u: number, step: number) => u ? `j + ${u * step}u` : "j";
   return `  for (var t = li; t < ${total}u; t += ${threads}u) {
     let r = t / ${
     groups * shares
   }u; let g = t / ${shares}u % ${groups}u; let share = t % ${shares}u;
     let old = state[r][g][share]; var n = old.x;
-    for (var j = g; j < ${block}u; j += ${groups}u) { n = max(n, score[r][j]); }
+    for (var j = g; j < ${block}u; j += ${groups * most}u) {
+${each(most, (u) => `      n = max(n, score[r][${key(u, groups)}]);`)}
+    }
     let a = exp2((old.x - n) * ${LOG2E}); var l = old.y * a;
 ${v.statistics ? `    ${statisticRegisters(0)} ${sums} ${moveStatistics(0, "old.x", "n")}` : ""}
-    for (var j = g + share * ${groups}u; j < ${block}u; j += ${groups * shares}u) {
-      let p = exp2((score[r][j] - n) * ${LOG2E}); l += p;${v.statistics ? ADD_STATISTICS : ""}
-      weight[j][r] = ${weight};
+    for (var j0 = g + share * ${groups}u; j0 < ${block}u; j0 += ${groups * shares * own}u) {
+${
+    each(own, (u) =>
+      `      { let j = j0 + ${
+        u * groups * shares
+      }u; let p = exp2((score[r][j] - n) * ${LOG2E}); l += p;${v.statistics ? ADD_STATISTICS : ""}
+        weight[j][r] = ${weight}; }`)
+  }
     }
     state[r][g][share] = vec2<f32>(n, l);
     if (share == 0u) { alpha[g][r] = a; }
@@ -121,10 +133,10 @@ ${
 }
 
 /** Keys of V whose loads are under way at the same time. */
-const V_LOADS = 4;
+const V_LOADS = 8;
 
 function values({ rows, keys }: DecodeShape, { groups, block }: DecodeLayout): string {
-  const loads = keys > 1 && block % (groups * V_LOADS) === 0 ? V_LOADS : 1;
+  const loads = keys > 1 ? Math.min(V_LOADS, turns(block / groups)) : 1;
   const key = (u: number) => `j${u ? ` + ${u * groups}u` : ""}`;
   return `  if (group < ${groups}u) {
 ${each(rows, (r) => `    o${r} *= alpha[group][${r}];`)}

@@ -115,14 +115,17 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   for (var t = li; t < 8u; t += 8u) {
     let r = t / 4u; let g = t / 1u % 4u; let share = t % 1u;
     let old = state[r][g][share]; var n = old.x;
-    for (var j = g; j < 8u; j += 4u) { n = max(n, score[r][j]); }
+    for (var j = g; j < 8u; j += 8u) {
+      n = max(n, score[r][j]);
+      n = max(n, score[r][j + 4u]);
+    }
     let a = exp2((old.x - n) * 1.4426950408889634); var l = old.y * a;
     var ps0 = 0.0; var top0 = 0.0; var pj0 = 0.0; var pairs0 = 0.0; ps0 = row_sums[r][g][share].x; top0 = row_sums[r][g][share].y; pj0 = row_sums[r][g][share].z; pairs0 = row_sums[r][g][share].w; ps0 = a * fma(old.x - n, pairs0, ps0); top0 *= a; pj0 *= a; pairs0 *= a;
-    for (var j = g + share * 4u; j < 8u; j += 4u) {
-      let p = exp2((score[r][j] - n) * 1.4426950408889634); l += p;
+    for (var j0 = g + share * 4u; j0 < 8u; j0 += 4u) {
+      { let j = j0 + 0u; let p = exp2((score[r][j] - n) * 1.4426950408889634); l += p;
       ps0 = fma(p, max(score[r][j] - n, -200.0), ps0); top0 = max(top0, p);
       pj0 = fma(p, f32(k0 + j), pj0); pairs0 += p;
-      weight[j][r] = p;
+        weight[j][r] = p; }
     }
     state[r][g][share] = vec2<f32>(n, l);
     if (share == 0u) { alpha[g][r] = a; }
@@ -133,10 +136,13 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   if (group < 4u) {
     o0 *= alpha[group][0];
     o1 *= alpha[group][1];
-    for (var j = group; j < 8u && k0 + j < end; j += 4u) {
+    for (var j = group; j < 8u && k0 + j < end; j += 8u) {
       let x0 = load_v(v_row(batch, kv_head, min(k0 + j, end - 1u)), column);
+      let x1 = load_v(v_row(batch, kv_head, min(k0 + j + 4u, end - 1u)), column);
       o0 = fma(vec4<f32>(weight[j][0]), x0, o0);
       o1 = fma(vec4<f32>(weight[j][1]), x0, o1);
+      o0 = fma(vec4<f32>(weight[j + 4u][0]), x1, o0);
+      o1 = fma(vec4<f32>(weight[j + 4u][1]), x1, o1);
     }
   }
   }
