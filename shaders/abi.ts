@@ -71,8 +71,9 @@ export interface DecodeShape {
   readonly head4: number;
   readonly value4: number;
   readonly threads: number;
-  /** Keys of a thread at a time, which share what it reads of q. */
+  /** Keys of a thread at a time, which share what it reads of q, and how often it takes so many in a block. */
   readonly keys: number;
+  readonly turns: number;
 }
 
 /** What follows from a shape. */
@@ -88,28 +89,25 @@ export interface DecodeLayout {
   readonly shares: number;
 }
 
-/** Bytes that partial dot products may take, where a thread takes one key at a time. */
-const PARTIAL_BYTES = 4096;
-
-/** Most keys of a block that takes several turns. */
-const MOST_KEYS = 256;
 /** Key groups have states of their own: narrow values do not need one for each thread. */
 const MOST_GROUPS = 32;
 
 /** Completes a shape. */
-export function decodeLayout({ rows, head4, value4, threads, keys }: DecodeShape): DecodeLayout {
+export function decodeLayout(shape: DecodeShape): DecodeLayout {
+  const { rows, head4, value4, threads, keys, turns } = shape;
   // where one key is all that fits, eight threads share it: less memory
   const lanes = [keys > 1 ? 4 : 8, 4, 2].find((n) => n <= head4) ?? 1;
   const stride = threads / lanes;
   const groups = Math.max(1, Math.min(MOST_GROUPS, Math.floor(threads / value4)));
-  const turns = Math.floor(Math.min(PARTIAL_BYTES / (rows * threads * 4), MOST_KEYS / stride));
-  const block = stride * (keys > 1 ? keys : Math.max(1, Math.min(8, turns)));
-  const shares = [4, 2].find((n) => rows * groups * n <= threads && groups * n <= block) ?? 1;
+  const block = stride * keys * turns;
+  const shares = keys === 1
+    ? 1 // a row's maximum is searched by each of them
+    : [4, 2].find((n) => rows * groups * n <= threads && groups * n <= block) ?? 1;
   return { lanes, stride, block, groups, shares };
 }
 
-/** Workgroup bytes of a shape; with `statistics` those of rows have their sums there. */
-export function decodeBytes(shape: DecodeShape, statistics = false): number {
+/** Workgroup bytes of a shape, sums of statistics always among them: asking for those changes no bit of `out`. */
+export function decodeBytes(shape: DecodeShape): number {
   const { rows, head4, value4 } = shape, { lanes, block, groups, shares } = decodeLayout(shape);
   const rest = 32,
     variables = [
@@ -119,7 +117,7 @@ export function decodeBytes(shape: DecodeShape, statistics = false): number {
       4 * rows * block,
       4 * rows * groups,
       8 * rows * groups * shares,
-      statistics ? 16 * rows * groups * shares : 0,
+      16 * rows * groups * shares,
       16 * groups * value4,
     ];
   // each variable begins at a multiple of 16

@@ -89,7 +89,7 @@ const ADD_STATISTICS = `
       pj0 = fma(p, f32(k0 + j), pj0); pairs0 += p;`;
 
 /** How many turns of a loop of \`n\` are written side by side. */
-const turns = (n: number): number => [8, 4, 2].find((side) => n % side === 0) ?? 1;
+const sideBySide = (n: number): number => [8, 4, 2].find((side) => n % side === 0) ?? 1;
 
 /** Softmax: the threads that share a row and key group find its maximum, and the weights of their own keys. */
 function weights(
@@ -100,7 +100,8 @@ function weights(
   const total = rows * groups * shares, z = `partial[r][j][${lanes}]`;
   const weight = dropsPairs(v) ? `select(0.0, p * ${z}, ${z} > 0.0)` : "p";
   const sums = SUMS.map((sum, n) => `${sum}0 = row_sums[r][g][share].${XYZW[n]};`).join(" ");
-  const most = turns(block / groups), own = v.statistics ? 1 : turns(block / (groups * shares));
+  const most = sideBySide(block / groups),
+    own = v.statistics ? 1 : sideBySide(block / (groups * shares));
   const key = (u: number, step: number) => u ? `j + ${u * step}u` : "j";
   return `  for (var t = li; t < ${total}u; t += ${threads}u) {
     let r = t / ${
@@ -136,7 +137,7 @@ ${
 const V_LOADS = 8;
 
 function values({ rows, keys }: DecodeShape, { groups, block }: DecodeLayout): string {
-  const loads = keys > 1 ? Math.min(V_LOADS, turns(block / groups)) : 1;
+  const loads = keys > 1 ? Math.min(V_LOADS, sideBySide(block / groups)) : 1;
   const key = (u: number) => `j${u ? ` + ${u * groups}u` : ""}`;
   return `  if (group < ${groups}u) {
 ${each(rows, (r) => `    o${r} *= alpha[group][${r}];`)}

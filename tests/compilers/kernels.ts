@@ -182,7 +182,7 @@ function mixedInputs(): Inputs {
 /** How many workgroup bytes a plan expects a kernel to take. */
 function plannedBytes(key: string, plan: GpuPlan): number | undefined {
   const kernel = key.split(/[ ,]/)[0]!, { decode, forward, dq, dkv, pairSum, inside } = plan;
-  if (kernel === "decode") return decodeBytes(decode!, key.includes("statistics"));
+  if (kernel === "decode") return decodeBytes(decode!);
   const tiles: Record<string, { bytes: number } | undefined> = {
     ...{ forward, dq, dkv },
     ...{ pair: pairSum, top: inside },

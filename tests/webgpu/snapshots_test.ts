@@ -78,7 +78,7 @@ const learned: Variant = {
 };
 const repair: Variant = { ...full, kinds: { q: scalars, k: scalars, v: scalars, dOut: scalars } };
 const rows = { dOut: VECTORS, out: VECTORS };
-const shape = { rows: 2, head4: 2, value4: 2, threads: 8, keys: 2 };
+const shape = { rows: 2, head4: 2, value4: 2, threads: 8, keys: 2, turns: 1 };
 const out = { scalarOut: false };
 const all = { batch: false, head: false, row: false, column: false };
 

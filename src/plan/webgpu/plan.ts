@@ -121,8 +121,7 @@ function planForward(
   const whole = regions.every((region) =>
     region.rowEnd - region.rowBegin === lengthQ && region.groupEnd - region.groupBegin === group
   );
-  const sizes = { lengthQ, group, headDim, valueDim, statistics: problem.statistics.length > 0 };
-  const decode = whole ? decodeShape(sizes, target) : undefined;
+  const decode = whole ? decodeShape({ lengthQ, group, headDim, valueDim }, target) : undefined;
   const forward = decode ? undefined : chooseTile("forward", needs, target);
   const kernel = decode ? "decode" : "forward", tileRows = forward?.rows;
   const classifiersOf = regionClassifiers(problem);

@@ -168,14 +168,20 @@ const DECODE_QUERIES = 7;
 /** Sums of dot products that a thread of decode keeps in registers: one for each of its keys and each row. */
 const DECODE_SUMS = 32;
 
+/**
+ * Keys of a thread at a time and turns of a block, the most that fits. Software adapters compile a long text for seconds,
+ * and a barrier costs them more than memory does.
+ */
+const HARDWARE_DECODE: readonly [keys: number, turns: number][] = [[4, 1], [2, 1], [1, 2], [1, 1]];
+const SOFTWARE_DECODE: readonly [keys: number, turns: number][] = [[1, 8], [1, 4], [1, 2], [1, 1]];
+
 /** The decode kernel's shape, where it can take a problem. */
 export function decodeShape(
-  { lengthQ, group, headDim, valueDim, statistics = false }: {
+  { lengthQ, group, headDim, valueDim }: {
     lengthQ: number;
     group: number;
     headDim: number;
     valueDim: number;
-    statistics?: boolean;
   },
   { limits, software }: WebGpuTarget,
 ): DecodeShape | undefined {
@@ -183,13 +189,12 @@ export function decodeShape(
   const sizes = { head4: Math.ceil(headDim / 4), value4: Math.ceil(valueDim / 4) };
   if (rows < 1 || rows > DECODE_ROWS || lengthQ > DECODE_QUERIES) return undefined;
   if (sizes.value4 > threads) return undefined;
-  // the most that fits; software adapters compile a long text for seconds
-  return (software ? [1] : [4, 2, 1]).map((keys) => ({ rows, ...sizes, threads, keys })).find((
-    shape,
-  ) =>
-    shape.keys * rows <= Math.max(rows, DECODE_SUMS) &&
-    decodeBytes(shape, statistics) <= limits.workgroupBytes
-  );
+  return (software ? SOFTWARE_DECODE : HARDWARE_DECODE)
+    .map(([keys, turns]) => ({ rows, ...sizes, threads, keys, turns }))
+    .find((shape) =>
+      shape.keys * rows <= Math.max(rows, DECODE_SUMS) &&
+      decodeBytes(shape) <= limits.workgroupBytes
+    );
 }
 
 /** Workgroups from which a device is taken to be full: about two for each of the largest GPU's cores. */
