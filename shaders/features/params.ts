@@ -2,7 +2,7 @@
 // axes lie, in elements. One table makes the WGSL struct and the words that the host writes.
 import { FEATURES } from "../../src/problem/features/table.ts";
 import { shaderName } from "../../src/tensor/operands.ts";
-import { addressAxes, ADDRESSED } from "../parts/address.ts";
+import { ADDRESS_FIELDS } from "../parts/address.ts";
 import { UNIFORM_BINDING } from "../parts/bindings.ts";
 
 const SIZES: readonly string[] = [
@@ -51,9 +51,7 @@ export const FIELDS: ReadonlyMap<string, number> = new Map(
     ...SIZES,
     ...SCALARS,
     ...WORDS,
-    ...ADDRESSED.flatMap((name) =>
-      ["at", ...addressAxes(name)].map((axis) => `${shaderName(name)}_${axis}`)
-    ),
+    ...[...ADDRESS_FIELDS.values()].flat(),
   ].map((name, word) => [name, word]),
 );
 
@@ -70,6 +68,10 @@ ${
 };
 @group(0) @binding(${UNIFORM_BINDING}) var<uniform> U: Params;`;
 
+/** Words that hold floats, and the one that always does. */
+const FLOATS: ReadonlySet<number> = new Set(SCALARS.map((name) => FIELDS.get(name)!));
+const NEG_INF = FIELDS.get("neg_inf")!;
+
 /** Values of a block; missing fields are 0. */
 export type ParamValues = Readonly<Record<string, number>>;
 
@@ -81,11 +83,11 @@ export function writeParams(
   values: ParamValues,
 ): void {
   words.fill(0, at, at + PARAMS_BYTES / 4);
-  for (const [name, value] of Object.entries(values)) {
-    const word = FIELDS.get(name);
+  for (const name in values) {
+    const word = FIELDS.get(name), value = values[name]!;
     if (word === undefined) throw new TypeError(`no parameter ${name}`);
-    if (SCALARS.includes(name)) floats[at + word] = value;
+    if (FLOATS.has(word)) floats[at + word] = value;
     else words[at + word] = value;
   }
-  floats[at + FIELDS.get("neg_inf")!] = -Infinity; // WGSL cannot write it down
+  floats[at + NEG_INF] = -Infinity; // WGSL cannot write it down
 }

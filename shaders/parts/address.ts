@@ -27,6 +27,14 @@ export function addressAxes(name: AddressedName): readonly ("batch" | "head" | "
   }
 }
 
+/** Names of their parameters, the first element's and the axes': made once, since every call asks for them. */
+export const ADDRESS_FIELDS: ReadonlyMap<AddressedName, readonly string[]> = new Map(
+  ADDRESSED.map((name) => [
+    name,
+    ["at", ...addressAxes(name)].map((axis) => `${shaderName(name)}_${axis}`),
+  ]),
+);
+
 /** The size of a row in the uniform block. */
 export function columnsOf(name: AddressedName): string {
   return shaderName(OPERANDS[name === "partOut" || name === "partLse" ? "out" : name].axes[3]);

@@ -8,13 +8,13 @@ import { isScheduled } from "../../plan/webgpu/regions.ts";
 import type { FeatureName } from "../../problem/features/feature.ts";
 import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
-import { addressAxes, type AddressedName } from "../../../shaders/parts/address.ts";
+import { ADDRESS_FIELDS, type AddressedName } from "../../../shaders/parts/address.ts";
 import type { BufferName } from "../../../shaders/parts/bindings.ts";
 import type { FeatureText, Variant } from "../../../shaders/parts/variant.ts";
 import type { ChosenTile } from "../../plan/webgpu/tiles.ts";
 import type { GpuItem } from "../../plan/webgpu/work_items.ts";
 import type { ResultSpec } from "../../problem/results.ts";
-import { type OperandName, shaderName } from "../../tensor/operands.ts";
+import type { OperandName } from "../../tensor/operands.ts";
 import type { Axes } from "../../tensor/view.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { Kernel } from "../device/pipelines.ts";
@@ -79,11 +79,10 @@ export function address(
   name: AddressedName,
   { at, strides }: { readonly at: number; readonly strides: Axes },
 ): ParamValues {
-  const x = shaderName(name), axes = addressAxes(name);
-  return {
-    [`${x}_at`]: at,
-    ...Object.fromEntries(axes.map((axis, n) => [`${x}_${axis}`, strides[n]!])),
-  };
+  const [first, ...axes] = ADDRESS_FIELDS.get(name)!, params: Record<string, number> = {};
+  params[first!] = at;
+  axes.forEach((axis, n) => params[axis] = strides[n]!);
+  return params;
 }
 
 /** The features of a problem that kernels act on, with what their texts depend on; `kindOf`: how operands lie. */
