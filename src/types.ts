@@ -78,6 +78,7 @@ export type { StatisticName } from "./tensor/operands.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./tensor/dtype.ts";
 export type {
   AnyTensor,
+  BooleanTensor,
   FloatResultOf,
   HostTensor,
   IntegerTensor,

@@ -13,6 +13,7 @@ import {
   type Engine,
   type EngineOptions,
   type HostTensor,
+  type MaskTensor,
   UnsupportedError,
 } from "../mod.ts";
 import type { Case } from "./case.ts";
@@ -192,11 +193,14 @@ export function hostSession(engine: Engine): Session {
 
 function residentSession(engine: Engine): Session {
   const place = ({ data, shape, dtype }: TestTensor) => engine.tensor(data, shape, dtype);
-  /** Small tensors of options are put there as well. */
+  const placeMask = ({ data, shape, strides }: MaskTensor) =>
+    engine.tensor({ data, shape, strides });
+  /** Small tensors of options are put there as well, and masks. */
   const placeOptions = (options: ReferenceOptions, places: DisposableStack) => {
-    const { alibiSlopes, sink } = options;
+    const { alibiSlopes, sink, mask } = options;
     return {
       ...options,
+      ...(mask ? { mask: places.use(placeMask(mask)) } : {}),
       ...(alibiSlopes ? { alibiSlopes: places.use(place(alibiSlopes)) } : {}),
       ...(sink ? { sink: places.use(place(sink)) } : {}),
     };
@@ -285,7 +289,7 @@ async function bringHome(tensor: AnyTensor): Promise<TestTensor> {
 export function hostTensor({ data, shape, dtype, strides }: HostTensor): TestTensor {
   const isStorage = data instanceof Float32Array || data instanceof Uint16Array ||
     data instanceof Float16Array;
-  if (!isStorage || dtype === "i8" || dtype === "i32") {
+  if (!isStorage || dtype === "i8" || dtype === "bool" || dtype === "i32") {
     throw new Error(`no test has ${Deno.inspect(data)} as a result`);
   }
   return { data, shape, ...(dtype ? { dtype } : {}), ...(strides ? { strides } : {}) };

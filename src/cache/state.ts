@@ -62,7 +62,8 @@ export function rowsOfPages(
   length: number,
 ): CacheRows {
   const { values, front } = rowBytes(pool), n = length * pool.heads;
-  const data = new ARRAYS[pool.dtype](n * pool.columns), target = new Uint8Array(data.buffer);
+  const data = new ARRAYS[pool.dtype as keyof typeof ARRAYS](n * pool.columns),
+    target = new Uint8Array(data.buffer);
   const scales = front ? new Uint8Array(4 * n) : undefined;
   eachRow(pool, length, (page, byte, index) => {
     const from = pages[page]!;

@@ -21,7 +21,15 @@ import { type Call, describeBackward, describeForward } from "../problem/problem
 import type { DType, TensorData } from "../tensor/dtype.ts";
 import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor/gpu_types.ts";
 import type { OperandName } from "../tensor/operands.ts";
-import type { AnyTensor, FloatResultOf, HostTensor, ResultOf, Tensor } from "../tensor/tensor.ts";
+import type {
+  AnyTensor,
+  BooleanTensor,
+  FloatResultOf,
+  HostTensor,
+  MaskTensor,
+  ResultOf,
+  Tensor,
+} from "../tensor/tensor.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
 import { type Abortable, checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
@@ -91,22 +99,33 @@ export class Engine {
     return this.#router.disposed;
   }
 
+  /** A resident mask of dtype `"bool"`, row-major, with a copy of `data`: a byte for each pair, 1 = may attend. */
+  tensor(data: Uint8Array, shape: readonly number[]): BooleanTensor;
   /**
    * A resident tensor, row-major, with a copy of `data`. `dtype` follows from the array but for Uint16Array;
    * float32 values may be stored in 16 bits, rounded to the nearest.
    */
   tensor(data: TensorData, shape: readonly number[], dtype?: DType): Tensor;
+  /** The same of a host mask, strided or not. */
+  tensor(mask: MaskTensor): BooleanTensor;
   /** The same of a host tensor, strided or not. */
   tensor(tensor: HostTensor, dtype?: DType): Tensor;
-  tensor(data: TensorData | HostTensor, shape?: readonly number[] | DType, dtype?: DType): Tensor {
+  tensor(
+    data: TensorData | HostTensor,
+    shape?: readonly number[] | DType,
+    dtype?: DType,
+  ): Tensor | BooleanTensor {
     this.#router.alive("tensor");
     const stored = typeof shape === "string" ? shape : dtype;
     const made = describeTensor(data, shape, stored, this.backend);
     return own(this.#router.filled("tensor", made.source, made.dtype), this);
   }
 
+  /** A resident mask whose bytes are unspecified until they are written. */
+  empty(shape: readonly number[], dtype: "bool"): BooleanTensor;
   /** A resident tensor whose values are unspecified until they are written. Default f32. */
-  empty(shape: readonly number[], dtype?: DType): Tensor {
+  empty(shape: readonly number[], dtype?: DType): Tensor;
+  empty(shape: readonly number[], dtype?: DType): Tensor | BooleanTensor {
     this.#router.alive("empty");
     const made = describeEmpty(shape, dtype, this.backend);
     return own(this.#router.empty("empty", made.shape, made.dtype), this);
@@ -119,8 +138,15 @@ export class Engine {
   wrap(
     buffer: GpuBufferLike,
     shape: readonly number[],
+    options: WrapOptions & { readonly dtype: "bool" },
+  ): BooleanTensor;
+  /** The same of numbers. */
+  wrap(buffer: GpuBufferLike, shape: readonly number[], options?: WrapOptions): Tensor;
+  wrap(
+    buffer: GpuBufferLike,
+    shape: readonly number[],
     options: WrapOptions = {},
-  ): Tensor {
+  ): Tensor | BooleanTensor {
     this.#router.alive("wrap");
     const gpu = this.#router.requireGpu(
       "wrapping a GPUBuffer",

@@ -32,11 +32,11 @@ function checkSizes(shape: unknown, complaint: Complaint): readonly number[] {
 }
 
 function checkStored(dtype: unknown, backend: string, complaint: Complaint): DType {
-  if (dtype === "f32" || dtype === "f16" || dtype === "bf16") return dtype;
+  if (dtype === "f32" || dtype === "f16" || dtype === "bf16" || dtype === "bool") return dtype;
   if (dtype === "i8" || dtype === "i32") {
     throw new UnsupportedError(`a tensor of dtype "${dtype}"`, backend, "use f32, f16 or bf16");
   }
-  throw complaint.type(`dtype is ${show(dtype)} but must be "f32", "f16" or "bf16"`);
+  throw complaint.type(`dtype is ${show(dtype)} but must be "f32", "f16", "bf16" or "bool"`);
 }
 
 /** Shape and type of a tensor without values. */
@@ -65,7 +65,11 @@ export function describeTensor(
   }
   const given = ArrayBuffer.isView(data) ? { data, shape: shape as number[] } : data;
   const sizes = checkSizes(given.shape, complaint), wide = arrayKind(given.data) === "Float32Array";
-  const own = wide ? "f32" : checkDType("tensor", { dtype, ...given }, complaint);
+  const own = wide
+    ? "f32"
+    : arrayKind(given.data) === "Uint8Array"
+    ? "bool"
+    : checkDType("tensor", { dtype, ...given }, complaint);
   const stored = checkStored(dtype ?? given.dtype ?? own, backend, complaint);
   if (!wide && stored !== own) {
     throw complaint.type(`dtype is ${show(stored)} but the values have dtype ${show(own)}`);

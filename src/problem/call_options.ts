@@ -6,6 +6,7 @@ import type { MaskMod, ScoreMod } from "../expression/score_mod.ts";
 import type { StatisticName } from "../tensor/operands.ts";
 import type {
   AnyTensor,
+  BooleanTensor,
   FloatResultOf,
   HostTensor,
   IntegerTensor,
@@ -104,8 +105,8 @@ export interface CallOptions {
   readonly alibiSlopes?: AnyTensor | undefined;
   /** Additive, broadcastable to [batch, queryHeads, lengthQ, lengthK]; minus infinity masks. */
   readonly bias?: AnyTensor | undefined;
-  /** Boolean, broadcastable likewise; 1 = may attend. */
-  readonly mask?: MaskTensor | undefined;
+  /** Boolean, broadcastable likewise; 1 = may attend. Bytes in host memory, or a resident tensor of dtype `"bool"`. */
+  readonly mask?: MaskTensor | BooleanTensor | undefined;
   /**
    * Packed queries, sequences of any length one behind the other: q and out are [rows, queryHeads, dim], lse is
    * [queryHeads, rows], and `layout` does not concern them. Rows behind the last sequence get out 0 and lse minus

@@ -84,8 +84,8 @@ export function checkElements(elements: number, sizes: string, complaint: Compla
   );
 }
 
-/** Throws where a tensor holds integers. */
+/** Throws where a tensor holds integers or bytes of a mask. */
 export function refuseIntegers({ dtype }: Pick<View, "dtype">, name: string): void {
-  if (dtype !== "i8" && dtype !== "i32") return;
+  if (dtype === "f32" || dtype === "f16" || dtype === "bf16") return;
   throw new UnsupportedError(`${name} of dtype "${dtype}"`, "any", "pass f32, f16 or bf16");
 }

@@ -5,7 +5,13 @@ import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import type { FeatureUse, SequenceSpan } from "./features/feature.ts";
 import { checkScalar } from "./features/scalar.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
-import type { AxisSizes, InsideName, OperandName, StatisticName } from "../tensor/operands.ts";
+import {
+  type AxisSizes,
+  type InsideName,
+  type OperandName,
+  OPERANDS,
+  type StatisticName,
+} from "../tensor/operands.ts";
 import { learnedElements } from "./learned.ts";
 import { parseStatistics, savedEntropy } from "./statistics.ts";
 import { viewKeys } from "./cached.ts";
@@ -100,7 +106,7 @@ export function describe(
     }
   }
   for (const view of Object.values(all)) {
-    if (!view.pages) refuseIntegers(view, view.name);
+    if (!view.pages && OPERANDS[view.name].dtype !== "bool") refuseIntegers(view, view.name);
     checkSize(view, dims, complaint);
   }
   const spans = sequenceSpans(parsed, dims), operands = specsOf(all);

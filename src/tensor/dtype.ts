@@ -1,10 +1,10 @@
 // Storage types of tensors. Arithmetic is float32 whatever the storage.
 
 /**
- * How the values of a tensor are stored: IEEE float32 and float16, bfloat16, signed bytes; 32-bit integers where a result
- * counts keys.
+ * How the values of a tensor are stored: IEEE float32 and float16, bfloat16, signed bytes; bytes of a mask; 32-bit integers
+ * where a result counts keys.
  */
-export type DType = "f32" | "f16" | "bf16" | "i8" | "i32";
+export type DType = "f32" | "f16" | "bf16" | "i8" | "bool" | "i32";
 
 /** A `Float16Array`, named by what is used of it: not every host's type library has the class. */
 export interface Float16ArrayLike extends ArrayBufferView {
@@ -19,7 +19,16 @@ export interface Float16ArrayLike extends ArrayBufferView {
 }
 
 /** Arrays that tensors may hold. */
-export type TensorData = Float32Array | Uint16Array | Int8Array | Int32Array | Float16ArrayLike;
+export type TensorData =
+  | Float32Array
+  | Uint16Array
+  | Int8Array
+  | Uint8Array
+  | Int32Array
+  | Float16ArrayLike;
+
+/** What copies move: values as the integers or floats that they are stored as. */
+export type StoredValues = Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array;
 
 /** Bytes of one value. */
 export const BYTES: { readonly [T in DType]: number } = {
@@ -27,6 +36,7 @@ export const BYTES: { readonly [T in DType]: number } = {
   f16: 2,
   bf16: 2,
   i8: 1,
+  bool: 1,
   i32: 4,
 };
 
@@ -47,8 +57,16 @@ export function arrayKind(value: unknown): string | undefined {
 export function impliedDType(data: ArrayBufferView): DType | undefined {
   if (data instanceof Float32Array) return "f32"; // the common case, at once
   if (isFloat16Array(data)) return "f16";
-  const kind = arrayKind(data);
-  return kind === "Float32Array" ? "f32" : kind === "Int8Array" ? "i8" : undefined;
+  switch (arrayKind(data)) {
+    case "Float32Array":
+      return "f32"; // of another realm
+    case "Int8Array":
+      return "i8";
+    case "Uint8Array":
+      return "bool";
+    default:
+      return undefined;
+  }
 }
 
 /** Whether an array can hold a type. */
@@ -66,9 +84,9 @@ export function isFloat16Array(data: ArrayBufferView): data is Float16ArrayLike 
 }
 
 /** The bits of an array of a type, as the integers or floats that copies move. */
-export function bits(data: TensorData): Float32Array | Uint16Array | Int8Array | Int32Array {
+export function bits(data: TensorData): StoredValues {
   if (isFloat16Array(data)) return new Uint16Array(data.buffer, data.byteOffset, data.length);
-  return data as Float32Array | Uint16Array | Int8Array | Int32Array;
+  return data as StoredValues;
 }
 
 /** A new array for values of a type: of the kind of `like` where two kinds hold it. */

@@ -1,12 +1,17 @@
 // What resident tensors of all engines have in common: their life, and writing boxes of values.
 import { narrowed, widened } from "./convert.ts";
-import { arrayKind, bits, BYTES, canHold, type DType, type TensorData } from "./dtype.ts";
+import {
+  arrayKind,
+  bits,
+  BYTES,
+  canHold,
+  type DType,
+  type StoredValues,
+  type TensorData,
+} from "./dtype.ts";
 import { Complaint, show } from "./errors.ts";
 import type { HostTensor, Tensor } from "./tensor.ts";
 import { checkDType, checkExtent, checkShape, checkStrides, count, rowMajor } from "./view.ts";
-
-/** Values in the storage type of a tensor. */
-export type StoredValues = Float32Array | Uint16Array | Int32Array;
 
 /** A box of a tensor: the index where it begins, and its size. */
 interface Box {
@@ -143,7 +148,7 @@ export abstract class ResidentTensor implements Tensor {
       return narrowed(data as Float32Array, this.dtype);
     }
     const fits = ArrayBuffer.isView(data) && canHold(data, this.dtype);
-    if (fits && (dtype ?? this.dtype) === this.dtype) return bits(data) as StoredValues;
+    if (fits && (dtype ?? this.dtype) === this.dtype) return bits(data);
     throw complaint.type(
       `data is ${show(data)}${dtype ? ` of dtype ${show(dtype)}` : ""} but the tensor has dtype ` +
         show(this.dtype),
@@ -159,9 +164,9 @@ export abstract class ResidentTensor implements Tensor {
     this.check("read");
     const values = await this.get();
     if (as === undefined || this.dtype === "f32") return values;
-    return this.dtype === "i32"
-      ? Float32Array.from(values)
-      : widened(values as Uint16Array, this.dtype);
+    return BYTES[this.dtype] === 2
+      ? widened(values as Uint16Array, this.dtype)
+      : Float32Array.from(values);
   }
 
   dispose(): void {
@@ -188,7 +193,9 @@ function offsetOf(n: number, size: readonly number[], strides: readonly number[]
 /** The values of a host tensor one after the other, in the same kind of array. */
 function denseValues(tensor: HostTensor, complaint: Complaint): TensorData {
   const { data, shape } = tensor, n = count(shape);
-  if (tensor.dtype !== undefined) checkDType("data", tensor, complaint);
+  if (tensor.dtype !== undefined && arrayKind(tensor.data) !== "Uint8Array") {
+    checkDType("data", tensor, complaint);
+  }
   if (!ArrayBuffer.isView(data)) throw complaint.type(`data is ${show(data)} but must be an array`);
   const strides = checkStrides("data", tensor.strides, shape, complaint);
   checkExtent("data", data, shape, strides, complaint);

@@ -101,6 +101,14 @@ export interface IntegerTensor extends Omit<Tensor, "read"> {
   read(as: "f32"): Promise<Float32Array>;
 }
 
+/** A resident tensor of bytes, a mask: made by `engine.tensor` from a `Uint8Array`. */
+export interface BooleanTensor extends Omit<Tensor, "read"> {
+  /** Copies the bytes to a new host array, row-major. */
+  read(): Promise<Uint8Array>;
+  /** The same as float32 numbers. */
+  read(as: "f32"): Promise<Float32Array>;
+}
+
 /** What calls accept wherever a tensor of numbers is wanted. */
 export type AnyTensor = HostTensor | Tensor;
 

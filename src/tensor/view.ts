@@ -5,7 +5,7 @@ import { type Complaint, show } from "./errors.ts";
 import { type OperandName, type OperandRow, OPERANDS } from "./operands.ts";
 import { CachedRows } from "./cached_rows.ts";
 import type { PageTable } from "./pages.ts";
-import { type AnyTensor, isResident, type MaskTensor } from "./tensor.ts";
+import { type AnyTensor, type BooleanTensor, isResident, type MaskTensor } from "./tensor.ts";
 
 /** Sizes or element strides of [batch, head, row, column], while they are being filled in. */
 export type MutableAxes = [number, number, number, number];
@@ -24,7 +24,7 @@ export function forAxes(value: (axis: AxisIndex) => number): MutableAxes {
 
 /** Where the elements of one operand lie. Plain data; the tensor itself is kept beside it. */
 export interface OperandSpec {
-  readonly dtype: DType | "bool";
+  readonly dtype: DType;
   readonly size: Axes;
   /** In elements; the stride of a column is 1. */
   readonly strides: Axes;
@@ -38,7 +38,7 @@ export interface View extends OperandSpec {
   readonly name: OperandName;
   /** Where it begins in its tensor, in elements: 0 unless the call takes a part of it. */
   readonly offset: number;
-  readonly tensor: AnyTensor | MaskTensor;
+  readonly tensor: AnyTensor | MaskTensor | BooleanTensor;
 }
 
 /** Row-major strides of a shape, in elements. */
@@ -71,7 +71,7 @@ export function extentOf(shape: readonly number[], strides: readonly number[]): 
 
 /** Bytes of one element of an operand. */
 export function elementBytes(spec: Pick<OperandSpec, "dtype">): number {
-  return spec.dtype === "bool" ? 1 : BYTES[spec.dtype];
+  return BYTES[spec.dtype];
 }
 
 /** Throws unless `shape` is one. */
@@ -142,7 +142,7 @@ export function checkExtent(
 }
 
 interface HostFacts {
-  readonly dtype: DType | "bool";
+  readonly dtype: DType;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
   readonly resident: boolean;
@@ -161,7 +161,7 @@ function packedHint(name: OperandName, rank: number): string {
 /** What a tensor says about itself, checked; `ranks` undefined for tensors that broadcast. `name`: in errors. */
 function facts(
   operand: OperandName,
-  tensor: AnyTensor | MaskTensor,
+  tensor: AnyTensor | MaskTensor | BooleanTensor,
   ranks: readonly number[] | undefined,
   complaint: Complaint,
   name: string,
@@ -183,10 +183,13 @@ function facts(
     );
   }
   if (!("data" in tensor)) {
-    if (!isResident(tensor)) {
+    if (!isResident(tensor as AnyTensor)) {
       throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
     }
     if (tensor.disposed) throw complaint.type(`${name} was disposed but must be a live tensor`);
+    if (tensor.dtype === "bool" && OPERANDS[operand].dtype !== "bool") {
+      throw complaint.type(`${name} has dtype "bool" but must hold numbers`);
+    }
     return { dtype: tensor.dtype, shape, strides: rowMajor(shape), resident: true };
   }
   const { data } = tensor;
@@ -201,7 +204,7 @@ function facts(
   return { dtype, shape, strides, resident: false };
 }
 
-/** The storage type of a host tensor, from its `dtype` or its array. */
+/** The storage type of a host tensor of numbers, from its `dtype` or its array. */
 export function checkDType(
   name: string,
   tensor: { readonly data: unknown; readonly dtype?: unknown },
@@ -213,7 +216,7 @@ export function checkDType(
     throw complaint.type(`${name}.data is ${show(data)} but must be a ${wanted}`);
   }
   const implied = impliedDType(data);
-  if (implied === undefined && arrayKind(data) !== "Uint16Array") {
+  if (implied === "bool" || (implied === undefined && arrayKind(data) !== "Uint16Array")) {
     throw complaint.type(`${name}.data is ${show(data)} but must be a ${wanted}`);
   }
   const dtype = tensor.dtype ?? implied;
@@ -272,7 +275,7 @@ export function rankOf(name: OperandName, packed: boolean): number {
 /** An operand's view of a tensor, its axes named; axes that it lacks have size 1. `called`: its name in errors. */
 export function viewOperand(
   name: OperandName,
-  tensor: AnyTensor | MaskTensor,
+  tensor: AnyTensor | MaskTensor | BooleanTensor,
   layout: "bshd" | "bhsd",
   complaint: Complaint,
   packed = false,
@@ -280,8 +283,8 @@ export function viewOperand(
 ): View {
   const row = OPERANDS[name], ranks = ranksOf(row, packed);
   const { dtype, shape, strides, resident } = facts(name, tensor, ranks, complaint, called);
-  if (row.dtype === "f32" && dtype !== "f32") {
-    throw complaint.type(`${name} has dtype ${show(dtype)} but must be "f32"`);
+  if ((row.dtype === "f32" || row.dtype === "bool") && dtype !== row.dtype) {
+    throw complaint.type(`${name} has dtype ${show(dtype)} but must be ${show(row.dtype)}`);
   }
   const axes = tensorAxes(name, shape.length, layout);
   const size: MutableAxes = [1, 1, 1, 1];

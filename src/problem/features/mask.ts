@@ -14,7 +14,7 @@ export const mask: Feature<true> = {
   parse({ mask }, dims, complaint) {
     if (mask === undefined) return undefined;
     checkBroadcast("mask", mask, dims, complaint);
-    if (arrayKind(mask.data) !== "Uint8Array") {
+    if ("data" in mask && arrayKind(mask.data) !== "Uint8Array") {
       throw complaint.type(`mask.data is ${show(mask.data)} but must be a Uint8Array`);
     }
     return true;

@@ -86,7 +86,7 @@ function checkTable(name: string, table: unknown, half: number, complaint: Compl
   const [row] = checkStrides(name, tensor.strides, shape, complaint) as [number, number];
   const data = tensor.data as Float32Array, positions = shape[0]!;
   checkExtent(name, data, shape, [row, 1], complaint);
-  if (dtype === "i8" || dtype === "i32") {
+  if (!(dtype === "f32" || dtype === "f16" || dtype === "bf16")) {
     throw complaint.type(`${name} has dtype ${show(dtype)} but must be f32, f16 or bf16`);
   }
   const rows = rowsOf(data, row, half);

@@ -1,6 +1,6 @@
 // Resident tensors of the WASM engine: blocks of linear memory, row-major.
-import { BYTES, type DType } from "../../tensor/dtype.ts";
-import { ResidentTensor, type StoredValues } from "../../tensor/resident.ts";
+import { BYTES, type DType, type StoredValues } from "../../tensor/dtype.ts";
+import { ResidentTensor } from "../../tensor/resident.ts";
 import { count } from "../../tensor/view.ts";
 import type { LinearMemory } from "./linear_memory.ts";
 
@@ -22,11 +22,17 @@ export class WasmTensor extends ResidentTensor {
 
   /** The values where they are, also of a tensor that was disposed of but is held. */
   view(): StoredValues {
-    const n = count(this.shape);
-    if (this.dtype === "f32") return this.#memory.f32(this.pointer, n);
-    return this.dtype === "i32"
-      ? this.#memory.i32(this.pointer, n)
-      : this.#memory.u16(this.pointer, n);
+    const n = count(this.shape), { pointer } = this;
+    switch (this.dtype) {
+      case "f32":
+        return this.#memory.f32(pointer, n);
+      case "i32":
+        return this.#memory.i32(pointer, n);
+      case "bool":
+        return this.#memory.u8(pointer, n);
+      default:
+        return this.#memory.u16(pointer, n);
+    }
   }
 
   protected override check(action: "read" | "write"): void {

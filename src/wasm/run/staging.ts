@@ -16,7 +16,7 @@ import {
 import { baseOf } from "../../plan/sequences.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
-import type { MaskTensor } from "../../tensor/tensor.ts";
+import type { HostTensor } from "../../tensor/tensor.ts";
 import type { Side } from "../../tensor/copy.ts";
 import { copyInPieces, inPieces, type Pieces } from "../memory/pieces.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
@@ -144,7 +144,7 @@ export class Staging {
     const tensor = view.tensor;
     const array = () => {
       checkReach(view, callName(this.#problem)); // the event loop turned since the call began
-      return dtype === "bool" ? (tensor as MaskTensor).data : elements(tensor as never);
+      return elements(tensor as HostTensor);
     };
     // axes that broadcast repeat element 0
     const strides = forAxes((axis) => view.size[axis] === 1 ? 0 : view.strides[axis]);

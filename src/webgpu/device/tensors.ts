@@ -1,9 +1,9 @@
 // Resident tensors of the GPU engine: whole buffers, or ranges of buffers that callers own.
-import { BYTES, type DType } from "../../tensor/dtype.ts";
+import { BYTES, type DType, type StoredValues } from "../../tensor/dtype.ts";
 import { Complaint, DeviceLostError, show } from "../../tensor/errors.ts";
 import { count } from "../../tensor/view.ts";
 import type { HostGpuBuffer } from "../../tensor/gpu_types.ts";
-import { ResidentTensor, type StoredValues } from "../../tensor/resident.ts";
+import { ResidentTensor } from "../../tensor/resident.ts";
 import { type GpuBuffer, USAGE } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
 import type { GpuMemory } from "./memory.ts";
@@ -19,7 +19,7 @@ export function upload(
   { open: { device } }: Home,
   buffer: GpuBuffer,
   byte: number,
-  data: Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array,
+  data: StoredValues,
 ): void {
   const whole = Math.floor(data.byteLength / 4) * 4, n = whole / data.BYTES_PER_ELEMENT;
   if (n > 0) device.queue.writeBuffer(buffer, byte, data, 0, n);
@@ -28,6 +28,17 @@ export function upload(
   rest.set(new Uint8Array(data.buffer, data.byteOffset + whole, data.byteLength - whole));
   device.queue.writeBuffer(buffer, byte + whole, rest);
 }
+
+/** What holds the values of a tensor that is read. */
+const ARRAYS: {
+  readonly [T in DType]?:
+    | typeof Float32Array
+    | typeof Uint16Array
+    | typeof Uint8Array
+    | typeof Int32Array;
+} = {
+  ...{ f32: Float32Array, f16: Uint16Array, bf16: Uint16Array, bool: Uint8Array, i32: Int32Array },
+};
 
 /** Checks what is wrapped; the buffer. */
 export function checkWrap(
@@ -41,8 +52,8 @@ export function checkWrap(
     throw complaint.type(`buffer is ${show(buffer)} but must be a GPUBuffer`);
   }
   const { size, usage } = buffer as GpuBuffer;
-  if (!(dtype === "f32" || dtype === "f16" || dtype === "bf16")) {
-    throw complaint.type(`dtype is ${show(dtype)} but must be "f32", "f16" or "bf16"`);
+  if (!(typeof dtype === "string" && dtype in ARRAYS && dtype !== "i32")) {
+    throw complaint.type(`dtype is ${show(dtype)} but must be "f32", "f16", "bf16" or "bool"`);
   }
   if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
     throw complaint.range(`shape is ${show(shape)} but must be an array of integers >= 0`);
@@ -120,7 +131,8 @@ export class GpuTensor extends ResidentTensor {
     const whole = (at * bytes) % 4 === 0 && ((n * bytes) % 4 === 0 || at + n === count(this.shape));
     if (whole) return;
     throw new Complaint("write").range(
-      `at is ${at} with ${n} elements but 16-bit values in GPU memory are written two at a time`,
+      `at is ${at} with ${n} elements but ${8 * bytes}-bit values in GPU memory are written ` +
+        `${bytes === 2 ? "two" : "four"} at a time`,
     );
   }
 
@@ -134,7 +146,7 @@ export class GpuTensor extends ResidentTensor {
 
   protected override async get(): Promise<StoredValues> {
     const bytes = this.byteLength, { dtype } = this;
-    const Values = dtype === "f32" ? Float32Array : dtype === "i32" ? Int32Array : Uint16Array;
+    const Values = ARRAYS[dtype]!;
     if (bytes === 0) return new Values(0);
     const { open, memory } = this.#home, padded = Math.ceil(bytes / 4) * 4;
     const staging = memory.take(padded, true);

@@ -10,6 +10,7 @@ import {
 } from "../../../shaders/kernels/elementwise.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { OperandName } from "../../tensor/operands.ts";
+import { elementBytes } from "../../tensor/view.ts";
 import { bound, type Step } from "./dispatch.ts";
 import type { RegionCall } from "./region_call.ts";
 
@@ -94,11 +95,14 @@ export function addStep(r: RegionCall, of: OperandName): Step {
 /** Copies a resident input behind the work items, where it belongs: nothing but a dispatch fits into a pass. */
 export function copyStep(r: RegionCall, of: OperandName): Step {
   const source = r.input(of), { at, count } = r.schedule.inputs.get(of)!;
+  const bytes = elementBytes(r.call.views[of]!),
+    word = (element: number) => Math.floor(element * bytes / 4);
+  const words = count === 0 ? 0 : word(at + count - 1) - word(at) + 1;
   return {
     kernel: { key: "copy", code: copyShader },
     bindings: { source: bound(source), schedule: r.scheduleBuffer },
-    params: { count, source_at: source.at, target_at: at },
-    ...elementwise(count),
-    flops: count,
+    params: { count: words, source_at: word(source.at), target_at: word(at) },
+    ...elementwise(words),
+    flops: words,
   };
 }

@@ -82,9 +82,9 @@ export class RegionCall {
     this.heads = sizes.kvHeads * sizes.group;
     this.rows = sizes.batch * this.heads * sizes.lengthQ;
     this.schedule = scheduleOf(problem, region, views, this.#group);
-    const { data } = this.schedule, buffer = call.scratch(data.byteLength);
+    const { data, byteLength } = this.schedule, buffer = call.scratch(byteLength);
     home.open.device.queue.writeBuffer(buffer, 0, data);
-    this.scheduleBuffer = wholeBuffer(buffer, Math.max(16, data.byteLength));
+    this.scheduleBuffer = wholeBuffer(buffer, Math.max(16, byteLength));
     this.params = this.#params();
   }
 

@@ -18,6 +18,7 @@ import type { FeatureName } from "../../problem/features/feature.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import { OPERAND_NAMES, type OperandName } from "../../tensor/operands.ts";
 import { type Axes, elementBytes, type View } from "../../tensor/view.ts";
+import type { HostTensor } from "../../tensor/tensor.ts";
 import { GpuTensor } from "../device/tensors.ts";
 import { elementRange } from "./views.ts";
 
@@ -30,7 +31,10 @@ export interface ScheduledInput {
 
 /** The words, and where things begin: items in items. */
 export interface Schedule {
+  /** What the host writes; copies of what is on the GPU lie behind it. */
   readonly data: Int32Array<ArrayBuffer>;
+  /** Of everything. */
+  readonly byteLength: number;
   readonly rowBase: number;
   readonly keyBase: number;
   readonly inputs: ReadonlyMap<OperandName, ScheduledInput>;
@@ -91,23 +95,40 @@ function placeVerdicts({ rowItems, keyItems, steps }: PlannedRegion, begin: numb
   return { words: size, write, behind, end: behind + 4 * classified };
 }
 
-/** The inputs behind the items, from byte `begin` on: where each lies, and what is written there. */
+/** The inputs of a region that have no binding of their own, on the host or on the GPU. */
+function scheduledViews(views: Views, onGpu: boolean): View[] {
+  return OPERAND_NAMES.filter((name) => isScheduled(name) && views[name])
+    .map((name): View => views[name]!)
+    .filter(({ tensor }) => tensor instanceof GpuTensor === onGpu);
+}
+
+/** The inputs of the host behind the items, from byte `begin` on: where each lies, and what is written there. */
 function placeInputs(views: Views, region: PlannedRegion, group: number, begin: number) {
   const inputs = new Map<OperandName, ScheduledInput>(), writes: Write[] = [];
   let end = begin;
-  for (const name of OPERAND_NAMES) {
-    const view: View | undefined = views[name];
-    if (!view || !isScheduled(name)) continue;
-    const { first, count } = elementRange(name, view, region, group), bytes = elementBytes(view);
-    inputs.set(name, { at: end / bytes, strides: view.strides, count });
-    const { tensor } = view; // a tensor on the GPU is copied there by a dispatch
-    if (!(tensor instanceof GpuTensor) && "data" in tensor) {
-      const { buffer, byteOffset } = tensor.data as Uint8Array;
-      writes.push([end, new Uint8Array(buffer, byteOffset + first * bytes, count * bytes)]);
-    }
+  for (const view of scheduledViews(views, false)) {
+    const { name, strides } = view, bytes = elementBytes(view);
+    const { first, count } = elementRange(name, view, region, group);
+    inputs.set(name, { at: end / bytes, strides, count });
+    const { buffer, byteOffset } = (view.tensor as HostTensor<Uint8Array>).data;
+    writes.push([end, new Uint8Array(buffer, byteOffset + first * bytes, count * bytes)]);
     end += Math.ceil(count * bytes / 4) * 4;
   }
   return { inputs, writes, end };
+}
+
+/** Room from byte `begin` on for inputs that a dispatch copies there, whole words: where each lies. */
+function placeResident(views: Views, region: PlannedRegion, group: number, begin: number) {
+  const inputs = new Map<OperandName, ScheduledInput>();
+  let end = begin;
+  for (const view of scheduledViews(views, true)) {
+    const { name, strides } = view, bytes = elementBytes(view);
+    const { first, count } = elementRange(name, view, region, group);
+    const lead = first * bytes % 4; // of its first word
+    inputs.set(name, { at: (end + lead) / bytes, strides, count });
+    end += Math.ceil((lead + count * bytes) / 4) * 4;
+  }
+  return { inputs, end };
 }
 
 /** The page table of the sequences of a region, where a cache holds k and v, from byte `begin` on. */
@@ -133,6 +154,7 @@ export function scheduleOf(
   const pages = placePages(problem, region, placed.end);
   const functions = placeFunctions(problem, region, pages.end);
   const verdicts = placeVerdicts(region, functions.end);
+  const resident = placeResident(views, region, group, verdicts.end);
   const data = new Int32Array(verdicts.end / 4), bytes = new Uint8Array(data.buffer);
   spans.forEach(({ lengthK, low, high, offset }, n) =>
     data.set([lengthK, low, high, offset], SEQUENCE_WORDS * n)
@@ -147,7 +169,8 @@ export function scheduleOf(
   const writes = [...placed.writes, pages.write, ...functions.writes, verdicts.write];
   for (const [byte, values] of writes) bytes.set(values, byte);
   return {
-    ...{ data, rowBase, keyBase, inputs: placed.inputs, functions: functions.functions },
+    ...{ data, byteLength: resident.end, rowBase, keyBase, functions: functions.functions },
+    inputs: new Map([...placed.inputs, ...resident.inputs]),
     verdictsAt: functions.end / 4 - rowBase * verdicts.words,
     classifiedAt: verdicts.behind / 4 - rowBase * verdicts.words,
     verdictWords: verdicts.words,
