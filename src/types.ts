@@ -85,6 +85,7 @@ export type {
   MaskTensor,
   ResultOf,
   Tensor,
+  TensorOf,
 } from "./tensor/tensor.ts";
 export type { SimdLevel } from "./wasm/module/kernel_bytes.ts";
 export type { GpuDeviceLike } from "./webgpu/device/api.ts";

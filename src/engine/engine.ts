@@ -23,12 +23,11 @@ import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor
 import type { OperandName } from "../tensor/operands.ts";
 import type {
   AnyTensor,
-  BooleanTensor,
   FloatResultOf,
   HostTensor,
-  MaskTensor,
   ResultOf,
   Tensor,
+  TensorOf,
 } from "../tensor/tensor.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
 import { type Abortable, checkEngineOptions, type EngineOptions } from "./engine_options.ts";
@@ -79,10 +78,7 @@ export class Engine {
     return this.#router.reason;
   }
 
-  /**
-   * The `GPUDevice` that computes, for programs with kernels of their own; undefined on the CPU. Another one after
-   * a loss.
-   */
+  /** The `GPUDevice` that computes, for kernels of your own; undefined on the CPU. Another one after a loss. */
   get device(): HostGpuDevice<GpuDeviceLike> | undefined {
     return this.#router.webgpu?.open.device as HostGpuDevice<GpuDeviceLike> | undefined;
   }
@@ -99,61 +95,41 @@ export class Engine {
     return this.#router.disposed;
   }
 
-  /** A resident mask of dtype `"bool"`, row-major, with a copy of `data`: a byte for each pair, 1 = may attend. */
-  tensor(data: Uint8Array, shape: readonly number[]): BooleanTensor;
   /**
    * A resident tensor, row-major, with a copy of `data`. `dtype` follows from the array but for Uint16Array;
-   * float32 values may be stored in 16 bits, rounded to the nearest.
+   * float32 values may be stored in 16 bits, rounded to the nearest. Bytes have dtype `"bool"`.
    */
-  tensor(data: TensorData, shape: readonly number[], dtype?: DType): Tensor;
-  /** The same of a host mask, strided or not. */
-  tensor(mask: MaskTensor): BooleanTensor;
+  tensor<A extends TensorData>(data: A, shape: readonly number[], dtype?: DType): TensorOf<A>;
   /** The same of a host tensor, strided or not. */
-  tensor(tensor: HostTensor, dtype?: DType): Tensor;
-  tensor(
-    data: TensorData | HostTensor,
-    shape?: readonly number[] | DType,
-    dtype?: DType,
-  ): Tensor | BooleanTensor {
+  tensor<A extends TensorData>(tensor: HostTensor<A>, dtype?: DType): TensorOf<A>;
+  tensor(data: TensorData | HostTensor, shape?: readonly number[] | DType, dtype?: DType): Tensor {
     this.#router.alive("tensor");
     const stored = typeof shape === "string" ? shape : dtype;
     const made = describeTensor(data, shape, stored, this.backend);
     return own(this.#router.filled("tensor", made.source, made.dtype), this);
   }
 
-  /** A resident mask whose bytes are unspecified until they are written. */
-  empty(shape: readonly number[], dtype: "bool"): BooleanTensor;
   /** A resident tensor whose values are unspecified until they are written. Default f32. */
-  empty(shape: readonly number[], dtype?: DType): Tensor;
-  empty(shape: readonly number[], dtype?: DType): Tensor | BooleanTensor {
+  empty<D extends DType = "f32">(shape: readonly number[], dtype?: D): TensorOf<D> {
     this.#router.alive("empty");
     const made = describeEmpty(shape, dtype, this.backend);
-    return own(this.#router.empty("empty", made.shape, made.dtype), this);
+    return own(this.#router.empty("empty", made.shape, made.dtype), this) as TensorOf<D>;
   }
 
   /**
    * A tensor in a `GPUBuffer` that the caller owns, without a copy; the buffer must have the usage STORAGE
    * (and COPY_SRC to be read, COPY_DST to be written). Disposing of the tensor leaves it alone.
    */
-  wrap(
+  wrap<D extends DType = "f32">(
     buffer: GpuBufferLike,
     shape: readonly number[],
-    options: WrapOptions & { readonly dtype: "bool" },
-  ): BooleanTensor;
-  /** The same of numbers. */
-  wrap(buffer: GpuBufferLike, shape: readonly number[], options?: WrapOptions): Tensor;
-  wrap(
-    buffer: GpuBufferLike,
-    shape: readonly number[],
-    options: WrapOptions = {},
-  ): Tensor | BooleanTensor {
+    options: WrapOptions<D> = {},
+  ): TensorOf<D> {
     this.#router.alive("wrap");
-    const gpu = this.#router.requireGpu(
-      "wrapping a GPUBuffer",
-      "use tensor, which copies host values",
-    );
+    const remedy = "use tensor, which copies host values";
+    const gpu = this.#router.requireGpu("wrapping a GPUBuffer", remedy);
     const { dtype = "f32", byteOffset = 0 } = checkWrapOptions(options);
-    return own(gpu.wrap(buffer, shape, dtype, byteOffset), this);
+    return own(gpu.wrap(buffer, shape, dtype, byteOffset), this) as TensorOf<D>;
   }
 
   /** A cache of keys and values for decoding. Throws a RangeError where it is more than the backend can hold. */

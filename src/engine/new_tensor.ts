@@ -6,9 +6,9 @@ import type { HostTensor } from "../tensor/tensor.ts";
 import { checkDType, count } from "../tensor/view.ts";
 
 /** How a buffer is seen as a tensor. */
-export interface WrapOptions {
+export interface WrapOptions<D extends DType = DType> {
   /** Default `"f32"`. */
-  readonly dtype?: DType | undefined;
+  readonly dtype?: D | undefined;
   /** Where the tensor begins, a multiple of 4. Default 0. */
   readonly byteOffset?: number | undefined;
 }

@@ -109,6 +109,11 @@ export interface BooleanTensor extends Omit<Tensor, "read"> {
   read(as: "f32"): Promise<Float32Array>;
 }
 
+/** The resident tensor of an array or of a dtype: bytes, which are a mask, are read as bytes. */
+export type TensorOf<S> = 0 extends 1 & S ? Tensor // any
+  : [S] extends [Uint8Array | "bool"] ? BooleanTensor
+  : Tensor;
+
 /** What calls accept wherever a tensor of numbers is wanted. */
 export type AnyTensor = HostTensor | Tensor;
 
