@@ -152,11 +152,12 @@ async function takeTurn(process: ContenderProcess, lane: Lane, options: RoundOpt
   if (!(lane.error < TOLERANCE)) throw new Error(`wrong by ${lane.error}`);
   const time = (calls: number) => process.ask(left(), "time", calls, false);
   let callMs = Infinity, calls = 1;
-  // Twice as many until a sample is long enough: a single call is mostly the wait.
+  // A single call is mostly the wait, so a few steps until a sample is long enough.
   for (;;) {
     callMs = Math.min(callMs, await time(calls));
     if (callMs * calls >= options.sampleMs || calls >= mostCalls) break;
-    calls = Math.min(mostCalls, calls * 2);
+    const wanted = Math.ceil(options.sampleMs / callMs);
+    calls = Math.min(mostCalls, Math.max(calls * 2, wanted));
   }
   const affordable = Math.floor(options.budgetMs / (callMs * calls));
   for (let i = 0; i < Math.max(1, Math.min(options.samples, affordable)); i++) {
