@@ -24,7 +24,7 @@ const SPIN_MS = 30;
  * Samples of so many milliseconds follow each other in one command buffer: with the spinning and the
  * wait, 41 ms, for each alone, a report took ten times as long as its kernels.
  */
-const BATCH_MS = 60;
+const BATCH_MS = 40;
 const MOST_SAMPLES = 32;
 
 export class GpuClock implements Clock {

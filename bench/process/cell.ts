@@ -6,6 +6,7 @@
 
 import { inTurns, samplesFor } from "../measure/race.ts";
 import { reasonOf, summarize, type Timing } from "../measure/statistics.ts";
+import { milliseconds, printProgress } from "../measure/table.ts";
 import type { Job, Memory } from "./job.ts";
 import { ContenderProcess } from "./process.ts";
 
@@ -137,9 +138,11 @@ const LIMIT_MS = 120_000;
  */
 export async function runRounds(jobs: readonly Job[], options: RoundOptions): Promise<Entry[]> {
   const lanes = jobs.map((job) => new Lane(job));
-  for (const [lane] of inTurns(lanes, options.rounds)) {
+  for (const [lane, round] of inTurns(lanes, options.rounds)) {
     await lane.attempt((process) => takeTurn(process, lane, options));
     await lane.stop();
+    const { job, failed, times } = lane, found = failed || milliseconds(times.at(-1) ?? NaN);
+    printProgress(`${job.case.name}, round ${round + 1}`, [[job.contender, found]]);
   }
   return lanes.map((lane) => lane.entry({ error: lane.error }));
 }

@@ -8,11 +8,11 @@ import { type Call, forwardFlops } from "../cases.ts";
 import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { msOf, nullForNaN } from "../measure/statistics.ts";
-import { digits3, printTable, times } from "../measure/table.ts";
+import { digits3, milliseconds, printProgress, printTable, times } from "../measure/table.ts";
 import { type Entry, runRounds } from "../process/cell.ts";
 import { forwardEntrant } from "../subjects/flashtile.ts";
 import { measureTorch } from "../subjects/torch.ts";
-import { raceCases, type Raced } from "./raced.ts";
+import { raceCases, type Raced, titleOf } from "./raced.ts";
 import { OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
 /** Contenders by the package that they need. */
@@ -71,6 +71,8 @@ async function torchPart(context: Context): Promise<Measured> {
     ? { missing: "a software adapter" }
     : await measureTorch(cases);
   if ("missing" in torch) return { id, values: [], because: torch.missing };
+  const told = torch.times.map((t) => [titleOf(t.name, t.causal), milliseconds(t.f32Ms)]);
+  printProgress(`PyTorch ${torch.version}`, told);
   const timesOf = ({ c, causal }: Raced) =>
     torch.times.find((t) => t.name === c.name && t.causal === causal)!;
   const keep = (r: Raced) => {

@@ -40,7 +40,7 @@ export async function raceCases(
   for (const c of cases) {
     const data = operands(c);
     for (const causal of masks) {
-      const call = { c, data, causal }, title = c.name + (causal ? " causal" : "");
+      const call = { c, data, causal }, title = titleOf(c.name, causal);
       for (const threads of counts) {
         const contenders = entrants(call, threads);
         const found = await raceVerified(context.gpu ?? wallClock, contenders, context.race);
@@ -54,6 +54,10 @@ export async function raceCases(
     }
   }
   return raced;
+}
+
+export function titleOf(name: string, causal: boolean): string {
+  return causal ? `${name} causal` : name;
 }
 
 /** Time of a contender; an asterisk marks few samples. */
