@@ -170,7 +170,7 @@ async function onGpu(flags: Flags, results: Results, names: readonly string[]): 
   console.log(`flashtile: ${engine.reason}\ntimed by ${gpu.source}`);
   const usual = software
     ? { samples: 7, budgetMs: 9000, warmUpMs: 50 }
-    : { samples: 7, budgetMs: 4000, warmUpMs: 100 }; // its clock is up: see gpu_clock.ts
+    : { samples: 7, budgetMs: 4000, warmUpMs: 50 }; // its clock is up: see gpu_clock.ts
   const race = flags.quick ? { samples: 3, budgetMs: 1500, warmUpMs: 50 } : usual;
   // the budget of a sweep is its own
   const shared = common(flags, race, names.includes("sweep"));

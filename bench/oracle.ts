@@ -5,7 +5,11 @@
  * @module
  */
 
-import { attentionBackwardF64, attentionF64 } from "../tests/reference/attention_f64.ts";
+import {
+  attentionBackwardF64,
+  attentionF64,
+  type ForwardF64,
+} from "../tests/reference/attention_f64.ts";
 import type { Problem } from "../tests/reference/problem.ts";
 import type { Call, Case, Operands } from "./cases.ts";
 
@@ -68,10 +72,30 @@ function rowOf(x: Float32Array, row: number, size: number): Float32Array {
   return x.subarray(row * size, (row + 1) * size);
 }
 
+/** A sampled row of queries, and all that the reference makes of it. */
+interface QueryRow {
+  readonly row: number;
+  readonly problem: Problem;
+  readonly forward: ForwardF64;
+}
+
+/** Contenders of one call, and its gradients, share the rows. */
+const queryRows = new WeakMap<Call, readonly QueryRow[]>();
+
+function sampledQueries(call: Call): readonly QueryRow[] {
+  const known = queryRows.get(call);
+  if (known) return known;
+  const rows = sampledRows(call.c.batch * call.c.queryHeads, call.c.lengthQ).map((row) => {
+    const problem = rowProblem(call, row);
+    return { row, problem, forward: attentionF64(problem) };
+  });
+  queryRows.set(call, rows);
+  return rows;
+}
+
 /** Sampled rows of an output. */
 export function exactOutput(call: Call): ExactRow[] {
-  return sampledRows(call.c.batch * call.c.queryHeads, call.c.lengthQ)
-    .map((row) => ({ row, values: attentionF64(rowProblem(call, row)).out }));
+  return sampledQueries(call).map(({ row, forward }) => ({ row, values: forward.out }));
 }
 
 /** Largest absolute error of the sampled rows of an output. */
@@ -88,9 +112,9 @@ export function exactGradients(
   if (c.queryHeads !== c.kvHeads) {
     throw new RangeError("gradients are sampled without shared heads");
   }
-  const dq = sampledRows(c.batch * c.queryHeads, c.lengthQ).map((row) => {
-    const problem = rowProblem(call, row), dOut = doubles(rowOf(data.dOut, row, c.headDim));
-    return { row, values: attentionBackwardF64(problem, attentionF64(problem), dOut).dq };
+  const dq = sampledQueries(call).map(({ row, problem, forward }) => {
+    const dOut = doubles(rowOf(data.dOut, row, c.headDim));
+    return { row, values: attentionBackwardF64(problem, forward, dOut).dq };
   });
   const keys = sampledRows(c.batch * c.kvHeads, c.lengthK)
     .map((row) => ({ row, ...keyGradients(call, saved, row) }));

@@ -6,7 +6,7 @@
  */
 
 import { checked, dispatch, readBack, storage, submit } from "./gpu_device.ts";
-import type { Clock, RaceOptions, Work } from "./race.ts";
+import type { Clock, RaceOptions, Sample, Work } from "./race.ts";
 import { summarize } from "./statistics.ts";
 
 /**
@@ -16,10 +16,16 @@ import { summarize } from "./statistics.ts";
 const SHORTEST_MS = { hardware: 5, software: 60, wall: 200 };
 const MOST_LAUNCHES = 2000;
 /**
- * Work before each timed pass, in the same command buffer. A card that idles lowers its clock, and it idles 11 ms
+ * Work before the timed passes, in the same command buffer. A card that idles lowers its clock, and it idles 11 ms
  * for each promise that Deno awaits: passes of 5 ms without it were up to four times too slow on an H200.
  */
 const SPIN_MS = 30;
+/**
+ * Samples of so many milliseconds follow each other in one command buffer: with the spinning and the
+ * wait, 41 ms, for each alone, a report took ten times as long as its kernels.
+ */
+const BATCH_MS = 40;
+const MOST_SAMPLES = 32;
 
 export class GpuClock implements Clock {
   readonly device: GPUDevice;
@@ -39,42 +45,42 @@ export class GpuClock implements Clock {
     const kind = software ? "software" : "hardware";
     this.shortestMs = SHORTEST_MS[this.source === "wall" ? "wall" : kind];
     if (this.source === "wall") return;
-    this.#queries = device.createQuerySet({ type: "timestamp", count: 2 });
+    this.#queries = device.createQuerySet({ type: "timestamp", count: 2 * MOST_SAMPLES });
     const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
-    this.#resolved = device.createBuffer({ size: 16, usage });
+    this.#resolved = device.createBuffer({ size: 16 * MOST_SAMPLES, usage });
     if (!software) this.#spinner = spinner(device, SPIN_MS);
   }
 
-  /** The first launch includes the driver's compiler; an error in it would be timed as zero. */
-  async attempt(work: Work): Promise<void> {
-    await checked(this.device, () => this.measure(work, 1));
-  }
-
-  /** Warms up, and chooses the launches of a pass. */
-  async prepare(
-    work: Work,
-    { warmUpMs }: Required<RaceOptions>,
-  ): Promise<{ calls: number; callMs: number }> {
-    let callMs = await checked(this.device, () => this.measure(work, 1));
+  /**
+   * Warms up, and chooses the launches of a pass. The first launch includes the driver's compiler; an
+   * error in it would be timed as zero.
+   */
+  async prepare(work: Work, { warmUpMs }: Required<RaceOptions>): Promise<Sample> {
+    const measure = async (calls: number) =>
+      (await this.measure([{ work, calls, callMs: Infinity }]))[0]!;
+    let callMs = await checked(this.device, () => measure(1));
     const start = performance.now();
     let calls = 1;
     do {
-      callMs = Math.min(callMs, await this.measure(work, calls));
+      callMs = Math.min(callMs, await measure(calls));
       const wanted = Math.ceil(this.shortestMs / Math.max(callMs, 1e-6));
       calls = Math.max(1, Math.min(MOST_LAUNCHES, wanted));
     } while (performance.now() - start < warmUpMs);
-    return { calls, callMs };
+    return { work, calls, callMs };
   }
 
-  /** Milliseconds of one launch, averaged over so many in one pass. */
-  async measure(work: Work, launches: number): Promise<number> {
+  /** Milliseconds of one launch of each sample, averaged over those of its pass. */
+  async measure(samples: readonly Sample[]): Promise<number[]> {
+    const times: number[] = [];
     if (this.source === "wall") {
-      this.#emptyMs ??= await this.#empty();
-      return Math.max(1e-6, await this.measureWall(work, launches) - this.#emptyMs / launches);
+      const emptyMs = this.#emptyMs ??= await this.#empty();
+      for (const { work, calls } of samples) {
+        times.push(Math.max(1e-6, await this.measureWall(work, calls) - emptyMs / calls));
+      }
+    } else {
+      for (const batch of batches(samples)) times.push(...await this.#byTimestamps(batch));
     }
-    const ms = await this.#byTimestamps(work, launches);
-    work.settle?.();
-    return ms / launches;
+    return times;
   }
 
   /** The same from the submission to the end of the last, seen from outside. */
@@ -89,7 +95,7 @@ export class GpuClock implements Clock {
     return ms / launches;
   }
 
-  async #byTimestamps(work: Work, launches: number): Promise<number> {
+  async #byTimestamps(batch: readonly Sample[]): Promise<number[]> {
     const querySet = this.#queries!, resolved = this.#resolved!;
     const found = await readBack(this.device, resolved, (encoder) => {
       if (this.#spinner) {
@@ -97,17 +103,22 @@ export class GpuClock implements Clock {
         this.#spinner.record!(spin);
         spin.end();
       }
-      const pass = encoder.beginComputePass({
-        timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
-      });
-      for (let i = 0; i < launches; i++) work.record!(pass);
-      pass.end();
-      encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+      for (const [n, { work, calls }] of batch.entries()) {
+        const [beginningOfPassWriteIndex, endOfPassWriteIndex] = [2 * n, 2 * n + 1];
+        const timestampWrites = { querySet, beginningOfPassWriteIndex, endOfPassWriteIndex };
+        const pass = encoder.beginComputePass({ timestampWrites });
+        for (let i = 0; i < calls; i++) work.record!(pass);
+        pass.end();
+      }
+      encoder.resolveQuerySet(querySet, 0, 2 * batch.length, resolved, 0);
     });
-    const [begin = 0n, end = 0n] = new BigUint64Array(found);
-    const ms = Number(end - begin) / 1e6;
-    if (!(ms > 0)) throw new Error(`${work.name}: timestamps ${begin} and ${end}`);
-    return ms;
+    const stamps = new BigUint64Array(found);
+    return batch.map(({ work, calls }, n) => {
+      const [begin, end] = [stamps[2 * n]!, stamps[2 * n + 1]!], ms = Number(end - begin) / 1e6;
+      if (!(ms > 0)) throw new Error(`${work.name}: timestamps ${begin} and ${end}`);
+      work.settle?.();
+      return ms / calls;
+    });
   }
 
   /** What a batch of nothing costs. */
@@ -116,6 +127,22 @@ export class GpuClock implements Clock {
     for (let i = 0; i < 9; i++) times.push(await this.measureWall(nothing, 1));
     return summarize("empty", times).medianMs;
   }
+}
+
+/** Samples that share a command buffer. */
+function batches(samples: readonly Sample[]): Sample[][] {
+  const all: Sample[][] = [];
+  let spentMs = Infinity;
+  for (const sample of samples) {
+    const ms = sample.calls * sample.callMs;
+    if (spentMs + ms > BATCH_MS || all.at(-1)!.length === MOST_SAMPLES) {
+      all.push([]);
+      spentMs = 0;
+    }
+    all.at(-1)!.push(sample);
+    spentMs += ms;
+  }
+  return all;
 }
 
 /** Multiply-adds of a chain, four clocks each at 2 GHz. */

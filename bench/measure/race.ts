@@ -26,14 +26,20 @@ export interface RaceOptions {
   readonly warmUpMs?: number;
 }
 
+/** Calls that are timed together. */
+export interface Sample {
+  readonly work: Work;
+  readonly calls: number;
+  /** What one of them takes, roughly. */
+  readonly callMs: number;
+}
+
 /** How work is timed: see wall_clock.ts and gpu_clock.ts. */
 export interface Clock {
-  /** One call that is not timed; rejects with what goes wrong in it. */
-  attempt(work: Work): Promise<void>;
-  /** Warms up, and chooses the calls of a sample. */
-  prepare(work: Work, options: Required<RaceOptions>): Promise<{ calls: number; callMs: number }>;
-  /** Milliseconds of one call, averaged over those of a sample. */
-  measure(work: Work, calls: number): Promise<number>;
+  /** Warms up, and chooses the calls of a sample; rejects with what goes wrong in the first. */
+  prepare(work: Work, options: Required<RaceOptions>): Promise<Sample>;
+  /** Takes samples in that order: milliseconds of one call of each, averaged over its calls. */
+  measure(samples: readonly Sample[]): Promise<number[]>;
 }
 
 const DEFAULTS: Required<RaceOptions> = { samples: 9, budgetMs: 6000, warmUpMs: 250 };
@@ -44,18 +50,27 @@ export async function race<const Works extends readonly Work[]>(
   works: Works,
   options: RaceOptions = {},
 ): Promise<{ -readonly [n in keyof Works]: Timing }> {
-  const settings = { ...DEFAULTS, ...options };
-  const lanes: { work: Work; calls: number; wanted: number; times: number[] }[] = [];
-  for (const work of works) {
-    const { calls, callMs } = await clock.prepare(work, settings);
-    lanes.push({ work, calls, wanted: samplesFor(callMs * calls, settings), times: [] });
-  }
-  const rounds = Math.max(0, ...lanes.map((lane) => lane.wanted));
-  for (const [lane, round] of inTurns(lanes, rounds)) {
-    if (round < lane.wanted) lane.times.push(await clock.measure(lane.work, lane.calls));
-  }
-  const timings = lanes.map((lane) => summarize(lane.work.name, lane.times));
+  const samples: Sample[] = [];
+  for (const work of works) samples.push(await clock.prepare(work, { ...DEFAULTS, ...options }));
+  const timings = await timeInTurns(clock, samples, options);
   return timings as { -readonly [n in keyof Works]: Timing };
+}
+
+/** Takes the samples that were prepared as often as wanted. */
+async function timeInTurns(
+  clock: Clock,
+  samples: readonly Sample[],
+  options: RaceOptions,
+): Promise<Timing[]> {
+  const lanes = samples.map((sample) => {
+    const wanted = samplesFor(sample.callMs * sample.calls, options);
+    return { sample, wanted, times: [] as number[] };
+  });
+  const rounds = Math.max(0, ...lanes.map((lane) => lane.wanted));
+  const turns = [...inTurns(lanes, rounds)].filter(([lane, round]) => round < lane.wanted);
+  const times = await clock.measure(turns.map(([lane]) => lane.sample));
+  turns.forEach(([lane], n) => lane.times.push(times[n]!));
+  return lanes.map(({ sample, times }) => summarize(sample.work.name, times));
 }
 
 /** Everyone once a round; another one starts each: nobody always runs after the same neighbour. */
@@ -110,17 +125,18 @@ export async function raceVerified(
   options: RaceOptions,
 ): Promise<Outcome[]> {
   const lanes: { entrant: Entrant; runner?: Runner; failed?: string }[] = [];
+  const samples: Sample[] = [];
   for (const entrant of entrants) {
     try {
       const runner = await entrant.create();
-      await clock.attempt(runner.work);
+      samples.push(await clock.prepare(runner.work, { ...DEFAULTS, ...options }));
       lanes.push({ entrant, runner });
     } catch (error) {
       lanes.push({ entrant, failed: reasonOf(error) });
     }
   }
   const runners = lanes.flatMap(({ runner }) => runner ? [runner] : []);
-  const timings = await race(clock, runners.map(({ work }) => work), options);
+  const timings = await timeInTurns(clock, samples, options);
   const outcomes: Outcome[] = [];
   for (const { entrant: { name, tolerance }, runner, failed } of lanes) {
     const error = runner ? await runner.error() : NaN;

@@ -25,12 +25,12 @@ export class Results {
   store(machine: Machine): void {
     mkdirSync(FOLDER, { recursive: true });
     for (const [kind, all] of this.#rows) {
-      const rows = all.slice(this.#stored.get(kind) ?? 0);
+      const stored = this.#stored.get(kind) ?? 0, rows = all.slice(stored);
       if (rows.length === 0) continue;
       this.#stored.set(kind, all.length);
       const lines = rows.map((row) => JSON.stringify({ ...row, machine }) + "\n").join("");
       appendFileSync(new URL(`${kind}.jsonl`, FOLDER), lines);
-      console.log(`stored ${rows.length} rows in bench/results/${kind}.jsonl`);
+      if (stored === 0) console.log(`storing in bench/results/${kind}.jsonl`);
     }
   }
 }

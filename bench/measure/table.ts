@@ -19,6 +19,12 @@ export function printTable(
   for (const row of rows) console.log(line(row));
 }
 
+/** One line when a case ends; the tables come when all have. */
+export function printProgress(title: string, times: readonly (readonly string[])[]): void {
+  const seconds = (performance.now() / 1000).toFixed(1);
+  console.log(`${seconds} s  ${title}: ${times.map((of) => of.join(" ")).join(", ")}`);
+}
+
 /** Three significant digits, and never an exponent for the sizes that occur here. */
 export function digits3(value: number): string {
   if (!Number.isFinite(value)) return "–";

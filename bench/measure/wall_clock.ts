@@ -9,10 +9,6 @@ import { type Clock, race, type RaceOptions, type Work } from "./race.ts";
 const SHORTEST_SAMPLE_MS = 2;
 
 export const wallClock: Clock = {
-  async attempt(work) {
-    await sample(work, 1);
-  },
-
   async prepare(work, { budgetMs, warmUpMs }) {
     let callMs = await sample(work, 1);
     // A call that takes a large part of the budget is warm enough after it.
@@ -23,10 +19,14 @@ export const wallClock: Clock = {
       } while (performance.now() - start < warmUpMs);
     }
     const calls = Math.max(1, Math.ceil(SHORTEST_SAMPLE_MS / Math.max(callMs, 1e-4)));
-    return { calls, callMs };
+    return { work, calls, callMs };
   },
 
-  measure: sample,
+  async measure(samples) {
+    const times: number[] = [];
+    for (const { work, calls } of samples) times.push(await sample(work, calls));
+    return times;
+  },
 };
 
 async function sample({ name, run }: Work, calls: number): Promise<number> {

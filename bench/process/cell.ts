@@ -6,6 +6,7 @@
 
 import { inTurns, samplesFor } from "../measure/race.ts";
 import { reasonOf, summarize, type Timing } from "../measure/statistics.ts";
+import { milliseconds, printProgress } from "../measure/table.ts";
 import type { Job, Memory } from "./job.ts";
 import { ContenderProcess } from "./process.ts";
 
@@ -137,9 +138,11 @@ const LIMIT_MS = 120_000;
  */
 export async function runRounds(jobs: readonly Job[], options: RoundOptions): Promise<Entry[]> {
   const lanes = jobs.map((job) => new Lane(job));
-  for (const [lane] of inTurns(lanes, options.rounds)) {
+  for (const [lane, round] of inTurns(lanes, options.rounds)) {
     await lane.attempt((process) => takeTurn(process, lane, options));
     await lane.stop();
+    const { job, failed, times } = lane, found = failed || milliseconds(times.at(-1) ?? NaN);
+    printProgress(`${job.case.name}, round ${round + 1}`, [[job.contender, found]]);
   }
   return lanes.map((lane) => lane.entry({ error: lane.error }));
 }
@@ -152,11 +155,12 @@ async function takeTurn(process: ContenderProcess, lane: Lane, options: RoundOpt
   if (!(lane.error < TOLERANCE)) throw new Error(`wrong by ${lane.error}`);
   const time = (calls: number) => process.ask(left(), "time", calls, false);
   let callMs = Infinity, calls = 1;
-  // Twice as many until a sample is long enough: a single call is mostly the wait.
+  // A single call is mostly the wait, so a few steps until a sample is long enough.
   for (;;) {
     callMs = Math.min(callMs, await time(calls));
     if (callMs * calls >= options.sampleMs || calls >= mostCalls) break;
-    calls = Math.min(mostCalls, calls * 2);
+    const wanted = Math.ceil(options.sampleMs / callMs);
+    calls = Math.min(mostCalls, Math.max(calls * 2, wanted));
   }
   const affordable = Math.floor(options.budgetMs / (callMs * calls));
   for (let i = 0; i < Math.max(1, Math.min(options.samples, affordable)); i++) {

@@ -17,11 +17,10 @@ const BACKWARD = 1;
 export async function backwardSection(context: Context): Promise<Measured[]> {
   const { gpu } = context, { gflops: peak } = await context.limits();
   const cases = context.cases("backward"), both = { masks: [false, true] };
-  const raced = await raceCases(context, cases, both, (call) => bothPasses(context, call));
   const speed = ({ c, causal, outcomes }: Raced) =>
     rate(backwardFlops(c, causal), outcomes[BACKWARD]!.timing);
   const ratio = ({ outcomes: [forward, backward] }: Raced) => msOf(backward) / msOf(forward);
-  for (const r of raced) {
+  const keep = (r: Raced) => {
     const [forward, backward] = r.outcomes, gflops = speed(r), forwardMs = msOf(forward);
     context.results.add(kindOf(context, "backward"), {
       ...{ case: r.c.name, causal: r.causal, ...(gpu ? {} : { threads: 1 }) },
@@ -32,7 +31,8 @@ export async function backwardSection(context: Context): Promise<Measured[]> {
         overForward: ratio(r),
       }),
     });
-  }
+  };
+  const raced = await raceCases(context, cases, both, (call) => bothPasses(context, call), keep);
   const how = gpu ? "f32, resident" : "one thread, kernel alone";
   const head = ["forward", "ratio", "backward", "GFLOP/s", "of peak", "error", "spread"];
   printRaced(`Backward (dq, dk, dv; five products counted), ${how}`, head, raced, (r) => {

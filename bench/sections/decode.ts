@@ -4,7 +4,7 @@
  * @module
  */
 
-import { kvBytes } from "../cases.ts";
+import { type Call, kvBytes } from "../cases.ts";
 import { type Context, kindOf, type Limits } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { outcomeFields, rate } from "../measure/statistics.ts";
@@ -19,15 +19,11 @@ export async function decodeSection(context: Context): Promise<Measured[]> {
   const { gpu } = context, counts = gpu ? [1] : context.threads;
   const limits = new Map<number, Limits>();
   for (const threads of counts) limits.set(threads, await context.limits(threads));
-  const raced = await raceCases(context, context.cases("decode"), { counts }, (call, threads) => [
-    forwardEntrant(context, call, { threads }),
-    ...(gpu ? [] : [forwardEntrant(context, call, { threads, place: "host" })]),
-  ]);
   // of reads on the CPU; on a GPU the goal is a share of its copies
   const goal = gpu ? "copyGBs" : "readGBs";
   const share = ({ c, threads, outcomes }: Raced, of: keyof Limits, n = 0) =>
     rate(kvBytes(c), outcomes[n]!.timing) / limits.get(threads)![of];
-  for (const r of raced) {
+  const keep = (r: Raced) => {
     for (const [n, outcome] of r.outcomes.entries()) {
       const bytes = kvBytes(r.c);
       context.results.add(kindOf(context, "decode"), {
@@ -36,7 +32,12 @@ export async function decodeSection(context: Context): Promise<Measured[]> {
         ...outcomeFields(outcome, { gbs: rate(bytes, outcome.timing), share: share(r, goal, n) }),
       });
     }
-  }
+  };
+  const entrants = (call: Call, threads: number) => [
+    forwardEntrant(context, call, { threads }),
+    ...(gpu ? [] : [forwardEntrant(context, call, { threads, place: "host" })]),
+  ];
+  const raced = await raceCases(context, context.cases("decode"), { counts }, entrants, keep);
   const head = ["threads", "K/V MB", "step", "GB/s", "of read", "error", "spread", "of copy"];
   if (!gpu) head.push("K/V copied in");
   printRaced("Decode, f32, resident", head, raced, (r) => {

@@ -66,8 +66,7 @@ async function raceForward(
       forwardEntrant(context, call, { place: dtype }),
       gpu ? unfusedForward(gpu.device, call) : forwardEntrant(context, call, { place: "host" }),
     ].slice(0, dtype === "f32" ? 2 : 1);
-  const raced = await raceCases(context, context.cases(section), { masks }, entrants);
-  for (const { c, causal, outcomes } of raced) {
+  const keep = ({ c, causal, outcomes }: Raced) => {
     for (const outcome of outcomes) {
       const gflops = rate(forwardFlops(c, causal), outcome.timing), { name } = outcome;
       context.results.add(kindOf(context, "forward"), {
@@ -76,7 +75,8 @@ async function raceForward(
         ...outcomeFields(outcome, { gflops, share: gflops / peak }),
       });
     }
-  }
+  };
+  const raced = await raceCases(context, context.cases(section), { masks }, entrants, keep);
   const head = ["kernel", "GFLOP/s", "of peak", "error", "spread"];
   const more = dtype === "f32" ? [gpu ? "unfused" : "with copies", "GFLOP/s", "/ kernel"] : [];
   printRaced(title, [...head, ...more], raced, (r) => {

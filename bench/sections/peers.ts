@@ -95,10 +95,7 @@ function peersSection(name: PeerSection): Section {
       const jobs = cell.filter((job) => !checked.get(kindOf(job)));
       const entries = jobs.length ? await runCell(jobs, options) : [];
       done.push(...entries);
-      storeEntries("peers", name, entries, context.results);
-      console.error(
-        `… ${name} ${cell[0]!.case.name} ${cell[0]!.task}, ${cell[0]!.threads} thread(s)`,
-      );
+      storeEntries(context, "peers", name, entries);
     }
     printEntries(TITLES[name], done);
     return goals(name, done);

@@ -4,9 +4,17 @@
  */
 
 import { forwardFlops, shapes } from "../cases.ts";
+import type { Context } from "../context.ts";
 import { few, least, msOf, nullForNaN, rate, timingFields } from "../measure/statistics.ts";
-import type { Results } from "../measure/store.ts";
-import { digits3, mebibytes, milliseconds, percent, printTable, times } from "../measure/table.ts";
+import {
+  digits3,
+  mebibytes,
+  milliseconds,
+  percent,
+  printProgress,
+  printTable,
+  times,
+} from "../measure/table.ts";
 import type { Entry } from "../process/cell.ts";
 import { wantsGradients } from "../process/job.ts";
 
@@ -58,11 +66,12 @@ function speed({ job, timing }: Entry): number {
   return wantsGradients(job) ? NaN : rate(forwardFlops(job.case, job.task === "causal"), timing);
 }
 
+/** Keeps and tells what the contenders of a case did, as soon as it ends. */
 export function storeEntries(
+  { results, store }: Context,
   kind: string,
   section: string,
   entries: readonly Entry[],
-  results: Results,
 ): void {
   for (const entry of entries) {
     const { job: { contender, task, threads, case: { name } }, timing, calls = null } = entry;
@@ -74,4 +83,11 @@ export function storeEntries(
       ...{ peakBytes: nullForNaN(entry.peakBytes), failed: entry.failed ?? null },
     });
   }
+  store(results);
+  const told = entries.map((entry) => {
+    const { contender, task, threads } = entry.job;
+    const time = entry.failed ? "fails" : milliseconds(msOf(entry)) + few(entry.timing);
+    return [`${contender} (${task} · ${threads})`, time];
+  });
+  if (told.length) printProgress(`${section} ${entries[0]!.job.case.name}`, told);
 }

@@ -4,15 +4,15 @@
  */
 
 import { existsSync } from "node:fs";
-import { forwardFlops } from "../cases.ts";
+import { type Call, forwardFlops } from "../cases.ts";
 import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { msOf, nullForNaN } from "../measure/statistics.ts";
-import { digits3, printTable, times } from "../measure/table.ts";
+import { digits3, milliseconds, printProgress, printTable, times } from "../measure/table.ts";
 import { type Entry, runRounds } from "../process/cell.ts";
 import { forwardEntrant } from "../subjects/flashtile.ts";
 import { measureTorch } from "../subjects/torch.ts";
-import { raceCases } from "./raced.ts";
+import { raceCases, type Raced, titleOf } from "./raced.ts";
 import { OURS, printEntries, storeEntries, timeOf } from "./peers_tables.ts";
 
 /** Contenders by the package that they need. */
@@ -39,16 +39,17 @@ async function librariesPart(context: Context): Promise<Measured[]> {
   const options = {
     ...(quick
       ? { rounds: 1, samples: 2, budgetMs: 1500 }
-      : { rounds: 2, samples: 5, budgetMs: 8000 }),
+      : { rounds: 2, samples: 4, budgetMs: 8000 }),
     sampleMs: context.gpu!.software ? 100 : 500,
   };
   for (const c of contenders.length ? cases : []) {
     const common = { backend: "webgpu", task: "forward", case: c, threads: 1 } as const;
     const jobs = [OURS, ...contenders]
       .map((contender) => ({ contender, ...common, modules: modules.href }));
-    entries.push(...await runRounds(jobs, options));
+    const found = await runRounds(jobs, options);
+    storeEntries(context, "gpu-peers", "peers", found);
+    entries.push(...found);
   }
-  storeEntries("gpu-peers", "peers", entries, context.results);
   if (entries.length) {
     printEntries("Libraries on WebGPU, resident tensors, by the clock on the wall", entries);
   }
@@ -70,18 +71,23 @@ async function torchPart(context: Context): Promise<Measured> {
     ? { missing: "a software adapter" }
     : await measureTorch(cases);
   if ("missing" in torch) return { id, values: [], because: torch.missing };
-  const raced = await raceCases(context, cases, { masks: [false, true] }, (call) => [
-    forwardEntrant(context, call),
-  ]);
-  const rows = raced.map(({ c, causal, title, outcomes: [outcome] }) => {
-    const time = torch.times.find((t) => t.name === c.name && t.causal === causal)!;
-    const { f32Ms, bf16Ms } = time, ms = msOf(outcome);
+  const told = torch.times.map((t) => [titleOf(t.name, t.causal), milliseconds(t.f32Ms)]);
+  printProgress(`PyTorch ${torch.version}`, told);
+  const timesOf = ({ c, causal }: Raced) =>
+    torch.times.find((t) => t.name === c.name && t.causal === causal)!;
+  const keep = (r: Raced) => {
+    const { f32Ms, bf16Ms } = timesOf(r), { c, causal, outcomes: [outcome] } = r;
     context.results.add("gpu-torch", {
       ...{ case: c.name, causal, torch: torch.version, f32Ms, bf16Ms },
-      ...{ flashtileMs: nullForNaN(ms), failed: outcome.failed ?? null },
+      ...{ flashtileMs: nullForNaN(msOf(outcome)), failed: outcome.failed ?? null },
     });
-    const speeds = [ms, f32Ms, bf16Ms ?? NaN].map((ms) => forwardFlops(c, causal) / ms / 1e6);
-    return { of: title, speeds, value: f32Ms / ms };
+  };
+  const entrants = (call: Call) => [forwardEntrant(context, call)];
+  const raced = await raceCases(context, cases, { masks: [false, true] }, entrants, keep);
+  const rows = raced.map((r) => {
+    const { f32Ms, bf16Ms } = timesOf(r), ms = msOf(r.outcomes[0]);
+    const speeds = [ms, f32Ms, bf16Ms ?? NaN].map((ms) => forwardFlops(r.c, r.causal) / ms / 1e6);
+    return { of: r.title, speeds, value: f32Ms / ms };
   });
   const head = ["GFLOP/s", "flashtile f32", "torch f32", "torch bf16 flash", "f32 gain"];
   const cells = rows.map(({ of, speeds, value }) => [of, ...speeds.map(digits3), times(value)]);

@@ -8,7 +8,7 @@ import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { type Entrant, type Outcome, raceVerified } from "../measure/race.ts";
 import { few, msOf, rate } from "../measure/statistics.ts";
-import { digits3, milliseconds, percent, printTable } from "../measure/table.ts";
+import { digits3, milliseconds, percent, printProgress, printTable } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
 
 /** A call, and how its contenders came out, in the order of the entrants. */
@@ -20,7 +20,10 @@ export interface Raced {
   readonly outcomes: readonly [Outcome, ...Outcome[]];
 }
 
-/** Every case of a section, in each way, by the clock of the backend. */
+/**
+ * Every case of a section, in each way, by the clock of the backend. `keep` adds the rows of a case,
+ * which are stored and told when it ends: a run that is cut off loses only the case under way.
+ */
 export async function raceCases(
   context: Context,
   cases: readonly Case[],
@@ -29,21 +32,32 @@ export async function raceCases(
     readonly counts?: readonly number[];
   },
   entrants: (call: Call, threads: number) => readonly Entrant[],
+  keep: (raced: Raced) => void,
 ): Promise<Raced[]> {
   await context.limits(); // before any engine is busy
+  context.store(context.results);
   const raced: Raced[] = [];
   for (const c of cases) {
     const data = operands(c);
     for (const causal of masks) {
+      const call = { c, data, causal }, title = titleOf(c.name, causal);
       for (const threads of counts) {
-        const contenders = entrants({ c, data, causal }, threads);
+        const contenders = entrants(call, threads);
         const found = await raceVerified(context.gpu ?? wallClock, contenders, context.race);
         const outcomes = found as [Outcome, ...Outcome[]];
-        raced.push({ c, causal, threads, outcomes, title: c.name + (causal ? " causal" : "") });
+        raced.push({ c, causal, threads, outcomes, title });
+        keep(raced.at(-1)!);
+        context.store(context.results);
+        const way = counts.length > 1 ? `${title} · ${threads}` : title;
+        printProgress(way, outcomes.map((o) => [o.name, o.failed ? "fails" : timeCell(o)]));
       }
     }
   }
   return raced;
+}
+
+export function titleOf(name: string, causal: boolean): string {
+  return causal ? `${name} causal` : name;
 }
 
 /** Time of a contender; an asterisk marks few samples. */
