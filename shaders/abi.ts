@@ -18,9 +18,11 @@ export interface TileShape {
   /** Rows and columns of scores of one thread; tn is a multiple of 4. */
   readonly tm: number;
   readonly tn: number;
-  /** Columns of an operand that are staged at a time, a multiple of 4 nx. */
+  /** Columns of a result that go together, a multiple of 4 nx; dims of heads are taken to be a multiple of it. */
   readonly chunk: number;
-  /** Steps of a product in one turn of its loop. */
+  /** Steps of a product that are staged at a time: head columns of scores, keys or rows of a result. */
+  readonly depth: number;
+  /** Steps in one turn of a product's loop. */
   readonly unroll: number;
   /** Forward: all of Q is staged once, and P has a tile of its own. */
   readonly resident?: boolean;
@@ -32,22 +34,31 @@ export interface Geometry extends TileShape {
   /** Rows and columns of the whole tile. */
   readonly rows: number;
   readonly columns: number;
-  /** vec4 of a chunk; score vec4 of a thread and row; output vec4 of a thread, row and chunk. */
+  /** vec4 of a chunk, and of the steps that are staged at a time. */
   readonly c4: number;
+  readonly d4: number;
+  /** vec4 of a thread: of its rows, of its columns, of a chunk of result columns. */
+  readonly iv: number;
   readonly jv: number;
   readonly cc: number;
-  /** Times that P goes through the row tile, because a row of P is wider. */
-  readonly passes: number;
+  /** vec4 from one step of a tile to the next: odd, so that no two threads want the same bank. */
+  readonly rowPitch: number;
+  readonly columnPitch: number;
+  /** Times that P goes through its tile, some of its columns each time. */
+  readonly parts: number;
 }
 
 /** Completes a shape; throws on one that the layout cannot hold. */
 export function geometry(shape: TileShape): Geometry {
-  const { nx, ny, tm, tn, chunk } = shape, c4 = chunk / 4, jv = tn / 4, cc = c4 / nx;
-  if (![jv, cc].every((n) => Number.isInteger(n) && n > 0) || (nx * ny) % c4 !== 0) {
-    throw new RangeError(`no tile of nx ${nx}, ny ${ny}, tn ${tn} and chunk ${chunk}`);
+  const { nx, ny, tm, tn, chunk, depth, unroll } = shape, threads = nx * ny;
+  const rows = ny * tm, columns = nx * tn, c4 = chunk / 4, d4 = depth / 4;
+  const iv = tm / 4, jv = tn / 4, cc = c4 / nx, parts = columns / depth;
+  const whole = [iv, jv, cc, parts, chunk / depth, depth / nx, depth / unroll, threads / c4];
+  if (![...whole, threads / depth].every((n) => Number.isInteger(n) && n > 0)) {
+    throw new RangeError(`no tile of ${JSON.stringify(shape)}`);
   }
-  const passes = !shape.resident && c4 < jv * nx ? jv : 1;
-  return { ...shape, threads: nx * ny, rows: ny * tm, columns: nx * tn, c4, jv, cc, passes };
+  const pitches = { rowPitch: rows / 4 | 1, columnPitch: Math.max(columns / 4, c4) | 1 };
+  return { ...shape, threads, rows, columns, c4, d4, iv, jv, cc, ...pitches, parts };
 }
 
 /** Keys of a query of which is found at once whether their pairs are kept, and the groups of them that a tile meets. */
@@ -58,9 +69,10 @@ export const keptGroups = (keys: number): number => Math.ceil(keys / KEPT_KEYS) 
 export const keptBytes = (queries: number, keys: number): number => 4 * queries * keptGroups(keys);
 
 /** Bytes of the tiles. */
-export function tileBytes({ rows, columns, c4, jv, nx, resident }: Geometry, chunks = 1): number {
-  const own = resident ? rows * (chunks * c4 + 1 + jv * nx + 1) : rows * (c4 + 1);
-  return 16 * (own + columns * (c4 + 1));
+export function tileBytes(g: Geometry, chunks = 1): number {
+  const { chunk, depth, rowPitch, columnPitch, resident } = g;
+  const ofRows = resident ? chunks * chunk + depth : depth;
+  return 16 * (ofRows * rowPitch + depth * columnPitch);
 }
 
 /** What a decode kernel depends on. `tile` of the variant is not used. */

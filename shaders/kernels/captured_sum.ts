@@ -31,13 +31,8 @@ import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader } from "../parts/storage.ts";
 import { each, tidy, XYZW } from "../parts/text.ts";
-import {
-  columnIndices,
-  dotProducts,
-  scoreRegisters,
-  threadPlace,
-  tileMemory,
-} from "../parts/tile.ts";
+import { threadPlace, tileMemory } from "../parts/stage.ts";
+import { columnIndices, dotProducts, scoreRegisters } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 
 const SIDE: Side = "rows are queries";

@@ -34,15 +34,13 @@ import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { entropyTerm, gainAt } from "../parts/statistics.ts";
 import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
+import { type Source, threadPlace, tileMemory } from "../parts/stage.ts";
 import {
   columnIndices,
   dotProducts,
   products,
   scoreRegisters,
-  type Source,
   sumRegisters,
-  threadPlace,
-  tileMemory,
 } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 
@@ -188,11 +186,7 @@ export function dkvShader(v: Variant, makes: Makes, { scalarOut }: { scalarOut: 
   const keys = (name: "k" | "v") => keySource(name, "first", "limit");
   const queries = (name: "q" | "dOut") => pairSource(name, "r0", "end", v.grouped);
   const sums = (name: "dk" | "dv", p: string, source: Source, chunks: number, whole: boolean) =>
-    products(g, name, p, source, {
-      chunks,
-      first: whole ? "0u" : "block",
-      staged: name === "dk" && whole,
-    });
+    products(g, name, p, source, { chunks, first: whole ? "0u" : "block" });
   const exists = (i: number, n: number) =>
     `(row_${n} < select(vec4<u32>(0u), vec4<u32>(end), key${i} < limit))`;
   const kept = keepTile(v, g, SIDE, {

@@ -5,7 +5,7 @@
 //   for each tile of keys in begin .. end
 //     dP = dOut Vᵀ, S = Q Kᵀ                                   rows x columns
 //     P = exp(features(S) - lse), dS = P (features(dP) - delta) slope
-//     dQ += dS K             its last chunk of K is still staged
+//     dQ += dS K
 //   dq = scale dQ
 import { type Geometry, geometry } from "../abi.ts";
 import type { Side } from "../features/feature.ts";
@@ -32,14 +32,13 @@ import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { entropyTerm } from "../parts/statistics.ts";
 import { each, LOG2E, tidy } from "../parts/text.ts";
+import { threadPlace, tileMemory } from "../parts/stage.ts";
 import {
   columnIndices,
   dotProducts,
   products,
   scoreRegisters,
   sumRegisters,
-  threadPlace,
-  tileMemory,
 } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 
@@ -97,7 +96,6 @@ ${
     products(g, "dq", "dp", keys("k"), {
       chunks: v.blockChunks,
       first: whole ? "0u" : "block",
-      staged: whole,
     })
   }`;
   return tidy(`${PARAMS}

@@ -35,16 +35,14 @@ import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { statisticDeclarations, statisticRegisters, SUMS } from "../parts/statistics.ts";
 import { each, LN2, tidy } from "../parts/text.ts";
+import { softmaxOfTile } from "../parts/softmax.ts";
+import { stageResident, threadPlace, tileMemory } from "../parts/stage.ts";
 import {
   columnIndices,
   dotProducts,
   products,
   scoreRegisters,
-  softmaxOfTile,
-  stageResident,
   sumRegisters,
-  threadPlace,
-  tileMemory,
 } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 

@@ -25,13 +25,8 @@ import { READ_SEQUENCE } from "../parts/item.ts";
 import { keySource, querySource } from "../parts/sources.ts";
 import { rowsReader } from "../parts/storage.ts";
 import { each, LOG2E, tidy, XYZW } from "../parts/text.ts";
-import {
-  columnIndices,
-  dotProducts,
-  scoreRegisters,
-  threadPlace,
-  tileMemory,
-} from "../parts/tile.ts";
+import { threadPlace, tileMemory } from "../parts/stage.ts";
+import { columnIndices, dotProducts, scoreRegisters } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 
 const SIDE: Side = "rows are queries";

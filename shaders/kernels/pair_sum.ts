@@ -35,13 +35,8 @@ import { keySource, querySource } from "../parts/sources.ts";
 import { rowsReader } from "../parts/storage.ts";
 import { gainAt } from "../parts/statistics.ts";
 import { each, EMPTY_LSE, tidy } from "../parts/text.ts";
-import {
-  columnIndices,
-  dotProducts,
-  scoreRegisters,
-  threadPlace,
-  tileMemory,
-} from "../parts/tile.ts";
+import { threadPlace, tileMemory } from "../parts/stage.ts";
+import { columnIndices, dotProducts, scoreRegisters } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 
 const SIDE: Side = "rows are queries";

@@ -31,14 +31,9 @@ import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader } from "../parts/storage.ts";
 import { each, LARGE, LN2, LOG2E, LOWEST, tidy } from "../parts/text.ts";
-import {
-  columnIndices,
-  dotProducts,
-  scoreRegisters,
-  softmaxOfTile,
-  threadPlace,
-  tileMemory,
-} from "../parts/tile.ts";
+import { softmaxOfTile } from "../parts/softmax.ts";
+import { threadPlace, tileMemory } from "../parts/stage.ts";
+import { columnIndices, dotProducts, scoreRegisters } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 
 const SIDE: Side = "rows are queries";

@@ -1,6 +1,6 @@
 // The operands that tiles are staged from: rows of q and dOut, rows of k and v.
 import { type AddressedName, columnsOf, keyRow, queryRow } from "./address.ts";
-import type { Source } from "./tile.ts";
+import type { Source } from "./stage.ts";
 
 /** vec4 of a row: the last chunk may not be full. */
 const columns4 = (name: AddressedName) => `((U.${columnsOf(name)} + 3u) >> 2u)`;

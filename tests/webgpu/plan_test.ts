@@ -180,10 +180,10 @@ function checkRegions(problem: AttentionProblem, plan: GpuPlan, target: WebGpuTa
     const keys = `keys ${batchBegin} ${kvHeadBegin} ${keyBegin}`;
     assert.deepEqual([moreKeys, moreRows], [done.has(rows), done.has(keys)], `${rows}, ${keys}`);
     done.add(rows).add(keys);
-    const least = plan.kernel === "decode" ? 256 : 512;
+    const least = plan.kernel === "decode" ? 128 : 512;
     assert.ok(splits === 1 || splits * least <= region.keyEnd - keyBegin, `${splits} splits`);
     assert.ok(splits === 1 || plan.kernel !== "backward");
-    const wanted = targetWorkgroups(target);
+    const wanted = targetWorkgroups(target, plan.kernel === "decode" ? "decode" : "forward");
     assert.ok(
       splits === 1 || region.rowItems.length < 2 * wanted,
       "splits only to fill the device",

@@ -37,7 +37,7 @@ import { storeShader } from "../../shaders/kernels/store.ts";
 const scalars: StorageKind = { dtype: "f32", scalar: true };
 
 const plain: Variant = {
-  tile: { nx: 2, ny: 2, tm: 1, tn: 4, chunk: 8, unroll: 1 },
+  tile: { nx: 2, ny: 2, tm: 4, tn: 4, chunk: 8, depth: 4, unroll: 2 },
   headChunks: 1,
   valueChunks: 1,
   blockChunks: 1,

@@ -53,13 +53,14 @@ const MOST_BLOCKS = 2;
 /** Fewer leave lanes of a subgroup idle. */
 const LEAST_THREADS = 32;
 
-export function tileName({ nx, ny, tm, tn, chunk, unroll, resident }: TileShape): string {
-  return `${nx}x${ny} ${tm}x${tn} c${chunk} u${unroll}${resident ? " resident" : ""}`;
+export function tileName(shape: TileShape): string {
+  const { nx, ny, tm, tn, chunk, depth, unroll, resident } = shape;
+  return `${nx}x${ny} ${tm}x${tn} c${chunk} d${depth} u${unroll}${resident ? " resident" : ""}`;
 }
 
 /** A row of the planner's table. */
-export function tileText({ nx, ny, tm, tn, chunk, unroll, resident }: TileShape): string {
-  const sizes = Object.entries({ nx, ny, tm, tn, chunk, unroll }).map(([k, v]) => `${k}: ${v}`);
+export function tileText({ resident, ...shape }: TileShape): string {
+  const sizes = Object.entries(shape).map(([k, v]) => `${k}: ${v}`);
   return `{ ${[...sizes, ...(resident ? ["resident: true"] : [])].join(", ")} },`;
 }
 
@@ -119,7 +120,7 @@ function promise(search: Search, { named, chosen }: Candidate): number {
 
 /** Three, which lavapipe compiles in a few seconds each. */
 const SOFTWARE: readonly TileShape[] = ([[8, 4], [8, 8], [4, 8]] as const)
-  .map(([nx, tm]) => ({ nx, ny: 8, tm, tn: 4, chunk: 32, unroll: 1 }));
+  .map(([nx, tm]) => ({ nx, ny: 8, tm, tn: 4, chunk: 32, depth: 32, unroll: 4 }));
 const QUICK = 8;
 
 /** Where a sweep begins, best first: every geometry once. */
@@ -127,14 +128,15 @@ export function firstCandidates(search: Search, quick: boolean): Candidate[] {
   if (search.target.software) {
     return SOFTWARE.flatMap((tile) => candidatesOf(search, tile).slice(0, 1));
   }
-  const sizes = { nx: [4, 8, 16], ny: [4, 8, 16], tm: [4, 8], tn: [4, 8], chunk: [32, 64, 128] };
+  const sides = { nx: [4, 8, 16, 32], ny: [4, 8, 16], tm: [4, 8], tn: [4, 8] };
+  const sizes = { ...sides, chunk: [32, 64, 128], depth: [16, 32, 64] };
   const shapes = Object.entries(sizes).reduce(
     (all, [name, some]) => all.flatMap((a) => some.map((x) => ({ ...a, [name]: x }))),
     [{}],
   ) as Record<keyof typeof sizes, number>[];
   const all = shapes
     .filter(({ nx, ny }) => nx * ny >= LEAST_THREADS)
-    .flatMap((shape) => candidatesOf(search, { ...shape, unroll: 2 }))
+    .flatMap((shape) => candidatesOf(search, { ...shape, unroll: 8 }))
     .sort((a, b) => promise(search, b) - promise(search, a));
   return quick ? all.slice(0, QUICK) : all;
 }
@@ -142,7 +144,7 @@ export function firstCandidates(search: Search, quick: boolean): Candidate[] {
 /** A tile with other unrolling, and with Q resident. */
 export function relatives(search: Search, { chosen, id }: Candidate): Candidate[] {
   const { resident: _, ...tile } = chosen.tile;
-  const others = [2, 1, 4].flatMap((unroll) => {
+  const others = [32, 16, 4].flatMap((unroll) => {
     const other = { ...tile, unroll };
     return search.kernel === "forward" ? [other, { ...other, resident: true }] : [other];
   });

@@ -52,19 +52,22 @@ export interface GpuPlan {
   readonly cost: Cost;
 }
 
-/** Keys below which a part of a tile's keys is not worth its merge. */
-const FORWARD_SPLIT = 512;
-const DECODE_SPLIT = 256;
-/** KV splits that a merge still reads quickly. */
-const MOST_SPLITS = 64;
+/** Keys below which a part of a tile's keys is not worth its merge, and splits that a merge still reads quickly. */
+const SPLITS = { forward: { least: 512, most: 64 }, decode: { least: 128, most: 256 } };
 
 /** Storage buffers of dK/dV without those of features: schedule, q, k, v, dOut, stats, dk, dv. */
 const DKV_BUFFERS = 8;
 
 /** KV splits so that `tiles` of each fill the device. */
-function numSplits(tiles: number, lengthK: number, least: number, target: WebGpuTarget): number {
-  const wanted = Math.ceil(targetWorkgroups(target) / Math.max(1, tiles));
-  return Math.max(1, Math.min(wanted, Math.floor(lengthK / least), MOST_SPLITS));
+function numSplits(
+  tiles: number,
+  lengthK: number,
+  kernel: keyof typeof SPLITS,
+  target: WebGpuTarget,
+): number {
+  const wanted = Math.ceil(targetWorkgroups(target, kernel) / Math.max(1, tiles));
+  const { least, most } = SPLITS[kernel];
+  return Math.max(1, Math.min(wanted, Math.floor(lengthK / least), most));
 }
 
 /** Whether regions before and behind this one hold other keys, or other queries or heads of the same keys. */
@@ -130,7 +133,7 @@ function planForward(
     const heads = (region.batchEnd - region.batchBegin) * (region.kvHeadEnd - region.kvHeadBegin);
     const keys = region.keyEnd - region.keyBegin, rows = (region.rowEnd - region.rowBegin) * group;
     const tile = tileRows ?? rows, tiles = heads * Math.max(1, Math.ceil(rows / tile));
-    const splits = numSplits(tiles, keys, decode ? DECODE_SPLIT : FORWARD_SPLIT, target);
+    const splits = numSplits(tiles, keys, kernel, target);
     const classifiers = classifiersOf(region), size = forward?.columns ?? 0;
     const rowItems = decode
       ? decodeItems(region, spans, splits, decodeBlock(decode), classifiers)
@@ -174,7 +177,8 @@ export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): Gpu
   const cost = problemCost(problem), { headDim, valueDim, pass } = problem;
   const kept = problem.features.some(({ name }) => feature(name).stage === "probability");
   const learned = problem.captured > 0 ? learnedPlaces(problem.features) : 0;
-  const needs = { headDim, valueDim, flops: cost.flops, kept, learned };
+  const paired = problem.features.some(({ name }) => feature(name).perScore);
+  const needs = { headDim, valueDim, flops: cost.flops, kept, learned, paired };
   const stream = longestStream(
     { ...needs, count: problem.count, elements: problem.captured },
     target,

@@ -1,6 +1,5 @@
 // Tiles of the GPU kernels: the only home of their shapes. A candidate is taken when its workgroup memory and
-// threads are within the device's limits and its registers within what a GPU has for a thread. Candidates for
-// hardware come from a model of issue slots and are not measured yet.
+// threads are within the device's limits and its registers within what a GPU has for a thread.
 import { decodeBytes, type DecodeShape } from "../../../shaders/abi.ts";
 import {
   type Geometry,
@@ -40,32 +39,49 @@ export interface ChosenTile {
  * Registers that a thread may use before drivers spill; 255 is the most of NVIDIA's. On a software adapter they are
  * memory anyway, and what counts is the time to compile: D 300 in one block took 16 s, in blocks 3 s (lavapipe).
  */
-const REGISTERS = { hardware: 216, large: 420, small: 140 };
+const REGISTERS = { hardware: 220, large: 420, small: 140 };
 
 /** Rows and columns that every tile has at least. */
 export const LEAST_TILE = 32;
 
-const SMALL: TileShape = { nx: 8, ny: 8, tm: 4, tn: 4, chunk: 32, unroll: 1 };
+const SMALL: TileShape = { nx: 8, ny: 8, tm: 4, tn: 4, chunk: 32, depth: 32, unroll: 4 };
 
-/** Wide tiles first. */
+/**
+ * Wide tiles first; `unroll` is the most. measured on an H200, forward (1, 16, 4096, 4096, D) without features, TFLOP/s:
+ * D 64 with the second 34, with 16 x 16 threads 27, 8 x 8 scores a thread 27; D 128 with the first 31, with the second 24.
+ */
 const HARDWARE: readonly TileShape[] = [
-  { nx: 16, ny: 8, tm: 8, tn: 4, chunk: 64, unroll: 2 },
-  { nx: 8, ny: 8, tm: 8, tn: 4, chunk: 32, unroll: 2 },
-  { nx: 16, ny: 8, tm: 4, tn: 4, chunk: 64, unroll: 2 },
-  { ...SMALL, unroll: 2 },
+  { nx: 16, ny: 16, tm: 8, tn: 4, chunk: 128, depth: 32, unroll: 32 },
+  { nx: 16, ny: 8, tm: 8, tn: 4, chunk: 64, depth: 32, unroll: 32 },
+  { nx: 8, ny: 8, tm: 8, tn: 4, chunk: 32, depth: 32, unroll: 32 },
+  { nx: 16, ny: 16, tm: 4, tn: 4, chunk: 64, depth: 64, unroll: 32 },
+  { nx: 16, ny: 16, tm: 4, tn: 4, chunk: 64, depth: 32, unroll: 32 },
+  { nx: 16, ny: 8, tm: 4, tn: 4, chunk: 64, depth: 32, unroll: 32 },
+  { ...SMALL, unroll: 32 },
 ];
+/**
+ * Machine code of a kernel in instructions of 16 bytes: a loop over tiles that is longer does not fit the instruction cache.
+ * measured on an H200: 103 KB run as fast as fewer, 112 KB a little and 160 KB two to three times slower.
+ */
+const CODE = { most: 6400, rest: 1000, stage: 300 };
+/**
+ * Operations of a call from which products are unrolled as far as that: 0.3 ms of an H200, whose driver then compiles
+ * for 1.3 s instead of 0.5. Unrolling changes no bit.
+ */
+const UNROLLED_FLOPS = 1e10;
+const USUAL_UNROLL = 8;
 
 /**
  * lavapipe and SwiftShader, where a dynamic load from workgroup memory costs more than the arithmetic. measured
  * on lavapipe, forward (1, 8, 1024, 1024, 64): 4x4 6.0 GFLOP/s, 8x4 8.0, 8x8 with nx 4 10.5. Compiling
  * it takes 3 s (SMALL: 0.5 to 1 s), so it is for work that is worth it.
  */
-const SOFTWARE: TileShape = { nx: 4, ny: 8, tm: 8, tn: 8, chunk: 32, unroll: 1, resident: true };
+const SOFTWARE: TileShape = { ...SMALL, nx: 4, tm: 8, tn: 8, resident: true };
 /**
  * Backward: its text is twice as long, so its tile is half as large. measured, (1, 8, 1024, 1024, 64): 7.0 GFLOP/s of its
  * products, SMALL 4.9; compiled for 2 to 3 s.
  */
-const SOFTWARE_BACKWARD: TileShape = { nx: 8, ny: 8, tm: 8, tn: 4, chunk: 32, unroll: 1 };
+const SOFTWARE_BACKWARD: TileShape = { ...SMALL, tm: 8 };
 /** Operations of a call from which a software adapter takes the large tile. */
 const SOFTWARE_FLOPS = 1e9;
 
@@ -79,7 +95,7 @@ const SHAPE: Record<TiledKernel, { scores: number; sums: number }> = {
 };
 
 function registers(g: Geometry, scores: number, sumChunks: number): number {
-  return g.tm * g.tn * scores + 4 * g.tm * g.cc * sumChunks + 4 * (g.tm + g.tn) + 28;
+  return g.tm * g.tn * scores + 4 * g.tm * g.cc * sumChunks + 2 * (g.tm + g.tn) + 28;
 }
 
 /** What a tile must fit. */
@@ -91,11 +107,13 @@ export interface TileNeeds {
   readonly split?: boolean;
   /** Whether a tile remembers which pairs are kept. */
   readonly kept?: boolean;
+  /** Whether features have something to do for each score, which takes registers. */
+  readonly paired?: boolean;
   /** Places where a function reads captured arrays that learn: the tiles of dQ are those of their sums too. */
   readonly learned?: number;
 }
 
-function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
+function candidatesOf(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
   const forced = (target as TunedTarget).tiles?.[kernel];
   if (forced) return [forced];
   if (!target.software) return HARDWARE;
@@ -103,6 +121,22 @@ function candidates(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget)
   return kernel === "forward"
     ? [SOFTWARE, { ...SOFTWARE, resident: false }, SMALL]
     : [SOFTWARE_BACKWARD, SMALL];
+}
+
+/**
+ * The tile with as many steps in a turn of its products as its code allows; `step`: multiply-adds of all products in one,
+ * `stages`: pieces of operands with a text of their own.
+ */
+function unrolled(
+  tile: TileShape,
+  step: number,
+  stages: number,
+  { flops }: TileNeeds,
+): TileShape {
+  const most = flops < UNROLLED_FLOPS ? USUAL_UNROLL : tile.unroll;
+  const code = (unroll: number) => CODE.rest + CODE.stage * stages + 1.1 * unroll * step;
+  const fits = (n: number) => tile.depth % n === 0 && n <= most && code(n) <= CODE.most;
+  return { ...tile, unroll: [32, 16, 8, 4, 2].find(fits) ?? 1 };
 }
 
 const chunksOf = (dim: number, { chunk }: TileShape): number => Math.ceil(dim / chunk);
@@ -120,8 +154,9 @@ export function chooseTile(
 ): ChosenTile {
   const { headDim, valueDim } = needs, { scores, sums } = SHAPE[kernel];
   const { workgroupBytes, workgroupThreads } = target.limits;
+  const candidates = candidatesOf(kernel, needs, target);
   let fallback: ChosenTile | undefined, fewest = Infinity;
-  for (const tile of candidates(kernel, needs, target)) {
+  for (const tile of candidates) {
     const g = geometry(tile);
     const most = !target.software
       ? REGISTERS.hardware
@@ -139,11 +174,16 @@ export function chooseTile(
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
     const whole = sums === 2 ? head + value : sums * result;
-    const all = registers(g, scores, whole);
-    const fits = (blockChunks: number, fused: boolean, count: number): ChosenTile => ({
-      ...{ tile, rows: g.rows, columns: g.columns, threads: g.threads },
-      ...{ blockChunks, fused, bytes, registers: count },
-    });
+    const all = registers(g, scores, whole) + (needs.paired && !target.software ? 16 : 0);
+    const fits = (blockChunks: number, fused: boolean, count: number): ChosenTile => {
+      const pieces = g.parts * (fused ? whole : Math.min(sums, 1) * blockChunks);
+      const step = g.tm * (g.tn * scores + 4 * g.cc * pieces);
+      return {
+        tile: candidates === HARDWARE ? unrolled(tile, step, scores + pieces, needs) : tile,
+        ...{ rows: g.rows, columns: g.columns, threads: g.threads },
+        ...{ blockChunks, fused, bytes, registers: count },
+      };
+    };
     if (overPads(headDim, tile) || overPads(valueDim, tile)) continue;
     if (all <= most && !needs.split) return fits(result, true, all);
     // one result apart from the other, or one block of columns after the other: scores are made again for each
@@ -168,12 +208,13 @@ const DECODE_QUERIES = 7;
 /** Sums of dot products that a thread of decode keeps in registers: one for each of its keys and each row. */
 const DECODE_SUMS = 32;
 
-/**
- * Keys of a thread at a time and turns of a block, the most that fits. Software adapters compile a long text for seconds,
- * and a barrier costs them more than memory does.
- */
-const HARDWARE_DECODE: readonly [keys: number, turns: number][] = [[4, 1], [2, 1], [1, 2], [1, 1]];
-const SOFTWARE_DECODE: readonly [keys: number, turns: number][] = [[1, 8], [1, 4], [1, 2], [1, 1]];
+/** Keys of a thread at a time and turns of a block, the most that fits. */
+type DecodeBlock = readonly [keys: number, turns: number];
+const ONE_ROW: readonly DecodeBlock[] = [[4, 1], [2, 1], [1, 2], [1, 1]];
+/** measured on an H200, 32768 keys, D 128: four keys instead of two take 1.2 to 1.25 times as long with 4 and with 8 rows. */
+const MORE_ROWS: readonly DecodeBlock[] = [[2, 1], [1, 2], [1, 1]];
+/** Software adapters compile a long text for seconds, and a barrier costs them more than memory does. */
+const SOFTWARE_DECODE: readonly DecodeBlock[] = [[1, 8], [1, 4], [1, 2], [1, 1]];
 
 /** The decode kernel's shape, where it can take a problem. */
 export function decodeShape(
@@ -189,7 +230,7 @@ export function decodeShape(
   const sizes = { head4: Math.ceil(headDim / 4), value4: Math.ceil(valueDim / 4) };
   if (rows < 1 || rows > DECODE_ROWS || lengthQ > DECODE_QUERIES) return undefined;
   if (sizes.value4 > threads) return undefined;
-  return (software ? SOFTWARE_DECODE : HARDWARE_DECODE)
+  return (software ? SOFTWARE_DECODE : rows === 1 ? ONE_ROW : MORE_ROWS)
     .map(([keys, turns]) => ({ rows, ...sizes, threads, keys, turns }))
     .find((shape) =>
       shape.keys * rows <= Math.max(rows, DECODE_SUMS) &&
@@ -197,9 +238,16 @@ export function decodeShape(
     );
 }
 
-/** Workgroups from which a device is taken to be full: about two for each of the largest GPU's cores. */
-export function targetWorkgroups({ software }: WebGpuTarget): number {
-  return software ? 8 : 264;
+/**
+ * Workgroups from which a device is taken to be full: two for each processor of a large GPU, and four of decode, whose
+ * loads nothing else hides. measured on an H200, of its bandwidth, with 264, 528 and 2048 of them, 32768 keys, D 128: one row
+ * f32 79, 87 and 89 %, f16 60, 76 and 77 %; eight rows f32, with their merge, – , 53 and 47 %.
+ */
+export function targetWorkgroups(
+  { software }: WebGpuTarget,
+  kernel: "forward" | "decode" = "forward",
+): number {
+  return software ? 8 : kernel === "decode" ? 528 : 264;
 }
 
 /** What `longestStream` depends on. */

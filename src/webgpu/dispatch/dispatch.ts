@@ -117,7 +117,7 @@ export function variantOf(
 
 /** A variant of a kernel that has no tile: the smallest stands for it in the key. */
 export function untiled(call: CallVariant): Variant {
-  const tile = { nx: 1, ny: 1, tm: 1, tn: 4, chunk: 4, unroll: 1 };
+  const tile = { nx: 1, ny: 1, tm: 1, tn: 4, chunk: 4, depth: 4, unroll: 1 };
   return { ...call, tile, headChunks: 0, valueChunks: 0, blockChunks: 0 };
 }
 

@@ -130,12 +130,13 @@ fn kept_pairs(query: vec4<u32>, key: vec4<u32>) -> vec4<f32> {
 }
 // a dropped pair has none of x, whatever that is
 fn weighed(x: vec4<f32>, z: vec4<f32>) -> vec4<f32> { return select(vec4<f32>(0.0), x * z, z > vec4<f32>(0.0)); }
-var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
-var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
+var<workgroup> rt: array<array<array<vec4<f32>, 3>, 2>, 2>;
+var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 2>;
 @compute @workgroup_size(4)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let tx = li % 2u; let ty = li / 2u;
   let stage_row = li / 2u; let stage_column = li % 2u;
+  let stage_slot = li % 4u + 4u * (li / 4u); let stage_step = (li / 4u) % 1u;
   let item = (U.item_base + wid.x) * 8u;
   let batch = schedule[item]; let first = schedule[item + 1u];
   let begin = schedule[item + 2u]; let end = schedule[item + 3u];
@@ -145,14 +146,35 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let kv_head = wid.y; let row_count = U.length_q * U.group;
   let block = wid.z * 2u;
   let stats_base = (batch * U.kv_heads + kv_head) * row_count;
-  let key0 = first + ty * 1u + 0u;
+  let key0 = first + ty * 4u + 0u;
+  let key1 = first + ty * 4u + 1u;
+  let key2 = first + ty * 4u + 2u;
+  let key3 = first + ty * 4u + 3u;
   let alibi_slopes_position_k0 = f32(key0);
   let bias_column_k0 = key0 * U.bias_column;
   let mask_column_k0 = key0 * U.mask_column;
+  let alibi_slopes_position_k1 = f32(key1);
+  let bias_column_k1 = key1 * U.bias_column;
+  let mask_column_k1 = key1 * U.mask_column;
+  let alibi_slopes_position_k2 = f32(key2);
+  let bias_column_k2 = key2 * U.bias_column;
+  let mask_column_k2 = key2 * U.mask_column;
+  let alibi_slopes_position_k3 = f32(key3);
+  let bias_column_k3 = key3 * U.bias_column;
+  let mask_column_k3 = key3 * U.mask_column;
   var dk0_0 = vec4<f32>(0.0);
+  var dk1_0 = vec4<f32>(0.0);
+  var dk2_0 = vec4<f32>(0.0);
+  var dk3_0 = vec4<f32>(0.0);
   var s0_0 = vec4<f32>(0.0);
+  var s1_0 = vec4<f32>(0.0);
+  var s2_0 = vec4<f32>(0.0);
+  var s3_0 = vec4<f32>(0.0);
   var dp0_0 = vec4<f32>(0.0);
-  let last_key = min(first + 2u, limit) - 1u;
+  var dp1_0 = vec4<f32>(0.0);
+  var dp2_0 = vec4<f32>(0.0);
+  var dp3_0 = vec4<f32>(0.0);
+  let last_key = min(first + 8u, limit) - 1u;
   let staged_scale = (U.scale / U.softcap);
   // last rows first: below a diagonal they have the smallest P, and sums that begin small round less
   for (var left = (end - begin + 7u) / 8u; left > 0u; left--) {
@@ -177,11 +199,17 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let verdict_mask = (schedule[U.classified_at + verdict_word] >> verdict_bit) & 3u;
   var seen0_0 = (row_0 < select(vec4<u32>(0u), vec4<u32>(end), key0 < limit));
   if (verdict_mask == 3u) { seen0_0 = seen0_0 & mask_sees(mask_row_q0 + mask_column_k0); }
+  var seen1_0 = (row_0 < select(vec4<u32>(0u), vec4<u32>(end), key1 < limit));
+  if (verdict_mask == 3u) { seen1_0 = seen1_0 & mask_sees(mask_row_q0 + mask_column_k1); }
+  var seen2_0 = (row_0 < select(vec4<u32>(0u), vec4<u32>(end), key2 < limit));
+  if (verdict_mask == 3u) { seen2_0 = seen2_0 & mask_sees(mask_row_q0 + mask_column_k2); }
+  var seen3_0 = (row_0 < select(vec4<u32>(0u), vec4<u32>(end), key3 < limit));
+  if (verdict_mask == 3u) { seen3_0 = seen3_0 & mask_sees(mask_row_q0 + mask_column_k3); }
   var run = true;
   if ((verdict_mask == 3u && U.mask_head > 0u)) {
   if (li == 0u) { atomicStore(&vote, 0u); }
   workgroupBarrier();
-  if (any(seen0_0)) { atomicStore(&vote, 1u); }
+  if (any(seen0_0) || any(seen1_0) || any(seen2_0) || any(seen3_0)) { atomicStore(&vote, 1u); }
   workgroupBarrier();
   if (li == 0u) { outcome = atomicLoad(&vote); }
   run = workgroupUniformLoad(&outcome) != 0u;
@@ -189,7 +217,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   if (run) {
   // which pairs of the tile are kept, by groups of keys
   let kept_key = U.key_begin + first; let kept_shift = kept_key % 8u;
-  let kept_groups = (kept_shift + 9u) / 8u;
+  let kept_groups = (kept_shift + 15u) / 8u;
   workgroupBarrier();
   for (var t = li; t < 8u * kept_groups; t += 4u) {
     let row = r0 + t / kept_groups; let group = t % kept_groups;
@@ -197,89 +225,115 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   }
   // dP^T = V dOut^T
   dp0_0 = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  dp1_0 = vec4<f32>(0.0);
+  dp2_0 = vec4<f32>(0.0);
+  dp3_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 1u) {
   workgroupBarrier();
   {
-    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
-    if (inside && from0 < limit) { x0 = load_v(v_row(batch, kv_head, from0), c0 + stage_column); }
-    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+    let last_row = max(limit, 1u) - 1u; let last_column = ((U.value_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = first + 4u * stage_slot + 0u; let x0_0 = load_v(v_row(batch, kv_head, min(from0_0, last_row)), from_column);
+    let from0_1 = first + 4u * stage_slot + 1u; let x0_1 = load_v(v_row(batch, kv_head, min(from0_1, last_row)), from_column);
+    let from0_2 = first + 4u * stage_slot + 2u; let x0_2 = load_v(v_row(batch, kv_head, min(from0_2, last_row)), from_column);
+    let from0_3 = first + 4u * stage_slot + 3u; let x0_3 = load_v(v_row(batch, kv_head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < limit, from0_1 < limit, from0_2 < limit, from0_3 < limit);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   {
-    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = r0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_dout(dout_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column); }
-    var x1 = vec4<f32>(0.0); let from1 = r0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_dout(dout_row(batch, (kv_head * U.group + from1 % U.group), (from1 / U.group)), c0 + stage_column); }
-    var x2 = vec4<f32>(0.0); let from2 = r0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_dout(dout_row(batch, (kv_head * U.group + from2 % U.group), (from2 / U.group)), c0 + stage_column); }
-    var x3 = vec4<f32>(0.0); let from3 = r0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_dout(dout_row(batch, (kv_head * U.group + from3 % U.group), (from3 / U.group)), c0 + stage_column); }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.value_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = r0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 0u); let x0_0 = load_dout(dout_row(batch, (kv_head * U.group + min(from0_0, last_row) % U.group), (min(from0_0, last_row) / U.group)), from_column);
+    let from0_1 = r0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 1u); let x0_1 = load_dout(dout_row(batch, (kv_head * U.group + min(from0_1, last_row) % U.group), (min(from0_1, last_row) / U.group)), from_column);
+    let from0_2 = r0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 2u); let x0_2 = load_dout(dout_row(batch, (kv_head * U.group + min(from0_2, last_row) % U.group), (min(from0_2, last_row) / U.group)), from_column);
+    let from0_3 = r0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 3u); let x0_3 = load_dout(dout_row(batch, (kv_head * U.group + min(from0_3, last_row) % U.group), (min(from0_3, last_row) / U.group)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   workgroupBarrier();
-  for (var d = 0u; d < 2u; d += 1u) {
+  for (var d = 0u; d < 2u; d++) {
     {
-      let b0 = ct[0][tx][d];
-      let b1 = ct[1][tx][d];
-      let b2 = ct[2][tx][d];
-      let b3 = ct[3][tx][d];
-      let a0 = rt[ty][0][d];
-      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
-      dp0_0 = fma(vec4<f32>(a0.x), b_x0, dp0_0);
-      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
-      dp0_0 = fma(vec4<f32>(a0.y), b_y0, dp0_0);
-      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
-      dp0_0 = fma(vec4<f32>(a0.z), b_z0, dp0_0);
-      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
-      dp0_0 = fma(vec4<f32>(a0.w), b_w0, dp0_0);
+      let a0 = rt[d][0][ty * 1u + 0u];
+      let b0 = ct[d][0][tx + 0u];
+      dp0_0 = fma(vec4<f32>(a0.x), b0, dp0_0);
+      dp1_0 = fma(vec4<f32>(a0.y), b0, dp1_0);
+      dp2_0 = fma(vec4<f32>(a0.z), b0, dp2_0);
+      dp3_0 = fma(vec4<f32>(a0.w), b0, dp3_0);
+    }
+    {
+      let a0 = rt[d][1][ty * 1u + 0u];
+      let b0 = ct[d][1][tx + 0u];
+      dp0_0 = fma(vec4<f32>(a0.x), b0, dp0_0);
+      dp1_0 = fma(vec4<f32>(a0.y), b0, dp1_0);
+      dp2_0 = fma(vec4<f32>(a0.z), b0, dp2_0);
+      dp3_0 = fma(vec4<f32>(a0.w), b0, dp3_0);
     }
   }
   }
   // S^T = K Q^T
   s0_0 = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  s1_0 = vec4<f32>(0.0);
+  s2_0 = vec4<f32>(0.0);
+  s3_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 1u) {
   workgroupBarrier();
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
-    if (inside && from0 < limit) { x0 = load_k(k_row(batch, kv_head, from0), c0 + stage_column); }
-    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+    let last_row = max(limit, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = first + 4u * stage_slot + 0u; let x0_0 = load_k(k_row(batch, kv_head, min(from0_0, last_row)), from_column);
+    let from0_1 = first + 4u * stage_slot + 1u; let x0_1 = load_k(k_row(batch, kv_head, min(from0_1, last_row)), from_column);
+    let from0_2 = first + 4u * stage_slot + 2u; let x0_2 = load_k(k_row(batch, kv_head, min(from0_2, last_row)), from_column);
+    let from0_3 = first + 4u * stage_slot + 3u; let x0_3 = load_k(k_row(batch, kv_head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < limit, from0_1 < limit, from0_2 < limit, from0_3 < limit);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = r0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_q(q_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column) * staged_scale; }
-    var x1 = vec4<f32>(0.0); let from1 = r0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_q(q_row(batch, (kv_head * U.group + from1 % U.group), (from1 / U.group)), c0 + stage_column) * staged_scale; }
-    var x2 = vec4<f32>(0.0); let from2 = r0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_q(q_row(batch, (kv_head * U.group + from2 % U.group), (from2 / U.group)), c0 + stage_column) * staged_scale; }
-    var x3 = vec4<f32>(0.0); let from3 = r0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_q(q_row(batch, (kv_head * U.group + from3 % U.group), (from3 / U.group)), c0 + stage_column) * staged_scale; }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = r0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 0u); let x0_0 = load_q(q_row(batch, (kv_head * U.group + min(from0_0, last_row) % U.group), (min(from0_0, last_row) / U.group)), from_column) * staged_scale;
+    let from0_1 = r0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 1u); let x0_1 = load_q(q_row(batch, (kv_head * U.group + min(from0_1, last_row) % U.group), (min(from0_1, last_row) / U.group)), from_column) * staged_scale;
+    let from0_2 = r0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 2u); let x0_2 = load_q(q_row(batch, (kv_head * U.group + min(from0_2, last_row) % U.group), (min(from0_2, last_row) / U.group)), from_column) * staged_scale;
+    let from0_3 = r0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 3u); let x0_3 = load_q(q_row(batch, (kv_head * U.group + min(from0_3, last_row) % U.group), (min(from0_3, last_row) / U.group)), from_column) * staged_scale;
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   workgroupBarrier();
-  for (var d = 0u; d < 2u; d += 1u) {
+  for (var d = 0u; d < 2u; d++) {
     {
-      let b0 = ct[0][tx][d];
-      let b1 = ct[1][tx][d];
-      let b2 = ct[2][tx][d];
-      let b3 = ct[3][tx][d];
-      let a0 = rt[ty][0][d];
-      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
-      s0_0 = fma(vec4<f32>(a0.x), b_x0, s0_0);
-      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
-      s0_0 = fma(vec4<f32>(a0.y), b_y0, s0_0);
-      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
-      s0_0 = fma(vec4<f32>(a0.z), b_z0, s0_0);
-      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
-      s0_0 = fma(vec4<f32>(a0.w), b_w0, s0_0);
+      let a0 = rt[d][0][ty * 1u + 0u];
+      let b0 = ct[d][0][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = rt[d][1][ty * 1u + 0u];
+      let b0 = ct[d][1][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
   }
   }
@@ -291,11 +345,50 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let b = bias_value(bias_row_q0 + bias_column_k0);
     s0_0 += b;
     let hide = (is_hole(b)) | (row_0 >= vec4<u32>(end)) | (!seen0_0);
-    let z = kept_pairs(vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u), vec4<u32>(ty * 1u + 0u) + vec4<u32>(kept_shift));
+    let z = kept_pairs(vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u), vec4<u32>(ty * 4u + 0u) + vec4<u32>(kept_shift));
     let log2p = fma(s0_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0);
     let p = exp2(log2p);
     s0_0 = select(weighed(p, z), vec4<f32>(0.0), hide);
     dp0_0 = select(p * (weighed(dp0_0, z) - delta_0) * slope_softcap, vec4<f32>(0.0), hide);
+  }
+  {
+    let slope_softcap = cap_slope(s1_0);
+    s1_0 = cap_tanh(s1_0) * U.softcap;
+    s1_0 = fma(vec4<f32>(alibi_slopes_slope_q0), abs(vec4<f32>(alibi_slopes_diagonal_q0) - vec4<f32>(alibi_slopes_position_k1)), s1_0);
+    let b = bias_value(bias_row_q0 + bias_column_k1);
+    s1_0 += b;
+    let hide = (is_hole(b)) | (row_0 >= vec4<u32>(end)) | (!seen1_0);
+    let z = kept_pairs(vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u), vec4<u32>(ty * 4u + 1u) + vec4<u32>(kept_shift));
+    let log2p = fma(s1_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0);
+    let p = exp2(log2p);
+    s1_0 = select(weighed(p, z), vec4<f32>(0.0), hide);
+    dp1_0 = select(p * (weighed(dp1_0, z) - delta_0) * slope_softcap, vec4<f32>(0.0), hide);
+  }
+  {
+    let slope_softcap = cap_slope(s2_0);
+    s2_0 = cap_tanh(s2_0) * U.softcap;
+    s2_0 = fma(vec4<f32>(alibi_slopes_slope_q0), abs(vec4<f32>(alibi_slopes_diagonal_q0) - vec4<f32>(alibi_slopes_position_k2)), s2_0);
+    let b = bias_value(bias_row_q0 + bias_column_k2);
+    s2_0 += b;
+    let hide = (is_hole(b)) | (row_0 >= vec4<u32>(end)) | (!seen2_0);
+    let z = kept_pairs(vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u), vec4<u32>(ty * 4u + 2u) + vec4<u32>(kept_shift));
+    let log2p = fma(s2_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0);
+    let p = exp2(log2p);
+    s2_0 = select(weighed(p, z), vec4<f32>(0.0), hide);
+    dp2_0 = select(p * (weighed(dp2_0, z) - delta_0) * slope_softcap, vec4<f32>(0.0), hide);
+  }
+  {
+    let slope_softcap = cap_slope(s3_0);
+    s3_0 = cap_tanh(s3_0) * U.softcap;
+    s3_0 = fma(vec4<f32>(alibi_slopes_slope_q0), abs(vec4<f32>(alibi_slopes_diagonal_q0) - vec4<f32>(alibi_slopes_position_k3)), s3_0);
+    let b = bias_value(bias_row_q0 + bias_column_k3);
+    s3_0 += b;
+    let hide = (is_hole(b)) | (row_0 >= vec4<u32>(end)) | (!seen3_0);
+    let z = kept_pairs(vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u), vec4<u32>(ty * 4u + 3u) + vec4<u32>(kept_shift));
+    let log2p = fma(s3_0 - lse_0, vec4<f32>(1.4426950408889634), -low_sum_0);
+    let p = exp2(log2p);
+    s3_0 = select(weighed(p, z), vec4<f32>(0.0), hide);
+    dp3_0 = select(p * (weighed(dp3_0, z) - delta_0) * slope_softcap, vec4<f32>(0.0), hide);
   }
   // hide pairs outside the band
   let first_query = i32((r0 / U.group));
@@ -304,22 +397,75 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     { let hide = (vec4<i32>(query_0) > vec4<i32>(i32(key0) - low)) | (vec4<i32>(query_0) < vec4<i32>(i32(key0) - high));
       s0_0 = select(s0_0, vec4<f32>(0.0), hide);
       dp0_0 = select(dp0_0, vec4<f32>(0.0), hide); }
+    { let hide = (vec4<i32>(query_0) > vec4<i32>(i32(key1) - low)) | (vec4<i32>(query_0) < vec4<i32>(i32(key1) - high));
+      s1_0 = select(s1_0, vec4<f32>(0.0), hide);
+      dp1_0 = select(dp1_0, vec4<f32>(0.0), hide); }
+    { let hide = (vec4<i32>(query_0) > vec4<i32>(i32(key2) - low)) | (vec4<i32>(query_0) < vec4<i32>(i32(key2) - high));
+      s2_0 = select(s2_0, vec4<f32>(0.0), hide);
+      dp2_0 = select(dp2_0, vec4<f32>(0.0), hide); }
+    { let hide = (vec4<i32>(query_0) > vec4<i32>(i32(key3) - low)) | (vec4<i32>(query_0) < vec4<i32>(i32(key3) - high));
+      s3_0 = select(s3_0, vec4<f32>(0.0), hide);
+      dp3_0 = select(dp3_0, vec4<f32>(0.0), hide); }
   }
   // dK += dS^T Q
   workgroupBarrier();
-  rt[ty][0][tx + 0u] = dp0_0;
+  rt[(tx + 0u) / 2u][(tx + 0u) % 2u][ty * 1u + 0u] = vec4<f32>(dp0_0.x, dp1_0.x, dp2_0.x, dp3_0.x);
+  rt[(tx + 2u) / 2u][(tx + 2u) % 2u][ty * 1u + 0u] = vec4<f32>(dp0_0.y, dp1_0.y, dp2_0.y, dp3_0.y);
+  {
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (0u + stage_column) <= last_column; let from_column = min((0u + stage_column), last_column);
+    let from0 = r0 + 0u + stage_row; let x0 = load_q(q_row(batch, (kv_head * U.group + min(from0, last_row) % U.group), (min(from0, last_row) / U.group)), from_column) * staged_scale;
+    let from1 = r0 + 2u + stage_row; let x1 = load_q(q_row(batch, (kv_head * U.group + min(from1, last_row) % U.group), (min(from1, last_row) / U.group)), from_column) * staged_scale;
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = select(vec4<f32>(0.0), x0, inside & (from0 < end));
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = select(vec4<f32>(0.0), x1, inside & (from1 < end));
+  }
   workgroupBarrier();
-  for (var x = 0u; x < 2u; x += 1u) {
+  for (var x = 0u; x < 2u; x++) {
     {
-      let b0_0 = ct[0][x][tx + 0u];
-      let b1_0 = ct[1][x][tx + 0u];
-      let b2_0 = ct[2][x][tx + 0u];
-      let b3_0 = ct[3][x][tx + 0u];
-      let p0_0 = rt[ty][0][x + 0u];
-      dk0_0 = fma(vec4<f32>(p0_0.x), b0_0, dk0_0);
-      dk0_0 = fma(vec4<f32>(p0_0.y), b1_0, dk0_0);
-      dk0_0 = fma(vec4<f32>(p0_0.z), b2_0, dk0_0);
-      dk0_0 = fma(vec4<f32>(p0_0.w), b3_0, dk0_0);
+      let a0 = rt[x][0][ty * 1u + 0u];
+      let b0 = ct[x][0][tx + 0u];
+      dk0_0 = fma(vec4<f32>(a0.x), b0, dk0_0);
+      dk1_0 = fma(vec4<f32>(a0.y), b0, dk1_0);
+      dk2_0 = fma(vec4<f32>(a0.z), b0, dk2_0);
+      dk3_0 = fma(vec4<f32>(a0.w), b0, dk3_0);
+    }
+    {
+      let a0 = rt[x][1][ty * 1u + 0u];
+      let b0 = ct[x][1][tx + 0u];
+      dk0_0 = fma(vec4<f32>(a0.x), b0, dk0_0);
+      dk1_0 = fma(vec4<f32>(a0.y), b0, dk1_0);
+      dk2_0 = fma(vec4<f32>(a0.z), b0, dk2_0);
+      dk3_0 = fma(vec4<f32>(a0.w), b0, dk3_0);
+    }
+  }
+  workgroupBarrier();
+  rt[(tx + 0u) / 2u][(tx + 0u) % 2u][ty * 1u + 0u] = vec4<f32>(dp0_0.z, dp1_0.z, dp2_0.z, dp3_0.z);
+  rt[(tx + 2u) / 2u][(tx + 2u) % 2u][ty * 1u + 0u] = vec4<f32>(dp0_0.w, dp1_0.w, dp2_0.w, dp3_0.w);
+  {
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (0u + stage_column) <= last_column; let from_column = min((0u + stage_column), last_column);
+    let from0 = r0 + 4u + stage_row; let x0 = load_q(q_row(batch, (kv_head * U.group + min(from0, last_row) % U.group), (min(from0, last_row) / U.group)), from_column) * staged_scale;
+    let from1 = r0 + 6u + stage_row; let x1 = load_q(q_row(batch, (kv_head * U.group + min(from1, last_row) % U.group), (min(from1, last_row) / U.group)), from_column) * staged_scale;
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = select(vec4<f32>(0.0), x0, inside & (from0 < end));
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = select(vec4<f32>(0.0), x1, inside & (from1 < end));
+  }
+  workgroupBarrier();
+  for (var x = 0u; x < 2u; x++) {
+    {
+      let a0 = rt[x][0][ty * 1u + 0u];
+      let b0 = ct[x][0][tx + 0u];
+      dk0_0 = fma(vec4<f32>(a0.x), b0, dk0_0);
+      dk1_0 = fma(vec4<f32>(a0.y), b0, dk1_0);
+      dk2_0 = fma(vec4<f32>(a0.z), b0, dk2_0);
+      dk3_0 = fma(vec4<f32>(a0.w), b0, dk3_0);
+    }
+    {
+      let a0 = rt[x][1][ty * 1u + 0u];
+      let b0 = ct[x][1][tx + 0u];
+      dk0_0 = fma(vec4<f32>(a0.x), b0, dk0_0);
+      dk1_0 = fma(vec4<f32>(a0.y), b0, dk1_0);
+      dk2_0 = fma(vec4<f32>(a0.z), b0, dk2_0);
+      dk3_0 = fma(vec4<f32>(a0.w), b0, dk3_0);
     }
   }
   }
@@ -329,5 +475,20 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let real = key0 < limit; // keys past the sequence's length have gradient 0
     let at_dk = dk_row(batch, kv_head, key0);
     store_dk(at_dk, block + tx + 0u, select(vec4<f32>(0.0), dk0_0 * U.softcap, real));
+  }
+  if (key1 < U.length_k) {
+    let real = key1 < limit; // keys past the sequence's length have gradient 0
+    let at_dk = dk_row(batch, kv_head, key1);
+    store_dk(at_dk, block + tx + 0u, select(vec4<f32>(0.0), dk1_0 * U.softcap, real));
+  }
+  if (key2 < U.length_k) {
+    let real = key2 < limit; // keys past the sequence's length have gradient 0
+    let at_dk = dk_row(batch, kv_head, key2);
+    store_dk(at_dk, block + tx + 0u, select(vec4<f32>(0.0), dk2_0 * U.softcap, real));
+  }
+  if (key3 < U.length_k) {
+    let real = key3 < limit; // keys past the sequence's length have gradient 0
+    let at_dk = dk_row(batch, kv_head, key3);
+    store_dk(at_dk, block + tx + 0u, select(vec4<f32>(0.0), dk3_0 * U.softcap, real));
   }
 }

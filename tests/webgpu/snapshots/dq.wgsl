@@ -121,7 +121,7 @@ fn dropout_kept(batch: u32, head: u32, query: u32, group: u32) -> u32 {
 fn kept_bits(batch: u32, head: u32, query: u32, group: u32) -> u32 {
   return dropout_kept(U.batch_begin + batch, U.head_begin + head, U.query_begin + query, group);
 }
-var<workgroup> kept: array<array<u32, 2>, 2>;
+var<workgroup> kept: array<array<u32, 2>, 8>;
 fn kept_pairs(query: vec4<u32>, key: vec4<u32>) -> vec4<f32> {
   let group = key / vec4<u32>(8u);
   let bits = vec4<u32>(kept[query.x][group.x], kept[query.y][group.y], kept[query.z][group.z], kept[query.w][group.w])
@@ -130,12 +130,13 @@ fn kept_pairs(query: vec4<u32>, key: vec4<u32>) -> vec4<f32> {
 }
 // a dropped pair has none of x, whatever that is
 fn weighed(x: vec4<f32>, z: vec4<f32>) -> vec4<f32> { return select(vec4<f32>(0.0), x * z, z > vec4<f32>(0.0)); }
-var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
-var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
+var<workgroup> rt: array<array<array<vec4<f32>, 3>, 2>, 2>;
+var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 2>;
 @compute @workgroup_size(4)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let tx = li % 2u; let ty = li / 2u;
   let stage_row = li / 2u; let stage_column = li % 2u;
+  let stage_slot = li % 4u + 4u * (li / 4u); let stage_step = (li / 4u) % 1u;
   let item = (U.item_base + wid.x) * 8u;
   let batch = schedule[item]; let first = schedule[item + 1u];
   let begin = schedule[item + 2u]; let end = schedule[item + 3u];
@@ -145,18 +146,51 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let kv_head = wid.y; let row_count = U.length_q * U.group;
   let block = wid.z * 2u;
   let stats_base = (batch * U.kv_heads + kv_head) * row_count;
-  let row0 = first + ty * 1u + 0u; let query0 = (row0 / U.group);
+  let row0 = first + ty * 4u + 0u; let query0 = (row0 / U.group);
   let head0 = (kv_head * U.group + row0 % U.group);
   var lse0 = 3.4028234e38; var delta0 = 0.0; var low_sum0 = 0.0;
   if (row0 < row_count) { let x = stats[stats_base + row0]; lse0 = x.x; delta0 = x.y; low_sum0 = x.z; }
+  let row1 = first + ty * 4u + 1u; let query1 = (row1 / U.group);
+  let head1 = (kv_head * U.group + row1 % U.group);
+  var lse1 = 3.4028234e38; var delta1 = 0.0; var low_sum1 = 0.0;
+  if (row1 < row_count) { let x = stats[stats_base + row1]; lse1 = x.x; delta1 = x.y; low_sum1 = x.z; }
+  let row2 = first + ty * 4u + 2u; let query2 = (row2 / U.group);
+  let head2 = (kv_head * U.group + row2 % U.group);
+  var lse2 = 3.4028234e38; var delta2 = 0.0; var low_sum2 = 0.0;
+  if (row2 < row_count) { let x = stats[stats_base + row2]; lse2 = x.x; delta2 = x.y; low_sum2 = x.z; }
+  let row3 = first + ty * 4u + 3u; let query3 = (row3 / U.group);
+  let head3 = (kv_head * U.group + row3 % U.group);
+  var lse3 = 3.4028234e38; var delta3 = 0.0; var low_sum3 = 0.0;
+  if (row3 < row_count) { let x = stats[stats_base + row3]; lse3 = x.x; delta3 = x.y; low_sum3 = x.z; }
   let alibi_slopes_slope_q0 = minus_slope(batch, head0);
   let alibi_slopes_diagonal_q0 = f32(i32(query0) + offset);
   let bias_row_q0 = U.bias_at + batch * U.bias_batch + head0 * U.bias_head + query0 * U.bias_row;
   let mask_row_q0 = U.mask_at + batch * U.mask_batch + head0 * U.mask_head + query0 * U.mask_row;
+  let alibi_slopes_slope_q1 = minus_slope(batch, head1);
+  let alibi_slopes_diagonal_q1 = f32(i32(query1) + offset);
+  let bias_row_q1 = U.bias_at + batch * U.bias_batch + head1 * U.bias_head + query1 * U.bias_row;
+  let mask_row_q1 = U.mask_at + batch * U.mask_batch + head1 * U.mask_head + query1 * U.mask_row;
+  let alibi_slopes_slope_q2 = minus_slope(batch, head2);
+  let alibi_slopes_diagonal_q2 = f32(i32(query2) + offset);
+  let bias_row_q2 = U.bias_at + batch * U.bias_batch + head2 * U.bias_head + query2 * U.bias_row;
+  let mask_row_q2 = U.mask_at + batch * U.mask_batch + head2 * U.mask_head + query2 * U.mask_row;
+  let alibi_slopes_slope_q3 = minus_slope(batch, head3);
+  let alibi_slopes_diagonal_q3 = f32(i32(query3) + offset);
+  let bias_row_q3 = U.bias_at + batch * U.bias_batch + head3 * U.bias_head + query3 * U.bias_row;
+  let mask_row_q3 = U.mask_at + batch * U.mask_batch + head3 * U.mask_head + query3 * U.mask_row;
   var dq0_0 = vec4<f32>(0.0);
+  var dq1_0 = vec4<f32>(0.0);
+  var dq2_0 = vec4<f32>(0.0);
+  var dq3_0 = vec4<f32>(0.0);
   var s0_0 = vec4<f32>(0.0);
+  var s1_0 = vec4<f32>(0.0);
+  var s2_0 = vec4<f32>(0.0);
+  var s3_0 = vec4<f32>(0.0);
   var dp0_0 = vec4<f32>(0.0);
-  let last = min(first + 2u, row_count) - 1u;
+  var dp1_0 = vec4<f32>(0.0);
+  var dp2_0 = vec4<f32>(0.0);
+  var dp3_0 = vec4<f32>(0.0);
+  let last = min(first + 8u, row_count) - 1u;
   let first_query = i32((first / U.group)); let last_query = i32((last / U.group));
   let staged_scale = (U.scale / U.softcap);
   for (var k0 = begin; k0 < end; k0 += 8u) {
@@ -172,11 +206,17 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let verdict_mask = (schedule[U.classified_at + verdict_word] >> verdict_bit) & 3u;
   var seen0_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row0 < row_count));
   if (verdict_mask == 3u) { seen0_0 = seen0_0 & mask_sees(mask_row_q0 + mask_column_k0); }
+  var seen1_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row1 < row_count));
+  if (verdict_mask == 3u) { seen1_0 = seen1_0 & mask_sees(mask_row_q1 + mask_column_k0); }
+  var seen2_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row2 < row_count));
+  if (verdict_mask == 3u) { seen2_0 = seen2_0 & mask_sees(mask_row_q2 + mask_column_k0); }
+  var seen3_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row3 < row_count));
+  if (verdict_mask == 3u) { seen3_0 = seen3_0 & mask_sees(mask_row_q3 + mask_column_k0); }
   var run = true;
   if ((verdict_mask == 3u && U.mask_head > 0u)) {
   if (li == 0u) { atomicStore(&vote, 0u); }
   workgroupBarrier();
-  if (any(seen0_0)) { atomicStore(&vote, 1u); }
+  if (any(seen0_0) || any(seen1_0) || any(seen2_0) || any(seen3_0)) { atomicStore(&vote, 1u); }
   workgroupBarrier();
   if (li == 0u) { outcome = atomicLoad(&vote); }
   run = workgroupUniformLoad(&outcome) != 0u;
@@ -186,95 +226,121 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let kept_key = U.key_begin + k0; let kept_shift = kept_key % 8u;
   let kept_groups = (kept_shift + 15u) / 8u;
   workgroupBarrier();
-  for (var t = li; t < 2u * kept_groups; t += 4u) {
+  for (var t = li; t < 8u * kept_groups; t += 4u) {
     let row = first + t / kept_groups; let group = t % kept_groups;
     kept[t / kept_groups][group] = kept_bits(batch, (kv_head * U.group + row % U.group), (row / U.group), kept_key / 8u + group);
   }
   // dP = dOut V^T
   dp0_0 = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  dp1_0 = vec4<f32>(0.0);
+  dp2_0 = vec4<f32>(0.0);
+  dp3_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 1u) {
   workgroupBarrier();
   {
-    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
-    if (inside && from0 < row_count) { x0 = load_dout(dout_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column); }
-    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+    let last_row = max(row_count, 1u) - 1u; let last_column = ((U.value_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = first + 4u * stage_slot + 0u; let x0_0 = load_dout(dout_row(batch, (kv_head * U.group + min(from0_0, last_row) % U.group), (min(from0_0, last_row) / U.group)), from_column);
+    let from0_1 = first + 4u * stage_slot + 1u; let x0_1 = load_dout(dout_row(batch, (kv_head * U.group + min(from0_1, last_row) % U.group), (min(from0_1, last_row) / U.group)), from_column);
+    let from0_2 = first + 4u * stage_slot + 2u; let x0_2 = load_dout(dout_row(batch, (kv_head * U.group + min(from0_2, last_row) % U.group), (min(from0_2, last_row) / U.group)), from_column);
+    let from0_3 = first + 4u * stage_slot + 3u; let x0_3 = load_dout(dout_row(batch, (kv_head * U.group + min(from0_3, last_row) % U.group), (min(from0_3, last_row) / U.group)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < row_count, from0_1 < row_count, from0_2 < row_count, from0_3 < row_count);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   {
-    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = k0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_v(v_row(batch, kv_head, from0), c0 + stage_column); }
-    var x1 = vec4<f32>(0.0); let from1 = k0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_v(v_row(batch, kv_head, from1), c0 + stage_column); }
-    var x2 = vec4<f32>(0.0); let from2 = k0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_v(v_row(batch, kv_head, from2), c0 + stage_column); }
-    var x3 = vec4<f32>(0.0); let from3 = k0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_v(v_row(batch, kv_head, from3), c0 + stage_column); }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.value_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 0u); let x0_0 = load_v(v_row(batch, kv_head, min(from0_0, last_row)), from_column);
+    let from0_1 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 1u); let x0_1 = load_v(v_row(batch, kv_head, min(from0_1, last_row)), from_column);
+    let from0_2 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 2u); let x0_2 = load_v(v_row(batch, kv_head, min(from0_2, last_row)), from_column);
+    let from0_3 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 3u); let x0_3 = load_v(v_row(batch, kv_head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   workgroupBarrier();
-  for (var d = 0u; d < 2u; d += 1u) {
+  for (var d = 0u; d < 2u; d++) {
     {
-      let b0 = ct[0][tx][d];
-      let b1 = ct[1][tx][d];
-      let b2 = ct[2][tx][d];
-      let b3 = ct[3][tx][d];
-      let a0 = rt[ty][0][d];
-      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
-      dp0_0 = fma(vec4<f32>(a0.x), b_x0, dp0_0);
-      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
-      dp0_0 = fma(vec4<f32>(a0.y), b_y0, dp0_0);
-      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
-      dp0_0 = fma(vec4<f32>(a0.z), b_z0, dp0_0);
-      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
-      dp0_0 = fma(vec4<f32>(a0.w), b_w0, dp0_0);
+      let a0 = rt[d][0][ty * 1u + 0u];
+      let b0 = ct[d][0][tx + 0u];
+      dp0_0 = fma(vec4<f32>(a0.x), b0, dp0_0);
+      dp1_0 = fma(vec4<f32>(a0.y), b0, dp1_0);
+      dp2_0 = fma(vec4<f32>(a0.z), b0, dp2_0);
+      dp3_0 = fma(vec4<f32>(a0.w), b0, dp3_0);
+    }
+    {
+      let a0 = rt[d][1][ty * 1u + 0u];
+      let b0 = ct[d][1][tx + 0u];
+      dp0_0 = fma(vec4<f32>(a0.x), b0, dp0_0);
+      dp1_0 = fma(vec4<f32>(a0.y), b0, dp1_0);
+      dp2_0 = fma(vec4<f32>(a0.z), b0, dp2_0);
+      dp3_0 = fma(vec4<f32>(a0.w), b0, dp3_0);
     }
   }
   }
   // S = Q K^T
   s0_0 = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  s1_0 = vec4<f32>(0.0);
+  s2_0 = vec4<f32>(0.0);
+  s3_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 1u) {
   workgroupBarrier();
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
-    if (inside && from0 < row_count) { x0 = load_q(q_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column) * staged_scale; }
-    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+    let last_row = max(row_count, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = first + 4u * stage_slot + 0u; let x0_0 = load_q(q_row(batch, (kv_head * U.group + min(from0_0, last_row) % U.group), (min(from0_0, last_row) / U.group)), from_column) * staged_scale;
+    let from0_1 = first + 4u * stage_slot + 1u; let x0_1 = load_q(q_row(batch, (kv_head * U.group + min(from0_1, last_row) % U.group), (min(from0_1, last_row) / U.group)), from_column) * staged_scale;
+    let from0_2 = first + 4u * stage_slot + 2u; let x0_2 = load_q(q_row(batch, (kv_head * U.group + min(from0_2, last_row) % U.group), (min(from0_2, last_row) / U.group)), from_column) * staged_scale;
+    let from0_3 = first + 4u * stage_slot + 3u; let x0_3 = load_q(q_row(batch, (kv_head * U.group + min(from0_3, last_row) % U.group), (min(from0_3, last_row) / U.group)), from_column) * staged_scale;
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < row_count, from0_1 < row_count, from0_2 < row_count, from0_3 < row_count);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = k0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_k(k_row(batch, kv_head, from0), c0 + stage_column); }
-    var x1 = vec4<f32>(0.0); let from1 = k0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_k(k_row(batch, kv_head, from1), c0 + stage_column); }
-    var x2 = vec4<f32>(0.0); let from2 = k0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_k(k_row(batch, kv_head, from2), c0 + stage_column); }
-    var x3 = vec4<f32>(0.0); let from3 = k0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_k(k_row(batch, kv_head, from3), c0 + stage_column); }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 0u); let x0_0 = load_k(k_row(batch, kv_head, min(from0_0, last_row)), from_column);
+    let from0_1 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 1u); let x0_1 = load_k(k_row(batch, kv_head, min(from0_1, last_row)), from_column);
+    let from0_2 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 2u); let x0_2 = load_k(k_row(batch, kv_head, min(from0_2, last_row)), from_column);
+    let from0_3 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 3u); let x0_3 = load_k(k_row(batch, kv_head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   workgroupBarrier();
-  for (var d = 0u; d < 2u; d += 1u) {
+  for (var d = 0u; d < 2u; d++) {
     {
-      let b0 = ct[0][tx][d];
-      let b1 = ct[1][tx][d];
-      let b2 = ct[2][tx][d];
-      let b3 = ct[3][tx][d];
-      let a0 = rt[ty][0][d];
-      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
-      s0_0 = fma(vec4<f32>(a0.x), b_x0, s0_0);
-      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
-      s0_0 = fma(vec4<f32>(a0.y), b_y0, s0_0);
-      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
-      s0_0 = fma(vec4<f32>(a0.z), b_z0, s0_0);
-      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
-      s0_0 = fma(vec4<f32>(a0.w), b_w0, s0_0);
+      let a0 = rt[d][0][ty * 1u + 0u];
+      let b0 = ct[d][0][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = rt[d][1][ty * 1u + 0u];
+      let b0 = ct[d][1][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
   }
   }
@@ -286,32 +352,121 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let b = bias_value(bias_row_q0 + bias_column_k0);
     s0_0 += b;
     let hide = (is_hole(b)) | (!seen0_0);
-    let z = kept_pairs(vec4<u32>(ty * 1u + 0u), vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u) + vec4<u32>(kept_shift));
+    let z = kept_pairs(vec4<u32>(ty * 4u + 0u), vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u) + vec4<u32>(kept_shift));
     let log2p = fma(s0_0 - vec4<f32>(lse0), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum0));
     let p = exp2(log2p);
     let ds = p * (weighed(dp0_0, z) - vec4<f32>(delta0)) * slope_softcap;
     dp0_0 = select(ds, vec4<f32>(0.0), hide);
   }
+  {
+    let slope_softcap = cap_slope(s1_0);
+    s1_0 = cap_tanh(s1_0) * U.softcap;
+    s1_0 = fma(vec4<f32>(alibi_slopes_slope_q1), abs(vec4<f32>(alibi_slopes_diagonal_q1) - vec4<f32>(alibi_slopes_position_k0)), s1_0);
+    let b = bias_value(bias_row_q1 + bias_column_k0);
+    s1_0 += b;
+    let hide = (is_hole(b)) | (!seen1_0);
+    let z = kept_pairs(vec4<u32>(ty * 4u + 1u), vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u) + vec4<u32>(kept_shift));
+    let log2p = fma(s1_0 - vec4<f32>(lse1), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum1));
+    let p = exp2(log2p);
+    let ds = p * (weighed(dp1_0, z) - vec4<f32>(delta1)) * slope_softcap;
+    dp1_0 = select(ds, vec4<f32>(0.0), hide);
+  }
+  {
+    let slope_softcap = cap_slope(s2_0);
+    s2_0 = cap_tanh(s2_0) * U.softcap;
+    s2_0 = fma(vec4<f32>(alibi_slopes_slope_q2), abs(vec4<f32>(alibi_slopes_diagonal_q2) - vec4<f32>(alibi_slopes_position_k0)), s2_0);
+    let b = bias_value(bias_row_q2 + bias_column_k0);
+    s2_0 += b;
+    let hide = (is_hole(b)) | (!seen2_0);
+    let z = kept_pairs(vec4<u32>(ty * 4u + 2u), vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u) + vec4<u32>(kept_shift));
+    let log2p = fma(s2_0 - vec4<f32>(lse2), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum2));
+    let p = exp2(log2p);
+    let ds = p * (weighed(dp2_0, z) - vec4<f32>(delta2)) * slope_softcap;
+    dp2_0 = select(ds, vec4<f32>(0.0), hide);
+  }
+  {
+    let slope_softcap = cap_slope(s3_0);
+    s3_0 = cap_tanh(s3_0) * U.softcap;
+    s3_0 = fma(vec4<f32>(alibi_slopes_slope_q3), abs(vec4<f32>(alibi_slopes_diagonal_q3) - vec4<f32>(alibi_slopes_position_k0)), s3_0);
+    let b = bias_value(bias_row_q3 + bias_column_k0);
+    s3_0 += b;
+    let hide = (is_hole(b)) | (!seen3_0);
+    let z = kept_pairs(vec4<u32>(ty * 4u + 3u), vec4<u32>(0u + tx) + vec4<u32>(0u, 2u, 4u, 6u) + vec4<u32>(kept_shift));
+    let log2p = fma(s3_0 - vec4<f32>(lse3), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum3));
+    let p = exp2(log2p);
+    let ds = p * (weighed(dp3_0, z) - vec4<f32>(delta3)) * slope_softcap;
+    dp3_0 = select(ds, vec4<f32>(0.0), hide);
+  }
   // hide pairs outside the band
   if (k0 + 8u > end || i32(k0) + 7 > first_query + high || i32(k0) < last_query + low) {
     let hi0 = min(i32(end) - 1, i32(query0) + high); let lo0 = i32(query0) + low;
     dp0_0 = select(dp0_0, vec4<f32>(0.0), (vec4<i32>(key_0) > vec4<i32>(hi0)) | (vec4<i32>(key_0) < vec4<i32>(lo0)));
+    let hi1 = min(i32(end) - 1, i32(query1) + high); let lo1 = i32(query1) + low;
+    dp1_0 = select(dp1_0, vec4<f32>(0.0), (vec4<i32>(key_0) > vec4<i32>(hi1)) | (vec4<i32>(key_0) < vec4<i32>(lo1)));
+    let hi2 = min(i32(end) - 1, i32(query2) + high); let lo2 = i32(query2) + low;
+    dp2_0 = select(dp2_0, vec4<f32>(0.0), (vec4<i32>(key_0) > vec4<i32>(hi2)) | (vec4<i32>(key_0) < vec4<i32>(lo2)));
+    let hi3 = min(i32(end) - 1, i32(query3) + high); let lo3 = i32(query3) + low;
+    dp3_0 = select(dp3_0, vec4<f32>(0.0), (vec4<i32>(key_0) > vec4<i32>(hi3)) | (vec4<i32>(key_0) < vec4<i32>(lo3)));
   }
   // dQ += dS K
   workgroupBarrier();
-  rt[ty][0][tx + 0u] = dp0_0;
+  rt[(tx + 0u) / 2u][(tx + 0u) % 2u][ty * 1u + 0u] = vec4<f32>(dp0_0.x, dp1_0.x, dp2_0.x, dp3_0.x);
+  rt[(tx + 2u) / 2u][(tx + 2u) % 2u][ty * 1u + 0u] = vec4<f32>(dp0_0.y, dp1_0.y, dp2_0.y, dp3_0.y);
+  {
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (0u + stage_column) <= last_column; let from_column = min((0u + stage_column), last_column);
+    let from0 = k0 + 0u + stage_row; let x0 = load_k(k_row(batch, kv_head, min(from0, last_row)), from_column);
+    let from1 = k0 + 2u + stage_row; let x1 = load_k(k_row(batch, kv_head, min(from1, last_row)), from_column);
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = select(vec4<f32>(0.0), x0, inside & (from0 < end));
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = select(vec4<f32>(0.0), x1, inside & (from1 < end));
+  }
   workgroupBarrier();
-  for (var x = 0u; x < 2u; x += 1u) {
+  for (var x = 0u; x < 2u; x++) {
     {
-      let b0_0 = ct[0][x][tx + 0u];
-      let b1_0 = ct[1][x][tx + 0u];
-      let b2_0 = ct[2][x][tx + 0u];
-      let b3_0 = ct[3][x][tx + 0u];
-      let p0_0 = rt[ty][0][x + 0u];
-      dq0_0 = fma(vec4<f32>(p0_0.x), b0_0, dq0_0);
-      dq0_0 = fma(vec4<f32>(p0_0.y), b1_0, dq0_0);
-      dq0_0 = fma(vec4<f32>(p0_0.z), b2_0, dq0_0);
-      dq0_0 = fma(vec4<f32>(p0_0.w), b3_0, dq0_0);
+      let a0 = rt[x][0][ty * 1u + 0u];
+      let b0 = ct[x][0][tx + 0u];
+      dq0_0 = fma(vec4<f32>(a0.x), b0, dq0_0);
+      dq1_0 = fma(vec4<f32>(a0.y), b0, dq1_0);
+      dq2_0 = fma(vec4<f32>(a0.z), b0, dq2_0);
+      dq3_0 = fma(vec4<f32>(a0.w), b0, dq3_0);
+    }
+    {
+      let a0 = rt[x][1][ty * 1u + 0u];
+      let b0 = ct[x][1][tx + 0u];
+      dq0_0 = fma(vec4<f32>(a0.x), b0, dq0_0);
+      dq1_0 = fma(vec4<f32>(a0.y), b0, dq1_0);
+      dq2_0 = fma(vec4<f32>(a0.z), b0, dq2_0);
+      dq3_0 = fma(vec4<f32>(a0.w), b0, dq3_0);
+    }
+  }
+  workgroupBarrier();
+  rt[(tx + 0u) / 2u][(tx + 0u) % 2u][ty * 1u + 0u] = vec4<f32>(dp0_0.z, dp1_0.z, dp2_0.z, dp3_0.z);
+  rt[(tx + 2u) / 2u][(tx + 2u) % 2u][ty * 1u + 0u] = vec4<f32>(dp0_0.w, dp1_0.w, dp2_0.w, dp3_0.w);
+  {
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (0u + stage_column) <= last_column; let from_column = min((0u + stage_column), last_column);
+    let from0 = k0 + 4u + stage_row; let x0 = load_k(k_row(batch, kv_head, min(from0, last_row)), from_column);
+    let from1 = k0 + 6u + stage_row; let x1 = load_k(k_row(batch, kv_head, min(from1, last_row)), from_column);
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = select(vec4<f32>(0.0), x0, inside & (from0 < end));
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = select(vec4<f32>(0.0), x1, inside & (from1 < end));
+  }
+  workgroupBarrier();
+  for (var x = 0u; x < 2u; x++) {
+    {
+      let a0 = rt[x][0][ty * 1u + 0u];
+      let b0 = ct[x][0][tx + 0u];
+      dq0_0 = fma(vec4<f32>(a0.x), b0, dq0_0);
+      dq1_0 = fma(vec4<f32>(a0.y), b0, dq1_0);
+      dq2_0 = fma(vec4<f32>(a0.z), b0, dq2_0);
+      dq3_0 = fma(vec4<f32>(a0.w), b0, dq3_0);
+    }
+    {
+      let a0 = rt[x][1][ty * 1u + 0u];
+      let b0 = ct[x][1][tx + 0u];
+      dq0_0 = fma(vec4<f32>(a0.x), b0, dq0_0);
+      dq1_0 = fma(vec4<f32>(a0.y), b0, dq1_0);
+      dq2_0 = fma(vec4<f32>(a0.z), b0, dq2_0);
+      dq3_0 = fma(vec4<f32>(a0.w), b0, dq3_0);
     }
   }
   }
@@ -320,5 +475,17 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   if (row0 < row_count) {
     let at = dq_row(batch, head0, query0);
     store_dq(at, block + tx + 0u, dq0_0 * U.scale);
+  }
+  if (row1 < row_count) {
+    let at = dq_row(batch, head1, query1);
+    store_dq(at, block + tx + 0u, dq1_0 * U.scale);
+  }
+  if (row2 < row_count) {
+    let at = dq_row(batch, head2, query2);
+    store_dq(at, block + tx + 0u, dq2_0 * U.scale);
+  }
+  if (row3 < row_count) {
+    let at = dq_row(batch, head3, query3);
+    store_dq(at, block + tx + 0u, dq3_0 * U.scale);
   }
 }

@@ -28,13 +28,14 @@ fn out_row(b: u32, h: u32, i: u32) -> u32 {
 fn lse_row(b: u32, h: u32, i: u32) -> u32 {
   return U.lse_at + b * U.lse_batch + h * U.lse_head + i * U.lse_row;
 }
-var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
-var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
-var<workgroup> rm: array<array<array<f32, 3>, 1>, 2>;
+var<workgroup> rt: array<array<array<vec4<f32>, 3>, 2>, 2>;
+var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 2>;
+var<workgroup> rm: array<array<array<f32, 3>, 4>, 2>;
 @compute @workgroup_size(4)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let tx = li % 2u; let ty = li / 2u;
   let stage_row = li / 2u; let stage_column = li % 2u;
+  let stage_slot = li % 4u + 4u * (li / 4u); let stage_step = (li / 4u) % 1u;
   let item = (U.item_base + wid.x) * 8u;
   let batch = schedule[item]; let first = schedule[item + 1u];
   let begin = schedule[item + 2u]; let end = schedule[item + 3u];
@@ -43,57 +44,85 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let offset = bitcast<i32>(schedule[4u * batch + 3u]);
   let kv_head = wid.y; let row_count = U.length_q * U.group;
   let block = wid.z * 2u;
-  let row0 = first + ty * 1u + 0u; let query0 = (row0 / U.group);
+  let row0 = first + ty * 4u + 0u; let query0 = (row0 / U.group);
   let head0 = (kv_head * U.group + row0 % U.group);
   var m0 = FLOOR; var l0 = 0.0;
+  let row1 = first + ty * 4u + 1u; let query1 = (row1 / U.group);
+  let head1 = (kv_head * U.group + row1 % U.group);
+  var m1 = FLOOR; var l1 = 0.0;
+  let row2 = first + ty * 4u + 2u; let query2 = (row2 / U.group);
+  let head2 = (kv_head * U.group + row2 % U.group);
+  var m2 = FLOOR; var l2 = 0.0;
+  let row3 = first + ty * 4u + 3u; let query3 = (row3 / U.group);
+  let head3 = (kv_head * U.group + row3 % U.group);
+  var m3 = FLOOR; var l3 = 0.0;
   var o0_0 = vec4<f32>(0.0);
+  var o1_0 = vec4<f32>(0.0);
+  var o2_0 = vec4<f32>(0.0);
+  var o3_0 = vec4<f32>(0.0);
   var s0_0 = vec4<f32>(0.0);
-  let last = min(first + 2u, row_count) - 1u;
+  var s1_0 = vec4<f32>(0.0);
+  var s2_0 = vec4<f32>(0.0);
+  var s3_0 = vec4<f32>(0.0);
+  let last = min(first + 8u, row_count) - 1u;
   let first_query = i32((first / U.group)); let last_query = i32((last / U.group));
   let staged_scale = U.scale;
   for (var k0 = begin; k0 < end; k0 += 8u) {
   let key_0 = vec4<u32>(k0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
   // S = Q K^T
   s0_0 = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  s1_0 = vec4<f32>(0.0);
+  s2_0 = vec4<f32>(0.0);
+  s3_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 1u) {
   workgroupBarrier();
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
-    if (inside && from0 < row_count) { x0 = load_q(q_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column) * staged_scale; }
-    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+    let last_row = max(row_count, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = first + 4u * stage_slot + 0u; let x0_0 = load_q(q_row(batch, (kv_head * U.group + min(from0_0, last_row) % U.group), (min(from0_0, last_row) / U.group)), from_column) * staged_scale;
+    let from0_1 = first + 4u * stage_slot + 1u; let x0_1 = load_q(q_row(batch, (kv_head * U.group + min(from0_1, last_row) % U.group), (min(from0_1, last_row) / U.group)), from_column) * staged_scale;
+    let from0_2 = first + 4u * stage_slot + 2u; let x0_2 = load_q(q_row(batch, (kv_head * U.group + min(from0_2, last_row) % U.group), (min(from0_2, last_row) / U.group)), from_column) * staged_scale;
+    let from0_3 = first + 4u * stage_slot + 3u; let x0_3 = load_q(q_row(batch, (kv_head * U.group + min(from0_3, last_row) % U.group), (min(from0_3, last_row) / U.group)), from_column) * staged_scale;
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < row_count, from0_1 < row_count, from0_2 < row_count, from0_3 < row_count);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = k0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_k(k_row(batch, kv_head, from0), c0 + stage_column); }
-    var x1 = vec4<f32>(0.0); let from1 = k0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_k(k_row(batch, kv_head, from1), c0 + stage_column); }
-    var x2 = vec4<f32>(0.0); let from2 = k0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_k(k_row(batch, kv_head, from2), c0 + stage_column); }
-    var x3 = vec4<f32>(0.0); let from3 = k0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_k(k_row(batch, kv_head, from3), c0 + stage_column); }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 0u); let x0_0 = load_k(k_row(batch, kv_head, min(from0_0, last_row)), from_column);
+    let from0_1 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 1u); let x0_1 = load_k(k_row(batch, kv_head, min(from0_1, last_row)), from_column);
+    let from0_2 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 2u); let x0_2 = load_k(k_row(batch, kv_head, min(from0_2, last_row)), from_column);
+    let from0_3 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 3u); let x0_3 = load_k(k_row(batch, kv_head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   workgroupBarrier();
-  for (var d = 0u; d < 2u; d += 1u) {
+  for (var d = 0u; d < 2u; d++) {
     {
-      let b0 = ct[0][tx][d];
-      let b1 = ct[1][tx][d];
-      let b2 = ct[2][tx][d];
-      let b3 = ct[3][tx][d];
-      let a0 = rt[ty][0][d];
-      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
-      s0_0 = fma(vec4<f32>(a0.x), b_x0, s0_0);
-      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
-      s0_0 = fma(vec4<f32>(a0.y), b_y0, s0_0);
-      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
-      s0_0 = fma(vec4<f32>(a0.z), b_z0, s0_0);
-      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
-      s0_0 = fma(vec4<f32>(a0.w), b_w0, s0_0);
+      let a0 = rt[d][0][ty * 1u + 0u];
+      let b0 = ct[d][0][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = rt[d][1][ty * 1u + 0u];
+      let b0 = ct[d][1][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
   }
   }
@@ -101,54 +130,116 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   if (k0 + 8u > end || i32(k0) + 7 > first_query + high || i32(k0) < last_query + low) {
     let hi0 = min(i32(end) - 1, i32(query0) + high); let lo0 = i32(query0) + low;
     s0_0 = select(s0_0, vec4<f32>(HIDDEN), (vec4<i32>(key_0) > vec4<i32>(hi0)) | (vec4<i32>(key_0) < vec4<i32>(lo0)));
+    let hi1 = min(i32(end) - 1, i32(query1) + high); let lo1 = i32(query1) + low;
+    s1_0 = select(s1_0, vec4<f32>(HIDDEN), (vec4<i32>(key_0) > vec4<i32>(hi1)) | (vec4<i32>(key_0) < vec4<i32>(lo1)));
+    let hi2 = min(i32(end) - 1, i32(query2) + high); let lo2 = i32(query2) + low;
+    s2_0 = select(s2_0, vec4<f32>(HIDDEN), (vec4<i32>(key_0) > vec4<i32>(hi2)) | (vec4<i32>(key_0) < vec4<i32>(lo2)));
+    let hi3 = min(i32(end) - 1, i32(query3) + high); let lo3 = i32(query3) + low;
+    s3_0 = select(s3_0, vec4<f32>(HIDDEN), (vec4<i32>(key_0) > vec4<i32>(hi3)) | (vec4<i32>(key_0) < vec4<i32>(lo3)));
   }
   // m' = max(m, rowmax S)
   rm[ty][0][tx] = max(m0, max(max(s0_0.x, s0_0.y), max(s0_0.z, s0_0.w)));
+  rm[ty][1][tx] = max(m1, max(max(s1_0.x, s1_0.y), max(s1_0.z, s1_0.w)));
+  rm[ty][2][tx] = max(m2, max(max(s2_0.x, s2_0.y), max(s2_0.z, s2_0.w)));
+  rm[ty][3][tx] = max(m3, max(max(s3_0.x, s3_0.y), max(s3_0.z, s3_0.w)));
   workgroupBarrier(); // the chunks of Q and K are free as well
   var n0 = m0;
+  var n1 = m1;
+  var n2 = m2;
+  var n3 = m3;
   n0 = max(n0, rm[ty][0][0]);
+  n1 = max(n1, rm[ty][1][0]);
+  n2 = max(n2, rm[ty][2][0]);
+  n3 = max(n3, rm[ty][3][0]);
   n0 = max(n0, rm[ty][0][1]);
+  n1 = max(n1, rm[ty][1][1]);
+  n2 = max(n2, rm[ty][2][1]);
+  n3 = max(n3, rm[ty][3][1]);
   // P = exp(S - m'), l = l exp(m - m') + rowsum P, O = O exp(m - m')
   { let a = exp2((m0 - n0) * 1.4426950408889634); m0 = n0; l0 *= a;
     s0_0 = exp2((s0_0 - vec4<f32>(n0)) * 1.4426950408889634); l0 += (s0_0.x + s0_0.y) + (s0_0.z + s0_0.w);
     o0_0 *= a;
   }
+  { let a = exp2((m1 - n1) * 1.4426950408889634); m1 = n1; l1 *= a;
+    s1_0 = exp2((s1_0 - vec4<f32>(n1)) * 1.4426950408889634); l1 += (s1_0.x + s1_0.y) + (s1_0.z + s1_0.w);
+    o1_0 *= a;
+  }
+  { let a = exp2((m2 - n2) * 1.4426950408889634); m2 = n2; l2 *= a;
+    s2_0 = exp2((s2_0 - vec4<f32>(n2)) * 1.4426950408889634); l2 += (s2_0.x + s2_0.y) + (s2_0.z + s2_0.w);
+    o2_0 *= a;
+  }
+  { let a = exp2((m3 - n3) * 1.4426950408889634); m3 = n3; l3 *= a;
+    s3_0 = exp2((s3_0 - vec4<f32>(n3)) * 1.4426950408889634); l3 += (s3_0.x + s3_0.y) + (s3_0.z + s3_0.w);
+    o3_0 *= a;
+  }
   // O += P V
   workgroupBarrier();
-  rt[ty][0][tx + 0u] = s0_0;
+  rt[(tx + 0u) / 2u][(tx + 0u) % 2u][ty * 1u + 0u] = vec4<f32>(s0_0.x, s1_0.x, s2_0.x, s3_0.x);
+  rt[(tx + 2u) / 2u][(tx + 2u) % 2u][ty * 1u + 0u] = vec4<f32>(s0_0.y, s1_0.y, s2_0.y, s3_0.y);
   {
-    let inside = (block + 0u) + stage_column < ((U.value_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = k0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_v(v_row(batch, kv_head, from0), (block + 0u) + stage_column); }
-    var x1 = vec4<f32>(0.0); let from1 = k0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_v(v_row(batch, kv_head, from1), (block + 0u) + stage_column); }
-    var x2 = vec4<f32>(0.0); let from2 = k0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_v(v_row(batch, kv_head, from2), (block + 0u) + stage_column); }
-    var x3 = vec4<f32>(0.0); let from3 = k0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_v(v_row(batch, kv_head, from3), (block + 0u) + stage_column); }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.value_dim + 3u) >> 2u) - 1u;
+    let inside = ((block + 0u) + stage_column) <= last_column; let from_column = min(((block + 0u) + stage_column), last_column);
+    let from0 = k0 + 0u + stage_row; let x0 = load_v(v_row(batch, kv_head, min(from0, last_row)), from_column);
+    let from1 = k0 + 2u + stage_row; let x1 = load_v(v_row(batch, kv_head, min(from1, last_row)), from_column);
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = select(vec4<f32>(0.0), x0, inside & (from0 < end));
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = select(vec4<f32>(0.0), x1, inside & (from1 < end));
   }
   workgroupBarrier();
-  for (var x = 0u; x < 2u; x += 1u) {
+  for (var x = 0u; x < 2u; x++) {
     {
-      let b0_0 = ct[0][x][tx + 0u];
-      let b1_0 = ct[1][x][tx + 0u];
-      let b2_0 = ct[2][x][tx + 0u];
-      let b3_0 = ct[3][x][tx + 0u];
-      let p0_0 = rt[ty][0][x + 0u];
-      o0_0 = fma(vec4<f32>(p0_0.x), b0_0, o0_0);
-      o0_0 = fma(vec4<f32>(p0_0.y), b1_0, o0_0);
-      o0_0 = fma(vec4<f32>(p0_0.z), b2_0, o0_0);
-      o0_0 = fma(vec4<f32>(p0_0.w), b3_0, o0_0);
+      let a0 = rt[x][0][ty * 1u + 0u];
+      let b0 = ct[x][0][tx + 0u];
+      o0_0 = fma(vec4<f32>(a0.x), b0, o0_0);
+      o1_0 = fma(vec4<f32>(a0.y), b0, o1_0);
+      o2_0 = fma(vec4<f32>(a0.z), b0, o2_0);
+      o3_0 = fma(vec4<f32>(a0.w), b0, o3_0);
+    }
+    {
+      let a0 = rt[x][1][ty * 1u + 0u];
+      let b0 = ct[x][1][tx + 0u];
+      o0_0 = fma(vec4<f32>(a0.x), b0, o0_0);
+      o1_0 = fma(vec4<f32>(a0.y), b0, o1_0);
+      o2_0 = fma(vec4<f32>(a0.z), b0, o2_0);
+      o3_0 = fma(vec4<f32>(a0.w), b0, o3_0);
+    }
+  }
+  workgroupBarrier();
+  rt[(tx + 0u) / 2u][(tx + 0u) % 2u][ty * 1u + 0u] = vec4<f32>(s0_0.z, s1_0.z, s2_0.z, s3_0.z);
+  rt[(tx + 2u) / 2u][(tx + 2u) % 2u][ty * 1u + 0u] = vec4<f32>(s0_0.w, s1_0.w, s2_0.w, s3_0.w);
+  {
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.value_dim + 3u) >> 2u) - 1u;
+    let inside = ((block + 0u) + stage_column) <= last_column; let from_column = min(((block + 0u) + stage_column), last_column);
+    let from0 = k0 + 4u + stage_row; let x0 = load_v(v_row(batch, kv_head, min(from0, last_row)), from_column);
+    let from1 = k0 + 6u + stage_row; let x1 = load_v(v_row(batch, kv_head, min(from1, last_row)), from_column);
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = select(vec4<f32>(0.0), x0, inside & (from0 < end));
+    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = select(vec4<f32>(0.0), x1, inside & (from1 < end));
+  }
+  workgroupBarrier();
+  for (var x = 0u; x < 2u; x++) {
+    {
+      let a0 = rt[x][0][ty * 1u + 0u];
+      let b0 = ct[x][0][tx + 0u];
+      o0_0 = fma(vec4<f32>(a0.x), b0, o0_0);
+      o1_0 = fma(vec4<f32>(a0.y), b0, o1_0);
+      o2_0 = fma(vec4<f32>(a0.z), b0, o2_0);
+      o3_0 = fma(vec4<f32>(a0.w), b0, o3_0);
+    }
+    {
+      let a0 = rt[x][1][ty * 1u + 0u];
+      let b0 = ct[x][1][tx + 0u];
+      o0_0 = fma(vec4<f32>(a0.x), b0, o0_0);
+      o1_0 = fma(vec4<f32>(a0.y), b0, o1_0);
+      o2_0 = fma(vec4<f32>(a0.z), b0, o2_0);
+      o3_0 = fma(vec4<f32>(a0.w), b0, o3_0);
     }
   }
   }
   // out = O / l, lse = m + ln l; a row's sum lies with its threads
   workgroupBarrier();
   rm[ty][0][tx] = l0;
+  rm[ty][1][tx] = l1;
+  rm[ty][2][tx] = l2;
+  rm[ty][3][tx] = l3;
   workgroupBarrier();
   if (row0 < row_count) {
     var l = 0.0;
@@ -159,6 +250,39 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     store_out(at, block + tx + 0u, o0_0 * inverse);
     if (tx == 0u && wid.z == 0u) {
       lse[lse_row(batch, head0, query0) + slot * U.split_rows] = select(m0 + log2(l) * 0.6931471805599453, U.neg_inf, l == 0.0);
+    }
+  }
+  if (row1 < row_count) {
+    var l = 0.0;
+    l += rm[ty][1][0];
+    l += rm[ty][1][1];
+    let inverse = select(1.0 / l, 0.0, l == 0.0);
+    let at = out_row(batch, head1, query1) + slot * U.split_rows * U.value_dim;
+    store_out(at, block + tx + 0u, o1_0 * inverse);
+    if (tx == 0u && wid.z == 0u) {
+      lse[lse_row(batch, head1, query1) + slot * U.split_rows] = select(m1 + log2(l) * 0.6931471805599453, U.neg_inf, l == 0.0);
+    }
+  }
+  if (row2 < row_count) {
+    var l = 0.0;
+    l += rm[ty][2][0];
+    l += rm[ty][2][1];
+    let inverse = select(1.0 / l, 0.0, l == 0.0);
+    let at = out_row(batch, head2, query2) + slot * U.split_rows * U.value_dim;
+    store_out(at, block + tx + 0u, o2_0 * inverse);
+    if (tx == 0u && wid.z == 0u) {
+      lse[lse_row(batch, head2, query2) + slot * U.split_rows] = select(m2 + log2(l) * 0.6931471805599453, U.neg_inf, l == 0.0);
+    }
+  }
+  if (row3 < row_count) {
+    var l = 0.0;
+    l += rm[ty][3][0];
+    l += rm[ty][3][1];
+    let inverse = select(1.0 / l, 0.0, l == 0.0);
+    let at = out_row(batch, head3, query3) + slot * U.split_rows * U.value_dim;
+    store_out(at, block + tx + 0u, o3_0 * inverse);
+    if (tx == 0u && wid.z == 0u) {
+      lse[lse_row(batch, head3, query3) + slot * U.split_rows] = select(m3 + log2(l) * 0.6931471805599453, U.neg_inf, l == 0.0);
     }
   }
 }

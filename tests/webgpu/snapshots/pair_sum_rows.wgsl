@@ -31,20 +31,30 @@ fn dout_row(b: u32, h: u32, i: u32) -> u32 {
   return U.dout_at + b * U.dout_batch + h * U.dout_head + i * U.dout_row;
 }
 fn is_top(x: vec4<f32>) -> vec4<bool> { return bitcast<vec4<u32>>(x) == vec4<u32>(0x7f800000u); }
-var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
-var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
+var<workgroup> rt: array<array<array<vec4<f32>, 3>, 2>, 2>;
+var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 2>;
 var<workgroup> shares: array<f32, 4>;
 @compute @workgroup_size(4)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let tx = li % 2u; let ty = li / 2u;
   let stage_row = li / 2u; let stage_column = li % 2u;
+  let stage_slot = li % 4u + 4u * (li / 4u); let stage_step = (li / 4u) % 1u;
   let sum_head = wid.y; let sum_batch = wid.z; let tile = U.item_base + wid.x;
   let j_tiles = 1u;
-  let i_tile = (tile / j_tiles) * 2u; let j_tile = (tile % j_tiles) * 8u;
+  let i_tile = (tile / j_tiles) * 8u; let j_tile = (tile % j_tiles) * 8u;
   let staged_scale = U.scale;
   var s0_0 = vec4<f32>(0.0);
+  var s1_0 = vec4<f32>(0.0);
+  var s2_0 = vec4<f32>(0.0);
+  var s3_0 = vec4<f32>(0.0);
   var dp0_0 = vec4<f32>(0.0);
+  var dp1_0 = vec4<f32>(0.0);
+  var dp2_0 = vec4<f32>(0.0);
+  var dp3_0 = vec4<f32>(0.0);
   var acc0_0 = vec4<f32>(0.0);
+  var acc1_0 = vec4<f32>(0.0);
+  var acc2_0 = vec4<f32>(0.0);
+  var acc3_0 = vec4<f32>(0.0);
   for (var batch = sum_batch; batch < sum_batch + 1u; batch++) {
   let sequence = 4u * batch;
   let limit = schedule[sequence];
@@ -54,12 +64,24 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   for (var head = sum_head; head < sum_head + 1u; head++) {
   let kv_head = head / U.group;
   let stats_base = (batch * U.kv_heads + kv_head) * U.length_q * U.group + head % U.group;
-  for (var i0 = i_tile; i0 < min(i_tile + 1u, U.length_q); i0 += 2u) {
-  let query0 = i0 + ty * 1u + 0u; let head0 = head; var lse0 = 3.4028234e38; var delta0 = 0.0; var low_sum0 = 0.0;
+  for (var i0 = i_tile; i0 < min(i_tile + 1u, U.length_q); i0 += 8u) {
+  let query0 = i0 + ty * 4u + 0u; let head0 = head; var lse0 = 3.4028234e38; var delta0 = 0.0; var low_sum0 = 0.0;
   if (query0 < U.length_q) { let x = stats[stats_base + query0 * U.group]; lse0 = x.x; delta0 = x.y; low_sum0 = x.z; }
+  let query1 = i0 + ty * 4u + 1u; let head1 = head; var lse1 = 3.4028234e38; var delta1 = 0.0; var low_sum1 = 0.0;
+  if (query1 < U.length_q) { let x = stats[stats_base + query1 * U.group]; lse1 = x.x; delta1 = x.y; low_sum1 = x.z; }
+  let query2 = i0 + ty * 4u + 2u; let head2 = head; var lse2 = 3.4028234e38; var delta2 = 0.0; var low_sum2 = 0.0;
+  if (query2 < U.length_q) { let x = stats[stats_base + query2 * U.group]; lse2 = x.x; delta2 = x.y; low_sum2 = x.z; }
+  let query3 = i0 + ty * 4u + 3u; let head3 = head; var lse3 = 3.4028234e38; var delta3 = 0.0; var low_sum3 = 0.0;
+  if (query3 < U.length_q) { let x = stats[stats_base + query3 * U.group]; lse3 = x.x; delta3 = x.y; low_sum3 = x.z; }
   let alibi_slopes_slope_q0 = minus_slope(batch, head0);
   let alibi_slopes_diagonal_q0 = f32(i32(query0) + offset);
-  let last_query = i32(min(i0 + 2u, U.length_q)) - 1;
+  let alibi_slopes_slope_q1 = minus_slope(batch, head1);
+  let alibi_slopes_diagonal_q1 = f32(i32(query1) + offset);
+  let alibi_slopes_slope_q2 = minus_slope(batch, head2);
+  let alibi_slopes_diagonal_q2 = f32(i32(query2) + offset);
+  let alibi_slopes_slope_q3 = minus_slope(batch, head3);
+  let alibi_slopes_diagonal_q3 = f32(i32(query3) + offset);
+  let last_query = i32(min(i0 + 8u, U.length_q)) - 1;
   for (var j0 = j_tile; j0 < end; j0 += 8u) {
   // tiles that the band does not touch are skipped
   if (!(i32(j0) > last_query + high || i32(j0) + 7 < i32(i0) + low)) {
@@ -67,89 +89,115 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let alibi_slopes_position_k0 = vec4<f32>(key_0);
   // dP = dOut V^T
   dp0_0 = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  dp1_0 = vec4<f32>(0.0);
+  dp2_0 = vec4<f32>(0.0);
+  dp3_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 1u) {
   workgroupBarrier();
   {
-    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = i0 + 0u + stage_row;
-    if (inside && from0 < U.length_q) { x0 = load_dout(dout_row(batch, head, from0), c0 + stage_column); }
-    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+    let last_row = max(U.length_q, 1u) - 1u; let last_column = ((U.value_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = i0 + 4u * stage_slot + 0u; let x0_0 = load_dout(dout_row(batch, head, min(from0_0, last_row)), from_column);
+    let from0_1 = i0 + 4u * stage_slot + 1u; let x0_1 = load_dout(dout_row(batch, head, min(from0_1, last_row)), from_column);
+    let from0_2 = i0 + 4u * stage_slot + 2u; let x0_2 = load_dout(dout_row(batch, head, min(from0_2, last_row)), from_column);
+    let from0_3 = i0 + 4u * stage_slot + 3u; let x0_3 = load_dout(dout_row(batch, head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < U.length_q, from0_1 < U.length_q, from0_2 < U.length_q, from0_3 < U.length_q);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   {
-    let inside = c0 + stage_column < ((U.value_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = j0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_v(v_row(batch, kv_head, from0), c0 + stage_column); }
-    var x1 = vec4<f32>(0.0); let from1 = j0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_v(v_row(batch, kv_head, from1), c0 + stage_column); }
-    var x2 = vec4<f32>(0.0); let from2 = j0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_v(v_row(batch, kv_head, from2), c0 + stage_column); }
-    var x3 = vec4<f32>(0.0); let from3 = j0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_v(v_row(batch, kv_head, from3), c0 + stage_column); }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.value_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 0u); let x0_0 = load_v(v_row(batch, kv_head, min(from0_0, last_row)), from_column);
+    let from0_1 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 1u); let x0_1 = load_v(v_row(batch, kv_head, min(from0_1, last_row)), from_column);
+    let from0_2 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 2u); let x0_2 = load_v(v_row(batch, kv_head, min(from0_2, last_row)), from_column);
+    let from0_3 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 3u); let x0_3 = load_v(v_row(batch, kv_head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   workgroupBarrier();
-  for (var d = 0u; d < 2u; d += 1u) {
+  for (var d = 0u; d < 2u; d++) {
     {
-      let b0 = ct[0][tx][d];
-      let b1 = ct[1][tx][d];
-      let b2 = ct[2][tx][d];
-      let b3 = ct[3][tx][d];
-      let a0 = rt[ty][0][d];
-      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
-      dp0_0 = fma(vec4<f32>(a0.x), b_x0, dp0_0);
-      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
-      dp0_0 = fma(vec4<f32>(a0.y), b_y0, dp0_0);
-      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
-      dp0_0 = fma(vec4<f32>(a0.z), b_z0, dp0_0);
-      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
-      dp0_0 = fma(vec4<f32>(a0.w), b_w0, dp0_0);
+      let a0 = rt[d][0][ty * 1u + 0u];
+      let b0 = ct[d][0][tx + 0u];
+      dp0_0 = fma(vec4<f32>(a0.x), b0, dp0_0);
+      dp1_0 = fma(vec4<f32>(a0.y), b0, dp1_0);
+      dp2_0 = fma(vec4<f32>(a0.z), b0, dp2_0);
+      dp3_0 = fma(vec4<f32>(a0.w), b0, dp3_0);
+    }
+    {
+      let a0 = rt[d][1][ty * 1u + 0u];
+      let b0 = ct[d][1][tx + 0u];
+      dp0_0 = fma(vec4<f32>(a0.x), b0, dp0_0);
+      dp1_0 = fma(vec4<f32>(a0.y), b0, dp1_0);
+      dp2_0 = fma(vec4<f32>(a0.z), b0, dp2_0);
+      dp3_0 = fma(vec4<f32>(a0.w), b0, dp3_0);
     }
   }
   }
   // S = Q K^T
   s0_0 = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  s1_0 = vec4<f32>(0.0);
+  s2_0 = vec4<f32>(0.0);
+  s3_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 1u) {
   workgroupBarrier();
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = i0 + 0u + stage_row;
-    if (inside && from0 < U.length_q) { x0 = load_q(q_row(batch, head, from0), c0 + stage_column) * staged_scale; }
-    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+    let last_row = max(U.length_q, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = i0 + 4u * stage_slot + 0u; let x0_0 = load_q(q_row(batch, head, min(from0_0, last_row)), from_column) * staged_scale;
+    let from0_1 = i0 + 4u * stage_slot + 1u; let x0_1 = load_q(q_row(batch, head, min(from0_1, last_row)), from_column) * staged_scale;
+    let from0_2 = i0 + 4u * stage_slot + 2u; let x0_2 = load_q(q_row(batch, head, min(from0_2, last_row)), from_column) * staged_scale;
+    let from0_3 = i0 + 4u * stage_slot + 3u; let x0_3 = load_q(q_row(batch, head, min(from0_3, last_row)), from_column) * staged_scale;
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < U.length_q, from0_1 < U.length_q, from0_2 < U.length_q, from0_3 < U.length_q);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = j0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_k(k_row(batch, kv_head, from0), c0 + stage_column); }
-    var x1 = vec4<f32>(0.0); let from1 = j0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_k(k_row(batch, kv_head, from1), c0 + stage_column); }
-    var x2 = vec4<f32>(0.0); let from2 = j0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_k(k_row(batch, kv_head, from2), c0 + stage_column); }
-    var x3 = vec4<f32>(0.0); let from3 = j0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_k(k_row(batch, kv_head, from3), c0 + stage_column); }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 0u); let x0_0 = load_k(k_row(batch, kv_head, min(from0_0, last_row)), from_column);
+    let from0_1 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 1u); let x0_1 = load_k(k_row(batch, kv_head, min(from0_1, last_row)), from_column);
+    let from0_2 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 2u); let x0_2 = load_k(k_row(batch, kv_head, min(from0_2, last_row)), from_column);
+    let from0_3 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 3u); let x0_3 = load_k(k_row(batch, kv_head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   workgroupBarrier();
-  for (var d = 0u; d < 2u; d += 1u) {
+  for (var d = 0u; d < 2u; d++) {
     {
-      let b0 = ct[0][tx][d];
-      let b1 = ct[1][tx][d];
-      let b2 = ct[2][tx][d];
-      let b3 = ct[3][tx][d];
-      let a0 = rt[ty][0][d];
-      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
-      s0_0 = fma(vec4<f32>(a0.x), b_x0, s0_0);
-      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
-      s0_0 = fma(vec4<f32>(a0.y), b_y0, s0_0);
-      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
-      s0_0 = fma(vec4<f32>(a0.z), b_z0, s0_0);
-      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
-      s0_0 = fma(vec4<f32>(a0.w), b_w0, s0_0);
+      let a0 = rt[d][0][ty * 1u + 0u];
+      let b0 = ct[d][0][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = rt[d][1][ty * 1u + 0u];
+      let b0 = ct[d][1][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
   }
   }
@@ -165,6 +213,39 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let ds = p * (dp0_0 - vec4<f32>(delta0));
     acc0_0 += select(-ds * abs(vec4<f32>(alibi_slopes_diagonal_q0) - vec4<f32>(alibi_slopes_position_k0)), vec4<f32>(0.0), outside | vec4<bool>(query0 >= U.length_q));
   }
+  {
+    let hi = min(i32(end) - 1, i32(query1) + high); let lo = i32(query1) + low;
+    let outside = (vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo));
+    s1_0 = fma(vec4<f32>(alibi_slopes_slope_q1), abs(vec4<f32>(alibi_slopes_diagonal_q1) - vec4<f32>(alibi_slopes_position_k0)), s1_0);
+    var log2p = fma(s1_0 - vec4<f32>(lse1), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum1));
+    // one infinite score: the limit of one that grows without end
+    let limit_pair = is_top(s1_0) & vec4<bool>(is_top(vec4<f32>(lse1)).x);
+    let p = select(exp2(log2p), vec4<f32>(1.0), limit_pair); log2p = select(log2p, vec4<f32>(0.0), limit_pair);
+    let ds = p * (dp1_0 - vec4<f32>(delta1));
+    acc1_0 += select(-ds * abs(vec4<f32>(alibi_slopes_diagonal_q1) - vec4<f32>(alibi_slopes_position_k0)), vec4<f32>(0.0), outside | vec4<bool>(query1 >= U.length_q));
+  }
+  {
+    let hi = min(i32(end) - 1, i32(query2) + high); let lo = i32(query2) + low;
+    let outside = (vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo));
+    s2_0 = fma(vec4<f32>(alibi_slopes_slope_q2), abs(vec4<f32>(alibi_slopes_diagonal_q2) - vec4<f32>(alibi_slopes_position_k0)), s2_0);
+    var log2p = fma(s2_0 - vec4<f32>(lse2), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum2));
+    // one infinite score: the limit of one that grows without end
+    let limit_pair = is_top(s2_0) & vec4<bool>(is_top(vec4<f32>(lse2)).x);
+    let p = select(exp2(log2p), vec4<f32>(1.0), limit_pair); log2p = select(log2p, vec4<f32>(0.0), limit_pair);
+    let ds = p * (dp2_0 - vec4<f32>(delta2));
+    acc2_0 += select(-ds * abs(vec4<f32>(alibi_slopes_diagonal_q2) - vec4<f32>(alibi_slopes_position_k0)), vec4<f32>(0.0), outside | vec4<bool>(query2 >= U.length_q));
+  }
+  {
+    let hi = min(i32(end) - 1, i32(query3) + high); let lo = i32(query3) + low;
+    let outside = (vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo));
+    s3_0 = fma(vec4<f32>(alibi_slopes_slope_q3), abs(vec4<f32>(alibi_slopes_diagonal_q3) - vec4<f32>(alibi_slopes_position_k0)), s3_0);
+    var log2p = fma(s3_0 - vec4<f32>(lse3), vec4<f32>(1.4426950408889634), vec4<f32>(-low_sum3));
+    // one infinite score: the limit of one that grows without end
+    let limit_pair = is_top(s3_0) & vec4<bool>(is_top(vec4<f32>(lse3)).x);
+    let p = select(exp2(log2p), vec4<f32>(1.0), limit_pair); log2p = select(log2p, vec4<f32>(0.0), limit_pair);
+    let ds = p * (dp3_0 - vec4<f32>(delta3));
+    acc3_0 += select(-ds * abs(vec4<f32>(alibi_slopes_diagonal_q3) - vec4<f32>(alibi_slopes_position_k0)), vec4<f32>(0.0), outside | vec4<bool>(query3 >= U.length_q));
+  }
   }
   }
   }
@@ -178,6 +259,33 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     var x = 0.0;
     x += shares[ty * 2u + 0u];
     x += shares[ty * 2u + 1u];
-    if ((i_tile + ty * 1u + 0u) < U.length_q) { row_sums[(sum_batch * U.kv_heads * U.group + sum_head) * U.length_q + (i_tile + ty * 1u + 0u)] = x; }
+    if ((i_tile + ty * 4u + 0u) < U.length_q) { row_sums[(sum_batch * U.kv_heads * U.group + sum_head) * U.length_q + (i_tile + ty * 4u + 0u)] = x; }
+  }
+  workgroupBarrier();
+  shares[li] = acc1_0[0] + acc1_0[1] + acc1_0[2] + acc1_0[3];
+  workgroupBarrier();
+  if (tx == 0u) {
+    var x = 0.0;
+    x += shares[ty * 2u + 0u];
+    x += shares[ty * 2u + 1u];
+    if ((i_tile + ty * 4u + 1u) < U.length_q) { row_sums[(sum_batch * U.kv_heads * U.group + sum_head) * U.length_q + (i_tile + ty * 4u + 1u)] = x; }
+  }
+  workgroupBarrier();
+  shares[li] = acc2_0[0] + acc2_0[1] + acc2_0[2] + acc2_0[3];
+  workgroupBarrier();
+  if (tx == 0u) {
+    var x = 0.0;
+    x += shares[ty * 2u + 0u];
+    x += shares[ty * 2u + 1u];
+    if ((i_tile + ty * 4u + 2u) < U.length_q) { row_sums[(sum_batch * U.kv_heads * U.group + sum_head) * U.length_q + (i_tile + ty * 4u + 2u)] = x; }
+  }
+  workgroupBarrier();
+  shares[li] = acc3_0[0] + acc3_0[1] + acc3_0[2] + acc3_0[3];
+  workgroupBarrier();
+  if (tx == 0u) {
+    var x = 0.0;
+    x += shares[ty * 2u + 0u];
+    x += shares[ty * 2u + 1u];
+    if ((i_tile + ty * 4u + 3u) < U.length_q) { row_sums[(sum_batch * U.kv_heads * U.group + sum_head) * U.length_q + (i_tile + ty * 4u + 3u)] = x; }
   }
 }

@@ -47,13 +47,14 @@ fn q_row(b: u32, h: u32, i: u32) -> u32 {
 fn k_row(b: u32, h: u32, i: u32) -> u32 {
   return U.k_at + b * U.k_batch + h * U.k_head + i * U.k_row;
 }
-var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
-var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
+var<workgroup> rt: array<array<array<vec4<f32>, 3>, 2>, 2>;
+var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 2>;
 @group(0) @binding(24) var<storage, read_write> scores: array<f32>;
 @compute @workgroup_size(4)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let tx = li % 2u; let ty = li / 2u;
   let stage_row = li / 2u; let stage_column = li % 2u;
+  let stage_slot = li % 4u + 4u * (li / 4u); let stage_step = (li / 4u) % 1u;
   let head = wid.y; let batch = wid.z; let kv_head = head / U.group; let tile = U.item_base + wid.x;
   let sequence = 4u * batch;
   let limit = schedule[sequence];
@@ -62,62 +63,99 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let end = min(limit, U.length_k);
   let staged_scale = (U.scale / U.softcap);
   var s0_0 = vec4<f32>(0.0);
+  var s1_0 = vec4<f32>(0.0);
+  var s2_0 = vec4<f32>(0.0);
+  var s3_0 = vec4<f32>(0.0);
   let j_tiles = (U.length_k + 7u) / 8u;
-  let i0 = (tile / j_tiles) * 2u; let j0 = (tile % j_tiles) * 8u;
+  let i0 = (tile / j_tiles) * 8u; let j0 = (tile % j_tiles) * 8u;
   let key_0 = vec4<u32>(j0 + tx) + vec4<u32>(0u, 2u, 4u, 6u);
-  let query0 = i0 + ty * 1u + 0u; let head0 = head;
+  let query0 = i0 + ty * 4u + 0u; let head0 = head;
   var stats0 = vec4<f32>(0.0); if (query0 < U.length_q) { stats0 = stats[(batch * U.kv_heads + head / U.group) * U.length_q * U.group + query0 * U.group + head % U.group]; }
+  let query1 = i0 + ty * 4u + 1u; let head1 = head;
+  var stats1 = vec4<f32>(0.0); if (query1 < U.length_q) { stats1 = stats[(batch * U.kv_heads + head / U.group) * U.length_q * U.group + query1 * U.group + head % U.group]; }
+  let query2 = i0 + ty * 4u + 2u; let head2 = head;
+  var stats2 = vec4<f32>(0.0); if (query2 < U.length_q) { stats2 = stats[(batch * U.kv_heads + head / U.group) * U.length_q * U.group + query2 * U.group + head % U.group]; }
+  let query3 = i0 + ty * 4u + 3u; let head3 = head;
+  var stats3 = vec4<f32>(0.0); if (query3 < U.length_q) { stats3 = stats[(batch * U.kv_heads + head / U.group) * U.length_q * U.group + query3 * U.group + head % U.group]; }
   let alibi_slopes_slope_q0 = minus_slope(batch, head0);
   let alibi_slopes_diagonal_q0 = f32(i32(query0) + offset);
   let bias_row_q0 = U.bias_at + batch * U.bias_batch + head0 * U.bias_head + query0 * U.bias_row;
   let mask_row_q0 = U.mask_at + batch * U.mask_batch + head0 * U.mask_head + query0 * U.mask_row;
-  let last_query = i32(min(i0 + 2u, U.length_q)) - 1;
+  let alibi_slopes_slope_q1 = minus_slope(batch, head1);
+  let alibi_slopes_diagonal_q1 = f32(i32(query1) + offset);
+  let bias_row_q1 = U.bias_at + batch * U.bias_batch + head1 * U.bias_head + query1 * U.bias_row;
+  let mask_row_q1 = U.mask_at + batch * U.mask_batch + head1 * U.mask_head + query1 * U.mask_row;
+  let alibi_slopes_slope_q2 = minus_slope(batch, head2);
+  let alibi_slopes_diagonal_q2 = f32(i32(query2) + offset);
+  let bias_row_q2 = U.bias_at + batch * U.bias_batch + head2 * U.bias_head + query2 * U.bias_row;
+  let mask_row_q2 = U.mask_at + batch * U.mask_batch + head2 * U.mask_head + query2 * U.mask_row;
+  let alibi_slopes_slope_q3 = minus_slope(batch, head3);
+  let alibi_slopes_diagonal_q3 = f32(i32(query3) + offset);
+  let bias_row_q3 = U.bias_at + batch * U.bias_batch + head3 * U.bias_head + query3 * U.bias_row;
+  let mask_row_q3 = U.mask_at + batch * U.mask_batch + head3 * U.mask_head + query3 * U.mask_row;
+  let last_query = i32(min(i0 + 8u, U.length_q)) - 1;
   var r0_0 = vec4<f32>(0.0);
+  var r1_0 = vec4<f32>(0.0);
+  var r2_0 = vec4<f32>(0.0);
+  var r3_0 = vec4<f32>(0.0);
   if (j0 < end && !(i32(j0) > last_query + high || i32(j0) + 7 < i32(i0) + low)) {
   let alibi_slopes_position_k0 = vec4<f32>(key_0);
   let bias_column_k0 = key_0 * U.bias_column;
   let mask_column_k0 = key_0 * U.mask_column;
   // S = Q K^T
   s0_0 = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  s1_0 = vec4<f32>(0.0);
+  s2_0 = vec4<f32>(0.0);
+  s3_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 1u) {
   workgroupBarrier();
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = i0 + 0u + stage_row;
-    if (inside && from0 < U.length_q) { x0 = load_q(q_row(batch, head, from0), c0 + stage_column) * staged_scale; }
-    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+    let last_row = max(U.length_q, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = i0 + 4u * stage_slot + 0u; let x0_0 = load_q(q_row(batch, head, min(from0_0, last_row)), from_column) * staged_scale;
+    let from0_1 = i0 + 4u * stage_slot + 1u; let x0_1 = load_q(q_row(batch, head, min(from0_1, last_row)), from_column) * staged_scale;
+    let from0_2 = i0 + 4u * stage_slot + 2u; let x0_2 = load_q(q_row(batch, head, min(from0_2, last_row)), from_column) * staged_scale;
+    let from0_3 = i0 + 4u * stage_slot + 3u; let x0_3 = load_q(q_row(batch, head, min(from0_3, last_row)), from_column) * staged_scale;
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < U.length_q, from0_1 < U.length_q, from0_2 < U.length_q, from0_3 < U.length_q);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = j0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_k(k_row(batch, kv_head, from0), c0 + stage_column); }
-    var x1 = vec4<f32>(0.0); let from1 = j0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_k(k_row(batch, kv_head, from1), c0 + stage_column); }
-    var x2 = vec4<f32>(0.0); let from2 = j0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_k(k_row(batch, kv_head, from2), c0 + stage_column); }
-    var x3 = vec4<f32>(0.0); let from3 = j0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_k(k_row(batch, kv_head, from3), c0 + stage_column); }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 0u); let x0_0 = load_k(k_row(batch, kv_head, min(from0_0, last_row)), from_column);
+    let from0_1 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 1u); let x0_1 = load_k(k_row(batch, kv_head, min(from0_1, last_row)), from_column);
+    let from0_2 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 2u); let x0_2 = load_k(k_row(batch, kv_head, min(from0_2, last_row)), from_column);
+    let from0_3 = j0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 3u); let x0_3 = load_k(k_row(batch, kv_head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   workgroupBarrier();
-  for (var d = 0u; d < 2u; d += 1u) {
+  for (var d = 0u; d < 2u; d++) {
     {
-      let b0 = ct[0][tx][d];
-      let b1 = ct[1][tx][d];
-      let b2 = ct[2][tx][d];
-      let b3 = ct[3][tx][d];
-      let a0 = rt[ty][0][d];
-      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
-      s0_0 = fma(vec4<f32>(a0.x), b_x0, s0_0);
-      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
-      s0_0 = fma(vec4<f32>(a0.y), b_y0, s0_0);
-      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
-      s0_0 = fma(vec4<f32>(a0.z), b_z0, s0_0);
-      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
-      s0_0 = fma(vec4<f32>(a0.w), b_w0, s0_0);
+      let a0 = rt[d][0][ty * 1u + 0u];
+      let b0 = ct[d][0][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = rt[d][1][ty * 1u + 0u];
+      let b0 = ct[d][1][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
   }
   }
@@ -132,6 +170,39 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let hidden = hide | ((vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo)));
     r0_0 = select(weight(s0_0, stats0), vec4<f32>(0.0), hidden);
   }
+  {
+    let hi = min(i32(end) - 1, i32(query1) + high); let lo = i32(query1) + low;
+  let seen1_0 = mask_sees(mask_row_q1 + mask_column_k0);
+    s1_0 = cap_tanh(s1_0) * U.softcap;
+    s1_0 = fma(vec4<f32>(alibi_slopes_slope_q1), abs(vec4<f32>(alibi_slopes_diagonal_q1) - vec4<f32>(alibi_slopes_position_k0)), s1_0);
+    let b = bias_value(bias_row_q1 + bias_column_k0);
+    s1_0 += b;
+    let hide = (is_hole(b)) | (!seen1_0);
+    let hidden = hide | ((vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo)));
+    r1_0 = select(weight(s1_0, stats1), vec4<f32>(0.0), hidden);
+  }
+  {
+    let hi = min(i32(end) - 1, i32(query2) + high); let lo = i32(query2) + low;
+  let seen2_0 = mask_sees(mask_row_q2 + mask_column_k0);
+    s2_0 = cap_tanh(s2_0) * U.softcap;
+    s2_0 = fma(vec4<f32>(alibi_slopes_slope_q2), abs(vec4<f32>(alibi_slopes_diagonal_q2) - vec4<f32>(alibi_slopes_position_k0)), s2_0);
+    let b = bias_value(bias_row_q2 + bias_column_k0);
+    s2_0 += b;
+    let hide = (is_hole(b)) | (!seen2_0);
+    let hidden = hide | ((vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo)));
+    r2_0 = select(weight(s2_0, stats2), vec4<f32>(0.0), hidden);
+  }
+  {
+    let hi = min(i32(end) - 1, i32(query3) + high); let lo = i32(query3) + low;
+  let seen3_0 = mask_sees(mask_row_q3 + mask_column_k0);
+    s3_0 = cap_tanh(s3_0) * U.softcap;
+    s3_0 = fma(vec4<f32>(alibi_slopes_slope_q3), abs(vec4<f32>(alibi_slopes_diagonal_q3) - vec4<f32>(alibi_slopes_position_k0)), s3_0);
+    let b = bias_value(bias_row_q3 + bias_column_k0);
+    s3_0 += b;
+    let hide = (is_hole(b)) | (!seen3_0);
+    let hidden = hide | ((vec4<i32>(key_0) > vec4<i32>(hi)) | (vec4<i32>(key_0) < vec4<i32>(lo)));
+    r3_0 = select(weight(s3_0, stats3), vec4<f32>(0.0), hidden);
+  }
   }
   if (query0 < U.length_q) {
     let at = U.scores_at + batch * U.scores_batch + head * U.scores_head + query0 * U.scores_row;
@@ -139,5 +210,26 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     if (key_0.y < U.length_k) { scores[at + key_0.y] = r0_0.y; }
     if (key_0.z < U.length_k) { scores[at + key_0.z] = r0_0.z; }
     if (key_0.w < U.length_k) { scores[at + key_0.w] = r0_0.w; }
+  }
+  if (query1 < U.length_q) {
+    let at = U.scores_at + batch * U.scores_batch + head * U.scores_head + query1 * U.scores_row;
+    if (key_0.x < U.length_k) { scores[at + key_0.x] = r1_0.x; }
+    if (key_0.y < U.length_k) { scores[at + key_0.y] = r1_0.y; }
+    if (key_0.z < U.length_k) { scores[at + key_0.z] = r1_0.z; }
+    if (key_0.w < U.length_k) { scores[at + key_0.w] = r1_0.w; }
+  }
+  if (query2 < U.length_q) {
+    let at = U.scores_at + batch * U.scores_batch + head * U.scores_head + query2 * U.scores_row;
+    if (key_0.x < U.length_k) { scores[at + key_0.x] = r2_0.x; }
+    if (key_0.y < U.length_k) { scores[at + key_0.y] = r2_0.y; }
+    if (key_0.z < U.length_k) { scores[at + key_0.z] = r2_0.z; }
+    if (key_0.w < U.length_k) { scores[at + key_0.w] = r2_0.w; }
+  }
+  if (query3 < U.length_q) {
+    let at = U.scores_at + batch * U.scores_batch + head * U.scores_head + query3 * U.scores_row;
+    if (key_0.x < U.length_k) { scores[at + key_0.x] = r3_0.x; }
+    if (key_0.y < U.length_k) { scores[at + key_0.y] = r3_0.y; }
+    if (key_0.z < U.length_k) { scores[at + key_0.z] = r3_0.z; }
+    if (key_0.w < U.length_k) { scores[at + key_0.w] = r3_0.w; }
   }
 }

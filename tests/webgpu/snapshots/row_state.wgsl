@@ -77,9 +77,9 @@ fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800
 fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 fn is_plus_infinity(x: f32) -> bool { return bitcast<u32>(x) == 0x7f800000u; }
 fn is_minus_infinity(x: f32) -> bool { return bitcast<u32>(x) == 0xff800000u; }
-var<workgroup> rt: array<array<array<vec4<f32>, 3>, 1>, 2>;
-var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 4>;
-var<workgroup> rm: array<array<array<f32, 3>, 1>, 2>;
+var<workgroup> rt: array<array<array<vec4<f32>, 3>, 2>, 2>;
+var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 2>;
+var<workgroup> rm: array<array<array<f32, 3>, 4>, 2>;
 var<workgroup> large: atomic<u32>;
 var<workgroup> any_large: u32;
 fn is_large(lse: f32) -> bool { return is_finite(lse) && abs(lse) > 8192.0; }
@@ -87,6 +87,7 @@ fn is_large(lse: f32) -> bool { return is_finite(lse) && abs(lse) > 8192.0; }
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let tx = li % 2u; let ty = li / 2u;
   let stage_row = li / 2u; let stage_column = li % 2u;
+  let stage_slot = li % 4u + 4u * (li / 4u); let stage_step = (li / 4u) % 1u;
   let item = (U.item_base + wid.x) * 8u;
   let batch = schedule[item]; let first = schedule[item + 1u];
   let begin = schedule[item + 2u]; let end = schedule[item + 3u];
@@ -95,21 +96,45 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let offset = bitcast<i32>(schedule[4u * batch + 3u]);
   let kv_head = wid.y; let row_count = U.length_q * U.group;
   let stats_base = (batch * U.kv_heads + kv_head) * row_count;
-  if (li < 2u && first + li < row_count && is_large(stats[stats_base + first + li].w)) {
+  if (li < 8u && first + li < row_count && is_large(stats[stats_base + first + li].w)) {
     atomicOr(&large, 1u);
   }
   workgroupBarrier();
   if (li == 0u) { any_large = atomicLoad(&large); }
   if (workgroupUniformLoad(&any_large) == 0u) { return; }
-  let row0 = first + ty * 1u + 0u; let query0 = (row0 / U.group);
+  let row0 = first + ty * 4u + 0u; let query0 = (row0 / U.group);
   let head0 = (kv_head * U.group + row0 % U.group);
   var m0 = -3.4028234e38; var l0 = 0.0;
+  let row1 = first + ty * 4u + 1u; let query1 = (row1 / U.group);
+  let head1 = (kv_head * U.group + row1 % U.group);
+  var m1 = -3.4028234e38; var l1 = 0.0;
+  let row2 = first + ty * 4u + 2u; let query2 = (row2 / U.group);
+  let head2 = (kv_head * U.group + row2 % U.group);
+  var m2 = -3.4028234e38; var l2 = 0.0;
+  let row3 = first + ty * 4u + 3u; let query3 = (row3 / U.group);
+  let head3 = (kv_head * U.group + row3 % U.group);
+  var m3 = -3.4028234e38; var l3 = 0.0;
   let alibi_slopes_slope_q0 = minus_slope(batch, head0);
   let alibi_slopes_diagonal_q0 = f32(i32(query0) + offset);
   let bias_row_q0 = U.bias_at + batch * U.bias_batch + head0 * U.bias_head + query0 * U.bias_row;
   let mask_row_q0 = U.mask_at + batch * U.mask_batch + head0 * U.mask_head + query0 * U.mask_row;
+  let alibi_slopes_slope_q1 = minus_slope(batch, head1);
+  let alibi_slopes_diagonal_q1 = f32(i32(query1) + offset);
+  let bias_row_q1 = U.bias_at + batch * U.bias_batch + head1 * U.bias_head + query1 * U.bias_row;
+  let mask_row_q1 = U.mask_at + batch * U.mask_batch + head1 * U.mask_head + query1 * U.mask_row;
+  let alibi_slopes_slope_q2 = minus_slope(batch, head2);
+  let alibi_slopes_diagonal_q2 = f32(i32(query2) + offset);
+  let bias_row_q2 = U.bias_at + batch * U.bias_batch + head2 * U.bias_head + query2 * U.bias_row;
+  let mask_row_q2 = U.mask_at + batch * U.mask_batch + head2 * U.mask_head + query2 * U.mask_row;
+  let alibi_slopes_slope_q3 = minus_slope(batch, head3);
+  let alibi_slopes_diagonal_q3 = f32(i32(query3) + offset);
+  let bias_row_q3 = U.bias_at + batch * U.bias_batch + head3 * U.bias_head + query3 * U.bias_row;
+  let mask_row_q3 = U.mask_at + batch * U.mask_batch + head3 * U.mask_head + query3 * U.mask_row;
   var s0_0 = vec4<f32>(0.0);
-  let last = min(first + 2u, row_count) - 1u;
+  var s1_0 = vec4<f32>(0.0);
+  var s2_0 = vec4<f32>(0.0);
+  var s3_0 = vec4<f32>(0.0);
+  let last = min(first + 8u, row_count) - 1u;
   let first_query = i32((first / U.group)); let last_query = i32((last / U.group));
   let staged_scale = (U.scale / U.softcap);
   for (var k0 = begin; k0 < end; k0 += 8u) {
@@ -125,11 +150,17 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   let verdict_mask = (schedule[U.classified_at + verdict_word] >> verdict_bit) & 3u;
   var seen0_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row0 < row_count));
   if (verdict_mask == 3u) { seen0_0 = seen0_0 & mask_sees(mask_row_q0 + mask_column_k0); }
+  var seen1_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row1 < row_count));
+  if (verdict_mask == 3u) { seen1_0 = seen1_0 & mask_sees(mask_row_q1 + mask_column_k0); }
+  var seen2_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row2 < row_count));
+  if (verdict_mask == 3u) { seen2_0 = seen2_0 & mask_sees(mask_row_q2 + mask_column_k0); }
+  var seen3_0 = (key_0 < select(vec4<u32>(0u), vec4<u32>(end), row3 < row_count));
+  if (verdict_mask == 3u) { seen3_0 = seen3_0 & mask_sees(mask_row_q3 + mask_column_k0); }
   var run = true;
   if ((verdict_mask == 3u && U.mask_head > 0u)) {
   if (li == 0u) { atomicStore(&vote, 0u); }
   workgroupBarrier();
-  if (any(seen0_0)) { atomicStore(&vote, 1u); }
+  if (any(seen0_0) || any(seen1_0) || any(seen2_0) || any(seen3_0)) { atomicStore(&vote, 1u); }
   workgroupBarrier();
   if (li == 0u) { outcome = atomicLoad(&vote); }
   run = workgroupUniformLoad(&outcome) != 0u;
@@ -137,45 +168,58 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   if (run) {
   // S = Q K^T
   s0_0 = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < 2u; c0 += 2u) {
+  s1_0 = vec4<f32>(0.0);
+  s2_0 = vec4<f32>(0.0);
+  s3_0 = vec4<f32>(0.0);
+  for (var c0 = 0u; c0 < 2u; c0 += 1u) {
   workgroupBarrier();
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = first + 0u + stage_row;
-    if (inside && from0 < row_count) { x0 = load_q(q_row(batch, (kv_head * U.group + from0 % U.group), (from0 / U.group)), c0 + stage_column) * staged_scale; }
-    rt[(stage_row) / 1u][(stage_row) % 1u][stage_column] = x0;
+    let last_row = max(row_count, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = first + 4u * stage_slot + 0u; let x0_0 = load_q(q_row(batch, (kv_head * U.group + min(from0_0, last_row) % U.group), (min(from0_0, last_row) / U.group)), from_column) * staged_scale;
+    let from0_1 = first + 4u * stage_slot + 1u; let x0_1 = load_q(q_row(batch, (kv_head * U.group + min(from0_1, last_row) % U.group), (min(from0_1, last_row) / U.group)), from_column) * staged_scale;
+    let from0_2 = first + 4u * stage_slot + 2u; let x0_2 = load_q(q_row(batch, (kv_head * U.group + min(from0_2, last_row) % U.group), (min(from0_2, last_row) / U.group)), from_column) * staged_scale;
+    let from0_3 = first + 4u * stage_slot + 3u; let x0_3 = load_q(q_row(batch, (kv_head * U.group + min(from0_3, last_row) % U.group), (min(from0_3, last_row) / U.group)), from_column) * staged_scale;
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < row_count, from0_1 < row_count, from0_2 < row_count, from0_3 < row_count);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   {
-    let inside = c0 + stage_column < ((U.head_dim + 3u) >> 2u);
-    var x0 = vec4<f32>(0.0); let from0 = k0 + 0u + stage_row;
-    if (inside && from0 < end) { x0 = load_k(k_row(batch, kv_head, from0), c0 + stage_column); }
-    var x1 = vec4<f32>(0.0); let from1 = k0 + 2u + stage_row;
-    if (inside && from1 < end) { x1 = load_k(k_row(batch, kv_head, from1), c0 + stage_column); }
-    var x2 = vec4<f32>(0.0); let from2 = k0 + 4u + stage_row;
-    if (inside && from2 < end) { x2 = load_k(k_row(batch, kv_head, from2), c0 + stage_column); }
-    var x3 = vec4<f32>(0.0); let from3 = k0 + 6u + stage_row;
-    if (inside && from3 < end) { x3 = load_k(k_row(batch, kv_head, from3), c0 + stage_column); }
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
-    ct[(stage_row + 2u) / 2u][(stage_row + 2u) % 2u][stage_column] = x1;
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x2;
-    ct[(stage_row + 6u) / 2u][(stage_row + 6u) % 2u][stage_column] = x3;
+    let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
+    let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
+    if (stage_slot < 2u) {
+    let from0_0 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 0u); let x0_0 = load_k(k_row(batch, kv_head, min(from0_0, last_row)), from_column);
+    let from0_1 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 1u); let x0_1 = load_k(k_row(batch, kv_head, min(from0_1, last_row)), from_column);
+    let from0_2 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 2u); let x0_2 = load_k(k_row(batch, kv_head, min(from0_2, last_row)), from_column);
+    let from0_3 = k0 + stage_slot % 2u + 2u * (4u * (stage_slot / 2u) + 3u); let x0_3 = load_k(k_row(batch, kv_head, min(from0_3, last_row)), from_column);
+    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f32>(0.0), vec4<f32>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
+    }
   }
   workgroupBarrier();
-  for (var d = 0u; d < 2u; d += 1u) {
+  for (var d = 0u; d < 2u; d++) {
     {
-      let b0 = ct[0][tx][d];
-      let b1 = ct[1][tx][d];
-      let b2 = ct[2][tx][d];
-      let b3 = ct[3][tx][d];
-      let a0 = rt[ty][0][d];
-      let b_x0 = vec4<f32>(b0.x, b1.x, b2.x, b3.x);
-      s0_0 = fma(vec4<f32>(a0.x), b_x0, s0_0);
-      let b_y0 = vec4<f32>(b0.y, b1.y, b2.y, b3.y);
-      s0_0 = fma(vec4<f32>(a0.y), b_y0, s0_0);
-      let b_z0 = vec4<f32>(b0.z, b1.z, b2.z, b3.z);
-      s0_0 = fma(vec4<f32>(a0.z), b_z0, s0_0);
-      let b_w0 = vec4<f32>(b0.w, b1.w, b2.w, b3.w);
-      s0_0 = fma(vec4<f32>(a0.w), b_w0, s0_0);
+      let a0 = rt[d][0][ty * 1u + 0u];
+      let b0 = ct[d][0][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = rt[d][1][ty * 1u + 0u];
+      let b0 = ct[d][1][tx + 0u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
   }
   }
@@ -188,25 +232,79 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let hide = (is_hole(b)) | (!seen0_0);
     s0_0 = select(s0_0, vec4<f32>(U.neg_inf), hide);
   }
+  {
+    s1_0 = cap_tanh(s1_0) * U.softcap;
+    s1_0 = fma(vec4<f32>(alibi_slopes_slope_q1), abs(vec4<f32>(alibi_slopes_diagonal_q1) - vec4<f32>(alibi_slopes_position_k0)), s1_0);
+    let b = bias_value(bias_row_q1 + bias_column_k0);
+    s1_0 += b;
+    let hide = (is_hole(b)) | (!seen1_0);
+    s1_0 = select(s1_0, vec4<f32>(U.neg_inf), hide);
+  }
+  {
+    s2_0 = cap_tanh(s2_0) * U.softcap;
+    s2_0 = fma(vec4<f32>(alibi_slopes_slope_q2), abs(vec4<f32>(alibi_slopes_diagonal_q2) - vec4<f32>(alibi_slopes_position_k0)), s2_0);
+    let b = bias_value(bias_row_q2 + bias_column_k0);
+    s2_0 += b;
+    let hide = (is_hole(b)) | (!seen2_0);
+    s2_0 = select(s2_0, vec4<f32>(U.neg_inf), hide);
+  }
+  {
+    s3_0 = cap_tanh(s3_0) * U.softcap;
+    s3_0 = fma(vec4<f32>(alibi_slopes_slope_q3), abs(vec4<f32>(alibi_slopes_diagonal_q3) - vec4<f32>(alibi_slopes_position_k0)), s3_0);
+    let b = bias_value(bias_row_q3 + bias_column_k0);
+    s3_0 += b;
+    let hide = (is_hole(b)) | (!seen3_0);
+    s3_0 = select(s3_0, vec4<f32>(U.neg_inf), hide);
+  }
   // hide pairs outside the band
   if (k0 + 8u > end || i32(k0) + 7 > first_query + high || i32(k0) < last_query + low) {
     let hi0 = min(i32(end) - 1, i32(query0) + high); let lo0 = i32(query0) + low;
     s0_0 = select(s0_0, vec4<f32>(U.neg_inf), (vec4<i32>(key_0) > vec4<i32>(hi0)) | (vec4<i32>(key_0) < vec4<i32>(lo0)));
+    let hi1 = min(i32(end) - 1, i32(query1) + high); let lo1 = i32(query1) + low;
+    s1_0 = select(s1_0, vec4<f32>(U.neg_inf), (vec4<i32>(key_0) > vec4<i32>(hi1)) | (vec4<i32>(key_0) < vec4<i32>(lo1)));
+    let hi2 = min(i32(end) - 1, i32(query2) + high); let lo2 = i32(query2) + low;
+    s2_0 = select(s2_0, vec4<f32>(U.neg_inf), (vec4<i32>(key_0) > vec4<i32>(hi2)) | (vec4<i32>(key_0) < vec4<i32>(lo2)));
+    let hi3 = min(i32(end) - 1, i32(query3) + high); let lo3 = i32(query3) + low;
+    s3_0 = select(s3_0, vec4<f32>(U.neg_inf), (vec4<i32>(key_0) > vec4<i32>(hi3)) | (vec4<i32>(key_0) < vec4<i32>(lo3)));
   }
   // m' = max(m, rowmax S)
   rm[ty][0][tx] = max(m0, max(max(s0_0.x, s0_0.y), max(s0_0.z, s0_0.w)));
+  rm[ty][1][tx] = max(m1, max(max(s1_0.x, s1_0.y), max(s1_0.z, s1_0.w)));
+  rm[ty][2][tx] = max(m2, max(max(s2_0.x, s2_0.y), max(s2_0.z, s2_0.w)));
+  rm[ty][3][tx] = max(m3, max(max(s3_0.x, s3_0.y), max(s3_0.z, s3_0.w)));
   workgroupBarrier(); // the chunks of Q and K are free as well
   var n0 = m0;
+  var n1 = m1;
+  var n2 = m2;
+  var n3 = m3;
   n0 = max(n0, rm[ty][0][0]);
+  n1 = max(n1, rm[ty][1][0]);
+  n2 = max(n2, rm[ty][2][0]);
+  n3 = max(n3, rm[ty][3][0]);
   n0 = max(n0, rm[ty][0][1]);
+  n1 = max(n1, rm[ty][1][1]);
+  n2 = max(n2, rm[ty][2][1]);
+  n3 = max(n3, rm[ty][3][1]);
   // P = exp(S - m'), l = l exp(m - m') + rowsum P, O = O exp(m - m')
   { let a = exp2((m0 - n0) * 1.4426950408889634); m0 = n0; l0 *= a;
     s0_0 = exp2((s0_0 - vec4<f32>(n0)) * 1.4426950408889634); l0 += (s0_0.x + s0_0.y) + (s0_0.z + s0_0.w);
+  }
+  { let a = exp2((m1 - n1) * 1.4426950408889634); m1 = n1; l1 *= a;
+    s1_0 = exp2((s1_0 - vec4<f32>(n1)) * 1.4426950408889634); l1 += (s1_0.x + s1_0.y) + (s1_0.z + s1_0.w);
+  }
+  { let a = exp2((m2 - n2) * 1.4426950408889634); m2 = n2; l2 *= a;
+    s2_0 = exp2((s2_0 - vec4<f32>(n2)) * 1.4426950408889634); l2 += (s2_0.x + s2_0.y) + (s2_0.z + s2_0.w);
+  }
+  { let a = exp2((m3 - n3) * 1.4426950408889634); m3 = n3; l3 *= a;
+    s3_0 = exp2((s3_0 - vec4<f32>(n3)) * 1.4426950408889634); l3 += (s3_0.x + s3_0.y) + (s3_0.z + s3_0.w);
   }
   }
   }
   workgroupBarrier();
   rm[ty][0][tx] = l0;
+  rm[ty][1][tx] = l1;
+  rm[ty][2][tx] = l2;
+  rm[ty][3][tx] = l3;
   workgroupBarrier();
   if (row0 < row_count && tx == 0u) {
     let at = stats_base + row0; let x = stats[at]; var l = 0.0;
@@ -218,6 +316,42 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     let own = abs(m0 + log2(l) * 0.6931471805599453 - x.w) <= 5e-7 * abs(x.w);
     if (is_large(x.w) && l > 0.0) {
       stats[at] = vec4<f32>(m0, x.y, select((x.w - m0) * 1.4426950408889634, log2(l), own), x.w);
+    }
+  }
+  if (row1 < row_count && tx == 0u) {
+    let at = stats_base + row1; let x = stats[at]; var l = 0.0;
+    l += rm[ty][1][0];
+    l += rm[ty][1][1];
+    { let s = sink_logit(head1, 0u); if (!is_minus_infinity(s)) {
+      let top = max(m1, s); l = l * exp2((m1 - top) * 1.4426950408889634) + exp2((s - top) * 1.4426950408889634); m1 = top;
+    } }
+    let own = abs(m1 + log2(l) * 0.6931471805599453 - x.w) <= 5e-7 * abs(x.w);
+    if (is_large(x.w) && l > 0.0) {
+      stats[at] = vec4<f32>(m1, x.y, select((x.w - m1) * 1.4426950408889634, log2(l), own), x.w);
+    }
+  }
+  if (row2 < row_count && tx == 0u) {
+    let at = stats_base + row2; let x = stats[at]; var l = 0.0;
+    l += rm[ty][2][0];
+    l += rm[ty][2][1];
+    { let s = sink_logit(head2, 0u); if (!is_minus_infinity(s)) {
+      let top = max(m2, s); l = l * exp2((m2 - top) * 1.4426950408889634) + exp2((s - top) * 1.4426950408889634); m2 = top;
+    } }
+    let own = abs(m2 + log2(l) * 0.6931471805599453 - x.w) <= 5e-7 * abs(x.w);
+    if (is_large(x.w) && l > 0.0) {
+      stats[at] = vec4<f32>(m2, x.y, select((x.w - m2) * 1.4426950408889634, log2(l), own), x.w);
+    }
+  }
+  if (row3 < row_count && tx == 0u) {
+    let at = stats_base + row3; let x = stats[at]; var l = 0.0;
+    l += rm[ty][3][0];
+    l += rm[ty][3][1];
+    { let s = sink_logit(head3, 0u); if (!is_minus_infinity(s)) {
+      let top = max(m3, s); l = l * exp2((m3 - top) * 1.4426950408889634) + exp2((s - top) * 1.4426950408889634); m3 = top;
+    } }
+    let own = abs(m3 + log2(l) * 0.6931471805599453 - x.w) <= 5e-7 * abs(x.w);
+    if (is_large(x.w) && l > 0.0) {
+      stats[at] = vec4<f32>(m3, x.y, select((x.w - m3) * 1.4426950408889634, log2(l), own), x.w);
     }
   }
 }

@@ -1,0 +1,154 @@
+// Staging: a piece of an operand comes to workgroup memory, `depth` steps of a product at a time.
+//
+//   steps    tile[d][row]    four rows of a step in a vec4: columns of the operand are the steps of a dot product, and a
+//                            thread turns 4 x 4 of its elements, in registers
+//   rows     tile[row][c]    as they lie: rows of the operand are the steps
+//
+// Either way a thread that needs tm rows and tn columns of a step reads (tm + tn) / 4 vec4 for tm tn multiply-adds, and
+// few registers hold what it read. A step is [turn of the loop][step of the turn]: the second is a literal in products,
+// so one index varies and one bounds clamp is left of naga. See docs/decisions/009.
+//
+// All loads come before all stores, and none stands behind a branch: what does not exist is read from the last row or
+// column, and 0 is stored.
+import { shaderName } from "../../src/tensor/operands.ts";
+import type { Geometry } from "../abi.ts";
+import type { BufferName } from "./bindings.ts";
+import { each, XYZW } from "./text.ts";
+
+/** Rows that are staged: `row(r)` is the element where row r begins. */
+export interface Source {
+  /** First row, and one past the last that exists; rows past it are zero. */
+  readonly first: string;
+  readonly limit: string;
+  /** The operand; `load_<name>` reads it. */
+  readonly name: BufferName;
+  row(index: string): string;
+  /** Columns of the operand in vec4; those past them are zero. */
+  readonly columns4: string;
+  /** Factor on every value. */
+  readonly factor?: string | undefined;
+}
+
+/** The tiles: of rows, of columns, and of P where Q stays. */
+export type TileName = "rt" | "ct" | "pt";
+
+/** Declares the tiles; `chunks` of Q where it is resident. */
+export function tileMemory(g: Geometry, chunks = 1): string {
+  const { unroll, depth, chunk, rowPitch, columnPitch, resident } = g;
+  const tile = (name: TileName, steps: number, pitch: number) =>
+    `var<workgroup> ${name}: array<array<array<vec4<f32>, ${pitch}>, ${unroll}>, ${
+      steps / unroll
+    }>;`;
+  return `${tile("rt", resident ? chunks * chunk : depth, rowPitch)}
+${resident ? tile("pt", depth, rowPitch) : ""}
+${tile("ct", depth, columnPitch)}`;
+}
+
+/** Where this thread stands; kernels begin with it. */
+export function threadPlace({ nx, c4, d4 }: Geometry): string {
+  return `  let tx = li % ${nx}u; let ty = li / ${nx}u;
+  let stage_row = li / ${c4}u; let stage_column = li % ${c4}u;
+  let stage_slot = li % 4u + 4u * (li / ${4 * d4}u); let stage_step = (li / 4u) % ${d4}u;`;
+}
+
+/** A place of a tile; `before`: turns of the loop that come before. */
+export function cell(
+  { unroll }: Geometry,
+  tile: TileName,
+  step: string,
+  at: string,
+  before = "",
+): string {
+  return `${tile}[${before}(${step}) / ${unroll}u][(${step}) % ${unroll}u][${at}]`;
+}
+
+/** Reads of rows that may not exist: none is past the last. */
+const loadOf = ({ name, row }: Source, at: string, column: string) =>
+  `load_${shaderName(name)}(${row(`min(${at}, last_row)`)}, ${column})`;
+
+/** Names of what exists, before loads from vec4 column `column` on. */
+function bounds({ limit, columns4 }: Source, column: string): string {
+  return `    let last_row = max(${limit}, 1u) - 1u; let last_column = ${columns4} - 1u;
+    let inside = ${column} <= last_column; let from_column = min(${column}, last_column);`;
+}
+
+/**
+ * Copies the columns from vec4 column `c0` on into a tile by steps. Slot s of a tile of rows holds rows 4s .. 4s + 3; of a
+ * tile of columns those that one thread owns, nx apart. Names made here must not meet those of kernels.
+ */
+export function stageSteps(
+  g: Geometry,
+  tile: "rt" | "ct",
+  source: Source,
+  c0: string,
+  before = "",
+): string {
+  const slots = (tile === "rt" ? g.rows : g.columns) / 4, stride = g.threads / g.d4;
+  const count = Math.ceil(slots / stride), factor = source.factor ? ` * ${source.factor}` : "";
+  const slot = (n: number) => n ? `(stage_slot + ${n * stride}u)` : "stage_slot";
+  const row = (n: number, j: number) =>
+    tile === "rt"
+      ? `4u * ${slot(n)} + ${j}u`
+      : `${slot(n)} % ${g.nx}u + ${g.nx}u * (4u * (${slot(n)} / ${g.nx}u) + ${j}u)`;
+  const load = (n: number) =>
+    each(
+      4,
+      (j) =>
+        `    let from${n}_${j} = ${source.first} + ${row(n, j)}; let x${n}_${j} = ${
+          loadOf(source, `from${n}_${j}`, "from_column")
+        }${factor};`,
+    );
+  const lanes = (of: (j: number) => string) => [0, 1, 2, 3].map(of).join(", ");
+  const store = (n: number) =>
+    `    let real${n} = vec4<bool>(inside) & vec4<bool>(${
+      lanes((j) => `from${n}_${j} < ${source.limit}`)
+    });
+${
+      each(4, (e) => {
+        const at = cell(g, tile, `4u * stage_step + ${e}u`, slot(n), before);
+        const value = `vec4<f32>(${lanes((j) => `x${n}_${j}.${XYZW[e]}`)})`;
+        return `    ${at} = select(vec4<f32>(0.0), ${value}, real${n});`;
+      })
+    }`;
+  const text = `${each(count, load)}\n${each(count, store)}`;
+  const partial = slots % stride !== 0; // some threads have nothing to do
+  return `  {
+${bounds(source, `(${c0} + stage_step)`)}
+${partial ? `    if (${slot(count - 1)} < ${slots}u) {\n${text}\n    }` : text}
+  }`;
+}
+
+/** Copies rows `skip` to `skip + depth` of a chunk that begins at vec4 column `c0` into the tile of columns. */
+export function stageRows(g: Geometry, source: Source, c0: string, skip: number): string {
+  const stride = g.threads / g.c4, loads = Math.ceil(g.depth / stride);
+  const partial = g.depth % stride !== 0; // the last load is not for every thread
+  const factor = source.factor ? ` * ${source.factor}` : "";
+  const row = (n: number) => n ? `stage_row + ${n * stride}u` : "stage_row";
+  return `  {
+${bounds(source, `(${c0} + stage_column)`)}
+${
+    each(loads, (n) =>
+      `    let from${n} = ${source.first} + ${skip + n * stride}u + stage_row; let x${n} = ${
+        loadOf(source, `from${n}`, "from_column")
+      }${factor};`)
+  }
+${
+    each(loads, (n) => {
+      const value = `select(vec4<f32>(0.0), x${n}, inside & (from${n} < ${source.limit}))`;
+      const store = `${cell(g, "ct", row(n), "stage_column")} = ${value};`;
+      return partial && n === loads - 1
+        ? `    if (${row(n)} < ${g.depth}u) { ${store} }`
+        : `    ${store}`;
+    })
+  }
+  }`;
+}
+
+/** Stages all chunks of the rows once, where they stay. */
+export function stageResident(g: Geometry, rows: Source, chunks: number): string {
+  if (!g.resident) return "";
+  return each(
+    chunks * g.chunk / g.depth,
+    (n) => stageSteps(g, "rt", rows, `${n * g.d4}u`, `${n * g.depth / g.unroll}u + `),
+  );
+}
