@@ -32,6 +32,7 @@ import { GpuMemory } from "./device/memory.ts";
 import { mergeSteps } from "./dispatch/merge.ts";
 import { Pipelines } from "./device/pipelines.ts";
 import { collectResults, type Made, makeResults, releaseResults } from "./dispatch/results.ts";
+import { formOf, Forms, outerBuffers, RepeatedCall } from "./dispatch/template.ts";
 import { turnSteps } from "./dispatch/turn.ts";
 import { GpuRowPool } from "./dispatch/store.ts";
 import { Recording } from "./dispatch/submit.ts";
@@ -52,6 +53,7 @@ export class WebGpuBackend implements Backend {
   readonly #home: Home;
   readonly #memory: GpuMemory;
   readonly #pipelines: Pipelines;
+  readonly #forms = new Forms();
   #tail: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
@@ -132,17 +134,26 @@ export class WebGpuBackend implements Backend {
   ): Promise<BackendResult[]> {
     if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
-    const plan = planWebGpu(problem, this.target);
     const specs = resultSpecs(problem, views).map((spec) =>
       resident ? { ...spec, resident } : spec
     );
     const made = makeResults(this.#home, specs);
-    let call: GpuCall | undefined;
+    let call: GpuCall | RepeatedCall | undefined;
     try {
-      if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
-      else {
-        call = new GpuCall(this.#home, problem, plan, views, made);
-        await this.#submit(call, call.steps(), action, signal);
+      const form = formOf(problem, views), outer = form ? outerBuffers(views, made) : [];
+      const known = form && this.#forms.get(form);
+      if (known) {
+        call = new RepeatedCall(this.#home, known.template, outer);
+        await this.#submit(call, call.steps(), action, signal, known.params);
+      } else {
+        const plan = planWebGpu(problem, this.target);
+        if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
+        else {
+          const first = call = new GpuCall(this.#home, problem, plan, views, made);
+          const steps = first.steps(), template = form && first.template(steps, outer);
+          const { words } = await this.#submit(first, steps, action, signal);
+          if (template) this.#forms.keep(form, { template, params: words });
+        }
       }
       const results = await collectResults(this.#home, made, action);
       await this.#memory.settle();
@@ -162,26 +173,24 @@ export class WebGpuBackend implements Backend {
   }
 
   async #submit(
-    call: GpuCall,
+    call: GpuCall | RepeatedCall,
     steps: readonly Step[],
     action: string,
     signal: AbortSignalLike | undefined,
-  ): Promise<void> {
+    words?: Uint32Array<ArrayBuffer>,
+  ): Promise<Recording> {
     const { device } = this.open;
     await this.open.whileAlive(
       this.#pipelines.prepare(steps.map(({ kernel }) => kernel)),
       action,
     );
     signal?.throwIfAborted();
-    const recording = new Recording(
-      this.open,
-      this.#pipelines,
-      steps,
-      (bytes) => call.scratch(bytes),
-    );
-    const clearing = call.clear(() => device.createCommandEncoder());
+    const take = (bytes: number) => call.scratch(bytes);
+    const recording = new Recording(this.open, this.#pipelines, steps, take, words);
+    const clearing = "clear" in call && call.clear(() => device.createCommandEncoder());
     if (clearing) device.queue.submit([clearing.finish()]);
     await recording.submit(action, signal);
+    return recording;
   }
 
   /**
