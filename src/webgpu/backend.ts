@@ -130,14 +130,14 @@ export class WebGpuBackend implements Backend {
     problem: AttentionProblem,
     views: Views,
     action: string,
-    { signal, resident }: RunOptions,
+    { signal, resident, into }: RunOptions,
   ): Promise<BackendResult[]> {
     if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
     const specs = resultSpecs(problem, views).map((spec) =>
       resident ? { ...spec, resident } : spec
     );
-    const made = makeResults(this.#home, specs);
+    const made = makeResults(this.#home, specs, into, views);
     let call: GpuCall | RepeatedCall | undefined;
     try {
       const form = formOf(problem, views), outer = form ? outerBuffers(views, made) : [];
@@ -155,7 +155,7 @@ export class WebGpuBackend implements Backend {
           if (template) this.#forms.keep(form, { template, params: words });
         }
       }
-      const results = await collectResults(this.#home, made, action);
+      const results = await collectResults(this.#home, made, callName(problem));
       await this.#memory.settle();
       if (this.#disposed) throw disposedError(callName(problem));
       releaseResults(this.#home, made, false);

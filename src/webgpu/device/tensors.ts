@@ -109,6 +109,11 @@ export class GpuTensor extends ResidentTensor {
     return this.#home.open === open;
   }
 
+  /** Whether the buffer is the caller's. */
+  get borrowed(): boolean {
+    return this.#borrowed;
+  }
+
   /** The device that it lives on. */
   get open(): OpenDevice {
     return this.#home.open;
