@@ -10,17 +10,18 @@ import {
 } from "./problem.ts";
 import { type ResultSpec, resultSpecs } from "./results.ts";
 import { Complaint, show } from "../tensor/errors.ts";
-import { type OperandName, OPERANDS } from "../tensor/operands.ts";
+import { OPERAND_NAMES, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 import { elementBytes, extentOf, type View, viewOperand } from "../tensor/view.ts";
 
 /** Where results go, by name. */
 export type Destinations = { readonly [name in OperandName]?: View };
 
-const NAMES = {
+/** The results of a pass that may have one. */
+const NAMES: { readonly [pass in "forward" | "backward"]: readonly OperandName[] } = {
   forward: ["out", "lse"],
-  backward: ["dq", "dk", "dv", "dBias", "dAlibiSlopes", "dSink"],
-} as const;
+  backward: OPERAND_NAMES.filter((name) => OPERANDS[name].gradientOf),
+};
 const ALL: readonly string[] = [...NAMES.forward, ...NAMES.backward];
 
 /** Checks a forward call, which takes `out` and `lse` of its option `into`. */
@@ -51,7 +52,7 @@ function withInto(call: Call, pass: "forward" | "backward", into: unknown): Call
         `into has the unknown name ${show(key)}, wanted one of ${ALL.join(", ")}`,
       );
     }
-    if (tensor === undefined || !(NAMES[pass] as readonly string[]).includes(key)) continue;
+    if (tensor === undefined || !NAMES[pass].includes(key as OperandName)) continue;
     const name = key as OperandName, spec = specs.find((spec) => spec.name === name);
     if (!spec) {
       const operand = OPERANDS[name].gradientOf;
