@@ -24,15 +24,14 @@ import type { WebGpuTarget } from "../plan/target.ts";
 import type { PoolShape } from "../tensor/pages.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { GpuBuffer, GpuComputePass } from "./device/api.ts";
-import { GpuCall } from "./dispatch/call.ts";
 import type { OpenDevice } from "./device/device.ts";
-import { fillEmpty } from "./dispatch/empty.ts";
 import { explainGpu } from "./explain.ts";
 import { GpuMemory } from "./device/memory.ts";
 import { mergeSteps } from "./dispatch/merge.ts";
 import { Pipelines } from "./device/pipelines.ts";
 import { collectResults, type Made, makeResults, releaseResults } from "./dispatch/results.ts";
-import { formOf, Forms, outerBuffers, RepeatedCall } from "./dispatch/template.ts";
+import { prepareCall, type Prepared } from "./dispatch/prepare.ts";
+import { Forms } from "./dispatch/template.ts";
 import { turnSteps } from "./dispatch/turn.ts";
 import { GpuRowPool } from "./dispatch/store.ts";
 import { Recording } from "./dispatch/submit.ts";
@@ -138,22 +137,14 @@ export class WebGpuBackend implements Backend {
       resident ? { ...spec, resident } : spec
     );
     const made = makeResults(this.#home, specs, into, views);
-    let call: GpuCall | RepeatedCall | undefined;
+    let call: Prepared["call"] | undefined;
     try {
-      const form = formOf(problem, views), outer = form ? outerBuffers(views, made) : [];
-      const known = form && this.#forms.get(form);
-      if (known) {
-        call = new RepeatedCall(this.#home, known.template, outer);
-        await this.#submit(call, call.steps(), action, signal, known.params);
-      } else {
-        const plan = planWebGpu(problem, this.target);
-        if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
-        else {
-          const first = call = new GpuCall(this.#home, problem, plan, views, made);
-          const steps = first.steps(), template = form && first.template(steps, outer);
-          const { words } = await this.#submit(first, steps, action, signal);
-          if (template) this.#forms.keep(form, { template, params: words });
-        }
+      const prepared = prepareCall(this.#home, this.#forms, problem, views, made);
+      if (prepared) {
+        const { steps, words, keep } = prepared;
+        call = prepared.call;
+        const recording = await this.#submit(call, steps, action, signal, words);
+        keep?.(recording.words);
       }
       const results = await collectResults(this.#home, made, callName(problem));
       await this.#memory.settle();
@@ -173,7 +164,7 @@ export class WebGpuBackend implements Backend {
   }
 
   async #submit(
-    call: GpuCall | RepeatedCall,
+    call: Prepared["call"],
     steps: readonly Step[],
     action: string,
     signal: AbortSignalLike | undefined,
@@ -202,23 +193,25 @@ export class WebGpuBackend implements Backend {
     if (this.#disposed) throw disposedError(callName(problem));
     if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
-    const plan = planWebGpu(problem, this.target);
     const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
     const made = makeResults(this.#home, specs);
-    if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
-    else {
-      let call: GpuCall | undefined;
-      try {
-        const scratch = call = new GpuCall(this.#home, problem, plan, views, made);
-        const steps = call.steps();
-        call.requireOnePass();
-        new Recording(this.open, this.#pipelines, steps, (bytes) => scratch.scratch(bytes))
-          .recordInto(pass, action);
-      } catch (error) {
-        call?.dispose();
-        releaseResults(this.#home, made, true);
-        throw error;
+    let call: Prepared["call"] | undefined;
+    try {
+      const prepared = prepareCall(this.#home, this.#forms, problem, views, made);
+      if (prepared) {
+        const { steps, words, keep } = prepared, scratch = call = prepared.call;
+        if ("requireOnePass" in scratch) scratch.requireOnePass();
+        const take = (bytes: number) => scratch.scratch(bytes);
+        const recording = new Recording(this.open, this.#pipelines, steps, take, words);
+        recording.recordInto(pass, action);
+        keep?.(recording.words);
       }
+    } catch (error) {
+      call?.dispose();
+      releaseResults(this.#home, made, true);
+      throw error;
+    }
+    if (call) {
       const inputs = residentOf(views);
       for (const input of inputs) input.hold(false);
       let results = made.length;

@@ -95,6 +95,31 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "a call of a known form joins a caller's pass, and calls of its own know those forms",
+  async () => {
+    using engine = await gpuEngine();
+    const device = engine.device as unknown as GPUDevice, { used } = engine.memory;
+    for (const seed of [1, 2, 3]) {
+      const given = inputs(seed), [q, k, v, dOut] = given;
+      const want = await both(engine, given, { causal: true }, false);
+      if (seed === 3) await both(engine, inputs(4), { causal: true }, true);
+      using places = new DisposableStack();
+      const [rq, rk, rv, rd] = mapTuple([q, k, v, dOut], (x) => places.use(place(engine, x)));
+      const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
+      const forward = engine.encode(pass as never, rq, rk, rv, { causal: true });
+      const saved = { q: rq, k: rk, v: rv, ...forward };
+      const back = engine.encodeBackward(pass as never, rd, saved, { causal: true });
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+      const got = await homes({ ...forward, ...back });
+      for (const [of, tensor] of Object.entries(got)) sameBits(tensor, want[of]!, `${of}, ${seed}`);
+      for (const x of [...Object.values(forward), ...Object.values(back)]) x.dispose();
+    }
+    assert.equal(engine.memory.used, used);
+  },
+);
+
 gpuTest("a form is what a call is but for its values; some calls have none", async () => {
   using engine = await gpuEngine();
   using places = new DisposableStack();
