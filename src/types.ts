@@ -55,6 +55,7 @@ export type {
   Layout,
   PerSequence,
   Positions,
+  ResultsInto,
   Rotary,
   RotaryAngles,
   SavedForBackward,

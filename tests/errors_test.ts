@@ -64,15 +64,6 @@ test("attentionBackward() refuses bad arguments likewise", async (t) => {
   }
 });
 
-test("options of the contract that do not exist yet throw UnsupportedError by name", async () => {
-  for (const name of ["into"]) {
-    const options = { [name]: Int32Array.of(0, 5) } as unknown as AttentionOptions;
-    const want = { name: "UnsupportedError", feature: new RegExp(name), message: new RegExp(name) };
-    await assert.rejects(async () => await attention(q, k, v, options), want);
-    assert.throws(() => attentionSync(q, k, v, options), want);
-  }
-});
-
 test("an engine stays usable after refusing a call", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 2 });
   const want = await engine.attention(q, k, v);

@@ -40,15 +40,19 @@ const SIDE: Side = "rows are queries";
 /** Threads whose notes one turn of the loop reads: software adapters end long loops, and compile long texts slowly. */
 const UNROLLED = 4;
 
-/** Adds to the element that this thread was at, or moves on to another one: sums of a run are one addition. */
+/**
+ * Adds to the element that this thread was at, or moves on to another one: sums of a run are one addition. A run ends with
+ * what the threads wrote down at a time: one sum of all pairs of an item would grow far past its result and round with it.
+ */
 const ADD = `const NOWHERE: u32 = 0xffffffffu;
 var<private> element: u32 = NOWHERE;
 var<private> sum: f32 = 0.0;
+fn end_run(at: u32) {
+  if (element != NOWHERE) { slots[at + element] += sum; }
+  element = NOWHERE; sum = 0.0;
+}
 fn add_to(at: u32, place: u32, x: f32) {
-  if (place != element) {
-    if (element != NOWHERE) { slots[at + element] += sum; }
-    element = place; sum = 0.0;
-  }
+  if (place != element) { end_run(at); element = place; }
   sum += x;
 }`;
 
@@ -72,6 +76,7 @@ ${
     for (var t = 0u; t < ${g.threads}u; t += ${turn}u) {
 ${each(turn, one)}
     }
+    end_run(sums_at);
     workgroupBarrier();`;
 }
 
@@ -143,7 +148,6 @@ ${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "k0", n)};`)}
 ${columnShares(g, v, SIDE)}
 ${skipUnseenTiles(g, v, SIDE, pairExists, `(k0 - begin) / ${g.columns}u`, body)}
   }
-  if (element != NOWHERE) { slots[sums_at + element] += sum; }
 }`);
 }
 

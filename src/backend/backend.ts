@@ -40,6 +40,8 @@ export interface RunOptions {
   readonly signal?: AbortSignalLike | undefined;
   /** Whether results stay in the memory of the backend, wherever the inputs are. */
   readonly resident?: boolean | undefined;
+  /** Where results go that the caller has room for: host tensors, or those of the backend. */
+  readonly into?: Views | undefined;
 }
 
 /** Keys, or values, of a cache in the memory of a backend: rows in pages. */

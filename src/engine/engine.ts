@@ -17,7 +17,8 @@ import type {
 import { describeRotary, type RotaryCallOptions } from "../problem/features/apply_rotary.ts";
 import { describeMerge, type MergeCallOptions } from "../problem/merge.ts";
 import { describeColumnSums, describeScores, describeTopKeys } from "../problem/inside.ts";
-import { type Call, describeBackward, describeForward } from "../problem/problem.ts";
+import { backwardCall, forwardCall } from "../problem/into.ts";
+import type { Call } from "../problem/problem.ts";
 import type { DType, TensorData } from "../tensor/dtype.ts";
 import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor/gpu_types.ts";
 import type { OperandName } from "../tensor/operands.ts";
@@ -138,11 +139,11 @@ export class Engine {
   }
 
   #forward(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: CallOptions): Call {
-    return describeForward(q, k, v, ownOptions(options, this, "attention"));
+    return forwardCall(q, k, v, ownOptions(options, this, "attention"));
   }
 
-  async #results<R extends object>({ problem, views }: Call, { signal }: Abortable): Promise<R> {
-    return ownResults(await this.#router.run<R>(problem, views, signal), this);
+  async #results<R extends object>(call: Call, { signal }: Abortable): Promise<R> {
+    return ownResults(await this.#router.run<R>(call, signal), this);
   }
 
   /** `attention` on this engine. */
@@ -162,13 +163,13 @@ export class Engine {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): AttentionResult<ResultOf<T>> {
-    const { problem, views } = this.#forward(q, k, v, options);
+    const call = this.#forward(q, k, v, options);
     options.signal?.throwIfAborted();
-    return ownResults(this.#router.runSync(problem, views), this);
+    return ownResults(this.#router.runSync(call), this);
   }
 
   #backward(dOut: AnyTensor, saved: SavedForBackward, options: BackwardCallOptions): Call {
-    return describeBackward(dOut, saved, ownOptions(options, this, "attentionBackward"));
+    return backwardCall(dOut, saved, ownOptions(options, this, "attentionBackward"));
   }
 
   /** `attentionBackward` on this engine. */
@@ -186,9 +187,9 @@ export class Engine {
     saved: SavedForBackward<Q, K, V>,
     options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
-    const { problem, views } = this.#backward(dOut, saved, options);
+    const call = this.#backward(dOut, saved, options);
     options.signal?.throwIfAborted();
-    return ownResults(this.#router.runSync(problem, views), this);
+    return ownResults(this.#router.runSync(call), this);
   }
 
   /** `attentionScores` on this engine. */

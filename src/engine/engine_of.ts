@@ -7,13 +7,16 @@ import { ownerOf } from "./ownership.ts";
 
 /** The engine of a call: the one that is named, or that of its resident tensors, or `other`. */
 export function engineOf(
-  options: { engine?: Engine | undefined } | undefined,
+  options: { engine?: Engine | undefined; into?: object | undefined } | undefined,
   action: string,
   tensors: Iterable<AnyTensor | undefined>,
   other: () => Engine,
 ): Engine {
-  const engine = options?.engine;
-  if (engine === undefined) return (ownerOf(tensors) as Engine | undefined) ?? other();
+  const engine = options?.engine, { into } = options ?? {};
+  const places = typeof into === "object" && into !== null ? Object.values(into) : [];
+  if (engine === undefined) {
+    return (ownerOf([...tensors, ...places]) as Engine | undefined) ?? other();
+  }
   // by what it can do: another copy of this module, as bundlers make, has a class of its own
   const runs = typeof engine === "object" && engine !== null && "attentionSync" in engine &&
     "explain" in engine;

@@ -2,7 +2,6 @@
 import {
   type AbortSignalLike,
   type Backend,
-  type BackendResult,
   callName,
   disposedError,
   residentOf,
@@ -15,8 +14,6 @@ import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { AttentionProblem, Call, Views } from "../problem/problem.ts";
 import type { TurnCall } from "../problem/rotations.ts";
-import type { FeatureUse } from "../problem/features/feature.ts";
-import { namedResults } from "../problem/named_results.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DeviceLostError, UnsupportedError } from "../tensor/errors.ts";
 import type { PoolShape } from "../tensor/pages.ts";
@@ -27,6 +24,7 @@ import { wasmReason, type WasmSettings, wasmSettings } from "../wasm/settings.ts
 import type { WebGpuBackend } from "../webgpu/backend.ts";
 import type { GpuComputePass } from "../webgpu/device/api.ts";
 import { runCascade } from "./cascade.ts";
+import { byName, checkFree, destinationsOf, type Owned } from "./call_tensors.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
 import { checkPass } from "./new_tensor.ts";
@@ -38,11 +36,6 @@ const DETECT_AFTER_MS = 25;
 export interface Route {
   readonly backend: Backend;
   readonly reason: string;
-}
-
-/** A tensor of a call, by the name that errors give it. */
-interface Owned extends Pick<View, "tensor" | "resident"> {
-  readonly name: string;
 }
 
 /** Chooses a backend for each call. */
@@ -165,8 +158,9 @@ export class Router {
   }
 
   /** Which backend runs a call, and why. */
-  route(problem: AttentionProblem, views: Views): Route {
-    const owner = this.owner(Object.values(views), callName(problem)), { gpu } = this;
+  route(problem: AttentionProblem, views: Views, into: Views = {}): Route {
+    const all = [...Object.values(views), ...destinationsOf(into)], { gpu } = this;
+    const owner = this.owner(all, callName(problem));
     if (owner) {
       const name = owner === gpu ? this.#gpu!.reason : "WASM";
       return { backend: owner, reason: `${name}: its tensors live there` };
@@ -194,9 +188,13 @@ export class Router {
   }
 
   /** Records a call into a pass of the caller's. */
-  encode<R>(pass: unknown, { problem, views }: Call): R {
+  encode<R>(pass: unknown, { problem, views, into }: Call): R {
     const action = callName(problem);
     this.alive(action);
+    if (into) {
+      const remedy = `use ${action}, or leave it out`;
+      throw new UnsupportedError(`recording ${action} with the option into`, "any", remedy);
+    }
     const gpu = this.requireGpu(`recording ${action} into a pass`, `use ${action}`);
     const checked = checkPass(pass, action) as GpuComputePass;
     this.owner(Object.values(views), action);
@@ -211,11 +209,11 @@ export class Router {
   }
 
   /** How a call would run. */
-  explain({ problem, views }: Call): Explanation {
+  explain({ problem, views, into }: Call): Explanation {
     this.alive(callName(problem));
-    const { backend, reason } = this.route(problem, views);
+    const { backend, reason } = this.route(problem, views, into);
     const blocks = explainedBlocks(problem), explained = backend.explain(problem, reason);
-    const sharedKeys = cascadeKeys(problem, views, backend.target);
+    const sharedKeys = into ? 0 : cascadeKeys(problem, views, backend.target);
     return {
       ...{ ...explained, estimates: this.estimates(problem) },
       ...blocks && { blocks },
@@ -238,26 +236,24 @@ export class Router {
   }
 
   /** Runs a call. Throws at once what needs no waiting: its callers are async. */
-  async run<R>(
-    problem: AttentionProblem,
-    views: Views,
-    signal: AbortSignalLike | undefined,
-  ): Promise<R> {
+  async run<R>(call: Call, signal: AbortSignalLike | undefined): Promise<R> {
     signal?.throwIfAborted();
-    this.alive(callName(problem));
-    // until the call has ended, their memory stays and nobody writes to it
-    const inputs = residentOf(views);
+    this.alive(callName(call.problem));
+    checkFree(call);
+    // until the call has ended, their memory stays, and nobody writes to it or reads what is written
+    const inputs = residentOf(call.views), outputs = residentOf(call.into ?? {});
     for (const input of inputs) input.hold(true);
+    for (const output of outputs) output.occupy(true);
     try {
-      return await this.#run(problem, views, inputs.length > 0, signal);
+      return await this.#run(call, inputs.length + outputs.length > 0, signal);
     } finally {
       for (const input of inputs) input.release(true);
+      for (const output of outputs) output.occupy(false);
     }
   }
 
   async #run<R>(
-    problem: AttentionProblem,
-    views: Views,
+    { problem, views, into }: Call,
     resident: boolean,
     signal: AbortSignalLike | undefined,
   ): Promise<R> {
@@ -265,9 +261,9 @@ export class Router {
     if (this.#gpu?.pending) await this.#gpu.pending;
     const worthIt = () => this.estimates(problem).wasm > DETECT_AFTER_MS;
     if (this.#gpu && !this.#gpu.detected && !resident && worthIt()) await this.#gpu.detect();
-    const { backend } = this.route(problem, views);
+    const { backend } = this.route(problem, views, into);
     try {
-      const results = await runCascade(
+      const results = into ? await backend.run(problem, views, { signal, into }) : await runCascade(
         backend,
         { problem, views },
         ({ problem, views }, resident) => backend.run(problem, views, { signal, resident }),
@@ -279,16 +275,17 @@ export class Router {
       if (resident) throw error; // its tensors went with the device
       signal?.throwIfAborted();
       const again = this.first;
-      const results = await again.run(problem, views, { signal });
+      const results = await again.run(problem, views, { signal, into });
       return { ...byName<R>(results, problem.features), recovered: again.name };
     }
   }
 
   /** On the CPU whatever the engine has: nothing on a GPU can be awaited at once. */
-  runSync<R>(problem: AttentionProblem, views: Views): R {
-    const action = callName(problem);
+  runSync<R>(call: Call): R {
+    const { problem, views, into = {} } = call, action = callName(problem);
     this.alive(action);
-    const owner = this.owner(Object.values(views), action);
+    checkFree(call);
+    const owner = this.owner([...Object.values(views), ...destinationsOf(into)], action);
     if (owner && owner === this.gpu) {
       throw new UnsupportedError(
         `${action}Sync of tensors in GPU memory`,
@@ -296,7 +293,7 @@ export class Router {
         `use ${action}, or pass host tensors`,
       );
     }
-    return byName(this.wasm.runSync(problem, views), problem.features);
+    return byName(this.wasm.runSync(problem, views, into), problem.features);
   }
 
   dispose(): void {
@@ -304,9 +301,4 @@ export class Router {
     for (const backend of this.all) backend.dispose();
     this.#gpu?.dispose();
   }
-}
-
-/** The results of a call by name; `features`: those of the call. */
-export function byName<R>(results: readonly BackendResult[], features: readonly FeatureUse[]): R {
-  return namedResults(results, features) as R;
 }

@@ -164,6 +164,34 @@ export interface CallOptions {
    * backward call takes the option and does nothing with it.
    */
   readonly stats?: readonly StatisticName[] | undefined;
+  /**
+   * Tensors that `attention` and `attentionBackward` write results to, and return, instead of making new ones: host tensors
+   * (strided or not), or resident or wrapped ones of the engine that computes, each of exactly the shape and storage type of
+   * its result. They share no memory with inputs or with each other, and no other call may use them meanwhile. A
+   * forward call takes `out` and `lse` of it, a backward call the gradients. What they hold after a call that
+   * failed is unspecified.
+   */
+  readonly into?: ResultsInto | undefined;
+}
+
+/** Where results go: the option `into`. */
+export interface ResultsInto {
+  /** Of `attention`. */
+  readonly out?: AnyTensor | undefined;
+  /** Of `attention`, f32. */
+  readonly lse?: AnyTensor | undefined;
+  /** Of `attentionBackward`. */
+  readonly dq?: AnyTensor | undefined;
+  /** Of `attentionBackward`. */
+  readonly dk?: AnyTensor | undefined;
+  /** Of `attentionBackward`. */
+  readonly dv?: AnyTensor | undefined;
+  /** Of `attentionBackward` with `bias`. */
+  readonly dBias?: AnyTensor | undefined;
+  /** Of `attentionBackward` with `alibiSlopes`. */
+  readonly dAlibiSlopes?: AnyTensor | undefined;
+  /** Of `attentionBackward` with `sink`. */
+  readonly dSink?: AnyTensor | undefined;
 }
 
 /** A part of an axis: its first index, and one past its last. */

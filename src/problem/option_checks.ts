@@ -32,8 +32,8 @@ function here(name: string): string {
   return hint && ` (here: ${hint})`;
 }
 
-/** Options of the contract that no backend has yet. */
-const PLANNED: ReadonlySet<string> = new Set(["into"]);
+/** Options that only some calls have. */
+const OF_SOME: ReadonlySet<string> = new Set(["into"]);
 
 /** Throws unless `options` is an object with known names only; undefined stands for one that is missing. */
 export function checkNames(
@@ -46,8 +46,9 @@ export function checkNames(
   }
   for (const [key, value] of Object.entries(options)) {
     if (known.has(key) || value === undefined) continue;
-    if (PLANNED.has(key)) {
-      throw new UnsupportedError(`the option ${key}`, "any", "leave it out, it is planned");
+    if (OF_SOME.has(key)) {
+      const remedy = "leave it out: attention and attentionBackward have it";
+      throw new UnsupportedError(`the option ${key} of this call`, "any", remedy);
     }
     throw complaint.type(
       `options has the unknown name ${show(key)}${here(key)}, wanted one of ${

@@ -60,6 +60,8 @@ export type Views = { readonly [name in OperandName]?: View };
 export interface Call {
   readonly problem: AttentionProblem;
   readonly views: Views;
+  /** Where results go that the caller has room for. */
+  readonly into?: Views | undefined;
 }
 
 /** Options of a call: each feature is one, by its name. */
@@ -71,7 +73,8 @@ export const KNOWN: ReadonlySet<string> = new Set([
   "engine",
   "signal",
 ]);
-const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse", "dEntropy"]);
+const KNOWN_FORWARD: ReadonlySet<string> = new Set([...KNOWN, "into"]);
+const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse", "dEntropy", "into"]);
 
 function checkScale(scale: unknown, headDim: number, complaint: Complaint): number {
   if (scale === undefined) return 1 / Math.sqrt(Math.max(1, headDim));
@@ -141,7 +144,7 @@ export function describeForward(
   options: BackwardCallOptions,
 ): Call {
   const complaint = new Complaint("attention");
-  checkNames(options, KNOWN, complaint);
+  checkNames(options, KNOWN_FORWARD, complaint);
   checkSignal((options as { signal?: unknown }).signal, complaint);
   const layout = checkLayout(options.layout, complaint), starts = startsOf(options, complaint);
   const queries = viewOperand("q", q, layout, complaint, starts.queries !== undefined);

@@ -28,6 +28,8 @@ export abstract class ResidentTensor implements Tensor {
   #holders = 0;
   /** Those of them that read it at a time nobody knows. */
   #readers = 0;
+  /** Whether one of them writes it, which then is the only one. */
+  #written = false;
 
   constructor(shape: readonly number[], dtype: DType) {
     this.shape = [...shape];
@@ -47,6 +49,18 @@ export abstract class ResidentTensor implements Tensor {
   /** Whether a call reads it at a time nobody knows. */
   get isRead(): boolean {
     return this.#readers > 0;
+  }
+
+  /** Whether it is the destination of a call that is under way. */
+  get isWritten(): boolean {
+    return this.#written;
+  }
+
+  /** Holds it for a call that writes it, and ends that. */
+  occupy(on: boolean): void {
+    this.#written = on;
+    if (on) this.hold(false);
+    else this.release(false);
   }
 
   /** Ends a `hold`. */
@@ -69,9 +83,10 @@ export abstract class ResidentTensor implements Tensor {
 
   write(data: TensorData | HostTensor, at: number | readonly number[] = 0): void {
     this.check("write");
-    if (this.#readers > 0) {
+    if (this.#readers > 0 || this.#written) {
+      const does = this.#written ? "writes" : "reads";
       throw new TypeError(
-        "Cannot write a tensor: a call that reads it is under way, await it first",
+        `Cannot write a tensor: a call that ${does} it is under way, await it first`,
       );
     }
     const complaint = new Complaint("write");
@@ -162,6 +177,11 @@ export abstract class ResidentTensor implements Tensor {
       throw new Complaint("read").type(`the type is ${show(as)} but must be "f32" or left out`);
     }
     this.check("read");
+    if (this.#written) {
+      throw new TypeError(
+        "Cannot read a tensor: a call that writes it is under way, await it first",
+      );
+    }
     const values = await this.get();
     if (as === undefined || this.dtype === "f32") return values;
     return BYTES[this.dtype] === 2

@@ -12,6 +12,7 @@ import { Control } from "../../asm/abi.ts";
 import {
   type AbortSignalLike,
   type Backend,
+  type BackendResult,
   callName,
   checkLive,
   disposedError,
@@ -37,7 +38,7 @@ import { compileKernels, instantiateKernels, type KernelExports } from "./module
 import { mergeParts } from "./run/merge.ts";
 import { programScratch, programsOf } from "./run/programs.ts";
 import { CallQueue, Failed, type Progress, runThrough } from "./run/queue.ts";
-import { disposeResults, makeResults, type ResultView } from "./memory/results.ts";
+import { deliver, disposeResults, letGo, makeResults, type ResultView } from "./memory/results.ts";
 import {
   LocalRunner,
   MAX_OPEN_REGIONS,
@@ -115,20 +116,20 @@ export class WasmBackend implements Backend {
   }
 
   /** Runs a call to its end on the calling thread. */
-  runSync(problem: AttentionProblem, views: Views): ResultView[] {
+  runSync(problem: AttentionProblem, views: Views, into?: Views): BackendResult[] {
     const plan = planAttention(problem, { ...this.target, threads: 1 });
-    return runThrough(this.#progress(problem, plan, views, { alone: true }));
+    return runThrough(this.#progress(problem, plan, views, { alone: true, into }));
   }
 
   async run(
     problem: AttentionProblem,
     views: Views,
-    { signal, resident }: RunOptions,
-  ): Promise<readonly ResultView[]> {
+    options: RunOptions,
+  ): Promise<readonly BackendResult[]> {
     const plan = planAttention(problem, this.target), action = callName(problem);
     const begin = (alone: boolean) => () => {
       checkLive(views, action);
-      return this.#progress(problem, plan, views, { alone, signal, resident });
+      return this.#progress(problem, plan, views, { ...options, alone });
     };
     const short = wasmMs(problem, { threads: 1 }) < SHORT_MS;
     return await this.#calls.run({
@@ -233,13 +234,13 @@ export class WasmBackend implements Backend {
     plan: Plan,
     views: Views,
     options: RunOptions & { alone: boolean },
-  ): Progress<ResultView[]> {
+  ): Progress<BackendResult[]> {
     options.signal?.throwIfAborted();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.#settings.threads);
     const long = threads > 1 && longestItemMs(problem, plan) > LONG_MS;
-    const specs = resultSpecs(problem, views), { resident } = options;
+    const specs = resultSpecs(problem, views), { resident, into } = options;
     const wanted = resident ? specs.map((spec) => ({ ...spec, resident })) : specs;
-    const results = makeResults(this.#memory, wanted, isSparse(problem));
+    const results = makeResults(this.#memory, wanted, isSparse(problem), into);
     const staging = new Staging(this.#memory, this.#kernels, problem, plan, views, results);
     let runner: Runner | undefined;
     try {
@@ -247,7 +248,7 @@ export class WasmBackend implements Backend {
       runner = yield* this.#runner(plan, threads, long);
       yield* this.#regions(plan, staging, runner, threads, options.signal);
       yield* staging.finish();
-      return results;
+      return deliver(results, callName(problem));
     } catch (error) {
       runner?.cancel();
       const failed = error instanceof WorkerFailure;
@@ -263,6 +264,7 @@ export class WasmBackend implements Backend {
     } finally {
       staging.dispose();
       runner?.dispose();
+      letGo(results);
     }
   }
 

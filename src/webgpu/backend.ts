@@ -24,14 +24,14 @@ import type { WebGpuTarget } from "../plan/target.ts";
 import type { PoolShape } from "../tensor/pages.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { GpuBuffer, GpuComputePass } from "./device/api.ts";
-import { GpuCall } from "./dispatch/call.ts";
 import type { OpenDevice } from "./device/device.ts";
-import { fillEmpty } from "./dispatch/empty.ts";
 import { explainGpu } from "./explain.ts";
 import { GpuMemory } from "./device/memory.ts";
 import { mergeSteps } from "./dispatch/merge.ts";
 import { Pipelines } from "./device/pipelines.ts";
 import { collectResults, type Made, makeResults, releaseResults } from "./dispatch/results.ts";
+import { prepareCall, type Prepared } from "./dispatch/prepare.ts";
+import { Forms } from "./dispatch/template.ts";
 import { turnSteps } from "./dispatch/turn.ts";
 import { GpuRowPool } from "./dispatch/store.ts";
 import { Recording } from "./dispatch/submit.ts";
@@ -52,6 +52,7 @@ export class WebGpuBackend implements Backend {
   readonly #home: Home;
   readonly #memory: GpuMemory;
   readonly #pipelines: Pipelines;
+  readonly #forms = new Forms();
   #tail: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
@@ -128,23 +129,24 @@ export class WebGpuBackend implements Backend {
     problem: AttentionProblem,
     views: Views,
     action: string,
-    { signal, resident }: RunOptions,
+    { signal, resident, into }: RunOptions,
   ): Promise<BackendResult[]> {
     if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
-    const plan = planWebGpu(problem, this.target);
     const specs = resultSpecs(problem, views).map((spec) =>
       resident ? { ...spec, resident } : spec
     );
-    const made = makeResults(this.#home, specs);
-    let call: GpuCall | undefined;
+    const made = makeResults(this.#home, specs, into, views);
+    let call: Prepared["call"] | undefined;
     try {
-      if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
-      else {
-        call = new GpuCall(this.#home, problem, plan, views, made);
-        await this.#submit(call, call.steps(), action, signal);
+      const prepared = prepareCall(this.#home, this.#forms, problem, views, made);
+      if (prepared) {
+        const { steps, words, keep } = prepared;
+        call = prepared.call;
+        const recording = await this.#submit(call, steps, action, signal, words);
+        keep?.(recording.words);
       }
-      const results = await collectResults(this.#home, made, action);
+      const results = await collectResults(this.#home, made, callName(problem));
       await this.#memory.settle();
       if (this.#disposed) throw disposedError(callName(problem));
       releaseResults(this.#home, made, false);
@@ -162,26 +164,24 @@ export class WebGpuBackend implements Backend {
   }
 
   async #submit(
-    call: GpuCall,
+    call: Prepared["call"],
     steps: readonly Step[],
     action: string,
     signal: AbortSignalLike | undefined,
-  ): Promise<void> {
+    words?: Uint32Array<ArrayBuffer>,
+  ): Promise<Recording> {
     const { device } = this.open;
     await this.open.whileAlive(
       this.#pipelines.prepare(steps.map(({ kernel }) => kernel)),
       action,
     );
     signal?.throwIfAborted();
-    const recording = new Recording(
-      this.open,
-      this.#pipelines,
-      steps,
-      (bytes) => call.scratch(bytes),
-    );
-    const clearing = call.clear(() => device.createCommandEncoder());
+    const take = (bytes: number) => call.scratch(bytes);
+    const recording = new Recording(this.open, this.#pipelines, steps, take, words);
+    const clearing = "clear" in call && call.clear(() => device.createCommandEncoder());
     if (clearing) device.queue.submit([clearing.finish()]);
     await recording.submit(action, signal);
+    return recording;
   }
 
   /**
@@ -193,23 +193,25 @@ export class WebGpuBackend implements Backend {
     if (this.#disposed) throw disposedError(callName(problem));
     if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
-    const plan = planWebGpu(problem, this.target);
     const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
     const made = makeResults(this.#home, specs);
-    if (plan.regions.length === 0) fillEmpty(this.open.device, problem, made);
-    else {
-      let call: GpuCall | undefined;
-      try {
-        const scratch = call = new GpuCall(this.#home, problem, plan, views, made);
-        const steps = call.steps();
-        call.requireOnePass();
-        new Recording(this.open, this.#pipelines, steps, (bytes) => scratch.scratch(bytes))
-          .recordInto(pass, action);
-      } catch (error) {
-        call?.dispose();
-        releaseResults(this.#home, made, true);
-        throw error;
+    let call: Prepared["call"] | undefined;
+    try {
+      const prepared = prepareCall(this.#home, this.#forms, problem, views, made);
+      if (prepared) {
+        const { steps, words, keep } = prepared, scratch = call = prepared.call;
+        if ("requireOnePass" in scratch) scratch.requireOnePass();
+        const take = (bytes: number) => scratch.scratch(bytes);
+        const recording = new Recording(this.open, this.#pipelines, steps, take, words);
+        recording.recordInto(pass, action);
+        keep?.(recording.words);
       }
+    } catch (error) {
+      call?.dispose();
+      releaseResults(this.#home, made, true);
+      throw error;
+    }
+    if (call) {
       const inputs = residentOf(views);
       for (const input of inputs) input.hold(false);
       let results = made.length;

@@ -152,6 +152,13 @@ gpuTest(
       assert.equal(got.recovered, "webgpu");
       const { q, k, options } = small, saved = { q, k, v: k, ...small.want(engine) };
       close(got, engine.attentionBackwardSync(q, saved, options), ["dq", "dk", "dv"]);
+      // a destination on the host gets what is computed again
+      const want = small.want(engine),
+        out = { ...want.out, data: new Float32Array(want.out.data.length) };
+      const placed = engine.attention(q, k, k, { ...options, into: { out } });
+      deviceOf(engine).destroy();
+      checkForward(engine, small, await placed, "webgpu");
+      assert.equal((await placed).out, out);
     }
     await checkWell(engine);
   },

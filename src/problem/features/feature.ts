@@ -7,7 +7,10 @@ import type { CallOptions } from "../call_options.ts";
 import type { Rotations } from "./row_rotation.ts";
 
 /** Names of the features: each is the option of that name. */
-export type FeatureName = Exclude<keyof CallOptions, "layout" | "softmaxScale" | "stats">;
+export type FeatureName = Exclude<
+  keyof CallOptions,
+  "layout" | "softmaxScale" | "stats" | "into"
+>;
 
 /**
  * What the queries of one sequence may see: key j with `low <= j - i <= high` and `j < lengthK`.

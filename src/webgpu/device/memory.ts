@@ -15,6 +15,9 @@ function roundUp(bytes: number): number {
   return Math.ceil(Math.max(1, bytes) / grade) * grade;
 }
 
+/** What a buffer is at least: a multiple of four, and what the largest element needs. */
+const exactly = (bytes: number) => Math.max(16, Math.ceil(bytes / 4) * 4);
+
 /** All buffers of an engine. */
 export class GpuMemory {
   readonly #device: GpuDevice;
@@ -44,7 +47,7 @@ export class GpuMemory {
 
   /** A new buffer. Throws when it is too large; a device without room says so in `settle`. */
   create(bytes: number, usage: number = STORAGE): GpuBuffer {
-    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    const size = exactly(bytes);
     if (size > this.#largest) {
       throw this.#outOfMemory(bytes, `a buffer of this device holds ${this.#largest}`);
     }
@@ -85,10 +88,19 @@ export class GpuMemory {
   take(bytes: number, staging = false): GpuBuffer {
     const rounded = roundUp(bytes), room = Math.min(this.#largest, this.#budget - this.#used);
     // near a limit exactly what is needed
-    const size = rounded <= room ? rounded : Math.ceil(Math.max(16, bytes) / 16) * 16,
-      usage = staging ? STAGING : STORAGE | USAGE.uniform;
-    const buffer = this.#free.get(`${size} ${usage}`)?.pop();
+    const size = rounded <= room ? rounded : exactly(bytes);
+    return this.#take(size, staging ? STAGING : STORAGE | USAGE.uniform);
+  }
+
+  /** A buffer for a tensor, which is as large as its values: programs that are handed it read all of it. */
+  takeExactly(bytes: number): GpuBuffer {
+    return this.#take(exactly(bytes), STORAGE | USAGE.uniform);
+  }
+
+  #take(size: number, usage: number): GpuBuffer {
+    const key = `${size} ${usage}`, list = this.#free.get(key), buffer = list?.pop();
     if (!buffer) return this.create(size, usage);
+    if (list!.length === 0) this.#free.delete(key);
     this.#kept -= buffer.size;
     this.#count(buffer.size);
     return buffer;
@@ -96,12 +108,23 @@ export class GpuMemory {
 
   /** Takes a buffer back, for the next one that fits. */
   give(buffer: GpuBuffer): void {
-    this.#used -= buffer.size;
-    if (this.#kept + buffer.size > KEPT_BYTES) return buffer.destroy();
-    this.#kept += buffer.size;
-    const key = `${buffer.size} ${buffer.usage}`, list = this.#free.get(key);
-    if (list) list.push(buffer);
-    else this.#free.set(key, [buffer]);
+    const { size, usage } = buffer, key = `${size} ${usage}`;
+    this.#used -= size;
+    if (size > KEPT_BYTES) return buffer.destroy();
+    while (this.#kept + size > KEPT_BYTES) this.#dropOldest();
+    this.#kept += size;
+    const list = this.#free.get(key) ?? [];
+    list.push(buffer);
+    this.#free.delete(key); // and to the end: the first is the size not given back for longest
+    this.#free.set(key, list);
+  }
+
+  /** Destroys a buffer of the size that was not given back for longest: lengths that grow leave sizes nobody wants. */
+  #dropOldest(): void {
+    const [key, list] = this.#free.entries().next().value!, buffer = list.shift()!;
+    if (list.length === 0) this.#free.delete(key);
+    this.#kept -= buffer.size;
+    buffer.destroy();
   }
 
   /** Destroys what is kept. */

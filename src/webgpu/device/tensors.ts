@@ -94,7 +94,7 @@ export class GpuTensor extends ResidentTensor {
     this.#home = home;
     this.#borrowed = borrowed !== undefined;
     // from the pool: a new buffer would be cleared by the implementation first, which kernels do not need
-    const buffer = borrowed?.buffer ?? home.memory.take(this.byteLength);
+    const buffer = borrowed?.buffer ?? home.memory.takeExactly(this.byteLength);
     this.buffer = buffer as GpuBuffer & HostGpuBuffer;
     this.byteOffset = borrowed?.byteOffset ?? 0;
   }
@@ -107,6 +107,11 @@ export class GpuTensor extends ResidentTensor {
   /** Whether the tensor lives on this device. */
   livesOn(open: OpenDevice): boolean {
     return this.#home.open === open;
+  }
+
+  /** Whether the buffer is the caller's. */
+  get borrowed(): boolean {
+    return this.#borrowed;
   }
 
   /** The device that it lives on. */

@@ -29,6 +29,7 @@ import { type CallContext, RegionCall, STATISTICS } from "./region_call.ts";
 import { repairStep } from "./repair.ts";
 import { rotateStep } from "./rotate.ts";
 import { pairSumStep, rowSumStep } from "./sums.ts";
+import { type Scratch, type Template, templateOf, type Written } from "./template.ts";
 import { turnedKind, TurnedRows } from "./turned_rows.ts";
 import { InputViews, storageKind } from "./views.ts";
 
@@ -77,7 +78,8 @@ function variantOfCall(problem: AttentionProblem, views: Views): CallVariant {
 export class GpuCall {
   readonly #home: Home;
   readonly #plan: GpuPlan;
-  readonly #scratch: GpuBuffer[] = [];
+  readonly #scratch: Scratch[] = [];
+  readonly #written: Written[] = [];
   readonly #cleared: GpuBuffer[] = [];
   readonly #context: CallContext;
 
@@ -96,6 +98,10 @@ export class GpuCall {
       this.#context = {
         ...{ home, problem, plan, views, scratch },
         zeros: (bytes) => this.#zeros(bytes),
+        write: (buffer, data) => {
+          home.open.device.queue.writeBuffer(buffer, 0, data);
+          this.#written.push({ buffer, data });
+        },
         variant: variantOfCall(problem, views),
         inputs: new InputViews(home, group, scratch),
         turned: new TurnedRows(home, problem, scratch),
@@ -138,7 +144,7 @@ export class GpuCall {
   /** Scratch that lives as long as the call. */
   scratch(bytes: number): GpuBuffer {
     const buffer = this.#home.memory.take(bytes);
-    this.#scratch.push(buffer);
+    this.#scratch.push({ buffer, bytes });
     return buffer;
   }
 
@@ -151,7 +157,7 @@ export class GpuCall {
 
   /** Gives the scratch back: after the last submission that uses it. */
   dispose(): void {
-    for (const buffer of this.#scratch) this.#home.memory.give(buffer);
+    for (const { buffer } of this.#scratch) this.#home.memory.give(buffer);
     this.#scratch.length = 0;
   }
 
@@ -197,6 +203,12 @@ export class GpuCall {
         .flatMap(({ kernel, of }) => BUILDERS[kernel](call, of!));
     });
     return [...steps, ...last.flatMap((step) => this.#last(step))];
+  }
+
+  /** What calls of the same form may have of this one; before parameters are made. `outer`: see `outerBuffers`. */
+  template(steps: readonly Step[], outer: readonly GpuBuffer[]): Template | undefined {
+    if (this.#cleared.length > 0 || isSparse(this.#context.problem)) return undefined;
+    return templateOf(outer, this.#scratch, this.#written, steps);
   }
 
   /** Throws when the steps need more than a caller's pass. */

@@ -38,6 +38,8 @@ export interface CallContext {
   /** Scratch that lives as long as the call; `zeros` is cleared before the steps run. */
   scratch(bytes: number): GpuBuffer;
   zeros(bytes: number): GpuBuffer;
+  /** Writes what the form of the call decides into scratch. */
+  write(buffer: GpuBuffer, data: Int32Array<ArrayBuffer>): void;
 }
 
 /** A place where rows of partial results are made. */
@@ -67,7 +69,7 @@ export class RegionCall {
   readonly #scratch = new Map<string, BufferView>();
 
   constructor(call: CallContext, region: PlannedRegion) {
-    const { problem, views, home } = call;
+    const { problem, views } = call;
     this.call = call;
     this.region = region;
     const sizes = this.sizes = {
@@ -83,7 +85,7 @@ export class RegionCall {
     this.rows = sizes.batch * this.heads * sizes.lengthQ;
     this.schedule = scheduleOf(problem, region, views, this.#group);
     const { data, byteLength } = this.schedule, buffer = call.scratch(byteLength);
-    home.open.device.queue.writeBuffer(buffer, 0, data);
+    call.write(buffer, data);
     this.scheduleBuffer = wholeBuffer(buffer, Math.max(16, byteLength));
     this.params = this.#params();
   }

@@ -36,32 +36,41 @@ function cut(steps: readonly Step[], { target }: OpenDevice): Dispatch[] {
   });
 }
 
+/** The parameters of dispatches, one behind the other. */
+function wordsOf(dispatches: readonly Dispatch[]): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(PARAMS_BYTES / 4 * Math.max(1, dispatches.length));
+  const floats = new Float32Array(words.buffer);
+  dispatches.forEach(({ step, begin }, n) => {
+    const { item_base = 0 } = step.params;
+    const values = { ...step.params, item_base: item_base + begin };
+    writeParams(words, floats, n * PARAMS_BYTES / 4, values);
+  });
+  return words;
+}
+
 /** The steps of a call with their parameters on the device. */
 export class Recording {
   readonly #open: OpenDevice;
   readonly #pipelines: Pipelines;
   readonly #dispatches: readonly Dispatch[];
   readonly #params: GpuBuffer;
+  /** The parameters of all dispatches. */
+  readonly words: Uint32Array<ArrayBuffer>;
 
-  /** `params`: makes the buffer of the parameters. */
+  /** `params`: makes the buffer of the parameters; `words`: they, where they are known. */
   constructor(
     open: OpenDevice,
     pipelines: Pipelines,
     steps: readonly Step[],
     params: (bytes: number) => GpuBuffer,
+    words?: Uint32Array<ArrayBuffer>,
   ) {
     this.#open = open;
     this.#pipelines = pipelines;
     this.#dispatches = cut(steps, open);
-    const bytes = PARAMS_BYTES * Math.max(1, this.#dispatches.length);
-    const words = new Uint32Array(bytes / 4), floats = new Float32Array(words.buffer);
-    this.#dispatches.forEach(({ step, begin }, n) => {
-      const { item_base = 0 } = step.params;
-      const values = { ...step.params, item_base: item_base + begin };
-      writeParams(words, floats, n * PARAMS_BYTES / 4, values);
-    });
-    this.#params = params(bytes);
-    open.device.queue.writeBuffer(this.#params, 0, words);
+    this.words = words ?? wordsOf(this.#dispatches);
+    this.#params = params(this.words.byteLength);
+    open.device.queue.writeBuffer(this.#params, 0, this.words);
   }
 
   #group({ layout, storage }: Pipeline, step: Step): object {

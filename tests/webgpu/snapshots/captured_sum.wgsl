@@ -132,11 +132,12 @@ var<workgroup> places: array<vec4<u32>, 4>;
 const NOWHERE: u32 = 0xffffffffu;
 var<private> element: u32 = NOWHERE;
 var<private> sum: f32 = 0.0;
+fn end_run(at: u32) {
+  if (element != NOWHERE) { slots[at + element] += sum; }
+  element = NOWHERE; sum = 0.0;
+}
 fn add_to(at: u32, place: u32, x: f32) {
-  if (place != element) {
-    if (element != NOWHERE) { slots[at + element] += sum; }
-    element = place; sum = 0.0;
-  }
+  if (place != element) { end_run(at); element = place; }
   sum += x;
 }
 @compute @workgroup_size(4)
@@ -381,6 +382,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
     }
     }
+    end_run(sums_at);
     workgroupBarrier();
     shares[li] = ds * learned_share1;
     places[li] = select(bitcast<vec4<u32>>(learned_place1), vec4<u32>(NOWHERE), none);
@@ -427,6 +429,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
     }
     }
+    end_run(sums_at);
     workgroupBarrier();
   }
   {
@@ -489,6 +492,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
     }
     }
+    end_run(sums_at);
     workgroupBarrier();
     shares[li] = ds * learned_share1;
     places[li] = select(bitcast<vec4<u32>>(learned_place1), vec4<u32>(NOWHERE), none);
@@ -535,6 +539,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
     }
     }
+    end_run(sums_at);
     workgroupBarrier();
   }
   {
@@ -597,6 +602,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
     }
     }
+    end_run(sums_at);
     workgroupBarrier();
     shares[li] = ds * learned_share1;
     places[li] = select(bitcast<vec4<u32>>(learned_place1), vec4<u32>(NOWHERE), none);
@@ -643,6 +649,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
     }
     }
+    end_run(sums_at);
     workgroupBarrier();
   }
   {
@@ -705,6 +712,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
     }
     }
+    end_run(sums_at);
     workgroupBarrier();
     shares[li] = ds * learned_share1;
     places[li] = select(bitcast<vec4<u32>>(learned_place1), vec4<u32>(NOWHERE), none);
@@ -751,8 +759,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
       }
     }
     }
+    end_run(sums_at);
     workgroupBarrier();
   }
   }
-  if (element != NOWHERE) { slots[sums_at + element] += sum; }
 }
