@@ -62,6 +62,12 @@ const longCases: readonly Case[] = longFields.map((fields) =>
   defineCase({ queryHeads: 2, lengthQ: 2500, headDim: 64, ...fields })
 );
 
+/** Long enough for products without a loop on hardware, the longest texts there are. */
+const unrolledCases: readonly Case[] = [
+  ...[64, 128, 256].map((headDim) => defineCase({ lengthQ: 8192, headDim })),
+  defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 8192, headDim: 64, dtype: "f16", softcap: 5 }),
+];
+
 /** Cut into regions on a machine of small bindings: joined over keys, over queries, in dBias. */
 const windowCases: readonly Case[] = [
   defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 200, lengthK: 230, headDim: 32 }),
@@ -260,6 +266,11 @@ export function findKernels(dialect: Dialect): Found {
   const cases = [...grid.flatMap((section) => section.cases), ...longCases];
   for (const inputs of [...cases.map(makeInputs), mixedInputs(), ...headCases.map(headInputs)]) {
     for (const target of targets) collection.addCalls(inputs, target);
+  }
+  const hardware = targets.filter(({ software }) => !software);
+  if (hardware.length === 0) throw new Error("no target is hardware");
+  for (const c of unrolledCases) {
+    for (const target of hardware) collection.addCalls(makeInputs(c), target);
   }
   for (const c of windowCases) {
     for (const target of targets) collection.addCalls(makeInputs(c), smallBindings(target));

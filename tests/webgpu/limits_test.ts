@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import type { Engine } from "../../mod.ts";
 import { planWebGpu } from "../../src/plan/webgpu/plan.ts";
 import { describeBackward, describeForward } from "../../src/problem/problem.ts";
+import type { TileShape } from "../../shaders/abi.ts";
+import type { TunedTarget } from "../../src/plan/webgpu/tiles.ts";
 import type { WebGpuTarget } from "../../src/plan/target.ts";
 import { hostSession } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
@@ -249,6 +251,25 @@ function tilesOf(cases: readonly Case[], target: WebGpuTarget): Set<string> {
     return [planWebGpu(problem, target).forward, dq, dkv].map((one) => JSON.stringify(one!.tile));
   }));
 }
+
+/** Tiles that no table has, with a dim: products without a loop, several pieces of each, wide columns, Q that stays. */
+const unusual: readonly (readonly [TileShape, headDim: number])[] = [
+  [{ nx: 8, ny: 8, tm: 4, tn: 4, chunk: 32, depth: 32, unroll: 32 }, 20],
+  [{ nx: 4, ny: 8, tm: 4, tn: 8, chunk: 16, depth: 8, unroll: 8 }, 32],
+  [{ nx: 8, ny: 4, tm: 8, tn: 4, chunk: 64, depth: 16, unroll: 2 }, 64],
+  [{ nx: 4, ny: 8, tm: 8, tn: 8, chunk: 32, depth: 16, unroll: 4, resident: true }, 40],
+];
+
+gpuTest("tiles of any depth, with loops and without, agree with the oracle", async (t) => {
+  const shape = { queryHeads: 4, kvHeads: 2, lengthQ: 45, lengthK: 75, sink: true };
+  for (const [tile, headDim] of unusual) {
+    const { resident: _, ...other } = tile, tiles = { forward: tile, dq: other, dkv: other };
+    const target: Partial<TunedTarget> = { tiles }, limits = { workgroupBytes: 49152 };
+    await t.step(JSON.stringify(tile), async (t) => {
+      await checkCases(t, [defineCase({ ...shape, causal: true, headDim })], { target, limits });
+    });
+  }
+}, absent ?? restIsElsewhere());
 
 gpuTest("the tiles for hardware agree with the oracle, on all dims", async (t) => {
   await checkCases(t, wide, hardware, (engine) => {
