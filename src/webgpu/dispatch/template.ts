@@ -71,7 +71,19 @@ export function formOf(problem: AttentionProblem, views: Views): string | undefi
     if (at < 0) at = buffers.push(tensor.buffer) - 1;
     places += ` ${at} ${offset} ${tensor.byteOffset}`;
   }
-  return JSON.stringify(problem) + places;
+  return (pages ? cachedText(problem) : JSON.stringify(problem)) + places;
+}
+
+/** A problem whose k and v lie in a cache, as text: page numbers by themselves, since JSON takes arrays of types apart. */
+function cachedText(problem: AttentionProblem): string {
+  let numbers = "";
+  const operands = Object.entries(problem.operands).map(([name, { pages, ...spec }]) => {
+    if (!pages) return [name, spec];
+    const { numbers: table, ...sizes } = pages;
+    numbers += ` ${name} ${table.join()}`;
+    return [name, spec, sizes];
+  });
+  return JSON.stringify({ ...problem, operands }) + numbers;
 }
 
 /** Buffers of the inputs and results of a call, each once. */
