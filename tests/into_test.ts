@@ -143,6 +143,45 @@ onEngines("host, strided and resident destinations get the bits of new results",
   }
 });
 
+onEngines(
+  "inputs that stay and strided destinations: sums are copied there in the end",
+  async (engine) => {
+    using places = new DisposableStack();
+    const put = ({ data, shape }: HostTensor) => places.use(engine.tensor(data, shape));
+    const [rq, rk, rv, rd, rb] = mapTuple([q, k, v, dOut, bias], put);
+    const forward = await engine.attention(rq, rk, rv, { bias: rb });
+    for (const tensor of [forward.out, forward.lse]) places.use(tensor);
+    const saved = { q: rq, k: rk, v: rv, ...forward };
+    const want = await engine.attentionBackward(rd, saved, { bias: rb });
+    const dBias = strided.make(engine, bias), { used } = engine.memory;
+    const got = await engine.attentionBackward(rd, saved, { bias: rb, into: { dBias } });
+    assert.equal(got.dBias, dBias);
+    const values = await resident.values(want.dBias!);
+    assert.deepEqual([...Array.from(await strided.values(dBias))], [...Array.from(values)]);
+    for (const tensor of [got.dq, got.dk, got.dv]) tensor.dispose();
+    assert.equal(engine.memory.used, used, "nothing is kept");
+    for (const tensor of Object.values(want)) tensor.dispose();
+  },
+);
+
+Deno.test("a call without room for its other results lets go of its destination", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1, memoryBudget: 2 ** 22 });
+  const rq = engine.tensor(new Float32Array(2 ** 16), [1, 2 ** 13, 1, 8]);
+  const out = engine.empty(rq.shape), rest = [];
+  for (let n = 2 ** 18; n >= 2 ** 10; n /= 2) {
+    try {
+      while (true) rest.push(engine.empty([n]));
+    } catch (error) {
+      assert.ok(error instanceof RangeError); // less room than that is left
+    }
+  }
+  await assert.rejects(engine.attention(rq, rq, rq, { into: { out } }), RangeError);
+  for (const tensor of [...rest, rq]) tensor.dispose();
+  const { used } = engine.memory;
+  out.dispose();
+  assert.equal(engine.memory.used, used - 2 ** 18);
+});
+
 onEngines("packed sequences with empty ones, and rows behind the last", async (engine) => {
   const [q, dOut] = mapTuple([1, 4], (n) => plainTensor(n, [30, 4, 16]) as HostTensor);
   const [k, v] = mapTuple([2, 3], (n) => plainTensor(n, [40, 2, 16]) as HostTensor);

@@ -122,6 +122,11 @@ export function checkLive(views: Views, action: string): void {
   }
 }
 
+/** The same of a destination, by the name that errors give it. */
+export function checkDestination(view: View, action: string): void {
+  checkReach({ ...view, name: `into.${view.name}` as OperandName }, action);
+}
+
 /** Throws when a host array was transferred or made smaller since the call checked it: it would give NaN. */
 export function checkReach({ name, tensor, size, strides, offset }: View, action: string): void {
   if (!("data" in tensor)) return;

@@ -1,9 +1,9 @@
 // Results of a call with their tensors: made before any work, where the inputs live.
 import { bits } from "../../tensor/dtype.ts";
-import { type BackendResult, checkReach } from "../../backend/backend.ts";
+import { type BackendResult, checkDestination } from "../../backend/backend.ts";
 import type { Views } from "../../problem/problem.ts";
 import { hostResult, type ResultSpec } from "../../problem/results.ts";
-import { type OperandName, OPERANDS } from "../../tensor/operands.ts";
+import { OPERANDS } from "../../tensor/operands.ts";
 import { copyRows, rowsOf, sameRows } from "../../tensor/rows.ts";
 import { type HostTensor, isResident, type Tensor } from "../../tensor/tensor.ts";
 import type { View } from "../../tensor/view.ts";
@@ -32,7 +32,8 @@ export function makeResults(
     for (const spec of specs) {
       const { resident, shape, dtype } = spec, into = destinations[spec.name];
       const given = into && takenInPlace(into, spec);
-      const tensor = given ?? (resident ? new WasmTensor(memory, shape, dtype) : hostResult(spec));
+      const stays = resident && !into; // what is copied to a destination in the end is made on the host
+      const tensor = given ?? (stays ? new WasmTensor(memory, shape, dtype) : hostResult(spec));
       const strides = given && !OPERANDS[spec.name].summed ? into!.strides : spec.strides;
       const result: ResultView = { ...spec, resident: isResident(tensor), strides, tensor, into };
       made.push(result);
@@ -41,6 +42,7 @@ export function makeResults(
       if (sparse) fillRows(result, spec.name === "lse" ? -Infinity : 0);
     }
   } catch (error) {
+    letGo(made);
     disposeResults(made);
     throw error;
   }
@@ -64,7 +66,7 @@ function fillRows({ tensor, ...view }: ResultView, value: number): void {
 export function deliver(results: readonly ResultView[], call: string): BackendResult[] {
   return results.map(({ name, tensor, into, size, strides }) => {
     if (!into) return { name, tensor };
-    checkReach({ ...into, name: `into.${name}` as OperandName }, call);
+    checkDestination(into, call);
     const target = into.tensor as HostTensor;
     if (target !== tensor) {
       const { data } = tensor as HostTensor;

@@ -1,5 +1,5 @@
 // The results of a call on the GPU: their buffers, and how they get to where the caller wants them.
-import { type BackendResult, checkReach } from "../../backend/backend.ts";
+import { type BackendResult, checkDestination } from "../../backend/backend.ts";
 import type { Views } from "../../problem/problem.ts";
 import { hostResult, type ResultSpec } from "../../problem/results.ts";
 import { BYTES } from "../../tensor/dtype.ts";
@@ -105,7 +105,7 @@ export async function collectResults(
   return results.map((result, n) => {
     const { into, spec } = made[n]!;
     if (!into || into.resident) return result;
-    checkReach(into, call);
+    checkDestination(into, call);
     const target = into.tensor as HostTensor, { data } = result.tensor as HostTensor;
     if (!sameRows(into, spec)) copyRows({ data, rows: spec }, { data: target.data, rows: into });
     return { name: result.name, tensor: target };
