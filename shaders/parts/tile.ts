@@ -7,7 +7,7 @@
 // Both tiles hold `depth` steps of a product. i, j and c are literals in the text. Everything has a name: private arrays
 // would leave the registers.
 import type { Geometry } from "../abi.ts";
-import { cell, type Source, stageRows, stageSteps } from "./stage.ts";
+import { cell, type Source, stageRows, stageSteps, type TileName } from "./stage.ts";
 import { each, XYZW } from "./text.ts";
 
 /** A loop over the staged steps; no loop when one turn is all. `body` gets the turn and the step of it. */
@@ -23,26 +23,38 @@ ${turn(name)}
   }`;
 }
 
-/** sums<i>_<n> += a[i] * b[n] for the rows of a thread and `count` vec4 of columns, whose first sum is `from`. */
-function multiply(g: Geometry, sums: string, count: number, from = 0): string {
-  return each(g.tm, (i) =>
-    each(count, (n) => {
-      const sum = `${sums}${i}_${from + n}`;
-      return `      ${sum} = fma(vec4<f32>(a${i >> 2}.${XYZW[i & 3]}), b${n}, ${sum});`;
-    }));
+/** The tile that holds P: a product's rows, where Q does not stay in theirs. */
+const tileOfP = ({ resident }: Geometry): TileName => resident ? "pt" : "rt";
+
+/** What a product over the staged steps adds up, and where its rows lie: turns of the loop `before` them. */
+interface Product {
+  readonly tile: TileName;
+  readonly before?: string;
+  readonly loop: string;
+  /** Names of the sums, `count` vec4 of columns a row, the first of them `from`. */
+  readonly sums: string;
+  readonly count: number;
+  readonly from?: number;
 }
 
-/** acc[i][j] += row i . column j over the staged steps: tm*tn fma for (tm+tn)/4 vec4 loads. */
-function rowsDotColumns(g: Geometry, acc: string, before = ""): string {
+/** sums[i][n] += row i . column n over the staged steps: tm * 4 count fma for tm / 4 + count vec4 loads. */
+function multiply(
+  g: Geometry,
+  { tile, before = "", loop, sums, count, from = 0 }: Product,
+): string {
+  const row = (turn: string, step: number, w: number) =>
+    `${tile}[${before}${turn}][${step}][ty * ${g.iv}u + ${w}u]`;
+  const add = (i: number, n: number) => {
+    const sum = `${sums}${i}_${from + n}`;
+    return `      ${sum} = fma(vec4<f32>(a${i >> 2}.${XYZW[i & 3]}), b${n}, ${sum});`;
+  };
   return steps(
     g,
-    "d",
+    loop,
     (turn, step) =>
-      `${
-        each(g.iv, (w) => `      let a${w} = rt[${before}${turn}][${step}][ty * ${g.iv}u + ${w}u];`)
-      }
-${each(g.jv, (n) => `      let b${n} = ct[${turn}][${step}][tx + ${g.nx * n}u];`)}
-${multiply(g, acc, g.jv)}`,
+      `${each(g.iv, (w) => `      let a${w} = ${row(turn, step, w)};`)}
+${each(count, (n) => `      let b${n} = ct[${turn}][${step}][tx + ${g.nx * n}u];`)}
+${each(g.tm, (i) => each(count, (n) => add(i, n)))}`,
   );
 }
 
@@ -63,7 +75,7 @@ export function dotProducts(
 ${g.resident ? "" : stageSteps(g, "rt", rows, "c0")}
 ${stageSteps(g, "ct", columns, "c0")}
   workgroupBarrier();
-${rowsDotColumns(g, acc, before)}
+${multiply(g, { tile: "rt", before, loop: "d", sums: acc, count: g.jv })}
   }`;
 }
 
@@ -74,7 +86,7 @@ export function scoreRegisters(g: Geometry, acc: string): string {
 
 /** Part `part` of P goes to its tile: columns of it are steps there. */
 function storePart(g: Geometry, p: string, part: number): string {
-  const tile = g.resident ? "pt" : "rt", own = g.depth / g.nx;
+  const tile = tileOfP(g), own = g.depth / g.nx;
   return each(own, (e) => {
     const column = part * own + e, vector = column >> 2, lane = XYZW[column & 3];
     return each(g.iv, (w) => {
@@ -97,7 +109,7 @@ export function products(
   columns: Source,
   { chunks, first = "0u" }: { chunks: number; first?: string },
 ): string {
-  const tile = g.resident ? "pt" : "rt";
+  const product = { tile: tileOfP(g), loop: "x", sums: out, count: g.cc };
   return each(g.parts, (part) =>
     each(chunks, (chunk) => {
       const c0 = first === "0u" ? `${chunk * g.c4}u` : `(${first} + ${chunk * g.c4}u)`;
@@ -105,14 +117,7 @@ export function products(
 ${chunk === 0 ? storePart(g, p, part) : ""}
 ${stageRows(g, columns, c0, part * g.depth)}
   workgroupBarrier();
-${
-        steps(g, "x", (turn, step) =>
-          `${
-            each(g.iv, (w) => `      let a${w} = ${tile}[${turn}][${step}][ty * ${g.iv}u + ${w}u];`)
-          }
-${each(g.cc, (c) => `      let b${c} = ct[${turn}][${step}][tx + ${g.nx * c}u];`)}
-${multiply(g, out, g.cc, chunk * g.cc)}`)
-      }`;
+${multiply(g, { ...product, from: chunk * g.cc })}`;
     }));
 }
 

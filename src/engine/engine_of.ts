@@ -12,9 +12,9 @@ export function engineOf(
   tensors: Iterable<AnyTensor | undefined>,
   other: () => Engine,
 ): Engine {
-  const engine = options?.engine, { into } = options ?? {};
-  const places = typeof into === "object" && into !== null ? Object.values(into) : [];
+  const { engine, into } = options ?? {};
   if (engine === undefined) {
+    const places = typeof into === "object" && into !== null ? Object.values(into) : [];
     return (ownerOf([...tensors, ...places]) as Engine | undefined) ?? other();
   }
   // by what it can do: another copy of this module, as bundlers make, has a class of its own

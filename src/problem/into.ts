@@ -12,7 +12,7 @@ import { type ResultSpec, resultSpecs } from "./results.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import { OPERAND_NAMES, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
-import { elementBytes, extentOf, type View, viewOperand } from "../tensor/view.ts";
+import { elementBytes, extentOf, rankOf, type View, viewOperand } from "../tensor/view.ts";
 
 /** Where results go, by name. */
 export type Destinations = { readonly [name in OperandName]?: View };
@@ -71,8 +71,7 @@ function destination(
   { layout }: AttentionProblem,
   complaint: Complaint,
 ): View {
-  const called = `into.${name}`, kind = OPERANDS[name].shape;
-  const packed = kind === "layout" ? shape.length === 3 : kind === "rows" && shape.length === 2;
+  const called = `into.${name}`, packed = shape.length === rankOf(name, true);
   const view = viewOperand(name, tensor, layout, complaint, packed, called);
   if (`${tensor.shape}` !== `${shape}`) {
     throw complaint.range(`${called} has shape ${show(tensor.shape)} but must have ${show(shape)}`);

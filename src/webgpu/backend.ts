@@ -29,9 +29,11 @@ import { explainGpu } from "./explain.ts";
 import { GpuMemory } from "./device/memory.ts";
 import { mergeSteps } from "./dispatch/merge.ts";
 import { Pipelines } from "./device/pipelines.ts";
+import { Recent } from "./device/recent.ts";
+import { Scratch } from "./device/scratch.ts";
 import { collectResults, type Made, makeResults, releaseResults } from "./dispatch/results.ts";
 import { prepareCall, type Prepared } from "./dispatch/prepare.ts";
-import { Forms } from "./dispatch/template.ts";
+import { type KeptForm, MOST_FORMS } from "./dispatch/template.ts";
 import { turnSteps } from "./dispatch/turn.ts";
 import { GpuRowPool } from "./dispatch/store.ts";
 import { Recording } from "./dispatch/submit.ts";
@@ -52,7 +54,8 @@ export class WebGpuBackend implements Backend {
   readonly #home: Home;
   readonly #memory: GpuMemory;
   readonly #pipelines: Pipelines;
-  readonly #forms = new Forms();
+  /** What is known of the forms of calls. */
+  readonly #forms = new Recent<KeptForm>(MOST_FORMS);
   #tail: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
@@ -252,12 +255,8 @@ export class WebGpuBackend implements Backend {
     if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
     const specs = results.map((spec) => ({ ...spec, resident: true }));
-    const made = makeResults(this.#home, specs), scratch: GpuBuffer[] = [];
-    const take = (bytes: number) => {
-      const buffer = this.#memory.take(bytes);
-      scratch.push(buffer);
-      return buffer;
-    };
+    const made = makeResults(this.#home, specs), scratch = new Scratch(this.#memory);
+    const take = (bytes: number) => scratch.take(bytes);
     try {
       const recording = new Recording(this.open, this.#pipelines, stepsOf(made, take), take);
       this.open.checked(action, () => {
@@ -271,7 +270,7 @@ export class WebGpuBackend implements Backend {
       releaseResults(this.#home, made, true);
       throw error;
     } finally {
-      for (const buffer of scratch) this.#memory.give(buffer);
+      scratch.give();
     }
     return made.map(({ spec, tensor }) => ({ name: spec.name, tensor: tensor! }));
   }

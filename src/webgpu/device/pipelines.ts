@@ -1,6 +1,7 @@
 // Pipelines by variant. Bind group layouts are explicit and read off the shader text, so that two variants with
 // the same bindings share one, and groups can be made without asking the pipeline.
 import { COMPUTE_STAGE, type GpuDevice } from "./api.ts";
+import { Recent } from "./recent.ts";
 
 /** A kernel that a step runs: its key, and its text when it has to be made. */
 export interface Kernel {
@@ -57,7 +58,7 @@ export class Pipelines {
   readonly #coming = new Map<string, Promise<Pipeline>>();
   readonly #layouts = new Map<string, { group: object; pipeline: object }>();
 
-  readonly #groups = new Map<string, object>();
+  readonly #groups = new Recent<object>(MOST_GROUPS);
   /** Numbers of buffers and layouts, for keys. */
   readonly #ids = new WeakMap<object, number>();
   #nextId = 0;
@@ -79,12 +80,7 @@ export class Pipelines {
       key += ` ${this.#id(buffer)} ${offset} ${size}`;
     }
     let group = this.#groups.get(key);
-    if (group) this.#groups.delete(key); // and to the end again: the first is the one not used for longest
-    else group = this.#device.createBindGroup({ layout, entries });
-    this.#groups.set(key, group);
-    if (this.#groups.size > MOST_GROUPS) {
-      this.#groups.delete(this.#groups.keys().next().value!);
-    }
+    if (!group) this.#groups.set(key, group = this.#device.createBindGroup({ layout, entries }));
     return group;
   }
 

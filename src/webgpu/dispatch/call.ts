@@ -17,6 +17,7 @@ import {
   type StatisticName,
 } from "../../tensor/operands.ts";
 import type { GpuBuffer, GpuCommandEncoder } from "../device/api.ts";
+import { Scratch } from "../device/scratch.ts";
 import type { Home } from "../device/tensors.ts";
 import { deltaStep, dkvStep, dqStep, rowStateStep } from "./backward.ts";
 import { type CallVariant, type Step, variantFeatures } from "./dispatch.ts";
@@ -29,7 +30,7 @@ import { type CallContext, RegionCall, STATISTICS } from "./region_call.ts";
 import { repairStep } from "./repair.ts";
 import { rotateStep } from "./rotate.ts";
 import { pairSumStep, rowSumStep } from "./sums.ts";
-import { type Scratch, type Template, templateOf, type Written } from "./template.ts";
+import { type Template, templateOf, type Written } from "./template.ts";
 import { turnedKind, TurnedRows } from "./turned_rows.ts";
 import { InputViews, storageKind } from "./views.ts";
 
@@ -78,7 +79,7 @@ function variantOfCall(problem: AttentionProblem, views: Views): CallVariant {
 export class GpuCall {
   readonly #home: Home;
   readonly #plan: GpuPlan;
-  readonly #scratch: Scratch[] = [];
+  readonly #scratch: Scratch;
   readonly #written: Written[] = [];
   readonly #cleared: GpuBuffer[] = [];
   readonly #context: CallContext;
@@ -92,6 +93,7 @@ export class GpuCall {
   ) {
     this.#home = home;
     this.#plan = plan;
+    this.#scratch = new Scratch(home.memory);
     const group = problem.queryHeads / Math.max(1, problem.kvHeads);
     const scratch = (bytes: number) => this.scratch(bytes);
     try {
@@ -143,9 +145,7 @@ export class GpuCall {
 
   /** Scratch that lives as long as the call. */
   scratch(bytes: number): GpuBuffer {
-    const buffer = this.#home.memory.take(bytes);
-    this.#scratch.push({ buffer, bytes });
-    return buffer;
+    return this.#scratch.take(bytes);
   }
 
   /** Scratch that must be zero when the steps begin. */
@@ -157,8 +157,7 @@ export class GpuCall {
 
   /** Gives the scratch back: after the last submission that uses it. */
   dispose(): void {
-    for (const { buffer } of this.#scratch) this.#home.memory.give(buffer);
-    this.#scratch.length = 0;
+    this.#scratch.give();
   }
 
   /** What is cleared before the steps run; undefined when nothing is. */
@@ -208,7 +207,7 @@ export class GpuCall {
   /** What calls of the same form may have of this one; before parameters are made. `outer`: see `outerBuffers`. */
   template(steps: readonly Step[], outer: readonly GpuBuffer[]): Template | undefined {
     if (this.#cleared.length > 0 || isSparse(this.#context.problem)) return undefined;
-    return templateOf(outer, this.#scratch, this.#written, steps);
+    return templateOf(outer, this.#scratch.taken, this.#written, steps);
   }
 
   /** Throws when the steps need more than a caller's pass. */

@@ -1,12 +1,13 @@
 // From a call to its steps: planned and built, or those of a call of the same form with the buffers of this one.
 import { planWebGpu } from "../../plan/webgpu/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
+import type { Recent } from "../device/recent.ts";
 import type { Home } from "../device/tensors.ts";
 import { GpuCall } from "./call.ts";
 import type { Step } from "./dispatch.ts";
 import { fillEmpty } from "./empty.ts";
 import type { Made } from "./results.ts";
-import { formOf, type Forms, type KeptForm, outerBuffers, RepeatedCall } from "./template.ts";
+import { formOf, type KeptForm, outerBuffers, RepeatedCall } from "./template.ts";
 
 /** A call that can be recorded. */
 export interface Prepared {
@@ -21,7 +22,7 @@ export interface Prepared {
 /** Prepares a call, whose results are `made`; undefined where there was nothing to do, and it is done. */
 export function prepareCall(
   home: Home,
-  forms: Forms,
+  forms: Recent<KeptForm>,
   problem: AttentionProblem,
   views: Views,
   made: readonly Made[],
@@ -41,7 +42,7 @@ export function prepareCall(
     const steps = call.steps();
     const template = form && call.template(steps, outerBuffers(views, made));
     if (!template) return { call, steps };
-    return { call, steps, keep: (params) => forms.keep(form, { template, params }) };
+    return { call, steps, keep: (params) => forms.set(form, { template, params }) };
   });
 }
 

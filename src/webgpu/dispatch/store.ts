@@ -9,6 +9,7 @@ import type { HostTensor } from "../../tensor/tensor.ts";
 import { elementBytes, extentOf, type View } from "../../tensor/view.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { Pipelines } from "../device/pipelines.ts";
+import { Scratch } from "../device/scratch.ts";
 import { GpuTensor, type Home, upload } from "../device/tensors.ts";
 import { type Step, wholeBuffer } from "./dispatch.ts";
 import { Recording } from "./submit.ts";
@@ -89,8 +90,8 @@ export class GpuRowPool implements RowPool {
 
   store(view: View, places: Int32Array): void {
     this.#alive("append");
-    const { open, memory } = this.#home, scratch: GpuBuffer[] = [];
-    const take = (bytes: number) => scratch[scratch.push(memory.take(bytes)) - 1]!;
+    const { open, memory } = this.#home, scratch = new Scratch(memory);
+    const take = (bytes: number) => scratch.take(bytes);
     try {
       const step = this.#step(view, places, take);
       const recording = new Recording(open, this.#pipelines, [step], take);
@@ -102,7 +103,7 @@ export class GpuRowPool implements RowPool {
         open.device.queue.submit([encoder.finish()]);
       });
     } finally {
-      for (const buffer of scratch) memory.give(buffer);
+      scratch.give();
     }
   }
 

@@ -5,20 +5,15 @@ import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { BufferName } from "../../../shaders/parts/bindings.ts";
 import type { GpuBuffer } from "../device/api.ts";
+import { Scratch, type ScratchBuffer } from "../device/scratch.ts";
 import { GpuTensor, type Home } from "../device/tensors.ts";
 import type { Bound, Step } from "./dispatch.ts";
 
-/** Forms that are kept: those used last. */
-const MOST_FORMS = 64;
+/** Forms that are kept. */
+export const MOST_FORMS = 64;
 /** Bytes that a form may write into scratch, and page numbers in a form: more take longer to compare than to make again. */
 const MOST_BYTES = 2 ** 16;
 const MOST_PAGES = 256;
-
-/** A buffer of scratch, and the bytes that were asked for. */
-export interface Scratch {
-  readonly buffer: GpuBuffer;
-  readonly bytes: number;
-}
 
 /** What a call wrote into its scratch, from the begin of a buffer on. */
 export interface Written {
@@ -41,7 +36,7 @@ export interface Template {
   readonly steps: readonly (Omit<Step, "bindings"> & { readonly slots: readonly Slot[] })[];
 }
 
-/** A form with the parameters of all its dispatches. */
+/** What is kept of a form: with the parameters of all its dispatches. */
 export interface KeptForm {
   readonly template: Template;
   readonly params: Uint32Array<ArrayBuffer>;
@@ -106,7 +101,7 @@ const made = (key: string) => ({
 /** What may be kept of a call; undefined where it wrote much, or binds what is not its own. */
 export function templateOf(
   outer: readonly GpuBuffer[],
-  scratch: readonly Scratch[],
+  scratch: readonly ScratchBuffer[],
   written: readonly Written[],
   steps: readonly Step[],
 ): Template | undefined {
@@ -133,19 +128,18 @@ export class RepeatedCall {
   readonly #home: Home;
   readonly #template: Template;
   readonly #outer: readonly GpuBuffer[];
-  readonly #scratch: GpuBuffer[] = [];
+  readonly #scratch: Scratch;
 
   constructor(home: Home, template: Template, outer: readonly GpuBuffer[]) {
     this.#home = home;
     this.#template = template;
     this.#outer = outer;
+    this.#scratch = new Scratch(home.memory);
   }
 
   /** Scratch that lives as long as the call. */
   scratch(bytes: number): GpuBuffer {
-    const buffer = this.#home.memory.take(bytes);
-    this.#scratch.push(buffer);
-    return buffer;
+    return this.#scratch.take(bytes);
   }
 
   /** Every dispatch of the call, in order. */
@@ -164,25 +158,6 @@ export class RepeatedCall {
 
   /** Gives the scratch back: after the last submission that uses it. */
   dispose(): void {
-    for (const buffer of this.#scratch) this.#home.memory.give(buffer);
-    this.#scratch.length = 0;
-  }
-}
-
-/** The forms of a device's calls. */
-export class Forms {
-  readonly #kept = new Map<string, KeptForm>();
-
-  get(form: string): KeptForm | undefined {
-    const kept = this.#kept.get(form);
-    if (!kept) return undefined;
-    this.#kept.delete(form); // and to the end again: the first is the one not used for longest
-    this.#kept.set(form, kept);
-    return kept;
-  }
-
-  keep(form: string, kept: KeptForm): void {
-    this.#kept.set(form, kept);
-    if (this.#kept.size > MOST_FORMS) this.#kept.delete(this.#kept.keys().next().value!);
+    this.#scratch.give();
   }
 }
