@@ -15,12 +15,11 @@ import { bringRows, keyRow, rowsAhead } from "../micro/pages";
 import { QuadState, QuadSums } from "../micro/records";
 import { finite, lseOf } from "../micro/rows";
 import { endKey, firstKey, rowAt, rowStride, sequenceOf, taskOf } from "../micro/task";
-import {
-  gemv_o_4x2, gemv_o_1x1, gemv_o_bytes_x1, gemv_o_bytes_x4, gemv_s_1x4, gemv_s_1x1, gemv_s_2x2, gemv_s_2x4, gemv_s_bytes_1x1,
-  gemv_s_bytes_1x4, gemv_s_bytes_2x1, gemv_s_bytes_2x4,
-} from "../micro/tiles.gen";
-import { escape, LOG2E, prefetch } from "../micro/vmath";
+import { gemv_o_bytes_x1, gemv_o_bytes_x4, gemv_s_bytes_2x1, gemv_s_bytes_2x4 } from "../micro/tiles.gen";
+import { LOG2E, prefetch } from "../micro/vmath";
 import { addSums, packQuery, packWeights, weighValues } from "../stages/bytes";
+import { outputRows, scoreRows } from "../stages/floats";
+import { factorOf, fitsFactor, gatherRow, outputHalves, scoreHalves, spreadRows, widenable } from "../stages/halves";
 import { hideScores } from "../stages/hide";
 import { setLane } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
@@ -51,8 +50,8 @@ let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0
 let shared: bool = false, sharedK: usize = 0, sharedV: usize = 0, sharedKey: i32 = 0;
 // Rows of bytes: queries and weights as integers, what units of the queries are worth, sums of a quad's outputs.
 let integers: usize = 0, units: usize = 0, weights: usize = 0, totals: usize = 0, iPitch: usize = 0, tPitch: usize = 0;
-// The rows of K or V that are read next: see nextRows.
-let rowsAt: usize = 0, rowsStride: usize = 0, rowsAheadAt: usize = 0;
+// The rows of K or V that are read next: see nextRows. `halves`: the item's tiles widen 16-bit floats; `asStored`: these rows.
+let rowsAt: usize = 0, rowsStride: usize = 0, rowsAheadAt: usize = 0, halves: bool = false, asStored: bool = false;
 
 /** Bytes of scratch for `rows` query rows (query heads of a group times queries). */
 export function decodeScratch(headDim: i32, valueDim: i32, rows: i32, block: i32): usize {
@@ -107,30 +106,15 @@ function packRows(sequence: usize): void {
     for (let d: usize = 0; d < <usize>D << 2; d += 4) store<f32>(dst + d, load<f32>(q + d) * s);
     if (dtype == DTypeCode.I8) store<f32>(units + (<usize>r << 2), packQuery(dst, integers + <usize>r * iPitch, D));
   }
+  if (halves) spreadRows(queries, lanes, D, factorOf(dtype));
 }
 
-/** S of n keys whose rows begin at k. `t`: where to prefetch. */
-function scoreRows(k: usize, ld: usize, q: usize, sp: usize, n: i32, lanes: i32, t: usize): void {
-  if (lanes == 1) return escape(gemv_s_1x1(k, q, sp, n, D, ld, qPitch, t));
-  const whole = n & ~1;
-  let x = 0;
-  if (whole) {
-    if (lanes == 2) x = gemv_s_2x2(k, q, sp, whole, D, ld, qPitch, t);
-    else x = gemv_s_2x4(k, q, sp, whole, D, ld, qPitch, t);
-  }
-  if (whole < n) x += gemv_s_1x4(k + <usize>whole * ld, q, sp + (<usize>whole << 4), n - whole, D, ld, qPitch, k);
-  escape(x);
-}
-
-/** O += P . V of n keys. A single row of P walks V strictly in order; more rows take four keys at once. */
-function outputRows(v: usize, ld: usize, p: usize, o: usize, n: i32, lanes: i32, t: usize): void {
-  const whole = lanes == 1 ? 0 : n & ~3, heads = lanes > 2 ? 4 : lanes;
-  let x = 0;
-  if (whole) x = gemv_o_4x2(v, p, o, whole, Dv, ld, oPitch, heads, t);
-  if (whole < n) {
-    x += gemv_o_1x1(v + <usize>whole * ld, p + (<usize>whole << 4), o, n - whole, Dv, ld, oPitch, heads, v);
-  }
-  escape(x);
+/** Whether tiles can widen rows of K and V: not where several quads share what is widened, or where a factor may not fit. */
+function takesHalves(): bool {
+  if (dtype != DTypeCode.F16 && dtype != DTypeCode.BF16 || rows > 4 || (D | Dv) & 7 || flags & PROBABILITY_FLAGS) return false;
+  const s = load<f32>(task, Task.Scale) * LOG2E;
+  for (let r = 0; r < rows; ++r) if (!fitsFactor(rowAt(task, Operand.Q, batch, headOf(r), r % lengthQ), D, s)) return false;
+  return true;
 }
 
 /** Where to prefetch while the n rows from row j on are read: a little ahead, in the next page at its end, never past `to`. */
@@ -142,7 +126,7 @@ function aheadOf(operand: i32, rows: usize, stride: usize, j: i32, n: i32, to: i
 
 /**
  * Finds rows from row j on that can be read together, up to n of them; how many. Rows are read where they lie, or, where
- * they are of 16 bits or few lie together, brought together a few at a time.
+ * tiles cannot widen them or few lie together, brought together a few at a time.
  */
 function nextRows(operand: i32, j: i32, n: i32): i32 {
   const columns = operand == Operand.K ? D : Dv, bytes = dtype == DTypeCode.I8;
@@ -160,12 +144,20 @@ function nextRows(operand: i32, j: i32, n: i32): i32 {
     return m;
   }
   m = min(WIDE_ROWS, n);
+  if (halves) {
+    let run = rowsAhead(task, j, m);
+    if (run < n) run &= ~3; // see above
+    rowsAt = keyRow(task, operand, batch, kv, j);
+    asStored = run > 0 && widenable(rowsAt, rowsStride, run, columns, dtype);
+    if (asStored) return run;
+  }
   rowsAt = rowsAheadAt = wide;
   if (bytes) {
     for (let i = 0; i < m; ++i) memory.copy(wide + <usize>i * rowsStride, keyRow(task, operand, batch, kv, j + i), rowsStride);
   } else {
     bringRows(task, operand, batch, kv, j, m, wide, columns);
     rowsStride = <usize>columns << 2;
+    if (halves) spreadRows(wide, m, columns, operand == Operand.K ? 1 / factorOf(dtype) : 1);
   }
   return m;
 }
@@ -176,7 +168,8 @@ function scoreKeys(quad: i32, j: i32, n: i32, lanes: i32): void {
   for (let sp = scores; n > 0;) {
     const m = nextRows(Operand.K, j, n);
     if (dtype == DTypeCode.I8) scoreBytes(x, sp, m, lanes, units + (<usize>quad << 4));
-    else scoreRows(rowsAt, rowsStride, q, sp, m, lanes, rowsAheadAt);
+    else if (asStored) scoreHalves(rowsAt, rowsStride, q, qPitch, sp, m, D, lanes, dtype);
+    else scoreRows(rowsAt, rowsStride, q, qPitch, sp, m, D, lanes, rowsAheadAt);
     j += m;
     n -= m;
     sp += <usize>m << 4;
@@ -188,10 +181,10 @@ function scoreBytes(x: usize, sp: usize, n: i32, lanes: i32, unit: usize): void 
   const columns = <usize>((D + 7) & ~7), whole = n & ~1, last = rowsAt + <usize>whole * rowsStride, rest = sp + (<usize>whole << 4);
   if (lanes == 1) {
     if (whole) gemv_s_bytes_2x1(rowsAt, x, sp, whole, columns, rowsStride, iPitch, unit);
-    if (whole < n) gemv_s_bytes_1x1(last, x, rest, 1, columns, rowsStride, iPitch, unit);
+    if (whole < n) gemv_s_bytes_2x1(last, x, rest, 1, columns, 0, iPitch, unit);
   } else {
     if (whole) gemv_s_bytes_2x4(rowsAt, x, sp, whole, columns, rowsStride, iPitch, unit);
-    if (whole < n) gemv_s_bytes_1x4(last, x, rest, 1, columns, rowsStride, iPitch, unit);
+    if (whole < n) gemv_s_bytes_2x4(last, x, rest, 1, columns, 0, iPitch, unit);
   }
 }
 
@@ -200,7 +193,8 @@ function addValues(o: usize, j: i32, n: i32, lanes: i32): void {
   if (dtype == DTypeCode.I8) return addBytes(o, j, n, lanes);
   for (let p = scores; n > 0;) {
     const m = nextRows(Operand.V, j, n);
-    outputRows(rowsAt, rowsStride, p, o, m, lanes, rowsAheadAt);
+    if (asStored) outputHalves(rowsAt, rowsStride, p, o, oPitch, m, Dv, lanes, dtype);
+    else outputRows(rowsAt, rowsStride, p, o, oPitch, m, Dv, lanes, rowsAheadAt);
     j += m;
     n -= m;
     p += <usize>m << 4;
@@ -276,6 +270,7 @@ function writeRows(slot: i32): void {
     const lse = owner ? addLogit(task, flags, batch, head, i, l, m, lane + QuadState.L) : lseOf(l, m, (flags & BENT_FLAGS) != 0);
     const f = load<f32>(lane, QuadState.L);
     const out = rowAt(task, target, batch, head, i) + shift;
+    if (halves) gatherRow(o, Dv);
     for (let d: usize = 0; d < <usize>Dv << 2; d += 4) store<f32>(out + d, load<f32>(o + d) * f);
     store<f32>(rowAt(task, targetLse, batch, head, i) + lseShift, lse);
     if (flags & STATISTIC_FLAGS) writeStatistics(r, i, head, slot, l, f);
@@ -301,6 +296,8 @@ export function decodeItem(item: usize, ws: usize): void {
   memory.fill(outputs, 0, (<usize>(rows + 3) >> 2) * oPitch << 2);
   memory.fill(states, 0, (<usize>(rows + 3) >> 2) * QuadState.Bytes);
   if (flags & STATISTIC_FLAGS) memory.fill(sums, 0, (<usize>(rows + 3) >> 2) * QuadSums.Bytes);
+  halves = takesHalves();
+  asStored = false;
   packRows(sequence);
   end = min(load<i32>(item, Item.KeyEnd), endKey(sequence, lengthQ - 1));
   shared = rows > 4 && (dtype == DTypeCode.F16 || dtype == DTypeCode.BF16);

@@ -817,42 +817,41 @@ export function gemv_s_1x1(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: us
 }
 
 export function gemv_s_2x2(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
-  const e = sp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 2 : 0; let x: i32 = 0;
+  const e = sp + (<usize>n << 4), row = <usize>D << 2, step: usize = ld == row ? 256 : 0; let x: i32 = 0;
   do {
-    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);
     let p0 = k + ld * 0; let p1 = k + ld * 1; let q0 = q + qd * 0; let q1 = q + qd * 1;
     const end = k + row, end32 = k + (row & ~127), end4 = k + (row & ~15);
     let c0_0_0 = f32x4.splat(0); let c0_0_1 = f32x4.splat(0); let c0_1_0 = f32x4.splat(0); let c0_1_1 = f32x4.splat(0); let c1_0_0 = f32x4.splat(0); let c1_0_1 = f32x4.splat(0); let c1_1_0 = f32x4.splat(0); let c1_1_1 = f32x4.splat(0);
     let b: v128, a0: v128, a1: v128;
     while (p0 < end32) {
-      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0);
+      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0); x += load<i32>(t, 0);
       b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 0); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       a0 = v128.load(p0, 16); a1 = v128.load(p1, 16);
       b = v128.load(q0, 16); c0_0_1 = madd(a0, b, c0_0_1); c1_0_1 = madd(a1, b, c1_0_1);
       b = v128.load(q1, 16); c0_1_1 = madd(a0, b, c0_1_1); c1_1_1 = madd(a1, b, c1_1_1);
-      a0 = v128.load(p0, 32); a1 = v128.load(p1, 32);
+      a0 = v128.load(p0, 32); a1 = v128.load(p1, 32); x += load<i32>(t, 64);
       b = v128.load(q0, 32); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 32); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       a0 = v128.load(p0, 48); a1 = v128.load(p1, 48);
       b = v128.load(q0, 48); c0_0_1 = madd(a0, b, c0_0_1); c1_0_1 = madd(a1, b, c1_0_1);
       b = v128.load(q1, 48); c0_1_1 = madd(a0, b, c0_1_1); c1_1_1 = madd(a1, b, c1_1_1);
-      a0 = v128.load(p0, 64); a1 = v128.load(p1, 64);
+      a0 = v128.load(p0, 64); a1 = v128.load(p1, 64); x += load<i32>(t, 128);
       b = v128.load(q0, 64); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 64); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       a0 = v128.load(p0, 80); a1 = v128.load(p1, 80);
       b = v128.load(q0, 80); c0_0_1 = madd(a0, b, c0_0_1); c1_0_1 = madd(a1, b, c1_0_1);
       b = v128.load(q1, 80); c0_1_1 = madd(a0, b, c0_1_1); c1_1_1 = madd(a1, b, c1_1_1);
-      a0 = v128.load(p0, 96); a1 = v128.load(p1, 96);
+      a0 = v128.load(p0, 96); a1 = v128.load(p1, 96); x += load<i32>(t, 192);
       b = v128.load(q0, 96); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 96); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       a0 = v128.load(p0, 112); a1 = v128.load(p1, 112);
       b = v128.load(q0, 112); c0_0_1 = madd(a0, b, c0_0_1); c1_0_1 = madd(a1, b, c1_0_1);
       b = v128.load(q1, 112); c0_1_1 = madd(a0, b, c0_1_1); c1_1_1 = madd(a1, b, c1_1_1);
-      p0 += 128; p1 += 128; q0 += 128; q1 += 128;
+      p0 += 128; p1 += 128; q0 += 128; q1 += 128; t += step;
     }
     while (p0 < end4) {
-      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0);
+      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0); x += load<i32>(t, 0);
       b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 0); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       p0 += 16; p1 += 16; q0 += 16; q1 += 16;
@@ -871,15 +870,14 @@ export function gemv_s_2x2(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: us
 }
 
 export function gemv_s_2x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
-  const e = sp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 2 : 0; let x: i32 = 0;
+  const e = sp + (<usize>n << 4), row = <usize>D << 2, step: usize = ld == row ? 256 : 0; let x: i32 = 0;
   do {
-    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);
     let p0 = k + ld * 0; let p1 = k + ld * 1; let q0 = q + qd * 0; let q1 = q + qd * 1; let q2 = q + qd * 2; let q3 = q + qd * 3;
     const end = k + row, end32 = k + (row & ~127), end4 = k + (row & ~15);
     let c0_0_0 = f32x4.splat(0); let c0_1_0 = f32x4.splat(0); let c0_2_0 = f32x4.splat(0); let c0_3_0 = f32x4.splat(0); let c1_0_0 = f32x4.splat(0); let c1_1_0 = f32x4.splat(0); let c1_2_0 = f32x4.splat(0); let c1_3_0 = f32x4.splat(0);
     let b: v128, a0: v128, a1: v128;
     while (p0 < end32) {
-      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0);
+      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0); x += load<i32>(t, 0);
       b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 0); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       b = v128.load(q2, 0); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
@@ -889,7 +887,7 @@ export function gemv_s_2x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: us
       b = v128.load(q1, 16); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       b = v128.load(q2, 16); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
       b = v128.load(q3, 16); c0_3_0 = madd(a0, b, c0_3_0); c1_3_0 = madd(a1, b, c1_3_0);
-      a0 = v128.load(p0, 32); a1 = v128.load(p1, 32);
+      a0 = v128.load(p0, 32); a1 = v128.load(p1, 32); x += load<i32>(t, 64);
       b = v128.load(q0, 32); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 32); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       b = v128.load(q2, 32); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
@@ -899,7 +897,7 @@ export function gemv_s_2x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: us
       b = v128.load(q1, 48); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       b = v128.load(q2, 48); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
       b = v128.load(q3, 48); c0_3_0 = madd(a0, b, c0_3_0); c1_3_0 = madd(a1, b, c1_3_0);
-      a0 = v128.load(p0, 64); a1 = v128.load(p1, 64);
+      a0 = v128.load(p0, 64); a1 = v128.load(p1, 64); x += load<i32>(t, 128);
       b = v128.load(q0, 64); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 64); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       b = v128.load(q2, 64); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
@@ -909,7 +907,7 @@ export function gemv_s_2x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: us
       b = v128.load(q1, 80); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       b = v128.load(q2, 80); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
       b = v128.load(q3, 80); c0_3_0 = madd(a0, b, c0_3_0); c1_3_0 = madd(a1, b, c1_3_0);
-      a0 = v128.load(p0, 96); a1 = v128.load(p1, 96);
+      a0 = v128.load(p0, 96); a1 = v128.load(p1, 96); x += load<i32>(t, 192);
       b = v128.load(q0, 96); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 96); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       b = v128.load(q2, 96); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
@@ -919,10 +917,10 @@ export function gemv_s_2x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: us
       b = v128.load(q1, 112); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       b = v128.load(q2, 112); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
       b = v128.load(q3, 112); c0_3_0 = madd(a0, b, c0_3_0); c1_3_0 = madd(a1, b, c1_3_0);
-      p0 += 128; p1 += 128; q0 += 128; q1 += 128; q2 += 128; q3 += 128;
+      p0 += 128; p1 += 128; q0 += 128; q1 += 128; q2 += 128; q3 += 128; t += step;
     }
     while (p0 < end4) {
-      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0);
+      a0 = v128.load(p0, 0); a1 = v128.load(p1, 0); x += load<i32>(t, 0);
       b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
       b = v128.load(q1, 0); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
       b = v128.load(q2, 0); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
@@ -944,90 +942,17 @@ export function gemv_s_2x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: us
   return x;
 }
 
-export function gemv_s_1x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {
-  const e = sp + (<usize>n << 4), row = <usize>D << 2; let x: i32 = 0;
-  do {
-    let p0 = k + ld * 0; let q0 = q + qd * 0; let q1 = q + qd * 1; let q2 = q + qd * 2; let q3 = q + qd * 3;
-    const end = k + row, end32 = k + (row & ~127), end4 = k + (row & ~15);
-    let c0_0_0 = f32x4.splat(0); let c0_1_0 = f32x4.splat(0); let c0_2_0 = f32x4.splat(0); let c0_3_0 = f32x4.splat(0);
-    let b: v128, a0: v128;
-    while (p0 < end32) {
-      a0 = v128.load(p0, 0);
-      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1, 0); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2, 0); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3, 0); c0_3_0 = madd(a0, b, c0_3_0);
-      a0 = v128.load(p0, 16);
-      b = v128.load(q0, 16); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1, 16); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2, 16); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3, 16); c0_3_0 = madd(a0, b, c0_3_0);
-      a0 = v128.load(p0, 32);
-      b = v128.load(q0, 32); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1, 32); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2, 32); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3, 32); c0_3_0 = madd(a0, b, c0_3_0);
-      a0 = v128.load(p0, 48);
-      b = v128.load(q0, 48); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1, 48); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2, 48); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3, 48); c0_3_0 = madd(a0, b, c0_3_0);
-      a0 = v128.load(p0, 64);
-      b = v128.load(q0, 64); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1, 64); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2, 64); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3, 64); c0_3_0 = madd(a0, b, c0_3_0);
-      a0 = v128.load(p0, 80);
-      b = v128.load(q0, 80); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1, 80); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2, 80); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3, 80); c0_3_0 = madd(a0, b, c0_3_0);
-      a0 = v128.load(p0, 96);
-      b = v128.load(q0, 96); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1, 96); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2, 96); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3, 96); c0_3_0 = madd(a0, b, c0_3_0);
-      a0 = v128.load(p0, 112);
-      b = v128.load(q0, 112); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1, 112); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2, 112); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3, 112); c0_3_0 = madd(a0, b, c0_3_0);
-      p0 += 128; q0 += 128; q1 += 128; q2 += 128; q3 += 128;
-    }
-    while (p0 < end4) {
-      a0 = v128.load(p0, 0);
-      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1, 0); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2, 0); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3, 0); c0_3_0 = madd(a0, b, c0_3_0);
-      p0 += 16; q0 += 16; q1 += 16; q2 += 16; q3 += 16;
-    }
-    while (p0 < end) {
-      a0 = v128.load_zero<f32>(p0);
-      b = v128.load(q0); c0_0_0 = madd(a0, b, c0_0_0);
-      b = v128.load(q1); c0_1_0 = madd(a0, b, c0_1_0);
-      b = v128.load(q2); c0_2_0 = madd(a0, b, c0_2_0);
-      b = v128.load(q3); c0_3_0 = madd(a0, b, c0_3_0);
-      p0 += 4; q0 += 4; q1 += 4; q2 += 4; q3 += 4;
-    }
-    { const s0 = c0_0_0; const s1 = c0_1_0; const s2 = c0_2_0; const s3 = c0_3_0; v128.store(sp, sumLanes(s0, s1, s2, s3), 0); }
-    sp += 16; k += ld * 1;
-  } while (sp < e);
-  return x;
-}
-
 export function gemv_o_4x2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {
-  const e = pp + (<usize>n << 4), row = <usize>D << 2, ahead = ld == row ? row * 4 : 0; let x: i32 = 0;
+  const e = pp + (<usize>n << 4), row = <usize>D << 2, line: usize = ld == row ? (heads > 2 ? 64 : 128) : 0; let x: i32 = 0;
   let a: v128, c0: v128, c1: v128;
   do {
-    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);
     for (let h = 0; h < heads; h += 2) {
       let o0 = o + od * <usize>(h + 0); let o1 = o + od * <usize>(h + 1); const p = pp + (<usize>h << 2);
       let r0 = v + ld * 0; let r1 = v + ld * 1; let r2 = v + ld * 2; let r3 = v + ld * 3;
       const p0_0 = v128.load_splat<f32>(p, 0); const p0_1 = v128.load_splat<f32>(p, 4); const p1_0 = v128.load_splat<f32>(p, 16); const p1_1 = v128.load_splat<f32>(p, 20); const p2_0 = v128.load_splat<f32>(p, 32); const p2_1 = v128.load_splat<f32>(p, 36); const p3_0 = v128.load_splat<f32>(p, 48); const p3_1 = v128.load_splat<f32>(p, 52);
       const end = r0 + row, end16 = r0 + (row & ~63), end4 = r0 + (row & ~15);
       while (r0 < end16) {
-        c0 = v128.load(o0, 0); c1 = v128.load(o1, 0);
+        c0 = v128.load(o0, 0); c1 = v128.load(o1, 0); x += load<i32>(t); t += line;
         a = v128.load(r0, 0); c0 = madd(a, p0_0, c0); c1 = madd(a, p0_1, c1);
         a = v128.load(r1, 0); c0 = madd(a, p1_0, c0); c1 = madd(a, p1_1, c1);
         a = v128.load(r2, 0); c0 = madd(a, p2_0, c0); c1 = madd(a, p2_1, c1);
@@ -1039,7 +964,7 @@ export function gemv_o_4x2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: us
         a = v128.load(r2, 16); c0 = madd(a, p2_0, c0); c1 = madd(a, p2_1, c1);
         a = v128.load(r3, 16); c0 = madd(a, p3_0, c0); c1 = madd(a, p3_1, c1);
         v128.store(o0, c0, 16); v128.store(o1, c1, 16);
-        c0 = v128.load(o0, 32); c1 = v128.load(o1, 32);
+        c0 = v128.load(o0, 32); c1 = v128.load(o1, 32); x += load<i32>(t); t += line;
         a = v128.load(r0, 32); c0 = madd(a, p0_0, c0); c1 = madd(a, p0_1, c1);
         a = v128.load(r1, 32); c0 = madd(a, p1_0, c0); c1 = madd(a, p1_1, c1);
         a = v128.load(r2, 32); c0 = madd(a, p2_0, c0); c1 = madd(a, p2_1, c1);
@@ -1119,6 +1044,204 @@ export function gemv_o_1x1(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: us
   return x;
 }
 
+export function gemv_s_f16_2x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize): void {
+  const e = sp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0x8fffe000);
+  do {
+    let p0 = k + ld * 0; let p1 = k + ld * 1; let q0 = q + qd * 0; let q1 = q + qd * 1; let q2 = q + qd * 2; let q3 = q + qd * 3;
+    const end = k + row;
+    let c0_0_0 = f32x4.splat(0); let c0_1_0 = f32x4.splat(0); let c0_2_0 = f32x4.splat(0); let c0_3_0 = f32x4.splat(0); let c1_0_0 = f32x4.splat(0); let c1_1_0 = f32x4.splat(0); let c1_2_0 = f32x4.splat(0); let c1_3_0 = f32x4.splat(0);
+    let b: v128, w0: v128, a0: v128, w1: v128, a1: v128;
+    while (p0 < end) {
+      w0 = v128.load(p0, 0); w1 = v128.load(p1, 0);
+      a0 = v128.and(i32x4.shr_s(w0, 3), mask); a1 = v128.and(i32x4.shr_s(w1, 3), mask);
+      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
+      b = v128.load(q1, 0); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
+      b = v128.load(q2, 0); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
+      b = v128.load(q3, 0); c0_3_0 = madd(a0, b, c0_3_0); c1_3_0 = madd(a1, b, c1_3_0);
+      a0 = v128.and(i32x4.shr_s(i32x4.shl(w0, 16), 3), mask); a1 = v128.and(i32x4.shr_s(i32x4.shl(w1, 16), 3), mask);
+      b = v128.load(q0, 16); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
+      b = v128.load(q1, 16); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
+      b = v128.load(q2, 16); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
+      b = v128.load(q3, 16); c0_3_0 = madd(a0, b, c0_3_0); c1_3_0 = madd(a1, b, c1_3_0);
+      p0 += 16; p1 += 16; q0 += 32; q1 += 32; q2 += 32; q3 += 32;
+    }
+    v128.store(sp, sumLanes(c0_0_0, c0_1_0, c0_2_0, c0_3_0), 0);
+    v128.store(sp, sumLanes(c1_0_0, c1_1_0, c1_2_0, c1_3_0), 16);
+    sp += 32; k += ld * 2;
+  } while (sp < e);
+}
+
+export function gemv_s_f16_1x1(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize): void {
+  const e = sp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0x8fffe000);
+  do {
+    let p0 = k + ld * 0; let q0 = q + qd * 0;
+    const end = k + row;
+    let c0_0_0 = f32x4.splat(0); let c0_0_1 = f32x4.splat(0);
+    let b: v128, w0: v128, a0: v128;
+    while (p0 < end) {
+      w0 = v128.load(p0, 0);
+      a0 = v128.and(i32x4.shr_s(w0, 3), mask);
+      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0);
+      a0 = v128.and(i32x4.shr_s(i32x4.shl(w0, 16), 3), mask);
+      b = v128.load(q0, 16); c0_0_1 = madd(a0, b, c0_0_1);
+      p0 += 16; q0 += 32;
+    }
+    v128.store(sp, sumLanes(f32x4.add(c0_0_0, c0_0_1), f32x4.add(c0_0_0, c0_0_1), f32x4.add(c0_0_0, c0_0_1), f32x4.add(c0_0_0, c0_0_1)), 0);
+    sp += 16; k += ld * 1;
+  } while (sp < e);
+}
+
+export function gemv_o_f16_4x2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, factor: v128): void {
+  const e = pp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0x8fffe000);
+  let a: v128, c0: v128, c1: v128;
+  do {
+    for (let h = 0; h < heads; h += 2) {
+      let o0 = o + od * <usize>(h + 0); let o1 = o + od * <usize>(h + 1); const p = pp + (<usize>h << 2);
+      let r0 = v + ld * 0; let r1 = v + ld * 1; let r2 = v + ld * 2; let r3 = v + ld * 3;
+      const p0_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 0)); const p0_1 = f32x4.mul(factor, v128.load_splat<f32>(p, 4)); const p1_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 16)); const p1_1 = f32x4.mul(factor, v128.load_splat<f32>(p, 20)); const p2_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 32)); const p2_1 = f32x4.mul(factor, v128.load_splat<f32>(p, 36)); const p3_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 48)); const p3_1 = f32x4.mul(factor, v128.load_splat<f32>(p, 52));
+      const end = r0 + row;
+      while (r0 < end) {
+        c0 = v128.load(o0, 0); c1 = v128.load(o1, 0);
+        a = v128.load(r0, 0); a = v128.and(i32x4.shr_s(a, 3), mask); c0 = madd(a, p0_0, c0); c1 = madd(a, p0_1, c1);
+        a = v128.load(r1, 0); a = v128.and(i32x4.shr_s(a, 3), mask); c0 = madd(a, p1_0, c0); c1 = madd(a, p1_1, c1);
+        a = v128.load(r2, 0); a = v128.and(i32x4.shr_s(a, 3), mask); c0 = madd(a, p2_0, c0); c1 = madd(a, p2_1, c1);
+        a = v128.load(r3, 0); a = v128.and(i32x4.shr_s(a, 3), mask); c0 = madd(a, p3_0, c0); c1 = madd(a, p3_1, c1);
+        v128.store(o0, c0, 0); v128.store(o1, c1, 0);
+        c0 = v128.load(o0, 16); c1 = v128.load(o1, 16);
+        a = v128.load(r0, 0); a = v128.and(i32x4.shr_s(i32x4.shl(a, 16), 3), mask); c0 = madd(a, p0_0, c0); c1 = madd(a, p0_1, c1);
+        a = v128.load(r1, 0); a = v128.and(i32x4.shr_s(i32x4.shl(a, 16), 3), mask); c0 = madd(a, p1_0, c0); c1 = madd(a, p1_1, c1);
+        a = v128.load(r2, 0); a = v128.and(i32x4.shr_s(i32x4.shl(a, 16), 3), mask); c0 = madd(a, p2_0, c0); c1 = madd(a, p2_1, c1);
+        a = v128.load(r3, 0); a = v128.and(i32x4.shr_s(i32x4.shl(a, 16), 3), mask); c0 = madd(a, p3_0, c0); c1 = madd(a, p3_1, c1);
+        v128.store(o0, c0, 16); v128.store(o1, c1, 16);
+        o0 += 32; o1 += 32; r0 += 16; r1 += 16; r2 += 16; r3 += 16;
+      }
+    }
+    v += ld * 4; pp += 64;
+  } while (pp < e);
+}
+
+export function gemv_o_f16_1x1(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, factor: v128): void {
+  const e = pp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0x8fffe000);
+  let a: v128, c0: v128;
+  do {
+    for (let h = 0; h < heads; h += 1) {
+      let o0 = o + od * <usize>(h + 0); const p = pp + (<usize>h << 2);
+      let r0 = v + ld * 0;
+      const p0_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 0));
+      const end = r0 + row;
+      while (r0 < end) {
+        c0 = v128.load(o0, 0);
+        a = v128.load(r0, 0); a = v128.and(i32x4.shr_s(a, 3), mask); c0 = madd(a, p0_0, c0);
+        v128.store(o0, c0, 0);
+        c0 = v128.load(o0, 16);
+        a = v128.load(r0, 0); a = v128.and(i32x4.shr_s(i32x4.shl(a, 16), 3), mask); c0 = madd(a, p0_0, c0);
+        v128.store(o0, c0, 16);
+        o0 += 32; r0 += 16;
+      }
+    }
+    v += ld * 1; pp += 16;
+  } while (pp < e);
+}
+
+export function gemv_s_bf16_2x4(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize): void {
+  const e = sp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0xffff0000);
+  do {
+    let p0 = k + ld * 0; let p1 = k + ld * 1; let q0 = q + qd * 0; let q1 = q + qd * 1; let q2 = q + qd * 2; let q3 = q + qd * 3;
+    const end = k + row;
+    let c0_0_0 = f32x4.splat(0); let c0_1_0 = f32x4.splat(0); let c0_2_0 = f32x4.splat(0); let c0_3_0 = f32x4.splat(0); let c1_0_0 = f32x4.splat(0); let c1_1_0 = f32x4.splat(0); let c1_2_0 = f32x4.splat(0); let c1_3_0 = f32x4.splat(0);
+    let b: v128, w0: v128, a0: v128, w1: v128, a1: v128;
+    while (p0 < end) {
+      w0 = v128.load(p0, 0); w1 = v128.load(p1, 0);
+      a0 = v128.and(w0, mask); a1 = v128.and(w1, mask);
+      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
+      b = v128.load(q1, 0); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
+      b = v128.load(q2, 0); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
+      b = v128.load(q3, 0); c0_3_0 = madd(a0, b, c0_3_0); c1_3_0 = madd(a1, b, c1_3_0);
+      a0 = i32x4.shl(w0, 16); a1 = i32x4.shl(w1, 16);
+      b = v128.load(q0, 16); c0_0_0 = madd(a0, b, c0_0_0); c1_0_0 = madd(a1, b, c1_0_0);
+      b = v128.load(q1, 16); c0_1_0 = madd(a0, b, c0_1_0); c1_1_0 = madd(a1, b, c1_1_0);
+      b = v128.load(q2, 16); c0_2_0 = madd(a0, b, c0_2_0); c1_2_0 = madd(a1, b, c1_2_0);
+      b = v128.load(q3, 16); c0_3_0 = madd(a0, b, c0_3_0); c1_3_0 = madd(a1, b, c1_3_0);
+      p0 += 16; p1 += 16; q0 += 32; q1 += 32; q2 += 32; q3 += 32;
+    }
+    v128.store(sp, sumLanes(c0_0_0, c0_1_0, c0_2_0, c0_3_0), 0);
+    v128.store(sp, sumLanes(c1_0_0, c1_1_0, c1_2_0, c1_3_0), 16);
+    sp += 32; k += ld * 2;
+  } while (sp < e);
+}
+
+export function gemv_s_bf16_1x1(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize): void {
+  const e = sp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0xffff0000);
+  do {
+    let p0 = k + ld * 0; let q0 = q + qd * 0;
+    const end = k + row;
+    let c0_0_0 = f32x4.splat(0); let c0_0_1 = f32x4.splat(0);
+    let b: v128, w0: v128, a0: v128;
+    while (p0 < end) {
+      w0 = v128.load(p0, 0);
+      a0 = v128.and(w0, mask);
+      b = v128.load(q0, 0); c0_0_0 = madd(a0, b, c0_0_0);
+      a0 = i32x4.shl(w0, 16);
+      b = v128.load(q0, 16); c0_0_1 = madd(a0, b, c0_0_1);
+      p0 += 16; q0 += 32;
+    }
+    v128.store(sp, sumLanes(f32x4.add(c0_0_0, c0_0_1), f32x4.add(c0_0_0, c0_0_1), f32x4.add(c0_0_0, c0_0_1), f32x4.add(c0_0_0, c0_0_1)), 0);
+    sp += 16; k += ld * 1;
+  } while (sp < e);
+}
+
+export function gemv_o_bf16_4x2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, factor: v128): void {
+  const e = pp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0xffff0000);
+  let a: v128, c0: v128, c1: v128;
+  do {
+    for (let h = 0; h < heads; h += 2) {
+      let o0 = o + od * <usize>(h + 0); let o1 = o + od * <usize>(h + 1); const p = pp + (<usize>h << 2);
+      let r0 = v + ld * 0; let r1 = v + ld * 1; let r2 = v + ld * 2; let r3 = v + ld * 3;
+      const p0_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 0)); const p0_1 = f32x4.mul(factor, v128.load_splat<f32>(p, 4)); const p1_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 16)); const p1_1 = f32x4.mul(factor, v128.load_splat<f32>(p, 20)); const p2_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 32)); const p2_1 = f32x4.mul(factor, v128.load_splat<f32>(p, 36)); const p3_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 48)); const p3_1 = f32x4.mul(factor, v128.load_splat<f32>(p, 52));
+      const end = r0 + row;
+      while (r0 < end) {
+        c0 = v128.load(o0, 0); c1 = v128.load(o1, 0);
+        a = v128.load(r0, 0); a = v128.and(a, mask); c0 = madd(a, p0_0, c0); c1 = madd(a, p0_1, c1);
+        a = v128.load(r1, 0); a = v128.and(a, mask); c0 = madd(a, p1_0, c0); c1 = madd(a, p1_1, c1);
+        a = v128.load(r2, 0); a = v128.and(a, mask); c0 = madd(a, p2_0, c0); c1 = madd(a, p2_1, c1);
+        a = v128.load(r3, 0); a = v128.and(a, mask); c0 = madd(a, p3_0, c0); c1 = madd(a, p3_1, c1);
+        v128.store(o0, c0, 0); v128.store(o1, c1, 0);
+        c0 = v128.load(o0, 16); c1 = v128.load(o1, 16);
+        a = v128.load(r0, 0); a = i32x4.shl(a, 16); c0 = madd(a, p0_0, c0); c1 = madd(a, p0_1, c1);
+        a = v128.load(r1, 0); a = i32x4.shl(a, 16); c0 = madd(a, p1_0, c0); c1 = madd(a, p1_1, c1);
+        a = v128.load(r2, 0); a = i32x4.shl(a, 16); c0 = madd(a, p2_0, c0); c1 = madd(a, p2_1, c1);
+        a = v128.load(r3, 0); a = i32x4.shl(a, 16); c0 = madd(a, p3_0, c0); c1 = madd(a, p3_1, c1);
+        v128.store(o0, c0, 16); v128.store(o1, c1, 16);
+        o0 += 32; o1 += 32; r0 += 16; r1 += 16; r2 += 16; r3 += 16;
+      }
+    }
+    v += ld * 4; pp += 64;
+  } while (pp < e);
+}
+
+export function gemv_o_bf16_1x1(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, factor: v128): void {
+  const e = pp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0xffff0000);
+  let a: v128, c0: v128;
+  do {
+    for (let h = 0; h < heads; h += 1) {
+      let o0 = o + od * <usize>(h + 0); const p = pp + (<usize>h << 2);
+      let r0 = v + ld * 0;
+      const p0_0 = f32x4.mul(factor, v128.load_splat<f32>(p, 0));
+      const end = r0 + row;
+      while (r0 < end) {
+        c0 = v128.load(o0, 0);
+        a = v128.load(r0, 0); a = v128.and(a, mask); c0 = madd(a, p0_0, c0);
+        v128.store(o0, c0, 0);
+        c0 = v128.load(o0, 16);
+        a = v128.load(r0, 0); a = i32x4.shl(a, 16); c0 = madd(a, p0_0, c0);
+        v128.store(o0, c0, 16);
+        o0 += 32; r0 += 16;
+      }
+    }
+    v += ld * 1; pp += 16;
+  } while (pp < e);
+}
+
 export function gemv_s_bytes_2x4(k: usize, q: usize, sp: usize, n: i32, columns: usize, ld: usize, qd: usize, scales: usize): void {
   const e = sp + (<usize>n << 4), s = v128.load(scales);
   do {
@@ -1163,49 +1286,6 @@ export function gemv_s_bytes_2x4(k: usize, q: usize, sp: usize, n: i32, columns:
   } while (sp < e);
 }
 
-export function gemv_s_bytes_1x4(k: usize, q: usize, sp: usize, n: i32, columns: usize, ld: usize, qd: usize, scales: usize): void {
-  const e = sp + (<usize>n << 4), s = v128.load(scales);
-  do {
-    let p0 = k + ld * 0 + 4; let q0 = q + qd * 0; let q1 = q + qd * 1; let q2 = q + qd * 2; let q3 = q + qd * 3;
-    const end = p0 + columns, end4 = p0 + (columns & ~31);
-    let c0_0 = i32x4.splat(0); let c0_1 = i32x4.splat(0); let c0_2 = i32x4.splat(0); let c0_3 = i32x4.splat(0);
-    let b: v128, a0: v128;
-    while (p0 < end4) {
-      a0 = v128.load8x8_s(p0, 0);
-      b = v128.load(q0, 0); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q1, 0); c0_1 = i32x4.add(c0_1, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q2, 0); c0_2 = i32x4.add(c0_2, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q3, 0); c0_3 = i32x4.add(c0_3, i32x4.dot_i16x8_s(a0, b));
-      a0 = v128.load8x8_s(p0, 8);
-      b = v128.load(q0, 16); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q1, 16); c0_1 = i32x4.add(c0_1, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q2, 16); c0_2 = i32x4.add(c0_2, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q3, 16); c0_3 = i32x4.add(c0_3, i32x4.dot_i16x8_s(a0, b));
-      a0 = v128.load8x8_s(p0, 16);
-      b = v128.load(q0, 32); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q1, 32); c0_1 = i32x4.add(c0_1, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q2, 32); c0_2 = i32x4.add(c0_2, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q3, 32); c0_3 = i32x4.add(c0_3, i32x4.dot_i16x8_s(a0, b));
-      a0 = v128.load8x8_s(p0, 24);
-      b = v128.load(q0, 48); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q1, 48); c0_1 = i32x4.add(c0_1, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q2, 48); c0_2 = i32x4.add(c0_2, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q3, 48); c0_3 = i32x4.add(c0_3, i32x4.dot_i16x8_s(a0, b));
-      p0 += 32; q0 += 64; q1 += 64; q2 += 64; q3 += 64;
-    }
-    while (p0 < end) {
-      a0 = v128.load8x8_s(p0, 0);
-      b = v128.load(q0, 0); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q1, 0); c0_1 = i32x4.add(c0_1, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q2, 0); c0_2 = i32x4.add(c0_2, i32x4.dot_i16x8_s(a0, b));
-      b = v128.load(q3, 0); c0_3 = i32x4.add(c0_3, i32x4.dot_i16x8_s(a0, b));
-      p0 += 8; q0 += 16; q1 += 16; q2 += 16; q3 += 16;
-    }
-    v128.store(sp, f32x4.mul(sumLanes(f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_1), f32x4.convert_i32x4_s(c0_2), f32x4.convert_i32x4_s(c0_3)), f32x4.mul(s, v128.load_splat<f32>(k))), 0);
-    sp += 16; k += ld * 1;
-  } while (sp < e);
-}
-
 export function gemv_s_bytes_2x1(k: usize, q: usize, sp: usize, n: i32, columns: usize, ld: usize, qd: usize, scales: usize): void {
   const e = sp + (<usize>n << 4), s = v128.load(scales);
   do {
@@ -1232,34 +1312,6 @@ export function gemv_s_bytes_2x1(k: usize, q: usize, sp: usize, n: i32, columns:
     v128.store(sp, f32x4.mul(sumLanes(f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_0)), f32x4.mul(s, v128.load_splat<f32>(k))), 0);
     v128.store(sp, f32x4.mul(sumLanes(f32x4.convert_i32x4_s(c1_0), f32x4.convert_i32x4_s(c1_0), f32x4.convert_i32x4_s(c1_0), f32x4.convert_i32x4_s(c1_0)), f32x4.mul(s, v128.load_splat<f32>(k + ld * 1))), 16);
     sp += 32; k += ld * 2;
-  } while (sp < e);
-}
-
-export function gemv_s_bytes_1x1(k: usize, q: usize, sp: usize, n: i32, columns: usize, ld: usize, qd: usize, scales: usize): void {
-  const e = sp + (<usize>n << 4), s = v128.load(scales);
-  do {
-    let p0 = k + ld * 0 + 4; let q0 = q + qd * 0;
-    const end = p0 + columns, end4 = p0 + (columns & ~31);
-    let c0_0 = i32x4.splat(0);
-    let b: v128, a0: v128;
-    while (p0 < end4) {
-      a0 = v128.load8x8_s(p0, 0);
-      b = v128.load(q0, 0); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      a0 = v128.load8x8_s(p0, 8);
-      b = v128.load(q0, 16); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      a0 = v128.load8x8_s(p0, 16);
-      b = v128.load(q0, 32); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      a0 = v128.load8x8_s(p0, 24);
-      b = v128.load(q0, 48); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      p0 += 32; q0 += 64;
-    }
-    while (p0 < end) {
-      a0 = v128.load8x8_s(p0, 0);
-      b = v128.load(q0, 0); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b));
-      p0 += 8; q0 += 16;
-    }
-    v128.store(sp, f32x4.mul(sumLanes(f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_0)), f32x4.mul(s, v128.load_splat<f32>(k))), 0);
-    sp += 16; k += ld * 1;
   } while (sp < e);
 }
 

@@ -11,6 +11,7 @@ import {
   probabilityTile,
   statisticsTile,
 } from "./tiles/exponentials.ts";
+import { BF16, F16, halfOutputTile, halfScoreTile } from "./tiles/halves.ts";
 import { BACKWARD_PITCH, FORWARD_PITCH } from "./tiles/pitch.ts";
 import { gradientTile, outputTile, queryTile, scoreTile } from "./tiles/products.ts";
 
@@ -42,13 +43,16 @@ export function tilesSource(): string {
     decodeScoreTile("gemv_s_1x1", 1, 1, 4, false),
     decodeScoreTile("gemv_s_2x2", 2, 2, 2, true),
     decodeScoreTile("gemv_s_2x4", 2, 4, 1, true),
-    decodeScoreTile("gemv_s_1x4", 1, 4, 1, false),
     decodeOutputTile("gemv_o_4x2", 4, 2, true),
     decodeOutputTile("gemv_o_1x1", 1, 1, false),
+    ...[F16, BF16].flatMap((half) => [
+      halfScoreTile(half, 2, 4),
+      halfScoreTile(half, 1, 1),
+      halfOutputTile(half, 4, 2),
+      halfOutputTile(half, 1, 1),
+    ]),
     bytesScoreTile("gemv_s_bytes_2x4", 2, 4),
-    bytesScoreTile("gemv_s_bytes_1x4", 1, 4),
     bytesScoreTile("gemv_s_bytes_2x1", 2, 1),
-    bytesScoreTile("gemv_s_bytes_1x1", 1, 1),
     bytesOutputTile("gemv_o_bytes_x4", 4),
     bytesOutputTile("gemv_o_bytes_x1", 1),
   ].join("\n\n") + "\n";

@@ -3,9 +3,11 @@ import { range } from "./pitch.ts";
 
 /**
  * Decode scores: S[key][4 lanes] for `rows` keys against `heads` query rows that share them, columns
- * in lanes and `chains` partial sums each. With `ahead` it first reads one word of every cache line at
- * t, in address order: the hardware prefetcher follows one stream, not several rows at once (7 to 19
- * GB/s). A tile of one row is such a stream by itself, and touching costs it (24.5 to 18 GB/s).
+ * in lanes and `chains` partial sums each. With `ahead` it reads one word of every cache line at t on the way, in
+ * address order: the hardware prefetcher follows one stream, not several rows at once (7 to 19 GB/s). Spread over the
+ * products, not before them: loads retire in order, so that a burst of misses holds up what follows (268 MB of K and V
+ * on an Intel Xeon, four rows to a kv head: 49 to 41 ms, D 128). A tile of one row is such a stream by itself, and
+ * touching costs it (24.5 to 18 GB/s).
  */
 export function decodeScoreTile(
   name: string,
@@ -18,9 +20,12 @@ export function decodeScoreTile(
   const all = range(rows).flatMap((r) =>
     range(heads).flatMap((h) => range(chains).map((k) => c(r, h, k)))
   );
+  const touch = (u: number) =>
+    ahead && u % (4 / rows) === 0 ? ` x += load<i32>(t, ${u * 16 * rows});` : "";
   const vector = (u: number) =>
     [
-      "      " + range(rows).map((r) => `a${r} = v128.load(p${r}, ${u * 16});`).join(" "),
+      "      " + range(rows).map((r) => `a${r} = v128.load(p${r}, ${u * 16});`).join(" ") +
+      touch(u),
       ...range(heads).map((h) =>
         `      b = v128.load(q${h}, ${u * 16}); ` +
         range(rows).map((r) => {
@@ -49,17 +54,18 @@ export function decodeScoreTile(
   return [
     `export function ${name}(k: usize, q: usize, sp: usize, n: i32, D: i32, ld: usize, qd: usize, t: usize): i32 {`,
     `  const e = sp + (<usize>n << 4), row = <usize>D << 2${
-      ahead ? `, ahead = ld == row ? row * ${rows} : 0` : ""
+      ahead ? `, step: usize = ld == row ? ${128 * rows} : 0` : ""
     }; let x: i32 = 0;`,
     `  do {`,
-    ...(ahead ? [`    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);`] : []),
     `    ${range(rows).map((r) => `let p${r} = k + ld * ${r};`).join(" ")} ${
       range(heads).map((h) => `let q${h} = q + qd * ${h};`).join(" ")
     }`,
     `    const end = k + row, end32 = k + (row & ~127), end4 = k + (row & ~15);`,
     `    ${all.map((name) => `let ${name} = f32x4.splat(0);`).join(" ")}`,
     `    let b: v128, ${range(rows).map((r) => `a${r}: v128`).join(", ")};`,
-    `    while (p0 < end32) {\n${range(8).map(vector).join("\n")}\n${advance(128)}\n    }`,
+    `    while (p0 < end32) {\n${range(8).map(vector).join("\n")}\n${advance(128)}${
+      ahead ? " t += step;" : ""
+    }\n    }`,
     `    while (p0 < end4) {\n${vector(0)}\n${advance(16)}\n    }`,
     `    while (p0 < end) {\n${single}\n${advance(4)}\n    }`,
     ...finish,
@@ -77,9 +83,11 @@ export function decodeOutputTile(
   heads: number,
   ahead: boolean,
 ): string {
-  const vector = (u: number) =>
+  const touch = ahead ? " x += load<i32>(t); t += line;" : "";
+  const vector = (u: number, touches: string = "") =>
     [
-      "        " + range(heads).map((h) => `c${h} = v128.load(o${h}, ${u * 16});`).join(" "),
+      "        " + range(heads).map((h) => `c${h} = v128.load(o${h}, ${u * 16});`).join(" ") +
+      touches,
       ...range(rows).map((r) =>
         `        a = v128.load(r${r}, ${u * 16}); ` +
         range(heads).map((h) => `c${h} = madd(a, p${r}_${h}, c${h});`).join(" ")
@@ -94,11 +102,10 @@ export function decodeOutputTile(
   return [
     `export function ${name}(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, t: usize): i32 {`,
     `  const e = pp + (<usize>n << 4), row = <usize>D << 2${
-      ahead ? `, ahead = ld == row ? row * ${rows} : 0` : ""
+      ahead ? `, line: usize = ld == row ? (heads > ${heads} ? 64 : 128) : 0` : ""
     }; let x: i32 = 0;`,
     `  let a: v128, ${range(heads).map((h) => `c${h}: v128`).join(", ")};`,
     `  do {`,
-    ...(ahead ? [`    for (const te = t + ahead; t < te; t += 64) x += load<i32>(t);`] : []),
     `    for (let h = 0; h < heads; h += ${heads}) {`,
     `      ${
       range(heads).map((h) => `let o${h} = o + od * <usize>(h + ${h});`).join(" ")
@@ -111,7 +118,9 @@ export function decodeOutputTile(
       ).join(" ")
     }`,
     `      const end = r0 + row, end16 = r0 + (row & ~63), end4 = r0 + (row & ~15);`,
-    `      while (r0 < end16) {\n${range(4).map(vector).join("\n")}\n${advance(64)}\n      }`,
+    `      while (r0 < end16) {\n${
+      range(4).map((u) => vector(u, u & 1 ? "" : touch)).join("\n")
+    }\n${advance(64)}\n      }`,
     `      while (r0 < end4) {\n${vector(0)}\n${advance(16)}\n      }`,
     `      while (r0 < end) {\n${single}\n${advance(4)}\n      }`,
     `    }`,
