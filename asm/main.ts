@@ -10,9 +10,11 @@ import { insideItem, insideScratch } from "./kernels/inside";
 import { combineItem, reduceDqItem } from "./kernels/combine";
 import { rotate } from "./kernels/rotate";
 import { storeRows } from "./kernels/store";
+import { probeApart, probeNeighbours } from "./micro/tiles.gen";
 
 export {
-  backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, rotate, storeRows, summarizeBlocks, widen,
+  backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, probeApart, probeNeighbours, rotate, storeRows,
+  summarizeBlocks, widen,
 };
 
 /** 1 in the build whose products and sums are fused. */

@@ -89,4 +89,5 @@ export type {
   TensorOf,
 } from "./tensor/tensor.ts";
 export type { SimdLevel } from "./wasm/module/kernel_bytes.ts";
+export type { SimdOption } from "./wasm/settings.ts";
 export type { GpuDeviceLike } from "./webgpu/device/api.ts";

@@ -26,17 +26,17 @@ import {
 import { allFull, blocksOfPanel, endNonEmpty, firstNonEmpty, firstSeen, setBlocks } from "../features/blocks";
 import { keyProduct, listRuns, PANELS, RUNS_BYTES } from "./key_gradient";
 import { settleLargeRows } from "./large_rows";
+import { queryPair, queryProduct } from "./query_gradient";
 import { packRows, unpackPanel } from "../micro/pack";
 import { Constants, Panel, RowStats, UPPER } from "../micro/records";
 import { delta } from "../micro/rows";
 import { endKey, firstKey, rowAt, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { flushTiny, silenceMasked } from "../micro/tile";
-import {
-  BACKWARD_PITCH, probabilityTile, gemm_dq_1x8, gemm_dq_4x8, gemm_dq_5x8,
-} from "../micro/tiles.gen";
+import { BACKWARD_PITCH, probabilityTile } from "../micro/tiles.gen";
 import { prefetch } from "../micro/vmath";
 import { addTile, entropyDelta, entropyGradient, entropyTile, weighTile } from "../stages/entropy";
-import { hideScores } from "../stages/hide";
+import { hideDeadLanes, hideKeys, hideScores } from "../stages/hide";
+import { productPair, shareKeys } from "../stages/pairs";
 import { setPanel } from "../stages/panel";
 import { ownSum, repairGradientRow } from "../stages/repair_gradient";
 import { rowLse } from "../stages/repair";
@@ -86,35 +86,6 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32): void {
   features = slopes + SLOPES * TILE_BYTES;
 }
 
-/** Hides every key from the lanes that take no part: their zeros times an infinite k would be NaN. */
-function hideDeadLanes(start: usize): void {
-  for (let lane: usize = 0; lane < 32; lane += 4) {
-    if (load<f32>(start + lane, RowStats.NegativeLse) == -Infinity) store<i32>(panel + lane, i32.MAX_VALUE, Panel.Low);
-  }
-}
-
-/** Hides n keys from all lanes. */
-function hideKeys(sp: usize, n: i32): void {
-  const masked = f32x4.splat(-Infinity);
-  for (; n > 0; --n, sp += BACKWARD_PITCH) {
-    v128.store(sp, masked);
-    v128.store(sp, masked, UPPER);
-  }
-}
-
-/** dQ^T += K^T . dS^T over n keys: columns in fives and fours, single ones only where D needs them. */
-function queryProduct(k: usize, ds: usize, dq: usize, n: i32): void {
-  let fours = (4 * D) % 5, fives = (D - 4 * fours) / 5;
-  if (D < 4 * fours) {
-    fours = D / 4;
-    fives = 0;
-  }
-  const d4 = <usize>(5 * fives), d1 = d4 + <usize>(4 * fours);
-  gemm_dq_5x8(k, ds, dq, n, kPitch, fives);
-  gemm_dq_4x8(k + (d4 << 2), ds, dq + (d4 << 5), n, kPitch, fours);
-  gemm_dq_1x8(k + (d1 << 2), ds, dq + (d1 << 5), n, kPitch, D - <i32>d1);
-}
-
 /** Rows of a tile where the products read them: in place, or copied where they are strided (see forward.ts). */
 function tileRows(rows: usize, stride: usize, copy: usize, pitch: usize): usize {
   prefetch(rows, stride, pitch, tileKeys);
@@ -132,40 +103,66 @@ function prefetchTile(): void {
   prefetch(dvTile, rowStride(task, Operand.Dv), vPitch, tileKeys);
 }
 
-/** One panel against the tile: P, dS and dQ. Notes the range of keys it computed. */
-function visitPanel(p: i32): void {
+/**
+ * The keys [from, to) of the tile that a panel computes: whole groups of six around those that it sees, [seenFrom, seenTo). An
+ * empty range where it sees none. Where they are noted: keyRanges.
+ */
+let from: i32 = 0, to: i32 = 0, seenFrom: i32 = 0, seenTo: i32 = 0;
+
+function setKeys(begin: i32, end: i32, seenBegin: i32, seenEnd: i32): void {
+  from = begin;
+  to = end;
+  seenFrom = seenBegin;
+  seenTo = seenEnd;
+}
+
+function findKeys(p: i32): bool {
   const range = keyRanges + (<usize>p << 3);
   store<u64>(range, 0);
   const first = rowBegin + (p << 3), row = blocksOfPanel(first, tileKey);
-  if (flags & Flag.Blocks && (load<u32>(row) & BLOCKS_OF_TILE) == 0) return;
+  if (flags & Flag.Blocks && (load<u32>(row) & BLOCKS_OF_TILE) == 0) return false;
   const last = min(first + 7, rowEnd - 1);
-  let from = max(0, firstKey(sequence, first) - tileKey), to = min(tileKeys, endKey(sequence, last) - tileKey);
-  const start = stats + <usize>p * RowStats.Bytes, dead = (deadPanels >> p & 1) != 0;
+  seenFrom = max(0, firstKey(sequence, first) - tileKey);
+  seenTo = min(tileKeys, endKey(sequence, last) - tileKey);
   if (flags & Flag.Blocks) {
-    from = firstNonEmpty(row, from, to);
-    to = endNonEmpty(row, from, to);
+    seenFrom = firstNonEmpty(row, seenFrom, seenTo);
+    seenTo = endNonEmpty(row, seenFrom, seenTo);
   }
-  if (from >= to) return;
-  const seenFrom = from, seenTo = to;
-  from = from / 6 * 6; // whole groups of six keys; what is too much is hidden
-  to = min(tileKeys, (to + 5) / 6 * 6);
+  if (seenFrom >= seenTo) return false;
+  from = seenFrom / 6 * 6; // whole groups of six keys; what is too much is hidden
+  to = min(tileKeys, (seenTo + 5) / 6 * 6);
+  if (!prefetched) prefetchTile();
+  store<i32>(range, from);
+  store<i32>(range, to, 4);
+  return true;
+}
+
+/** Where the products of a panel start: S from zero, not from -lse: partial sums as large as lse would round away what the scores say. */
+function dPStart(start: usize): usize {
+  // features of P change dP before delta is subtracted
+  return flags & PROBABILITY_FLAGS ? constants + Constants.Zero : start + RowStats.NegativeDelta;
+}
+
+/** S^T and dP^T of the keys at hand. */
+function scorePanel(p: i32): void {
+  const start = stats + <usize>p * RowStats.Bytes, lane = <usize>p << 5;
+  scoreProduct(kTile, kPitch, qT + <usize>p * (<usize>D << 5), P + lane, from, to, D, constants + Constants.Zero);
+  scoreProduct(vTile, vPitch, gT + <usize>p * (<usize>Dv << 5), dS + lane, from, to, Dv, dPStart(start));
+}
+
+/** From S and dP to P and dS of the keys at hand. */
+function settlePanel(p: i32): void {
+  const first = rowBegin + (p << 3), last = min(first + 7, rowEnd - 1), row = blocksOfPanel(first, tileKey);
+  const start = stats + <usize>p * RowStats.Bytes, dead = (deadPanels >> p & 1) != 0;
   // dead lanes: the elementwise band hides every key from them
   const fullBegin = dead ? to : firstKey(sequence, last) - tileKey - from, fullEnd = endKey(sequence, first) - tileKey - from;
   const blocks = (flags & Flag.Blocks) != 0, partial = blocks ? !allFull(row, seenFrom, seenTo) : (flags & HIDE_FLAGS) != 0;
   const masked = partial || fullBegin > 0 || fullEnd < to - from;
   const active = partial ? flags : flags & ~HIDE_FLAGS;
   if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, first, rowEnd);
-  if (dead) hideDeadLanes(start);
-  if (!prefetched) prefetchTile();
-  store<i32>(range, from);
-  store<i32>(range, to, 4);
+  if (dead) hideDeadLanes(panel, start);
 
   const n = to - from, at = <usize>from * BACKWARD_PITCH + (<usize>p << 5), s = P + at, w = dS + at, e = terms + at, f = slopes + at;
-  // from zero, not from -lse: partial sums as large as lse would round away what the scores say
-  scoreProduct(kTile, kPitch, qT + <usize>p * (<usize>D << 5), P + (<usize>p << 5), from, to, D, constants + Constants.Zero);
-  // features of P change dP before delta is subtracted
-  const dPStart = flags & PROBABILITY_FLAGS ? constants + Constants.Zero : start + RowStats.NegativeDelta;
-  scoreProduct(vTile, vPitch, gT + <usize>p * (<usize>Dv << 5), dS + (<usize>p << 5), from, to, Dv, dPStart);
   if (flags & SCORE_FLAGS) {
     scoreTiles(task, flags, s, BACKWARD_PITCH, n, tileKey + from, panel, 2, f, TILE_BYTES);
   }
@@ -193,7 +190,32 @@ function visitPanel(p: i32): void {
   if (flags & SCORE_FLAGS) {
     gradientTiles(flags, w, BACKWARD_PITCH, n, tileKey + from, panel, min(8, rowEnd - first), f, TILE_BYTES);
   }
-  queryProduct(kTile + <usize>from * kPitch, w, dqT + <usize>p * (<usize>D << 5), n);
+}
+
+/** One panel against the tile: P, dS and dQ. */
+function visitPanel(p: i32): void {
+  if (!findKeys(p)) return;
+  scorePanel(p);
+  settlePanel(p);
+  queryProduct(kTile, kPitch, dS + (<usize>p << 5), dqT + <usize>p * (<usize>D << 5), D, from, to);
+}
+
+/** Panels p and p + 1 against the tile: what both compute is multiplied at once. Sums over panels keep their order. */
+function visitPair(p: i32): void {
+  const one = findKeys(p), a = from, b = to, seenA = seenFrom, seenB = seenTo;
+  const two = findKeys(p + 1), c = from, d = to, seenC = seenFrom, seenD = seenTo;
+  if (!one || !two || !shareKeys(a, b, c, d)) {
+    visitPanel(p);
+    return visitPanel(p + 1);
+  }
+  const start = stats + <usize>p * RowStats.Bytes, zero = constants + Constants.Zero, lane = <usize>p << 5;
+  productPair(kTile, kPitch, qT + <usize>p * (<usize>D << 5), P + lane, D, zero, zero, a, b, c, d);
+  productPair(vTile, vPitch, gT + <usize>p * (<usize>Dv << 5), dS + lane, Dv, dPStart(start), dPStart(start + RowStats.Bytes), a, b, c, d);
+  setKeys(a, b, seenA, seenB);
+  settlePanel(p);
+  setKeys(c, d, seenC, seenD);
+  settlePanel(p + 1);
+  queryPair(kTile, kPitch, dS + lane, dqT + <usize>p * (<usize>D << 5), D, a, b, c, d);
 }
 
 /** All keys of the item that the block sees. */
@@ -201,6 +223,7 @@ function visitTiles(kv: i32): void {
   const k = rowsOf(task, Operand.K, batch, kv), v = rowsOf(task, Operand.V, batch, kv);
   const dkStride = rowStride(task, Operand.Dk), dvStride = rowStride(task, Operand.Dv);
   const dk = rowsOf(task, Operand.Dk, batch, kv), dv = rowsOf(task, Operand.Dv, batch, kv);
+  const pairs = (flags & Flag.Pairs) != 0;
   const end = min(keyEnd, endKey(sequence, rowEnd - 1)), begin = max(keyBegin, firstKey(sequence, rowBegin));
   for (tileKey = keyBegin + (begin - keyBegin) / TILE * TILE; tileKey < end; tileKey += TILE) {
     if (flags & Flag.Blocks) tileKey = firstSeen(rowBegin, rowEnd, tileKey, end);
@@ -212,11 +235,14 @@ function visitTiles(kv: i32): void {
     dvTile = dv + <usize>tileKey * dvStride;
     prefetched = false;
     if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
-    for (let p = 0; p < panels; ++p) visitPanel(p);
+    for (let p = 0; p < panels; ++p) {
+      if (flags & Flag.Pairs && p + 1 < panels) visitPair(p++);
+      else visitPanel(p);
+    }
     if (!prefetched) continue;
     listRuns(keyRanges, panels, tileKeys, runs);
-    keyProduct(runs, panels, tileKeys, P, gC, dvTile, dvStride, Dv);
-    keyProduct(runs, panels, tileKeys, dS, qC, dkTile, dkStride, D);
+    keyProduct(runs, panels, tileKeys, P, gC, dvTile, dvStride, Dv, pairs);
+    keyProduct(runs, panels, tileKeys, dS, qC, dkTile, dkStride, D, pairs);
   }
 }
 

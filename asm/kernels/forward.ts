@@ -24,6 +24,7 @@ import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } fro
 import { FORWARD_PITCH, gemm_o_4x8, gemm_o_6x8 } from "../micro/tiles.gen";
 import { LOG2E, prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
+import { outputPair, scorePair, shareKeys } from "../stages/pairs";
 import { setPanel } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
 import { scoreRun } from "../stages/score_run";
@@ -42,7 +43,7 @@ const CHUNK: i32 = 32;
 let task: usize = 0, flags: i32 = 0, owner: bool = false, sequence: usize = 0, batch: i32 = 0, head: i32 = 0;
 let rowBegin: i32 = 0, rowEnd: i32 = 0, headDim: i32 = 0, valueDim: i32 = 0, columns: i32 = 0;
 // Its scratch, in this order. columns: valueDim up to a multiple of four.
-let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0, vRows: usize = 0;
+let qPanels: usize = 0, oPanels: usize = 0, scores: usize = 0, scoresNext: usize = 0, states: usize = 0, kRows: usize = 0, vT: usize = 0, vRows: usize = 0;
 let panel: usize = 0, origin: usize = 0, sums: usize = 0, features: usize = 0, kPitch: usize = 0, vPitch: usize = 0;
 // The tile of keys at hand; a bit of `packed` for each chunk of V^T (and of a copied K) that is there.
 let tileKey: i32 = 0, tileKeys: i32 = 0, kTile: usize = 0, kv: i32 = 0, vStride: usize = 0, dtype: i32 = 0;
@@ -63,7 +64,8 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
   qPanels = ws;
   oPanels = qPanels + (panels * <usize>headDim << 5);
   scores = oPanels + (panels * dv << 5);
-  states = scores + <usize>(keyTile + 8) * FORWARD_PITCH;
+  scoresNext = scores + <usize>(keyTile + 8) * FORWARD_PITCH;
+  states = scoresNext + <usize>(keyTile + 8) * FORWARD_PITCH;
   kRows = states + panels * State.Bytes;
   vT = kRows + <usize>keyTile * kPitch;
   vRows = vT + dv * vPitch;
@@ -118,23 +120,50 @@ function packChunks(from: i32, to: i32): void {
 }
 
 /**
- * A run of keys [from, to) that holds something for panel p. The band lets every query see the keys
+ * From scores, at `sp`, to probabilities of keys [from, to) of panel p. The band lets every query see the keys
  * [fullBegin, fullEnd) of the tile; `partial`: a feature hides some scores of the run.
  */
-function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, partial: bool): void {
-  const q = qPanels + p * (<usize>headDim << 5), o = oPanels + p * (<usize>columns << 5), state = states + p * State.Bytes;
-  const sp = scores + <usize>from * FORWARD_PITCH, n = to - from, masked = partial || from < fullBegin || to > fullEnd;
+function settleRun(p: usize, sp: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, partial: bool): void {
+  const o = oPanels + p * (<usize>columns << 5), state = states + p * State.Bytes, n = to - from;
+  const masked = partial || from < fullBegin || to > fullEnd;
   const active = partial ? flags : flags & ~HIDE_FLAGS, sum = flags & STATISTIC_FLAGS ? sums + p * PanelSums.Bytes : 0;
   if (masked || active & (SCORE_FLAGS | PROBABILITY_FLAGS)) setPanel(panel, task, active, sequence, batch, head, rowBegin + <i32>(p << 3), rowEnd);
-  packChunks(from, to);
-  scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, n, headDim, flags & SCORE_FLAGS ? origin : state);
   if (flags & SCORE_FLAGS) scoreTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
   const hidden = masked && hideScores(task, active, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, fullBegin - from, fullEnd - from);
   if (flags & SCORE_FLAGS) rebase(sp, n, state, o, columns, fades(flags), sum);
   else if (hidden) rescan(sp, n, state);
   softmaxTile(sp, n, state, o, columns, sum, tileKey + from);
   if (flags & PROBABILITY_FLAGS) probabilityTiles(task, flags, sp, FORWARD_PITCH, n, tileKey + from, panel, 2, 0, 0);
-  outputRun(o, from, to);
+}
+
+/** A run of keys [from, to) that holds something for panel p; see settleRun. */
+function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, partial: bool): void {
+  const q = qPanels + p * (<usize>headDim << 5), sp = scores + <usize>from * FORWARD_PITCH;
+  packChunks(from, to);
+  scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, to - from, headDim, flags & SCORE_FLAGS ? origin : states + p * State.Bytes);
+  settleRun(p, sp, from, to, fullBegin, fullEnd, partial);
+  outputRun(oPanels + p * (<usize>columns << 5), from, to);
+}
+
+/** Panels p and p + 1 against the tile, where they share keys enough; whether they did. */
+function visitPair(p: usize): bool {
+  const first = rowBegin + <i32>(p << 3), next = first + 8, last = min(next + 7, rowEnd - 1);
+  const from = max(0, firstKey(sequence, first) - tileKey) & ~7, fromNext = max(0, firstKey(sequence, next) - tileKey) & ~7;
+  const to = min(tileKeys, endKey(sequence, first + 7) - tileKey), toNext = min(tileKeys, endKey(sequence, last) - tileKey);
+  if (!shareKeys(from, to, fromNext, toNext)) return false;
+  if (!prefetched) prefetchTile();
+  packChunks(min(from, fromNext), max(to, toNext));
+  const q = qPanels + p * (<usize>headDim << 5), o = oPanels + p * (<usize>columns << 5), state = states + p * State.Bytes;
+  const bent = (flags & SCORE_FLAGS) != 0, hides = (flags & HIDE_FLAGS) != 0, apart = scoresNext - scores;
+  scorePair(
+    kTile, kPitch, q, scores, apart, headDim, bent ? origin : state, bent ? origin : state + State.Bytes, from, to, fromNext, toNext,
+  );
+  const fullFrom = firstKey(sequence, first + 7) - tileKey, fullTo = endKey(sequence, first) - tileKey;
+  settleRun(p, scores + <usize>from * FORWARD_PITCH, from, to, fullFrom, fullTo, hides);
+  const fullFromNext = firstKey(sequence, last) - tileKey, fullToNext = endKey(sequence, next) - tileKey;
+  settleRun(p + 1, scoresNext + <usize>fromNext * FORWARD_PITCH, fromNext, toNext, fullFromNext, fullToNext, hides);
+  outputPair(vT, vPitch, scores, apart, o, columns, from, to, fromNext, toNext);
+  return true;
 }
 
 /** One panel against the tile: its visible keys, cut into runs where whole blocks are hidden. */
@@ -236,7 +265,11 @@ export function forwardItem(item: usize, ws: usize): void {
     packed = 0;
     prefetched = false;
     if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
-    for (let p: usize = 0; p < panels; ++p) visitPanel(p);
+    const pairs = (flags & (Flag.Pairs | Flag.Blocks)) == Flag.Pairs;
+    for (let p: usize = 0; p < panels; ++p) {
+      if (pairs && p + 1 < panels && visitPair(p)) ++p;
+      else visitPanel(p);
+    }
   }
   writeRows(panels);
 }

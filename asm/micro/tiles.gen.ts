@@ -10,11 +10,11 @@ export const BACKWARD_PITCH: i32 = 1088;
 
 export function gemm_s_6x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
   for (; groups > 0; --groups) {
-  let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128, bp = q;
+  let a: v128, bp = q, b0 = v128.load(ip, 0), b1 = v128.load(ip, 16);
   let c0_0 = b0; let c0_1 = b1; let c1_0 = b0; let c1_1 = b1; let c2_0 = b0; let c2_1 = b1; let c3_0 = b0; let c3_1 = b1; let c4_0 = b0; let c4_1 = b1; let c5_0 = b0; let c5_1 = b1;
   let p0 = ap + ld * 0; let p1 = ap + ld * 1; let p2 = ap + ld * 2; let p3 = ap + ld * 3; let p4 = ap + ld * 4; let p5 = ap + ld * 5;
-  const end = p0 + (<usize>n << 2), end8 = p0 + (<usize>(n & ~7) << 2);
-  while (p0 < end8) {
+  const end = p0 + (<usize>n << 2), whole = p0 + (<usize>(n & ~7) << 2);
+  while (p0 < whole) {
     b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
     a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
@@ -83,20 +83,64 @@ export function gemm_s_6x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip
     a = v128.load_splat<f32>(p5, 0); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1);
     bp += 32; p0 += 4; p1 += 4; p2 += 4; p3 += 4; p4 += 4; p5 += 4;
   }
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp, c1_0, 32); v128.store(cp, c1_1, 48); v128.store(cp, c2_0, 64); v128.store(cp, c2_1, 80); v128.store(cp, c3_0, 96); v128.store(cp, c3_1, 112); v128.store(cp, c4_0, 128); v128.store(cp, c4_1, 144); v128.store(cp, c5_0, 160); v128.store(cp, c5_1, 176);
-  v128.store(ip, f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_0, c1_0), f32x4.pmax(c2_0, c3_0)), f32x4.pmax(f32x4.pmax(c4_0, c5_0), v128.load(ip, 64))), 64);
-  v128.store(ip, f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_1, c1_1), f32x4.pmax(c2_1, c3_1)), f32x4.pmax(f32x4.pmax(c4_1, c5_1), v128.load(ip, 80))), 80);
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96); v128.store(cp, c4_1, 144); v128.store(cp, c4_0, 128); v128.store(cp, c5_1, 176); v128.store(cp, c5_0, 160);
+  b0 = f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_0, c1_0), f32x4.pmax(c2_0, c3_0)), f32x4.pmax(f32x4.pmax(c4_0, c5_0), v128.load(ip, 64)));
+  b1 = f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_1, c1_1), f32x4.pmax(c2_1, c3_1)), f32x4.pmax(f32x4.pmax(c4_1, c5_1), v128.load(ip, 80)));
+  v128.store(ip, b1, 80); v128.store(ip, b0, 64);
   ap += ld * 6; cp += 192;
+  }
+}
+
+export function gemm_s_6x16(ap: usize, q: usize, qNext: usize, cp: usize, cpNext: usize, n: i32, ld: usize, ip: usize, ipNext: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+  let a: v128, bp = q, bq = qNext, b0 = v128.load(ip, 0), b1 = v128.load(ip, 16), b2 = v128.load(ipNext, 0), b3 = v128.load(ipNext, 16);
+  let c0_0 = b0; let c0_1 = b1; let c0_2 = b2; let c0_3 = b3; let c1_0 = b0; let c1_1 = b1; let c1_2 = b2; let c1_3 = b3; let c2_0 = b0; let c2_1 = b1; let c2_2 = b2; let c2_3 = b3; let c3_0 = b0; let c3_1 = b1; let c3_2 = b2; let c3_3 = b3; let c4_0 = b0; let c4_1 = b1; let c4_2 = b2; let c4_3 = b3; let c5_0 = b0; let c5_1 = b1; let c5_2 = b2; let c5_3 = b3;
+  let p0 = ap + ld * 0; let p1 = ap + ld * 1; let p2 = ap + ld * 2; let p3 = ap + ld * 3; let p4 = ap + ld * 4; let p5 = ap + ld * 5;
+  const end = p0 + (<usize>n << 2), whole = p0 + (<usize>(n & ~1) << 2);
+  while (p0 < whole) {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16); b2 = v128.load(bq, 0); b3 = v128.load(bq, 16);
+    a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 0); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 0); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 0); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 0); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    b0 = v128.load(bp, 32); b1 = v128.load(bp, 48); b2 = v128.load(bq, 32); b3 = v128.load(bq, 48);
+    a = v128.load_splat<f32>(p0, 4); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 4); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 4); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 4); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 4); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 4); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    bp += 64; bq += 64; p0 += 8; p1 += 8; p2 += 8; p3 += 8; p4 += 8; p5 += 8;
+  }
+  while (p0 < end) {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16); b2 = v128.load(bq, 0); b3 = v128.load(bq, 16);
+    a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 0); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 0); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 0); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 0); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    bp += 32; bq += 32; p0 += 4; p1 += 4; p2 += 4; p3 += 4; p4 += 4; p5 += 4;
+  }
+  v128.store(cpNext, c0_3, 16); v128.store(cpNext, c0_2, 0); v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cpNext, c1_3, 48); v128.store(cpNext, c1_2, 32); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cpNext, c2_3, 80); v128.store(cpNext, c2_2, 64); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cpNext, c3_3, 112); v128.store(cpNext, c3_2, 96); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96); v128.store(cpNext, c4_3, 144); v128.store(cpNext, c4_2, 128); v128.store(cp, c4_1, 144); v128.store(cp, c4_0, 128); v128.store(cpNext, c5_3, 176); v128.store(cpNext, c5_2, 160); v128.store(cp, c5_1, 176); v128.store(cp, c5_0, 160);
+  b0 = f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_0, c1_0), f32x4.pmax(c2_0, c3_0)), f32x4.pmax(f32x4.pmax(c4_0, c5_0), v128.load(ip, 64)));
+  b1 = f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_1, c1_1), f32x4.pmax(c2_1, c3_1)), f32x4.pmax(f32x4.pmax(c4_1, c5_1), v128.load(ip, 80)));
+  b2 = f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_2, c1_2), f32x4.pmax(c2_2, c3_2)), f32x4.pmax(f32x4.pmax(c4_2, c5_2), v128.load(ipNext, 64)));
+  b3 = f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_3, c1_3), f32x4.pmax(c2_3, c3_3)), f32x4.pmax(f32x4.pmax(c4_3, c5_3), v128.load(ipNext, 80)));
+  v128.store(ipNext, b3, 80); v128.store(ipNext, b2, 64); v128.store(ip, b1, 80); v128.store(ip, b0, 64);
+  ap += ld * 6; cp += 192; cpNext += 192;
   }
 }
 
 export function gemm_s_1x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
   for (; groups > 0; --groups) {
-  let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128, bp = q;
+  let a: v128, bp = q, b0 = v128.load(ip, 0), b1 = v128.load(ip, 16);
   let c0_0 = b0; let c0_1 = b1;
   let p0 = ap + ld * 0;
-  const end = p0 + (<usize>n << 2), end8 = p0 + (<usize>(n & ~7) << 2);
-  while (p0 < end8) {
+  const end = p0 + (<usize>n << 2), whole = p0 + (<usize>(n & ~7) << 2);
+  while (p0 < whole) {
     b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
     a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     b0 = v128.load(bp, 32); b1 = v128.load(bp, 48);
@@ -120,9 +164,10 @@ export function gemm_s_1x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip
     a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     bp += 32; p0 += 4;
   }
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16);
-  v128.store(ip, f32x4.pmax(c0_0, v128.load(ip, 64)), 64);
-  v128.store(ip, f32x4.pmax(c0_1, v128.load(ip, 80)), 80);
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0);
+  b0 = f32x4.pmax(c0_0, v128.load(ip, 64));
+  b1 = f32x4.pmax(c0_1, v128.load(ip, 80));
+  v128.store(ip, b1, 80); v128.store(ip, b0, 64);
   ap += ld * 1; cp += 32;
   }
 }
@@ -192,8 +237,36 @@ export function gemm_o_6x8(ap: usize, p: usize, cp: usize, n: i32, ld: usize, gr
     a = v128.load_splat<f32>(p5, 28); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1);
     bp += 256; p0 += 32; p1 += 32; p2 += 32; p3 += 32; p4 += 32; p5 += 32;
   } while (p0 < end);
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp, c1_0, 32); v128.store(cp, c1_1, 48); v128.store(cp, c2_0, 64); v128.store(cp, c2_1, 80); v128.store(cp, c3_0, 96); v128.store(cp, c3_1, 112); v128.store(cp, c4_0, 128); v128.store(cp, c4_1, 144); v128.store(cp, c5_0, 160); v128.store(cp, c5_1, 176);
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96); v128.store(cp, c4_1, 144); v128.store(cp, c4_0, 128); v128.store(cp, c5_1, 176); v128.store(cp, c5_0, 160);
   ap += ld * 6; cp += 192;
+  }
+}
+
+export function gemm_o_6x16(ap: usize, p: usize, pNext: usize, cp: usize, cpNext: usize, n: i32, ld: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+  let a: v128, b0: v128, b1: v128, b2: v128, b3: v128, bp = p, bq = pNext;
+  let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c0_2 = v128.load(cpNext, 0); let c0_3 = v128.load(cpNext, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c1_2 = v128.load(cpNext, 32); let c1_3 = v128.load(cpNext, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c2_2 = v128.load(cpNext, 64); let c2_3 = v128.load(cpNext, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let c3_2 = v128.load(cpNext, 96); let c3_3 = v128.load(cpNext, 112); let c4_0 = v128.load(cp, 128); let c4_1 = v128.load(cp, 144); let c4_2 = v128.load(cpNext, 128); let c4_3 = v128.load(cpNext, 144); let c5_0 = v128.load(cp, 160); let c5_1 = v128.load(cp, 176); let c5_2 = v128.load(cpNext, 160); let c5_3 = v128.load(cpNext, 176);
+  let p0 = ap + ld * 0; let p1 = ap + ld * 1; let p2 = ap + ld * 2; let p3 = ap + ld * 3; let p4 = ap + ld * 4; let p5 = ap + ld * 5;
+  const end = p0 + (<usize>n << 2);
+  do {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16); b2 = v128.load(bq, 0); b3 = v128.load(bq, 16);
+    a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 0); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 0); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 0); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 0); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    b0 = v128.load(bp, 32); b1 = v128.load(bp, 48); b2 = v128.load(bq, 32); b3 = v128.load(bq, 48);
+    a = v128.load_splat<f32>(p0, 4); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 4); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 4); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 4); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 4); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 4); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    bp += 64; bq += 64; p0 += 8; p1 += 8; p2 += 8; p3 += 8; p4 += 8; p5 += 8;
+  } while (p0 < end);
+  v128.store(cpNext, c0_3, 16); v128.store(cpNext, c0_2, 0); v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cpNext, c1_3, 48); v128.store(cpNext, c1_2, 32); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cpNext, c2_3, 80); v128.store(cpNext, c2_2, 64); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cpNext, c3_3, 112); v128.store(cpNext, c3_2, 96); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96); v128.store(cpNext, c4_3, 144); v128.store(cpNext, c4_2, 128); v128.store(cp, c4_1, 144); v128.store(cp, c4_0, 128); v128.store(cpNext, c5_3, 176); v128.store(cpNext, c5_2, 160); v128.store(cp, c5_1, 176); v128.store(cp, c5_0, 160);
+  ap += ld * 6; cp += 192; cpNext += 192;
   }
 }
 
@@ -246,18 +319,18 @@ export function gemm_o_4x8(ap: usize, p: usize, cp: usize, n: i32, ld: usize, gr
     a = v128.load_splat<f32>(p3, 28); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
     bp += 256; p0 += 32; p1 += 32; p2 += 32; p3 += 32;
   } while (p0 < end);
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp, c1_0, 32); v128.store(cp, c1_1, 48); v128.store(cp, c2_0, 64); v128.store(cp, c2_1, 80); v128.store(cp, c3_0, 96); v128.store(cp, c3_1, 112);
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96);
   ap += ld * 4; cp += 128;
   }
 }
 
 export function gemm_s_dp_6x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
   for (; groups > 0; --groups) {
-  let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128, bp = q;
+  let a: v128, bp = q, b0 = v128.load(ip, 0), b1 = v128.load(ip, 16);
   let c0_0 = b0; let c0_1 = b1; let c1_0 = b0; let c1_1 = b1; let c2_0 = b0; let c2_1 = b1; let c3_0 = b0; let c3_1 = b1; let c4_0 = b0; let c4_1 = b1; let c5_0 = b0; let c5_1 = b1;
   let p0 = ap + ld * 0; let p1 = ap + ld * 1; let p2 = ap + ld * 2; let p3 = ap + ld * 3; let p4 = ap + ld * 4; let p5 = ap + ld * 5;
-  const end = p0 + (<usize>n << 2), end8 = p0 + (<usize>(n & ~7) << 2);
-  while (p0 < end8) {
+  const end = p0 + (<usize>n << 2), whole = p0 + (<usize>(n & ~7) << 2);
+  while (p0 < whole) {
     b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
     a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
@@ -326,18 +399,56 @@ export function gemm_s_dp_6x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize,
     a = v128.load_splat<f32>(p5, 0); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1);
     bp += 32; p0 += 4; p1 += 4; p2 += 4; p3 += 4; p4 += 4; p5 += 4;
   }
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp, c1_0, 1088); v128.store(cp, c1_1, 1104); v128.store(cp, c2_0, 2176); v128.store(cp, c2_1, 2192); v128.store(cp, c3_0, 3264); v128.store(cp, c3_1, 3280); v128.store(cp, c4_0, 4352); v128.store(cp, c4_1, 4368); v128.store(cp, c5_0, 5440); v128.store(cp, c5_1, 5456);
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cp, c1_1, 1104); v128.store(cp, c1_0, 1088); v128.store(cp, c2_1, 2192); v128.store(cp, c2_0, 2176); v128.store(cp, c3_1, 3280); v128.store(cp, c3_0, 3264); v128.store(cp, c4_1, 4368); v128.store(cp, c4_0, 4352); v128.store(cp, c5_1, 5456); v128.store(cp, c5_0, 5440);
   ap += ld * 6; cp += 6528;
+  }
+}
+
+export function gemm_s_dp_6x16(ap: usize, q: usize, qNext: usize, cp: usize, cpNext: usize, n: i32, ld: usize, ip: usize, ipNext: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+  let a: v128, bp = q, bq = qNext, b0 = v128.load(ip, 0), b1 = v128.load(ip, 16), b2 = v128.load(ipNext, 0), b3 = v128.load(ipNext, 16);
+  let c0_0 = b0; let c0_1 = b1; let c0_2 = b2; let c0_3 = b3; let c1_0 = b0; let c1_1 = b1; let c1_2 = b2; let c1_3 = b3; let c2_0 = b0; let c2_1 = b1; let c2_2 = b2; let c2_3 = b3; let c3_0 = b0; let c3_1 = b1; let c3_2 = b2; let c3_3 = b3; let c4_0 = b0; let c4_1 = b1; let c4_2 = b2; let c4_3 = b3; let c5_0 = b0; let c5_1 = b1; let c5_2 = b2; let c5_3 = b3;
+  let p0 = ap + ld * 0; let p1 = ap + ld * 1; let p2 = ap + ld * 2; let p3 = ap + ld * 3; let p4 = ap + ld * 4; let p5 = ap + ld * 5;
+  const end = p0 + (<usize>n << 2), whole = p0 + (<usize>(n & ~1) << 2);
+  while (p0 < whole) {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16); b2 = v128.load(bq, 0); b3 = v128.load(bq, 16);
+    a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 0); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 0); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 0); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 0); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    b0 = v128.load(bp, 32); b1 = v128.load(bp, 48); b2 = v128.load(bq, 32); b3 = v128.load(bq, 48);
+    a = v128.load_splat<f32>(p0, 4); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 4); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 4); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 4); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 4); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 4); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    bp += 64; bq += 64; p0 += 8; p1 += 8; p2 += 8; p3 += 8; p4 += 8; p5 += 8;
+  }
+  while (p0 < end) {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16); b2 = v128.load(bq, 0); b3 = v128.load(bq, 16);
+    a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 0); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 0); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 0); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 0); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    bp += 32; bq += 32; p0 += 4; p1 += 4; p2 += 4; p3 += 4; p4 += 4; p5 += 4;
+  }
+  v128.store(cpNext, c0_3, 16); v128.store(cpNext, c0_2, 0); v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cpNext, c1_3, 1104); v128.store(cpNext, c1_2, 1088); v128.store(cp, c1_1, 1104); v128.store(cp, c1_0, 1088); v128.store(cpNext, c2_3, 2192); v128.store(cpNext, c2_2, 2176); v128.store(cp, c2_1, 2192); v128.store(cp, c2_0, 2176); v128.store(cpNext, c3_3, 3280); v128.store(cpNext, c3_2, 3264); v128.store(cp, c3_1, 3280); v128.store(cp, c3_0, 3264); v128.store(cpNext, c4_3, 4368); v128.store(cpNext, c4_2, 4352); v128.store(cp, c4_1, 4368); v128.store(cp, c4_0, 4352); v128.store(cpNext, c5_3, 5456); v128.store(cpNext, c5_2, 5440); v128.store(cp, c5_1, 5456); v128.store(cp, c5_0, 5440);
+  ap += ld * 6; cp += 6528; cpNext += 6528;
   }
 }
 
 export function gemm_s_dp_1x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
   for (; groups > 0; --groups) {
-  let b0 = v128.load(ip), b1 = v128.load(ip, 16), a: v128, bp = q;
+  let a: v128, bp = q, b0 = v128.load(ip, 0), b1 = v128.load(ip, 16);
   let c0_0 = b0; let c0_1 = b1;
   let p0 = ap + ld * 0;
-  const end = p0 + (<usize>n << 2), end8 = p0 + (<usize>(n & ~7) << 2);
-  while (p0 < end8) {
+  const end = p0 + (<usize>n << 2), whole = p0 + (<usize>(n & ~7) << 2);
+  while (p0 < whole) {
     b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
     a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     b0 = v128.load(bp, 32); b1 = v128.load(bp, 48);
@@ -361,14 +472,14 @@ export function gemm_s_dp_1x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize,
     a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     bp += 32; p0 += 4;
   }
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16);
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0);
   ap += ld * 1; cp += 1088;
   }
 }
 
 export function gemm_dkv_6x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
-  let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp + ld * 1, 0); let c1_1 = v128.load(cp + ld * 1, 16); let c2_0 = v128.load(cp + ld * 2, 0); let c2_1 = v128.load(cp + ld * 2, 16); let c3_0 = v128.load(cp + ld * 3, 0); let c3_1 = v128.load(cp + ld * 3, 16); let c4_0 = v128.load(cp + ld * 4, 0); let c4_1 = v128.load(cp + ld * 4, 16); let c5_0 = v128.load(cp + ld * 5, 0); let c5_1 = v128.load(cp + ld * 5, 16);
-  let a: v128, b0: v128, b1: v128;
+  let r: usize, a: v128, c0_0: v128, c0_1: v128, c1_0: v128, c1_1: v128, c2_0: v128, c2_1: v128, c3_0: v128, c3_1: v128, c4_0: v128, c4_1: v128, c5_0: v128, c5_1: v128, b0: v128, b1: v128;
+  r = cp; c0_1 = v128.load(r, 16); c0_0 = v128.load(r, 0); r = r + ld; c1_1 = v128.load(r, 16); c1_0 = v128.load(r, 0); r = r + ld; c2_1 = v128.load(r, 16); c2_0 = v128.load(r, 0); r = r + ld; c3_1 = v128.load(r, 16); c3_0 = v128.load(r, 0); r = r + ld; c4_1 = v128.load(r, 16); c4_0 = v128.load(r, 0); r = r + ld; c5_1 = v128.load(r, 16); c5_0 = v128.load(r, 0);
   let p0 = ap + 1088 * 0; let p1 = ap + 1088 * 1; let p2 = ap + 1088 * 2; let p3 = ap + 1088 * 3; let p4 = ap + 1088 * 4; let p5 = ap + 1088 * 5;
   const end = p0 + (<usize>n << 2);
   do {
@@ -430,12 +541,37 @@ export function gemm_dkv_6x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usize)
     a = v128.load_splat<f32>(p5, 28); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1);
     bp += 256; p0 += 32; p1 += 32; p2 += 32; p3 += 32; p4 += 32; p5 += 32;
   } while (p0 < end);
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp + ld * 1, c1_0, 0); v128.store(cp + ld * 1, c1_1, 16); v128.store(cp + ld * 2, c2_0, 0); v128.store(cp + ld * 2, c2_1, 16); v128.store(cp + ld * 3, c3_0, 0); v128.store(cp + ld * 3, c3_1, 16); v128.store(cp + ld * 4, c4_0, 0); v128.store(cp + ld * 4, c4_1, 16); v128.store(cp + ld * 5, c5_0, 0); v128.store(cp + ld * 5, c5_1, 16);
+  r = cp; v128.store(r, c0_1, 16); v128.store(r, c0_0, 0); r = r + ld; v128.store(r, c1_1, 16); v128.store(r, c1_0, 0); r = r + ld; v128.store(r, c2_1, 16); v128.store(r, c2_0, 0); r = r + ld; v128.store(r, c3_1, 16); v128.store(r, c3_0, 0); r = r + ld; v128.store(r, c4_1, 16); v128.store(r, c4_0, 0); r = r + ld; v128.store(r, c5_1, 16); v128.store(r, c5_0, 0);
+}
+
+export function gemm_dkv_6x16(ap: usize, bp: usize, bq: usize, cp: usize, n: i32, ld: usize): void {
+  let r: usize, a: v128, c0_0: v128, c0_1: v128, c0_2: v128, c0_3: v128, c1_0: v128, c1_1: v128, c1_2: v128, c1_3: v128, c2_0: v128, c2_1: v128, c2_2: v128, c2_3: v128, c3_0: v128, c3_1: v128, c3_2: v128, c3_3: v128, c4_0: v128, c4_1: v128, c4_2: v128, c4_3: v128, c5_0: v128, c5_1: v128, c5_2: v128, c5_3: v128, b0: v128, b1: v128, b2: v128, b3: v128;
+  r = cp; c0_3 = v128.load(r, 48); c0_2 = v128.load(r, 32); c0_1 = v128.load(r, 16); c0_0 = v128.load(r, 0); r = r + ld; c1_3 = v128.load(r, 48); c1_2 = v128.load(r, 32); c1_1 = v128.load(r, 16); c1_0 = v128.load(r, 0); r = r + ld; c2_3 = v128.load(r, 48); c2_2 = v128.load(r, 32); c2_1 = v128.load(r, 16); c2_0 = v128.load(r, 0); r = r + ld; c3_3 = v128.load(r, 48); c3_2 = v128.load(r, 32); c3_1 = v128.load(r, 16); c3_0 = v128.load(r, 0); r = r + ld; c4_3 = v128.load(r, 48); c4_2 = v128.load(r, 32); c4_1 = v128.load(r, 16); c4_0 = v128.load(r, 0); r = r + ld; c5_3 = v128.load(r, 48); c5_2 = v128.load(r, 32); c5_1 = v128.load(r, 16); c5_0 = v128.load(r, 0);
+  let p0 = ap + 1088 * 0; let p1 = ap + 1088 * 1; let p2 = ap + 1088 * 2; let p3 = ap + 1088 * 3; let p4 = ap + 1088 * 4; let p5 = ap + 1088 * 5;
+  const end = p0 + (<usize>n << 2);
+  do {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16); b2 = v128.load(bq, 0); b3 = v128.load(bq, 16);
+    a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 0); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 0); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 0); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 0); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    b0 = v128.load(bp, 32); b1 = v128.load(bp, 48); b2 = v128.load(bq, 32); b3 = v128.load(bq, 48);
+    a = v128.load_splat<f32>(p0, 4); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p1, 4); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p2, 4); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p3, 4); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    a = v128.load_splat<f32>(p4, 4); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1); c4_2 = madd(a, b2, c4_2); c4_3 = madd(a, b3, c4_3);
+    a = v128.load_splat<f32>(p5, 4); c5_0 = madd(a, b0, c5_0); c5_1 = madd(a, b1, c5_1); c5_2 = madd(a, b2, c5_2); c5_3 = madd(a, b3, c5_3);
+    bp += 64; bq += 64; p0 += 8; p1 += 8; p2 += 8; p3 += 8; p4 += 8; p5 += 8;
+  } while (p0 < end);
+  r = cp; v128.store(r, c0_3, 48); v128.store(r, c0_2, 32); v128.store(r, c0_1, 16); v128.store(r, c0_0, 0); r = r + ld; v128.store(r, c1_3, 48); v128.store(r, c1_2, 32); v128.store(r, c1_1, 16); v128.store(r, c1_0, 0); r = r + ld; v128.store(r, c2_3, 48); v128.store(r, c2_2, 32); v128.store(r, c2_1, 16); v128.store(r, c2_0, 0); r = r + ld; v128.store(r, c3_3, 48); v128.store(r, c3_2, 32); v128.store(r, c3_1, 16); v128.store(r, c3_0, 0); r = r + ld; v128.store(r, c4_3, 48); v128.store(r, c4_2, 32); v128.store(r, c4_1, 16); v128.store(r, c4_0, 0); r = r + ld; v128.store(r, c5_3, 48); v128.store(r, c5_2, 32); v128.store(r, c5_1, 16); v128.store(r, c5_0, 0);
 }
 
 export function gemm_dkv_6x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
-  let c0_0 = v128.load(cp, 0); let c1_0 = v128.load(cp + ld * 1, 0); let c2_0 = v128.load(cp + ld * 2, 0); let c3_0 = v128.load(cp + ld * 3, 0); let c4_0 = v128.load(cp + ld * 4, 0); let c5_0 = v128.load(cp + ld * 5, 0);
-  let a: v128, b0: v128;
+  let r: usize, a: v128, c0_0: v128, c1_0: v128, c2_0: v128, c3_0: v128, c4_0: v128, c5_0: v128, b0: v128;
+  r = cp; c0_0 = v128.load(r, 0); r = r + ld; c1_0 = v128.load(r, 0); r = r + ld; c2_0 = v128.load(r, 0); r = r + ld; c3_0 = v128.load(r, 0); r = r + ld; c4_0 = v128.load(r, 0); r = r + ld; c5_0 = v128.load(r, 0);
   let p0 = ap + 1088 * 0; let p1 = ap + 1088 * 1; let p2 = ap + 1088 * 2; let p3 = ap + 1088 * 3; let p4 = ap + 1088 * 4; let p5 = ap + 1088 * 5;
   const end = p0 + (<usize>n << 2);
   do {
@@ -497,12 +633,12 @@ export function gemm_dkv_6x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize)
     a = v128.load_splat<f32>(p5, 28); c5_0 = madd(a, b0, c5_0);
     bp += 128; p0 += 32; p1 += 32; p2 += 32; p3 += 32; p4 += 32; p5 += 32;
   } while (p0 < end);
-  v128.store(cp, c0_0, 0); v128.store(cp + ld * 1, c1_0, 0); v128.store(cp + ld * 2, c2_0, 0); v128.store(cp + ld * 3, c3_0, 0); v128.store(cp + ld * 4, c4_0, 0); v128.store(cp + ld * 5, c5_0, 0);
+  r = cp; v128.store(r, c0_0, 0); r = r + ld; v128.store(r, c1_0, 0); r = r + ld; v128.store(r, c2_0, 0); r = r + ld; v128.store(r, c3_0, 0); r = r + ld; v128.store(r, c4_0, 0); r = r + ld; v128.store(r, c5_0, 0);
 }
 
 export function gemm_dkv_1x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
-  let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16);
-  let a: v128, b0: v128, b1: v128;
+  let r: usize, a: v128, c0_0: v128, c0_1: v128, b0: v128, b1: v128;
+  r = cp; c0_1 = v128.load(r, 16); c0_0 = v128.load(r, 0);
   let p0 = ap + 1088 * 0;
   const end = p0 + (<usize>n << 2);
   do {
@@ -524,12 +660,12 @@ export function gemm_dkv_1x8(ap: usize, bp: usize, cp: usize, n: i32, ld: usize)
     a = v128.load_splat<f32>(p0, 28); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     bp += 256; p0 += 32;
   } while (p0 < end);
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16);
+  r = cp; v128.store(r, c0_1, 16); v128.store(r, c0_0, 0);
 }
 
 export function gemm_dkv_1x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize): void {
-  let c0_0 = v128.load(cp, 0);
-  let a: v128, b0: v128;
+  let r: usize, a: v128, c0_0: v128, b0: v128;
+  r = cp; c0_0 = v128.load(r, 0);
   let p0 = ap + 1088 * 0;
   const end = p0 + (<usize>n << 2);
   do {
@@ -551,7 +687,7 @@ export function gemm_dkv_1x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize)
     a = v128.load_splat<f32>(p0, 28); c0_0 = madd(a, b0, c0_0);
     bp += 128; p0 += 32;
   } while (p0 < end);
-  v128.store(cp, c0_0, 0);
+  r = cp; v128.store(r, c0_0, 0);
 }
 
 export function gemm_dq_5x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
@@ -584,8 +720,37 @@ export function gemm_dq_5x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usiz
     a = v128.shuffle<f32>(x, x, 3, 3, 3, 3); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
     a = v128.load_splat<f32>(p, 16); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1);
   }
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp, c1_0, 32); v128.store(cp, c1_1, 48); v128.store(cp, c2_0, 64); v128.store(cp, c2_1, 80); v128.store(cp, c3_0, 96); v128.store(cp, c3_1, 112); v128.store(cp, c4_0, 128); v128.store(cp, c4_1, 144);
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96); v128.store(cp, c4_1, 144); v128.store(cp, c4_0, 128);
   kp += 20; cp += 160;
+  }
+}
+
+export function gemm_dq_4x16(kp: usize, ds: usize, cp: usize, cpNext: usize, keys: i32, ld: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+  let p = kp, bp = ds, n = keys, a: v128, b0: v128, b1: v128, b2: v128, b3: v128;
+  let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c0_2 = v128.load(cpNext, 0); let c0_3 = v128.load(cpNext, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c1_2 = v128.load(cpNext, 32); let c1_3 = v128.load(cpNext, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c2_2 = v128.load(cpNext, 64); let c2_3 = v128.load(cpNext, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let c3_2 = v128.load(cpNext, 96); let c3_3 = v128.load(cpNext, 112);
+  for (; n >= 2; n -= 2) {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16); b2 = v128.load(bp, 32); b3 = v128.load(bp, 48);
+    a = v128.load_splat<f32>(p, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p, 4); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p, 8); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p, 12); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    b0 = v128.load(bp, 1088); b1 = v128.load(bp, 1104); b2 = v128.load(bp, 1120); b3 = v128.load(bp, 1136);
+    a = v128.load_splat<f32>(p + ld, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p + ld, 4); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p + ld, 8); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p + ld, 12); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+    bp += 2176; p += ld * 2;
+  }
+  if (n > 0) {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16); b2 = v128.load(bp, 32); b3 = v128.load(bp, 48);
+    a = v128.load_splat<f32>(p, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1); c0_2 = madd(a, b2, c0_2); c0_3 = madd(a, b3, c0_3);
+    a = v128.load_splat<f32>(p, 4); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1); c1_2 = madd(a, b2, c1_2); c1_3 = madd(a, b3, c1_3);
+    a = v128.load_splat<f32>(p, 8); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1); c2_2 = madd(a, b2, c2_2); c2_3 = madd(a, b3, c2_3);
+    a = v128.load_splat<f32>(p, 12); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1); c3_2 = madd(a, b2, c3_2); c3_3 = madd(a, b3, c3_3);
+  }
+  v128.store(cpNext, c0_3, 16); v128.store(cpNext, c0_2, 0); v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cpNext, c1_3, 48); v128.store(cpNext, c1_2, 32); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cpNext, c2_3, 80); v128.store(cpNext, c2_2, 64); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cpNext, c3_3, 112); v128.store(cpNext, c3_2, 96); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96);
+  kp += 16; cp += 128; cpNext += 128;
   }
 }
 
@@ -616,7 +781,7 @@ export function gemm_dq_4x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usiz
     a = v128.shuffle<f32>(x, x, 2, 2, 2, 2); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
     a = v128.shuffle<f32>(x, x, 3, 3, 3, 3); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
   }
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16); v128.store(cp, c1_0, 32); v128.store(cp, c1_1, 48); v128.store(cp, c2_0, 64); v128.store(cp, c2_1, 80); v128.store(cp, c3_0, 96); v128.store(cp, c3_1, 112);
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96);
   kp += 16; cp += 128;
   }
 }
@@ -636,7 +801,7 @@ export function gemm_dq_1x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usiz
     b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
     a = v128.load_splat<f32>(p, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
   }
-  v128.store(cp, c0_0, 0); v128.store(cp, c0_1, 16);
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0);
   kp += 4; cp += 32;
   }
 }
@@ -663,30 +828,19 @@ export function exponentialTile(sp: usize, n: i32, sum: usize): void {
   let x0: v128, r0: v128, p0: v128, x1: v128, r1: v128, p1: v128, x2: v128, r2: v128, p2: v128, x3: v128, r3: v128, p3: v128;
   let l0 = f32x4.splat(0), l1 = l0;
   for (; n >= 2; n -= 2) {
-    x0 = v128.load(sp, 0); x2 = v128.load(sp, 32);
-    x0 = f32x4.pmax(x0, lo); x2 = f32x4.pmax(x2, lo);
-    r0 = f32x4.add(x0, mg); r2 = f32x4.add(x2, mg);
-    p0 = f32x4.sub(r0, mg); p2 = f32x4.sub(r2, mg);
-    x0 = f32x4.sub(x0, p0); x2 = f32x4.sub(x2, p2);
-    p0 = madd(x0, k5, k4); p2 = madd(x2, k5, k4);
-    p0 = madd(p0, x0, k3); p2 = madd(p2, x2, k3);
-    p0 = madd(p0, x0, k2); p2 = madd(p2, x2, k2);
-    p0 = madd(p0, x0, k1); p2 = madd(p2, x2, k1);
-    p0 = madd(p0, x0, k0); p2 = madd(p2, x2, k0);
-    p0 = f32x4.mul(p0, i32x4.shl(r0, 23)); p2 = f32x4.mul(p2, i32x4.shl(r2, 23));
-    v128.store(sp, p0, 0); v128.store(sp, p2, 32); l0 = f32x4.add(l0, f32x4.add(p0, p2));
-    x1 = v128.load(sp, 16); x3 = v128.load(sp, 48);
-    x1 = f32x4.pmax(x1, lo); x3 = f32x4.pmax(x3, lo);
-    r1 = f32x4.add(x1, mg); r3 = f32x4.add(x3, mg);
-    p1 = f32x4.sub(r1, mg); p3 = f32x4.sub(r3, mg);
-    x1 = f32x4.sub(x1, p1); x3 = f32x4.sub(x3, p3);
-    p1 = madd(x1, k5, k4); p3 = madd(x3, k5, k4);
-    p1 = madd(p1, x1, k3); p3 = madd(p3, x3, k3);
-    p1 = madd(p1, x1, k2); p3 = madd(p3, x3, k2);
-    p1 = madd(p1, x1, k1); p3 = madd(p3, x3, k1);
-    p1 = madd(p1, x1, k0); p3 = madd(p3, x3, k0);
-    p1 = f32x4.mul(p1, i32x4.shl(r1, 23)); p3 = f32x4.mul(p3, i32x4.shl(r3, 23));
-    v128.store(sp, p1, 16); v128.store(sp, p3, 48); l1 = f32x4.add(l1, f32x4.add(p1, p3));
+    x0 = v128.load(sp, 0); x1 = v128.load(sp, 16); x2 = v128.load(sp, 32); x3 = v128.load(sp, 48);
+    x0 = f32x4.pmax(x0, lo); x1 = f32x4.pmax(x1, lo); x2 = f32x4.pmax(x2, lo); x3 = f32x4.pmax(x3, lo);
+    r0 = f32x4.add(x0, mg); r1 = f32x4.add(x1, mg); r2 = f32x4.add(x2, mg); r3 = f32x4.add(x3, mg);
+    p0 = f32x4.sub(r0, mg); p1 = f32x4.sub(r1, mg); p2 = f32x4.sub(r2, mg); p3 = f32x4.sub(r3, mg);
+    x0 = f32x4.sub(x0, p0); x1 = f32x4.sub(x1, p1); x2 = f32x4.sub(x2, p2); x3 = f32x4.sub(x3, p3);
+    p0 = madd(x0, k5, k4); p1 = madd(x1, k5, k4); p2 = madd(x2, k5, k4); p3 = madd(x3, k5, k4);
+    p0 = madd(p0, x0, k3); p1 = madd(p1, x1, k3); p2 = madd(p2, x2, k3); p3 = madd(p3, x3, k3);
+    p0 = madd(p0, x0, k2); p1 = madd(p1, x1, k2); p2 = madd(p2, x2, k2); p3 = madd(p3, x3, k2);
+    p0 = madd(p0, x0, k1); p1 = madd(p1, x1, k1); p2 = madd(p2, x2, k1); p3 = madd(p3, x3, k1);
+    p0 = madd(p0, x0, k0); p1 = madd(p1, x1, k0); p2 = madd(p2, x2, k0); p3 = madd(p3, x3, k0);
+    p0 = f32x4.mul(p0, i32x4.shl(r0, 23)); p1 = f32x4.mul(p1, i32x4.shl(r1, 23)); p2 = f32x4.mul(p2, i32x4.shl(r2, 23)); p3 = f32x4.mul(p3, i32x4.shl(r3, 23));
+    v128.store(sp, p1, 16); v128.store(sp, p0, 0); v128.store(sp, p3, 48); v128.store(sp, p2, 32);
+    l0 = f32x4.add(l0, f32x4.add(p0, p2)); l1 = f32x4.add(l1, f32x4.add(p1, p3));
     sp += 64;
   }
   if (n > 0) {
@@ -701,9 +855,9 @@ export function exponentialTile(sp: usize, n: i32, sum: usize): void {
     p0 = madd(p0, x0, k1); p1 = madd(p1, x1, k1);
     p0 = madd(p0, x0, k0); p1 = madd(p1, x1, k0);
     p0 = f32x4.mul(p0, i32x4.shl(r0, 23)); p1 = f32x4.mul(p1, i32x4.shl(r1, 23));
-    v128.store(sp, p0, 0); v128.store(sp, p1, 16); l0 = f32x4.add(l0, p0); l1 = f32x4.add(l1, p1);
+    v128.store(sp, p1, 16); v128.store(sp, p0, 0); l0 = f32x4.add(l0, p0); l1 = f32x4.add(l1, p1);
   }
-  v128.store(sum, f32x4.add(v128.load(sum), l0)); v128.store(sum, f32x4.add(v128.load(sum, 16), l1), 16);
+  l0 = f32x4.add(v128.load(sum), l0); l1 = f32x4.add(v128.load(sum, 16), l1); v128.store(sum, l1, 16); v128.store(sum, l0);
 }
 
 export function statisticsTile(sp: usize, n: i32, sum: usize, sums: usize, key: i32): void {
@@ -755,9 +909,26 @@ export function statisticsTile(sp: usize, n: i32, sum: usize, sums: usize, key: 
 export function probabilityTile(sp: usize, wp: usize, n: i32, start: usize): void {
   const lo = exp2Constant(0), mg = exp2Constant(1), k5 = exp2Constant(2), k4 = exp2Constant(3), k3 = exp2Constant(4), k2 = exp2Constant(5), k1 = exp2Constant(6), k0 = exp2Constant(7);
   const m0 = v128.load(start), m1 = v128.load(start, 16);
-  let x0: v128, r0: v128, p0: v128, x1: v128, r1: v128, p1: v128;
-  for (; n > 0; --n) {
-    x0 = f32x4.add(v128.load(sp), m0); x1 = f32x4.add(v128.load(sp, 16), m1);
+  let x0: v128, r0: v128, p0: v128, x1: v128, r1: v128, p1: v128, x2: v128, r2: v128, p2: v128, x3: v128, r3: v128, p3: v128;
+  for (; n >= 2; n -= 2) {
+    x0 = f32x4.add(v128.load(sp, 0), m0); x1 = f32x4.add(v128.load(sp, 16), m1); x2 = f32x4.add(v128.load(sp, 1088), m0); x3 = f32x4.add(v128.load(sp, 1104), m1);
+    x0 = f32x4.pmax(x0, lo); x1 = f32x4.pmax(x1, lo); x2 = f32x4.pmax(x2, lo); x3 = f32x4.pmax(x3, lo);
+    r0 = f32x4.add(x0, mg); r1 = f32x4.add(x1, mg); r2 = f32x4.add(x2, mg); r3 = f32x4.add(x3, mg);
+    p0 = f32x4.sub(r0, mg); p1 = f32x4.sub(r1, mg); p2 = f32x4.sub(r2, mg); p3 = f32x4.sub(r3, mg);
+    x0 = f32x4.sub(x0, p0); x1 = f32x4.sub(x1, p1); x2 = f32x4.sub(x2, p2); x3 = f32x4.sub(x3, p3);
+    p0 = madd(x0, k5, k4); p1 = madd(x1, k5, k4); p2 = madd(x2, k5, k4); p3 = madd(x3, k5, k4);
+    p0 = madd(p0, x0, k3); p1 = madd(p1, x1, k3); p2 = madd(p2, x2, k3); p3 = madd(p3, x3, k3);
+    p0 = madd(p0, x0, k2); p1 = madd(p1, x1, k2); p2 = madd(p2, x2, k2); p3 = madd(p3, x3, k2);
+    p0 = madd(p0, x0, k1); p1 = madd(p1, x1, k1); p2 = madd(p2, x2, k1); p3 = madd(p3, x3, k1);
+    p0 = madd(p0, x0, k0); p1 = madd(p1, x1, k0); p2 = madd(p2, x2, k0); p3 = madd(p3, x3, k0);
+    p0 = f32x4.mul(p0, i32x4.shl(r0, 23)); p1 = f32x4.mul(p1, i32x4.shl(r1, 23)); p2 = f32x4.mul(p2, i32x4.shl(r2, 23)); p3 = f32x4.mul(p3, i32x4.shl(r3, 23));
+    x0 = f32x4.mul(p0, v128.load(wp, 0)); x1 = f32x4.mul(p1, v128.load(wp, 16)); x2 = f32x4.mul(p2, v128.load(wp, 1088)); x3 = f32x4.mul(p3, v128.load(wp, 1104));
+    v128.store(sp, p1, 16); v128.store(sp, p0, 0); v128.store(sp, p3, 1104); v128.store(sp, p2, 1088);
+    v128.store(wp, x1, 16); v128.store(wp, x0, 0); v128.store(wp, x3, 1104); v128.store(wp, x2, 1088);
+    sp += 2176; wp += 2176;
+  }
+  if (n > 0) {
+    x0 = f32x4.add(v128.load(sp, 0), m0); x1 = f32x4.add(v128.load(sp, 16), m1);
     x0 = f32x4.pmax(x0, lo); x1 = f32x4.pmax(x1, lo);
     r0 = f32x4.add(x0, mg); r1 = f32x4.add(x1, mg);
     p0 = f32x4.sub(r0, mg); p1 = f32x4.sub(r1, mg);
@@ -768,9 +939,9 @@ export function probabilityTile(sp: usize, wp: usize, n: i32, start: usize): voi
     p0 = madd(p0, x0, k1); p1 = madd(p1, x1, k1);
     p0 = madd(p0, x0, k0); p1 = madd(p1, x1, k0);
     p0 = f32x4.mul(p0, i32x4.shl(r0, 23)); p1 = f32x4.mul(p1, i32x4.shl(r1, 23));
-    v128.store(sp, p0); v128.store(sp, p1, 16);
-    v128.store(wp, f32x4.mul(p0, v128.load(wp))); v128.store(wp, f32x4.mul(p1, v128.load(wp, 16)), 16);
-    sp += 1088; wp += 1088;
+    x0 = f32x4.mul(p0, v128.load(wp, 0)); x1 = f32x4.mul(p1, v128.load(wp, 16));
+    v128.store(sp, p1, 16); v128.store(sp, p0, 0);
+    v128.store(wp, x1, 16); v128.store(wp, x0, 0);
   }
 }
 
@@ -1348,4 +1519,24 @@ export function gemv_o_bytes_x1(v: usize, w: usize, sums: usize, pairs: i32, col
     } while (p < e);
     v128.store(s0, l0); v128.store(s0, h0, 16);
   }
+}
+
+let probeRoom: usize = memory.data(576, 16);
+
+export function probeNeighbours(turns: i32): void {
+  const p = probeRoom, x = v128.load(p), y = v128.load(p, 16), u = v128.load(p, 32), w = v128.load(p, 48);
+  let c0 = v128.load(p, 64); let c1 = v128.load(p, 80); let c2 = v128.load(p, 96); let c3 = v128.load(p, 112); let c4 = v128.load(p, 128); let c5 = v128.load(p, 144); let c6 = v128.load(p, 160); let c7 = v128.load(p, 176); let c8 = v128.load(p, 192); let c9 = v128.load(p, 208); let c10 = v128.load(p, 224); let c11 = v128.load(p, 240); let c12 = v128.load(p, 256); let c13 = v128.load(p, 272); let c14 = v128.load(p, 288); let c15 = v128.load(p, 304);
+  for (; turns > 0; --turns) {
+    c0 = madd(x, u, c0); c1 = madd(y, w, c1); c2 = madd(x, u, c2); c3 = madd(y, w, c3); c4 = madd(x, u, c4); c5 = madd(y, w, c5); c6 = madd(x, u, c6); c7 = madd(y, w, c7); c8 = madd(x, u, c8); c9 = madd(y, w, c9); c10 = madd(x, u, c10); c11 = madd(y, w, c11); c12 = madd(x, u, c12); c13 = madd(y, w, c13); c14 = madd(x, u, c14); c15 = madd(y, w, c15);
+  }
+  v128.store(p, c1, 80); v128.store(p, c0, 64); v128.store(p, c3, 112); v128.store(p, c2, 96); v128.store(p, c5, 144); v128.store(p, c4, 128); v128.store(p, c7, 176); v128.store(p, c6, 160); v128.store(p, c9, 208); v128.store(p, c8, 192); v128.store(p, c11, 240); v128.store(p, c10, 224); v128.store(p, c13, 272); v128.store(p, c12, 256); v128.store(p, c15, 304); v128.store(p, c14, 288);
+}
+
+export function probeApart(turns: i32): void {
+  const p = probeRoom, x = v128.load(p), y = v128.load(p, 16), u = v128.load(p, 32), w = v128.load(p, 48);
+  let c0 = v128.load(p, 64); let c1 = v128.load(p, 96); let c2 = v128.load(p, 128); let c3 = v128.load(p, 160); let c4 = v128.load(p, 192); let c5 = v128.load(p, 224); let c6 = v128.load(p, 256); let c7 = v128.load(p, 288); let c8 = v128.load(p, 320); let c9 = v128.load(p, 352); let c10 = v128.load(p, 384); let c11 = v128.load(p, 416); let c12 = v128.load(p, 448); let c13 = v128.load(p, 480); let c14 = v128.load(p, 512); let c15 = v128.load(p, 544);
+  for (; turns > 0; --turns) {
+    c0 = madd(x, u, c0); c1 = madd(y, w, c1); c2 = madd(x, u, c2); c3 = madd(y, w, c3); c4 = madd(x, u, c4); c5 = madd(y, w, c5); c6 = madd(x, u, c6); c7 = madd(y, w, c7); c8 = madd(x, u, c8); c9 = madd(y, w, c9); c10 = madd(x, u, c10); c11 = madd(y, w, c11); c12 = madd(x, u, c12); c13 = madd(y, w, c13); c14 = madd(x, u, c14); c15 = madd(y, w, c15);
+  }
+  v128.store(p, c1, 96); v128.store(p, c0, 64); v128.store(p, c3, 160); v128.store(p, c2, 128); v128.store(p, c5, 224); v128.store(p, c4, 192); v128.store(p, c7, 288); v128.store(p, c6, 256); v128.store(p, c9, 352); v128.store(p, c8, 320); v128.store(p, c11, 416); v128.store(p, c10, 384); v128.store(p, c13, 480); v128.store(p, c12, 448); v128.store(p, c15, 544); v128.store(p, c14, 512);
 }

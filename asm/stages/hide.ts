@@ -1,6 +1,7 @@
 // What hides scores of a tile: features that hide single pairs, and the band of structural masks.
 import { bandTile } from "../features/band";
-import { Panel } from "../micro/records";
+import { Panel, RowStats, UPPER } from "../micro/records";
+import { BACKWARD_PITCH } from "../micro/tiles.gen";
 import { hideTiles } from "./scores.gen";
 
 /**
@@ -18,4 +19,20 @@ export function hideScores(task: usize, flags: i32, sp: usize, pitch: usize, n: 
     bandTile(s + <usize>tail * pitch, pitch, n - tail, key + tail, low, high);
   }
   return any;
+}
+
+/** Hides every key from the lanes of a panel of backward that take no part: their zeros times an infinite k would be NaN. */
+export function hideDeadLanes(panel: usize, start: usize): void {
+  for (let lane: usize = 0; lane < 32; lane += 4) {
+    if (load<f32>(start + lane, RowStats.NegativeLse) == -Infinity) store<i32>(panel + lane, i32.MAX_VALUE, Panel.Low);
+  }
+}
+
+/** Hides n keys from all lanes of a panel of backward. */
+export function hideKeys(sp: usize, n: i32): void {
+  const masked = f32x4.splat(-Infinity);
+  for (; n > 0; --n, sp += BACKWARD_PITCH) {
+    v128.store(sp, masked);
+    v128.store(sp, masked, UPPER);
+  }
 }

@@ -2,7 +2,9 @@
 // export takes the address of its operands (256 KiB of ones), the head dimension and how often to
 // run, and returns the work of one run: floating-point operations, or vectors of four for softmax.
 
-import { gemm_dkv_6x8, gemm_o_6x8, gemm_dq_5x8, gemm_s_6x8 } from "../../asm/micro/tiles.gen";
+import {
+  gemm_dkv_6x16, gemm_dkv_6x8, gemm_dq_4x16, gemm_dq_5x8, gemm_o_6x16, gemm_o_6x8, gemm_s_6x16, gemm_s_6x8, gemm_s_dp_6x16,
+} from "../../asm/micro/tiles.gen";
 import { softmaxTile } from "../../asm/stages/softmax";
 
 const KIB: usize = 1024;
@@ -45,4 +47,49 @@ export function benchQueryTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 64 * KIB, out = base + 128 * KIB, groups = headDim / 5;
   for (; repeats > 0; --repeats) gemm_dq_5x8(base, panel, out, BACKWARD_KEYS, <usize>headDim << 2, groups);
   return 2 * 5 * groups * 8 * BACKWARD_KEYS;
+}
+
+/** S^T of two panels at once. */
+export function benchScorePair(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, next = panel + (<usize>headDim << 5), scores = base + 64 * KIB, state = base + 80 * KIB;
+  for (; repeats > 0; --repeats) {
+    gemm_s_6x16(base, panel, next, scores, scores + 2 * KIB, headDim, <usize>headDim << 2, state, state + 96, 8);
+  }
+  return 2 * 48 * 16 * headDim;
+}
+
+/** O^T of two panels at once. */
+export function benchOutputPair(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 200 * KIB, next = base + 216 * KIB, out = base + 232 * KIB, groups = headDim / 6;
+  for (; repeats > 0; --repeats) {
+    gemm_o_6x16(base, panel, next, out, out + (<usize>headDim << 5), FORWARD_KEYS, <usize>(FORWARD_KEYS + 16) << 2, groups);
+  }
+  return 2 * 6 * groups * 16 * FORWARD_KEYS;
+}
+
+/** S^T or dP^T of backward, of two panels at once. */
+export function benchBackwardPair(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, next = panel + (<usize>headDim << 5), scores = base + 64 * KIB, state = base + 160 * KIB;
+  for (; repeats > 0; --repeats) {
+    gemm_s_dp_6x16(base, panel, next, scores, scores + 32, headDim, <usize>headDim << 2, state, state + 96, 8);
+  }
+  return 2 * 48 * 16 * headDim;
+}
+
+/** dV or dK [6 keys][16 columns]. */
+export function benchGradPair(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, out = base + 64 * KIB;
+  for (; repeats > 0; --repeats) {
+    gemm_dkv_6x16(base, panel, panel + 8 * KIB, out, BACKWARD_QUERIES, <usize>headDim << 2);
+  }
+  return 2 * 6 * 16 * BACKWARD_QUERIES;
+}
+
+/** dQ^T of two panels at once, four columns at a time. */
+export function benchQueryPair(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 64 * KIB, out = base + 128 * KIB, groups = headDim / 4;
+  for (; repeats > 0; --repeats) {
+    gemm_dq_4x16(base, panel, out, out + (<usize>headDim << 5), BACKWARD_KEYS, <usize>headDim << 2, groups);
+  }
+  return 2 * 4 * groups * 16 * BACKWARD_KEYS;
 }

@@ -23,6 +23,12 @@ const TILES: Readonly<Record<string, string>> = {
   [SOFTMAX]: "softmax pass",
   benchGradTile: "dK, dV, 6 keys × 8 columns",
   benchQueryTile: "dQ, 5 columns × 8 queries",
+  // for operations of 256 bits: see docs/engines.md
+  benchScorePair: "scores, 6 keys × 16 queries",
+  benchOutputPair: "output, 6 columns × 16 queries",
+  benchBackwardPair: "scores of backward, 6 keys × 16 queries",
+  benchGradPair: "dK, dV, 6 keys × 16 columns",
+  benchQueryPair: "dQ, 4 columns × 16 queries",
 };
 
 const OPERAND_BYTES = 256 * 1024;

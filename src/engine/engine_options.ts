@@ -2,7 +2,7 @@
 import type { AbortSignalLike } from "../backend/backend.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
-import type { SimdLevel } from "../wasm/module/kernel_bytes.ts";
+import type { SimdOption } from "../wasm/settings.ts";
 import { moduleFault } from "../wasm/module/module.ts";
 
 /** What a method of an engine takes beside the options of a call: the engine is known already. */
@@ -33,8 +33,13 @@ export interface EngineOptions {
   readonly device?: GpuDeviceLike | undefined;
   /** Check every submission to the GPU for validation errors; each costs a wait. */
   readonly debug?: boolean | undefined;
-  /** Force the plain build even where relaxed SIMD exists: the same rounding on every machine. */
-  readonly simd?: SimdLevel | undefined;
+  /**
+   * Vector instructions on the CPU. `"plain"`: without fused multiply-add even where relaxed SIMD exists, the same rounding on
+   * every machine; `"wide"`: the work cut for an engine that makes one operation of 256 bits of two of 128 (V8's
+   * re-vectorisation), which is otherwise found out while calls come; `"relaxed"`: never so. The last two and the default
+   * have the same bits.
+   */
+  readonly simd?: SimdOption | undefined;
 }
 
 /** Throws unless the options make sense and exist. */
@@ -75,8 +80,8 @@ export function checkEngineOptions(options: EngineOptions): void {
   if (memoryBudget !== undefined && !(memoryBudget >= 65536)) {
     throw complaint.range(`memoryBudget is ${show(memoryBudget)} but must be at least 65536 bytes`);
   }
-  if (simd !== undefined && simd !== "relaxed" && simd !== "plain") {
-    throw complaint.type(`simd is ${show(simd)} but must be "relaxed" or "plain"`);
+  if (simd !== undefined && !["plain", "relaxed", "wide"].includes(simd)) {
+    throw complaint.type(`simd is ${show(simd)} but must be "plain", "relaxed" or "wide"`);
   }
   const fault = wasmModule === undefined ? undefined : moduleFault(wasmModule);
   if (fault !== undefined) throw complaint.type(`wasmModule ${fault}`);

@@ -8,6 +8,11 @@ export interface WasmTarget {
   readonly threads: number;
   /** Whether products and sums are fused (relaxed SIMD). */
   readonly relaxedSimd: boolean;
+  /**
+   * Bits of a vector operation: 256 where the JavaScript engine makes one of two neighbours (V8's re-vectorisation), as far as
+   * is known by now.
+   */
+  readonly vectorBits: 128 | 256;
   /** Whether the memory can be shared with workers. */
   readonly shared: boolean;
 }

@@ -37,6 +37,7 @@ import { explainPlan } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
 import { mergeParts } from "./run/merge.ts";
 import { programScratch, programsOf } from "./run/programs.ts";
+import { kernelScratch } from "./run/kernel_scratch.ts";
 import { CallQueue, Failed, type Progress, runThrough } from "./run/queue.ts";
 import { deliver, disposeResults, letGo, makeResults, type ResultView } from "./memory/results.ts";
 import {
@@ -52,9 +53,13 @@ import { WasmRowPool } from "./memory/row_pool.ts";
 import { WasmTensor } from "./memory/tensors.ts";
 import { ThreadPool } from "./run/threads.ts";
 import { turnTensor } from "./run/turn.ts";
+import { WideProbe } from "./run/wide_probe.ts";
 
 /** Operations from which on workers are started: about 10 ms of one thread. */
 const START_FLOPS = 500e6;
+
+/** Operations from which on a call pays for a look at how wide operations are: about 0.5 ms; a look takes 0.02. */
+const LOOK_FLOPS = 20e6;
 
 /** An item that takes longer is long: with a slice of a call before it, the event loop would notice. */
 const LONG_MS = 6;
@@ -67,6 +72,7 @@ export class WasmBackend implements Backend {
   readonly name = "wasm";
   readonly #settings: WasmSettings;
   readonly #relaxed: boolean;
+  readonly #probe: WideProbe;
   readonly #memory: LinearMemory;
   readonly #kernels: KernelExports;
   readonly #pool: ThreadPool | undefined;
@@ -82,6 +88,7 @@ export class WasmBackend implements Backend {
     this.#memory = new LinearMemory(shared, settings.memoryBudget);
     this.#kernels = instantiateKernels(module, this.#memory.memory);
     this.#relaxed = this.#kernels.relaxed() === 1;
+    this.#probe = new WideProbe(this.#kernels, this.#relaxed ? settings.wide : false);
     if (threads === 1) return;
     this.#pool = new ThreadPool(module, this.#memory);
     this.#pool.stopWith(this);
@@ -91,7 +98,8 @@ export class WasmBackend implements Backend {
   get target(): WasmTarget {
     const { threads: wanted, shared } = this.#settings;
     const threads = this.#pool ? 1 + this.#pool.available(wanted - 1) : 1;
-    return { backend: "wasm", threads, relaxedSimd: this.#relaxed, shared };
+    const vectorBits = this.#probe.wide ? 256 : 128;
+    return { backend: "wasm", threads, relaxedSimd: this.#relaxed, vectorBits, shared };
   }
 
   /** Why there are fewer threads than were asked for, as far as is known now. */
@@ -168,23 +176,8 @@ export class WasmBackend implements Backend {
   /** Bytes of scratch that each thread needs for a plan. */
   scratchBytes(problem: AttentionProblem, plan: Plan): number {
     const programs = programsOf(problem, plan);
-    return this.#kernelScratch(problem, plan) + (programs.length && programScratch(programs));
-  }
-
-  #kernelScratch(problem: AttentionProblem, { kernel, tile }: Plan): number {
-    const { headDim, valueDim, lengthQ, queryHeads, kvHeads } = problem;
-    if (kernel === "forward") {
-      return this.#kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys) >>> 0;
-    }
-    if (kernel === "inside") {
-      const { count } = problem;
-      return this.#kernels.insideScratch(headDim, tile.rows, tile.keys, count) >>> 0;
-    }
-    if (kernel === "backward") {
-      return this.#kernels.backwardScratch(headDim, valueDim, tile.rows) >>> 0;
-    }
-    const rows = lengthQ * (queryHeads / kvHeads);
-    return this.#kernels.decodeScratch(headDim, valueDim, rows, tile.keys) >>> 0;
+    return kernelScratch(this.#kernels, problem, plan) +
+      (programs.length && programScratch(programs));
   }
 
   /** Makes sure the first `threads` threads have scratch. No pool item may be running. */
@@ -236,6 +229,7 @@ export class WasmBackend implements Backend {
     options: RunOptions & { alone: boolean },
   ): Progress<BackendResult[]> {
     options.signal?.throwIfAborted();
+    if (plan.cost.flops >= LOOK_FLOPS) this.#probe.look();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.#settings.threads);
     const long = threads > 1 && longestItemMs(problem, plan) > LONG_MS;
     const specs = resultSpecs(problem, views), { resident, into } = options;

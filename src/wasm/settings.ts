@@ -5,9 +5,14 @@ import type { SimdLevel } from "./module/kernel_bytes.ts";
 import { detectSimd } from "./module/module.ts";
 import { builtin, threadShortage } from "./run/host.ts";
 
+/** Which vector instructions to use: a build, and "wide" for the relaxed one with the work cut for 256 bits. */
+export type SimdOption = SimdLevel | "wide";
+
 /** How a backend is made. */
 export interface WasmSettings {
   readonly level: SimdLevel;
+  /** Whether operations are 256 bits wide, where the caller says so. */
+  readonly wide?: boolean | undefined;
   readonly shared: boolean;
   readonly threads: number;
   /** Why there are fewer threads than were asked for. */
@@ -22,7 +27,7 @@ export interface WasmRequest {
   readonly threads?: number | undefined;
   readonly wasmModule?: object | undefined;
   readonly memoryBudget?: number | undefined;
-  readonly simd?: SimdLevel | undefined;
+  readonly simd?: SimdOption | undefined;
 }
 
 /** Processors, as far as the host tells. */
@@ -41,7 +46,8 @@ const THREADS_PER_CORE = 4;
 /** How the WASM backend is made on this host. Throws where the options need what it lacks. */
 export function wasmSettings(options: WasmRequest): WasmSettings {
   const found = detectSimd();
-  if (options.simd === "relaxed" && found === "plain") {
+  const { simd } = options;
+  if ((simd === "relaxed" || simd === "wide") && found === "plain") {
     throw new UnsupportedError("relaxed SIMD", "wasm", `leave simd out or pass "plain"`);
   }
   // one for each core where nobody says
@@ -58,7 +64,9 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
       ? `${THREADS_PER_CORE} to a core is the most, as more gain nothing`
       : undefined);
   return {
-    level: options.simd === "plain" ? "plain" : found,
+    level: simd === "plain" ? "plain" : found,
+    // products that are not fused were never measured: nobody looks
+    wide: simd === "wide" ? true : simd === undefined && found === "relaxed" ? undefined : false,
     threads,
     shortage,
     shared: threads > 1,
@@ -70,11 +78,13 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
 /** What an engine says of its WASM backend: what it is, and `why` it computes. */
 export function wasmReason(
   { backend }: WasmRequest,
-  { threads, relaxedSimd }: WasmTarget,
+  { threads, relaxedSimd, vectorBits }: WasmTarget,
   shortage: string | undefined,
   why?: string,
 ): string {
-  return `WASM with ${relaxedSimd ? "relaxed" : "plain"} SIMD, ` +
+  return `WASM with ${relaxedSimd ? "relaxed" : "plain"} SIMD${
+    vectorBits === 256 ? " of 256 bits" : ""
+  }, ` +
     `${threads} thread${threads === 1 ? "" : "s"} ` +
     `(${why ?? (backend === "wasm" ? "asked for" : "no GPU was looked for")})` +
     (shortage === undefined ? "" : `; no more threads: ${shortage}`);

@@ -9,7 +9,13 @@ import { defineCase } from "../case.ts";
 import { featureSections } from "../grid_features.ts";
 import { type Inputs, makeInputs } from "../inputs.ts";
 
-const target = { backend: "wasm", threads: 2, relaxedSimd: true, shared: true } as const;
+const target = {
+  backend: "wasm",
+  threads: 2,
+  relaxedSimd: true,
+  vectorBits: 128,
+  shared: true,
+} as const;
 
 /** How the two passes of a case run on two threads, in words. */
 function waysOf({ q, k, v, dOut, options }: Inputs): string[] {

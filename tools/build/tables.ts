@@ -35,6 +35,7 @@ export function tablesSource(): string {
   const learning = FEATURES.filter(({ learns }) => learns).map(({ name }) => name);
   const flags = [
     "Accumulate", // dK and dV continue from an earlier region
+    "Pairs", // panels are multiplied two at a time: see stages/pairs.ts
     "Blocks", // pairs are hidden, and there is a summary of them by blocks
     ...FEATURES.map(({ name }) => name).filter(kernelsKnow).map(abiName),
     ...[...STATISTIC_NAMES, "dEntropy"].map(abiName), // which a call asks for, and the gradient that it was given

@@ -13,7 +13,8 @@ import {
 } from "./tiles/exponentials.ts";
 import { BF16, F16, halfOutputTile, halfScoreTile } from "./tiles/halves.ts";
 import { BACKWARD_PITCH, FORWARD_PITCH } from "./tiles/pitch.ts";
-import { gradientTile, outputTile, queryTile, scoreTile } from "./tiles/products.ts";
+import { PROBE_ROOM, probeLoop } from "./tiles/probe.ts";
+import { gradientTile, outputTile, queryPairTile, queryTile, scoreTile } from "./tiles/products.ts";
 
 /** The whole generated file. */
 export function tilesSource(): string {
@@ -23,17 +24,22 @@ export function tilesSource(): string {
     'import { exp2Constant, madd, sumLanes } from "./vmath";',
     `export const FORWARD_PITCH: i32 = ${FORWARD_PITCH};`,
     `export const BACKWARD_PITCH: i32 = ${BACKWARD_PITCH};`,
-    scoreTile("gemm_s_6x8", 6, FORWARD_PITCH, true),
-    scoreTile("gemm_s_1x8", 1, FORWARD_PITCH, true),
+    scoreTile("gemm_s_6x8", 6, FORWARD_PITCH, { maximum: true }),
+    scoreTile("gemm_s_6x16", 6, FORWARD_PITCH, { maximum: true, pair: true }),
+    scoreTile("gemm_s_1x8", 1, FORWARD_PITCH, { maximum: true }),
     outputTile("gemm_o_6x8", 6),
+    outputTile("gemm_o_6x16", 6, true),
     outputTile("gemm_o_4x8", 4),
-    scoreTile("gemm_s_dp_6x8", 6, BACKWARD_PITCH, false),
-    scoreTile("gemm_s_dp_1x8", 1, BACKWARD_PITCH, false),
+    scoreTile("gemm_s_dp_6x8", 6, BACKWARD_PITCH, { maximum: false }),
+    scoreTile("gemm_s_dp_6x16", 6, BACKWARD_PITCH, { maximum: false, pair: true }),
+    scoreTile("gemm_s_dp_1x8", 1, BACKWARD_PITCH, { maximum: false }),
     gradientTile("gemm_dkv_6x8", 6, 2),
+    gradientTile("gemm_dkv_6x16", 6, 4),
     gradientTile("gemm_dkv_6x4", 6, 1),
     gradientTile("gemm_dkv_1x8", 1, 2),
     gradientTile("gemm_dkv_1x4", 1, 1),
     queryTile("gemm_dq_5x8", 5),
+    queryPairTile("gemm_dq_4x16"),
     queryTile("gemm_dq_4x8", 4),
     queryTile("gemm_dq_1x8", 1),
     exp2Function(),
@@ -55,5 +61,8 @@ export function tilesSource(): string {
     bytesScoreTile("gemv_s_bytes_2x1", 2, 1),
     bytesOutputTile("gemv_o_bytes_x4", 4),
     bytesOutputTile("gemv_o_bytes_x1", 1),
+    PROBE_ROOM,
+    probeLoop("probeNeighbours", 16),
+    probeLoop("probeApart", 32),
   ].join("\n\n") + "\n";
 }

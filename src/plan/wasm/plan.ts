@@ -35,6 +35,8 @@ export interface PlannedRegion extends Region {
 export interface Plan {
   readonly kernel: KernelName;
   readonly tile: Tile;
+  /** Panels of eight queries are multiplied two at a time. */
+  readonly pairs: boolean;
   /** Key ranges that are computed separately and then combined. */
   readonly splits: number;
   /** Threads worth waking. */
@@ -139,5 +141,6 @@ export function planAttention(problem: AttentionProblem, target: WasmTarget): Pl
     last: region.rowEnd === roomOf(problem, region.batchBegin).lengthQ,
     steps: regionSteps(problem, kernel, tile, { splits, of: cutsOf(region) }, region),
   }));
-  return { kernel, tile, splits, threads, regions, cost };
+  const pairs = target.vectorBits === 256 && (kernel === "forward" || kernel === "backward");
+  return { kernel, tile, pairs, splits, threads, regions, cost };
 }

@@ -23,6 +23,8 @@ export interface KernelExports {
     inverse: boolean,
   ) => void;
   readonly storeRows: (record: number) => void;
+  readonly probeNeighbours: (turns: number) => void;
+  readonly probeApart: (turns: number) => void;
   readonly summarizeBlocks: (
     rows: number,
     pitch: number,
@@ -45,6 +47,8 @@ const KERNEL_EXPORTS: readonly (keyof KernelExports | "runTicket")[] = [
   "narrow",
   "rotate",
   "storeRows",
+  "probeNeighbours",
+  "probeApart",
   "summarizeBlocks",
 ];
 

@@ -155,6 +155,7 @@ export function writeTask(
   if (plan.kernel === "decode" || k?.pages) {
     u32[Task.KvDtype / 4] = DTYPE_CODES[k!.dtype as DType]!;
   }
+  if (plan.pairs) u32[Task.Flags / 4]! |= Flag.Pairs;
   if (region.accumulate) u32[Task.Flags / 4]! |= Flag.Accumulate;
   const f32 = room.memory.f32(task, TASK_BYTES / 4);
   f32[Task.Scale / 4] = problem.softmaxScale;

@@ -51,19 +51,22 @@ export function exp2Function(): string {
 export function exponentialTile(name: string): string {
   const load = (v: number) => `x${v} = v128.load(sp, ${v * 16});`;
   const store = (v: number) => `v128.store(sp, p${v}, ${v * 16});`;
-  const pair = (a: number, b: number) =>
-    `    ${load(a)} ${load(b)}\n${exp2([a, b])}\n    ${store(a)} ${store(b)}`;
+  // the upper half of a key is stored first: see `stores` in products.ts
+  const keys = (vectors: number[]) =>
+    `    ${vectors.map(load).join(" ")}\n${exp2(vectors)}\n    ${
+      vectors.map((v) => store(v ^ 1)).join(" ")
+    }`;
   return [
     `export function ${name}(sp: usize, n: i32, sum: usize): void {`,
     EXP2_CONSTANTS,
     exp2Locals(4),
     `  let l0 = f32x4.splat(0), l1 = l0;`,
     `  for (; n >= 2; n -= 2) {`,
-    `${pair(0, 2)} l0 = f32x4.add(l0, f32x4.add(p0, p2));`,
-    `${pair(1, 3)} l1 = f32x4.add(l1, f32x4.add(p1, p3));`,
+    `${keys([0, 1, 2, 3])}`,
+    `    l0 = f32x4.add(l0, f32x4.add(p0, p2)); l1 = f32x4.add(l1, f32x4.add(p1, p3));`,
     `    sp += 64;\n  }`,
-    `  if (n > 0) {\n${pair(0, 1)} l0 = f32x4.add(l0, p0); l1 = f32x4.add(l1, p1);\n  }`,
-    `  v128.store(sum, f32x4.add(v128.load(sum), l0)); v128.store(sum, f32x4.add(v128.load(sum, 16), l1), 16);`,
+    `  if (n > 0) {\n${keys([0, 1])} l0 = f32x4.add(l0, p0); l1 = f32x4.add(l1, p1);\n  }`,
+    `  l0 = f32x4.add(v128.load(sum), l0); l1 = f32x4.add(v128.load(sum, 16), l1); v128.store(sum, l1, 16); v128.store(sum, l0);`,
     "}",
   ].join("\n");
 }
@@ -102,19 +105,34 @@ export function statisticsTile(name: string): string {
   ].join("\n");
 }
 
-/** P = 2^(S - lse), dS = P * dP in place, for n keys of one panel; -lse in the two vectors at `start`. */
+/**
+ * P = 2^(S - lse), dS = P * dP in place, for n keys of one panel; -lse in the two vectors at `start`. Two keys at a time: see
+ * EXP2_STEPS.
+ */
 export function probabilityTile(name: string): string {
+  const place = (v: number) => `${v >> 1 ? BACKWARD_PITCH + (v & 1) * 16 : (v & 1) * 16}`;
+  const keys = (vectors: number[]) => {
+    const upperFirst = vectors.map((v) => v ^ 1);
+    return [
+      `    ${
+        vectors.map((v) => `x${v} = f32x4.add(v128.load(sp, ${place(v)}), m${v & 1});`).join(" ")
+      }`,
+      exp2(vectors),
+      `    ${
+        vectors.map((v) => `x${v} = f32x4.mul(p${v}, v128.load(wp, ${place(v)}));`).join(" ")
+      }`,
+      `    ${upperFirst.map((v) => `v128.store(sp, p${v}, ${place(v)});`).join(" ")}`,
+      `    ${upperFirst.map((v) => `v128.store(wp, x${v}, ${place(v)});`).join(" ")}`,
+    ].join("\n");
+  };
   return [
     `export function ${name}(sp: usize, wp: usize, n: i32, start: usize): void {`,
     EXP2_CONSTANTS,
     `  const m0 = v128.load(start), m1 = v128.load(start, 16);`,
-    exp2Locals(2),
-    `  for (; n > 0; --n) {`,
-    `    x0 = f32x4.add(v128.load(sp), m0); x1 = f32x4.add(v128.load(sp, 16), m1);`,
-    exp2([0, 1]),
-    `    v128.store(sp, p0); v128.store(sp, p1, 16);`,
-    `    v128.store(wp, f32x4.mul(p0, v128.load(wp))); v128.store(wp, f32x4.mul(p1, v128.load(wp, 16)), 16);`,
-    `    sp += ${BACKWARD_PITCH}; wp += ${BACKWARD_PITCH};\n  }`,
+    exp2Locals(4),
+    `  for (; n >= 2; n -= 2) {\n${keys([0, 1, 2, 3])}`,
+    `    sp += ${2 * BACKWARD_PITCH}; wp += ${2 * BACKWARD_PITCH};\n  }`,
+    `  if (n > 0) {\n${keys([0, 1])}\n  }`,
     "}",
   ].join("\n");
 }

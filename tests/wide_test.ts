@@ -1,0 +1,107 @@
+/**
+ * Work cut for operations of 256 bits: two panels at once, chosen by a look at the clock. Same bits as one panel at a
+ * time, whatever the engine makes of it.
+ */
+
+import assert from "node:assert/strict";
+import { createEngine } from "../mod.ts";
+import { WideProbe } from "../src/wasm/run/wide_probe.ts";
+import { hostSession } from "./backends.ts";
+import { caseName } from "./case.ts";
+import { grid } from "./grid.ts";
+import { makeInputs } from "./inputs.ts";
+import { assertSameBits } from "./same_bits.ts";
+import { caseTaken } from "./selection.ts";
+
+Deno.test("two panels at once give the bits of one, forward and backward, on the whole grid", async () => {
+  await using one = hostSession(
+    await createEngine({ backend: "wasm", threads: 1, simd: "relaxed" }),
+  );
+  await using two = hostSession(await createEngine({ backend: "wasm", threads: 1, simd: "wide" }));
+  for (const c of grid.flatMap(({ cases }) => cases)) {
+    if (!caseTaken("wasm", c)) continue;
+    const inputs = makeInputs(c), want = await one.forward(inputs);
+    assertSameBits(await two.forward(inputs), want, caseName(c));
+    assertSameBits(await two.backward(inputs, want), await one.backward(inputs, want), caseName(c));
+  }
+});
+
+Deno.test("an engine says how wide its operations are", async () => {
+  using wide = await createEngine({ backend: "wasm", threads: 1, simd: "wide" });
+  assert(wide.target.backend === "wasm");
+  assert.equal(wide.target.vectorBits, 256);
+  assert.match(wide.reason, /relaxed SIMD of 256 bits, 1 thread/);
+  using plain = await createEngine({ backend: "wasm", threads: 1, simd: "plain" });
+  assert(plain.target.backend === "wasm");
+  assert.equal(plain.target.vectorBits, 128);
+  assert.doesNotMatch(plain.reason, /256/);
+});
+
+/** An engine of which only the clock is seen; times are milliseconds of a thousand turns. */
+class Engine {
+  now = 0;
+  turns = 0;
+  constructor(
+    readonly optimisedFrom: number,
+    readonly packs: boolean,
+    readonly step: number,
+    readonly noise: () => number = () => 1,
+  ) {}
+
+  clock = () => {
+    this.now += 0.0001;
+    return this.step ? Math.floor(this.now / this.step) * this.step : this.now;
+  };
+
+  #run(turns: number, packed: boolean): void {
+    this.turns += turns;
+    const optimised = this.turns >= this.optimisedFrom;
+    const ms = optimised ? (packed && this.packs ? 0.0015 : 0.003) : 0.009;
+    this.now += turns / 1000 * ms * this.noise();
+  }
+
+  readonly loops = {
+    probeNeighbours: (turns: number) => this.#run(turns, true),
+    probeApart: (turns: number) => this.#run(turns, false),
+  };
+}
+
+/** Calls come every few milliseconds, for five seconds. */
+function lookOn(engine: Engine, every: number): WideProbe {
+  const probe = new WideProbe(engine.loops, undefined, engine.clock);
+  while (engine.now < 5000) {
+    probe.look();
+    engine.now += every;
+  }
+  return probe;
+}
+
+Deno.test("the look at the clock decides right, early code or late, fine clock or coarse", () => {
+  for (const step of [0, 0.005, 0.1]) {
+    for (const optimisedFrom of [0, 6000, 20_000]) {
+      for (const every of [0.3, 5, 60]) {
+        for (const packs of [true, false]) {
+          const probe = lookOn(new Engine(optimisedFrom, packs, step), every);
+          const about = JSON.stringify({ step, optimisedFrom, every, packs });
+          assert.equal(probe.wide, packs, about);
+          // a coarse clock needs slices of half a millisecond
+          assert(probe.spent <= (step < 0.1 ? 3 : 5), `${probe.spent} ms, ${about}`);
+        }
+      }
+    }
+  }
+});
+
+Deno.test("the look at the clock is not misled by a neighbour who takes the processor", () => {
+  let seed = 1;
+  const random = () => (seed = Math.imul(seed, 1103515245) + 12345 & 0x7fffffff) / 2 ** 31;
+  for (let n = 0; n < 200; n++) {
+    const packs = n % 2 === 0, noise = () => random() < 0.1 ? 1 + 5 * random() : 1;
+    assert.equal(lookOn(new Engine(6000, packs, 0, noise), 3).wide, packs, `run ${n}`);
+  }
+});
+
+Deno.test("a clock that stands still decides for what is always right", () => {
+  const engine = new Engine(0, true, 1e9), probe = lookOn(engine, 100);
+  assert.equal(probe.wide, false);
+});
