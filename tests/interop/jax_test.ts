@@ -49,6 +49,21 @@ Deno.test({
       for (const one of [k, v]) one.dispose();
     });
 
+    await t.step("16-bit floats", async () => {
+      if (!engine.device!.features.has("shader-f16")) {
+        return console.log("not run on webgpu: no shader-f16");
+      }
+      const half = array(x).astype(np.float16), tensor = await fromJax(engine, jax, half);
+      const { out, lse } = await attention(tensor, tensor, tensor, options);
+      assert.equal(out.dtype, "f16");
+      const values = await out.read("f32"), { data } = await expected(x, x, x, options);
+      const largest = Math.max(...data.map(Math.abs));
+      // of operands and of the result
+      const error = Math.max(...data.map((value, n) => Math.abs(value - values[n]!)));
+      assert.ok(error <= largest * 2 ** -9, `differs by ${error}`);
+      for (const one of [out, lse, half]) one.dispose();
+    });
+
     await t.step("gradients", async () => {
       const [[q, k, v], pullBefore] = jax.vjp(before, [array(x), array(w)]);
       const out = np.zeros(shape), from = (one: jax.Array) => fromJax(engine, jax, one);

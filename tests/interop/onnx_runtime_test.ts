@@ -4,7 +4,7 @@ import { attention, createEngine } from "@flashtile/attention";
 import { fromOnnxRuntime, toOnnxRuntime } from "@flashtile/attention/interop";
 import * as ort from "onnxruntime-web/webgpu";
 import assert from "node:assert/strict";
-import { productModel } from "./onnx_model.ts";
+import { modelOf } from "./onnx_model.ts";
 import { assertNear, expected, normal, openDevice, product } from "./support.ts";
 
 const shape = [1, 40, 2, 16];
@@ -13,14 +13,19 @@ const x = normal("x", shape), weights = ["q", "k", "v", "o"].map((name) => norma
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = "error";
 
-/** Products by ONNX Runtime whose results stay on the GPU; an operator that the GPU lacks would be an error. */
+/** An operator that the GPU lacks is an error, and does not run in WebAssembly unnoticed. */
+const strict = {
+  logSeverityLevel: 3,
+  extra: { session: { disable_cpu_ep_fallback: "1" } },
+} as const;
+
+/** Products by ONNX Runtime whose results stay on the GPU. */
 async function openProducts(device: GPUDevice) {
-  const model = productModel(shape);
+  const model = modelOf("MatMul", { x: shape, w: [16, 16] });
   const session = await ort.InferenceSession.create(model, {
     executionProviders: [{ name: "webgpu", device }],
     preferredOutputLocation: "gpu-buffer",
-    logSeverityLevel: 3,
-    extra: { session: { disable_cpu_ep_fallback: "1" } },
+    ...strict,
   });
   const tensor = ({ data, shape }: typeof x) => new ort.Tensor("float32", data, shape);
   return { session, tensor };
@@ -78,6 +83,8 @@ Deno.test({
       });
     });
 
+    await t.step("on the runtime's own device: 16-bit floats, a mask", ownDevice);
+
     assert.equal(engine.memory.used, before, "something is left on the GPU");
     await session.release();
 
@@ -86,3 +93,48 @@ Deno.test({
     }
   },
 });
+
+/** The runtime makes a device with the first session that is given none. */
+async function ownDevice(): Promise<void> {
+  const options = {
+    executionProviders: ["webgpu"],
+    preferredOutputLocation: "gpu-buffer",
+    ...strict,
+  } as const;
+  const shape = [1, 6, 1, 8], pairs = [6, 6];
+  const greater = modelOf("Greater", { a: pairs, b: pairs }, { output: "bool" });
+  const comparison = await ort.InferenceSession.create(greater, options);
+  const device = await ort.env.webgpu.device as GPUDevice;
+  using engine = await createEngine({ device, debug: true });
+
+  const a = normal("a", pairs), b = normal("b", pairs);
+  const float32 = (data: Float32Array) => new ort.Tensor("float32", data, pairs);
+  const { y: shown } = await comparison.run({ a: float32(a.data), b: float32(b.data) });
+  const mask = engine.wrap(shown!.gpuBuffer as GPUBuffer, shown!.dims, { dtype: "bool" });
+  const bytes = Uint8Array.from(a.data, (value, n) => value > b.data[n]! ? 1 : 0);
+  assert.deepEqual(await mask.read(), bytes);
+
+  const half = Float16Array.from(normal("half", shape).data);
+  if (!device.features.has("shader-f16")) return console.log("not run on webgpu: no shader-f16");
+  const x = fromOnnxRuntime(engine, await sumOfHalves(half, shape, options));
+  const { out } = await attention(x, x, x, { mask });
+  assert.equal(out.dtype, "f16");
+  const both = { data: half.map((value) => 2 * value), shape };
+  const wanted = await attention(both, both, both, { mask: { data: bytes, shape: pairs } });
+  const largest = Math.max(...wanted.out.data.map(Math.abs));
+  (await out.read("f32")).forEach((value, n) => {
+    assert.ok(Math.abs(value - wanted.out.data[n]!) <= largest * 2 ** -10, `${n}: ${value}`);
+  });
+}
+
+async function sumOfHalves(
+  half: Float16Array<ArrayBuffer>,
+  shape: readonly number[],
+  options: ort.InferenceSession.SessionOptions,
+): Promise<ort.Tensor> {
+  const model = modelOf("Add", { a: shape, b: shape }, { input: "float16" });
+  const session = await ort.InferenceSession.create(model, options);
+  // its types have no 16-bit floats yet
+  const tensor = new ort.Tensor("float16", half as unknown as Uint16Array, shape);
+  return (await session.run({ a: tensor, b: tensor })).y!;
+}
