@@ -15,6 +15,7 @@ import {
   type Tensor,
   UnsupportedError,
 } from "@flashtile/attention";
+import { fromOnnxRuntime, type OnnxRuntimeModule, toOnnxRuntime } from "@flashtile/attention/interop";
 import { kernelBytes, type SimdLevel } from "@flashtile/attention/kernels";
 import { onnxAttention, type OnnxAttentionOptions } from "@flashtile/attention/onnx";
 
@@ -60,6 +61,15 @@ export async function operator(engine: Engine): Promise<Float32Array> {
   // @ts-expect-error: no attribute of the operator
   await onnxAttention(inputs, { causal: 1 });
   return shape.length ? Y.data : new Float32Array();
+}
+
+export function elsewhere(ort: OnnxRuntimeModule<{ dispose(): void }>, engine: Engine): Tensor {
+  const foreign = { location: "gpu-buffer", type: "float32", dims: [1], gpuBuffer: {} };
+  const mine: Tensor = fromOnnxRuntime(engine, foreign);
+  toOnnxRuntime(ort, mine).dispose();
+  // @ts-expect-error: tensors in host memory have no buffer to hand over
+  toOnnxRuntime(ort, q);
+  return mine;
 }
 
 export function bytes(level: SimdLevel): Uint8Array {
