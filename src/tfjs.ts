@@ -1,0 +1,82 @@
+/**
+ * Attention as an op of TensorFlow.js, with gradients and memory linear in the length, on its WebGPU, WASM, CPU and WebGL
+ * backends. Nothing of TensorFlow.js is imported: the caller's own copy is passed in.
+ *
+ * @example
+ * ```ts
+ * import * as tf from "@tensorflow/tfjs";
+ * import { createFlashAttention } from "@flashtile/attention/tfjs";
+ *
+ * await tf.setBackend("cpu"); // or "webgpu", or "wasm"
+ * const flashAttention = await createFlashAttention(tf);
+ *
+ * const x = tf.randomNormal([1, 128, 4, 16]); // batch, length, heads, headDim
+ * const loss = (x: tf.Tensor) => tf.mean(tf.square(flashAttention(x, x, x, { causal: true })));
+ * console.log(tf.grad(loss)(x).shape); // [1, 128, 4, 16]
+ * ```
+ *
+ * @module
+ */
+import { flashAttention } from "./tfjs/op.ts";
+import type { FlashAttentionOptions } from "./tfjs/options.ts";
+import { prepareRunner, runnerOf } from "./tfjs/runners.ts";
+import { engineOf, type TensorFlow, type TfTensor } from "./tfjs/tensorflow.ts";
+
+export type { FlashAttentionOptions, TfPerSequence, TfRotary } from "./tfjs/options.ts";
+export type { Engine } from "./engine/engine.ts";
+export type { CapturedFloats } from "./tfjs/runner.ts";
+export type { TensorFlow, TfTensor } from "./tfjs/tensorflow.ts";
+export { UnsupportedError } from "./tensor/errors.ts";
+export type * from "./types.ts";
+
+/**
+ * Attention as an op of TensorFlow.js, eager and inside of `tf.grads`, `tf.variableGrads` and `model.fit`. The result is an
+ * ordinary tensor: `tf.tidy` and `dispose` free it.
+ *
+ * | | shape, layout `"bshd"` | layout `"bhsd"` |
+ * | --- | --- | --- |
+ * | q | `[batch, lengthQ, queryHeads, headDim]` | `[batch, queryHeads, lengthQ, headDim]` |
+ * | k | `[batch, lengthK, kvHeads, headDim]` | `[batch, kvHeads, lengthK, headDim]` |
+ * | v | `[batch, lengthK, kvHeads, valueDim]` | `[batch, kvHeads, lengthK, valueDim]` |
+ * | result | like q with valueDim | like q with valueDim |
+ *
+ * Gradients flow to q, k and v, and to the tensors among the options `bias`, `sink`, `alibiSlopes` and `captured`. A
+ * gradient of a gradient throws `UnsupportedError`.
+ *
+ * @throws {TypeError} what is no float32 tensor of this instance, or was disposed of. @throws {RangeError} sizes that do not
+ * fit, or out of memory. @throws {UnsupportedError} a backend that has no way.
+ */
+export type FlashAttention<T extends TfTensor = TfTensor> = (
+  q: T,
+  k: T,
+  v: T,
+  options?: FlashAttentionOptions<T>,
+) => T;
+
+/**
+ * Makes `flashAttention` for an instance of TensorFlow.js, once its backend is ready. Where that is WebGPU, its device is
+ * looked at, and so it has to be set before; the others may be set at any time.
+ *
+ * @throws {TypeError} `tf` is not TensorFlow.js. @throws {UnsupportedError} its device computes wrongly.
+ *
+ * @example Gradients of variables
+ * ```ts
+ * import * as tf from "@tensorflow/tfjs";
+ * import { createFlashAttention } from "@flashtile/attention/tfjs";
+ * import assert from "node:assert/strict";
+ *
+ * await tf.setBackend("cpu");
+ * const flashAttention = await createFlashAttention(tf);
+ * const x = tf.randomNormal([2, 8, 4, 16]), sink = tf.variable(tf.zeros([4]));
+ * const { grads } = tf.variableGrads(() => tf.mean(flashAttention(x, x, x, { sink })));
+ * assert.deepEqual(grads[sink.name]!.shape, [4]);
+ * ```
+ */
+export async function createFlashAttention<T extends TfTensor>(
+  tf: TensorFlow<T>,
+): Promise<FlashAttention<T>> {
+  const engine = engineOf(tf, "createFlashAttention");
+  await tf.ready();
+  await prepareRunner(engine);
+  return (q, k, v, options) => flashAttention(engine, runnerOf, { q, k, v }, options) as T;
+}
