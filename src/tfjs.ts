@@ -17,13 +17,19 @@
  *
  * @module
  */
+import { layerClass } from "./tfjs/layer.ts";
+import type { MultiHeadAttentionArgs } from "./tfjs/layer_args.ts";
 import { flashAttention } from "./tfjs/op.ts";
 import type { FlashAttentionOptions } from "./tfjs/options.ts";
 import { prepareRunner, runnerOf } from "./tfjs/runners.ts";
+import { opsOf, type TensorFlowWithLayers } from "./tfjs/tf_layers.ts";
 import { engineOf, type TensorFlow, type TfTensor } from "./tfjs/tensorflow.ts";
 
 export type { FlashAttentionOptions, TfPerSequence, TfRotary } from "./tfjs/options.ts";
 export type { Engine } from "./engine/engine.ts";
+export type { MultiHeadAttentionArgs, TfIdentifier } from "./tfjs/layer_args.ts";
+export type { MultiHeadAttentionCall } from "./tfjs/layer_inputs.ts";
+export type { TensorFlowWithLayers } from "./tfjs/tf_layers.ts";
 export type { CapturedFloats } from "./tfjs/runner.ts";
 export type { TensorFlow, TfTensor } from "./tfjs/tensorflow.ts";
 export { UnsupportedError } from "./tensor/errors.ts";
@@ -79,4 +85,51 @@ export async function createFlashAttention<T extends TfTensor>(
   await tf.ready();
   await prepareRunner(engine);
   return (q, k, v, options) => flashAttention(engine, runnerOf, { q, k, v }, options) as T;
+}
+
+/** The class of a layer. */
+export interface MultiHeadAttentionClass<L extends object = object> {
+  /** What saved models call it. */
+  readonly className: string;
+  /** Makes a layer. */
+  new (args: MultiHeadAttentionArgs): L;
+}
+
+/**
+ * Makes the layer `MultiHeadAttention` for an instance of TensorFlow.js, and registers it there, so that models that were
+ * saved with it can be loaded. Arguments and weights are those of Keras' layer of that name, with `numKeyValueHeads` of its
+ * GroupedQueryAttention; attention itself is `flashAttention`.
+ *
+ * Inputs are [batch, length, features]: a query alone, or `[query, value]`, `[query, value, key]`,
+ * `[query, value, key, attentionMask]`.
+ *
+ * @throws {TypeError} `tf` is not TensorFlow.js with its layers. @throws {UnsupportedError} as `createFlashAttention`.
+ *
+ * @example
+ * ```ts
+ * import * as tf from "@tensorflow/tfjs";
+ * import { createMultiHeadAttention } from "@flashtile/attention/tfjs";
+ * import assert from "node:assert/strict";
+ *
+ * await tf.setBackend("cpu");
+ * const MultiHeadAttention = await createMultiHeadAttention(tf);
+ * const model = tf.sequential();
+ * model.add(new MultiHeadAttention({ numHeads: 4, keyDim: 8, useCausalMask: true, inputShape: [16, 32] }));
+ * model.compile({ optimizer: "adam", loss: "meanSquaredError" });
+ * const x = tf.randomNormal([2, 16, 32]);
+ * await model.fit(x, x, { epochs: 1, verbose: 0 });
+ * assert.deepEqual((model.predict(x) as tf.Tensor).shape, [2, 16, 32]);
+ * ```
+ */
+export async function createMultiHeadAttention<T extends TfTensor, L extends object>(
+  tf: TensorFlowWithLayers<T, L>,
+): Promise<MultiHeadAttentionClass<L>> {
+  const engine = engineOf(tf, "createMultiHeadAttention");
+  const ops = opsOf(tf, "createMultiHeadAttention");
+  await tf.ready();
+  await prepareRunner(engine);
+  return layerClass(
+    ops,
+    (q, k, v, options) => flashAttention(engine, runnerOf, { q, k, v }, options),
+  ) as unknown as MultiHeadAttentionClass<L>;
 }

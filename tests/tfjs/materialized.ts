@@ -23,9 +23,11 @@ const HIDDEN = -1e9;
 
 /** Each head of [batch, heads, length, dim] as often as query heads read it. */
 function repeatHeads(x: tf.Tensor, heads: number): tf.Tensor {
-  const group = heads / x.shape[1]!;
-  const read = Int32Array.from({ length: heads }, (_, head) => Math.floor(head / group));
-  return tf.gather(x, tf.tensor(read, [heads], "int32"), 1);
+  const [batch, kvHeads, length, dim] = x.shape as [number, number, number, number];
+  if (kvHeads === heads) return x;
+  const group = heads / kvHeads; // gather and tile have no gradient on every backend
+  const head = (n: number) => tf.slice(x, [0, n, 0, 0], [batch, 1, length, dim]);
+  return tf.concat(Array.from({ length: heads }, (_, n) => head(Math.floor(n / group))), 1);
 }
 
 function visibleTensor(shape: number[], visible: NonNullable<Formula["visible"]>): tf.Tensor {
