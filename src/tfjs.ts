@@ -98,7 +98,7 @@ export interface MultiHeadAttentionClass<L extends object = object> {
 /**
  * Makes the layer `MultiHeadAttention` for an instance of TensorFlow.js, and registers it there, so that models that were
  * saved with it can be loaded. Arguments and weights are those of Keras' layer of that name, with `numKeyValueHeads` of its
- * GroupedQueryAttention; attention itself is `flashAttention`.
+ * layer for grouped queries; attention itself is `flashAttention`.
  *
  * Inputs are [batch, length, features]: a query alone, or `[query, value]`, `[query, value, key]`,
  * `[query, value, key, attentionMask]`.

@@ -17,7 +17,7 @@ export interface MultiHeadAttentionArgs {
   readonly keyDim: number;
   /** Columns of each head of value. Default `keyDim`. */
   readonly valueDim?: number | undefined;
-  /** Heads of key and value, a divisor of `numHeads` (Keras GroupedQueryAttention). Default `numHeads`. */
+  /** Heads of key and value, a divisor of `numHeads` (Keras' layer for grouped queries). Default `numHeads`. */
   readonly numKeyValueHeads?: number | undefined;
   /** Probability that a pair is dropped in training. Default 0. */
   readonly dropout?: number | undefined;
