@@ -33,7 +33,7 @@ function withoutGradient(engine: TfEngine, value: TfTensor, inputs: readonly TfT
 /** Runs attention on checked tensors. */
 function attend(
   engine: TfEngine,
-  runner: Runner,
+  runnerOf: (engine: TfEngine) => Runner,
   inputs: Inputs,
   options: ParsedOptions,
 ): TfTensor {
@@ -43,7 +43,7 @@ function attend(
   const kept = Object.keys(inputs) as InputName[];
   const gradients = (all: SavedInputs): TfTensor[] => {
     fillCaptured(captured);
-    const made = runner.backward(all, host);
+    const made = runnerOf(engine).backward(all, host); // another backend may have been set meanwhile
     // a function that does not read an array does not depend on it
     const none = ({ data, shape }: CapturedFloats) =>
       engine.makeTensor(new Float32Array(data.length), [...shape], "float32");
@@ -55,7 +55,7 @@ function attend(
   const op = engine.customGrad((...given) => {
     const save = given[given.length - 1] as (tensors: TfTensor[]) => void;
     fillCaptured(captured);
-    const { out, lse } = runner.forward(inputs, host);
+    const { out, lse } = runnerOf(engine).forward(inputs, host);
     save([out, lse, ...kept.map((name) => inputs[name]!)]);
     return {
       value: out,
@@ -78,7 +78,7 @@ export function flashAttention(
   options: unknown,
 ): TfTensor {
   const complaint = new Complaint("flashAttention");
-  const runner = runnerOf(engine), parsed = parseOptions(options ?? {}, engine, complaint);
+  const parsed = parseOptions(options ?? {}, engine, complaint);
   const { cuSeqlensQ, cuSeqlensK, layout } = parsed.host;
   const check = (name: "q" | "k" | "v", packed: unknown) =>
     checkOperand(name, given[name], packed !== undefined, layout, engine, complaint);
@@ -86,5 +86,5 @@ export function flashAttention(
     ...{ q: check("q", cuSeqlensQ), k: check("k", cuSeqlensK), v: check("v", cuSeqlensK) },
     ...parsed.tensors,
   };
-  return attend(engine, runner, inputs, parsed);
+  return attend(engine, runnerOf, inputs, parsed);
 }

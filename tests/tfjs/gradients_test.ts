@@ -102,3 +102,18 @@ onBackends(
     x.dispose();
   },
 );
+
+Deno.test("a gradient is made on the backend that is set when it is wanted", async () => {
+  const flashAttention = await useBackend("wasm"), x = normal("x", [1, 7, 2, 8]);
+  const loss = (other: string) => (x: tf.Tensor) => {
+    const out = flashAttention(x, x, x, { causal: true });
+    tf.setBackend(other); // at once, as it is there already
+    return tf.sum(tf.square(out));
+  };
+  const [want] = await valuesOf([tf.grad(loss("wasm"))(x)]);
+  const moved = tf.grad(loss("cpu"))(x);
+  assert.equal(tf.getBackend(), "cpu");
+  compare((await valuesOf([moved]))[0]!, want!, "dx");
+  await useBackend("wasm");
+  compare((await valuesOf([tf.add(moved, 0)]))[0]!, want!, "dx, moved back");
+});
