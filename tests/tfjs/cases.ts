@@ -1,7 +1,7 @@
 /** Calls of flashAttention, each with the formula that says what it means. */
 
 import * as tf from "@tensorflow/tfjs";
-import { captured, maskMod, scoreMod } from "@flashtile/attention";
+import { captured, createBlockMask, maskMod, masks, scoreMod } from "@flashtile/attention";
 import type { FlashAttentionOptions } from "@flashtile/attention/tfjs";
 import { keptPairs } from "../reference/dropout.ts";
 import type { Formula } from "./materialized.ts";
@@ -202,6 +202,15 @@ export const CASES: readonly Case[] = [
     ...SELF,
     options: () => ({ maskMod: maskMod(({ query, key }) => key.lt(3).or(key.le(query))) }),
     formula: () => ({ visible: (_b, _h, i, j) => j < 3 || j <= i }),
+  },
+  {
+    name: "a block mask",
+    ...SELF,
+    alone: true,
+    options: () => ({
+      blockMask: createBlockMask(masks.causal(), { lengthQ: 7, lengthK: 7, blockSize: [2, 2] }),
+    }),
+    formula: () => ({ visible: (_b, _h, i, j) => j <= i }),
   },
   {
     name: "a scoreMod with captured tensors",

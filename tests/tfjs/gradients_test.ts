@@ -117,3 +117,17 @@ Deno.test("a gradient is made on the backend that is set when it is wanted", asy
   await useBackend("wasm");
   compare((await valuesOf([tf.add(moved, 0)]))[0]!, want!, "dx, moved back");
 });
+
+onBackends("no keys, and no queries", async (flashAttention) => {
+  for (const [queries, keys] of [[3, 0], [0, 3], [0, 0]]) {
+    const [q, k] = [normal("q", [1, queries!, 2, 8]), normal("k", [1, keys!, 2, 8])];
+    const out = flashAttention(q, k, k);
+    // a sum of nothing is more than TensorFlow.js can do on WebGPU
+    const made = tf.grads((q, k) => flashAttention(q!, k!, k!))([q, k], tf.onesLike(out));
+    const shapes = [out, ...made].map(({ shape }) => shape);
+    assert.deepEqual(shapes, [q.shape, q.shape, k.shape]);
+    for (const values of await valuesOf([out, ...made])) {
+      assert.ok(values.every((x) => x === 0), `${queries} queries, ${keys} keys`);
+    }
+  }
+});

@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { defaultEngine } from "../../src/engine/create_engine.ts";
 import type { GpuDevice } from "../../src/webgpu/device/api.ts";
 import { type Watch, watchDevice } from "../webgpu/support.ts";
-import { type BackendName, normal, onBackends } from "./backends.ts";
+import type { FlashAttentionOptions } from "@flashtile/attention/tfjs";
+import { type BackendName, normal, onBackends, valuesOf } from "./backends.ts";
 
 /** What there is at a moment. */
 function inventory(watch: Watch | undefined): object {
@@ -56,4 +57,26 @@ onBackends("what is made in a tidy goes with it, failed calls leave nothing", (f
   const gradients = tf.grads((q) => tf.sum(flashAttention(q, q, q)))([q]);
   assert.equal(tf.memory().numTensors, before + 1);
   tf.dispose([...gradients, q]);
+});
+
+onBackends("constants of the host are used, and leave nothing", async (flashAttention) => {
+  const q = normal("q", [1, 4, 2, 8]), bias = normal("bias", [4, 4]), sink = normal("sink", [2]);
+  const bits = Uint8Array.of(1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 1);
+  const mask = tf.tensor(bits, [4, 4], "bool");
+  const tensors = { bias, sink, mask }, [b, s] = await valuesOf([bias, sink]);
+  const constants = {
+    bias: { data: b!, shape: [4, 4] },
+    sink: { data: s!, shape: [2] },
+    mask: { data: bits, shape: [4, 4] },
+  };
+  const gradient = async (options: FlashAttentionOptions<tf.Tensor>) => {
+    const made = tf.grad((q) => tf.sum(tf.square(flashAttention(q, q, q, options))))(q);
+    const [values] = await valuesOf([made]);
+    made.dispose();
+    return values!;
+  };
+  const want = await gradient(tensors), before = tf.memory().numTensors;
+  for (let n = 0; n < 5; n++) assert.deepEqual(await gradient(constants), want);
+  assert.equal(tf.memory().numTensors, before);
+  tf.dispose([q, bias, sink, mask]);
 });
