@@ -95,6 +95,9 @@ export interface MultiHeadAttentionClass<L extends object = object> {
   new (args: MultiHeadAttentionArgs): L;
 }
 
+/** One class for each `Layer` that it extends: TensorFlow.js keeps what is registered. */
+const LAYERS = new WeakMap<object, unknown>();
+
 /**
  * Makes the layer `MultiHeadAttention` for an instance of TensorFlow.js, and registers it there, so that models that were
  * saved with it can be loaded. Arguments and weights are those of Keras' layer of that name, with `numKeyValueHeads` of its
@@ -128,8 +131,12 @@ export async function createMultiHeadAttention<T extends TfTensor, L extends obj
   const ops = opsOf(tf, "createMultiHeadAttention");
   await tf.ready();
   await prepareRunner(engine);
-  return layerClass(
+  const known = LAYERS.get(ops.layers.Layer);
+  if (known) return known as MultiHeadAttentionClass<L>;
+  const made = layerClass(
     ops,
     (q, k, v, options) => flashAttention(engine, runnerOf, { q, k, v }, options),
   ) as unknown as MultiHeadAttentionClass<L>;
+  LAYERS.set(ops.layers.Layer, made);
+  return made;
 }

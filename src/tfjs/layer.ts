@@ -179,7 +179,8 @@ export function layerClass(
       return (Array.isArray(mask) ? mask[0] : mask) ?? null;
     }
 
-    override apply(inputs: unknown, kwargs: MultiHeadAttentionCall = {}): unknown {
+    override apply(inputs: unknown, given?: MultiHeadAttentionCall | null): unknown {
+      const kwargs = given ?? {};
       refuseScores(kwargs);
       const list = listInputs(inputs, kwargs);
       if (!isTensor(list[0])) refuseKeywords(kwargs, complaint); // a tensor that is yet to come

@@ -158,10 +158,9 @@ Deno.test("inputs by name, weights with Keras' names and shapes", async () => {
   const layer = new MultiHeadAttention(args);
   const [x, value] = [normal("x", [1, 4, 6]), normal("value", [1, 5, 7])];
   const got = layer.apply(x, { value }) as tf.Tensor;
-  near(
-    ...await valuesOf([got, layer.apply([x, value, value]) as tf.Tensor]) as [never, never],
-    "y",
-  );
+  const [a, b] = await valuesOf([got, layer.apply([x, value, value]) as tf.Tensor]);
+  near(a!, b!, "y");
+  assert.equal(await createMultiHeadAttention(tf), MultiHeadAttention, "one class");
   assert.deepEqual(layer.weights.map(({ originalName, shape }) => [originalName, shape]), [
     ["attend/query/kernel", [6, 4, 3]],
     ["attend/query/bias", [4, 3]],
