@@ -30,7 +30,7 @@ export type { Engine } from "./engine/engine.ts";
 export type { MultiHeadAttentionArgs, TfIdentifier } from "./tfjs/layer_args.ts";
 export type { MultiHeadAttentionCall } from "./tfjs/layer_inputs.ts";
 export type { TensorFlowWithLayers } from "./tfjs/tf_layers.ts";
-export type { CapturedFloats } from "./tfjs/runner.ts";
+export type { CapturedFloats, CapturedIntegers } from "./tfjs/runner.ts";
 export type { TensorFlow, TfTensor } from "./tfjs/tensorflow.ts";
 export { UnsupportedError } from "./tensor/errors.ts";
 export type * from "./types.ts";

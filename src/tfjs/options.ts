@@ -3,7 +3,7 @@ import type { CallOptions, Rotary, Window } from "../problem/call_options.ts";
 import { type Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import type { HostTensor, MaskTensor } from "../tensor/tensor.ts";
 import { checkTensor, isTensor, readIntegers, readValues } from "./inputs.ts";
-import type { CapturedFloats, Inputs } from "./runner.ts";
+import type { CapturedFloats, CapturedIntegers, Inputs } from "./runner.ts";
 import type { TfEngine, TfTensor } from "./tensorflow.ts";
 
 /** Integers: one for all sequences or one for each, or an int32 tensor of them. */
@@ -38,7 +38,7 @@ export interface FlashAttentionOptions<T extends TfTensor = TfTensor>
   /** A mask of known blocks, of `createBlockMask` or `blockMaskFromLists`. */
   readonly blockMask?: CallOptions["blockMask"];
   /** Values of arrays that `scoreMod` captured, in their shapes: those with `gradient: true` have a gradient here. */
-  readonly captured?: ReadonlyMap<CapturedFloats, T> | undefined;
+  readonly captured?: ReadonlyMap<CapturedFloats | CapturedIntegers, T> | undefined;
   /** Causal masking. Default `false`. */
   readonly causal?:
     | boolean

@@ -1,7 +1,7 @@
 // How calls run on a backend of TensorFlow.js.
 import type { CallOptions } from "../problem/call_options.ts";
 import type { Captured } from "../expression/captured.ts";
-import type { FloatExpression } from "../expression/expressions.ts";
+import type { FloatExpression, IntExpression } from "../expression/expressions.ts";
 import type { TfTensor } from "./tensorflow.ts";
 
 /** Names of tensors that calls read. */
@@ -31,8 +31,10 @@ export type SavedInputs = Inputs & {
   readonly lse: TfTensor;
 };
 
-/** An array of a function of scores whose gradient is wanted. */
+/** An array of floats that a function of scores reads. */
 export type CapturedFloats = Captured<FloatExpression>;
+/** The same of integers. */
+export type CapturedIntegers = Captured<IntExpression>;
 
 /** The gradients of a call: those of the inputs that it had as tensors, and of captured arrays. */
 export interface Gradients {

@@ -2,7 +2,11 @@
 
 import * as tf from "@tensorflow/tfjs";
 import { captured, createBlockMask, maskMod, masks, scoreMod } from "@flashtile/attention";
-import type { FlashAttentionOptions } from "@flashtile/attention/tfjs";
+import type {
+  CapturedFloats,
+  CapturedIntegers,
+  FlashAttentionOptions,
+} from "@flashtile/attention/tfjs";
 import { keptPairs } from "../reference/dropout.ts";
 import type { Formula } from "./materialized.ts";
 
@@ -39,6 +43,8 @@ function distances(queries: number, keys: number): tf.Tensor {
 const bits = Uint8Array.from({ length: 35 * 7 }, (_, n) => Number(n % 3 !== 1));
 const gains = captured(new Float32Array(4), [4], { gradient: true });
 const table = captured(new Float32Array(4 * 5), [4, 5], { gradient: true });
+const factors = captured(new Int32Array(2), [2]);
+const unread = captured(new Float32Array(3), [3], { gradient: true });
 const learnedMod = scoreMod(({ score, head, query, key }) =>
   score.mul(gains.at(head)).add(table.at(head, key.sub(query).max(-2).min(2).add(2)))
 );
@@ -59,13 +65,17 @@ function modScores(s: tf.Tensor, of: Learned): tf.Tensor {
   return tf.add(scaled, tf.reshape(rows, [1, 4, 5, 9]));
 }
 
-/** The rotation of halves by positions from `first` on, of x [batch, heads, length, dim]. */
-function rotate(x: tf.Tensor, first: number): tf.Tensor {
-  const length = x.shape[2]!, half = x.shape[3]! / 2;
-  const angles = Array.from(
+/** Angles of rows from position `first` on, [length, half]. */
+function anglesOf(first: number, length: number, half: number): number[] {
+  return Array.from(
     { length: length * half },
     (_, n) => (first + Math.floor(n / half)) * 10000 ** (-(n % half) / half),
   );
+}
+
+/** The rotation of halves by positions from `first` on, of x [batch, heads, length, dim]. */
+function rotate(x: tf.Tensor, first: number): tf.Tensor {
+  const length = x.shape[2]!, half = x.shape[3]! / 2, angles = anglesOf(first, length, half);
   const cos = tf.tensor(angles.map(Math.cos), [length, half]);
   const sin = tf.tensor(angles.map(Math.sin), [length, half]);
   const [a, b] = tf.split(x, 2, 3) as [tf.Tensor, tf.Tensor];
@@ -195,6 +205,38 @@ export const CASES: readonly Case[] = [
     ...{ q: shape(5, 4, 8), k: shape(9, 2, 8), v: shape(9, 2, 8) },
     options: () => ({ rotary: { positionsQ: tf.range(4, 9, 1, "int32") }, causal: true }),
     formula: () => ({ turn: (x, side) => rotate(x, side === "q" ? 4 : 0), visible: bottomRight }),
+  },
+  {
+    name: "rotary tables in tensors",
+    ...{ q: shape(7, 2, 8), k: shape(7, 2, 8), v: shape(7, 2, 8) },
+    alone: true,
+    options: () => {
+      const [cos, sin] = [Math.cos, Math.sin].map((f) =>
+        tf.tensor(anglesOf(0, 7, 4).map(f), [7, 4])
+      );
+      return { rotary: { cos: cos!, sin: sin! } };
+    },
+    formula: () => ({ turn: (x) => rotate(x, 0) }),
+  },
+  {
+    name: "captured integers, and an array that nothing reads",
+    ...SELF,
+    alone: true,
+    learned: { unread: [3] },
+    options: ({ unread: values }) => ({
+      scoreMod: scoreMod(({ score, head }) => score.mul(factors.at(head).toFloat())),
+      captured: new Map<CapturedFloats | CapturedIntegers, tf.Tensor>([
+        [factors, tf.tensor([2, 3], [2], "int32")],
+        [unread, values!],
+      ]),
+    }),
+    formula: ({ unread }) => ({
+      scores: (s) =>
+        tf.add(
+          tf.mul(s, tf.tensor([2, 3], [1, 2, 1, 1])),
+          tf.mul(0, tf.sum(unread!)), // its gradient is zeros
+        ),
+    }),
   },
   {
     name: "a maskMod",
