@@ -31,6 +31,7 @@ import { peersSections } from "./sections/peers.ts";
 import { webgpuPeersSection } from "./sections/peers_webgpu.ts";
 import { scalingSection } from "./sections/scaling.ts";
 import { sparseSection } from "./sections/sparse.ts";
+import { tfjsSection } from "./sections/tfjs.ts";
 import { tilesSection } from "./sections/tiles.ts";
 import { unfusedSection } from "./sections/unfused.ts";
 import { isSoftware } from "../src/webgpu/device/device.ts";
@@ -57,13 +58,14 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     fresh: freshSection,
     package: packageSection,
     sparse: sparseSection,
+    tfjs: tfjsSection,
     tiles: tilesSection,
   },
   peers: { ...peersSections, fresh: peersFreshSection },
   webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
 };
 /** Sections that run only when they are named. */
-const ASKED = ["sparse", "tiles", "sweep"];
+const ASKED = ["sparse", "tfjs", "tiles", "sweep"];
 /** Sections that take the shapes asked for. */
 const SHAPED = ["forward", "half", "backward", "peers"];
 

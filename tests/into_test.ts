@@ -349,3 +349,17 @@ gpuTest("buffers of the caller's: with just the room, at an offset, beside an in
   pass.end();
   engine.dispose();
 });
+
+onEngines("a result without elements may have a destination", async (engine) => {
+  const none = { data: new Float32Array(0), shape: [1, 0, 4, 16] };
+  const some = { data: new Float32Array(2 * 64).fill(1), shape: [1, 2, 4, 16] };
+  const lse = { data: new Float32Array(0), shape: [1, 4, 0] };
+  const out = { ...none, data: new Float32Array(0) };
+  const saved = { q: none, k: some, v: some, ...await engine.attention(none, some, some) };
+  const got = await engine.attention(none, some, some, { into: { out, lse } });
+  assert.ok(got.out === out && got.lse === lse);
+  const [dk, dv] = [some, some].map((x) => ({ ...x, data: arrayLike(x, 2 * 64) }));
+  const dq = { ...none, data: new Float32Array(0) }, into = { dq, dk: dk!, dv: dv! };
+  await engine.attentionBackward(none, saved, { into });
+  assert.ok([...dk!.data, ...dv!.data].every((x) => x === 0));
+});

@@ -29,7 +29,7 @@ type Pass = "forward" | "backward";
 /** f32 attention of unit normals errs by 1e-6; an f16 result is rounded to eleven bits. */
 const TOLERANCE = { host: 1e-5, f32: 1e-5, f16: 4e-3 };
 /** Of the largest gradient: its terms are sums over the whole length. */
-const GRADIENT_TOLERANCE = 5e-5;
+export const GRADIENT_TOLERANCE = 5e-5;
 const RESULTS = { forward: ["out", "lse"], backward: ["dq", "dk", "dv"] } as const;
 type Results = { readonly [name in typeof RESULTS[Pass][number]]?: Tensor | HostTensor };
 

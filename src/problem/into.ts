@@ -96,6 +96,7 @@ function movingAxes({ size, strides }: View): { size: number; stride: number }[]
 
 /** Whether two elements may have one place: where an axis does not step over all that shorter strides reach. */
 function overlapsItself(view: View): boolean {
+  if (view.size.includes(0)) return false;
   let reach = 1;
   for (const { size, stride } of movingAxes(view).reverse()) {
     if (stride < reach) return true;

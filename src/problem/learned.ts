@@ -14,7 +14,7 @@ function learners(features: readonly FeatureUse[]): Traced[] {
 }
 
 /** The arrays that they want gradients of, in their order in that result. */
-function learnedOf(features: readonly FeatureUse[]): CapturedArray[] {
+export function learnedOf(features: readonly FeatureUse[]): CapturedArray[] {
   return learners(features).flatMap(({ graph }) => learnedArrays(graph.root));
 }
 

@@ -31,7 +31,14 @@ import { mergeSteps } from "./dispatch/merge.ts";
 import { Pipelines } from "./device/pipelines.ts";
 import { Recent } from "./device/recent.ts";
 import { Scratch } from "./device/scratch.ts";
-import { collectResults, type Made, makeResults, releaseResults } from "./dispatch/results.ts";
+import {
+  collectResults,
+  holdUntilFreed,
+  leaveResults,
+  type Made,
+  makeResults,
+  releaseResults,
+} from "./dispatch/results.ts";
 import { prepareCall, type Prepared } from "./dispatch/prepare.ts";
 import { type KeptForm, MOST_FORMS } from "./dispatch/template.ts";
 import { turnSteps } from "./dispatch/turn.ts";
@@ -140,14 +147,12 @@ export class WebGpuBackend implements Backend {
       resident ? { ...spec, resident } : spec
     );
     const made = makeResults(this.#home, specs, into, views);
-    let call: Prepared["call"] | undefined;
+    let prepared: Prepared | undefined;
     try {
-      const prepared = prepareCall(this.#home, this.#forms, problem, views, made);
+      prepared = prepareCall(this.#home, this.#forms, problem, views, made);
       if (prepared) {
-        const { steps, words, keep } = prepared;
-        call = prepared.call;
-        const recording = await this.#submit(call, steps, action, signal, words);
-        keep?.(recording.words);
+        const recording = await this.#submit(prepared, action, signal);
+        prepared.keep?.(recording.words);
       }
       const results = await collectResults(this.#home, made, callName(problem));
       await this.#memory.settle();
@@ -162,29 +167,39 @@ export class WebGpuBackend implements Backend {
       }
       throw error;
     } finally {
-      call?.dispose();
+      prepared?.call.dispose();
     }
   }
 
   async #submit(
-    call: Prepared["call"],
-    steps: readonly Step[],
+    prepared: Prepared,
     action: string,
     signal: AbortSignalLike | undefined,
-    words?: Uint32Array<ArrayBuffer>,
   ): Promise<Recording> {
-    const { device } = this.open;
-    await this.open.whileAlive(
-      this.#pipelines.prepare(steps.map(({ kernel }) => kernel)),
-      action,
-    );
+    const kernels = prepared.steps.map(({ kernel }) => kernel);
+    await this.open.whileAlive(this.#pipelines.prepare(kernels), action);
     signal?.throwIfAborted();
-    const take = (bytes: number) => call.scratch(bytes);
+    const recording = this.#recording(prepared);
+    await recording.submit(action, signal);
+    return recording;
+  }
+
+  /** The steps of a call with their parameters; what must be zero before them is. */
+  #recording({ call, steps, words }: Prepared): Recording {
+    const { device } = this.open, take = (bytes: number) => call.scratch(bytes);
     const recording = new Recording(this.open, this.#pipelines, steps, take, words);
     const clearing = "clear" in call && call.clear(() => device.createCommandEncoder());
     if (clearing) device.queue.submit([clearing.finish()]);
-    await recording.submit(action, signal);
     return recording;
+  }
+
+  /** What errors of a call begin with. Throws where no call can run. */
+  #checkOpen(problem: AttentionProblem): string {
+    const action = `Cannot run ${callName(problem)}`;
+    if (this.#disposed) throw disposedError(callName(problem));
+    if (this.lost) throw new DeviceLostError(action, this.lost);
+    this.open.throwError();
+    return action;
   }
 
   /**
@@ -192,41 +207,51 @@ export class WebGpuBackend implements Backend {
    * so its scratch and inputs are kept until the last of its results is disposed of.
    */
   encode(pass: GpuComputePass, problem: AttentionProblem, views: Views): BackendResult[] {
-    const action = `Cannot run ${callName(problem)}`;
-    if (this.#disposed) throw disposedError(callName(problem));
-    if (this.lost) throw new DeviceLostError(action, this.lost);
-    this.open.throwError();
+    const action = this.#checkOpen(problem);
     const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
     const made = makeResults(this.#home, specs);
-    let call: Prepared["call"] | undefined;
+    let prepared: Prepared | undefined;
     try {
-      const prepared = prepareCall(this.#home, this.#forms, problem, views, made);
+      prepared = prepareCall(this.#home, this.#forms, problem, views, made);
       if (prepared) {
-        const { steps, words, keep } = prepared, scratch = call = prepared.call;
-        if ("requireOnePass" in scratch) scratch.requireOnePass();
-        const take = (bytes: number) => scratch.scratch(bytes);
-        const recording = new Recording(this.open, this.#pipelines, steps, take, words);
+        if ("requireOnePass" in prepared.call) prepared.call.requireOnePass();
+        const recording = this.#recording(prepared);
         recording.recordInto(pass, action);
-        keep?.(recording.words);
+        prepared.keep?.(recording.words);
       }
     } catch (error) {
-      call?.dispose();
+      prepared?.call.dispose();
       releaseResults(this.#home, made, true);
       throw error;
     }
-    if (call) {
-      const inputs = residentOf(views);
-      for (const input of inputs) input.hold(false);
-      let results = made.length;
-      for (const { tensor } of made) {
-        tensor!.onFree = () => {
-          if (--results > 0) return;
-          call!.dispose();
-          for (const input of inputs) input.release(false);
-        };
-      }
-    }
+    if (prepared) holdUntilFreed(made, residentOf(views), prepared.call);
     return made.map(({ spec, tensor }) => ({ name: spec.name, tensor: tensor! }));
+  }
+
+  /**
+   * Submits a call and waits for nothing: results are resident, scratch is free again. What the device says of it is
+   * heard by the next call.
+   */
+  submit(problem: AttentionProblem, views: Views, into?: Views): BackendResult[] {
+    const action = this.#checkOpen(problem);
+    const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
+    const made = makeResults(this.#home, specs, into, views);
+    let prepared: Prepared | undefined;
+    try {
+      prepared = prepareCall(this.#home, this.#forms, problem, views, made);
+      if (prepared) {
+        const recording = this.#recording(prepared);
+        recording.submitAtOnce(action);
+        prepared.keep?.(recording.words);
+      }
+      return leaveResults(this.#home, made, action);
+    } catch (error) {
+      releaseResults(this.#home, made, true);
+      throw error;
+    } finally {
+      prepared?.call.dispose();
+      this.#memory.settle().catch((error) => this.open.note(error));
+    }
   }
 
   merge(parts: readonly MergePart[], shape: MergeShape): BackendResult[] {

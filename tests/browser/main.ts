@@ -1,16 +1,16 @@
-// The library in a browser: bundles page.ts, serves it with the headers that shared memory needs, opens it in headless
+// The library in a browser: bundles each page, serves it with the headers that shared memory needs, opens it in headless
 // Chromium on SwiftShader, and prints what the page sends. One line for each check; the last line is "browser: N checks
 // passed".
 //
-//   deno task test:browser     CHROMIUM=/path/to/chromium where it is neither on PATH nor in /usr/bin
+//   deno task test:browser [PAGE.ts]     CHROMIUM=/path/to/chromium where it is neither on PATH nor in /usr/bin
 import { fileURLToPath } from "node:url";
 import { variable } from "../selection.ts";
 import { deno, versionOf, within } from "../consumers/process.ts";
 import type { Check } from "./report.ts";
 
-/** Checks that the page makes; one that is missing must not look like success. */
-const CHECKS = 11;
-/** Time limit of the page, which mostly waits for SwiftShader to compile. */
+/** Pages, with the checks that each makes; one that is missing must not look like success. */
+const PAGES: Readonly<Record<string, number>> = { "page.ts": 11, "tfjs_page.ts": 4 };
+/** Time limit of a page, which mostly waits for SwiftShader to compile. */
 const SECONDS = 170;
 
 const FLAGS = [
@@ -25,6 +25,9 @@ const FLAGS = [
   "--disable-dev-shm-usage",
   "--no-first-run",
 ];
+
+/** Where the WASM backend of TensorFlow.js has its files. */
+const TFJS = new URL("./", import.meta.resolve("@tensorflow/tfjs-backend-wasm"));
 
 /** A module that does not load says nothing by itself. */
 const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title>
@@ -61,9 +64,9 @@ async function findChromium(): Promise<{ program: string; version: string } | un
   return undefined;
 }
 
-async function bundle(folder: string): Promise<string> {
+async function bundle(page: string, folder: string): Promise<string> {
   const here = fileURLToPath(new URL(".", import.meta.url)), output = `${folder}/page.js`;
-  const args = ["bundle", "--quiet", "--platform=browser", "--output", output, "page.ts"];
+  const args = ["bundle", "--quiet", "--platform=browser", "--output", output, page];
   await deno(args, { cwd: here });
   return await Deno.readTextFile(output);
 }
@@ -78,6 +81,10 @@ function serve(script: string): { url: string; done: Promise<void>; stop: () => 
   const answer = async (request: Request): Promise<Response> => {
     const { pathname } = new URL(request.url);
     const type = (name: string) => ({ headers: { ...headers, "Content-Type": name } });
+    const file = /^\/tfjs\/([\w-]+\.wasm)$/.exec(pathname)?.[1];
+    if (file) {
+      return new Response(await Deno.readFile(new URL(file, TFJS)), type("application/wasm"));
+    }
     switch (pathname) {
       case "/":
         return new Response(PAGE, type("text/html"));
@@ -143,10 +150,10 @@ async function open(program: string, url: string, folder: string, done: Promise<
   }
 }
 
-async function test(program: string): Promise<void> {
+async function test(program: string, page: string): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "flashtile-browser-" });
   try {
-    const { url, done, stop } = serve(await bundle(folder));
+    const { url, done, stop } = serve(await bundle(page, folder));
     try {
       await open(program, url, folder, done);
     } finally {
@@ -164,13 +171,16 @@ if (!chromium) {
   else say("skipped", "browser", text);
 } else {
   console.log(chromium.version);
-  try {
-    await test(chromium.program);
-    if (count.passed + count.failed !== CHECKS) {
-      fail("browser", `${count.passed + count.failed} checks ran, wanted ${CHECKS}`);
+  for (const [page, checks] of Object.entries(PAGES)) {
+    if (Deno.args.length > 0 && !Deno.args.includes(page)) continue;
+    const before = count.passed + count.failed;
+    try {
+      await test(chromium.program, page);
+      const ran = count.passed + count.failed - before;
+      if (ran !== checks) fail(page, `${ran} checks ran, wanted ${checks}`);
+    } catch (error) {
+      fail(page, (error as Error).message);
     }
-  } catch (error) {
-    fail("browser", (error as Error).message);
   }
 }
 if (count.failed > 0) console.log(`browser: ${count.passed} checks passed, ${count.failed} failed`);

@@ -5,32 +5,11 @@ import { type Case, caseName, defineCase } from "../case.ts";
 import { decode, halfUlp } from "../half.ts";
 import { type Inputs, makeInputs } from "../inputs.ts";
 import type { TestTensor } from "../reference/problem.ts";
-import type { Check } from "./report.ts";
+import { check, ok, send } from "./checks.ts";
 import { mapTuple } from "../tuples.ts";
 
 /** Largest difference that is accepted, as a share of the largest value. */
 const TOLERANCE = 1e-5;
-
-async function send(path: string, body: unknown): Promise<void> {
-  await fetch(path, { method: "POST", body: JSON.stringify(body) });
-}
-
-/** Runs a check and sends its line at once: the server sees how far the page got. */
-async function check(name: string, run: () => Promise<string>): Promise<void> {
-  const begin = performance.now();
-  let result: Pick<Check, "ok" | "text">;
-  try {
-    result = { ok: true, text: await run() };
-  } catch (error) {
-    result = { ok: false, text: error instanceof Error ? `${error.stack}` : String(error) };
-  }
-  const seconds = (performance.now() - begin) / 1000;
-  await send("/check", { name, ...result, seconds } satisfies Check);
-}
-
-function ok(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new Error(message);
-}
 
 /** The largest difference of two tensors, as a share of the largest value; throws where it is too large. */
 function compare(name: string, got: TestTensor, want: TestTensor): number {

@@ -1,7 +1,13 @@
 // Checks of what consumers return.
 import { ok } from "node:assert/strict";
 import { availableParallelism } from "node:os";
-import type { Numbers, OnceReport, ScriptReport, ThreadsReport } from "./apps/messages.ts";
+import type {
+  Numbers,
+  OnceReport,
+  ScriptReport,
+  TfjsReport,
+  ThreadsReport,
+} from "./apps/messages.ts";
 import { type Reference, reference } from "./reference.ts";
 
 /** Largest error that is accepted, as a share of the largest value of the tensor. */
@@ -16,7 +22,7 @@ export function checkNumbers(got: Numbers): number {
   want ??= reference();
   let worst = 0;
   for (const name of ["out", "lse", "dq", "dk", "dv"] as const) {
-    const expected = want[name], actual = got[name];
+    const expected: Float64Array = want[name], actual: readonly number[] = got[name];
     ok(
       actual?.length === expected.length,
       `${name} has ${actual?.length} numbers, wanted ${expected.length}`,
@@ -70,6 +76,15 @@ export function checkOnce(stdout: string, end: number): string {
   ok(length > 0, "no output");
   checkEnd(at, end);
   return `ended after ${end - at} ms`;
+}
+
+/** An op and a layer of TensorFlow.js: the numbers, and a loss that falls. */
+export function checkTfjs(stdout: string): string {
+  // TensorFlow.js greets Node first
+  const { numbers, losses } = JSON.parse(stdout.slice(stdout.indexOf("{"))) as TfjsReport;
+  const worst = checkNumbers(numbers), [first = NaN, second = NaN] = losses;
+  ok(second < first, `the loss went from ${first} to ${second}`);
+  return `${showError(worst)}, loss ${first.toFixed(3)}, then ${second.toFixed(3)}`;
 }
 
 /** Threads must be up, or the engine must say that they are not and what to do about it. */

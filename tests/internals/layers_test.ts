@@ -8,8 +8,8 @@ const root = new URL("../../", import.meta.url);
 /** From the top: a folder imports itself and what stands below it. Types count as well. */
 const LAYERS: readonly (readonly string[])[] = [
   ["mod.ts"],
-  ["src/onnx.ts", "src/interop.ts"],
-  ["src/onnx", "src/interop"],
+  ["src/onnx.ts", "src/interop.ts", "src/tfjs.ts"],
+  ["src/onnx", "src/interop", "src/tfjs"],
   ["src/attention.ts", "src/inside.ts", "src/kernels.ts", "src/rotary.ts", "src/wasm.ts"],
   ["src/types.ts"],
   ["src/options.ts"],

@@ -23,6 +23,8 @@ const OWN = [
   "src/wasm.ts",
   "src/onnx.ts",
   "src/onnx/",
+  "src/tfjs.ts",
+  "src/tfjs/",
   "src/expression/",
   "src/tensor/operands.ts",
   "asm/abi.ts",

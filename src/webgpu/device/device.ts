@@ -62,6 +62,11 @@ export class OpenDevice {
     }
   }
 
+  /** Notes an error of a call that waits for nothing: the next call throws it. */
+  note(error: Error): void {
+    this.#error ??= error;
+  }
+
   /** Throws an error that the device told of after its call had ended; it is then forgotten. */
   throwError(): void {
     const error = this.#error;

@@ -3,6 +3,7 @@ import { type BackendResult, checkDestination } from "../../backend/backend.ts";
 import type { Views } from "../../problem/problem.ts";
 import { hostResult, type ResultSpec } from "../../problem/results.ts";
 import { BYTES } from "../../tensor/dtype.ts";
+import type { ResidentTensor } from "../../tensor/resident.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { copyRows, sameRows } from "../../tensor/rows.ts";
 import { count, type View } from "../../tensor/view.ts";
@@ -110,6 +111,30 @@ export async function collectResults(
     if (!sameRows(into, spec)) copyRows({ data, rows: spec }, { data: target.data, rows: into });
     return { name: result.name, tensor: target };
   });
+}
+
+/** Resident results, which nobody waits for. */
+export function leaveResults(home: Home, made: readonly Made[], action: string): BackendResult[] {
+  copyOut(home.open, made, action);
+  releaseResults(home, made, false);
+  return made.map(({ spec, tensor }) => ({ name: spec.name, tensor: tensor! }));
+}
+
+/** Keeps the scratch and the inputs of a recorded call until the last of its results is given back. */
+export function holdUntilFreed(
+  made: readonly Made[],
+  inputs: readonly ResidentTensor[],
+  scratch: { dispose(): void },
+): void {
+  for (const input of inputs) input.hold(false);
+  let left = made.length;
+  for (const { tensor } of made) {
+    tensor!.onFree = () => {
+      if (--left > 0) return;
+      scratch.dispose();
+      for (const input of inputs) input.release(false);
+    };
+  }
 }
 
 /** The part of a destination's array that a result fills, where it lies in it as it is. */

@@ -124,7 +124,7 @@ export class Recording {
     return batches;
   }
 
-  async #submit([begin, end]: readonly [number, number], action: string): Promise<void> {
+  #submit([begin, end]: readonly [number, number], action: string): void {
     const { device } = this.#open;
     this.#open.checked(action, () => {
       const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass();
@@ -132,7 +132,11 @@ export class Recording {
       pass.end();
       device.queue.submit([encoder.finish()]);
     });
-    if (this.#open.debug) await this.#open.settled();
+  }
+
+  /** Submits everything and waits for none of it. */
+  submitAtOnce(action: string): void {
+    for (const batch of this.#batches()) this.#submit(batch, action);
   }
 
   /** Submits everything; waits in between only when there are several submissions. */
@@ -141,7 +145,8 @@ export class Recording {
     for (const batch of batches) {
       if (waiting.length >= IN_FLIGHT) await waiting.shift();
       signal?.throwIfAborted();
-      await this.#submit(batch, action);
+      this.#submit(batch, action);
+      if (this.#open.debug) await this.#open.settled();
       if (batches.length === 1) continue;
       const done = this.#open.whileAlive(this.#done(), action);
       done.catch(() => {}); // the first rejection ends the call; nobody waits for the others then

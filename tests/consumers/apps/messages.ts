@@ -38,6 +38,13 @@ export interface OnceReport {
   readonly at: number;
 }
 
+/** What tfjs.ts prints. */
+export interface TfjsReport {
+  readonly numbers: Numbers;
+  /** Of the two steps. */
+  readonly losses: readonly number[];
+}
+
 /** What worker_main.ts prints. */
 export interface WorkerReport {
   readonly numbers: Numbers;

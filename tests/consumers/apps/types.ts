@@ -18,6 +18,7 @@ import {
 import { fromOnnxRuntime, type OnnxRuntimeModule, toOnnxRuntime } from "@flashtile/attention/interop";
 import { kernelBytes, type SimdLevel } from "@flashtile/attention/kernels";
 import { onnxAttention, type OnnxAttentionOptions } from "@flashtile/attention/onnx";
+import { createFlashAttention, type TensorFlow, type TfTensor } from "@flashtile/attention/tfjs";
 
 const q: HostTensor = { data: new Float32Array(64), shape: [1, 4, 2, 8] };
 const options: AttentionOptions = { causal: "top-left", window: { left: 2 }, softcap: 30 };
@@ -88,3 +89,11 @@ export const misspelt: AttentionOptions = { casual: true };
 export const unknownForm: AttentionOptions = { causal: "diagonal" };
 // @ts-expect-error: threads is a number
 export const notANumber: EngineOptions = { threads: "2" };
+
+/** With what a copy of TensorFlow.js has, whether or not its package is installed. */
+export async function op<T extends TfTensor>(tf: TensorFlow<T>, x: T): Promise<T> {
+  const flashAttention = await createFlashAttention(tf);
+  // @ts-expect-error: a sink is a tensor
+  flashAttention(x, x, x, { sink: 1 });
+  return flashAttention(x, x, x, { causal: true, bias: x, keyLengths: [3] });
+}

@@ -1,7 +1,7 @@
 // Node from version 20: the tarball as an ES module, compiled by tsc; threads where a tool keeps the names of
 // functions, and where Node forbids workers.
-import { checkOnce, checkScript, checkThreads } from "../check.ts";
-import { here } from "../install.ts";
+import { checkOnce, checkScript, checkTfjs, checkThreads } from "../check.ts";
+import { here, tsc } from "../install.ts";
 import { run, versionOf } from "../process.ts";
 import type { Consumer } from "./consumer.ts";
 
@@ -51,6 +51,14 @@ async function noWorkers(cwd: string, version: string): Promise<string> {
   return checkThreads(stdout, 1, "--allow-worker");
 }
 
+/** TensorFlow.js beside the tarball: its own types are those that the adapter takes. */
+async function tfjs(cwd: string): Promise<string> {
+  await Deno.symlink(here("node_modules/@tensorflow"), `${cwd}/node_modules/@tensorflow`);
+  await tsc(cwd, ["--project", "tsconfig.tfjs.json"]);
+  const { stdout } = await run("node", ["dist/tfjs.js"], { cwd });
+  return checkTfjs(stdout);
+}
+
 /** The consumers that Node runs. */
 export async function nodeConsumers(cwd: string): Promise<Consumer[]> {
   const skip = await skipReason();
@@ -78,6 +86,7 @@ export async function nodeConsumers(cwd: string): Promise<Consumer[]> {
       run: () => commonJs(cwd),
     },
     { name: `${label}, esbuild --keep-names, packed`, skip, run: () => keepNames(cwd) },
+    { name: `${label}, TensorFlow.js, packed`, skip, run: () => tfjs(cwd) },
     {
       name: `${label}, --permission without workers, packed`,
       skip,

@@ -1,0 +1,133 @@
+/** The op and its gradients against the same written with ops that store the matrix of scores, on every backend. */
+
+import * as tf from "@tensorflow/tfjs";
+import assert from "node:assert/strict";
+import type { FlashAttention } from "@flashtile/attention/tfjs";
+import { normal, onBackends, useBackend, valuesOf } from "./backends.ts";
+import { type Case, CASES, type Learned } from "./cases.ts";
+import { materialized } from "./materialized.ts";
+
+type Op = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, learned: Learned) => tf.Tensor;
+
+/** The result of a case and the gradients of all its tensors, by name. */
+async function run(c: Case, op: Op): Promise<Map<string, Float32Array>> {
+  const extra = Object.keys(c.learned ?? {});
+  const inputs = [
+    ...(["q", "k", "v"] as const).map((name) => normal(`${c.name} ${name}`, c[name])),
+    ...extra.map((name) => normal(`${c.name} ${name}`, c.learned![name]!)),
+  ];
+  const call = (...given: tf.Tensor[]) => {
+    const learned = Object.fromEntries(extra.map((name, n) => [name, given[3 + n]!]));
+    return op(given[0]!, given[1]!, given[2]!, learned);
+  };
+  const out = call(...inputs), weights = normal(`${c.name} weights`, out.shape);
+  const gradients = tf.grads((...given) => tf.sum(tf.mul(call(...given), weights)))(inputs);
+  const values = await valuesOf([out, ...gradients]);
+  const names = ["out", ...["q", "k", "v", ...extra].map((name) => `d ${name}`)];
+  tf.disposeVariables();
+  return new Map(names.map((name, n) => [name, values[n]!]));
+}
+
+/** Rounding of both sides in sums of up to 67 terms, of the largest value. */
+const ALLOWED = 3e-6;
+
+function compare(got: Float32Array, want: Float32Array, name: string): void {
+  assert.equal(got.length, want.length, name);
+  const size = Math.max(1, ...want.map(Math.abs));
+  got.forEach((x, n) => {
+    const error = Math.abs(x - want[n]!);
+    assert.ok(
+      error <= ALLOWED * size,
+      `${name}[${n}] is ${x} but must be ${want[n]} (${error / size})`,
+    );
+  });
+}
+
+/** What the formula gives, in TensorFlow.js' own CPU backend. */
+const wanted = new Map<string, Map<string, Float32Array>>();
+
+async function wantedOf(c: Case): Promise<Map<string, Float32Array>> {
+  const known = wanted.get(c.name);
+  if (known) return known;
+  await useBackend("cpu");
+  const made = await run(c, (q, k, v, learned) => materialized(q, k, v, c.formula(learned)));
+  wanted.set(c.name, made);
+  return made;
+}
+
+onBackends("results and gradients of every option", async (_, name) => {
+  for (const c of CASES) {
+    if (c.alone && name === "webgpu") continue;
+    const want = await wantedOf(c),
+      flashAttention: FlashAttention<tf.Tensor> = await useBackend(name);
+    const got = await run(c, (q, k, v, learned) => flashAttention(q, k, v, c.options(learned)));
+    for (const [of, values] of want) compare(got.get(of)!, values, `${c.name}: ${of}`);
+  }
+});
+
+onBackends("packed sequences are those that they are apart", async (flashAttention) => {
+  const starts = [0, 3, 3, 7], q = normal("q", [7, 4, 8]), k = normal("k", [7, 2, 8]);
+  const weights = normal("weights", [7, 4, 8]);
+  const packed = (q: tf.Tensor, k: tf.Tensor) =>
+    flashAttention(q, k, k, { cuSeqlensQ: starts, cuSeqlensK: starts, causal: true });
+  const part = (x: tf.Tensor, begin: number, end: number) =>
+    tf.expandDims(tf.slice(x, [begin, 0, 0], [end - begin, ...x.shape.slice(1)]), 0);
+  const apart = (q: tf.Tensor, k: tf.Tensor) => {
+    const outs = [[0, 3], [3, 7]].map(([begin, end]) => {
+      const keys = part(k, begin!, end!);
+      return tf.squeeze(flashAttention(part(q, begin!, end!), keys, keys, { causal: true }), [0]);
+    });
+    return tf.concat(outs, 0);
+  };
+  const all = (f: typeof packed) => [
+    f(q, k),
+    ...tf.grads((q, k) => tf.sum(tf.mul(f(q, k), weights)))([q, k]),
+  ];
+  const got = await valuesOf(all(packed)), want = await valuesOf(all(apart));
+  ["out", "dq", "dk"].forEach((name, n) => compare(got[n]!, want[n]!, name));
+});
+
+onBackends(
+  "gradients of variables, and of one tensor in all three places",
+  async (flashAttention) => {
+    const x = tf.variable(normal("x", [1, 7, 2, 8])), weights = normal("weights", [1, 7, 2, 8]);
+    const loss = (f: (x: tf.Tensor) => tf.Tensor) => () =>
+      tf.sum(tf.mul(f(x), weights)) as tf.Scalar;
+    const { grads } = tf.variableGrads(loss((x) => flashAttention(x, x, x, { causal: true })), [x]);
+    const got = await valuesOf([grads[x.name]!, x, weights]); // what was read can move from a GPU
+    await useBackend("cpu");
+    const visible = (_b: number, _h: number, i: number, j: number) => j <= i;
+    const plain = tf.variableGrads(loss((x) => materialized(x, x, x, { visible })), [x]);
+    compare(got[0]!, (await valuesOf([plain.grads[x.name]!]))[0]!, "dx");
+    x.dispose();
+  },
+);
+
+Deno.test("a gradient is made on the backend that is set when it is wanted", async () => {
+  const flashAttention = await useBackend("wasm"), x = normal("x", [1, 7, 2, 8]);
+  const loss = (other: string) => (x: tf.Tensor) => {
+    const out = flashAttention(x, x, x, { causal: true });
+    tf.setBackend(other); // at once, as it is there already
+    return tf.sum(tf.square(out));
+  };
+  const [want] = await valuesOf([tf.grad(loss("wasm"))(x)]);
+  const moved = tf.grad(loss("cpu"))(x);
+  assert.equal(tf.getBackend(), "cpu");
+  compare((await valuesOf([moved]))[0]!, want!, "dx");
+  await useBackend("wasm");
+  compare((await valuesOf([tf.add(moved, 0)]))[0]!, want!, "dx, moved back");
+});
+
+onBackends("no keys, and no queries", async (flashAttention) => {
+  for (const [queries, keys] of [[3, 0], [0, 3], [0, 0]]) {
+    const [q, k] = [normal("q", [1, queries!, 2, 8]), normal("k", [1, keys!, 2, 8])];
+    const out = flashAttention(q, k, k);
+    // a sum of nothing is more than TensorFlow.js can do on WebGPU
+    const made = tf.grads((q, k) => flashAttention(q!, k!, k!))([q, k], tf.onesLike(out));
+    const shapes = [out, ...made].map(({ shape }) => shape);
+    assert.deepEqual(shapes, [q.shape, q.shape, k.shape]);
+    for (const values of await valuesOf([out, ...made])) {
+      assert.ok(values.every((x) => x === 0), `${queries} queries, ${keys} keys`);
+    }
+  }
+});
