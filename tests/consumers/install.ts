@@ -91,6 +91,7 @@ async function installSource(folder: string): Promise<void> {
       "@flashtile/attention": new URL("mod.ts", ROOT).href,
       "@flashtile/attention/kernels": new URL("src/kernels.ts", ROOT).href,
       "@flashtile/attention/onnx": new URL("src/onnx.ts", ROOT).href,
+      "@flashtile/attention/check": new URL("src/check.ts", ROOT).href,
     },
   };
   await writeJson(`${folder}/deno.json`, config);

@@ -10,6 +10,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["mod.ts"],
   ["src/onnx.ts"],
   ["src/onnx"],
+  ["src/check.ts"],
+  ["src/check"],
   ["src/attention.ts", "src/inside.ts", "src/kernels.ts", "src/rotary.ts", "src/wasm.ts"],
   ["src/types.ts"],
   ["src/options.ts"],
@@ -180,6 +182,16 @@ Deno.test("the code for GPUs is loaded when one is looked for, not before", () =
     }
   }
   assert.ok(seen.has("src/wasm/backend.ts"));
+});
+
+Deno.test("the gradient checker is of no other entry, and knows no kernel", () => {
+  const checker = ["src/check.ts", "src/check"], known = ["src/tensor"];
+  assertNone(imports.filter(({ file, target }) => !isIn(file, checker) && isIn(target, checker)));
+  assertNone(
+    imports.filter(({ file, target, typeOnly }) =>
+      isIn(file, checker) && !typeOnly && !isIn(target, [...checker, ...known])
+    ),
+  );
 });
 
 Deno.test("no file takes part in a circle of imports, types included", () => {

@@ -2,6 +2,7 @@
 // to call flashtile. The @ts-expect-error lines fail when a type has silently become `any`.
 import {
   attention,
+  attentionBackwardSync,
   type AttentionOptions,
   attentionSync,
   type BlockMask,
@@ -16,6 +17,7 @@ import {
   UnsupportedError,
 } from "@flashtile/attention";
 import { kernelBytes, type SimdLevel } from "@flashtile/attention/kernels";
+import { checkGradients, type GradientReport } from "@flashtile/attention/check";
 import { onnxAttention, type OnnxAttentionOptions } from "@flashtile/attention/onnx";
 
 const q: HostTensor = { data: new Float32Array(64), shape: [1, 4, 2, 8] };
@@ -60,6 +62,18 @@ export async function operator(engine: Engine): Promise<Float32Array> {
   // @ts-expect-error: no attribute of the operator
   await onnxAttention(inputs, { causal: 1 });
   return shape.length ? Y.data : new Float32Array();
+}
+
+export async function checked(): Promise<readonly string[]> {
+  const report: GradientReport = await checkGradients(attentionSync, attentionBackwardSync, {
+    sizes: { lengthK: "lengthQ" },
+    options: ["causal", "bias"],
+  });
+  // @ts-expect-error: an attention has gradients
+  await checkGradients(attentionSync);
+  // @ts-expect-error: not a name of an option
+  await checkGradients(attentionSync, attentionBackwardSync, { options: ["casual"] });
+  return report.findings.map(({ diagnosis }) => diagnosis.text);
 }
 
 export function bytes(level: SimdLevel): Uint8Array {
