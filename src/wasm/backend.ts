@@ -35,6 +35,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { CONTROL_BYTE, LinearMemory } from "./memory/linear_memory.ts";
 import { explainPlan } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
+import { kernelScratch } from "./run/kernel_scratch.ts";
+import { maxSimGradients } from "./run/max_sim.ts";
 import { mergeParts } from "./run/merge.ts";
 import { programScratch, programsOf } from "./run/programs.ts";
 import { CallQueue, Failed, type Progress, runThrough } from "./run/queue.ts";
@@ -168,23 +170,8 @@ export class WasmBackend implements Backend {
   /** Bytes of scratch that each thread needs for a plan. */
   scratchBytes(problem: AttentionProblem, plan: Plan): number {
     const programs = programsOf(problem, plan);
-    return this.#kernelScratch(problem, plan) + (programs.length && programScratch(programs));
-  }
-
-  #kernelScratch(problem: AttentionProblem, { kernel, tile }: Plan): number {
-    const { headDim, valueDim, lengthQ, queryHeads, kvHeads } = problem;
-    if (kernel === "forward") {
-      return this.#kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys) >>> 0;
-    }
-    if (kernel === "inside") {
-      const { count } = problem;
-      return this.#kernels.insideScratch(headDim, tile.rows, tile.keys, count) >>> 0;
-    }
-    if (kernel === "backward") {
-      return this.#kernels.backwardScratch(headDim, valueDim, tile.rows) >>> 0;
-    }
-    const rows = lengthQ * (queryHeads / kvHeads);
-    return this.#kernels.decodeScratch(headDim, valueDim, rows, tile.keys) >>> 0;
+    return kernelScratch(this.#kernels, problem, plan) +
+      (programs.length && programScratch(programs));
   }
 
   /** Makes sure the first `threads` threads have scratch. No pool item may be running. */
@@ -236,6 +223,9 @@ export class WasmBackend implements Backend {
     options: RunOptions & { alone: boolean },
   ): Progress<BackendResult[]> {
     options.signal?.throwIfAborted();
+    if (problem.pass === "maxSimBackward") {
+      return yield* maxSimGradients(this.#memory, this.#kernels, problem, views);
+    }
     const threads = options.alone ? 1 : Math.min(plan.threads, this.#settings.threads);
     const long = threads > 1 && longestItemMs(problem, plan) > LONG_MS;
     const specs = resultSpecs(problem, views), { resident, into } = options;
