@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { AnyTensor, Engine, HostTensor, Tensor } from "../../mod.ts";
+import type { AnyTensor, Engine, HostTensor } from "../../mod.ts";
 import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
 import { race, type Work } from "../measure/race.ts";
@@ -27,34 +27,34 @@ export async function maxSimSection(context: Context): Promise<Measured[]> {
   const tile = await tileAlone(), shares: { of: string; value: number }[] = [];
   for (const { documents, rows } of SHAPES) {
     const name = `${documents} documents of ${rows} rows`, data = inputs(documents, rows);
-    const contenders: Contender[] = [tile], made: Tensor[] = [];
+    const table: string[][] = [];
+    let peak = NaN;
+    // each number of threads by itself: busy workers slow down what has one thread
     for (const threads of context.threads) {
-      const engine = await context.engine(threads),
-        on = `${threads} thread${threads > 1 ? "s" : ""}`;
+      const engine = await context.engine(threads);
+      const on = `${threads} thread${threads > 1 ? "s" : ""}`;
       const queries = engine.tensor(data.queries), all = engine.tensor(data.documents);
-      made.push(queries, all);
-      contenders.push(
+      const contenders: Contender[] = [
         forward(engine, `resident, ${on}`, data, queries, all),
         forward(engine, `host, ${on}`, data, data.queries, data.documents),
-      );
+      ];
+      if (threads === 1) contenders.push(tile, await backward(engine, "gradients, host", data));
+      const timings = await race(wallClock, contenders, context.race);
+      queries.dispose();
+      all.dispose();
+      const speeds = timings.map((timing, n) => rate(contenders[n]!.flops, timing));
+      if (threads === 1) peak = speeds[2]!;
+      timings.forEach((timing, n) => {
+        const of = contenders[n]!.name, gflops = speeds[n]!, share = gflops / peak;
+        const row = { documents, rows, queries: QUERIES, dim: DIM, of, gflops, share };
+        context.results.add("max_sim", { ...row, ...timingFields(timing) });
+        if (threads === 1 && n === 0) shares.push({ of: name, value: share });
+        const time = contenders[n] === tile ? "" : milliseconds(timing.medianMs);
+        table.push([of, time, digits3(gflops), percent(share)]);
+      });
     }
-    contenders.push(await backward(await context.engine(1), "gradients, host, 1 thread", data));
-    const timings = await race(wallClock, contenders, context.race);
-    made.forEach((tensor) => tensor.dispose());
-    const speed = (n: number) => rate(contenders[n]!.flops, timings[n]);
-    const table = timings.map((timing, n) => {
-      const of = contenders[n]!.name, gflops = speed(n), share = gflops / speed(0);
-      const row = { documents, rows, queries: QUERIES, dim: DIM, of, gflops, share };
-      context.results.add("max_sim", { ...row, ...timingFields(timing) });
-      if (of === "resident, 1 thread") shares.push({ of: name, value: share });
-      return [of, n === 0 ? "" : milliseconds(timing.medianMs), digits3(gflops), percent(share)];
-    });
-    printTable(`maxSim, ${name}, ${QUERIES} queries, dim ${DIM}`, [
-      "",
-      "time",
-      "GFLOP/s",
-      "of the tile",
-    ], table);
+    const head = ["", "time", "GFLOP/s", "of the tile"];
+    printTable(`maxSim, ${name}, ${QUERIES} queries, dim ${DIM}`, head, table);
   }
   return [{ id: "wasm max sim", values: shares.slice(0, 1) }];
 }
