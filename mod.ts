@@ -23,6 +23,7 @@ export {
   mergeAttention,
 } from "./src/attention.ts";
 export { attentionColumnSums, attentionScores, attentionTopKeys } from "./src/inside.ts";
+export { maxSim, maxSimBackward, maxSimBackwardSync, maxSimSync } from "./src/max_sim.ts";
 export { applyRotary } from "./src/rotary.ts";
 export { createEngine } from "./src/engine/create_engine.ts";
 export { Engine } from "./src/engine/engine.ts";

@@ -80,6 +80,7 @@ export enum Kernel {
   Probabilities = 6,
   TopKeys = 7,
   ColumnSums = 8,
+  MaxSim = 9,
 }
 
 export enum DTypeCode {

@@ -8,13 +8,14 @@ import { summarizeBlocks } from "./features/blocks";
 import { forwardItem, forwardScratch } from "./kernels/forward";
 import { insideItem, insideScratch } from "./kernels/inside";
 import { combineItem, reduceDqItem } from "./kernels/combine";
+import { maxSimGradient, maxSimItem, maxSimScratch } from "./kernels/max_sim";
 import { rotate } from "./kernels/rotate";
 import { storeRows } from "./kernels/store";
 import { probeApart, probeNeighbours } from "./micro/tiles.gen";
 
 export {
-  backwardScratch, decodeScratch, forwardScratch, insideScratch, narrow, probeApart, probeNeighbours, rotate, storeRows,
-  summarizeBlocks, widen,
+  backwardScratch, decodeScratch, forwardScratch, insideScratch, maxSimGradient, maxSimScratch, narrow, probeApart, probeNeighbours,
+  rotate, storeRows, summarizeBlocks, widen,
 };
 
 /** 1 in the build whose products and sums are fused. */
@@ -40,5 +41,6 @@ export function run(item: usize, ws: usize): void {
   else if (kernel == Kernel.Decode) decodeItem(item, ws);
   else if (kernel == Kernel.Combine) combineItem(item, ws);
   else if (kernel == Kernel.ReduceDq) reduceDqItem(item);
+  else if (kernel == Kernel.MaxSim) maxSimItem(item, ws);
   else insideItem(item, ws);
 }

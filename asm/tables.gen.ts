@@ -29,12 +29,16 @@ export enum Operand {
   TopKeys = 23,
   TopProbabilities = 24,
   ColumnSums = 25,
-  SplitOut = 26,
-  SplitLse = 27,
-  SplitStatistics = 28,
-  Blocks = 29,
-  Pages = 30,
-  Count = 31,
+  DocumentScores = 26,
+  DocumentKeys = 27,
+  DDocumentScores = 28,
+  SplitOut = 29,
+  SplitLse = 30,
+  SplitStatistics = 31,
+  Blocks = 32,
+  Pages = 33,
+  Documents = 34,
+  Count = 35,
 }
 
 /** What a task has: bits for features that kernels act on, and for gradients that are summed. */

@@ -25,6 +25,7 @@ import { featuresSection } from "./sections/features.ts";
 import { causalSection, forwardSection } from "./sections/forward.ts";
 import { freshSection, peersFreshSection } from "./sections/fresh.ts";
 import { hostSection } from "./sections/host.ts";
+import { maxSimSection } from "./sections/max_sim.ts";
 import { memorySection } from "./sections/memory.ts";
 import { packageSection } from "./sections/package.ts";
 import { peersSections } from "./sections/peers.ts";
@@ -54,6 +55,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     unfused: unfusedSection,
     density: densitySection,
     features: featuresSection,
+    max_sim: maxSimSection,
     memory: memorySection,
     fresh: freshSection,
     package: packageSection,

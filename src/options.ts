@@ -7,6 +7,7 @@ import type {
   TopKeysCallOptions,
 } from "./problem/call_options.ts";
 import type { Engine } from "./engine/engine.ts";
+import type { MaxSimCallOptions } from "./problem/max_sim.ts";
 import type { RotaryCallOptions } from "./problem/features/apply_rotary.ts";
 import type { MergeCallOptions } from "./problem/merge.ts";
 
@@ -41,6 +42,12 @@ export interface AttentionScoresOptions extends ScoresCallOptions, RunChoice {}
 
 /** Options of `attentionTopKeys`: those of the forward call, and what is wanted of it. */
 export interface AttentionTopKeysOptions extends TopKeysCallOptions, RunChoice {}
+
+/** Options of `maxSim`. */
+export interface MaxSimOptions extends MaxSimCallOptions, RunChoice {}
+
+/** Options of `maxSimBackward`. */
+export interface MaxSimBackwardOptions extends RunChoice {}
 
 /** Options of `mergeAttention`. */
 export interface MergeOptions extends MergeCallOptions {

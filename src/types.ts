@@ -20,6 +20,8 @@ export type {
   AttentionOptions,
   AttentionScoresOptions,
   AttentionTopKeysOptions,
+  MaxSimBackwardOptions,
+  MaxSimOptions,
   MergeOptions,
   RunChoice,
 } from "./options.ts";
@@ -74,6 +76,14 @@ export type {
   HostGpuDevice,
 } from "./tensor/gpu_types.ts";
 export type { RotaryCallOptions } from "./problem/features/apply_rotary.ts";
+export type { EngineCalls } from "./engine/engine_calls.ts";
+export type {
+  MaxSimCallOptions,
+  MaxSimGradients,
+  MaxSimGradientsOf,
+  MaxSimResult,
+  SavedForMaxSim,
+} from "./problem/max_sim.ts";
 export type { MergeCallOptions } from "./problem/merge.ts";
 export type { StatisticName } from "./tensor/operands.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./tensor/dtype.ts";

@@ -15,7 +15,7 @@
  * @module
  */
 import { Engine } from "./engine/engine.ts";
-import { backwardTensors, engineOf, partTensors } from "./engine/engine_of.ts";
+import { backwardTensors, engineOf, partTensors, savedTensors } from "./engine/engine_of.ts";
 import { checkEngineOptions, type EngineOptions } from "./engine/engine_options.ts";
 import type {
   ApplyRotaryOptions,
@@ -23,6 +23,8 @@ import type {
   AttentionOptions,
   AttentionScoresOptions,
   AttentionTopKeysOptions,
+  MaxSimBackwardOptions,
+  MaxSimOptions,
   MergeOptions,
 } from "./options.ts";
 import type {
@@ -31,6 +33,7 @@ import type {
   SavedForBackward,
   TopKeys,
 } from "./problem/call_options.ts";
+import type { MaxSimGradientsOf, MaxSimResult, SavedForMaxSim } from "./problem/max_sim.ts";
 import { UnsupportedError } from "./tensor/errors.ts";
 import type { AnyTensor, FloatResultOf, ResultOf } from "./tensor/tensor.ts";
 
@@ -143,6 +146,46 @@ export async function attentionColumnSums<T extends AnyTensor>(
 ): Promise<FloatResultOf<T>> {
   return await engineOf(options, "attentionColumnSums", [q, k, lse], defaultEngine)
     .attentionColumnSums(q, k, lse, options);
+}
+
+/** `maxSim` of `@flashtile/attention`. */
+export async function maxSim<T extends AnyTensor>(
+  queries: T,
+  documents: AnyTensor,
+  options: MaxSimOptions,
+): Promise<MaxSimResult<ResultOf<T>>> {
+  return await engineOf(options, "maxSim", [queries, documents], defaultEngine)
+    .maxSim(queries, documents, options);
+}
+
+/** `maxSimSync` of `@flashtile/attention`. */
+export function maxSimSync<T extends AnyTensor>(
+  queries: T,
+  documents: AnyTensor,
+  options: MaxSimOptions,
+): MaxSimResult<ResultOf<T>> {
+  return engineOf(options, "maxSim", [queries, documents], defaultEngine)
+    .maxSimSync(queries, documents, options);
+}
+
+/** `maxSimBackward` of `@flashtile/attention`. */
+export async function maxSimBackward<Q extends AnyTensor, K extends AnyTensor>(
+  dScores: AnyTensor,
+  saved: SavedForMaxSim<Q, K>,
+  options: MaxSimBackwardOptions = {},
+): Promise<MaxSimGradientsOf<Q, K>> {
+  return await engineOf(options, "maxSimBackward", savedTensors(dScores, saved), defaultEngine)
+    .maxSimBackward(dScores, saved, options);
+}
+
+/** `maxSimBackwardSync` of `@flashtile/attention`. */
+export function maxSimBackwardSync<Q extends AnyTensor, K extends AnyTensor>(
+  dScores: AnyTensor,
+  saved: SavedForMaxSim<Q, K>,
+  options: MaxSimBackwardOptions = {},
+): MaxSimGradientsOf<Q, K> {
+  return engineOf(options, "maxSimBackward", savedTensors(dScores, saved), defaultEngine)
+    .maxSimBackwardSync(dScores, saved, options);
 }
 
 /** `mergeAttention` of `@flashtile/attention`. */

@@ -1,6 +1,7 @@
 /**
  * What a page downloads: the default entry bundled, minified and compressed, whole and without the
- * code for GPUs, which a bundler that splits code leaves for later; and the entries of the CPU alone and of the ONNX operator.
+ * code for GPUs, which a bundler that splits code leaves for later; and the entries of the CPU alone of the ONNX operator and of the
+ * gradient checker.
  * @module
  */
 
@@ -11,7 +12,8 @@ import type { Measured } from "../goals.ts";
 import { printTable } from "../measure/table.ts";
 
 const pathOf = (entry: string) => new URL(`../../${entry}`, import.meta.url).pathname;
-const [WHOLE, CPU, ONNX] = [pathOf("mod.ts"), pathOf("src/wasm.ts"), pathOf("src/onnx.ts")];
+const [WHOLE, CPU] = [pathOf("mod.ts"), pathOf("src/wasm.ts")];
+const [ONNX, CHECK] = [pathOf("src/onnx.ts"), pathOf("src/check.ts")];
 
 export async function packageSection(context: Context): Promise<Measured[]> {
   const folder = await Deno.makeTempDir({ prefix: "flashtile-package-" });
@@ -19,9 +21,11 @@ export async function packageSection(context: Context): Promise<Measured[]> {
     await bundle("--output", `${folder}/whole.js`, WHOLE);
     await bundle("--output", `${folder}/wasm.js`, CPU);
     await bundle("--output", `${folder}/onnx.js`, ONNX);
+    await bundle("--output", `${folder}/check.js`, CHECK);
     await bundle("--code-splitting", "--outdir", `${folder}/split`, WHOLE);
     const [whole, wasm] = [compressed(`${folder}/whole.js`), compressed(`${folder}/wasm.js`)];
     const split = `${folder}/split`, onnx = compressed(`${folder}/onnx.js`);
+    const check = compressed(`${folder}/check.js`);
     const cpu = atOnce(split, "mod.js")
       .reduce((sum, name) => sum + compressed(`${split}/${name}`), 0);
     printTable("Package, minified, gzip -9", ["part", "KB"], [
@@ -29,12 +33,14 @@ export async function packageSection(context: Context): Promise<Measured[]> {
       ["without the code for GPUs", (cpu / 1000).toFixed(1)],
       ["@flashtile/attention/wasm", (wasm / 1000).toFixed(1)],
       ["@flashtile/attention/onnx", (onnx / 1000).toFixed(1)],
+      ["@flashtile/attention/check", (check / 1000).toFixed(1)],
     ]);
     context.results.add("package", {
       wholeBytes: whole,
       cpuBytes: cpu,
       wasmBytes: wasm,
       onnxBytes: onnx,
+      checkBytes: check,
     });
     return [{ id: "wasm package", values: [{ of: "mod.ts", value: whole / 1000 }] }];
   } finally {

@@ -13,6 +13,7 @@ import { PARAMS } from "../features/params.ts";
 import { rowAt } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { NOT_A_NUMBER } from "../parts/floats.ts";
+import { ORDERED } from "../parts/ordered.ts";
 import { each, LOG2E, tidy, XYZW } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
 import {
@@ -73,11 +74,7 @@ ${each(4, (c) => `    found[ty * ${g.tm}u + ${i}u][tx + ${g.nx * (4 * n + c)}u] 
   return tidy(`${insideDeclarations(v, g, false)}
 ${HEAP}
 // Scores as integers of the same order; -0 is 0, and NaN is above all numbers.
-fn ordered(s: vec4<f32>) -> vec4<i32> {
-  let bits = bitcast<vec4<i32>>(s); let size = bits & vec4<i32>(0x7fffffff);
-  let x = select(bits ^ ((bits >> vec4<u32>(31u)) & vec4<i32>(0x7fffffff)), vec4<i32>(0), size == vec4<i32>(0));
-  return select(x, vec4<i32>(0x7fc00000), size > vec4<i32>(0x7f800000));
-}
+${ORDERED}
 var<workgroup> found: array<array<i32, ${g.columns + 1}>, ${g.rows}>;
 @compute @workgroup_size(${g.threads})
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {

@@ -10,27 +10,16 @@ import type {
   BackwardCallOptions,
   CallOptions,
   SavedForBackward,
-  ScoresCallOptions,
-  TopKeys,
-  TopKeysCallOptions,
 } from "../problem/call_options.ts";
 import { describeRotary, type RotaryCallOptions } from "../problem/features/apply_rotary.ts";
 import { describeMerge, type MergeCallOptions } from "../problem/merge.ts";
-import { describeColumnSums, describeScores, describeTopKeys } from "../problem/inside.ts";
 import { backwardCall, forwardCall } from "../problem/into.ts";
 import type { Call } from "../problem/problem.ts";
 import type { DType, TensorData } from "../tensor/dtype.ts";
 import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor/gpu_types.ts";
-import type { OperandName } from "../tensor/operands.ts";
-import type {
-  AnyTensor,
-  FloatResultOf,
-  HostTensor,
-  ResultOf,
-  Tensor,
-  TensorOf,
-} from "../tensor/tensor.ts";
+import type { AnyTensor, HostTensor, ResultOf, Tensor, TensorOf } from "../tensor/tensor.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
+import { EngineCalls } from "./engine_calls.ts";
 import { type Abortable, checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
 import { checkWrapOptions, describeEmpty, describeTensor, type WrapOptions } from "./new_tensor.ts";
@@ -55,11 +44,15 @@ import { Router } from "./router.ts";
  * engine.dispose();
  * ```
  */
-export class Engine {
+export class Engine extends EngineCalls {
   readonly #router: Router;
 
   /** Use `createEngine`. `gpu`: where a GPU comes from. */
   constructor(options: EngineOptions = {}, gpu?: GpuSource) {
+    super({
+      run: (call, options) => this.#results(call, options),
+      runSync: (call, options) => this.#resultsSync(call, options),
+    });
     checkEngineOptions(options);
     this.#router = new Router(options, gpu);
   }
@@ -146,6 +139,11 @@ export class Engine {
     return ownResults(await this.#router.run<R>(call, signal), this);
   }
 
+  #resultsSync<R extends object>(call: Call, { signal }: Abortable): R {
+    signal?.throwIfAborted();
+    return ownResults(this.#router.runSync<R>(call), this);
+  }
+
   /** `attention` on this engine. */
   async attention<T extends AnyTensor>(
     q: T,
@@ -163,9 +161,7 @@ export class Engine {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): AttentionResult<ResultOf<T>> {
-    const call = this.#forward(q, k, v, options);
-    options.signal?.throwIfAborted();
-    return ownResults(this.#router.runSync(call), this);
+    return this.#resultsSync(this.#forward(q, k, v, options), options);
   }
 
   #backward(dOut: AnyTensor, saved: SavedForBackward, options: BackwardCallOptions): Call {
@@ -187,48 +183,7 @@ export class Engine {
     saved: SavedForBackward<Q, K, V>,
     options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
-    const call = this.#backward(dOut, saved, options);
-    options.signal?.throwIfAborted();
-    return ownResults(this.#router.runSync(call), this);
-  }
-
-  /** `attentionScores` on this engine. */
-  async attentionScores<T extends AnyTensor>(
-    q: T,
-    k: AnyTensor,
-    options: ScoresCallOptions & Abortable,
-  ): Promise<FloatResultOf<T>> {
-    const call = describeScores(q, k, ownOptions(options, this, "attentionScores"));
-    return await this.#only<FloatResultOf<T>>("scores", call, options);
-  }
-
-  /** `attentionColumnSums` on this engine. */
-  async attentionColumnSums<T extends AnyTensor>(
-    q: T,
-    k: AnyTensor,
-    lse: AnyTensor,
-    options: CallOptions & Abortable = {},
-  ): Promise<FloatResultOf<T>> {
-    const call = describeColumnSums(q, k, lse, ownOptions(options, this, "attentionColumnSums"));
-    return await this.#only<FloatResultOf<T>>("columnSums", call, options);
-  }
-
-  /** The one result of a call. */
-  async #only<T>(name: OperandName, call: Call, options: Abortable): Promise<T> {
-    return (await this.#results<Record<string, T>>(call, options))[name]!;
-  }
-
-  /** `attentionTopKeys` on this engine. */
-  async attentionTopKeys<T extends AnyTensor>(
-    q: T,
-    k: AnyTensor,
-    lse: AnyTensor,
-    options: TopKeysCallOptions & Abortable,
-  ): Promise<TopKeys<ResultOf<T>>> {
-    const call = describeTopKeys(q, k, lse, ownOptions(options, this, "attentionTopKeys"));
-    const results = await this.#results<Record<string, AnyTensor>>(call, options);
-    const { topKeys, topProbabilities, ...rest } = results;
-    return { keys: topKeys, probabilities: topProbabilities, ...rest } as TopKeys<ResultOf<T>>;
+    return this.#resultsSync(this.#backward(dOut, saved, options), options);
   }
 
   /** `mergeAttention` on this engine. */

@@ -33,6 +33,11 @@ export function backwardTensors(
   return [dOut, ...Object.values(tensors), ...Object.values(stats ?? {})];
 }
 
+/** What the gradients of `maxSim` are given; `saved` is checked later. */
+export function savedTensors(dScores: AnyTensor, saved: object | undefined): AnyTensor[] {
+  return [dScores, ...Object.values(saved ?? {})];
+}
+
 /** What a merge is given; `parts` are checked later. */
 export function* partTensors(parts: unknown): Generator<AnyTensor> {
   for (const part of Array.isArray(parts) ? parts : []) yield* [part?.out, part?.lse];

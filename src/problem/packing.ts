@@ -16,7 +16,15 @@ export function parseStarts(
   complaint: Complaint,
 ): readonly number[] | undefined {
   const name = PACKING_OPTIONS[side], value: unknown = options[name];
-  if (value === undefined) return undefined;
+  return value === undefined ? undefined : checkStarts(name, value, complaint);
+}
+
+/** The same of an option that must be there. */
+export function checkStarts(
+  name: string,
+  value: unknown,
+  complaint: Complaint,
+): readonly number[] {
   const wanted = "an array or Int32Array of sequences + 1 row numbers from 0 on";
   if (!Array.isArray(value) && arrayKind(value) !== "Int32Array") {
     throw complaint.type(`${name} is ${show(value)} but must be ${wanted}`);

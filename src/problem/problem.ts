@@ -7,7 +7,6 @@ import { checkScalar } from "./features/scalar.ts";
 import { feature, FEATURES, parseFeatures, sequenceSpans } from "./features/table.ts";
 import {
   type AxisSizes,
-  type InsideName,
   type OperandName,
   OPERANDS,
   type StatisticName,
@@ -22,8 +21,15 @@ import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_optio
 import { checkLayout, checkNames, checkSignal, refuseIntegers } from "./option_checks.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 
-/** What a call runs: one of the two passes, or a look inside the first. */
-export type Pass = "forward" | "backward" | "scores" | "topKeys" | "columnSums";
+/** What a call runs: one of the two passes, a look inside the first, or late interaction and its gradients. */
+export type Pass =
+  | "forward"
+  | "backward"
+  | "scores"
+  | "topKeys"
+  | "columnSums"
+  | "maxSim"
+  | "maxSimBackward";
 
 /** The name under which errors know a call. */
 export const CALL_NAMES: Readonly<Record<Pass, string>> = {
@@ -32,10 +38,14 @@ export const CALL_NAMES: Readonly<Record<Pass, string>> = {
   scores: "attentionScores",
   topKeys: "attentionTopKeys",
   columnSums: "attentionColumnSums",
+  maxSim: "maxSim",
+  maxSimBackward: "maxSimBackward",
 };
 
-/** The results of a call that looks inside. */
-export function insideNames({ pass }: { readonly pass: Pass }): readonly InsideName[] {
+/** The results of a call that is none of the two passes. */
+export function insideNames({ pass }: { readonly pass: Pass }): readonly OperandName[] {
+  if (pass === "maxSim") return ["documentScores", "documentKeys"];
+  if (pass === "maxSimBackward") return ["dq", "dk"];
   return pass === "topKeys" ? ["topKeys", "topProbabilities"] : [pass as "scores" | "columnSums"];
 }
 

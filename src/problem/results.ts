@@ -1,7 +1,13 @@
 // What a call returns, before there is memory for it: results look like inputs of the call.
 import { type DType, newArray, type TensorData } from "../tensor/dtype.ts";
 import type { MergePart, MergeShape } from "./merge.ts";
-import { axisSize, gradientNames, type OperandName, OPERANDS } from "../tensor/operands.ts";
+import {
+  axisSize,
+  gradientNames,
+  type OperandName,
+  OPERANDS,
+  operandSize,
+} from "../tensor/operands.ts";
 import {
   type Axes,
   count,
@@ -65,6 +71,7 @@ export function resultSpecs(problem: AttentionProblem, views: Views): ResultSpec
       ),
     ];
   }
+  if (problem.documents) return documentResults(problem, views);
   if (problem.pass !== "backward") {
     return insideNames(problem).map((name) => {
       const { axes, dtype, shape } = OPERANDS[name], sizes = axes.map((a) => axisSize(a, problem));
@@ -86,6 +93,22 @@ export function resultSpecs(problem: AttentionProblem, views: Views): ResultSpec
     const input = views[OPERANDS[name].gradientOf!]!; // a gradient is like its input
     const shape = [...(input.tensor as AnyTensor).shape]; // its own: results share nothing with inputs
     return specLike(input, name, input.dtype as DType, shape, layout);
+  });
+}
+
+/** Results of late interaction: those of one set of queries have no axis for it. */
+function documentResults(problem: AttentionProblem, views: Views): ResultSpec[] {
+  const { q } = views, batched = (q!.tensor as AnyTensor).shape.length === 3;
+  return insideNames(problem).map((name) => {
+    const { dtype, gradientOf } = OPERANDS[name], like = gradientOf ? views[gradientOf]! : q!;
+    const size = gradientOf ? like.size : operandSize(name, problem);
+    const [, batch, head, row] = rowMajor(size), own = [...size.slice(1)];
+    const shape = gradientOf
+      ? [...(like.tensor as AnyTensor).shape]
+      : own.slice(batched ? 0 : 1, name === "documentKeys" ? 3 : 2);
+    const strides: Axes = [0, batch!, head!, row!], { resident } = like;
+    const stored = gradientOf ? like.dtype as DType : dtype as "f32" | "i32";
+    return { name, like, dtype: stored, shape, resident, size, strides };
   });
 }
 

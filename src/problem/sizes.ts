@@ -108,6 +108,7 @@ const AXIS_WORDS = {
   valueDim: "valueDim",
   count: "count",
   captured: "elements",
+  document: "documents",
   one: "columns",
 } as const;
 

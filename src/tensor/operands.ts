@@ -13,6 +13,7 @@ export type AxisName =
   | "valueDim"
   | "count"
   | "captured"
+  | "document"
   | "one";
 
 /** An operand as [batch, head, row, column]. */
@@ -57,8 +58,10 @@ export type GradientName = "dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSin
 export type CapturedName = "dCaptured";
 /** Names of what looks inside: results that are no gradients. */
 export type InsideName = "scores" | "topKeys" | "topProbabilities" | "columnSums";
+/** Names of late interaction: its results, and the gradient of its scores, an input. */
+export type DocumentName = "documentScores" | "documentKeys" | "dDocumentScores";
 /** Names of all tensors that a call may read or write. */
-export type OperandName = InputName | GradientName | CapturedName | InsideName;
+export type OperandName = InputName | GradientName | CapturedName | InsideName | DocumentName;
 
 const input = (
   shape: OperandRow["shape"],
@@ -120,12 +123,21 @@ const INSIDE: Readonly<Record<InsideName, OperandRow>> = {
   columnSums: { ...result("rows", ["batch", "queryHead", "key", "one"]), summed: true },
 };
 
+const documents = ["one", "queryHead", "document"] as const;
+
+const DOCUMENTS: Readonly<Record<DocumentName, OperandRow>> = {
+  documentScores: result("axes", [...documents, "one"]),
+  documentKeys: result("axes", [...documents, "query"], "i32"),
+  dDocumentScores: input("axes", [...documents, "one"], "f32"),
+};
+
 /** The table. */
 export const OPERANDS: Readonly<Record<OperandName, OperandRow>> = {
   ...INPUTS,
   ...GRADIENTS,
   ...CAPTURED,
   ...INSIDE,
+  ...DOCUMENTS,
 };
 
 /** All names, in the order of the table. */
@@ -163,12 +175,13 @@ export function runsAlong(name: OperandName, axis: AxisName): boolean {
 }
 
 /**
- * What an operand follows: its rows are queries, its rows are keys, both (rows are queries and columns keys), or
- * neither (a number for each head).
+ * What an operand follows: its rows are queries, its rows are keys, both (rows are queries and columns keys),
+ * neither (a number for each head), or its rows are documents.
  */
-export type Follows = "queries" | "keys" | "scores" | "heads";
+export type Follows = "queries" | "keys" | "scores" | "heads" | "documents";
 
 function followsAxes({ axes: [, , row, column] }: OperandRow): Follows {
+  if (row === "document") return "documents";
   if (row === "key") return "keys";
   if (row === "one") return "heads";
   return column === "key" ? "scores" : "queries";
@@ -199,6 +212,8 @@ export interface AxisSizes {
   readonly captured: number;
   /** Sides whose sequences lie one behind the other; lengths are then those of the longest sequence. */
   readonly packed?: PackedSides | undefined;
+  /** The first row of each document among the keys, and the row behind the last one, where a call has documents. */
+  readonly documents?: readonly number[] | undefined;
   /** Keys of each sequence, where a cache holds them. */
   readonly cached?: readonly number[] | undefined;
 }
@@ -258,6 +273,8 @@ export function axisSize(axis: AxisName, sizes: AxisSizes): number {
       return sizes.count;
     case "captured":
       return sizes.captured;
+    case "document":
+      return Math.max(0, (sizes.documents?.length ?? 0) - 1);
     case "one":
       return 1;
   }

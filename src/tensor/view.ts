@@ -272,6 +272,21 @@ export function rankOf(name: OperandName, packed: boolean): number {
   return ranksOf(OPERANDS[name], packed)?.at(-1) ?? 4;
 }
 
+/** A view of a tensor [rows, columns], or [heads, rows, columns], as an operand. `called`: its name in errors. */
+export function viewRows(
+  name: OperandName,
+  tensor: AnyTensor,
+  ranks: readonly number[],
+  complaint: Complaint,
+  called: string,
+): View {
+  const { dtype, shape, strides, resident } = facts(name, tensor, ranks, complaint, called);
+  const rank = shape.length, heads = rank === 3;
+  const size: Axes = [1, heads ? shape[0]! : 1, shape[rank - 2]!, shape[rank - 1]!];
+  const own: Axes = [0, heads ? strides[0]! : 0, strides[rank - 2]!, 1];
+  return { name, tensor, dtype, resident, size, strides: own, offset: 0 };
+}
+
 /** An operand's view of a tensor, its axes named; axes that it lacks have size 1. `called`: its name in errors. */
 export function viewOperand(
   name: OperandName,

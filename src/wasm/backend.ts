@@ -35,9 +35,10 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { CONTROL_BYTE, LinearMemory } from "./memory/linear_memory.ts";
 import { explainPlan } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
+import { kernelScratch } from "./run/kernel_scratch.ts";
+import { maxSimGradients } from "./run/max_sim.ts";
 import { mergeParts } from "./run/merge.ts";
 import { programScratch, programsOf } from "./run/programs.ts";
-import { kernelScratch } from "./run/kernel_scratch.ts";
 import { CallQueue, Failed, type Progress, runThrough } from "./run/queue.ts";
 import { deliver, disposeResults, letGo, makeResults, type ResultView } from "./memory/results.ts";
 import {
@@ -229,6 +230,9 @@ export class WasmBackend implements Backend {
     options: RunOptions & { alone: boolean },
   ): Progress<BackendResult[]> {
     options.signal?.throwIfAborted();
+    if (problem.pass === "maxSimBackward") {
+      return yield* maxSimGradients(this.#memory, this.#kernels, problem, views);
+    }
     if (plan.cost.flops >= LOOK_FLOPS) this.#probe.look();
     const threads = options.alone ? 1 : Math.min(plan.threads, this.#settings.threads);
     const long = threads > 1 && longestItemMs(problem, plan) > LONG_MS;

@@ -18,6 +18,7 @@ const NAMES: Readonly<Record<Kernel, ExplainedStep["kernel"]>> = {
   [Kernel.Probabilities]: "inside",
   [Kernel.TopKeys]: "inside",
   [Kernel.ColumnSums]: "inside",
+  [Kernel.MaxSim]: "inside",
 };
 
 /** Bytes of the partial results of a region: a row of out or dq, and lse, for each. */

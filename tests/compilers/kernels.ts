@@ -6,6 +6,13 @@ import { probeShader } from "../../shaders/kernels/probe.ts";
 import { describeRotary } from "../../src/problem/features/apply_rotary.ts";
 import { describeMerge } from "../../src/problem/merge.ts";
 import { type GpuPlan, planWebGpu } from "../../src/plan/webgpu/plan.ts";
+import { DocumentCall } from "../../src/webgpu/dispatch/max_sim.ts";
+import { describeMaxSim, describeMaxSimBackward } from "../../src/problem/max_sim.ts";
+import {
+  makeInputs as makeDocuments,
+  type MaxSimCase,
+  nameOf as documentsName,
+} from "../max_sim_cases.ts";
 import { describeColumnSums, describeScores, describeTopKeys } from "../../src/problem/inside.ts";
 import {
   type AttentionProblem,
@@ -113,6 +120,12 @@ const insideCases: readonly Case[] = [
   defineCase({ lengthQ: 2500, headDim: 64 }),
 ];
 
+/** Late interaction: every format, in fours and not. */
+const documentCases: readonly MaxSimCase[] = (["f32", "f16", "bf16"] as const).flatMap((dtype) => [
+  { sets: 2, tokens: 32, dim: 128, lengths: [100, 0, 37], dtype },
+  { sets: 0, tokens: 5, dim: 7, lengths: [3, 4], dtype },
+]);
+
 /** Every look inside a case. */
 function insideCalls({ q, k, options }: Inputs, { batch, queryHeads, lengthQ }: Case): Call[] {
   const rows = batch * queryHeads * lengthQ;
@@ -143,6 +156,7 @@ const KERNELS = [
   ...["rotate q", "rotate k", "rotate dq", "rotate dk"],
   ...["add", "narrow f16", "narrow bf16", "component"],
   ...["store", "row stats", "scores", "probabilities", "column sums", "top keys", "sort keys"],
+  ...["max sim", "max sim dk", "max sim dq"],
 ];
 
 const buffer = { size: 2 ** 30, usage: 0, destroy() {} } as unknown as GpuBuffer;
@@ -245,6 +259,20 @@ class Collection {
     for (const { kernel } of steps) this.add(kernel, `merge of "${name}"`);
   }
 
+  addDocuments(c: MaxSimCase, target: WebGpuTarget): void {
+    const { queries, documents, cuSeqlens, dScores } = makeDocuments(c);
+    const forward = describeMaxSim(queries, documents, { cuSeqlens });
+    const results = resultSpecs(forward.problem, forward.views).map(hostResult);
+    const keys = results[1] as HostTensor<Int32Array>;
+    const backward = describeMaxSimBackward(dScores, { queries, documents, keys }, {});
+    for (const { problem, views } of [forward, backward]) {
+      const made = resultSpecs(problem, views).map((spec) => ({ spec, buffer, tensor: undefined }));
+      const steps = new DocumentCall(homeOf(target), problem, views, made).steps();
+      const neededBy = `${problem.pass} of "${documentsName(c)}" on ${target.adapter}`;
+      for (const { kernel } of steps) this.add(kernel, neededBy);
+    }
+  }
+
   addTurns(c: Case, target: WebGpuTarget): void {
     const { q, name } = makeInputs(c);
     for (const interleaved of [false, true]) {
@@ -278,6 +306,9 @@ export function findKernels(dialect: Dialect): Found {
   for (const c of insideCases) {
     const inputs = makeInputs(c);
     for (const target of targets) collection.addCalls(inputs, target, insideCalls(inputs, c));
+  }
+  for (const c of documentCases) {
+    for (const target of targets) collection.addDocuments(c, target);
   }
   for (const { name, calls } of cacheCalls()) {
     const inputs = { ...mixedInputs(), name };

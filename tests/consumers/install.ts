@@ -93,6 +93,7 @@ async function installSource(folder: string): Promise<void> {
       "@flashtile/attention/onnx": new URL("src/onnx.ts", ROOT).href,
       "@flashtile/attention/interop": new URL("src/interop.ts", ROOT).href,
       "@flashtile/attention/tfjs": new URL("src/tfjs.ts", ROOT).href,
+      "@flashtile/attention/check": new URL("src/check.ts", ROOT).href,
     },
   };
   await writeJson(`${folder}/deno.json`, config);

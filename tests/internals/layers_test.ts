@@ -8,9 +8,16 @@ const root = new URL("../../", import.meta.url);
 /** From the top: a folder imports itself and what stands below it. Types count as well. */
 const LAYERS: readonly (readonly string[])[] = [
   ["mod.ts"],
-  ["src/onnx.ts", "src/interop.ts", "src/tfjs.ts"],
-  ["src/onnx", "src/interop", "src/tfjs"],
-  ["src/attention.ts", "src/inside.ts", "src/kernels.ts", "src/rotary.ts", "src/wasm.ts"],
+  ["src/onnx.ts", "src/interop.ts", "src/tfjs.ts", "src/check.ts"],
+  ["src/onnx", "src/interop", "src/tfjs", "src/check"],
+  [
+    "src/attention.ts",
+    "src/inside.ts",
+    "src/kernels.ts",
+    "src/max_sim.ts",
+    "src/rotary.ts",
+    "src/wasm.ts",
+  ],
   ["src/types.ts"],
   ["src/options.ts"],
   ["src/engine"],
@@ -180,6 +187,16 @@ Deno.test("the code for GPUs is loaded when one is looked for, not before", () =
     }
   }
   assert.ok(seen.has("src/wasm/backend.ts"));
+});
+
+Deno.test("the gradient checker is of no other entry, and knows no kernel", () => {
+  const checker = ["src/check.ts", "src/check"], known = ["src/tensor"];
+  assertNone(imports.filter(({ file, target }) => !isIn(file, checker) && isIn(target, checker)));
+  assertNone(
+    imports.filter(({ file, target, typeOnly }) =>
+      isIn(file, checker) && !typeOnly && !isIn(target, [...checker, ...known])
+    ),
+  );
 });
 
 Deno.test("no file takes part in a circle of imports, types included", () => {

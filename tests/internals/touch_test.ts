@@ -10,7 +10,7 @@ const root = new URL("../../", import.meta.url);
 
 /**
  * Where the name of a feature may stand: its own files, the tables, the options, what is exported, the contract with asm,
- * and an operator that is made of options.
+ * an operator that is made of options, and a checker that knows what they mean.
  */
 const OWN = [
   "src/problem/features/",
@@ -25,6 +25,8 @@ const OWN = [
   "src/onnx/",
   "src/tfjs.ts",
   "src/tfjs/",
+  "src/check.ts",
+  "src/check/",
   "src/expression/",
   "src/tensor/operands.ts",
   "asm/abi.ts",

@@ -21,6 +21,11 @@ import {
 import { forwardShader } from "../../shaders/kernels/forward.ts";
 import { columnSumsShader, rowStatsShader, scoresShader } from "../../shaders/kernels/inside.ts";
 import { capturedSumShader, slotSumShader } from "../../shaders/kernels/captured_sum.ts";
+import {
+  maxSimKeyGradientShader,
+  maxSimQueryGradientShader,
+  maxSimShader,
+} from "../../shaders/kernels/max_sim.ts";
 import { combineSplitsShader, mergeIntoShader } from "../../shaders/kernels/merge.ts";
 import { pairSumShader } from "../../shaders/kernels/pair_sum.ts";
 import { repairShader } from "../../shaders/kernels/repair.ts";
@@ -137,6 +142,9 @@ const texts: Readonly<Record<string, string>> = {
   column_sums: columnSumsShader(plain),
   top_keys: topKeysShader(pairs),
   sort_keys: sortKeysShader(),
+  max_sim: maxSimShader({ tile: plain.tile, headChunks: 1, q: VECTORS, k: VECTORS }),
+  max_sim_dk: maxSimKeyGradientShader(VECTORS),
+  max_sim_dq: maxSimQueryGradientShader({ dtype: "f16", scalar: true }),
 };
 
 Deno.test("the fields of the uniform block fit", () => {

@@ -5,10 +5,10 @@ import { FEATURES } from "../../src/problem/features/table.ts";
 import { abiName, OPERAND_NAMES, OPERANDS, STATISTIC_NAMES } from "../../src/tensor/operands.ts";
 
 /**
- * Records of operands that are no tensors of a call: partial results of KV splits, the summary of hidden blocks, and the
- * table of the pages of a cache.
+ * Records of operands that are no tensors of a call: partial results of KV splits, the summary of hidden blocks, the table
+ * of the pages of a cache, and the first rows of documents.
  */
-const INTERNAL = ["SplitOut", "SplitLse", "SplitStatistics", "Blocks", "Pages"];
+const INTERNAL = ["SplitOut", "SplitLse", "SplitStatistics", "Blocks", "Pages", "Documents"];
 /** Where the numbers of features begin in a task, and how many there may be; `Task.Scalars` of asm/abi.ts. */
 const SCALARS_AT = 64, MOST_SCALARS = 15;
 /** Where the addresses of features' programs begin in a task, and how many; `Task.Programs` of asm/abi.ts. */

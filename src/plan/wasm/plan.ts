@@ -14,6 +14,7 @@ import {
   DECODE_QUERIES,
   DECODE_ROWS,
   decodeTile,
+  documentTile,
   forwardTile,
   insideTile,
   type Tile,
@@ -86,6 +87,7 @@ function chooseKernel(problem: AttentionProblem): KernelName {
 }
 
 function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: number): Tile {
+  if (problem.documents) return documentTile(problem);
   if (kernel === "backward") return backwardTile(problem);
   if (kernel === "decode") {
     const rows = problem.lengthQ * (problem.queryHeads / problem.kvHeads);

@@ -18,6 +18,8 @@ import { regionsBySequence, type RowBases } from "../sequences.ts";
 
 /** Ranges of batch elements, kv heads and query rows; of a packed problem, those of one sequence. */
 export interface Region extends RowBases {
+  /** Documents, where the problem has some: the keys of a region are then theirs alone. */
+  readonly documents?: readonly [begin: number, end: number] | undefined;
   readonly batchBegin: number;
   readonly batchEnd: number;
   readonly kvHeadBegin: number;
@@ -77,6 +79,7 @@ function groupBytes(problem: AttentionProblem): { row: number; keys: number } {
         if (made || !stagedWhole(like)) row += (made || like.size[1] > 1 ? group : 1) * bytes;
         break;
       case "heads":
+      case "documents":
         break;
     }
   };
@@ -124,7 +127,28 @@ function sharesGradientRows({ pass, operands }: AttentionProblem): boolean {
 
 /** The regions of a problem, in the order in which they are staged. */
 export function regionsOf(problem: AttentionProblem, kernel: KernelName): Region[] {
+  if (problem.documents) return documentRegions(problem, problem.documents);
   return regionsBySequence(problem, (problem) => batchRegions(problem, kernel));
+}
+
+/** Bytes of a region of documents: their rows, and what is returned of them. */
+const DOCUMENT_BYTES = 4 * MiB;
+
+/** Regions of whole documents, with all queries of all sets. */
+function documentRegions(problem: AttentionProblem, starts: readonly number[]): Region[] {
+  const { operands, queryHeads, lengthQ, headDim } = problem, regions: Region[] = [];
+  const row = inPlace(problem, "k", operands.k!) ? 0 : 4 * headDim;
+  const document = 4 * queryHeads * (lengthQ + 1), count = starts.length - 1;
+  for (let begin = 0, end = 0; begin < count && queryHeads > 0; begin = end) {
+    let bytes = 0;
+    do {
+      bytes += document + row * (starts[end + 1]! - starts[end]!);
+      end++;
+    } while (end < count && bytes < DOCUMENT_BYTES);
+    const all = { batchBegin: 0, batchEnd: 1, kvHeadBegin: 0, kvHeadEnd: 1 };
+    regions.push({ ...all, rowBegin: 0, rowEnd: lengthQ, documents: [begin, end] });
+  }
+  return regions;
 }
 
 function batchRegions(problem: AttentionProblem, kernel: KernelName): Region[] {

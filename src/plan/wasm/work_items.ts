@@ -104,6 +104,39 @@ function insideItems(problem: AttentionProblem, tile: Tile, region: Region): Wor
   return items;
 }
 
+/**
+ * Operations of an item of documents: most, a millisecond, since its first rows are not in the cache yet; a fraction of all, so
+ * that threads finish together; least. And documents of one.
+ */
+const DOCUMENT_FLOPS = { most: 32e6, share: 1 / 32, least: 2e6 }, MOST_DOCUMENTS = 512;
+
+/** Whole documents of a region, with each set of queries; `rows` of an item are documents, its keys their rows. */
+function documentItems(
+  problem: AttentionProblem,
+  [first, last]: readonly [number, number],
+): WorkItem[] {
+  const { queryHeads, lengthQ, headDim } = problem, starts = problem.documents!;
+  const row = Math.max(1, 2 * lengthQ * headDim), { most, share, least } = DOCUMENT_FLOPS;
+  const rows = Math.max(least, Math.min(most, share * row * starts.at(-1)! * queryHeads)) / row;
+  const kernel = Kernel.MaxSim, batch = 0, slot = -1, items: WorkItem[] = [];
+  for (let rowBegin = first, rowEnd = first; rowBegin < last; rowBegin = rowEnd) {
+    const keyBegin = starts[rowBegin]!;
+    do rowEnd++; while (
+      rowEnd < last && rowEnd - rowBegin < MOST_DOCUMENTS && starts[rowEnd]! - keyBegin < rows
+    );
+    const keyEnd = starts[rowEnd]!, pairs = lengthQ * (keyEnd - keyBegin);
+    for (let head = 0; head < queryHeads; head++) {
+      items.push({ kernel, batch, head, rowBegin, rowEnd, keyBegin, keyEnd, slot, pairs });
+    }
+  }
+  return items;
+}
+
+/** The most documents of an item of a problem. */
+export function mostDocuments({ documents }: AttentionProblem): number {
+  return Math.min(MOST_DOCUMENTS, (documents?.length ?? 1) - 1);
+}
+
 /** Rows of every query head, for what combines partial results. */
 function combineItems(problem: AttentionProblem, kernel: Kernel, region: Region): WorkItem[] {
   const group = problem.queryHeads / problem.kvHeads, items: WorkItem[] = [];
@@ -136,6 +169,7 @@ export function regionSteps(
     shared: false,
   });
   if (name === "forward") return [main(Kernel.Forward, forwardItems(problem, tile, region))];
+  if (region.documents) return [main(Kernel.MaxSim, documentItems(problem, region.documents))];
   if (name === "inside") {
     const items = insideItems(problem, tile, region);
     return [main(insideKernel(problem), items)];

@@ -11,6 +11,18 @@ export interface KernelExports {
   readonly backwardScratch: (d: number, dv: number, rows: number) => number;
   readonly decodeScratch: (d: number, dv: number, rows: number, keys: number) => number;
   readonly insideScratch: (d: number, rows: number, keys: number, count: number) => number;
+  readonly maxSimScratch: (dim: number, queries: number, keys: number, documents: number) => number;
+  readonly maxSimGradient: (
+    q: number,
+    k: number,
+    keys: number,
+    dScores: number,
+    dq: number,
+    dk: number,
+    documents: number,
+    queries: number,
+    n: number,
+  ) => void;
   readonly widen: (source: number, target: number, n: number, dtype: number) => void;
   readonly narrow: (source: number, target: number, n: number, dtype: number) => void;
   readonly rotate: (
@@ -43,6 +55,8 @@ const KERNEL_EXPORTS: readonly (keyof KernelExports | "runTicket")[] = [
   "backwardScratch",
   "decodeScratch",
   "insideScratch",
+  "maxSimScratch",
+  "maxSimGradient",
   "widen",
   "narrow",
   "rotate",

@@ -1,20 +1,24 @@
-// How much scratch the kernel of a plan needs.
+// Scratch that an item of a plan needs, as kernels say.
 import type { Plan } from "../../plan/wasm/plan.ts";
+import { mostDocuments } from "../../plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { KernelExports } from "../module/module.ts";
 
-/** Bytes of scratch that each thread needs for the kernel of a plan; what features need comes on top. */
+/** Bytes of scratch of a thread, without that of programs. */
 export function kernelScratch(
   kernels: KernelExports,
   problem: AttentionProblem,
   { kernel, tile }: Plan,
 ): number {
-  const { headDim, valueDim, lengthQ, queryHeads, kvHeads } = problem;
+  const { headDim, valueDim, lengthQ, queryHeads, kvHeads, count } = problem;
+  if (problem.documents) {
+    return kernels.maxSimScratch(headDim, lengthQ, tile.keys, mostDocuments(problem)) >>> 0;
+  }
   if (kernel === "forward") {
     return kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys) >>> 0;
   }
   if (kernel === "inside") {
-    return kernels.insideScratch(headDim, tile.rows, tile.keys, problem.count) >>> 0;
+    return kernels.insideScratch(headDim, tile.rows, tile.keys, count) >>> 0;
   }
   if (kernel === "backward") return kernels.backwardScratch(headDim, valueDim, tile.rows) >>> 0;
   const rows = lengthQ * (queryHeads / kvHeads);

@@ -1,4 +1,4 @@
-// What all tasks of a call refer to: programs of functions, and the page table of a cache.
+// What all tasks of a call refer to: programs of functions, the page table of a cache, the first rows of documents.
 import { Operand } from "../../../asm/tables.gen.ts";
 import type { Plan } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
@@ -14,14 +14,22 @@ function writePages(room: Room, { operands }: AttentionProblem): OperandWords[] 
   return [[Operand.Pages, [pointer, 4 * columns, first, rows]]];
 }
 
+/** A word for each document: its first row; and one for the row behind the last. */
+function writeDocuments(room: Room, { documents }: AttentionProblem): OperandWords[] {
+  if (!documents) return [];
+  const pointer = room.allocate(4 * documents.length);
+  room.memory.i32(pointer, documents.length).set(documents);
+  return [[Operand.Documents, [pointer, 0, 0, 0]]];
+}
+
 /** Writes it: words of tasks, and records of operands. */
 export function writeShared(
   room: Room,
   problem: AttentionProblem,
   plan: Plan,
-): { programs: ReturnType<typeof writePrograms>; pages: OperandWords[] } {
+): { programs: ReturnType<typeof writePrograms>; tables: OperandWords[] } {
   return {
     programs: writePrograms(room, programsOf(problem, plan)),
-    pages: writePages(room, problem),
+    tables: [...writePages(room, problem), ...writeDocuments(room, problem)],
   };
 }

@@ -65,9 +65,9 @@ export const STAGED: Readonly<Record<OperandName, StagedRow>> = Object.fromEntri
 ) as Record<OperandName, StagedRow>;
 
 /** How long an operand stays in engine memory. */
-export function stayOf(name: OperandName, spec: OperandSpec): Stay {
+export function stayOf(name: OperandName, spec: OperandSpec, region: PlannedRegion): Stay {
   const { follows, summed, role } = STAGED[name];
-  if (follows === "queries" || summed) return "region";
+  if (follows === "queries" || summed || region.documents) return "region";
   if (follows === "scores" && role === "result") return "region";
   if (follows === "keys") return "rows";
   return follows === "heads" || stagedWhole(spec) ? "call" : "region";
@@ -112,6 +112,12 @@ export function boxOf(
   const begin: MutableAxes = [batchBegin, kvHeadBegin * group, rowBegin, 0];
   const size: MutableAxes = [batchEnd - batchBegin, heads, rowEnd - rowBegin, spec.size[3]];
   const base = baseOf(name, region);
+  if (region.documents && follows !== "queries") { // their rows, or what is made of them
+    const [first, end] = region.documents, starts = problem.documents!, ofRows = follows === "keys";
+    begin[2] = ofRows ? starts[first]! : first;
+    size[2] = (ofRows ? starts[end]! : end) - begin[2];
+    return { begin, size };
+  }
   if (base !== undefined) {
     [begin[0], size[0]] = [0, 1];
     begin[2] = follows === "queries" ? base + rowBegin : base;

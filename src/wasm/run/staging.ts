@@ -134,7 +134,7 @@ export class Staging {
   }
 
   *#stageInput(view: View, region: PlannedRegion): Generator<"work", Staged, void> {
-    const { name, dtype } = view, stay = stayOf(name, view);
+    const { name, dtype } = view, stay = stayOf(name, view, region);
     const key = stay === "region" ? "" : boxKey(name, view, stay, region);
     const kept = this.#kept.get(key);
     if (kept) return kept;
@@ -172,7 +172,7 @@ export class Staging {
   }
 
   *#placeResult(result: ResultView, region: PlannedRegion): Generator<"work", Staged, void> {
-    const { name } = result, stay = stayOf(name, result);
+    const { name } = result, stay = stayOf(name, result, region);
     const key = stay === "region" ? "" : boxKey(name, result, stay, region);
     const kept = this.#kept.get(key);
     if (kept) return kept;
@@ -238,8 +238,8 @@ export class Staging {
     for (const result of this.#results) yield* this.#bring(result, region, staged, words);
     const blocks = staged.map((box) => box.pointer);
     const room = this.#room(blocks), call = this.#room([]);
-    const { programs, pages } = this.#shared ??= writeShared(call, this.#problem, this.#plan);
-    words.push(...pages, ...yield* this.#hidden.words(region, room, call)); // in place of those of bytes
+    const { programs, tables } = this.#shared ??= writeShared(call, this.#problem, this.#plan);
+    words.push(...tables, ...yield* this.#hidden.words(region, room, call)); // in place of those of bytes
     const task = writeTask(room, this.#problem, this.#plan, region, words, programs);
     const steps = region.steps.map(({ items }) => writeItems(room, items, task, index));
     return { region, steps, staged, blocks };

@@ -5,13 +5,14 @@ import type { Recent } from "../device/recent.ts";
 import type { Home } from "../device/tensors.ts";
 import { GpuCall } from "./call.ts";
 import type { Step } from "./dispatch.ts";
+import { DocumentCall } from "./max_sim.ts";
 import { fillEmpty } from "./empty.ts";
 import type { Made } from "./results.ts";
 import { formOf, type KeptForm, outerBuffers, RepeatedCall } from "./template.ts";
 
 /** A call that can be recorded. */
 export interface Prepared {
-  readonly call: GpuCall | RepeatedCall;
+  readonly call: GpuCall | RepeatedCall | DocumentCall;
   readonly steps: readonly Step[];
   /** The parameters of all dispatches, where they are known. */
   readonly words?: KeptForm["params"];
@@ -27,6 +28,10 @@ export function prepareCall(
   views: Views,
   made: readonly Made[],
 ): Prepared | undefined {
+  if (problem.documents) {
+    const call = new DocumentCall(home, problem, views, made);
+    return orDisposed(call, () => ({ call, steps: call.steps() }));
+  }
   const form = formOf(problem, views), known = form === undefined ? undefined : forms.get(form);
   if (known) {
     const call = new RepeatedCall(home, known.template, outerBuffers(views, made));

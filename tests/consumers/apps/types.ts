@@ -2,6 +2,7 @@
 // to call flashtile. The @ts-expect-error lines fail when a type has silently become `any`.
 import {
   attention,
+  attentionBackwardSync,
   type AttentionOptions,
   attentionSync,
   type BlockMask,
@@ -17,6 +18,7 @@ import {
 } from "@flashtile/attention";
 import { fromOnnxRuntime, type OnnxRuntimeModule, toOnnxRuntime } from "@flashtile/attention/interop";
 import { kernelBytes, type SimdLevel } from "@flashtile/attention/kernels";
+import { checkGradients, type GradientReport } from "@flashtile/attention/check";
 import { onnxAttention, type OnnxAttentionOptions } from "@flashtile/attention/onnx";
 import { createFlashAttention, type TensorFlow, type TfTensor } from "@flashtile/attention/tfjs";
 
@@ -71,6 +73,18 @@ export function elsewhere(ort: OnnxRuntimeModule<{ dispose(): void }>, engine: E
   // @ts-expect-error: tensors in host memory have no buffer to hand over
   toOnnxRuntime(ort, q);
   return mine;
+}
+
+export async function checked(): Promise<readonly string[]> {
+  const report: GradientReport = await checkGradients(attentionSync, attentionBackwardSync, {
+    sizes: { lengthK: "lengthQ" },
+    options: ["causal", "bias"],
+  });
+  // @ts-expect-error: an attention has gradients
+  await checkGradients(attentionSync);
+  // @ts-expect-error: not a name of an option
+  await checkGradients(attentionSync, attentionBackwardSync, { options: ["casual"] });
+  return report.findings.map(({ diagnosis }) => diagnosis.text);
 }
 
 export function bytes(level: SimdLevel): Uint8Array {

@@ -16,9 +16,9 @@ fn merged_lse(m: f32, l: f32) -> f32 {
   if (l == 0.0) { return U.neg_inf; }
   return select(m + log2(l) * 0.6931471805599453, select(m, l, is_nan(l)), is_nan(l) || is_plus_infinity(m));
 }
-@group(0) @binding(32) var<storage, read> part_out: array<vec4<f32>>;
+@group(0) @binding(35) var<storage, read> part_out: array<vec4<f32>>;
 fn load_part_out(at: u32, c: u32) -> vec4<f32> { return part_out[(at >> 2u) + c]; }
-@group(0) @binding(33) var<storage, read> part_lse: array<f32>;
+@group(0) @binding(36) var<storage, read> part_lse: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 fn store_out(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.value_dim) { out[(at >> 2u) + c] = x; }

@@ -16,9 +16,9 @@ fn merged_lse(m: f32, l: f32) -> f32 {
   if (l == 0.0) { return U.neg_inf; }
   return select(m + log2(l) * 0.6931471805599453, select(m, l, is_nan(l)), is_nan(l) || is_plus_infinity(m));
 }
-@group(0) @binding(32) var<storage, read> part_out: array<vec4<f32>>;
+@group(0) @binding(35) var<storage, read> part_out: array<vec4<f32>>;
 fn load_part_out(at: u32, c: u32) -> vec4<f32> { return part_out[(at >> 2u) + c]; }
-@group(0) @binding(33) var<storage, read> part_lse: array<f32>;
+@group(0) @binding(36) var<storage, read> part_lse: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 fn store_out(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.value_dim) { out[(at >> 2u) + c] = x; }
@@ -30,7 +30,7 @@ fn out_row(b: u32, h: u32, i: u32) -> u32 {
 fn lse_row(b: u32, h: u32, i: u32) -> u32 {
   return U.lse_at + b * U.lse_batch + h * U.lse_head + i * U.lse_row;
 }
-@group(0) @binding(31) var<storage, read_write> row_statistics: array<vec4<f32>>;
+@group(0) @binding(34) var<storage, read_write> row_statistics: array<vec4<f32>>;
 fn row_of(ps: f32, top: f32, pj: f32, pairs: f32, l: f32) -> vec4<f32> {
   if (l == 0.0) { return vec4<f32>(0.0); }
   let f = 1.0 / l;
@@ -43,7 +43,7 @@ fn weighted(x: vec4<f32>, w: f32) -> vec4<f32> {
 fn joined(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
   return vec4<f32>(x.x + y.x, max(x.y, y.y), x.z + y.z, x.w + y.w);
 }
-@group(0) @binding(34) var<storage, read> part_statistics: array<vec4<f32>>;
+@group(0) @binding(37) var<storage, read> part_statistics: array<vec4<f32>>;
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let query = U.item_base + wid.x; let head = wid.y; let batch = wid.z;

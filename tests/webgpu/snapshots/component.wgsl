@@ -1,6 +1,6 @@
 // see params.wgsl
-@group(0) @binding(35) var<storage, read> source: array<f32>;
-@group(0) @binding(36) var<storage, read_write> result: array<f32>;
+@group(0) @binding(38) var<storage, read> source: array<f32>;
+@group(0) @binding(39) var<storage, read_write> result: array<f32>;
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let i = (wid.y * 16384u + U.item_base + wid.x) * 256u + li;

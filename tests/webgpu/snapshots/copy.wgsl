@@ -1,5 +1,5 @@
 // see params.wgsl
-@group(0) @binding(35) var<storage, read> source: array<u32>;
+@group(0) @binding(38) var<storage, read> source: array<u32>;
 @group(0) @binding(1) var<storage, read_write> schedule: array<u32>;
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {

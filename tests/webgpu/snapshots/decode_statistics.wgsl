@@ -2,7 +2,7 @@
 const HIDDEN: f32 = -1e30;
 const FLOOR: f32 = -5e29;
 @group(0) @binding(1) var<storage, read> schedule: array<u32>;
-@group(0) @binding(31) var<storage, read_write> row_statistics: array<vec4<f32>>;
+@group(0) @binding(34) var<storage, read_write> row_statistics: array<vec4<f32>>;
 fn row_of(ps: f32, top: f32, pj: f32, pairs: f32, l: f32) -> vec4<f32> {
   if (l == 0.0) { return vec4<f32>(0.0); }
   let f = 1.0 / l;

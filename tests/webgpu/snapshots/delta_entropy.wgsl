@@ -4,7 +4,7 @@ fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
 @group(0) @binding(5) var<storage, read> out: array<vec4<f32>>;
 fn load_out(at: u32, c: u32) -> vec4<f32> { return out[(at >> 2u) + c]; }
 @group(0) @binding(6) var<storage, read> lse: array<f32>;
-@group(0) @binding(28) var<storage, read_write> stats: array<vec4<f32>>;
+@group(0) @binding(31) var<storage, read_write> stats: array<vec4<f32>>;
 fn dout_row(b: u32, h: u32, i: u32) -> u32 {
   return U.dout_at + b * U.dout_batch + h * U.dout_head + i * U.dout_row;
 }

@@ -10,7 +10,7 @@ fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
 fn load_v(at: u32, c: u32) -> vec4<f32> { return v[(at >> 2u) + c]; }
 @group(0) @binding(7) var<storage, read> dout: array<vec4<f32>>;
 fn load_dout(at: u32, c: u32) -> vec4<f32> { return dout[(at >> 2u) + c]; }
-@group(0) @binding(28) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(31) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(17) var<storage, read_write> dq: array<vec4<f32>>;
 fn store_dq(at: u32, c: u32, x: vec4<f32>) {
   if (4u * c < U.head_dim) { dq[(at >> 2u) + c] = x; }

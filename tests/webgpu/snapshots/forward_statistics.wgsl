@@ -30,7 +30,7 @@ fn lse_row(b: u32, h: u32, i: u32) -> u32 {
 }
 var<workgroup> rt: array<array<array<vec4<f32>, 3>, 2>, 2>;
 var<workgroup> ct: array<array<array<vec4<f32>, 3>, 2>, 2>;
-@group(0) @binding(31) var<storage, read_write> row_statistics: array<vec4<f32>>;
+@group(0) @binding(34) var<storage, read_write> row_statistics: array<vec4<f32>>;
 fn row_of(ps: f32, top: f32, pj: f32, pairs: f32, l: f32) -> vec4<f32> {
   if (l == 0.0) { return vec4<f32>(0.0); }
   let f = 1.0 / l;

@@ -1,6 +1,6 @@
 // see params.wgsl
-@group(0) @binding(35) var<storage, read> source: array<f32>;
-@group(0) @binding(36) var<storage, read_write> result: array<u32>;
+@group(0) @binding(38) var<storage, read> source: array<f32>;
+@group(0) @binding(39) var<storage, read_write> result: array<u32>;
 fn narrow(x: f32) -> u32 {
   let bits = bitcast<u32>(x); let sign = (bits >> 16u) & 0x8000u; let a = bits & 0x7fffffffu;
   if (a > 0x7f800000u) { return sign | 0x7e00u; }

@@ -88,7 +88,7 @@ fn load_dout(at: u32, c: u32) -> vec4<f32> {
   if (4u * c + 3u < U.value_dim) { x[3] = dout_at(i + 3u); }
   return x;
 }
-@group(0) @binding(28) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(31) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(17) var<storage, read_write> dq: array<f32>;
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;

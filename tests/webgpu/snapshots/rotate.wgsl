@@ -1,5 +1,5 @@
 // see params.wgsl
-@group(0) @binding(37) var<storage, read> rotations: array<u32>;
+@group(0) @binding(40) var<storage, read> rotations: array<u32>;
 @group(0) @binding(2) var<storage, read> q: array<u32>;
 fn q_at(i: u32) -> f32 { let w = unpack2x16float(q[i >> 1u]); return select(w.x, w.y, (i & 1u) == 1u); }
 fn q_row(b: u32, h: u32, i: u32) -> u32 {

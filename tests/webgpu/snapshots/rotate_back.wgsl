@@ -1,5 +1,5 @@
 // see params.wgsl
-@group(0) @binding(37) var<storage, read> rotations: array<u32>;
+@group(0) @binding(40) var<storage, read> rotations: array<u32>;
 @group(0) @binding(18) var<storage, read_write> dk: array<f32>;
 fn dk_row(b: u32, h: u32, i: u32) -> u32 {
   return U.dk_at + b * U.dk_batch + h * U.dk_head + i * U.dk_row;

@@ -66,7 +66,7 @@ fn next_seen(word: u32, tile: u32, tiles: u32) -> u32 {
 fn load_q(at: u32, c: u32) -> vec4<f32> { return q[(at >> 2u) + c]; }
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
 fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
-@group(0) @binding(28) var<storage, read_write> stats: array<vec4<f32>>;
+@group(0) @binding(31) var<storage, read_write> stats: array<vec4<f32>>;
 fn q_row(b: u32, h: u32, i: u32) -> u32 {
   return U.q_at + b * U.q_batch + h * U.q_head + i * U.q_row;
 }

@@ -1,6 +1,6 @@
 // see params.wgsl
 @group(0) @binding(6) var<storage, read> lse: array<f32>;
-@group(0) @binding(28) var<storage, read_write> stats: array<vec4<f32>>;
+@group(0) @binding(31) var<storage, read_write> stats: array<vec4<f32>>;
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let head = wid.y; let batch = wid.z; let query = (U.item_base + wid.x) * 64u + li;

@@ -21,7 +21,7 @@ fn joining_weight(logit: f32, top: f32) -> f32 {
   if ((bitcast<u32>(logit) & 0x7f800000u) == 0x7f800000u) { return logit; }
   return exp2((logit - top) * 1.4426950408889634);
 }
-@group(0) @binding(28) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(31) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(22) var<storage, read_write> dsink: array<f32>;
 var<workgroup> shares: array<f32, 256>;
 @compute @workgroup_size(256)

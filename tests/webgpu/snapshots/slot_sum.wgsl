@@ -1,5 +1,5 @@
 // see params.wgsl
-@group(0) @binding(30) var<storage, read> slots: array<f32>;
+@group(0) @binding(33) var<storage, read> slots: array<f32>;
 @group(0) @binding(23) var<storage, read_write> dcaptured: array<f32>;
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {

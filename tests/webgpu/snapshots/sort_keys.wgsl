@@ -17,7 +17,7 @@ fn sift(keys: u32, places: u32, n: u32, score: i32, key: i32) {
   }
   top_probabilities[places + at] = score; top_keys[keys + at] = key;
 }
-@group(0) @binding(28) var<storage, read> stats: array<vec4<f32>>;
+@group(0) @binding(31) var<storage, read> stats: array<vec4<f32>>;
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let head = wid.y; let batch = wid.z; let query = (U.item_base + wid.x) * 64u + li;

@@ -10,7 +10,7 @@ fn load_k(at: u32, c: u32) -> vec4<f32> {
   if (4u * c + 3u < U.head_dim) { x[3] = k_at(i + 3u); }
   return x;
 }
-@group(0) @binding(36) var<storage, read_write> result: array<u32>;
+@group(0) @binding(39) var<storage, read_write> result: array<u32>;
 fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
 fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 fn is_plus_infinity(x: f32) -> bool { return bitcast<u32>(x) == 0x7f800000u; }

@@ -2,7 +2,7 @@
 @group(0) @binding(1) var<storage, read> schedule: array<u32>;
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
 fn load_k(at: u32, c: u32) -> vec4<f32> { return k[(at >> 2u) + c]; }
-@group(0) @binding(36) var<storage, read_write> result: array<vec2<u32>>;
+@group(0) @binding(39) var<storage, read_write> result: array<vec2<u32>>;
 fn narrow(x: f32) -> u32 {
   let bits = bitcast<u32>(x); let sign = (bits >> 16u) & 0x8000u; let a = bits & 0x7fffffffu;
   if (a > 0x7f800000u) { return sign | 0x7e00u; }

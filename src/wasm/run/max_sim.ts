@@ -1,0 +1,89 @@
+// Gradients of late interaction on the CPU: each query's largest product goes back to one row, so there is little to do,
+// and it is done on the calling thread, one set of queries after the other.
+import { checkReach } from "../../backend/backend.ts";
+import type { AttentionProblem, Views } from "../../problem/problem.ts";
+import { CALL_NAMES } from "../../problem/problem.ts";
+import { resultSpecs } from "../../problem/results.ts";
+import { copyBox } from "../../tensor/copy.ts";
+import type { HostTensor } from "../../tensor/tensor.ts";
+import type { View } from "../../tensor/view.ts";
+import type { LinearMemory } from "../memory/linear_memory.ts";
+import { disposeResults, elements, makeResults, type ResultView } from "../memory/results.ts";
+import type { KernelExports } from "../module/module.ts";
+import { WasmTensor } from "../memory/tensors.ts";
+import { bringHead, takeHead } from "./heads.ts";
+
+/** Documents whose gradients are added between two pauses: about a millisecond. */
+const PIECE = 256;
+
+/** Numbers of rows of one set, which lie one behind the other at `pointer`; throws where one is no row. */
+function bringKeys(memory: LinearMemory, view: View, set: number, pointer: number, rows: number) {
+  const { size: [, , documents, tokens], strides, tensor } = view;
+  const array = memory.i32(pointer, documents * tokens);
+  const source = { array: elements(tensor as HostTensor), offset: set * strides[1], strides };
+  copyBox({ array, offset: 0, strides: [0, 0, tokens, 1] }, source, [1, 1, documents, tokens]);
+  const bad = array.find((row) => row < -1 || row >= rows);
+  if (bad === undefined) return;
+  throw new RangeError(
+    `Cannot run ${CALL_NAMES.maxSimBackward}: saved.keys has the row ${bad} but documents has ${rows} rows`,
+  );
+}
+
+/** Where the rows of a tensor of this memory lie, if they are float32: it has no gaps. */
+function placeOf({ tensor, dtype }: Pick<View, "tensor" | "dtype">): number | undefined {
+  return tensor instanceof WasmTensor && dtype === "f32" ? tensor.pointer : undefined;
+}
+
+/** dq and dk of a call. */
+export function* maxSimGradients(
+  memory: LinearMemory,
+  kernels: KernelExports,
+  problem: AttentionProblem,
+  views: Views,
+): Generator<"work", ResultView[], void> {
+  const { q, k, dDocumentScores, documentKeys } = views as Required<Views>;
+  const results = makeResults(memory, resultSpecs(problem, views)), [dq, dk] = results;
+  const [, sets, tokens, dim] = q.size, rows = k.size[2], documents = documentKeys.size[2];
+  const blocks: number[] = [];
+  const allocate = (bytes: number) => {
+    const pointer = memory.allocate(bytes + 16);
+    blocks.push(pointer);
+    return pointer;
+  };
+  try {
+    const queryBytes = 4 * tokens * dim, keyBytes = 4 * rows * dim;
+    // what is widened or narrowed on its way
+    const temporary = allocate(Math.max(queryBytes, k.dtype === "f32" ? 0 : keyBytes));
+    const ofQ = allocate(queryBytes), ofDq = allocate(queryBytes);
+    const ownK = placeOf(k), ownDk = placeOf(dk!);
+    const ofK = ownK ?? allocate(keyBytes), ofDk = ownDk ?? allocate(keyBytes);
+    const ofScores = allocate(4 * documents), ofKeys = allocate(4 * documents * tokens);
+    if (ownK === undefined) bringHead(memory, kernels, k, [0, 0], ofK, temporary);
+    memory.f32(ofDk, rows * dim).fill(0);
+    yield "work";
+    for (let set = 0; set < sets; set++) {
+      // the event loop turned since the call began
+      for (const view of [q, dDocumentScores, documentKeys]) {
+        checkReach(view, CALL_NAMES[problem.pass]);
+      }
+      bringHead(memory, kernels, q, [0, set], ofQ, temporary);
+      bringHead(memory, kernels, dDocumentScores, [0, set], ofScores, temporary);
+      bringKeys(memory, documentKeys, set, ofKeys, rows);
+      memory.f32(ofDq, tokens * dim).fill(0);
+      for (let first = 0; first < documents; first += PIECE) {
+        const n = Math.min(PIECE, documents - first), keys = ofKeys + 4 * tokens * first;
+        const scores = ofScores + 4 * first;
+        kernels.maxSimGradient(ofQ, ofK, keys, scores, ofDq, ofDk, n, tokens, dim);
+        yield "work";
+      }
+      takeHead(memory, kernels, dq!, [0, set], ofDq, temporary);
+    }
+    if (ownDk === undefined) takeHead(memory, kernels, dk!, [0, 0], ofDk, temporary);
+    return results;
+  } catch (error) {
+    disposeResults(results);
+    throw error;
+  } finally {
+    for (const block of blocks) memory.free(block);
+  }
+}
