@@ -28,6 +28,8 @@ const bad: readonly [options: unknown, error: typeof TypeError | typeof RangeErr
   [{ sizes: { headDim: [1.5] } }, RangeError, /sizes.headDim is \[1.5\] but must be/],
   [{ options: "causal" }, TypeError, /options is "causal" but must be a list of causal, /],
   [{ options: ["casual"] }, TypeError, /options\[0\] is "casual" but must be of a list of causal/],
+  [{ always: ["casual"] }, TypeError, /always\[0\] is "casual" but must be of a list of causal/],
+  [{ always: ["causal", "causalTopLeft"] }, RangeError, /always is .* but must have one form of/],
   [{ problems: 0 }, RangeError, /problems is 0 but must be an integer from 1/],
   [{ problems: "all" }, TypeError, /problems is "all" but must be an integer from 1/],
   [{ seed: -1 }, RangeError, /seed is -1 but must be an integer from 0 to 2\^32 - 1/],

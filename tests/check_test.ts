@@ -457,6 +457,19 @@ Deno.test("what was asked is decided by the seed alone, and told as it is done",
   assert.match(only!, /^b3 h6\/2 q4 k4 d6\/2 #\d+$/);
 });
 
+Deno.test("an attention that always has some option is asked nothing else", async () => {
+  const asked = ["causalTopLeft", "bias", "causal"] as const;
+  const report = await checkGradients(
+    (q, k, v, options) => forward(q, k, v, { ...options, causal: true }) as Forward,
+    (dOut, saved, options) => backward(dOut, saved, { ...options, causal: true }),
+    { ...small, always: ["causal"], options: asked, problems: 20 },
+  );
+  assert.ok(report.passed, report.text);
+  const all = report.problems.map(({ problem }) => problem.options);
+  assert.ok(all.every((own) => own.includes("causal") && !own.includes("causalTopLeft")));
+  assert.ok(all.some((own) => own.includes("bias")) && all.some((own) => own.length === 1));
+});
+
 Deno.test("without empty rows no query sees nothing", async () => {
   const options = ["causal", "mask", "keyLengths", "window"] as const;
   const asked = { ...small, options, problems: 24, finiteDifferences: false };

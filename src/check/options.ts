@@ -15,6 +15,8 @@ export interface CheckOptions {
    * are some hundreds, where exp overflows without the row's maximum; `"dLse"` needs a forward function that returns lse.
    */
   readonly options?: readonly CheckedOption[] | undefined;
+  /** What every problem is asked with: `["causal"]` for an attention that is always causal. Default none. */
+  readonly always?: readonly CheckedOption[] | undefined;
   /** How many problems. Default 8, and 4 for each of the options. */
   readonly problems?: number | undefined;
   /** One problem alone: its text, as a report says it. */
@@ -58,7 +60,7 @@ const FOLLOWS: Readonly<Record<string, string>> = { lengthK: "lengthQ", valueDim
 const LARGEST_SIZE = 2 ** 16;
 
 const NAMES: readonly (keyof CheckOptions)[] = [
-  ...["sizes", "options", "problems", "problem", "seed", "tolerance", "layout"] as const,
+  ...["sizes", "options", "always", "problems", "problem", "seed", "tolerance", "layout"] as const,
   ...["storage", "emptyRows", "finiteDifferences", "maxFailures", "throws"] as const,
   ...["onProblem", "signal"] as const,
 ];
@@ -92,14 +94,18 @@ function checkSizes(given: CheckSizes, complaint: Complaint): Settings["sizes"] 
   return Object.fromEntries(entries);
 }
 
-function checkList(given: unknown, complaint: Complaint): readonly CheckedOption[] {
+function checkList(
+  name: "options" | "always",
+  given: unknown,
+  complaint: Complaint,
+): readonly CheckedOption[] {
   const wanted = `a list of ${CHECKED_OPTIONS.join(", ")}`;
   if (!Array.isArray(given)) {
-    throw complaint.type(`options is ${show(given)} but must be ${wanted}`);
+    throw complaint.type(`${name} is ${show(given)} but must be ${wanted}`);
   }
   const unknown = given.findIndex((name) => !CHECKED_OPTIONS.includes(name));
   if (unknown >= 0) {
-    throw complaint.type(`options[${unknown}] is ${show(given[unknown])} but must be of ${wanted}`);
+    throw complaint.type(`${name}[${unknown}] is ${show(given[unknown])} but must be of ${wanted}`);
   }
   return CHECKED_OPTIONS.filter((name) => given.includes(name));
 }
@@ -127,7 +133,13 @@ function checkOneOf<T>(name: string, given: T, all: readonly T[], complaint: Com
 /** Throws unless `options` can be used, and fills in what is not given. */
 export function checkSettings(given: CheckOptions, complaint: Complaint): Settings {
   checkObject("options", given, NAMES, complaint);
-  const options = checkList(given.options ?? DEFAULT_OPTIONS, complaint);
+  const always = checkList("always", given.always ?? [], complaint);
+  if (always.includes("causal") && always.includes("causalTopLeft")) {
+    throw complaint.range(`always is ${show(always)} but must have one form of causal at most`);
+  }
+  // what is always there does not come up by itself
+  const options = checkList("options", given.options ?? DEFAULT_OPTIONS, complaint)
+    .filter((name) => !always.includes(name));
   const { onProblem, signal } = given;
   if (onProblem !== undefined && typeof onProblem !== "function") {
     throw complaint.type(`onProblem is ${show(onProblem)} but must be a function`);
@@ -147,6 +159,7 @@ export function checkSettings(given: CheckOptions, complaint: Complaint): Settin
   return {
     sizes: checkSizes(given.sizes ?? {}, complaint),
     options,
+    always,
     problems: number("problems", 8 + 4 * options.length, isCount, "an integer from 1"),
     problem: given.problem === undefined ? undefined : parseProblem(given.problem, complaint),
     seed: number(

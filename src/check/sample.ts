@@ -2,7 +2,12 @@
 import type { Complaint } from "../tensor/errors.ts";
 import { FLOAT64, forwardOf } from "./formula.ts";
 import { formulaOf } from "./inputs.ts";
-import type { CheckedOption, CheckedProblem, ProblemSizes } from "./problem.ts";
+import {
+  CHECKED_OPTIONS,
+  type CheckedOption,
+  type CheckedProblem,
+  type ProblemSizes,
+} from "./problem.ts";
 import { integer, type Random, randomNumbers, seedOf } from "./random.ts";
 import type { Settings } from "./settings.ts";
 
@@ -42,7 +47,7 @@ function* sizesOf({ sizes, seed }: Settings): Generator<ProblemSizes, never> {
 }
 
 /** The options of each problem: none, one, the next, ..., several. */
-function optionsOf({ options, problems, seed }: Settings): CheckedOption[][] {
+function optionsOf({ options, always, problems, seed }: Settings): CheckedOption[][] {
   const random = randomNumbers(seedOf(seed, "which options")), all: CheckedOption[][] = [];
   const plain = 4, alone = plain + 2 * options.length;
   const together = options.filter((name) => name !== "largeScores");
@@ -57,7 +62,11 @@ function optionsOf({ options, problems, seed }: Settings): CheckedOption[][] {
       all.push(both ? chosen.filter((name) => name !== dropped) : chosen);
     }
   }
-  return all;
+  const isCausal = (name: CheckedOption) => name === "causal" || name === "causalTopLeft";
+  return all.map((chosen) => {
+    const own = chosen.filter((name) => !(isCausal(name) && always.some(isCausal)));
+    return CHECKED_OPTIONS.filter((name) => always.includes(name) || own.includes(name));
+  });
 }
 
 /** Whether every query sees a key. */

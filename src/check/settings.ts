@@ -28,6 +28,7 @@ export type StorageName = "f32" | "f16" | "bf16";
 export interface Settings {
   readonly sizes: Required<{ readonly [N in keyof CheckSizes]: NonNullable<CheckSizes[N]> }>;
   readonly options: readonly CheckedOption[];
+  readonly always: readonly CheckedOption[];
   readonly problems: number;
   readonly problem: CheckedProblem | undefined;
   readonly seed: number;
