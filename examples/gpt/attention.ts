@@ -52,8 +52,8 @@ function byHeads(mask: tf.Tensor): Attend {
     return tf.softmax(tf.add(scores, mask));
   };
   const gradients = (dOut: tf.Tensor, [q, k, v]: Head): tf.Tensor[] => {
-    const p = weights(q, k), dP = tf.matMul(dOut, tf.transpose(v));
-    const dScores = tf.mul(tf.sub(dP, tf.sum(tf.mul(dP, p), 1, true)), p);
+    const p = weights(q, k), dWeights = tf.matMul(dOut, tf.transpose(v));
+    const dScores = tf.mul(tf.sub(dWeights, tf.sum(tf.mul(dWeights, p), 1, true)), p);
     const d = tf.mul(dScores, 1 / Math.sqrt(q.shape[1]!));
     return [tf.matMul(d, k), tf.matMul(tf.transpose(d), q), tf.matMul(tf.transpose(p), dOut)];
   };
