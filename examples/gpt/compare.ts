@@ -64,17 +64,13 @@ export async function compare(options: Options): Promise<void> {
   );
   const head = ["tokens", "attention", "tokens/s", "flash is", "attention alone", "memory growth"];
   console.log(`| ${head.join(" | ")} |\n|${" --- |".repeat(head.length)}`);
-  for (const length of [context / 4, context / 2, context]) {
-    const entrants = NAMES.map((name) => new Entrant(name));
-    try {
-      await race(entrants, { ...options, context: length }, text);
-    } finally {
-      for (const entrant of entrants) entrant.end();
-    }
-    for (const entrant of entrants) {
-      printRow(entrant, entrants[0]!, batch * length);
-    }
+  const entrants = NAMES.map((name) => new Entrant(name));
+  try {
+    await race(entrants, options, text);
+  } finally {
+    for (const entrant of entrants) entrant.end();
   }
+  for (const entrant of entrants) printRow(entrant, entrants[0]!, batch * context);
 }
 
 async function race(entrants: Entrant[], options: Options, text: Text): Promise<void> {

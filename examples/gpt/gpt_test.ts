@@ -103,7 +103,6 @@ Deno.test("gpt: what is wrong with flags is said", () => {
   refused(/^RangeError: Cannot use --attention new: expected flash, mat/, "--attention", "new");
   refused(/^RangeError: Cannot use --backend webgl: expected wasm or cpu/, "--backend", "webgl");
   refused(/^RangeError: Cannot split --dim 30 over --heads 4/, "--dim", "30");
-  refused(/^RangeError: Cannot --compare at --context 30/, "--compare", "--context", "30");
   refused(/^RangeError: Cannot --compare on --backend cpu/, "--compare", "--backend", "cpu");
   assert.equal(parseOptions(["--help"]), undefined);
   assert.deepEqual(parseOptions(["--attention", "both"])!.attention, ["flash", "materialised"]);
@@ -140,11 +139,10 @@ testProcess("gpt: Ctrl-C ends the training early", [], async () => {
   assert.match(await said, /\nStopped by Ctrl-C\.\nmemory/);
 });
 
-testProcess("gpt: --compare measures each attention at three lengths", [], async () => {
+testProcess("gpt: --compare measures each attention", [], async () => {
   const { code, stdout, stderr } = await run(gpt("--compare"));
   assert.equal(code, 0, stderr);
-  const rows = stdout.split("\n").filter((line) => /^\| \d/.test(line));
-  const names = ["flash", "by-heads", "materialised"];
-  const want = [8, 16, 32].flatMap((length) => names.map((name) => `| ${length} | ${name} |`));
-  assert.deepEqual(rows.map((row) => row.match(/^\| \d+ \| [a-z-]+ \|/)![0]), want);
+  const rows = stdout.split("\n").filter((line) => line.startsWith("| 32 |"));
+  const names = rows.map((row) => row.match(/^\| 32 \| ([a-z-]+) \| [\d,]+ \|/)?.[1]);
+  assert.deepEqual(names, ["flash", "by-heads", "materialised"], stdout);
 });

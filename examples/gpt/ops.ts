@@ -44,7 +44,7 @@ function linearGradients(dOut: tf.Tensor, x: tf.Tensor, weight: tf.Tensor): tf.T
  * of it for as long as that factor lives, and gradients of rows live until the tape ends.
  */
 function tableGradient(x: tf.Tensor, dOut: tf.Tensor): tf.Tensor {
-  return tf.matMul(tf.transpose(x), tf.mul(dOut, 1));
+  return tf.tidy(() => tf.matMul(tf.transpose(x), tf.mul(dOut, 1)));
 }
 
 /** Layer norm (Ba et al., 2016). */
@@ -77,19 +77,18 @@ export const geluLinear: (x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor) => t
     saved: [x!, weight!],
   }),
   backward: (dOut, x, weight) => {
-    const square = tf.square(x!), gate = geluGate(x!, square);
-    const activated = tf.mul(x!, gate);
+    const square = tf.square(x!), gate = geluGate(x!, square), activated = tf.mul(x!, gate);
     const [dActivated, dWeight, dBias] = linearGradients(dOut, activated, weight!);
-    const slope = tf.mul(
-      tf.mul(activated, tf.sub(1, gate)),
-      tf.add(tf.mul(square, 3 * CUBIC), LINEAR),
-    );
-    return [tf.mul(dActivated!, tf.add(gate, slope)), dWeight!, dBias!];
+    const slope = tf.tidy(() => {
+      const inner = tf.add(tf.mul(square, 3 * CUBIC), LINEAR);
+      return tf.add(gate, tf.mul(tf.mul(activated, tf.sub(1, gate)), inner));
+    });
+    return [tf.mul(dActivated!, slope), dWeight!, dBias!];
   },
 });
 
 function geluGate(x: tf.Tensor, square: tf.Tensor): tf.Tensor {
-  return tf.sigmoid(tf.mul(x, tf.add(tf.mul(square, CUBIC), LINEAR)));
+  return tf.tidy(() => tf.sigmoid(tf.mul(x, tf.add(tf.mul(square, CUBIC), LINEAR))));
 }
 
 /** Rows of a table `[VOCABULARY, channels]` that bytes name. */

@@ -44,8 +44,8 @@ Training
 
 Other
   --backend NAME    of TensorFlow.js: wasm or cpu (default wasm)
-  --compare         measure steps of all three kinds of attention at --context and half and a
-                    quarter of it, and print speed and memory instead of training
+  --compare         measure steps of all three kinds of attention in turns, and print their
+                    speed and memory instead of training
   --help            this page
 
 The table goes to stdout, all else to stderr. Ctrl-C ends the training early.`;
@@ -98,15 +98,10 @@ export function parseOptions(args: string[]): Options | undefined {
     backend: oneOf("backend", values.backend, ["wasm", "cpu"]),
     compare: values.compare ?? false,
   };
-  const { dim, heads, context, compare } = options;
+  const { dim, heads, compare } = options;
   if (dim % heads !== 0) {
     throw new RangeError(
       `Cannot split --dim ${dim} over --heads ${heads}: expected a multiple of ${heads}`,
-    );
-  }
-  if (compare && (context % 4 !== 0 || context < 32)) {
-    throw new RangeError(
-      `Cannot --compare at --context ${context}: expected a multiple of 4, at least 32`,
     );
   }
   if (compare && options.backend !== "wasm") {
