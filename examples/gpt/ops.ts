@@ -70,25 +70,30 @@ function normalized(x: tf.Tensor): { rows: tf.Tensor; scale: tf.Tensor } {
 /** GELU in the form of GPT-2, `x (1 + tanh u) / 2` with `u = √(2/π) (x + 0.044715 x³)`; that is `x sigmoid(2 u)`. */
 const LINEAR = 2 * Math.sqrt(2 / Math.PI), CUBIC = 0.044715 * LINEAR;
 
-/** `gelu(x) weight + bias`; of the wide rows only x is kept for the gradient. */
+/** `gelu(x) weight + bias`; of the wide rows only x is kept for the gradient, and scratch as short as can be. */
 export const geluLinear: (x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor) => tf.Tensor = op({
-  forward: (x, weight, bias) => ({
-    value: tf.add(tf.matMul(tf.mul(x!, geluGate(x!, tf.square(x!))), weight!), bias!),
-    saved: [x!, weight!],
-  }),
+  forward: (x, weight, bias) => {
+    const activated = tf.tidy(() => tf.mul(x!, geluGate(x!)));
+    return { value: tf.add(tf.matMul(activated, weight!), bias!), saved: [x!, weight!] };
+  },
   backward: (dOut, x, weight) => {
-    const square = tf.square(x!), gate = geluGate(x!, square), activated = tf.mul(x!, gate);
-    const [dActivated, dWeight, dBias] = linearGradients(dOut, activated, weight!);
-    const slope = tf.tidy(() => {
-      const inner = tf.add(tf.mul(square, 3 * CUBIC), LINEAR);
-      return tf.add(gate, tf.mul(tf.mul(activated, tf.sub(1, gate)), inner));
-    });
-    return [tf.mul(dActivated!, slope), dWeight!, dBias!];
+    const gate = geluGate(x!), activated = tf.mul(x!, gate);
+    const dWeight = tableGradient(activated, dOut);
+    const bend = tf.tidy(() => tf.mul(activated, tf.sub(1, gate)));
+    activated.dispose();
+    const slope = tf.tidy(() => tf.add(gate, tf.mul(bend, parabola(x!, 3 * CUBIC))));
+    tf.dispose([gate, bend]);
+    const dActivated = tf.matMul(dOut, tf.transpose(weight!));
+    return [tf.mul(dActivated, slope), dWeight, tf.sum(dOut, 0)];
   },
 });
 
-function geluGate(x: tf.Tensor, square: tf.Tensor): tf.Tensor {
-  return tf.tidy(() => tf.sigmoid(tf.mul(x, tf.add(tf.mul(square, CUBIC), LINEAR))));
+function geluGate(x: tf.Tensor): tf.Tensor {
+  return tf.tidy(() => tf.sigmoid(tf.mul(x, parabola(x, CUBIC))));
+}
+
+function parabola(x: tf.Tensor, factor: number): tf.Tensor {
+  return tf.tidy(() => tf.add(tf.mul(tf.square(x), factor), LINEAR));
 }
 
 /** Rows of a table `[VOCABULARY, channels]` that bytes name. */
