@@ -103,10 +103,7 @@ function prefetchTile(): void {
   prefetch(dvTile, rowStride(task, Operand.Dv), vPitch, tileKeys);
 }
 
-/**
- * The keys [from, to) of the tile that a panel computes: whole groups of six around those that it sees, [seenFrom, seenTo). An
- * empty range where it sees none. Where they are noted: keyRanges.
- */
+// The keys [from, to) of the tile that a panel computes: whole groups of six around those that it sees, [seenFrom, seenTo).
 let from: i32 = 0, to: i32 = 0, seenFrom: i32 = 0, seenTo: i32 = 0;
 
 function setKeys(begin: i32, end: i32, seenBegin: i32, seenEnd: i32): void {
@@ -116,6 +113,7 @@ function setKeys(begin: i32, end: i32, seenBegin: i32, seenEnd: i32): void {
   seenTo = seenEnd;
 }
 
+/** Sets the keys that panel p computes and notes them in keyRanges; false where it sees none. */
 function findKeys(p: i32): bool {
   const range = keyRanges + (<usize>p << 3);
   store<u64>(range, 0);
@@ -137,15 +135,15 @@ function findKeys(p: i32): bool {
   return true;
 }
 
-/** Where the products of a panel start: S from zero, not from -lse: partial sums as large as lse would round away what the scores say. */
+/** Where dP of a panel starts, from its statistics: features of P change dP before delta is subtracted. */
 function dPStart(start: usize): usize {
-  // features of P change dP before delta is subtracted
   return flags & PROBABILITY_FLAGS ? constants + Constants.Zero : start + RowStats.NegativeDelta;
 }
 
 /** S^T and dP^T of the keys at hand. */
 function scorePanel(p: i32): void {
   const start = stats + <usize>p * RowStats.Bytes, lane = <usize>p << 5;
+  // from zero, not from -lse: partial sums as large as lse would round away what the scores say
   scoreProduct(kTile, kPitch, qT + <usize>p * (<usize>D << 5), P + lane, from, to, D, constants + Constants.Zero);
   scoreProduct(vTile, vPitch, gT + <usize>p * (<usize>Dv << 5), dS + lane, from, to, Dv, dPStart(start));
 }
@@ -192,9 +190,8 @@ function settlePanel(p: i32): void {
   }
 }
 
-/** One panel against the tile: P, dS and dQ. */
+/** One panel against the tile, its keys at hand: P, dS and dQ. */
 function visitPanel(p: i32): void {
-  if (!findKeys(p)) return;
   scorePanel(p);
   settlePanel(p);
   queryProduct(kTile, kPitch, dS + (<usize>p << 5), dqT + <usize>p * (<usize>D << 5), D, from, to);
@@ -205,8 +202,15 @@ function visitPair(p: i32): void {
   const one = findKeys(p), a = from, b = to, seenA = seenFrom, seenB = seenTo;
   const two = findKeys(p + 1), c = from, d = to, seenC = seenFrom, seenD = seenTo;
   if (!one || !two || !shareKeys(a, b, c, d)) {
-    visitPanel(p);
-    return visitPanel(p + 1);
+    if (one) {
+      setKeys(a, b, seenA, seenB);
+      visitPanel(p);
+    }
+    if (two) {
+      setKeys(c, d, seenC, seenD);
+      visitPanel(p + 1);
+    }
+    return;
   }
   const start = stats + <usize>p * RowStats.Bytes, zero = constants + Constants.Zero, lane = <usize>p << 5;
   productPair(kTile, kPitch, qT + <usize>p * (<usize>D << 5), P + lane, D, zero, zero, a, b, c, d);
@@ -236,8 +240,8 @@ function visitTiles(kv: i32): void {
     prefetched = false;
     if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);
     for (let p = 0; p < panels; ++p) {
-      if (flags & Flag.Pairs && p + 1 < panels) visitPair(p++);
-      else visitPanel(p);
+      if (pairs && p + 1 < panels) visitPair(p++);
+      else if (findKeys(p)) visitPanel(p);
     }
     if (!prefetched) continue;
     listRuns(keyRanges, panels, tileKeys, runs);

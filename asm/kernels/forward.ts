@@ -21,9 +21,10 @@ import { bringRows, keyRow, rowsAhead, sideBySide } from "../micro/pages";
 import { PanelSums, State, UPPER } from "../micro/records";
 import { lseOf } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
-import { FORWARD_PITCH, gemm_o_4x8, gemm_o_6x8 } from "../micro/tiles.gen";
+import { FORWARD_PITCH } from "../micro/tiles.gen";
 import { LOG2E, prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
+import { outputRun } from "../stages/output_run";
 import { outputPair, scorePair, shareKeys } from "../stages/pairs";
 import { setPanel } from "../stages/panel";
 import { lostRow, repairRow } from "../stages/repair";
@@ -73,15 +74,6 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
   origin = panel + PANEL_BYTES;
   sums = origin + State.Bytes;
   features = (sums + panels * PanelSums.Bytes + 63) & ~63;
-}
-
-/** O^T += V^T . P^T over keys [from, to); P^T is zeroed up to the next multiple of eight keys. */
-function outputRun(o: usize, from: i32, to: i32): void {
-  const n = to - from, n8 = (n + 7) & ~7, p = scores + <usize>from * FORWARD_PITCH;
-  memory.fill(p + <usize>n * FORWARD_PITCH, 0, <usize>(n8 - n) * FORWARD_PITCH);
-  const v = vT + (<usize>from << 2), sixes = columns / 12 * 2, done = <usize>(6 * sixes);
-  gemm_o_6x8(v, p, o, n8, vPitch, sixes);
-  gemm_o_4x8(v + done * vPitch, p, o + (done << 5), n8, vPitch, (columns - 6 * sixes) / 4);
 }
 
 /** Prefetches the rows of the tile once a panel needs them. Not where blocks are hidden: few may be needed. */
@@ -142,7 +134,7 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   packChunks(from, to);
   scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, to - from, headDim, flags & SCORE_FLAGS ? origin : states + p * State.Bytes);
   settleRun(p, sp, from, to, fullBegin, fullEnd, partial);
-  outputRun(oPanels + p * (<usize>columns << 5), from, to);
+  outputRun(vT, vPitch, scores, oPanels + p * (<usize>columns << 5), columns, from, to);
 }
 
 /** Panels p and p + 1 against the tile, where they share keys enough; whether they did. */

@@ -4,23 +4,19 @@
 //
 //   keys that both panels see           two panels at once
 //   keys before and behind them         one panel
-import { State, UPPER } from "../micro/records";
 import {
-  BACKWARD_PITCH, FORWARD_PITCH, gemm_o_4x8, gemm_o_6x16, gemm_o_6x8, gemm_s_1x8, gemm_s_6x16, gemm_s_6x8, gemm_s_dp_6x16,
+  BACKWARD_PITCH, FORWARD_PITCH, gemm_o_6x16, gemm_s_1x8, gemm_s_6x16, gemm_s_6x8, gemm_s_dp_6x16,
 } from "../micro/tiles.gen";
+import { outputFours, outputSixes, sixesOf } from "./output_run";
 import { scoreProduct } from "./score_product";
+import { beginMaximum } from "./score_run";
 
 /** Fewest keys that two panels must share. */
-export const SHARED: i32 = 8;
+const SHARED: i32 = 8;
 
-// The keys that both see, relative to a tile, and what each sees alone.
-let begin: i32 = 0, end: i32 = 0;
-
-/** Sets the keys that two runs share; whether they are enough. */
+/** Whether two runs share keys enough: [max(from, fromNext), min(to, toNext)). */
 export function shareKeys(from: i32, to: i32, fromNext: i32, toNext: i32): bool {
-  begin = max(from, fromNext);
-  end = min(to, toNext);
-  return end - begin >= SHARED;
+  return min(to, toNext) - max(from, fromNext) >= SHARED;
 }
 
 /** S^T of keys [from, to) of one panel: whole sixes, the last ones once more where they do not come out even. */
@@ -43,16 +39,14 @@ export function scorePair(
   rows: usize, pitch: usize, q: usize, sp: usize, apart: usize, columns: i32, start: usize, startNext: usize,
   from: i32, to: i32, fromNext: i32, toNext: i32,
 ): void {
-  const none = f32x4.splat(-Infinity), qNext = q + (<usize>columns << 5), spNext = sp + apart;
-  v128.store(start, none, State.T);
-  v128.store(start, none, State.T + UPPER);
-  v128.store(startNext, none, State.T);
-  v128.store(startNext, none, State.T + UPPER);
-  const sixes = (end - begin) / 6;
-  for (let part = 0; part < 2; ++part) { // the last six once more where they do not come out even
-    if (part == 1 && (end - begin) % 6 == 0) break;
-    const at = <usize>(part == 0 ? begin : end - 6), s = at * FORWARD_PITCH;
-    gemm_s_6x16(rows + at * pitch, q, qNext, sp + s, spNext + s, columns, pitch, start, startNext, part == 0 ? sixes : 1);
+  const begin = max(from, fromNext), end = min(to, toNext), qNext = q + (<usize>columns << 5), spNext = sp + apart;
+  beginMaximum(start);
+  beginMaximum(startNext);
+  const first = <usize>begin, s = first * FORWARD_PITCH;
+  gemm_s_6x16(rows + first * pitch, q, qNext, sp + s, spNext + s, columns, pitch, start, startNext, (end - begin) / 6);
+  if ((end - begin) % 6 != 0) { // the last six, some once more
+    const last = <usize>(end - 6), s = last * FORWARD_PITCH;
+    gemm_s_6x16(rows + last * pitch, q, qNext, sp + s, spNext + s, columns, pitch, start, startNext, 1);
   }
   scoreRest(rows, pitch, q, sp, from, begin, from, columns, start);
   scoreRest(rows, pitch, q, sp, end, to, from, columns, start);
@@ -60,38 +54,27 @@ export function scorePair(
   scoreRest(rows, pitch, qNext, spNext, end, toNext, fromNext, columns, startNext);
 }
 
-/** O^T += V^T . P^T of one panel over keys [from, to) of the tile, whole eights of them but for the last. */
-function outputRest(v: usize, pitch: usize, sp: usize, o: usize, sixes: i32, from: i32, to: i32): void {
-  if (from < to) gemm_o_6x8(v + (<usize>from << 2), sp + <usize>(from * FORWARD_PITCH), o, (to - from + 7) & ~7, pitch, sixes);
-}
-
-/** What is left of whole sixes of columns, and zeros for P behind the last key. */
-function outputColumns(v: usize, pitch: usize, sp: usize, o: usize, sixes: i32, columns: i32, from: i32, to: i32): void {
-  const done = <usize>(6 * sixes), n8 = (to - from + 7) & ~7, p = sp + <usize>(from * FORWARD_PITCH);
-  memory.fill(p + <usize>((to - from) * FORWARD_PITCH), 0, <usize>((n8 - to + from) * FORWARD_PITCH));
-  gemm_o_4x8(v + (<usize>from << 2) + done * pitch, p, o + (done << 5), n8, pitch, (columns - 6 * sixes) / 4);
-}
-
 /** O^T of a panel at o and of the next += V^T . P^T over the same keys as in scorePair, the first of which is a multiple of eight. */
 export function outputPair(
   v: usize, pitch: usize, sp: usize, apart: usize, o: usize, columns: i32, from: i32, to: i32, fromNext: i32, toNext: i32,
 ): void {
-  const sixes = columns / 12 * 2, last = end & ~7, oNext = o + (<usize>columns << 5), spNext = sp + apart;
-  outputColumns(v, pitch, sp, o, sixes, columns, from, to);
-  outputColumns(v, pitch, spNext, oNext, sixes, columns, fromNext, toNext);
-  outputRest(v, pitch, sp, o, sixes, from, begin);
-  outputRest(v, pitch, spNext, oNext, sixes, fromNext, begin);
+  const begin = max(from, fromNext), last = min(to, toNext) & ~7, sixes = sixesOf(columns);
+  const oNext = o + (<usize>columns << 5), spNext = sp + apart;
+  outputFours(v, pitch, sp, o, columns, from, to);
+  outputFours(v, pitch, spNext, oNext, columns, fromNext, toNext);
+  outputSixes(v, pitch, sp, o, sixes, from, begin);
+  outputSixes(v, pitch, spNext, oNext, sixes, fromNext, begin);
   const s = <usize>(begin * FORWARD_PITCH);
   gemm_o_6x16(v + (<usize>begin << 2), sp + s, spNext + s, o, oNext, last - begin, pitch, sixes);
-  outputRest(v, pitch, sp, o, sixes, last, to);
-  outputRest(v, pitch, spNext, oNext, sixes, last, toNext);
+  outputSixes(v, pitch, sp, o, sixes, last, to);
+  outputSixes(v, pitch, spNext, oNext, sixes, last, toNext);
 }
 
 /** S^T or dP^T of backward, as scoreProduct, of a panel and of the next, which lie side by side at `dst`. */
 export function productPair(
   rows: usize, stride: usize, packed: usize, dst: usize, n: i32, start: usize, startNext: usize, from: i32, to: i32, fromNext: i32, toNext: i32,
 ): void {
-  const next = packed + (<usize>n << 5), sixes = (end - begin) / 6;
+  const begin = max(from, fromNext), sixes = (min(to, toNext) - begin) / 6, next = packed + (<usize>n << 5);
   const at = rows + <usize>begin * stride, out = dst + <usize>begin * BACKWARD_PITCH;
   gemm_s_dp_6x16(at, packed, next, out, out + 32, n, stride, start, startNext, sixes);
   const done = begin + 6 * sixes; // at the end of the keys a group may be smaller
