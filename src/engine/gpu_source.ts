@@ -43,13 +43,15 @@ export class GpuHost implements GpuSource {
   async #open(): Promise<Detected> {
     const { detect, openDevice } = await import("../webgpu/device/device.ts");
     const { device, backend, allowFallbackAdapter } = this.#options;
+    const measure = backend !== "webgpu"; // "auto" compares it with the CPU
     if (device) {
       const info = device.adapterInfo as GpuAdapterInfo | undefined;
-      return await openDevice(device as GpuDevice, info);
+      return await openDevice(device as GpuDevice, info, { measure });
     }
     // a software adapter is never picked by "auto": WASM is faster
     return await detect({
       allowFallbackAdapter: backend === "webgpu" && allowFallbackAdapter === true,
+      measure,
     });
   }
 

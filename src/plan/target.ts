@@ -33,6 +33,11 @@ export interface WebGpuTarget {
   readonly shaderF16: boolean;
   /** Whether passes can be timed. */
   readonly timestamps: boolean;
+  /**
+   * Floating-point operations a second of multiply-adds, measured when the device was opened; undefined where they decide
+   * nothing (backend `"webgpu"`, a software adapter) or passes cannot be timed.
+   */
+  readonly flops?: number | undefined;
   /** What a device may be asked for. */
   readonly limits: {
     /** Bytes of a buffer that a shader sees in one binding. */

@@ -3,6 +3,7 @@
 import { decodeBytes } from "../../shaders/abi.ts";
 import { copyShader } from "../../shaders/kernels/elementwise.ts";
 import { probeShader } from "../../shaders/kernels/probe.ts";
+import { rateShader } from "../../shaders/kernels/rate.ts";
 import { describeRotary } from "../../src/problem/features/apply_rotary.ts";
 import { describeMerge } from "../../src/problem/merge.ts";
 import { type GpuPlan, planWebGpu } from "../../src/plan/webgpu/plan.ts";
@@ -321,6 +322,7 @@ export function findKernels(dialect: Dialect): Found {
   }
   collection.add({ key: "copy", code: copyShader }, "resident numbers of heads");
   collection.add({ key: "probe", code: () => probeShader(64) }, "every device");
+  collection.add({ key: "rate", code: rateShader }, "hardware");
   const { texts, faults } = collection;
   for (const kernel of KERNELS) {
     if (texts.some(({ key }) => `${key},`.match(`^${kernel}[ ,]`))) continue;

@@ -13,6 +13,8 @@ import {
 import { wasmMs, webGpuMs } from "../../src/plan/estimate.ts";
 import { planWebGpu } from "../../src/plan/webgpu/plan.ts";
 import { describeBackward } from "../../src/problem/problem.ts";
+import { detect, openDevice, type OpenOptions } from "../../src/webgpu/device/device.ts";
+import { measureFlops } from "../../src/webgpu/device/rate.ts";
 import { explainGpu } from "../../src/webgpu/explain.ts";
 import { parseProblem } from "../../tools/show/show.ts";
 import { plainTensor } from "../inputs.ts";
@@ -197,6 +199,40 @@ Deno.test("a GPU that is hardware is for large problems, and the crossover is on
       assert.deepEqual(chosen, [...chosen].sort(), about);
     }
   }
+});
+
+Deno.test("a GPU whose multiply-adds were measured is judged by them", () => {
+  const shape = "1x2048x8x64", problem = problemOf(`forward q=${shape} k=${shape}`);
+  const estimate = (flops?: number) => webGpuMs(problem, { ...hardware, flops }, readBackMs);
+  assert.ok(estimate(60e12) < estimate() && estimate() < estimate(0.2e12));
+  const cpu = wasmMs(problem, { threads: 4 });
+  assert.ok(
+    estimate(60e12) < cpu && cpu < estimate(0.2e12),
+    "an integrated one loses to 4 threads",
+  );
+});
+
+gpuTest("auto measures a device that may be hardware, once, and leaves nothing there", async () => {
+  const device = await callersDevice(), watch = watchDevice(device);
+  const opened = (options: OpenOptions) => openDevice(device, undefined, options);
+  for (const options of [{}, { measure: true, software: true }]) {
+    const found = await opened(options);
+    assert.ok("open" in found && found.open.target.flops === undefined);
+  }
+  const found = await opened({ measure: true });
+  assert.ok("open" in found, "no device");
+  const { flops } = found.open.target;
+  assert.equal(flops, undefined, "its passes cannot be timed: they were not asked for");
+  device.destroy();
+
+  const timed = await detect({ allowFallbackAdapter: true });
+  assert.ok("open" in timed && timed.open.target.timestamps, "no timestamps");
+  const timedWatch = watchDevice(timed.open.device);
+  const measured = await measureFlops(timed.open.device);
+  assert.ok(measured! > 1e8 && measured! < 1e15, `${measured}`);
+  for (const { live } of [watch, timedWatch]) assert.equal(live.size, 0);
+  timed.open.device.destroy();
+  assert.equal(await measureFlops(timed.open.device), undefined, "a device that is gone");
 });
 
 Deno.test("tensors that live on the GPU cost no transfer, and reading back is paid once", () => {

@@ -127,8 +127,8 @@ export function watchDevice(device: GpuDevice): Watch {
   const createCommandEncoder = device.createCommandEncoder.bind(device);
   device.createCommandEncoder = () => {
     const encoder = createCommandEncoder(), begin = encoder.beginComputePass.bind(encoder);
-    encoder.beginComputePass = () => {
-      const pass = begin(), dispatch = pass.dispatchWorkgroups.bind(pass);
+    encoder.beginComputePass = (descriptor) => {
+      const pass = begin(descriptor), dispatch = pass.dispatchWorkgroups.bind(pass);
       pass.dispatchWorkgroups = (x, y = 1, z = 1) => {
         watch.mostWorkgroups = Math.max(watch.mostWorkgroups, x, y, z);
         dispatch(x, y, z);

@@ -8,6 +8,7 @@ export const USAGE = {
   copyTarget: 0x8,
   uniform: 0x40,
   storage: 0x80,
+  queryResolve: 0x200,
 } as const;
 
 /** `GPUMapMode.READ`. */
@@ -31,6 +32,12 @@ export interface GpuBuffer {
   unmap(): void;
 }
 
+/** A `GPUQuerySet`. */
+export interface GpuQuerySet {
+  /** Gives its memory back. */
+  destroy(): void;
+}
+
 /** A `GPUComputePassEncoder`. */
 export interface GpuComputePass {
   /** Chooses a kernel. */
@@ -45,8 +52,16 @@ export interface GpuComputePass {
 
 /** A `GPUCommandEncoder`. */
 export interface GpuCommandEncoder {
-  /** Begins a pass. */
-  beginComputePass(): GpuComputePass;
+  /** Begins a pass, perhaps one that is timed. */
+  beginComputePass(descriptor?: { timestampWrites?: object }): GpuComputePass;
+  /** Writes clocks into a buffer. */
+  resolveQuerySet(
+    querySet: GpuQuerySet,
+    first: number,
+    count: number,
+    to: GpuBuffer,
+    at: number,
+  ): void;
   /** Copies bytes. */
   copyBufferToBuffer(
     from: GpuBuffer,
@@ -118,6 +133,7 @@ export interface GpuDevice extends GpuDeviceLike {
   createComputePipeline(descriptor: object): object;
   createComputePipelineAsync(descriptor: object): Promise<object>;
   createCommandEncoder(): GpuCommandEncoder;
+  createQuerySet(descriptor: { type: "timestamp"; count: number }): GpuQuerySet;
   pushErrorScope(filter: "validation" | "out-of-memory" | "internal"): void;
   popErrorScope(): Promise<GpuError | null>;
 }

@@ -2,6 +2,7 @@
 // computes. Drivers lie, so nothing is trusted before a small kernel gave the right numbers.
 import { probeShader } from "../../../shaders/kernels/probe.ts";
 import { DeviceLostError } from "../../tensor/errors.ts";
+import { measureFlops } from "./rate.ts";
 import type { WebGpuTarget } from "../../plan/target.ts";
 import {
   type Gpu,
@@ -129,10 +130,18 @@ const OPTIONAL = ["subgroups", "shader-f16", "timestamp-query"];
 /** How detection may go. */
 export interface DetectOptions {
   readonly allowFallbackAdapter: boolean;
+  /** Whether to measure how fast it is: where calls may run elsewhere. */
+  readonly measure?: boolean;
   /** Only the limits that every device has: for tests. */
   readonly defaultLimits?: boolean;
   /** Lower limits still: for tests. */
   readonly limits?: Partial<WebGpuTarget["limits"]>;
+}
+
+/** How a device is opened. */
+export interface OpenOptions extends Pick<DetectOptions, "limits" | "measure"> {
+  /** Whether its adapter is known to compute on the CPU. */
+  readonly software?: boolean;
 }
 
 /** A device, or why there is none. */
@@ -251,7 +260,7 @@ async function describe(
   device: GpuDevice,
   info: GpuAdapterInfo | undefined,
   software: boolean,
-  lower: DetectOptions["limits"],
+  { limits: lower, measure }: OpenOptions,
 ): Promise<WebGpuTarget> {
   const limits = Object.fromEntries(LIMITS.map(([key, name]) => [key, device.limits[name]]));
   const subgroups = device.features.has("subgroups") && info?.subgroupMinSize
@@ -265,6 +274,7 @@ async function describe(
     subgroups,
     shaderF16: device.features.has("shader-f16"),
     timestamps: device.features.has("timestamp-query"),
+    flops: measure && !software ? await measureFlops(device) : undefined,
     limits: { ...limits, ...lower } as WebGpuTarget["limits"],
   };
 }
@@ -273,11 +283,11 @@ async function describe(
 export async function openDevice(
   device: GpuDevice,
   info: GpuAdapterInfo | undefined,
-  options: { software?: boolean; limits?: DetectOptions["limits"] } = {},
+  options: OpenOptions = {},
 ): Promise<Detected> {
   const proof = await prove(device);
   if ("wrong" in proof) return { absent: `a test kernel failed: ${proof.wrong}` };
-  const target = await describe(device, info, isSoftware(info, options.software), options.limits);
+  const target = await describe(device, info, isSoftware(info, options.software), options);
   return { open: new OpenDevice(device, target, proof.ms) };
 }
 
@@ -300,7 +310,7 @@ export async function detect(options: DetectOptions): Promise<Detected> {
       return { absent: `the only adapter is software (${adapterName(adapter.info)})` };
     }
     const device = await requestDevice(adapter, options);
-    const opened = await openDevice(device, adapter.info, { software, limits: options.limits });
+    const opened = await openDevice(device, adapter.info, { ...options, software });
     if ("absent" in opened) device.destroy();
     return opened;
   } catch (error) {
