@@ -12,7 +12,8 @@ export type { KvCache } from "./cache/kv_cache.ts";
 export type { CacheRows, CacheState } from "./cache/state.ts";
 export type { ExplainedStep, Explanation } from "./backend/explanation.ts";
 export type { ExplainedBlocks } from "./plan/explained_blocks.ts";
-export type { Abortable, BackendName, EngineOptions } from "./engine/engine_options.ts";
+export type { Abortable, BackendName, EngineOptions, TuneOption } from "./engine/engine_options.ts";
+export type { TuneStore } from "./webgpu/tune/memory.ts";
 export type { WrapOptions } from "./engine/new_tensor.ts";
 export type {
   ApplyRotaryOptions,

@@ -47,7 +47,10 @@ function defaultEngine(): Engine {
 
 /** Options of `createEngine` of this entry: those of the whole library, less what is about GPUs. */
 export type WasmEngineOptions =
-  & Omit<EngineOptions, "backend" | "device" | "allowFallbackAdapter" | "debug">
+  & Omit<
+    EngineOptions,
+    "backend" | "device" | "allowFallbackAdapter" | "debug" | "tune" | "tuneStore"
+  >
   & { readonly backend?: "auto" | "wasm" | undefined };
 
 /** Makes an engine, as `createEngine` of `@flashtile/attention` does, on the CPU. */

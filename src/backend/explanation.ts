@@ -46,6 +46,8 @@ export interface Explanation {
   readonly kernel: KernelName;
   /** Query rows of a block and keys of a tile. */
   readonly tile: Tile;
+  /** Whether the tile was found by trying on this GPU (`tune`). */
+  readonly tuned?: boolean;
   /** Threads that would share the work; on a GPU, those of a workgroup. */
   readonly threads: number;
   /** KV splits: key ranges that are computed apart and combined. */

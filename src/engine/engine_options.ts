@@ -2,6 +2,7 @@
 import type { AbortSignalLike } from "../backend/backend.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
+import type { TuneStore } from "../webgpu/tune/memory.ts";
 import type { SimdOption } from "../wasm/settings.ts";
 import { moduleFault } from "../wasm/module/module.ts";
 
@@ -10,6 +11,9 @@ export interface Abortable {
   /** Stops the call between pieces of work; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignalLike | undefined;
 }
+
+/** Whether an engine finds tiles by trying. */
+export type TuneOption = "off" | "lazy";
 
 /** Which backends an engine may use. */
 export type BackendName = "auto" | "webgpu" | "wasm";
@@ -31,6 +35,13 @@ export interface EngineOptions {
   readonly allowFallbackAdapter?: boolean | undefined;
   /** A `GPUDevice` to compute on: of the page, or of Dawn (`npm:webgpu`). It stays the caller's. */
   readonly device?: GpuDeviceLike | undefined;
+  /**
+   * `"lazy"`: before its first large call of a kind, the engine tries a few tiles on its GPU, seconds once, and keeps
+   * the fastest; results then have the bits of that tile. Default `"off"`.
+   */
+  readonly tune?: TuneOption | undefined;
+  /** Where tiles that were found are kept from run to run. Default `localStorage`, where there is one. */
+  readonly tuneStore?: TuneStore | undefined;
   /** Check every submission to the GPU for validation errors; each costs a wait. */
   readonly debug?: boolean | undefined;
   /**
@@ -57,6 +68,8 @@ export function checkEngineOptions(options: EngineOptions): void {
     "device",
     "allowFallbackAdapter",
     "debug",
+    "tune",
+    "tuneStore",
   ];
   const unknown = Object.keys(options).find((key) => !known.includes(key));
   if (unknown !== undefined) {
@@ -86,6 +99,22 @@ export function checkEngineOptions(options: EngineOptions): void {
   const fault = wasmModule === undefined ? undefined : moduleFault(wasmModule);
   if (fault !== undefined) throw complaint.type(`wasmModule ${fault}`);
   checkDevice(options, complaint);
+  checkTune(options, complaint);
+}
+
+function checkTune({ tune, tuneStore }: EngineOptions, complaint: Complaint): void {
+  if (tune !== undefined && !["off", "lazy"].includes(tune)) {
+    throw complaint.type(`tune is ${show(tune)} but must be "off" or "lazy"`);
+  }
+  if (tuneStore === undefined) return;
+  const { getItem, setItem } = (tuneStore ?? {}) as Partial<TuneStore>;
+  if (typeof getItem !== "function" || typeof setItem !== "function") {
+    throw complaint.type(
+      `tuneStore is ${
+        show(tuneStore)
+      } but must have the methods getItem and setItem, as localStorage has`,
+    );
+  }
 }
 
 /** The options about the GPU. */

@@ -4,7 +4,9 @@ import type { Backend } from "../backend/backend.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import { UnsupportedError } from "../tensor/errors.ts";
 import type { GpuAdapterInfo, GpuDevice } from "../webgpu/device/api.ts";
+import type { AttentionProblem } from "../problem/problem.ts";
 import type { WebGpuBackend } from "../webgpu/backend.ts";
+import type { Tuner } from "../webgpu/tune/tuner.ts";
 import type { Detected, OpenDevice } from "../webgpu/device/device.ts";
 
 /** Where an engine gets its GPU from. */
@@ -19,6 +21,8 @@ export interface GpuSource {
   readonly pending?: Promise<void> | undefined;
   /** Looks for the GPU, once. */
   detect(): Promise<void>;
+  /** Before a call: finds the tiles of its kernels by trying, where the options say so. `reference`: what is right. */
+  tune?(problem: AttentionProblem, reference: () => Backend): Promise<void>;
   /** After a loss: another device, where there is one. */
   renew(lost: Backend): Promise<void>;
   /** Lets the engine's own device go. */
@@ -30,6 +34,7 @@ export class GpuHost implements GpuSource {
   readonly #options: EngineOptions;
   #found: Promise<void> | undefined;
   #own: OpenDevice | undefined;
+  #tuner: Tuner | undefined;
   #disposed = false;
   backend: WebGpuBackend | undefined;
   reason = "no GPU was looked for";
@@ -83,6 +88,14 @@ export class GpuHost implements GpuSource {
 
   detect(): Promise<void> {
     return this.#found ??= this.#detect();
+  }
+
+  async tune(problem: AttentionProblem, reference: () => Backend): Promise<void> {
+    const { tune, tuneStore } = this.#options, { backend } = this;
+    if (tune !== "lazy" || !backend) return;
+    const { Tuner } = await import("../webgpu/tune/tuner.ts");
+    if (this.#tuner?.device !== backend) this.#tuner = new Tuner(backend, reference, tuneStore);
+    await this.#tuner.prepare(problem);
   }
 
   // Calls that lost their device together share the next one.

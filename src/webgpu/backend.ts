@@ -17,6 +17,7 @@ import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import { webGpuMs } from "../plan/estimate.ts";
 import { planWebGpu } from "../plan/webgpu/plan.ts";
+import type { TileTable, TunedTarget } from "../plan/webgpu/tiles.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { mergeSpecs, type ResultSpec, resultSpecs, turnedSpec } from "../problem/results.ts";
 import type { TurnCall } from "../problem/rotations.ts";
@@ -62,7 +63,7 @@ export class WebGpuBackend implements Backend {
   readonly #memory: GpuMemory;
   readonly #pipelines: Pipelines;
   /** What is known of the forms of calls. */
-  readonly #forms = new Recent<KeptForm>(MOST_FORMS);
+  #forms = new Recent<KeptForm>(MOST_FORMS);
   #tail: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
@@ -77,6 +78,13 @@ export class WebGpuBackend implements Backend {
   /** What the device can do. */
   get target(): WebGpuTarget {
     return this.open.target;
+  }
+
+  /** Takes other tiles from now on. */
+  retile(tiles: TileTable): void {
+    const target: TunedTarget = { ...this.open.target, tiles };
+    this.open.target = target;
+    this.#forms = new Recent<KeptForm>(MOST_FORMS); // they were planned with others
   }
 
   get memory(): MemoryUse {

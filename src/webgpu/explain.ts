@@ -2,6 +2,7 @@
 import type { ExplainedStep, Explanation } from "../backend/explanation.ts";
 import type { GpuPlan } from "../plan/webgpu/plan.ts";
 import type { AttentionProblem } from "../problem/problem.ts";
+import { tileClass, TUNED_FLOPS, type TunedTarget } from "../plan/webgpu/tiles.ts";
 import type { WebGpuTarget } from "../plan/target.ts";
 
 /** Bytes beyond the tensors: partial results, row statistics, work items. */
@@ -25,11 +26,23 @@ function explainSteps({ regions, last }: GpuPlan): ExplainedStep[] {
   return [...items].map(([kernel, items]) => ({ kernel, items }) as ExplainedStep);
 }
 
+/** Whether a tile of the call was found by trying. */
+function isTuned(
+  problem: AttentionProblem,
+  kernel: GpuPlan["kernel"],
+  flops: number,
+  target: TunedTarget,
+): boolean {
+  const names = kernel === "forward" ? ["forward"] as const : ["dq", "dkv"] as const;
+  return (kernel === "forward" || kernel === "backward") && flops >= TUNED_FLOPS &&
+    names.some((name) => target.tiles?.[tileClass(name, problem)] !== undefined);
+}
+
 /** Describes a plan. */
 export function explainGpu(
   plan: GpuPlan,
   problem: AttentionProblem,
-  { adapter }: WebGpuTarget,
+  target: WebGpuTarget,
   reason: string,
 ): Explanation {
   const { kernel, regions, cost, forward, decode, dq } = plan, chosen = forward ?? dq;
@@ -37,11 +50,12 @@ export function explainGpu(
   return {
     backend: "webgpu",
     reason,
-    adapter,
+    adapter: target.adapter,
     kernel,
     tile: chosen
       ? { rows: chosen.rows, keys: chosen.columns }
       : { rows: decode?.rows ?? 0, keys: 0 },
+    ...isTuned(problem, kernel, cost.flops, target) && { tuned: true },
     threads: chosen?.threads ?? decode?.threads ?? 0,
     splits: Math.max(1, ...regions.map(({ splits }) => splits)),
     steps: explainSteps(plan),

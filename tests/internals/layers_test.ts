@@ -51,9 +51,14 @@ const INNER: readonly (readonly (readonly string[])[])[] = [
     ["src/wasm/memory"],
     ["src/wasm/module"],
   ],
-  [["src/webgpu/backend.ts"], ["src/webgpu/explain.ts", "src/webgpu/dispatch"], [
-    "src/webgpu/device",
-  ]],
+  [
+    ["src/webgpu/tune"],
+    ["src/webgpu/backend.ts"],
+    ["src/webgpu/explain.ts", "src/webgpu/dispatch"],
+    [
+      "src/webgpu/device",
+    ],
+  ],
   [
     ["src/plan/estimate.ts", "src/plan/wasm", "src/plan/webgpu"],
     ["src/plan/results.ts"],

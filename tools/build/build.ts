@@ -1,6 +1,6 @@
 // Builds the kernels: register tiles -> asm/micro/tiles.gen.ts, hooks of features -> asm/stages/scores.gen.ts,
-// AssemblyScript -> wasm, wasm -> a TypeScript module with the bytes in hexadecimal, the text of worker threads, records
-// of features -> tables in README.md and docs/features.md. The same bytes come out on every machine; `--check` compares
+// AssemblyScript -> wasm, wasm -> a TypeScript module with the bytes in hexadecimal, the text of worker threads, a name for
+// the text of all shaders, records of features -> tables in README.md and docs/features.md. The same bytes come out on every machine; `--check` compares
 // instead of writing and fails when a committed file is stale.
 import { readFileSync, writeFileSync } from "node:fs";
 import { unrelax } from "../../src/wasm/module/lower_relaxed.ts";
@@ -8,6 +8,7 @@ import { compileAsm } from "./compile.ts";
 import { pageWithFeatures, readmeWithFeatures } from "./features_table.ts";
 import { hooksSource } from "./hooks.ts";
 import { interpreterSource, layoutSource } from "./interpreter.ts";
+import { shadersHashModule } from "./shaders_hash.ts";
 import { tablesSource } from "./tables.ts";
 import { tilesSource } from "./tiles.ts";
 import { workerModule } from "./worker.ts";
@@ -99,6 +100,7 @@ put("asm/expression/interpreter.gen.ts", interpreterSource());
 put("asm/expression/layout.gen.ts", layoutSource());
 put("asm/stages/scores.gen.ts", hooksSource());
 put("src/wasm/run/worker.gen.ts", workerModule());
+put("src/webgpu/tune/shaders.gen.ts", shadersHashModule());
 put("README.md", readmeWithFeatures());
 put("docs/features.md", pageWithFeatures());
 if (stale === 0) {

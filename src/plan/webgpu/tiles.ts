@@ -13,10 +13,27 @@ import type { WebGpuTarget } from "../target.ts";
 /** The tiled kernels. */
 export type TiledKernel = "forward" | "dq" | "dkv" | "pairSum" | "inside";
 
-/** A target with tiles to take instead of the table's, where they fit: for tuning. */
+/**
+ * A target with tiles of its own: those of a kernel are taken instead of the table's, those of a `tileClass` before them, by
+ * calls that are large enough.
+ */
 export interface TunedTarget extends WebGpuTarget {
-  readonly tiles?: Readonly<Partial<Record<TiledKernel, TileShape>>>;
+  readonly tiles?: TileTable;
 }
+
+/** Tiles by `TiledKernel` or by `tileClass`. */
+export type TileTable = Readonly<Record<string, TileShape>>;
+
+/** Calls that share a tile that was tuned: of one kernel, with heads that fill the same chunks of the narrowest tile. */
+export function tileClass(
+  kernel: TiledKernel,
+  { headDim, valueDim }: Pick<TileNeeds, "headDim" | "valueDim">,
+): string {
+  return `${kernel} ${Math.ceil(headDim / 32) * 32} ${Math.ceil(valueDim / 32) * 32}`;
+}
+
+/** Operations of a call from which a tuned tile is taken: a smaller one is over before its tile matters. */
+export const TUNED_FLOPS = 1e9;
 
 /** A tile with the columns of the result that a workgroup makes. */
 export interface ChosenTile {
@@ -113,9 +130,24 @@ export interface TileNeeds {
   readonly learned?: number;
 }
 
-function candidatesOf(kernel: TiledKernel, needs: TileNeeds, target: WebGpuTarget) {
-  const forced = (target as TunedTarget).tiles?.[kernel];
+/** The tiles that are tried for a call, in this order. */
+export function candidatesOf(
+  kernel: TiledKernel,
+  needs: TileNeeds,
+  target: WebGpuTarget,
+): readonly TileShape[] {
+  const { tiles } = target as TunedTarget, forced = tiles?.[kernel];
   if (forced) return [forced];
+  const tuned = needs.flops < TUNED_FLOPS ? undefined : tiles?.[tileClass(kernel, needs)];
+  const usual = usualOf(kernel, needs, target);
+  return tuned ? [tuned, ...usual] : usual;
+}
+
+function usualOf(
+  kernel: TiledKernel,
+  needs: TileNeeds,
+  target: WebGpuTarget,
+): readonly TileShape[] {
   if (!target.software) return HARDWARE;
   if (needs.flops < SOFTWARE_FLOPS) return [SMALL];
   return kernel === "forward"
@@ -155,6 +187,7 @@ export function chooseTile(
   const { headDim, valueDim } = needs, { scores, sums } = SHAPE[kernel];
   const { workgroupBytes, workgroupThreads } = target.limits;
   const candidates = candidatesOf(kernel, needs, target);
+  const unrolls = !target.software && !(target as TunedTarget).tiles?.[kernel];
   let fallback: ChosenTile | undefined, fewest = Infinity;
   for (const tile of candidates) {
     const g = geometry(tile);
@@ -179,7 +212,7 @@ export function chooseTile(
       const pieces = g.parts * (fused ? whole : Math.min(sums, 1) * blockChunks);
       const step = g.tm * (g.tn * scores + 4 * g.cc * pieces);
       return {
-        tile: candidates === HARDWARE ? unrolled(tile, step, scores + pieces, needs) : tile,
+        tile: unrolls ? unrolled(tile, step, scores + pieces, needs) : tile,
         ...{ rows: g.rows, columns: g.columns, threads: g.threads },
         ...{ blockChunks, fused, bytes, registers: count },
       };

@@ -18,7 +18,8 @@ import {
 /** A device that may be computed on. */
 export class OpenDevice {
   readonly device: GpuDevice;
-  readonly target: WebGpuTarget;
+  /** What it can do, and how kernels are cut for it. */
+  target: WebGpuTarget;
   /** Milliseconds that a read-back of a few bytes took. */
   readonly readBackMs: number;
   /** Whether every submission waits for what the device says of it. */
