@@ -63,7 +63,7 @@ export class WebGpuBackend implements Backend {
   readonly #memory: GpuMemory;
   readonly #pipelines: Pipelines;
   /** What is known of the forms of calls. */
-  #forms = new Recent<KeptForm>(MOST_FORMS);
+  readonly #forms = new Recent<KeptForm>(MOST_FORMS);
   #tail: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
@@ -82,9 +82,8 @@ export class WebGpuBackend implements Backend {
 
   /** Takes other tiles from now on. */
   retile(tiles: TileTable): void {
-    const target: TunedTarget = { ...this.open.target, tiles };
-    this.open.target = target;
-    this.#forms = new Recent<KeptForm>(MOST_FORMS); // they were planned with others
+    this.open.target = { ...this.open.target, tiles } as TunedTarget;
+    this.#forms.clear(); // they were planned with others
   }
 
   get memory(): MemoryUse {
@@ -263,19 +262,17 @@ export class WebGpuBackend implements Backend {
   }
 
   merge(parts: readonly MergePart[], shape: MergeShape): BackendResult[] {
-    return this.#atOnce(
-      "Cannot run mergeAttention",
-      mergeSpecs(shape, parts[0]!),
-      (made, take) => mergeSteps(this.#home, parts, shape, made, take),
-    );
+    const action = "Cannot run mergeAttention", specs = mergeSpecs(shape, parts[0]!);
+    return this.#atOnce(action, specs, (made, take) => {
+      return mergeSteps(this.#home, parts, shape, made, take);
+    });
   }
 
   turn(call: TurnCall): BackendResult {
-    const [result] = this.#atOnce(
-      `Cannot run ${call.action}`,
-      [turnedSpec(call)],
-      ([made], take) => turnSteps(this.#home, call, made!, take),
-    );
+    const action = `Cannot run ${call.action}`, specs = [turnedSpec(call)];
+    const [result] = this.#atOnce(action, specs, ([made], take) => {
+      return turnSteps(this.#home, call, made!, take);
+    });
     return result!;
   }
 
@@ -310,10 +307,8 @@ export class WebGpuBackend implements Backend {
 
   async synchronize(): Promise<void> {
     await this.#tail;
-    const { queue } = this.open.device;
-    if (!this.lost) {
-      await this.open.whileAlive(queue.onSubmittedWorkDone(), "Cannot synchronize");
-    }
+    const done = () => this.open.device.queue.onSubmittedWorkDone();
+    if (!this.lost) await this.open.whileAlive(done(), "Cannot synchronize");
     await this.open.settled();
   }
 

@@ -13,6 +13,10 @@ export class Recent<T> {
     return value;
   }
 
+  clear(): void {
+    this.#kept.clear();
+  }
+
   set(key: string, value: T): void {
     this.#kept.delete(key);
     this.#kept.set(key, value);
