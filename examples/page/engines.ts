@@ -38,9 +38,7 @@ async function gpuEngine(): Promise<Engine | undefined> {
 /** One engine of each backend: the CPU's, and that of a GPU where there is one. */
 export const engines: () => Promise<readonly Engine[]> = once(async () => {
   const auto = await engine();
-  const cpu = auto.backend === "wasm"
-    ? auto
-    : await createEngine({ backend: "wasm" });
+  const cpu = auto.backend === "wasm" ? auto : await createEngine({ backend: "wasm" });
   const gpu = await gpuEngine();
   return gpu ? [cpu, gpu] : [cpu];
 });

@@ -79,9 +79,7 @@ fill(
     chooseTheme,
   ),
 );
-const links = PANELS.map(({ id, title }) =>
-  element("a", { href: `#${id}` }, title)
-);
+const links = PANELS.map(({ id, title }) => element("a", { href: `#${id}` }, title));
 fill(byId("contents"), ...links.map((link) => element("li", {}, link)));
 const sections = PANELS.map(section);
 fill(byId("panels"), ...sections);

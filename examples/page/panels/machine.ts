@@ -3,12 +3,7 @@ import { button } from "../parts/controls.ts";
 import { element, fill } from "../parts/elements.ts";
 import { errorBox } from "../parts/error_box.ts";
 import type { Page, Panel } from "../panel.ts";
-import {
-  browserFacts,
-  engineFacts,
-  type Fact,
-  summaryOf,
-} from "./machine/facts.ts";
+import { browserFacts, engineFacts, type Fact, summaryOf } from "./machine/facts.ts";
 import { findGpu } from "./machine/gpu.ts";
 import { prove } from "./machine/proof.ts";
 
@@ -67,7 +62,6 @@ async function mount(panel: HTMLElement, page: Page): Promise<void> {
 export const machine: Panel = {
   id: "machine",
   title: "Your machine",
-  intro:
-    "What flashtile found here, what it chose, and what would make it faster.",
+  intro: "What flashtile found here, what it chose, and what would make it faster.",
   mount,
 };

@@ -4,9 +4,7 @@ import { element } from "./elements.ts";
 /** What an error says, without its stack. */
 export function errorText(error: unknown): string {
   if (error instanceof Error) return error.message || error.name;
-  return typeof error === "string"
-    ? error
-    : "something went wrong that said nothing about itself";
+  return typeof error === "string" ? error : "something went wrong that said nothing about itself";
 }
 
 /** A box that says what could not be done and why. It is announced when it enters the page. */

@@ -22,8 +22,7 @@ export function shareButtons(
       : Promise.reject(new Error("no clipboard"));
     copied.then(
       () => say("Copied."),
-      () =>
-        say("The browser does not let this page copy: download it instead."),
+      () => say("The browser does not let this page copy: download it instead."),
     );
   });
   const download = button("Download JSON", () => {

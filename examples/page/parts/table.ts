@@ -8,9 +8,7 @@ export function table(
   rows: readonly (readonly Child[])[],
 ): HTMLElement {
   const cells = (row: readonly Child[]) =>
-    row.map((cell, n) =>
-      n === 0 ? element("th", { scope: "row" }, cell) : element("td", {}, cell)
-    );
+    row.map((cell, n) => n === 0 ? element("th", { scope: "row" }, cell) : element("td", {}, cell));
   return element(
     "div",
     {

@@ -11,9 +11,7 @@ export function digits3(value: number): string {
 
 /** Bytes: "512 bytes", "36 MiB". */
 export function bytes(value: number): string {
-  const power = value < 1024
-    ? 0
-    : Math.min(4, Math.floor(Math.log2(value) / 10));
+  const power = value < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(value) / 10));
   return `${digits3(value / 1024 ** power)} ${UNITS[power]}`;
 }
 

@@ -16,8 +16,7 @@ export interface Fact {
   readonly remedy?: string | undefined;
 }
 
-const HEADERS =
-  "Serve the page with the headers Cross-Origin-Opener-Policy: same-origin and " +
+const HEADERS = "Serve the page with the headers Cross-Origin-Opener-Policy: same-origin and " +
   "Cross-Origin-Embedder-Policy: require-corp.";
 
 /** The panel in a sentence. */
@@ -65,9 +64,7 @@ function gpuFact({ target }: Engine, gpu: Gpu): Fact {
         ? "The address asks for it, so panels that compare use it as well."
         : "The kernels in WebAssembly are faster, so it is left alone."
     }`,
-    remedy: ACCEPTS_SOFTWARE
-      ? undefined
-      : "Add ?gpu=software to the address to see it used.",
+    remedy: ACCEPTS_SOFTWARE ? undefined : "Add ?gpu=software to the address to see it used.",
   };
 }
 
@@ -108,16 +105,14 @@ function simdFact({ relaxedSimd, vectorBits }: WasmTarget): Fact {
       value: "Plain, 128 bits.",
       why:
         "Products and sums are two instructions; results differ in the last bits from those of browsers with relaxed SIMD.",
-      remedy:
-        "Relaxed SIMD, about twice as fast, is in Chrome and Edge from 114 on.",
+      remedy: "Relaxed SIMD, about twice as fast, is in Chrome and Edge from 114 on.",
     };
   }
   if (vectorBits === 256) {
     return {
       term,
       value: "Relaxed, 256 bits.",
-      why:
-        "A product and a sum are one instruction, and two vectors go through at a time.",
+      why: "A product and a sum are one instruction, and two vectors go through at a time.",
     };
   }
   return {
@@ -142,16 +137,11 @@ export function engineFacts(
     {
       term: "First result",
       value: `${duration(proof.ms)}.`,
-      why:
-        `Attention over ${
-          count(proof.length)
-        } tokens in ${proof.heads} heads of 64. ` +
+      why: `Attention over ${count(proof.length)} tokens in ${proof.heads} heads of 64. ` +
         `Rows computed again in float64 ${right ? "agree to" : "differ by"} ${
           proof.error.toExponential(0)
         } of the largest value.`,
-      remedy: right
-        ? undefined
-        : "That is too much: please report it, with what the engine says.",
+      remedy: right ? undefined : "That is too much: please report it, with what the engine says.",
     },
     gpuFact(engine, gpu),
     threadsFact(cpu, target),
@@ -159,9 +149,7 @@ export function engineFacts(
     {
       term: "Memory",
       value: `${bytes(memory.peak)} at the peak,`,
-      why: `${
-        bytes(memory.total)
-      } held. A matrix of all scores of that call would be ${
+      why: `${bytes(memory.total)} held. A matrix of all scores of that call would be ${
         bytes(4 * proof.heads * proof.length ** 2)
       }.`,
     },
