@@ -57,6 +57,7 @@ function draw(
     lengths = points.map(({ length }) => length);
   // room for the length at which somebody left
   const longest = Math.max(...lengths, ...stops.map(({ length }) => length));
+  const shortest = Math.min(...lengths);
   const contenders = [...new Set(points.map(({ contender }) => contender))];
   const out = stops.filter(({ kind }) => kind === "memory").flatMap(({ contender, length }) => {
     const before = points.findLast((point) => point.contender === contender);
@@ -70,12 +71,12 @@ function draw(
     marginLeft: 62,
     marginRight: 20,
     marginBottom: 40,
-    x: { type: "log", base: 2, domain: [512, Math.max(2048, longest)] },
+    x: { type: "log", base: 2, domain: [shortest, Math.max(1024, longest)] },
     y: { type: "log", base, domain: [ticks[0]!, ticks.at(-1)!] },
     marks: [
       gridY({ ticks, stroke: COLORS.rule, strokeOpacity: 1 }),
       axisX({
-        ticks: powers(2, [512, Math.max(2048, longest)]),
+        ticks: powers(2, [shortest, Math.max(1024, longest)]),
         tickFormat: lengthTick,
         label: "tokens",
         labelAnchor: "center",

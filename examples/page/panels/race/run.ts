@@ -5,7 +5,7 @@ import { count, duration } from "../../parts/words.ts";
 import type { Contender, Prepared } from "./contender.ts";
 import type { RaceResult, Settings, Stop } from "./result.ts";
 
-const FIRST = 512;
+const FIRST = 256;
 /** A measurement is so long at least: clocks of pages are coarse. */
 const LEAST_MS = 20;
 
