@@ -3,14 +3,16 @@
 // "page: N checks passed".
 //
 //   deno task test:page [NAME...]     of checks/NAME.ts; CHROMIUM=/path where it is neither on PATH nor in /usr/bin
+//   deno task test:page --pictures    draws those of docs/page.md instead
 import { buildPage } from "../../tools/page/bundle.ts";
 import { findChromium } from "../browser/chromium.ts";
 import { within } from "../consumers/process.ts";
 import { variable } from "../selection.ts";
+import { drawPictures } from "./pictures.ts";
 import { type Check, launch, ok, Site } from "./site.ts";
 
 /** Files of checks, with the checks that each has; one that is missing must not look like success. */
-const FILES: Readonly<Record<string, number>> = { shell: 7, machine: 6, race: 4 };
+const FILES: Readonly<Record<string, number>> = { shell: 8, machine: 6, race: 4 };
 /** Time limit of a check. */
 const SECONDS = 120;
 
@@ -42,19 +44,21 @@ async function run(name: string, check: Check, site: Site): Promise<void> {
   }
 }
 
-async function testPage(program: string, files: readonly string[]): Promise<void> {
+async function runFile(file: string, site: Site): Promise<void> {
+  const { checks } = await import(`./checks/${file}.ts`) as { checks: readonly Check[] };
+  const { length } = checks, wanted = FILES[file];
+  ok(length === wanted, `${file} has ${length} checks, wanted ${wanted}`);
+  for (const check of checks) await run(`${file}, ${check.name}`, check, site);
+}
+
+/** Builds the page and opens a browser for what is done with it. */
+async function withSite(program: string, use: (site: Site) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "flashtile-page-" });
   try {
     await buildPage(folder);
     const browser = await launch(program);
     try {
-      for (const file of files) {
-        const { checks } = await import(`./checks/${file}.ts`) as { checks: readonly Check[] };
-        const { length } = checks, wanted = FILES[file];
-        ok(length === wanted, `${file} has ${length} checks, wanted ${wanted}`);
-        const site = new Site(folder, browser);
-        for (const check of checks) await run(`${file}, ${check.name}`, check, site);
-      }
+      await use(new Site(folder, browser));
     } finally {
       await browser.close();
     }
@@ -70,15 +74,18 @@ if (!chromium) {
   else say("skipped", "page", text);
 } else {
   console.log(chromium.version);
-  const unknown = Deno.args.filter((name) => !(name in FILES));
+  const pictures = Deno.args.includes("--pictures");
+  const asked = Deno.args.filter((name) => name !== "--pictures");
+  const unknown = asked.filter((name) => !(name in FILES));
   if (unknown.length > 0) {
     fail("page", `there are no checks ${unknown}, only ${Object.keys(FILES)}`);
   }
+  const files = Object.keys(FILES).filter((name) => asked.length === 0 || asked.includes(name));
   try {
-    await testPage(
-      chromium.program,
-      Object.keys(FILES).filter((name) => Deno.args.length === 0 || Deno.args.includes(name)),
-    );
+    await withSite(chromium.program, async (site) => {
+      if (pictures) return await drawPictures(site);
+      for (const file of files) await runFile(file, site);
+    });
   } catch (error) {
     fail("page", (error as Error).message);
   }

@@ -25,11 +25,12 @@ export async function answer(
   request: Request,
   headers: Readonly<Record<string, string>> = ISOLATION,
 ): Promise<Response> {
-  const path = decodeURIComponent(new URL(request.url).pathname).replace(/\/$/, "/index.html");
   const refused = (status: number) => new Response(null, { status, headers });
   if (request.method !== "GET" && request.method !== "HEAD") return refused(405);
-  if (path.split("/").includes("..")) return refused(404);
   try {
+    // throws where it is malformed
+    const path = decodeURIComponent(new URL(request.url).pathname).replace(/\/$/, "/index.html");
+    if (path.split("/").includes("..")) return refused(404);
     const body = await Deno.readFile(`${folder}${path}`);
     const type = TYPES[extname(path)] ?? "application/octet-stream";
     const fresh = { "Content-Type": type, "Cache-Control": "no-cache" };

@@ -21,25 +21,23 @@ function options(): { port: number; isolated: boolean } {
   return { port, isolated: values.isolation };
 }
 
-/** A folder that goes when the server does. */
 async function main(): Promise<void> {
   const { port, isolated } = options();
   const folder = await Deno.makeTempDir({ prefix: "flashtile-page-" });
-  const remove = () => Deno.removeSync(folder, { recursive: true });
+  const { promise: asked, resolve: stop } = Promise.withResolvers<void>();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => stop());
   try {
     await buildPage(folder);
-    const headers = isolated ? ISOLATION : {};
     const server = Deno.serve({
       hostname: "127.0.0.1",
       port,
       onListen: ({ port }) => console.log(`the page is at http://127.0.0.1:${port}/`),
-    }, (request) => answer(folder, request, headers));
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      Deno.addSignalListener(signal, () => void server.shutdown());
-    }
-    await server.finished;
+    }, (request) => answer(folder, request, isolated ? ISOLATION : {}));
+    await asked;
+    // requests that are under way may take as long as they like: nobody waits for them
+    await Promise.race([server.shutdown(), new Promise((resolve) => setTimeout(resolve, 500))]);
   } finally {
-    remove();
+    Deno.removeSync(folder, { recursive: true });
   }
 }
 
@@ -49,3 +47,4 @@ try {
   console.error((error as Error).message);
   Deno.exit(1);
 }
+Deno.exit(0);

@@ -15,7 +15,7 @@ function factRow({ term, value, why, remedy }: Fact): HTMLElement {
     element(
       "dd",
       {},
-      element("p", {}, element("strong", {}, value), why && ` ${why}`),
+      element("p", {}, value && element("strong", {}, value), why && ` ${why}`),
       remedy && element("p", { class: "remedy" }, remedy),
     ),
   );

@@ -14,6 +14,22 @@ async function size(site: Site): Promise<string> {
   return `${(bytes / 1024).toFixed(0)} KiB`;
 }
 
+async function server(site: Site): Promise<string> {
+  const page = await site.open(), { origin } = new URL(page.url());
+  const statusOf = async (path: string, method = "GET") => {
+    const response = await fetch(`${origin}${path}`, { method });
+    await response.body?.cancel();
+    return response.status;
+  };
+  ok(await statusOf("/main.js") === 200, "main.js is not there");
+  for (const path of ["/x%2f..%2f..%2fetc%2fpasswd", "/%E0%A4%A", "/panels/", "/none.js"]) {
+    const status = await statusOf(path);
+    ok(status === 404, `the server answers ${path} with ${status}`);
+  }
+  ok(await statusOf("/", "POST") === 405, "the server takes what is sent to it");
+  return "answers with files of the build only";
+}
+
 async function panels(site: Site): Promise<string> {
   const page = await site.open();
   const titles = await page.locator("main h2").allTextContents();
@@ -100,6 +116,7 @@ async function motion(site: Site): Promise<string> {
 /** The page around its panels. */
 export const checks: readonly Check[] = [
   { name: "first load", run: size },
+  { name: "what is served", run: server },
   { name: "panels and their list", run: panels },
   { name: "light, dark and the system's choice", run: themes },
   { name: "from phones to wide screens", run: widths },

@@ -9,7 +9,7 @@ import type { Proof } from "./proof.ts";
 export interface Fact {
   readonly term: string;
   /** A word or two. */
-  readonly value: string;
+  readonly value?: string | undefined;
   /** What it means here. */
   readonly why?: string | undefined;
   /** What to do to have more. */
@@ -154,7 +154,7 @@ export function engineFacts(
       }.`,
     },
   ];
-  return [...facts, { term: "The engine says", value: `${engine.reason}.` }];
+  return [...facts, { term: "The engine says", why: `${engine.reason}.` }];
 }
 
 /** What the browser is, engine or not. */
