@@ -3,7 +3,7 @@ import { button } from "../parts/controls.ts";
 import { element, fill } from "../parts/elements.ts";
 import { errorBox } from "../parts/error_box.ts";
 import type { Page, Panel } from "../panel.ts";
-import { browserFacts, engineFacts, type Fact, summaryOf } from "./machine/facts.ts";
+import { engineFacts, type Fact, isolationFact, summaryOf } from "./machine/facts.ts";
 import { findGpu } from "./machine/gpu.ts";
 import { prove } from "./machine/proof.ts";
 
@@ -40,11 +40,11 @@ async function mount(panel: HTMLElement, page: Page): Promise<void> {
       const engine = await page.engine(), proof = await prove(engine);
       const [cpu] = await page.engines();
       fill(summary, summaryOf(engine, gpu));
-      show([...engineFacts(engine, cpu!, gpu, proof), ...browserFacts()]);
+      show(engineFacts(engine, cpu!, gpu, proof));
     } catch (error) {
       fill(summary, "flashtile cannot compute in this browser as it is.");
       fill(problem, errorBox(error, "The engine could not be made."));
-      show(browserFacts());
+      show([isolationFact()]);
     }
     again.disabled = false;
   };

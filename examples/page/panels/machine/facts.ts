@@ -133,7 +133,7 @@ export function engineFacts(
 ): Fact[] {
   const target = cpu.target as WasmTarget, { memory } = engine;
   const right = proof.error < 1e-5;
-  const facts: Fact[] = [
+  return [
     {
       term: "First result",
       value: `${duration(proof.ms)}.`,
@@ -153,24 +153,15 @@ export function engineFacts(
         bytes(4 * proof.heads * proof.length ** 2)
       }.`,
     },
+    isolationFact(),
+    { term: "The engine says", why: `${engine.reason}.` },
   ];
-  return [...facts, { term: "The engine says", why: `${engine.reason}.` }];
 }
 
-/** What the browser is, engine or not. */
-export function browserFacts(): Fact[] {
-  return [
-    crossOriginIsolated
-      ? {
-        term: "Isolation",
-        value: "Isolated.",
-        why: "Memory may be shared with worker threads.",
-      }
-      : {
-        term: "Isolation",
-        value: "Not isolated.",
-        why: "Everything works, on one thread.",
-        remedy: HEADERS,
-      },
-  ];
+/** Whether the page may share memory; also of a browser in which there is no engine. */
+export function isolationFact(): Fact {
+  const term = "Isolation";
+  return crossOriginIsolated
+    ? { term, value: "Isolated.", why: "Memory may be shared with worker threads." }
+    : { term, value: "Not isolated.", why: "Everything works, on one thread.", remedy: HEADERS };
 }

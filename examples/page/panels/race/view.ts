@@ -61,6 +61,23 @@ function legend(contenders: readonly Contender[]): HTMLElement {
   );
 }
 
+/** What is compared, and how. */
+function explanation(): HTMLElement {
+  return element(
+    "details",
+    {},
+    element("summary", {}, "What is compared"),
+    element("p", { class: "note" }, STANDARD),
+    element(
+      "p",
+      { class: "note" },
+      "Both have their tensors where they compute, in float32, without a mask. A call is warmed up once and then measured " +
+        "up to five times, in turns; the middle counts. Memory is what is held beyond q, k, v and the result. Error is the " +
+        "largest difference from float64 in four rows, as a share of the largest value.",
+    ),
+  );
+}
+
 /** Builds the panel. */
 export function raceView(panel: HTMLElement, page: Page): void {
   let result: RaceResult = { points: [], stops: [] };
@@ -79,6 +96,8 @@ export function raceView(panel: HTMLElement, page: Page): void {
     defaultBudget(),
   );
   const charts = raceCharts(() => result);
+  const figures = element("div", { class: "figures", hidden: true });
+  figures.append(...charts.map(({ element }) => element));
   const names = element("div"), words = element("div", { class: "race-words" });
   const numbers = element("div"), errors = element("p", { class: "note" });
   const share = shareButtons(
@@ -98,7 +117,7 @@ export function raceView(panel: HTMLElement, page: Page): void {
     const some = result.points.length > 0;
     fill(numbers, some ? pointsTable(result) : undefined);
     fill(errors, some ? errorSentence(result) : undefined);
-    share.hidden = !some;
+    share.hidden = figures.hidden = !some;
   };
   const run = async ({ signal, say }: Run) => {
     say("Getting the engines …");
@@ -133,18 +152,6 @@ export function raceView(panel: HTMLElement, page: Page): void {
     numbers,
     errors,
     share,
-    element(
-      "details",
-      {},
-      element("summary", {}, "What is compared"),
-      element("p", { class: "note" }, STANDARD),
-      element(
-        "p",
-        { class: "note" },
-        "Both have their tensors where they compute, in float32, without a mask. A call is warmed up once and then measured " +
-          "up to five times, in turns; the middle counts. Memory is what is held beyond q, k, v and the result. Error is the " +
-          "largest difference from float64 in four rows, as a share of the largest value.",
-      ),
-    ),
+    explanation(),
   );
 }
