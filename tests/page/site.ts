@@ -92,9 +92,20 @@ export class Site {
   }
 }
 
+/** Where a program of the PATH lies: Playwright wants to know. */
+async function whereIs(program: string): Promise<string> {
+  if (program.includes("/")) return program;
+  for (const folder of (Deno.env.get("PATH") ?? "").split(":")) {
+    const path = `${folder}/${program}`;
+    if (await Deno.stat(path).then(({ isFile }) => isFile, () => false)) return path;
+  }
+  return program;
+}
+
 /** Chromium, for all checks. */
 export async function launch(program: string): Promise<Browser> {
-  return await chromium.launch({ executablePath: program, args: [...CHROMIUM_FLAGS] });
+  const executablePath = await whereIs(program);
+  return await chromium.launch({ executablePath, args: [...CHROMIUM_FLAGS] });
 }
 
 /** Milliseconds that something in the page may take before it counts as broken; SwiftShader compiles for seconds. */
