@@ -21,7 +21,7 @@ async function save(page: Page, name: string, from: string): Promise<void> {
 
 /** Draws them. A race is run for one of them: its numbers are those of this machine. */
 export async function drawPictures(site: Site): Promise<void> {
-  const light = await site.open({ width: 1120, height: 980 });
+  const light = await site.open({ width: 1000, height: 760 });
   await light.locator("#machine .facts dt").first().waitFor();
   await save(light, "page-light", "");
 
@@ -29,7 +29,7 @@ export async function drawPictures(site: Site): Promise<void> {
   await phone.locator("#machine .facts dt").first().waitFor();
   await save(phone, "page-phone", "");
 
-  const dark = await site.open({ width: 1120, height: 980, dark: true });
+  const dark = await site.open({ width: 1000, height: 760, dark: true });
   await dark.getByRole("button", { name: "Start the race" }).click();
   const status = dark.locator("#race .run .status");
   await status.filter({ hasText: "Done" }).waitFor({ timeout: 120_000 });

@@ -9,7 +9,7 @@ async function factsOf(page: Page): Promise<Map<string, string>> {
   const texts = await rows.allInnerTexts();
   return new Map(texts.map((text) => {
     const [term, ...rest] = text.split("\n");
-    return [term!, rest.join(" ")];
+    return [term!, rest.join(" ").trim().replaceAll(/\s+/g, " ")];
   }));
 }
 
