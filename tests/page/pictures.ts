@@ -29,10 +29,11 @@ export async function drawPictures(site: Site): Promise<void> {
   await phone.locator("#machine .facts dt").first().waitFor();
   await save(phone, "page-phone", "");
 
-  const dark = await site.open({ width: 1000, height: 760, dark: true });
+  const dark = await site.open({ width: 1000, height: 900, dark: true });
+  await dark.getByLabel("Memory for standard attention").selectOption({ label: "256 MiB" });
   await dark.getByRole("button", { name: "Start the race" }).click();
   const status = dark.locator("#race .run .status");
   await status.filter({ hasText: "Done" }).waitFor({ timeout: 120_000 });
-  await save(dark, "page-race-dark", "#race");
+  await save(dark, "page-race-dark", "#race .run");
   await site.close();
 }

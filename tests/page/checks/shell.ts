@@ -113,6 +113,26 @@ async function motion(site: Site): Promise<string> {
   return "nothing moves";
 }
 
+/** Text of a program from right to left, and an error in such a language. */
+async function rightToLeft(site: Site): Promise<string> {
+  const page = await site.open({ width: 360 });
+  const side = await page.evaluate(`(() => {
+    const text = document.createElement("p");
+    text.className = "output-text";
+    text.textContent = "שלום";
+    document.querySelector(".panel-body").append(text);
+    const range = document.createRange();
+    range.selectNodeContents(text);
+    const { left, right } = range.getBoundingClientRect(), box = text.getBoundingClientRect();
+    return { before: left - box.left, after: box.right - right };
+  })()`) as { before: number; after: number };
+  ok(
+    side.before > 4 * side.after,
+    `there are ${side.before} pixels left of it, ${side.after} right`,
+  );
+  return "begins at the right";
+}
+
 /** The page around its panels. */
 export const checks: readonly Check[] = [
   { name: "first load", run: size },
@@ -121,6 +141,7 @@ export const checks: readonly Check[] = [
   { name: "light, dark and the system's choice", run: themes },
   { name: "from phones to wide screens", run: widths },
   { name: "keyboard", run: keyboard },
+  { name: "text from right to left", run: rightToLeft },
   { name: "axe-core, light and dark", run: accessible },
   { name: "reduced motion", run: motion },
 ];

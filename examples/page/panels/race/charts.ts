@@ -40,82 +40,94 @@ interface Axis {
   readonly say: (value: number) => string;
 }
 
-/** A name at the end of each line, apart from those that end at the same height. */
-function ends(points: readonly Point[], value: Axis["value"]) {
+/** The last point of each contender, the lowest first. */
+function ends(points: readonly Point[], value: Axis["value"]): Point[] {
   const last = new Map(points.map((point) => [point.contender, point]));
   return [...last.values()].sort((a, b) => value(a) - value(b));
 }
 
-function draw(
-  { lineY, dot, text, axisX, axisY, gridY, plot }: Plot,
-  width: number,
-  { points, stops }: RaceResult,
-  { value, base, say }: Axis,
-): Element | undefined {
-  if (points.length === 0) return undefined;
-  const ticks = powers(base, points.map(value)),
-    lengths = points.map(({ length }) => length);
-  // room for the length at which somebody left
-  const longest = Math.max(...lengths, ...stops.map(({ length }) => length));
-  const shortest = Math.min(...lengths);
-  const contenders = [...new Set(points.map(({ contender }) => contender))];
-  const out = stops.filter(({ kind }) => kind === "memory").flatMap(({ contender, length }) => {
+/** Where a matrix no longer fits: at the next length, four times as high as the last point. */
+interface Out {
+  readonly contender: Contender["id"];
+  readonly line: readonly { readonly length: number; readonly y: number }[];
+}
+
+function outs({ points, stops }: RaceResult, value: Axis["value"]): Out[] {
+  return stops.filter(({ kind }) => kind === "memory").flatMap(({ contender, length }) => {
     const before = points.findLast((point) => point.contender === contender);
     if (!before) return [];
-    const y = Math.min(ticks.at(-1)!, value(before) * 4);
-    return [{ contender, length, y, before: { length: before.length, y: value(before) } }];
+    const y = value(before);
+    return [{ contender, line: [{ length: before.length, y }, { length, y: 4 * y }] }];
   });
-  return plot({
+}
+
+const AT = { x: "length", y: "y" };
+
+/** Text that stays readable on lines. */
+const readable = (color: string) => ({ fill: color, stroke: COLORS.paper, strokeWidth: 4 });
+
+function lineMarks({ lineY, dot }: Plot, points: readonly Point[], value: Axis["value"]) {
+  const contenders = [...new Set(points.map(({ contender }) => contender))];
+  return contenders.flatMap((contender) => {
+    const data = points.filter((point) => point.contender === contender);
+    const { color, symbol } = LOOKS[contender];
+    return [
+      lineY(data, { x: "length", y: value, stroke: color, strokeWidth: 2 }),
+      dot(data, { x: "length", y: value, fill: color, symbol, r: 4 }),
+    ];
+  });
+}
+
+/** The value of each last point: the higher ones above their point, the lowest below. */
+function endMarks({ text }: Plot, points: readonly Point[], { value, say }: Axis) {
+  return ends(points, value).map((point, rank) =>
+    text([point], {
+      ...{ x: "length", y: value, dy: rank === 0 ? 15 : -15, fontWeight: 600 },
+      ...{ text: () => say(value(point)), ...readable(LOOKS[point.contender].color) },
+    })
+  );
+}
+
+function outMarks({ lineY, dot, text }: Plot, out: readonly Out[]) {
+  return out.flatMap(({ contender, line }) => {
+    const { color } = LOOKS[contender], end = line.slice(1);
+    return [
+      lineY(line, { ...AT, stroke: color, strokeWidth: 1.5, strokeDasharray: "2 4" }),
+      dot(end, { ...AT, symbol: "times", r: 5, stroke: color, strokeWidth: 2 }),
+      text(end, {
+        ...AT,
+        ...{ dx: -10, textAnchor: "end", text: () => "does not fit", ...readable(color) },
+      }),
+    ];
+  });
+}
+
+function draw(plots: Plot, width: number, result: RaceResult, axis: Axis): Element | undefined {
+  const { points, stops } = result, { value, base, say } = axis;
+  if (points.length === 0) return undefined;
+  const out = outs(result, value);
+  const ticks = powers(base, [...points.map(value), ...out.map(({ line }) => line[1]!.y)]);
+  const lengths = [...points, ...stops].map(({ length }) => length);
+  const [shortest, longest] = [Math.min(...lengths), Math.max(1024, ...lengths)];
+  return plots.plot({
     ...plotDefaults(width),
-    height: Math.max(260, Math.min(340, width * 0.72)),
+    height: Math.max(260, Math.min(340, width * 0.8)),
     marginLeft: 62,
-    marginRight: 20,
+    marginRight: 24,
     marginBottom: 40,
-    x: { type: "log", base: 2, domain: [shortest, Math.max(1024, longest)] },
+    x: { type: "log", base: 2, domain: [shortest, longest] },
     y: { type: "log", base, domain: [ticks[0]!, ticks.at(-1)!] },
     marks: [
-      gridY({ ticks, stroke: COLORS.rule, strokeOpacity: 1 }),
-      axisX({
-        ticks: powers(2, [shortest, Math.max(1024, longest)]),
+      plots.gridY({ ticks, stroke: COLORS.rule, strokeOpacity: 1 }),
+      plots.axisX({
+        ticks: powers(2, [shortest, longest]),
         tickFormat: lengthTick,
-        label: "tokens",
-        labelAnchor: "center",
-        labelArrow: "none",
-        tickSize: 0,
+        ...{ label: "tokens", labelAnchor: "center", labelArrow: "none", tickSize: 0 },
       }),
-      axisY({ ticks, tickFormat: say, label: null, tickSize: 0 }),
-      ...contenders.flatMap((contender) => {
-        const data = points.filter((point) => point.contender === contender);
-        const { color, symbol } = LOOKS[contender];
-        return [
-          lineY(data, { x: "length", y: value, stroke: color, strokeWidth: 2 }),
-          dot(data, { x: "length", y: value, fill: color, symbol, r: 4 }),
-        ];
-      }),
-      ...out.flatMap(({ contender, length, y, before }) => [
-        lineY([before, { length, y }], {
-          ...{ x: "length", y: "y", stroke: LOOKS[contender].color },
-          ...{ strokeWidth: 1.5, strokeDasharray: "2 4" },
-        }),
-        dot([{ length, y }], {
-          ...{ x: "length", y: "y", symbol: "times", r: 5 },
-          ...{ stroke: LOOKS[contender].color, strokeWidth: 2 },
-        }),
-        text([{ length, y }], {
-          ...{
-            x: "length",
-            y: "y",
-            dx: -10,
-            textAnchor: "end",
-            text: () => "does not fit",
-          },
-          ...{
-            fill: LOOKS[contender].color,
-            stroke: COLORS.paper,
-            strokeWidth: 4,
-          },
-        }),
-      ]),
+      plots.axisY({ ticks, tickFormat: say, label: null, tickSize: 0 }),
+      ...lineMarks(plots, points, value),
+      ...outMarks(plots, out),
+      ...endMarks(plots, points, axis),
     ],
   });
 }
