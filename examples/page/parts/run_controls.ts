@@ -41,8 +41,9 @@ export function runControls(
     controller = new AbortController();
     const { signal } = controller;
     fill(errors);
+    const pressed = document.activeElement === startButton;
     show();
-    stopButton.focus();
+    if (pressed) stopButton.focus(); // the focus would be lost with the button that is hidden
     try {
       await run({ signal, say });
     } catch (error) {
@@ -63,6 +64,8 @@ export function runControls(
   const startButton = button(label, () => void start(), "primary");
   const stopButton = button("Stop", stop);
   const show = () => {
+    // readers of screens hear how it ended, not every step
+    status.setAttribute("aria-busy", `${controller !== undefined}`);
     startButton.hidden = controller !== undefined;
     stopButton.hidden = controller === undefined;
   };
