@@ -5,26 +5,14 @@
 //   deno task test:browser [PAGE.ts]     CHROMIUM=/path/to/chromium where it is neither on PATH nor in /usr/bin
 import { fileURLToPath } from "node:url";
 import { variable } from "../selection.ts";
-import { deno, versionOf, within } from "../consumers/process.ts";
+import { deno, within } from "../consumers/process.ts";
+import { CHROMIUM_FLAGS, findChromium } from "./chromium.ts";
 import type { Check } from "./report.ts";
 
 /** Pages, with the checks that each makes; one that is missing must not look like success. */
 const PAGES: Readonly<Record<string, number>> = { "page.ts": 11, "tfjs_page.ts": 4 };
 /** Time limit of a page, which mostly waits for SwiftShader to compile. */
 const SECONDS = 170;
-
-const FLAGS = [
-  "--headless=new",
-  "--no-sandbox",
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--disable-quic",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--disable-dev-shm-usage",
-  "--no-first-run",
-];
 
 /** Where the WASM backend of TensorFlow.js has its files. */
 const TFJS = new URL("./", import.meta.resolve("@tensorflow/tfjs-backend-wasm"));
@@ -51,17 +39,6 @@ function say(result: "ok" | "FAILED" | "skipped", name: string, text: string): v
 function fail(name: string, text: string): void {
   count.failed++;
   say("FAILED", name, text);
-}
-
-/** The program, with its version. */
-async function findChromium(): Promise<{ program: string; version: string } | undefined> {
-  const names = ["chromium", "/usr/bin/chromium", "chromium-browser", "google-chrome"];
-  const given = variable("CHROMIUM");
-  for (const program of given ? [given] : names) {
-    const version = await versionOf(program);
-    if (version) return { program, version };
-  }
-  return undefined;
 }
 
 async function bundle(page: string, folder: string): Promise<string> {
@@ -117,7 +94,7 @@ function serve(script: string): { url: string; done: Promise<void>; stop: () => 
 /** Opens the page and waits for its end. Chromium is a group of processes, and all of it is killed. */
 async function open(program: string, url: string, folder: string, done: Promise<void>) {
   const child = new Deno.Command(program, {
-    args: [...FLAGS, `--user-data-dir=${folder}/profile`, url],
+    args: [...CHROMIUM_FLAGS, `--user-data-dir=${folder}/profile`, url],
     detached: true,
     stdin: "null",
     stdout: "null",

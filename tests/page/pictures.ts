@@ -1,0 +1,39 @@
+// The pictures of docs/page.md.
+import type { Page } from "playwright-core";
+import { fileURLToPath } from "node:url";
+import { ok, type Site } from "./site.ts";
+
+/** Bytes that a picture may have: they are part of every checkout. */
+const LARGEST = 120 * 1024;
+
+async function save(page: Page, name: string, from: string): Promise<void> {
+  const path = fileURLToPath(new URL(`../../docs/pictures/${name}.png`, import.meta.url));
+  if (from !== "") {
+    await page.locator(from).evaluate(
+      "(section) => section.scrollIntoView({ behavior: 'instant' })",
+    );
+  }
+  await page.waitForTimeout(500); // fonts and charts
+  const { length } = await page.screenshot({ path, animations: "disabled" });
+  ok(length <= LARGEST, `${path} has ${length} bytes, at most ${LARGEST} are wanted`);
+  console.log(`${path}: ${(length / 1024).toFixed(0)} KiB`);
+}
+
+/** Draws them. A race is run for one of them: its numbers are those of this machine. */
+export async function drawPictures(site: Site): Promise<void> {
+  const light = await site.open({ width: 1000, height: 760 });
+  await light.locator("#machine .facts dt").first().waitFor();
+  await save(light, "page-light", "");
+
+  const phone = await site.open({ width: 360, height: 760 });
+  await phone.locator("#machine .facts dt").first().waitFor();
+  await save(phone, "page-phone", "");
+
+  const dark = await site.open({ width: 1000, height: 900, dark: true });
+  await dark.getByLabel("Memory for standard attention").selectOption({ label: "256 MiB" });
+  await dark.getByRole("button", { name: "Start the race" }).click();
+  const status = dark.locator("#race .run .status");
+  await status.filter({ hasText: "Done" }).waitFor({ timeout: 120_000 });
+  await save(dark, "page-race-dark", "#race .run");
+  await site.close();
+}
