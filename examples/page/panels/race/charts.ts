@@ -78,11 +78,12 @@ function lineMarks({ lineY, dot }: Plot, points: readonly Point[], value: Axis["
   });
 }
 
-/** The value of each last point: the higher ones above their point, the lowest below. */
+/** The value of each last point: lines rise, so there is room above and before it; below it for the lowest. */
 function endMarks({ text }: Plot, points: readonly Point[], { value, say }: Axis) {
   return ends(points, value).map((point, rank) =>
     text([point], {
-      ...{ x: "length", y: value, dy: rank === 0 ? 15 : -15, fontWeight: 600 },
+      ...{ x: "length", y: value, fontWeight: 600 },
+      ...(rank === 0 ? { dy: 16 } : { dy: -8, dx: -9, textAnchor: "end" as const }),
       ...{ text: () => say(value(point)), ...readable(LOOKS[point.contender].color) },
     })
   );
@@ -96,7 +97,7 @@ function outMarks({ lineY, dot, text }: Plot, out: readonly Out[]) {
       dot(end, { ...AT, symbol: "times", r: 5, stroke: color, strokeWidth: 2 }),
       text(end, {
         ...AT,
-        ...{ dx: -10, textAnchor: "end", text: () => "does not fit", ...readable(color) },
+        ...{ dy: -15, dx: 6, textAnchor: "end", text: () => "does not fit", ...readable(color) },
       }),
     ];
   });
