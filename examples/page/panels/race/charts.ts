@@ -38,6 +38,8 @@ interface Axis {
   /** Ticks are powers of it. */
   readonly base: number;
   readonly say: (value: number) => string;
+  /** Whether the ends of lines are told: their values, and where a matrix no longer fits. */
+  readonly ends: boolean;
 }
 
 /** The last point of each contender, the lowest first. */
@@ -104,11 +106,11 @@ function outMarks({ lineY, dot, text }: Plot, out: readonly Out[]) {
 }
 
 function draw(plots: Plot, width: number, result: RaceResult, axis: Axis): Element | undefined {
-  const { points, stops } = result, { value, base, say } = axis;
+  const { points } = result, { value, base, say } = axis;
   if (points.length === 0) return undefined;
-  const out = outs(result, value);
+  const out = axis.ends ? outs(result, value) : [];
   const ticks = powers(base, [...points.map(value), ...out.map(({ line }) => line[1]!.y)]);
-  const lengths = [...points, ...stops].map(({ length }) => length);
+  const lengths = [...points, ...out.map(({ line }) => line[1]!)].map(({ length }) => length);
   const [shortest, longest] = [Math.min(...lengths), Math.max(1024, ...lengths)];
   return plots.plot({
     ...plotDefaults(width),
@@ -128,7 +130,7 @@ function draw(plots: Plot, width: number, result: RaceResult, axis: Axis): Eleme
       plots.axisY({ ticks, tickFormat: say, label: null, tickSize: 0 }),
       ...lineMarks(plots, points, value),
       ...outMarks(plots, out),
-      ...endMarks(plots, points, axis),
+      ...(axis.ends ? endMarks(plots, points, axis) : []),
     ],
   });
 }
@@ -151,12 +153,14 @@ export function raceCharts(result: () => RaceResult): Chart[] {
       value: ({ ms }: Point) => ms,
       base: 10,
       say: duration,
+      ends: false, // lines that lie on each other
     },
     {
       caption: "Memory beyond the tensors",
       value: ({ memoryBytes }: Point) => Math.max(1, memoryBytes),
       base: 16,
       say: bytes,
+      ends: true,
     },
   ];
   return axes.map(({ caption, ...axis }) =>
