@@ -10,7 +10,7 @@ async function save(page: Page, name: string, from: string): Promise<void> {
   const path = fileURLToPath(new URL(`../../docs/pictures/${name}.png`, import.meta.url));
   if (from !== "") {
     await page.locator(from).evaluate(
-      "(section) => section.scrollIntoView({ behavior: 'instant' })",
+      "(part) => scrollTo({ top: part.getBoundingClientRect().top + scrollY, behavior: 'instant' })",
     );
   }
   await page.waitForTimeout(500); // fonts and charts
@@ -29,11 +29,11 @@ export async function drawPictures(site: Site): Promise<void> {
   await phone.locator("#machine .facts dt").first().waitFor();
   await save(phone, "page-phone", "");
 
-  const dark = await site.open({ width: 1000, height: 900, dark: true });
+  const dark = await site.open({ width: 1000, height: 800, dark: true });
   await dark.getByLabel("Memory for standard attention").selectOption({ label: "256 MiB" });
   await dark.getByRole("button", { name: "Start the race" }).click();
   const status = dark.locator("#race .run .status");
   await status.filter({ hasText: "Done" }).waitFor({ timeout: 120_000 });
-  await save(dark, "page-race-dark", "#race .run");
+  await save(dark, "page-race-dark", "#race");
   await site.close();
 }

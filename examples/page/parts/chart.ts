@@ -71,10 +71,14 @@ export function chart(
     asked = false;
     if (!plot || width === 0) return;
     picture.setAttribute("aria-label", label());
-    fill(
-      picture,
-      draw(plot, width) ?? element("p", { class: "chart-empty" }, empty),
-    );
+    const drawn = draw(plot, width);
+    // the picture has one label, and its parts have none of their own
+    for (const part of drawn?.querySelectorAll("[aria-label], [aria-description]") ?? []) {
+      part.removeAttribute("aria-label");
+      part.removeAttribute("aria-description");
+    }
+    drawn?.setAttribute("aria-hidden", "true");
+    fill(picture, drawn ?? element("p", { class: "chart-empty" }, empty));
   };
   const update = () => {
     if (asked || failed) return;

@@ -56,6 +56,7 @@ async function themes(site: Site): Promise<string> {
   await page.getByRole("radio", { name: "System" }).check();
   ok(await background(page) === dark, "the system's choice is not taken up again");
   await page.emulateMedia({ colorScheme: "light" });
+  await page.locator("html[data-theme=light]").waitFor(); // a change of the system is told by an event
   ok(await background(page) === light, "a change of the system is not followed");
   return `${light} and ${dark}`;
 }

@@ -38,6 +38,8 @@ interface Axis {
   /** Ticks are powers of it. */
   readonly base: number;
   readonly say: (value: number) => string;
+  /** Whether the ends of lines are told: their values, and where a matrix no longer fits. */
+  readonly ends: boolean;
 }
 
 /** The last point of each contender, the lowest first. */
@@ -78,11 +80,12 @@ function lineMarks({ lineY, dot }: Plot, points: readonly Point[], value: Axis["
   });
 }
 
-/** The value of each last point: the higher ones above their point, the lowest below. */
+/** The value of each last point: lines rise, so there is room above and before it; below it for the lowest. */
 function endMarks({ text }: Plot, points: readonly Point[], { value, say }: Axis) {
   return ends(points, value).map((point, rank) =>
     text([point], {
-      ...{ x: "length", y: value, dy: rank === 0 ? 15 : -15, fontWeight: 600 },
+      ...{ x: "length", y: value, fontWeight: 600 },
+      ...(rank === 0 ? { dy: 16 } : { dy: -8, dx: -9, textAnchor: "end" as const }),
       ...{ text: () => say(value(point)), ...readable(LOOKS[point.contender].color) },
     })
   );
@@ -96,18 +99,18 @@ function outMarks({ lineY, dot, text }: Plot, out: readonly Out[]) {
       dot(end, { ...AT, symbol: "times", r: 5, stroke: color, strokeWidth: 2 }),
       text(end, {
         ...AT,
-        ...{ dx: -10, textAnchor: "end", text: () => "does not fit", ...readable(color) },
+        ...{ dy: -15, dx: 6, textAnchor: "end", text: () => "does not fit", ...readable(color) },
       }),
     ];
   });
 }
 
 function draw(plots: Plot, width: number, result: RaceResult, axis: Axis): Element | undefined {
-  const { points, stops } = result, { value, base, say } = axis;
+  const { points } = result, { value, base, say } = axis;
   if (points.length === 0) return undefined;
-  const out = outs(result, value);
+  const out = axis.ends ? outs(result, value) : [];
   const ticks = powers(base, [...points.map(value), ...out.map(({ line }) => line[1]!.y)]);
-  const lengths = [...points, ...stops].map(({ length }) => length);
+  const lengths = [...points, ...out.map(({ line }) => line[1]!)].map(({ length }) => length);
   const [shortest, longest] = [Math.min(...lengths), Math.max(1024, ...lengths)];
   return plots.plot({
     ...plotDefaults(width),
@@ -127,7 +130,7 @@ function draw(plots: Plot, width: number, result: RaceResult, axis: Axis): Eleme
       plots.axisY({ ticks, tickFormat: say, label: null, tickSize: 0 }),
       ...lineMarks(plots, points, value),
       ...outMarks(plots, out),
-      ...endMarks(plots, points, axis),
+      ...(axis.ends ? endMarks(plots, points, axis) : []),
     ],
   });
 }
@@ -150,12 +153,14 @@ export function raceCharts(result: () => RaceResult): Chart[] {
       value: ({ ms }: Point) => ms,
       base: 10,
       say: duration,
+      ends: false, // lines that lie on each other
     },
     {
       caption: "Memory beyond the tensors",
       value: ({ memoryBytes }: Point) => Math.max(1, memoryBytes),
       base: 16,
       say: bytes,
+      ends: true,
     },
   ];
   return axes.map(({ caption, ...axis }) =>

@@ -1,7 +1,7 @@
 // A race in words and numbers.
 import { element } from "../../parts/elements.ts";
 import { table } from "../../parts/table.ts";
-import { bytes, count, digits3, duration } from "../../parts/words.ts";
+import { bytes, count, duration } from "../../parts/words.ts";
 import type { Contender } from "./contender.ts";
 import type { Point, RaceResult } from "./result.ts";
 
@@ -23,10 +23,10 @@ export function summary({ points }: RaceResult): string[] {
       pointOf(points, `flash ${place}`, standard.length);
     const longest = points.findLast(({ contender }) => contender === `flash ${place}`);
     if (!standard || !flash) return [];
-    const gain = standard.ms / flash.ms;
+    const gain = standard.ms / flash.ms, times = Number(gain.toPrecision(2));
     const speed = gain >= 1
-      ? `${digits3(gain)} times as fast as standard attention`
-      : `at ${digits3(gain)} times the speed of standard attention`;
+      ? `${times} times as fast as standard attention`
+      : `at ${times} times the speed of standard attention`;
     const further = longest && longest.length > flash.length
       ? ` It went on to ${count(longest.length)} tokens with ${bytes(longest.memoryBytes)}.`
       : "";
