@@ -5,12 +5,12 @@ import type { SequenceSpan } from "../../problem/features/feature.ts";
 import { feature } from "../../problem/features/table.ts";
 import { learnedPlaces } from "../../problem/learned.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
-import { gradientsOf, OPERANDS } from "../../tensor/operands.ts";
+import { gradientsOf, type OperandName, OPERANDS } from "../../tensor/operands.ts";
 import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
 import type { WebGpuTarget } from "../target.ts";
 import { roomOf } from "../sequences.ts";
-import { boundOperands, planRegions, type Region } from "./regions.ts";
+import { boundOperands, planRegions, type Region, type RegionSize } from "./regions.ts";
 import {
   backwardSteps,
   forwardSteps,
@@ -47,6 +47,11 @@ export interface GpuPlan {
   readonly pairSum?: ChosenTile | undefined;
   readonly inside?: ChosenTile | undefined;
   readonly regions: readonly PlannedRegion[];
+  /**
+   * Where memory is short regions run alone, one after the other, and these results are windows of what they are: of the
+   * rows of a region while its keys change, of its keys for one region.
+   */
+  readonly windows?: ReadonlySet<OperandName> | undefined;
   /** What runs behind all regions. */
   readonly last: readonly GpuStep<"narrow" | "statistic">[];
   readonly cost: Cost;
@@ -89,6 +94,7 @@ function planBackward(
   needs: Needs,
   regions: readonly Region[],
   target: WebGpuTarget,
+  windows?: ReadonlySet<OperandName>,
 ): Omit<GpuPlan, "cost" | "last"> {
   const dq = chooseTile("dq", needs, target);
   const split = DKV_BUFFERS + boundOperands(problem).length > target.limits.storageBuffers;
@@ -107,7 +113,7 @@ function planBackward(
       rowItems: forwardItems(region, spans, group, dq.rows, 1, tiles(dq.columns)),
       keyItems: keyTileItems(region, spans, group, dkv.rows, tiles(dkv.columns)),
     };
-    return { ...work, spans, steps: backwardSteps(problem, work, dkv.fused) };
+    return { ...work, spans, steps: backwardSteps(problem, work, dkv.fused, windows) };
   });
   return { kernel: "backward", dq, dkv, pairSum, regions: planned };
 }
@@ -117,6 +123,7 @@ function planForward(
   needs: Needs,
   regions: readonly Region[],
   target: WebGpuTarget,
+  windows?: ReadonlySet<OperandName>,
 ): Omit<GpuPlan, "cost" | "last"> {
   const { headDim, valueDim, lengthQ } = problem;
   const group = problem.queryHeads / Math.max(1, problem.kvHeads);
@@ -145,7 +152,7 @@ function planForward(
       rowItems,
       keyItems: [],
     };
-    return { ...work, spans, steps: forwardSteps(problem, work, kernel) };
+    return { ...work, spans, steps: forwardSteps(problem, work, kernel, windows) };
   });
   return { kernel, forward, decode, regions: planned };
 }
@@ -172,8 +179,18 @@ function planInside(
 /** What plans a pass. */
 const planners = { forward: planForward, backward: planBackward };
 
-/** Plans a problem for a GPU. */
-export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): GpuPlan {
+/** How a plan streams: how large a region may be, and which results are windows. */
+export interface Streaming {
+  readonly most: RegionSize;
+  readonly windows: ReadonlySet<OperandName>;
+}
+
+/** Plans a problem for a GPU; `streaming`: where memory is short. */
+export function planWebGpu(
+  problem: AttentionProblem,
+  target: WebGpuTarget,
+  streaming?: Streaming,
+): GpuPlan {
   const cost = problemCost(problem), { headDim, valueDim, pass } = problem;
   const kept = problem.features.some(({ name }) => feature(name).stage === "probability");
   const learned = problem.captured > 0 ? learnedPlaces(problem.features) : 0;
@@ -183,8 +200,9 @@ export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): Gpu
     { ...needs, count: problem.count, elements: problem.captured },
     target,
   );
-  const regions = planRegions(problem, { ...target.limits, stream });
+  const { most, windows } = streaming ?? {};
+  const regions = planRegions(problem, { ...target.limits, stream, most });
   const plan = pass === "forward" || pass === "backward" ? planners[pass] : planInside;
   const last = regions.length > 0 ? lastSteps(problem) : [];
-  return { ...plan(problem, needs, regions, target), last, cost };
+  return { ...plan(problem, needs, regions, target, windows), windows, last, cost };
 }
