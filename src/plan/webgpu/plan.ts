@@ -10,7 +10,8 @@ import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
 import type { WebGpuTarget } from "../target.ts";
 import { roomOf } from "../sequences.ts";
-import { boundOperands, planRegions, type Region, type RegionSize } from "./regions.ts";
+import { boundOperands, planRegions, type Region } from "./regions.ts";
+import { type Neighbours, neighboursAmong, seeingRegions, type Streaming } from "./streaming.ts";
 import {
   backwardSteps,
   forwardSteps,
@@ -76,7 +77,7 @@ function numSplits(
 }
 
 /** Whether regions before and behind this one hold other keys, or other queries or heads of the same keys. */
-function neighbours(problem: AttentionProblem, region: Region) {
+function neighbours(problem: AttentionProblem, region: Region): Neighbours {
   const { lengthQ, lengthK } = roomOf(problem, region.batchBegin);
   const lastHead = region.groupEnd * problem.kvHeads === problem.queryHeads;
   return {
@@ -89,12 +90,18 @@ function neighbours(problem: AttentionProblem, region: Region) {
 
 type Needs = Parameters<typeof chooseTile>[1];
 
+/** Regions, what is before and behind each, and which results are windows. */
+interface Pieces {
+  readonly regions: readonly Region[];
+  readonly near: (region: Region) => Neighbours;
+  readonly windows?: ReadonlySet<OperandName> | undefined;
+}
+
 function planBackward(
   problem: AttentionProblem,
   needs: Needs,
-  regions: readonly Region[],
+  { regions, near, windows }: Pieces,
   target: WebGpuTarget,
-  windows?: ReadonlySet<OperandName>,
 ): Omit<GpuPlan, "cost" | "last"> {
   const dq = chooseTile("dq", needs, target);
   const split = DKV_BUFFERS + boundOperands(problem).length > target.limits.storageBuffers;
@@ -108,7 +115,7 @@ function planBackward(
     const tiles = (size: number) => ({ classifiers, size });
     const work: RegionWork = {
       ...region,
-      ...neighbours(problem, region),
+      ...near(region),
       splits: 1,
       rowItems: forwardItems(region, spans, group, dq.rows, 1, tiles(dq.columns)),
       keyItems: keyTileItems(region, spans, group, dkv.rows, tiles(dkv.columns)),
@@ -121,9 +128,8 @@ function planBackward(
 function planForward(
   problem: AttentionProblem,
   needs: Needs,
-  regions: readonly Region[],
+  { regions, near, windows }: Pieces,
   target: WebGpuTarget,
-  windows?: ReadonlySet<OperandName>,
 ): Omit<GpuPlan, "cost" | "last"> {
   const { headDim, valueDim, lengthQ } = problem;
   const group = problem.queryHeads / Math.max(1, problem.kvHeads);
@@ -147,7 +153,7 @@ function planForward(
       : forwardItems(region, spans, group, tile, splits, { classifiers, size });
     const work: RegionWork = {
       ...region,
-      ...neighbours(problem, region),
+      ...near(region),
       splits,
       rowItems,
       keyItems: [],
@@ -160,7 +166,7 @@ function planForward(
 function planInside(
   problem: AttentionProblem,
   needs: Needs,
-  regions: readonly Region[],
+  { regions, near }: Pieces,
   target: WebGpuTarget,
 ): Omit<GpuPlan, "cost" | "last"> {
   const inside = chooseTile("inside", needs, target), classifiersOf = regionClassifiers(problem);
@@ -168,7 +174,7 @@ function planInside(
     const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
     const tiles = { classifiers: classifiersOf(region), size: inside.columns };
     const rowItems = forwardItems(region, spans, group, inside.rows, 1, tiles);
-    const work = { ...region, ...neighbours(problem, region), splits: 1, rowItems, keyItems: [] };
+    const work = { ...region, ...near(region), splits: 1, rowItems, keyItems: [] };
     // the largest scores are known when all keys were seen
     const last = problem.pass !== "topKeys" || work.lastKeys;
     return { ...work, spans, steps: insideSteps(problem, work, last) };
@@ -178,12 +184,6 @@ function planInside(
 
 /** What plans a pass. */
 const planners = { forward: planForward, backward: planBackward };
-
-/** How a plan streams: how large a region may be, and which results are windows. */
-export interface Streaming {
-  readonly most: RegionSize;
-  readonly windows: ReadonlySet<OperandName>;
-}
 
 /** Plans a problem for a GPU; `streaming`: where memory is short. */
 export function planWebGpu(
@@ -201,8 +201,12 @@ export function planWebGpu(
     target,
   );
   const { most, windows } = streaming ?? {};
-  const regions = planRegions(problem, { ...target.limits, stream, most });
+  const all = planRegions(problem, { ...target.limits, stream, most });
+  const regions = streaming ? seeingRegions(problem, all) : all;
+  const near = streaming
+    ? neighboursAmong(regions)
+    : (region: Region) => neighbours(problem, region);
   const plan = pass === "forward" || pass === "backward" ? planners[pass] : planInside;
   const last = regions.length > 0 ? lastSteps(problem) : [];
-  return { ...plan(problem, needs, regions, target, windows), windows, last, cost };
+  return { ...plan(problem, needs, { regions, near, windows }, target), windows, last, cost };
 }
