@@ -34,7 +34,7 @@ export async function gpuWith(): Promise<(Budgeted & Disposable) | { readonly ab
 }
 
 /** The budget that errors name, from the smallest one on: one error for each call that needs more than those before. */
-async function namedBudget(
+export async function namedBudget(
   { open }: Budgeted,
   run: (engine: Engine) => Promise<unknown>,
   budget: number = SMALLEST,
