@@ -42,7 +42,7 @@ export enum Task {
 
 /**
  * One sequence of the batch: query i sees key j when low <= j - i <= high and j < lengthK; the diagonal
- * of query i is i + offset.
+ * of query i is i + offset. Of what it sees, the keys [KeyBegin, KeyEnd) lie in memory: all of them, or a chunk.
  */
 export enum Sequence {
   LengthQ = 0,
@@ -50,6 +50,8 @@ export enum Sequence {
   Offset = 8,
   Low = 12,
   High = 16,
+  KeyBegin = 20,
+  KeyEnd = 24,
   Bytes = 32,
 }
 

@@ -38,18 +38,18 @@ export function sequenceOf(task: usize, batch: i32): usize {
   return load<usize>(task, Task.Sequences) + <usize>(batch * Sequence.Bytes);
 }
 
-/** First key that query i may see. */
+/** First key that query i may see, of those that are there. */
 // @ts-ignore: decorator
 @inline
 export function firstKey(sequence: usize, i: i32): i32 {
-  return max(0, i + load<i32>(sequence, Sequence.Low));
+  return max(load<i32>(sequence, Sequence.KeyBegin), i + load<i32>(sequence, Sequence.Low));
 }
 
-/** One past the last key that query i may see; at most lengthK, possibly below firstKey. */
+/** One past the last key that query i may see, of those that are there; possibly below firstKey. */
 // @ts-ignore: decorator
 @inline
 export function endKey(sequence: usize, i: i32): i32 {
-  return min(load<i32>(sequence, Sequence.LengthK), i + load<i32>(sequence, Sequence.High) + 1);
+  return min(load<i32>(sequence, Sequence.KeyEnd), i + load<i32>(sequence, Sequence.High) + 1);
 }
 
 /** Where the diagonal of query i lies. */

@@ -10,7 +10,7 @@
 import { Task } from "../abi";
 import { PanelSums, RowStatistics } from "../micro/records";
 import { log } from "../micro/real";
-import { rowAt } from "../micro/task";
+import { has, rowAt } from "../micro/task";
 import { Flag, Operand } from "../tables.gen";
 
 /** Statistics that a task asks for. */
@@ -31,11 +31,11 @@ export function movePanelSums(sums: usize, l: v128, t: v128, f: v128): void {
   moveSums(sums + PanelSums.PS, sums + PanelSums.Top, sums + PanelSums.PJ, l, t, f);
 }
 
-let entropy: f64 = 0, top: f64 = 0, key: f64 = 0;
+let entropy: f64 = 0, top: f64 = 0, key: f64 = 0, total: f64 = 0;
 
 /** Begins a row that is found pair by pair, or split by split. */
 export function beginRow(): void {
-  entropy = top = key = 0;
+  entropy = top = key = total = 0;
 }
 
 /** A key of the row: p is not 0. */
@@ -43,6 +43,7 @@ export function addPair(p: f64, j: i32): void {
   entropy -= p * log(p);
   top = max(top, p);
   key += p * <f64>j;
+  total += p;
 }
 
 /** A KV split of the row with the share w, not 0. */
@@ -59,10 +60,15 @@ export function finishRow(l: f32, f: f64, ps: usize, largest: usize, pj: usize):
   entropy = -f * (0.6931471805599453 * <f64>load<f32>(ps) + <f64>l * log(f));
   top = f * <f64>load<f32>(largest);
   key = f * <f64>load<f32>(pj);
+  total = f * <f64>l;
 }
 
-/** Writes the row where the task wants it. Rounding may have left the range of what is found. */
+/**
+ * Writes the row where the task wants it: as a result, or, where its keys are a chunk of all, as a split, whose records the
+ * task has then without having splits itself. Rounding may have left the range of what is found.
+ */
 export function writeRow(task: usize, flags: i32, batch: i32, head: i32, i: i32): void {
+  if (!load<i32>(task, Task.Splits) && has(task, Operand.SplitStatistics)) return writeSplit(task, 0, batch, head, i, total);
   if (flags & Flag.Entropy) store<f32>(rowAt(task, Operand.Entropy, batch, head, i), <f32>max(entropy, 0));
   if (flags & Flag.MaxProbability) store<f32>(rowAt(task, Operand.MaxProbability, batch, head, i), <f32>min(top, 1));
   if (flags & Flag.ExpectedKey) store<f32>(rowAt(task, Operand.ExpectedKey, batch, head, i), <f32>key);

@@ -8,6 +8,7 @@ import {
   type AttentionOptions,
   createEngine,
   type Engine,
+  type EngineOptions,
   type HostTensor,
   type Tensor,
 } from "../../mod.ts";
@@ -33,8 +34,8 @@ export const GRADIENT_TOLERANCE = 5e-5;
 const RESULTS = { forward: ["out", "lse"], backward: ["dq", "dk", "dv"] } as const;
 type Results = { readonly [name in typeof RESULTS[Pass][number]]?: Tensor | HostTensor };
 
-export const wasmEngine = (threads: number): Promise<Engine> =>
-  createEngine({ backend: "wasm", threads });
+export const wasmEngine = (threads: number, options: EngineOptions = {}): Promise<Engine> =>
+  createEngine({ backend: "wasm", threads, ...options });
 
 /** Rejects where the library has no WebGPU, or the machine no adapter. */
 export async function webgpuEngine(): Promise<Engine & { readonly device: GPUDevice }> {

@@ -89,7 +89,7 @@ export interface Backend {
   /** Milliseconds that a call is expected to take, copies of host tensors included. */
   estimate(problem: AttentionProblem): number;
   /** How a call would run; nothing is computed. `reason`: why this backend. */
-  explain(problem: AttentionProblem, reason: string): Explanation;
+  explain(problem: AttentionProblem, reason: string, views: Views): Explanation;
   /** Resolves when all work given so far has ended. */
   synchronize(): Promise<void>;
   /** Lets threads and devices go. A call that is under way rejects, and so do those that wait. */

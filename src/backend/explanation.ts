@@ -71,6 +71,17 @@ export interface Explanation {
   readonly scratchBytes: number;
   /** Memory beyond the tensors, in bytes: scratch (of all threads) and partial results of one region. */
   readonly memoryBytes: number;
+  /** Bytes that the memory of this backend may have: `memoryBudget` of the engine, or what the backend has at most. */
+  readonly memoryBudget: number;
+  /**
+   * Bytes that the call takes at its peak beside the resident tensors that are there, at most: staged or uploaded operands,
+   * scratch, results that stay. Where that is more than the budget leaves, the call throws a `RangeError`.
+   */
+  readonly peakBytes: number;
+  /** Ranges of keys that are in memory one after the other: 1 where all keys of a head are there at once. */
+  readonly keyChunks: number;
+  /** Regions whose results join those of earlier keys of the same queries: merged by their lse, gradients added up. */
+  readonly merges: number;
   /** What an N x N score matrix would take, in bytes. */
   readonly matrixBytes: number;
 }

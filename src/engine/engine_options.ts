@@ -29,7 +29,10 @@ export interface EngineOptions {
   readonly threads?: number | undefined;
   /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
   readonly wasmModule?: object | undefined;
-  /** Bytes that the memory of each backend may grow to. Default 4 GiB for WASM, 64 GiB on a GPU. */
+  /**
+   * Bytes that the memory of each backend may grow to, resident tensors included. What a call needs beyond it comes in parts;
+   * a call that cannot throws a `RangeError` with the budget that would do. Default 4 GiB for WASM, 64 GiB on a GPU.
+   */
   readonly memoryBudget?: number | undefined;
   /** With `backend: "webgpu"`: take a software GPU where there is no other. */
   readonly allowFallbackAdapter?: boolean | undefined;

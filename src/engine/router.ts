@@ -212,7 +212,7 @@ export class Router {
   explain({ problem, views, into }: Call): Explanation {
     this.alive(callName(problem));
     const { backend, reason } = this.route(problem, views, into);
-    const blocks = explainedBlocks(problem), explained = backend.explain(problem, reason);
+    const blocks = explainedBlocks(problem), explained = backend.explain(problem, reason, views);
     const sharedKeys = into ? 0 : cascadeKeys(problem, views, backend.target);
     return {
       ...{ ...explained, estimates: this.estimates(problem) },

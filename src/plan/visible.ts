@@ -35,8 +35,8 @@ export function visiblePairs(
 }
 
 /**
- * Cuts the keys of a sequence into `splits` ranges of about equal cost to the given rows, at multiples of
- * `multiple`. They may be empty; together they cover [0, lengthK).
+ * Cuts the keys [begin, lengthK) of a sequence into `splits` ranges of about equal cost to the given rows, at multiples of
+ * `multiple`, as `begin` is one. They may be empty; together they cover all.
  */
 export function cutKeys(
   span: SequenceSpan,
@@ -44,10 +44,11 @@ export function cutKeys(
   lengthK: number,
   splits: number,
   multiple: number,
+  begin = 0,
 ): [begin: number, end: number][] {
-  if (splits === 1) return [[0, lengthK]];
-  const seen = (end: number) => visiblePairs(span, rowBegin, rowEnd, 0, end);
-  const total = seen(lengthK), blocks = Math.ceil(lengthK / multiple), cuts = [0];
+  if (splits === 1) return [[begin, lengthK]];
+  const seen = (end: number) => visiblePairs(span, rowBegin, rowEnd, begin, end);
+  const total = seen(lengthK), blocks = Math.ceil(lengthK / multiple), cuts = [begin];
   for (let split = 1; split < splits; split++) {
     const share = total * split / splits;
     let [low, high] = [Math.ceil(cuts.at(-1)! / multiple), blocks]; // the first block before which enough is seen

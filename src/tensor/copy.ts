@@ -14,6 +14,13 @@ export interface Side {
 /** Runs shorter than this are copied by a loop: `set(subarray)` costs about as much as 100 elements. */
 const SHORT_RUN = 96;
 
+/** What is done with runs of elements of both sides. */
+type Run = (to: Elements, at: number, from: Elements, start: number, n: number) => void;
+
+function addRun(to: Elements, at: number, from: Elements, start: number, n: number): void {
+  for (let i = 0; i < n; i++) to[at + i]! += from[start + i]!;
+}
+
 function copyRun(to: Elements, at: number, from: Elements, start: number, n: number): void {
   if (n >= SHORT_RUN) to.set(from.subarray(start, start + n), at);
   else for (let i = 0; i < n; i++) to[at + i] = from[start + i]!;
@@ -21,6 +28,15 @@ function copyRun(to: Elements, at: number, from: Elements, start: number, n: num
 
 /** Copies `size` elements along four axes. Strides of 0 on the source repeat it. */
 export function copyBox(target: Side, source: Side, size: Axes): void {
+  inRuns(copyRun, target, source, size);
+}
+
+/** Adds them to those of the target instead. */
+export function addBox(target: Side, source: Side, size: Axes): void {
+  inRuns(addRun, target, source, size);
+}
+
+function inRuns(work: Run, target: Side, source: Side, size: Axes): void {
   if (size.some((n) => n === 0)) return;
   // outermost axis of the target first; axes of one element drop out
   const order = AXIS_INDICES.filter((axis) => size[axis] > 1)
@@ -35,7 +51,7 @@ export function copyBox(target: Side, source: Side, size: Axes): void {
   }
   const visit = (depth: number, at: number, start: number): void => {
     if (depth === order.length) {
-      copyRun(target.array, at, source.array, start, run);
+      work(target.array, at, source.array, start, run);
       return;
     }
     const axis = order[depth]!,

@@ -8,9 +8,7 @@
 // The flow is a generator that pauses where its caller may look around, at least every few milliseconds
 // where there are threads enough; see queue.ts. Items cannot be interrupted, so long ones are left to
 // worker threads alone.
-import { Control } from "../../asm/abi.ts";
 import {
-  type AbortSignalLike,
   type Backend,
   type BackendResult,
   callName,
@@ -24,7 +22,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import { isSparse } from "../plan/sequences.ts";
-import { longestItemMs, type Plan, planAttention } from "../plan/wasm/plan.ts";
+import type { Plan } from "../plan/wasm/plan.ts";
 import { wasmMs } from "../plan/estimate.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { resultSpecs } from "../problem/results.ts";
@@ -32,24 +30,21 @@ import type { TurnCall } from "../problem/rotations.ts";
 import type { WasmTarget } from "../plan/target.ts";
 import type { PoolShape } from "../tensor/pages.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { CONTROL_BYTE, LinearMemory } from "./memory/linear_memory.ts";
+import { LinearMemory } from "./memory/linear_memory.ts";
+import { Arena } from "./memory/arena.ts";
 import { explainPlan } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
-import { kernelScratch } from "./run/kernel_scratch.ts";
-import { maxSimGradients } from "./run/max_sim.ts";
+import { CallPlans } from "./run/call_plans.ts";
+import { maxSimBytes, maxSimGradients } from "./run/max_sim.ts";
 import { mergeParts } from "./run/merge.ts";
-import { programScratch, programsOf } from "./run/programs.ts";
+import { plannedAs } from "./run/planned_bytes.ts";
 import { CallQueue, Failed, type Progress, runThrough } from "./run/queue.ts";
 import { deliver, disposeResults, letGo, makeResults, type ResultView } from "./memory/results.ts";
-import {
-  LocalRunner,
-  MAX_OPEN_REGIONS,
-  PoolRunner,
-  type Runner,
-  WorkerFailure,
-} from "./run/runner.ts";
+import { LocalRunner, PoolRunner, type Runner, WorkerFailure } from "./run/runner.ts";
+import { ThreadScratch } from "./run/scratch.ts";
 import type { WasmSettings } from "./settings.ts";
-import { type StagedRegion, Staging } from "./run/staging.ts";
+import { runRegions } from "./run/run_regions.ts";
+import { Staging } from "./run/staging.ts";
 import { WasmRowPool } from "./memory/row_pool.ts";
 import { WasmTensor } from "./memory/tensors.ts";
 import { ThreadPool } from "./run/threads.ts";
@@ -62,8 +57,8 @@ const START_FLOPS = 500e6;
 /** Operations from which on a call pays for a look at how wide operations are: about 0.5 ms; a look takes 0.02. */
 const LOOK_FLOPS = 20e6;
 
-/** An item that takes longer is long: with a slice of a call before it, the event loop would notice. */
-const LONG_MS = 6;
+/** Room below which scratch of earlier calls may be in the way. */
+const SHORT_BYTES = 2 ** 28;
 
 /** A call below this time on one thread may pass longer ones. */
 const SHORT_MS = 25;
@@ -79,15 +74,19 @@ export class WasmBackend implements Backend {
   readonly #pool: ThreadPool | undefined;
   /** Operations of the calls that would have used the pool before it was started. */
   #wanted = 0;
-  /** Scratch of each thread, the calling one first, and its size. */
-  readonly #scratch: { pointer: number; bytes: number }[] = [];
+  readonly #scratch: ThreadScratch;
+  readonly #plans: CallPlans;
+  /** Calls that are under way. */
+  #active = 0;
   readonly #calls = new CallQueue(() => this.#pool?.stop(), () => this.#pool!.heard());
 
   constructor(settings: WasmSettings) {
     const { level, shared, threads } = this.#settings = settings;
     const module = settings.module ?? compileKernels(level, shared);
     this.#memory = new LinearMemory(shared, settings.memoryBudget);
+    this.#scratch = new ThreadScratch(this.#memory);
     this.#kernels = instantiateKernels(module, this.#memory.memory);
+    this.#plans = new CallPlans(this.#memory, this.#kernels, threads);
     this.#relaxed = this.#kernels.relaxed() === 1;
     this.#probe = new WideProbe(this.#kernels, this.#relaxed ? settings.wide : false);
     if (threads === 1) return;
@@ -126,8 +125,8 @@ export class WasmBackend implements Backend {
 
   /** Runs a call to its end on the calling thread. */
   runSync(problem: AttentionProblem, views: Views, into?: Views): BackendResult[] {
-    const plan = planAttention(problem, { ...this.target, threads: 1 });
-    return runThrough(this.#progress(problem, plan, views, { alone: true, into }));
+    const target = { ...this.target, threads: 1 };
+    return runThrough(this.#progress(problem, target, views, { alone: true, into }));
   }
 
   async run(
@@ -135,10 +134,10 @@ export class WasmBackend implements Backend {
     views: Views,
     options: RunOptions,
   ): Promise<readonly BackendResult[]> {
-    const plan = planAttention(problem, this.target), action = callName(problem);
+    const { target } = this, action = callName(problem);
     const begin = (alone: boolean) => () => {
       checkLive(views, action);
-      return this.#progress(problem, plan, views, { ...options, alone });
+      return this.#progress(problem, target, views, { ...options, alone });
     };
     const short = wasmMs(problem, { threads: 1 }) < SHORT_MS;
     return await this.#calls.run({
@@ -161,8 +160,10 @@ export class WasmBackend implements Backend {
   }
 
   explain(problem: AttentionProblem, reason: string): Explanation {
-    const plan = planAttention(problem, this.target);
-    return explainPlan(plan, problem, reason, this.scratchBytes(problem, plan));
+    this.#makeRoom();
+    const fitted = this.#plans.explain({ problem, target: this.target, alone: false });
+    const scratchBytes = this.scratchBytes(problem, fitted.plan), { budget } = this.#memory;
+    return explainPlan(fitted, problem, { reason, scratchBytes, budget });
   }
 
   async synchronize(): Promise<void> {
@@ -176,23 +177,12 @@ export class WasmBackend implements Backend {
 
   /** Bytes of scratch that each thread needs for a plan. */
   scratchBytes(problem: AttentionProblem, plan: Plan): number {
-    const programs = programsOf(problem, plan);
-    return kernelScratch(this.#kernels, problem, plan) +
-      (programs.length && programScratch(programs));
+    return this.#plans.scratchBytes(problem, plan);
   }
 
-  /** Makes sure the first `threads` threads have scratch. No pool item may be running. */
-  #reserveScratch(threads: number, bytes: number): void {
-    for (let i = 0; i < threads; i++) {
-      const have = this.#scratch[i];
-      if (have && have.bytes >= bytes) continue;
-      // the new one first: should memory be out, a call that is under way still has the old one
-      const pointer = this.#memory.allocate(bytes);
-      if (have) this.#memory.free(have.pointer);
-      this.#scratch[i] = { pointer, bytes };
-      // a view of now: the allocation may have grown the memory
-      this.#memory.u32(CONTROL_BYTE, Control.Words)[Control.Scratch + i] = pointer;
-    }
+  /** Gives back scratch of earlier calls where no call is under way and it may be in the way. */
+  #makeRoom(): void {
+    if (this.#active === 0 && this.#memory.room < SHORT_BYTES) this.#scratch.release();
   }
 
   /**
@@ -207,8 +197,7 @@ export class WasmBackend implements Backend {
   }
 
   *#runner(plan: Plan, threads: number, long: boolean): Generator<"work", Runner, void> {
-    // read anew for each item: a synchronous call in between may have needed more
-    const scratch = () => this.#scratch[0]!.pointer, regions = plan.regions.length;
+    const scratch = () => this.#scratch.own, regions = plan.regions.length;
     if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
       return new LocalRunner(this.#kernels, scratch, regions);
     }
@@ -222,95 +211,78 @@ export class WasmBackend implements Backend {
     return runner;
   }
 
-  /** Runs a plan. `alone`: on the calling thread only. */
+  /** Runs a call. `alone`: on the calling thread only. */
   *#progress(
     problem: AttentionProblem,
-    plan: Plan,
+    target: WasmTarget,
     views: Views,
     options: RunOptions & { alone: boolean },
   ): Progress<BackendResult[]> {
     options.signal?.throwIfAborted();
+    this.#makeRoom();
     if (problem.pass === "maxSimBackward") {
+      this.#plans.require(callName(problem), maxSimBytes(problem, views));
       return yield* maxSimGradients(this.#memory, this.#kernels, problem, views);
     }
-    if (plan.cost.flops >= LOOK_FLOPS) this.#probe.look();
-    const threads = options.alone ? 1 : Math.min(plan.threads, this.#settings.threads);
-    const long = threads > 1 && longestItemMs(problem, plan) > LONG_MS;
     const specs = resultSpecs(problem, views), { resident, into } = options;
     const wanted = resident ? specs.map((spec) => ({ ...spec, resident })) : specs;
-    const results = makeResults(this.#memory, wanted, isSparse(problem), into);
-    const staging = new Staging(this.#memory, this.#kernels, problem, plan, views, results);
-    let runner: Runner | undefined;
+    const { alone } = options, planned = plannedAs(wanted, into);
+    const { plan, arenaBytes } = this.#plans.fit({ problem, target, alone, results: planned });
+    if (plan.cost.flops >= LOOK_FLOPS) this.#probe.look();
+    this.#active++;
     try {
-      this.#reserveScratch(long ? threads + 1 : threads, this.scratchBytes(problem, plan));
+      const results = makeResults(this.#memory, wanted, isSparse(problem), into);
+      return yield* this.#run(problem, plan, views, results, arenaBytes, options);
+    } finally {
+      this.#active--;
+    }
+  }
+
+  /** Runs a plan. */
+  *#run(
+    problem: AttentionProblem,
+    plan: Plan,
+    views: Views,
+    results: readonly ResultView[],
+    arenaBytes: number | undefined,
+    options: RunOptions & { alone: boolean },
+  ): Progress<BackendResult[]> {
+    const { threads, long, scratches, places } = this.#plans.share(problem, plan, options.alone);
+    let runner: Runner | undefined, staging: Staging | undefined, arena: Arena | undefined;
+    try {
+      this.#scratch.reserve(scratches, this.scratchBytes(problem, plan));
+      if (arenaBytes !== undefined) arena = new Arena(this.#memory, arenaBytes);
+      const heap = arena ?? this.#memory;
+      staging = new Staging(this.#memory, this.#kernels, heap, problem, plan, views, results);
       runner = yield* this.#runner(plan, threads, long);
-      yield* this.#regions(plan, staging, runner, threads, options.signal);
+      const alone = (item: number) => this.#kernels.run(item, this.#scratch.own);
+      yield* runRegions(plan.regions, { staging, runner, places, alone }, options.signal);
       yield* staging.finish();
       return deliver(results, callName(problem));
     } catch (error) {
-      runner?.cancel();
-      const failed = error instanceof WorkerFailure;
-      // the caller need not wait for items that nobody wants any more
-      if (runner && !runner.idle() && !failed) yield new Failed(error);
-      while (runner && !runner.idle()) yield "threads";
+      yield* this.#fail(error, runner);
       disposeResults(results);
-      if (!failed) throw error;
-      // what the worker said comes with a turn of the event loop
-      for (let turns = 0; turns < 20 && !this.#pool!.message; turns++) yield "threads";
-      const said = this.#pool!.message || "it said nothing";
-      throw new Error(`Cannot run ${callName(problem)}: a worker thread failed (${said})`);
+      throw error instanceof WorkerFailure ? yield* this.#workerError(callName(problem)) : error;
     } finally {
-      staging.dispose();
+      staging?.dispose();
+      arena?.dispose();
       runner?.dispose();
       letGo(results);
     }
   }
 
-  *#regions(
-    plan: Plan,
-    staging: Staging,
-    runner: Runner,
-    threads: number,
-    signal: AbortSignalLike | undefined,
-  ): Progress<void> {
-    const { regions } = plan, active: { staged: StagedRegion; index: number; step: number }[] = [];
-    const places = threads === 1 ? 1 : Math.min(threads + 1, MAX_OPEN_REGIONS);
-    let next = 0;
-    const mayStage = () => {
-      if (next === regions.length || active.length === places) return false;
-      // a region that adds to the dK and dV of another must wait for it
-      return !regions[next]!.accumulate || active.length === 0;
-    };
-    while (next < regions.length || active.length > 0) {
-      signal?.throwIfAborted();
-      if (mayStage()) {
-        const staged = yield* staging.stage(regions[next]!, next);
-        active.push({ staged, index: next++, step: 0 });
-        yield* this.#begin(active.at(-1)!, runner);
-        yield "work";
-        continue;
-      }
-      const oldest = active[0]!;
-      if (runner.done(oldest.index)) {
-        if (++oldest.step < oldest.staged.steps.length) yield* this.#begin(oldest, runner);
-        else yield* staging.collect(active.shift()!.staged);
-        yield "work";
-        continue;
-      }
-      yield runner.advance() || runner.wait() ? "work" : "threads";
-    }
+  /** Ends the work of a call that failed. */
+  *#fail(error: unknown, runner: Runner | undefined): Progress<void> {
+    runner?.cancel();
+    // the caller need not wait for items that nobody wants any more
+    if (runner && !runner.idle() && !(error instanceof WorkerFailure)) yield new Failed(error);
+    while (runner && !runner.idle()) yield "threads";
   }
 
-  /** Begins a step of a region; one that threads do not share is done at once. */
-  *#begin(
-    { staged, index, step }: { staged: StagedRegion; index: number; step: number },
-    runner: Runner,
-  ): Progress<void> {
-    const items = staged.steps[step]!;
-    if (staged.region.steps[step]!.shared) return runner.publish(index, items);
-    for (const item of items) {
-      this.#kernels.run(item, this.#scratch[0]!.pointer);
-      yield "work";
-    }
+  /** What a worker said comes with a turn of the event loop. */
+  *#workerError(call: string): Progress<Error> {
+    for (let turns = 0; turns < 20 && !this.#pool!.message; turns++) yield "threads";
+    const said = this.#pool!.message || "it said nothing";
+    return new Error(`Cannot run ${call}: a worker thread failed (${said})`);
   }
 }

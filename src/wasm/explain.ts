@@ -2,9 +2,12 @@
 import { Kernel } from "../../asm/abi.ts";
 import type { ExplainedStep, Explanation } from "../backend/explanation.ts";
 import { partialResults, type Plan } from "../plan/wasm/plan.ts";
+import { HEAP_BYTE } from "./memory/linear_memory.ts";
 import { resultNames } from "../plan/results.ts";
 import type { AttentionProblem } from "../problem/problem.ts";
 import { rotatedInputs, rotationOf } from "../problem/rotations.ts";
+import { partialBytes } from "./run/partial_rows.ts";
+import type { FittedPlan } from "./run/fit.ts";
 import { follows, type OperandName } from "../tensor/operands.ts";
 
 /** Kernels as explanations name them. */
@@ -21,15 +24,18 @@ const NAMES: Readonly<Record<Kernel, ExplainedStep["kernel"]>> = {
   [Kernel.MaxSim]: "inside",
 };
 
-/** Bytes of the partial results of a region: a row of out or dq, and lse, for each. */
-function partialBytes({ kernel, regions }: Plan, problem: AttentionProblem): number {
-  const { queryHeads, kvHeads, headDim, valueDim } = problem;
-  const rowBytes = ((kernel === "backward" ? headDim : valueDim) + 1) * 4;
-  return regions.reduce((most, region) => {
-    const heads = (region.kvHeadEnd - region.kvHeadBegin) * (queryHeads / kvHeads);
-    const rows = (region.batchEnd - region.batchBegin) * heads * (region.rowEnd - region.rowBegin);
-    return Math.max(most, partialResults(region) * rows * rowBytes);
+/** Bytes of the partial results of a region: a row of out or dq, lse and statistics, for each. */
+function mostPartial(plan: Plan, problem: AttentionProblem): number {
+  return plan.regions.reduce((most, region) => {
+    const parts = region.parts > 1 ? region.parts : partialResults(region);
+    const sizes = partialBytes(problem, plan, region, parts);
+    return Math.max(most, sizes.reduce((sum, bytes) => sum + bytes, 0));
   }, 0);
+}
+
+/** Ranges of keys of a head that are in memory one after the other. */
+function keyChunks({ regions }: Plan): number {
+  return new Set(regions.map(({ keyBegin }) => keyBegin)).size;
 }
 
 /** Operands, or gradients, whose rows turn: keys once for all regions of rows of the same heads. */
@@ -55,12 +61,11 @@ function explainSteps({ kernel, regions }: Plan): ExplainedStep[] {
   return [...items].map(([kernel, items]) => ({ kernel, items }));
 }
 
-/** Describes a plan. */
+/** Describes a plan. `budget`: bytes that the engine's memory may have. */
 export function explainPlan(
-  plan: Plan,
+  { plan, peakBytes }: Pick<FittedPlan, "plan" | "peakBytes">,
   problem: AttentionProblem,
-  reason: string,
-  scratchBytes: number,
+  { reason, scratchBytes, budget }: { reason: string; scratchBytes: number; budget: number },
 ): Explanation {
   const { kernel, tile, threads, splits, regions, cost } = plan, steps = explainSteps(plan);
   return {
@@ -79,7 +84,11 @@ export function explainPlan(
     regions: regions.length,
     cost,
     scratchBytes,
-    memoryBytes: scratchBytes * threads + partialBytes(plan, problem),
+    memoryBytes: scratchBytes * threads + mostPartial(plan, problem),
+    memoryBudget: budget,
+    peakBytes: peakBytes + HEAP_BYTE,
+    keyChunks: Math.max(1, keyChunks(plan)),
+    merges: regions.filter(({ moreKeys }) => moreKeys).length,
     matrixBytes: cost.pairs * 4,
   };
 }

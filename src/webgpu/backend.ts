@@ -1,6 +1,5 @@
 // The WebGPU backend: tensors in GPU buffers, plans as dispatches, one read-back a call.
 import {
-  type AbortSignalLike,
   type Backend,
   type BackendResult,
   callName,
@@ -16,7 +15,7 @@ import { DeviceLostError } from "../tensor/errors.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import { webGpuMs } from "../plan/estimate.ts";
-import { planWebGpu } from "../plan/webgpu/plan.ts";
+import { type GpuPlan, planWebGpu } from "../plan/webgpu/plan.ts";
 import type { TileTable, TunedTarget } from "../plan/webgpu/tiles.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { mergeSpecs, type ResultSpec, resultSpecs, turnedSpec } from "../problem/results.ts";
@@ -24,28 +23,28 @@ import type { TurnCall } from "../problem/rotations.ts";
 import type { WebGpuTarget } from "../plan/target.ts";
 import type { PoolShape } from "../tensor/pages.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { GpuBuffer, GpuComputePass } from "./device/api.ts";
+import type { GpuComputePass } from "./device/api.ts";
 import type { OpenDevice } from "./device/device.ts";
 import { explainGpu } from "./explain.ts";
 import { GpuMemory } from "./device/memory.ts";
 import { mergeSteps } from "./dispatch/merge.ts";
 import { Pipelines } from "./device/pipelines.ts";
 import { Recent } from "./device/recent.ts";
-import { Scratch } from "./device/scratch.ts";
 import {
   collectResults,
   holdUntilFreed,
   leaveResults,
-  type Made,
   makeResults,
   releaseResults,
 } from "./dispatch/results.ts";
+import { explainedPlan, planWithin } from "./dispatch/fit.ts";
 import { prepareCall, type Prepared } from "./dispatch/prepare.ts";
+import { runAtOnce } from "./dispatch/at_once.ts";
+import { runStreamed, type StreamedCall } from "./dispatch/stream.ts";
 import { type KeptForm, MOST_FORMS } from "./dispatch/template.ts";
 import { turnSteps } from "./dispatch/turn.ts";
 import { GpuRowPool } from "./dispatch/store.ts";
-import { Recording } from "./dispatch/submit.ts";
-import type { Step } from "./dispatch/dispatch.ts";
+import { recordCall, submitCall } from "./dispatch/record.ts";
 import { checkWrap, GpuTensor, type Home } from "./device/tensors.ts";
 
 /** How a GPU backend is made. */
@@ -117,8 +116,12 @@ export class WebGpuBackend implements Backend {
     return webGpuMs(problem, this.target, this.open.readBackMs);
   }
 
-  explain(problem: AttentionProblem, reason: string): Explanation {
-    return explainGpu(planWebGpu(problem, this.target), problem, this.target, reason);
+  explain(problem: AttentionProblem, reason: string, views: Views): Explanation {
+    const { use, budget } = this.#memory, specs = resultSpecs(problem, views);
+    const asked = { problem, views, specs, given: () => false };
+    const { streamed, peakBytes } = explainedPlan(asked, this.open, budget - use.used);
+    const plan = streamed ?? planWebGpu(problem, this.target);
+    return explainGpu(plan, problem, this.target, { reason, peakBytes, budget });
   }
 
   /** Calls begin in their order; what they wait for is the device. */
@@ -153,12 +156,19 @@ export class WebGpuBackend implements Backend {
     const specs = resultSpecs(problem, views).map((spec) =>
       resident ? { ...spec, resident } : spec
     );
+    const streamed = this.#fit(problem, views, specs, into);
+    if (streamed) {
+      return await this.#stream({ problem, plan: streamed, views, specs }, action, {
+        signal,
+        into,
+      });
+    }
     const made = makeResults(this.#home, specs, into, views);
     let prepared: Prepared | undefined;
     try {
       prepared = prepareCall(this.#home, this.#forms, problem, views, made);
       if (prepared) {
-        const recording = await this.#submit(prepared, action, signal);
+        const recording = await submitCall(this.open, this.#pipelines, prepared, action, signal);
         prepared.keep?.(recording.words);
       }
       const results = await collectResults(this.#home, made, callName(problem));
@@ -168,36 +178,45 @@ export class WebGpuBackend implements Backend {
       return results;
     } catch (error) {
       releaseResults(this.#home, made, true);
-      if (this.#disposed) throw disposedError(callName(problem)); // which destroys the device
-      if (this.lost && !(error instanceof DeviceLostError)) {
-        throw new DeviceLostError(action, this.lost);
-      }
-      throw error;
+      throw this.#because(error, problem, action);
     } finally {
       prepared?.call.dispose();
     }
   }
 
-  async #submit(
-    prepared: Prepared,
-    action: string,
-    signal: AbortSignalLike | undefined,
-  ): Promise<Recording> {
-    const kernels = prepared.steps.map(({ kernel }) => kernel);
-    await this.open.whileAlive(this.#pipelines.prepare(kernels), action);
-    signal?.throwIfAborted();
-    const recording = this.#recording(prepared);
-    await recording.submit(action, signal);
-    return recording;
+  /** What a call that failed says. */
+  #because(error: unknown, problem: AttentionProblem, action: string): unknown {
+    if (this.#disposed) return disposedError(callName(problem)); // which destroys the device
+    if (!this.lost || error instanceof DeviceLostError) return error;
+    return new DeviceLostError(action, this.lost);
   }
 
-  /** The steps of a call with their parameters; what must be zero before them is. */
-  #recording({ call, steps, words }: Prepared): Recording {
-    const { device } = this.open, take = (bytes: number) => call.scratch(bytes);
-    const recording = new Recording(this.open, this.#pipelines, steps, take, words);
-    const clearing = "clear" in call && call.clear(() => device.createCommandEncoder());
-    if (clearing) device.queue.submit([clearing.finish()]);
-    return recording;
+  /** How a call fits the memory. Throws where it does not. */
+  #fit(
+    problem: AttentionProblem,
+    views: Views,
+    specs: readonly ResultSpec[],
+    into: Views = {},
+    mayStream = true,
+  ): GpuPlan | undefined {
+    const given = ({ name }: ResultSpec) => into[name]?.resident === true;
+    return planWithin({ problem, views, specs, given }, this.open, this.#memory, mayStream);
+  }
+
+  /** Runs a call that is larger than the memory, part by part. */
+  async #stream(
+    call: StreamedCall,
+    action: string,
+    { signal, into }: RunOptions,
+  ): Promise<BackendResult[]> {
+    try {
+      const results = await runStreamed(this.#home, this.#pipelines, call, into, signal);
+      await this.#memory.settle();
+      if (this.#disposed) throw disposedError(callName(call.problem));
+      return results;
+    } catch (error) {
+      throw this.#because(error, call.problem, action);
+    }
   }
 
   /** What errors of a call begin with. Throws where no call can run. */
@@ -216,13 +235,14 @@ export class WebGpuBackend implements Backend {
   encode(pass: GpuComputePass, problem: AttentionProblem, views: Views): BackendResult[] {
     const action = this.#checkOpen(problem);
     const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
+    this.#fit(problem, views, specs, undefined, false);
     const made = makeResults(this.#home, specs);
     let prepared: Prepared | undefined;
     try {
       prepared = prepareCall(this.#home, this.#forms, problem, views, made);
       if (prepared) {
         if ("requireOnePass" in prepared.call) prepared.call.requireOnePass();
-        const recording = this.#recording(prepared);
+        const recording = recordCall(this.open, this.#pipelines, prepared);
         recording.recordInto(pass, action);
         prepared.keep?.(recording.words);
       }
@@ -242,12 +262,13 @@ export class WebGpuBackend implements Backend {
   submit(problem: AttentionProblem, views: Views, into?: Views): BackendResult[] {
     const action = this.#checkOpen(problem);
     const specs = resultSpecs(problem, views).map((spec) => ({ ...spec, resident: true }));
+    this.#fit(problem, views, specs, into, false);
     const made = makeResults(this.#home, specs, into, views);
     let prepared: Prepared | undefined;
     try {
       prepared = prepareCall(this.#home, this.#forms, problem, views, made);
       if (prepared) {
-        const recording = this.#recording(prepared);
+        const recording = recordCall(this.open, this.#pipelines, prepared);
         recording.submitAtOnce(action);
         prepared.keep?.(recording.words);
       }
@@ -280,29 +301,11 @@ export class WebGpuBackend implements Backend {
   #atOnce(
     action: string,
     results: readonly ResultSpec[],
-    stepsOf: (made: readonly Made[], take: (bytes: number) => GpuBuffer) => Step[],
+    stepsOf: Parameters<typeof runAtOnce>[4],
   ): BackendResult[] {
     if (this.lost) throw new DeviceLostError(action, this.lost);
     this.open.throwError();
-    const specs = results.map((spec) => ({ ...spec, resident: true }));
-    const made = makeResults(this.#home, specs), scratch = new Scratch(this.#memory);
-    const take = (bytes: number) => scratch.take(bytes);
-    try {
-      const recording = new Recording(this.open, this.#pipelines, stepsOf(made, take), take);
-      this.open.checked(action, () => {
-        const encoder = this.open.device.createCommandEncoder();
-        const pass = encoder.beginComputePass();
-        recording.recordInto(pass, action);
-        pass.end();
-        this.open.device.queue.submit([encoder.finish()]);
-      });
-    } catch (error) {
-      releaseResults(this.#home, made, true);
-      throw error;
-    } finally {
-      scratch.give();
-    }
-    return made.map(({ spec, tensor }) => ({ name: spec.name, tensor: tensor! }));
+    return runAtOnce(this.#home, this.#pipelines, action, results, stepsOf);
   }
 
   async synchronize(): Promise<void> {

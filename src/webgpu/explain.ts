@@ -38,12 +38,12 @@ function isTuned(
     names.some((name) => target.tiles?.[tileClass(name, problem)] !== undefined);
 }
 
-/** Describes a plan. */
+/** Describes a plan. `budget`: bytes that the engine's buffers may have. */
 export function explainGpu(
   plan: GpuPlan,
   problem: AttentionProblem,
   target: WebGpuTarget,
-  reason: string,
+  { reason, peakBytes, budget }: { reason: string; peakBytes: number; budget: number },
 ): Explanation {
   const { kernel, regions, cost, forward, decode, dq } = plan, chosen = forward ?? dq;
   const items = regions.reduce((sum, r) => sum + r.rowItems.length + r.keyItems.length, 0);
@@ -64,6 +64,10 @@ export function explainGpu(
     cost,
     scratchBytes: chosen?.bytes ?? 0,
     memoryBytes: scratchBytes(plan, problem),
+    memoryBudget: budget,
+    peakBytes,
+    keyChunks: Math.max(1, new Set(regions.map(({ keyBegin }) => keyBegin)).size),
+    merges: regions.filter(({ moreKeys }) => moreKeys).length,
     matrixBytes: cost.pairs * 4,
   };
 }

@@ -56,7 +56,9 @@ class StubGpu implements Backend {
     return { name: "dq", tensor: hostResult(turnedSpec(call)) };
   }
   explain(...[problem, reason]: Parameters<Backend["explain"]>) {
-    return explainPlan(planAttention(problem, wasmTarget(1)), problem, `${reason}, told by it`, 0);
+    const planned = { plan: planAttention(problem, wasmTarget(1)), peakBytes: 0 };
+    const about = { reason: `${reason}, told by it`, scratchBytes: 0, budget: 2 ** 32 };
+    return explainPlan(planned, problem, about);
   }
   estimate(): number {
     return 1;

@@ -89,7 +89,7 @@ for (const [name, call] of Object.entries(calls)) {
     async () => {
       const device = await callersDevice(), watch = watchDevice(device);
       let failed = 0, done = 0;
-      // every allocation of the call is once the one that does not fit
+      // where a call takes everything at once, every allocation is once the one that does not fit
       const grow = (budget: number) => budget + Math.max(49152, Math.floor(budget / 8));
       for (let memoryBudget = 65536; done < 2; memoryBudget = grow(memoryBudget)) {
         using engine = await gpuEngine({ device, memoryBudget });
@@ -109,7 +109,7 @@ for (const [name, call] of Object.entries(calls)) {
         engine.dispose();
         assert.equal(watch.live.size, 0, `${memoryBudget} bytes`);
       }
-      assert.ok(failed >= 3, `only ${failed} budgets were too small`);
+      assert.ok(failed > 0, "no budget was too small"); // what can be cut into parts needs little
       device.destroy();
     },
   );

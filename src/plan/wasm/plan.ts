@@ -20,14 +20,11 @@ import {
   type Tile,
 } from "./tiles.ts";
 import { cutKeys } from "../visible.ts";
-import { ITEM_FLOPS, type Region, regionsOf } from "./regions.ts";
+import { type LinkedRegion, linkRegions, wholeRegions } from "./chunks.ts";
+import { ITEM_FLOPS, type Region, type RegionLimits, regionsOf } from "./regions.ts";
 
 /** A region and the work on it. */
-export interface PlannedRegion extends Region {
-  /** Continues the dK and dV of the region before it. */
-  readonly accumulate: boolean;
-  /** No later region adds to its dK and dV. */
-  readonly last: boolean;
+export interface PlannedRegion extends LinkedRegion {
   /** What runs, one step after the other. */
   readonly steps: readonly Step[];
 }
@@ -43,6 +40,8 @@ export interface Plan {
   /** Threads worth waking. */
   readonly threads: number;
   readonly regions: readonly PlannedRegion[];
+  /** What keeps the regions small, and one of them in memory at a time, where memory is short. */
+  readonly limits: RegionLimits | undefined;
   readonly cost: Cost;
 }
 
@@ -114,35 +113,48 @@ function groupsAtOnce(problem: AttentionProblem, kernel: KernelName, regions: Re
   return (first.batchEnd - first.batchBegin) * (first.kvHeadEnd - first.kvHeadBegin);
 }
 
-/** Plans a problem for a target. */
-export function planAttention(problem: AttentionProblem, target: WasmTarget): Plan {
+/** The kernel, where keys may have to come in chunks: those of decode are always whole. */
+function kernelWithin(problem: AttentionProblem, limits: RegionLimits | undefined): KernelName {
+  const kernel = chooseKernel(problem);
+  return kernel === "decode" && limits && limits.keys < problem.lengthK ? "forward" : kernel;
+}
+
+/** Plans a problem for a target; `limits`: where memory is short, which changes results in their last bits. */
+export function planAttention(
+  problem: AttentionProblem,
+  target: WasmTarget,
+  limits?: RegionLimits,
+): Plan {
   const cost = problemCost(problem);
   const threads = cost.flops < THREAD_FLOPS ? 1 : target.threads;
-  const kernel = chooseKernel(problem);
-  const tile = chooseTile(kernel, problem, threads);
-  const all = regionsOf(problem, kernel);
-  const splits = kvSplits(kernel, problem, threads, groupsAtOnce(problem, kernel, all));
+  const kernel = kernelWithin(problem, limits);
+  const { lengthQ, lengthK } = problem,
+    { rows, keys: most } = limits ?? { rows: lengthQ, keys: lengthK };
+  // as tall and as long as a region is at most
+  const part = { ...problem, lengthQ: Math.min(lengthQ, rows), lengthK: Math.min(lengthK, most) };
+  const tile = chooseTile(kernel, part, threads);
+  const all = regionsOf(problem, kernel, limits);
+  const splits = kvSplits(kernel, part, threads, groupsAtOnce(problem, kernel, all));
   const cuts = new Map<string, ReturnType<KeyCuts>>();
-  const cutsOf = ({ rowBegin, rowEnd }: Region): KeyCuts => (sequence) => {
-    const key = `${sequence} ${rowBegin}`;
+  const cutsOf = ({ rowBegin, rowEnd, keyBegin, keyEnd }: Region): KeyCuts => (sequence) => {
+    const key = `${sequence} ${rowBegin} ${keyBegin}`;
     let found = cuts.get(key);
     if (!found) {
       const multiple = kernel === "backward" ? tile.keys : 16;
-      const { lengthK } = roomOf(problem, sequence), span = problem.spans[sequence]!;
-      const own = sequenceSplits(kernel, span, splits);
-      const cut = cutKeys(span, [rowBegin, rowEnd], lengthK, own, multiple);
-      while (cut.length < splits) cut.push([lengthK, lengthK]); // nothing is left
+      const end = Math.min(keyEnd, roomOf(problem, sequence).lengthK);
+      const span = problem.spans[sequence]!, own = sequenceSplits(kernel, span, splits);
+      const cut = cutKeys(span, [rowBegin, rowEnd], end, own, multiple, keyBegin);
+      while (cut.length < splits) cut.push([end, end]); // nothing is left
       found = cut;
       cuts.set(key, found);
     }
     return found;
   };
-  const regions = all.map((region): PlannedRegion => ({
+  const link = limits && !problem.documents ? linkRegions : wholeRegions;
+  const regions = link(problem, kernel, all).map((region): PlannedRegion => ({
     ...region,
-    accumulate: kernel === "backward" && region.rowBegin > 0,
-    last: region.rowEnd === roomOf(problem, region.batchBegin).lengthQ,
     steps: regionSteps(problem, kernel, tile, { splits, of: cutsOf(region) }, region),
   }));
   const pairs = target.vectorBits === 256 && (kernel === "forward" || kernel === "backward");
-  return { kernel, tile, pairs, splits, threads, regions, cost };
+  return { kernel, tile, pairs, splits, threads, regions, limits, cost };
 }

@@ -1,7 +1,7 @@
 // Regions: which part of host tensors lies in engine memory at a time. A region is some batch elements,
-// some kv heads with their query heads, and some query rows; keys are always whole. Small regions keep
-// memory near the size of one head; they must stay large enough that their fixed cost (about 10 us) and,
-// where heads are interleaved in memory, the copying of single rows does not show.
+// some kv heads with their query heads, some query rows, and all keys or, where memory is short, a chunk of them.
+// Small regions keep memory near the size of one head; they must stay large enough that their fixed cost (about
+// 10 us) and, where heads are interleaved in memory, the copying of single rows does not show.
 import {
   axisSize,
   follows,
@@ -26,7 +26,24 @@ export interface Region extends RowBases {
   readonly kvHeadEnd: number;
   readonly rowBegin: number;
   readonly rowEnd: number;
+  readonly keyBegin: number;
+  readonly keyEnd: number;
 }
+
+/** What keeps regions small where memory is short. */
+export interface RegionLimits {
+  /** Most query rows, a multiple of 32: those of a row of the summary of hidden pairs. */
+  readonly rows: number;
+  /** Most keys, a multiple of `CHUNK_KEYS`. */
+  readonly keys: number;
+  /** Most bytes of what has an element for each score and is staged once for the call. */
+  readonly whole: number;
+}
+
+/** Chunks of keys begin at multiples of this: of the tiles of backward, of mask chunks and of blocks of hidden pairs. */
+export const CHUNK_KEYS: number = 96;
+/** The fewest rows of a region that are worth their fixed cost, and rows that regions begin at multiples of. */
+export const LEAST_ROWS: number = 32;
 
 const MiB = 2 ** 20;
 /** A region of about this size keeps its fixed cost below a percent. */
@@ -54,9 +71,10 @@ function inPlace(problem: AttentionProblem, name: OperandName, spec: OperandSpec
 /** What has an element for each score and is shared by all heads is staged once for the call up to this size. */
 const WHOLE_BYTES = 64 * MiB;
 
-/** Whether an operand that follows scores is staged whole. */
-export function stagedWhole(spec: OperandSpec): boolean {
-  return spec.size[1] === 1 && count(spec.size) * (spec.dtype === "bool" ? 1 : 4) <= WHOLE_BYTES;
+/** Whether an operand that follows scores is staged whole, where it may take so many bytes. */
+export function stagedWhole(spec: OperandSpec, whole: number = WHOLE_BYTES): boolean {
+  const bytes = count(spec.size) * (spec.dtype === "bool" ? 1 : 4);
+  return spec.size[1] === 1 && bytes <= Math.min(WHOLE_BYTES, whole);
 }
 
 /** Staged bytes of one query row of one kv group (with its query heads), and of the group's keys. */
@@ -126,17 +144,29 @@ function sharesGradientRows({ pass, operands }: AttentionProblem): boolean {
 }
 
 /** The regions of a problem, in the order in which they are staged. */
-export function regionsOf(problem: AttentionProblem, kernel: KernelName): Region[] {
-  if (problem.documents) return documentRegions(problem, problem.documents);
-  return regionsBySequence(problem, (problem) => batchRegions(problem, kernel));
+export function regionsOf(
+  problem: AttentionProblem,
+  kernel: KernelName,
+  limits?: RegionLimits,
+): Region[] {
+  if (problem.documents) return documentRegions(problem, problem.documents, limits);
+  return regionsBySequence(
+    problem,
+    (problem) => limits ? smallRegions(problem, kernel, limits) : batchRegions(problem, kernel),
+  );
 }
 
 /** Bytes of a region of documents: their rows, and what is returned of them. */
 const DOCUMENT_BYTES = 4 * MiB;
 
 /** Regions of whole documents, with all queries of all sets. */
-function documentRegions(problem: AttentionProblem, starts: readonly number[]): Region[] {
-  const { operands, queryHeads, lengthQ, headDim } = problem, regions: Region[] = [];
+function documentRegions(
+  problem: AttentionProblem,
+  starts: readonly number[],
+  limits?: RegionLimits,
+): Region[] {
+  const { operands, queryHeads, lengthQ, lengthK, headDim } = problem, regions: Region[] = [];
+  const most = limits ? Math.min(DOCUMENT_BYTES, limits.whole) : DOCUMENT_BYTES;
   const row = inPlace(problem, "k", operands.k!) ? 0 : 4 * headDim;
   const document = 4 * queryHeads * (lengthQ + 1), count = starts.length - 1;
   for (let begin = 0, end = 0; begin < count && queryHeads > 0; begin = end) {
@@ -144,15 +174,16 @@ function documentRegions(problem: AttentionProblem, starts: readonly number[]): 
     do {
       bytes += document + row * (starts[end + 1]! - starts[end]!);
       end++;
-    } while (end < count && bytes < DOCUMENT_BYTES);
+    } while (end < count && bytes < most);
     const all = { batchBegin: 0, batchEnd: 1, kvHeadBegin: 0, kvHeadEnd: 1 };
-    regions.push({ ...all, rowBegin: 0, rowEnd: lengthQ, documents: [begin, end] });
+    const rows = { rowBegin: 0, rowEnd: lengthQ, keyBegin: 0, keyEnd: lengthK };
+    regions.push({ ...all, ...rows, documents: [begin, end] });
   }
   return regions;
 }
 
 function batchRegions(problem: AttentionProblem, kernel: KernelName): Region[] {
-  const { batch, kvHeads, lengthQ } = problem;
+  const { batch, kvHeads, lengthQ, lengthK } = problem;
   const regions: Region[] = [];
   if (batch === 0 || kvHeads === 0 || problem.queryHeads === 0) return regions;
   const { row, keys } = groupBytes(problem), rows = rowsOfRegion(problem, kernel, row);
@@ -180,7 +211,48 @@ function batchRegions(problem: AttentionProblem, kernel: KernelName): Region[] {
           kvHeadEnd: Math.min(kvHeads, h + heads),
           rowBegin: r,
           rowEnd: Math.min(lengthQ, r + rows),
+          keyBegin: 0,
+          keyEnd: lengthK,
         });
+      }
+    }
+  }
+  return regions;
+}
+
+/**
+ * The regions of a problem where memory is short: one kv head each, and no more rows and keys than the limits say. Forward
+ * takes all keys of its rows before the next rows, backward all rows of its keys before the next keys.
+ */
+function smallRegions(
+  problem: AttentionProblem,
+  kernel: KernelName,
+  limits: RegionLimits,
+): Region[] {
+  const { batch, kvHeads, lengthQ, lengthK, queryHeads } = problem, regions: Region[] = [];
+  if (queryHeads === 0) return regions;
+  const inChunks = kernel === "forward" || kernel === "backward";
+  const keys = Math.max(1, inChunks ? Math.min(lengthK, limits.keys) : lengthK);
+  const { row } = groupBytes(problem);
+  const rows = Math.max(
+    1,
+    Math.min(limits.rows, rowsOfRegion({ ...problem, lengthK: keys }, kernel, row)),
+  );
+  const of = (n: number, size: number) =>
+    Array.from({ length: Math.max(1, Math.ceil(n / size)) }, (_, i) => i * size);
+  for (let b = 0; b < batch; b++) {
+    for (let h = 0; h < kvHeads; h++) {
+      const one = { batchBegin: b, batchEnd: b + 1, kvHeadBegin: h, kvHeadEnd: h + 1 };
+      const add = (r: number, k: number) =>
+        regions.push({
+          ...one,
+          ...{ rowBegin: r, rowEnd: Math.min(lengthQ, r + rows) },
+          ...{ keyBegin: k, keyEnd: Math.min(lengthK, k + keys) },
+        });
+      if (kernel === "backward") {
+        for (const k of of(lengthK, keys)) for (const r of of(lengthQ, rows)) add(r, k);
+      } else {
+        for (const r of of(lengthQ, rows)) for (const k of of(lengthK, keys)) add(r, k);
       }
     }
   }

@@ -4,6 +4,7 @@ import type { AttentionProblem } from "../../problem/problem.ts";
 import type { KernelName } from "../kernel.ts";
 import type { Tile } from "./tiles.ts";
 import { visiblePairs } from "../visible.ts";
+import type { LinkedRegion } from "./chunks.ts";
 import type { Region } from "./regions.ts";
 
 /** One piece of work. `head` is a kv head in decode and backward, a query head otherwise. */
@@ -36,11 +37,11 @@ export type KeyCuts = (sequence: number) => readonly (readonly [begin: number, e
 /** Blocks of rows of every query head. */
 function forwardItems(problem: AttentionProblem, tile: Tile, region: Region): WorkItem[] {
   const group = problem.queryHeads / problem.kvHeads, items: WorkItem[] = [];
-  const kernel = Kernel.Forward, keyBegin = 0, keyEnd = problem.lengthK, slot = -1;
+  const { keyBegin, keyEnd } = region, kernel = Kernel.Forward, slot = -1;
   for (let batch = region.batchBegin; batch < region.batchEnd; batch++) {
     for (let rowBegin = region.rowBegin; rowBegin < region.rowEnd; rowBegin += tile.rows) {
       const rowEnd = Math.min(rowBegin + tile.rows, region.rowEnd);
-      const pairs = visiblePairs(problem.spans[batch]!, rowBegin, rowEnd, 0, problem.lengthK);
+      const pairs = visiblePairs(problem.spans[batch]!, rowBegin, rowEnd, keyBegin, keyEnd);
       for (let head = region.kvHeadBegin * group; head < region.kvHeadEnd * group; head++) {
         items.push({ kernel, batch, head, rowBegin, rowEnd, keyBegin, keyEnd, slot, pairs });
       }
@@ -155,7 +156,7 @@ export function regionSteps(
   name: KernelName,
   tile: Tile,
   cuts: { readonly splits: number; readonly of: KeyCuts },
-  region: Region,
+  region: LinkedRegion,
 ): Step[] {
   // longest first, so that threads finish together
   const main = (kernel: Kernel, items: WorkItem[]): Step => ({
@@ -168,7 +169,11 @@ export function regionSteps(
     items: combineItems(problem, kernel, region),
     shared: false,
   });
-  if (name === "forward") return [main(Kernel.Forward, forwardItems(problem, tile, region))];
+  if (name === "forward") {
+    const merges = region.parts > 1 && region.lastKeys;
+    const items = forwardItems(problem, tile, region);
+    return [main(Kernel.Forward, items), ...(merges ? [combine(Kernel.Combine)] : [])];
+  }
   if (region.documents) return [main(Kernel.MaxSim, documentItems(problem, region.documents))];
   if (name === "inside") {
     const items = insideItems(problem, tile, region);

@@ -5,12 +5,13 @@ import type { SequenceSpan } from "../../problem/features/feature.ts";
 import { feature } from "../../problem/features/table.ts";
 import { learnedPlaces } from "../../problem/learned.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
-import { gradientsOf, OPERANDS } from "../../tensor/operands.ts";
+import { gradientsOf, type OperandName, OPERANDS } from "../../tensor/operands.ts";
 import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
 import type { WebGpuTarget } from "../target.ts";
 import { roomOf } from "../sequences.ts";
 import { boundOperands, planRegions, type Region } from "./regions.ts";
+import { type Neighbours, neighboursAmong, seeingRegions, type Streaming } from "./streaming.ts";
 import {
   backwardSteps,
   forwardSteps,
@@ -47,6 +48,11 @@ export interface GpuPlan {
   readonly pairSum?: ChosenTile | undefined;
   readonly inside?: ChosenTile | undefined;
   readonly regions: readonly PlannedRegion[];
+  /**
+   * Where memory is short regions run alone, one after the other, and these results are windows of what they are: of the
+   * rows of a region while its keys change, of its keys for one region.
+   */
+  readonly windows?: ReadonlySet<OperandName> | undefined;
   /** What runs behind all regions. */
   readonly last: readonly GpuStep<"narrow" | "statistic">[];
   readonly cost: Cost;
@@ -71,7 +77,7 @@ function numSplits(
 }
 
 /** Whether regions before and behind this one hold other keys, or other queries or heads of the same keys. */
-function neighbours(problem: AttentionProblem, region: Region) {
+function neighbours(problem: AttentionProblem, region: Region): Neighbours {
   const { lengthQ, lengthK } = roomOf(problem, region.batchBegin);
   const lastHead = region.groupEnd * problem.kvHeads === problem.queryHeads;
   return {
@@ -84,10 +90,17 @@ function neighbours(problem: AttentionProblem, region: Region) {
 
 type Needs = Parameters<typeof chooseTile>[1];
 
+/** Regions, what is before and behind each, and which results are windows. */
+interface Pieces {
+  readonly regions: readonly Region[];
+  readonly near: (region: Region) => Neighbours;
+  readonly windows?: ReadonlySet<OperandName> | undefined;
+}
+
 function planBackward(
   problem: AttentionProblem,
   needs: Needs,
-  regions: readonly Region[],
+  { regions, near, windows }: Pieces,
   target: WebGpuTarget,
 ): Omit<GpuPlan, "cost" | "last"> {
   const dq = chooseTile("dq", needs, target);
@@ -102,12 +115,12 @@ function planBackward(
     const tiles = (size: number) => ({ classifiers, size });
     const work: RegionWork = {
       ...region,
-      ...neighbours(problem, region),
+      ...near(region),
       splits: 1,
       rowItems: forwardItems(region, spans, group, dq.rows, 1, tiles(dq.columns)),
       keyItems: keyTileItems(region, spans, group, dkv.rows, tiles(dkv.columns)),
     };
-    return { ...work, spans, steps: backwardSteps(problem, work, dkv.fused) };
+    return { ...work, spans, steps: backwardSteps(problem, work, dkv.fused, windows) };
   });
   return { kernel: "backward", dq, dkv, pairSum, regions: planned };
 }
@@ -115,7 +128,7 @@ function planBackward(
 function planForward(
   problem: AttentionProblem,
   needs: Needs,
-  regions: readonly Region[],
+  { regions, near, windows }: Pieces,
   target: WebGpuTarget,
 ): Omit<GpuPlan, "cost" | "last"> {
   const { headDim, valueDim, lengthQ } = problem;
@@ -140,12 +153,12 @@ function planForward(
       : forwardItems(region, spans, group, tile, splits, { classifiers, size });
     const work: RegionWork = {
       ...region,
-      ...neighbours(problem, region),
+      ...near(region),
       splits,
       rowItems,
       keyItems: [],
     };
-    return { ...work, spans, steps: forwardSteps(problem, work, kernel) };
+    return { ...work, spans, steps: forwardSteps(problem, work, kernel, windows) };
   });
   return { kernel, forward, decode, regions: planned };
 }
@@ -153,7 +166,7 @@ function planForward(
 function planInside(
   problem: AttentionProblem,
   needs: Needs,
-  regions: readonly Region[],
+  { regions, near }: Pieces,
   target: WebGpuTarget,
 ): Omit<GpuPlan, "cost" | "last"> {
   const inside = chooseTile("inside", needs, target), classifiersOf = regionClassifiers(problem);
@@ -161,7 +174,7 @@ function planInside(
     const spans = localSpans(problem, region), group = region.groupEnd - region.groupBegin;
     const tiles = { classifiers: classifiersOf(region), size: inside.columns };
     const rowItems = forwardItems(region, spans, group, inside.rows, 1, tiles);
-    const work = { ...region, ...neighbours(problem, region), splits: 1, rowItems, keyItems: [] };
+    const work = { ...region, ...near(region), splits: 1, rowItems, keyItems: [] };
     // the largest scores are known when all keys were seen
     const last = problem.pass !== "topKeys" || work.lastKeys;
     return { ...work, spans, steps: insideSteps(problem, work, last) };
@@ -172,8 +185,12 @@ function planInside(
 /** What plans a pass. */
 const planners = { forward: planForward, backward: planBackward };
 
-/** Plans a problem for a GPU. */
-export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): GpuPlan {
+/** Plans a problem for a GPU; `streaming`: where memory is short. */
+export function planWebGpu(
+  problem: AttentionProblem,
+  target: WebGpuTarget,
+  streaming?: Streaming,
+): GpuPlan {
   const cost = problemCost(problem), { headDim, valueDim, pass } = problem;
   const kept = problem.features.some(({ name }) => feature(name).stage === "probability");
   const learned = problem.captured > 0 ? learnedPlaces(problem.features) : 0;
@@ -183,8 +200,13 @@ export function planWebGpu(problem: AttentionProblem, target: WebGpuTarget): Gpu
     { ...needs, count: problem.count, elements: problem.captured },
     target,
   );
-  const regions = planRegions(problem, { ...target.limits, stream });
+  const { most, windows } = streaming ?? {};
+  const all = planRegions(problem, { ...target.limits, stream, most });
+  const regions = streaming ? seeingRegions(problem, all) : all;
+  const near = streaming
+    ? neighboursAmong(regions)
+    : (region: Region) => neighbours(problem, region);
   const plan = pass === "forward" || pass === "backward" ? planners[pass] : planInside;
   const last = regions.length > 0 ? lastSteps(problem) : [];
-  return { ...plan(problem, needs, regions, target), last, cost };
+  return { ...plan(problem, needs, { regions, near, windows }, target), windows, last, cost };
 }

@@ -49,6 +49,8 @@ export interface RegionLimits {
   readonly workgroups: number;
   /** Most keys, or query rows of a group, that one workgroup may stream. */
   readonly stream?: number | undefined;
+  /** How large a region may be along each axis, where memory is short. */
+  readonly most?: RegionSize | undefined;
 }
 
 type Axis = "batch" | "head" | "group" | "row" | "key";
@@ -171,6 +173,10 @@ function regionSize(
   limits: RegionLimits,
 ): RegionSize {
   const size = { ...total }, group = total.group;
+  for (const axis of Object.keys(limits.most ?? {}) as Axis[]) {
+    size[axis] = Math.min(size[axis], limits.most![axis]);
+  }
+  if (size.group < group) size.head = Math.min(1, size.head);
   const room = limits.storageBinding - limits.offsetAlignment;
   const captured = capturedBytes(problem, limits.storageBinding);
   const cut = (axis: Axis) => size[axis] = Math.ceil(size[axis] / 2);

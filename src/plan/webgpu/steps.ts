@@ -71,17 +71,30 @@ function copies({ operands }: AttentionProblem): GpuStep[] {
     .map((of) => ({ kernel: "copy", of, items: 1 }));
 }
 
-/** Operands whose rows turn are brought into scratch by the first region that reads them. */
-function rotations(problem: AttentionProblem, { moreKeys, moreRows }: RegionWork): GpuStep[] {
+/** Results that are windows of what they are: see plan.ts. */
+type Windows = ReadonlySet<OperandName> | undefined;
+
+/** Operands whose rows turn are brought into scratch by the first region that reads them; of those alone by each. */
+function rotations(
+  problem: AttentionProblem,
+  { moreKeys, moreRows }: RegionWork,
+  windows: Windows,
+): GpuStep[] {
   return rotatedInputs(problem)
-    .filter((of) => follows(of) === "keys" ? !moreRows : !moreKeys)
+    .filter((of) => windows || (follows(of) === "keys" ? !moreRows : !moreKeys))
     .map((of) => ({ kernel: "rotate", of, items: 1 }));
 }
 
-/** Gradients turn back once the last region has added its share. */
-function rotationsBack(problem: AttentionProblem, { lastKeys, lastRows }: RegionWork): GpuStep[] {
+/** Gradients turn back once the last region has added its share; shares that are added elsewhere turn one by one. */
+function rotationsBack(
+  problem: AttentionProblem,
+  { lastKeys, lastRows }: RegionWork,
+  windows: Windows,
+): GpuStep[] {
+  const last = (of: OperandName) =>
+    follows(of) === "keys" ? lastRows || windows?.has(of) : lastKeys;
   return gradientsOf(problem.operands)
-    .filter((of) => rotationOf(problem, of) && (follows(of) === "keys" ? lastRows : lastKeys))
+    .filter((of) => rotationOf(problem, of) && last(of))
     .map((of) => ({ kernel: "rotate", of, items: 1 }));
 }
 
@@ -101,8 +114,9 @@ export function forwardSteps(
   problem: AttentionProblem,
   work: RegionWork,
   kernel: "forward" | "decode",
+  windows?: Windows,
 ): GpuStep[] {
-  const steps = [...rotations(problem, work), ...copies(problem)];
+  const steps = [...rotations(problem, work, windows), ...copies(problem)];
   if (kernel === "forward") steps.push(...classifies(problem, work));
   steps.push({ kernel, items: work.rowItems.length });
   if (work.splits > 1) steps.push({ kernel: "combine", items: 1 });
@@ -126,6 +140,7 @@ export function backwardSteps(
   problem: AttentionProblem,
   work: RegionWork,
   fused: boolean,
+  windows?: Windows,
 ): GpuStep[] {
   const { rowItems, keyItems, moreKeys, moreRows } = work, items = keyItems.length;
   const dkv: GpuStep[] = fused
@@ -135,9 +150,10 @@ export function backwardSteps(
     ? [{ kernel: "captured sum", of: "dCaptured", items: rowItems.length }]
     : [];
   // regions before this one have been here: its share is made in scratch and added
-  const added = [moreKeys && "dq", moreRows && "dk", moreRows && "dv"] as const;
+  const moreOf = (of: "dk" | "dv") => moreRows && !windows?.has(of) && of;
+  const added = [moreKeys && "dq", moreOf("dk"), moreOf("dv")] as const;
   return [
-    ...rotations(problem, work),
+    ...rotations(problem, work, windows),
     ...copies(problem),
     ...classifies(problem, work),
     { kernel: "delta", items: 1 },
@@ -150,7 +166,7 @@ export function backwardSteps(
     ...sums(problem, work),
     ...captured,
     ...added.flatMap((of): GpuStep[] => of ? [{ kernel: "add", of, items: 1 }] : []),
-    ...rotationsBack(problem, work),
+    ...rotationsBack(problem, work, windows),
   ];
 }
 
@@ -161,7 +177,7 @@ export function insideSteps(
   last: boolean,
 ): GpuStep[] {
   const { pass, operands } = problem, items = 1;
-  const steps = [...rotations(problem, work), ...copies(problem)];
+  const steps = [...rotations(problem, work, undefined), ...copies(problem)];
   if (pass === "topKeys") steps.push({ kernel: "top keys", items });
   if (operands.lse && last) {
     steps.push(

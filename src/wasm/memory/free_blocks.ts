@@ -45,6 +45,12 @@ export class FreeBlocks {
     return block ? end - block.begin : 0;
   }
 
+  /** Bytes of the largest free block. */
+  get largest(): number {
+    const bin = this.#bins.findLast((bin) => bin.length > 0) ?? [];
+    return bin.reduce((most, { begin, end }) => Math.max(most, end - begin), 0);
+  }
+
   /** Adds a block, joined with free neighbours. */
   add(begin: number, end: number): void {
     const left = this.#byEnd.get(begin), right = this.#byBegin.get(end);

@@ -5,6 +5,8 @@ import type { MemoryUse } from "../../backend/backend.ts";
 import { FreeBlocks, GRAIN } from "./free_blocks.ts";
 
 const PAGE = 65536;
+/** What 32 bits address. */
+const MOST_BYTES = 2 ** 32;
 /** Where the heap begins: the first page holds the kernels' constants and the control block. */
 export const HEAP_BYTE: number = PAGE;
 /** Where the control block begins; asm's static data ends far below. */
@@ -43,6 +45,23 @@ export class LinearMemory {
   /** Bytes in total, in use and at the peak. */
   get use(): MemoryUse {
     return { total: this.memory.buffer.byteLength, used: this.#used, peak: this.#peak };
+  }
+
+  /** Bytes that it may have in all. */
+  get budget(): number {
+    return Math.floor(Math.min(this.#budget, MOST_BYTES) / PAGE) * PAGE;
+  }
+
+  /** Bytes that can be had in one piece, as far as the budget goes. */
+  get room(): number {
+    const end = this.memory.buffer.byteLength;
+    return Math.max(this.#free.largest, this.#free.before(end) + this.budget - end);
+  }
+
+  /** The smallest budget with room for so many bytes in one piece beside what is there. */
+  budgetFor(bytes: number): number {
+    const end = this.memory.buffer.byteLength;
+    return up(end - this.#free.before(end) + bytes, PAGE);
   }
 
   #grow(bytes: number): void {

@@ -1,6 +1,6 @@
 // Long work on memory in pieces, with pauses between them in which the event loop may turn. Memory may
 // grow at a pause, so every piece makes its views anew.
-import { copyBox, type Side } from "../../tensor/copy.ts";
+import { addBox, copyBox, type Side } from "../../tensor/copy.ts";
 import {
   type Axes,
   AXIS_INDICES,
@@ -44,8 +44,9 @@ function* parts(size: Axes, axes: readonly AxisIndex[]): Generator<Part, void, v
   }
 }
 
-/** `copyBox` in pieces, along the axes that are outermost in the target. */
-export function* copyInPieces(
+/** Work on boxes of both sides in pieces, along the axes that are outermost in the target. */
+function* boxInPieces(
+  work: typeof copyBox,
   target: () => Side,
   source: () => Side,
   size: Axes,
@@ -59,6 +60,16 @@ export function* copyInPieces(
   for (const part of parts(size, axes)) {
     if (!first) yield "work";
     first = false;
-    copyBox(at(target(), part.begin), at(source(), part.begin), part.size);
+    work(at(target(), part.begin), at(source(), part.begin), part.size);
   }
+}
+
+/** `copyBox` in pieces. */
+export function copyInPieces(target: () => Side, source: () => Side, size: Axes): Pieces {
+  return boxInPieces(copyBox, target, source, size);
+}
+
+/** `addBox` in pieces. */
+export function addInPieces(target: () => Side, source: () => Side, size: Axes): Pieces {
+  return boxInPieces(addBox, target, source, size);
 }

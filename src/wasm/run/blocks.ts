@@ -57,6 +57,11 @@ export function blocksWords(
   const panel = blocksOf(keys), head = panelsOf(rows) * panel;
   const dense: Axes = [heads * head, head, panel, 0];
   const strides = forAxes((axis) => full[axis] === 1 ? 0 : dense[axis]);
-  const first: Axes = [begin[0], begin[1], begin[2] / 8, 0]; // regions of rows begin at multiples of 256
-  return [Operand.Blocks, [target - placeOf(first, strides), ...strides.slice(0, 3), PANEL_SHIFT]];
+  // regions of rows begin at multiples of 32, chunks of keys at multiples of 96
+  const first: Axes = [begin[0], begin[1], begin[2] / 8, 0], before = begin[3] / 16;
+  return [Operand.Blocks, [
+    target - before - placeOf(first, strides),
+    ...strides.slice(0, 3),
+    PANEL_SHIFT,
+  ]];
 }

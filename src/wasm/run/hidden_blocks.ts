@@ -8,6 +8,7 @@ import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { conditionOf, domainOfHead, type LeastTile } from "../../plan/condition.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
+import { LEAST_ROWS } from "../../plan/wasm/regions.ts";
 import type { OperandWords, Room } from "./task_record.ts";
 import { BLOCK_KEYS, leastTile, PARTIAL, writeVisibleBlocks } from "./visible_blocks.ts";
 
@@ -23,11 +24,14 @@ export class HiddenBlocks {
   readonly #least: LeastTile;
   readonly #perBatch: boolean;
   readonly #perHead: boolean;
+  /** Whether blocks may stay for other regions. */
+  readonly #keeps: boolean;
   readonly #known: ExtremesOf = new Map();
   /** Blocks that all heads and sequences share, by the first row of a region. */
   readonly #shared = new Map<number, OperandWords>();
 
-  constructor(problem: AttentionProblem, { kernel }: Plan) {
+  constructor(problem: AttentionProblem, { kernel, limits }: Plan) {
+    this.#keeps = limits === undefined;
     const { features, spans } = this.#problem = problem;
     this.#condition = kernel === "decode" ? undefined : conditionOf(problem);
     this.#others = features.map(({ name }) => feature(name))
@@ -50,15 +54,36 @@ export class HiddenBlocks {
     call: Room,
   ): Generator<"work", OperandWords[], void> {
     if (!this.#condition) return [];
-    const bytes = Math.ceil(this.#problem.lengthQ / this.#least.rows) * this.#columns;
-    if (this.#perBatch || this.#perHead || bytes > KEPT_BYTES) {
-      return [yield* this.#find(region, room)];
-    }
+    if (this.#wholeBytes === 0) return [yield* this.#find(region, room)];
     const known = this.#shared.get(region.rowBegin);
     if (known) return [known];
     const words = yield* this.#find(region, call);
     this.#shared.set(region.rowBegin, words);
     return [words];
+  }
+
+  /** Bytes of the blocks of all queries where other regions share them, 0 where none does. */
+  get #wholeBytes(): number {
+    const bytes = Math.ceil(this.#problem.lengthQ / this.#least.rows) * this.#columns;
+    const shared = !this.#perBatch && !this.#perHead && bytes <= KEPT_BYTES && this.#keeps;
+    return shared ? bytes : 0;
+  }
+
+  /** Bytes of blocks at most: those that stay with the call, and those of a region. */
+  bytes(region: PlannedRegion): { call: number; region: number } {
+    if (!this.#condition) return { call: 0, region: 0 };
+    const least = this.#least.rows, whole = this.#wholeBytes;
+    // regions of rows begin where they like: a block and its slack more for each
+    const regions = Math.ceil(this.#problem.lengthQ / LEAST_ROWS);
+    if (whole > 0) return { call: whole + regions * (this.#columns + 64), region: 0 };
+    return { call: 0, region: this.#regionBytes(region, least) };
+  }
+
+  #regionBytes({ rowBegin, rowEnd, ...region }: PlannedRegion, least: number): number {
+    const { queryHeads, kvHeads } = this.#problem, group = queryHeads / kvHeads;
+    const heads = this.#perHead ? (region.kvHeadEnd - region.kvHeadBegin) * group : 1;
+    const batches = this.#perBatch ? region.batchEnd - region.batchBegin : 1;
+    return batches * heads * Math.ceil((rowEnd - rowBegin) / least) * this.#columns + 8;
   }
 
   /** Bytes of a row of blocks. */
@@ -86,7 +111,7 @@ export class HiddenBlocks {
     }
     const strides = [this.#perBatch ? heads * size : 0, this.#perHead ? size : 0, columns];
     const first = batchBegin * strides[0]! + headBegin * strides[1]! +
-      rowBegin / least.rows * columns; // regions of rows begin at multiples of 256
+      rowBegin / least.rows * columns; // regions of rows begin at multiples of 32
     return [Operand.Blocks, [pointer - first, ...strides, Math.log2(least.rows)]];
   }
 }

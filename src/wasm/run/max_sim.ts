@@ -5,13 +5,16 @@ import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import { CALL_NAMES } from "../../problem/problem.ts";
 import { resultSpecs } from "../../problem/results.ts";
 import { copyBox } from "../../tensor/copy.ts";
+import { BYTES } from "../../tensor/dtype.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import type { View } from "../../tensor/view.ts";
+import { count, type View } from "../../tensor/view.ts";
+import { blockBytes } from "../memory/arena.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
 import { disposeResults, elements, makeResults, type ResultView } from "../memory/results.ts";
 import type { KernelExports } from "../module/module.ts";
 import { WasmTensor } from "../memory/tensors.ts";
-import { bringHead, takeHead } from "./heads.ts";
+import { SLACK } from "./boxes.ts";
+import { bringHead, type HeadRows, takeHead } from "./heads.ts";
 
 /** Documents whose gradients are added between two pauses: about a millisecond. */
 const PIECE = 256;
@@ -34,6 +37,32 @@ function placeOf({ tensor, dtype }: Pick<View, "tensor" | "dtype">): number | un
   return tensor instanceof WasmTensor && dtype === "f32" ? tensor.pointer : undefined;
 }
 
+/** All rows of a set. */
+const whole = ({ size }: Pick<View, "size">, head = 0): HeadRows => ({
+  ...{ batch: 0, head, begin: 0, end: size[2] },
+});
+
+/** Bytes of what is brought in, one set of queries at a time with all rows of documents. */
+function partsOf({ q, k, documentKeys }: Required<Views>) {
+  const [, , tokens, dim] = q.size, rows = k.size[2], documents = documentKeys.size[2];
+  const queries = 4 * tokens * dim, keys = 4 * rows * dim, inPlace = placeOf(k) !== undefined;
+  return {
+    // what is widened or narrowed on its way
+    temporary: Math.max(queries, k.dtype === "f32" ? 0 : keys),
+    ...{ q: queries, dq: queries, k: inPlace ? 0 : keys, dk: inPlace ? 0 : keys },
+    ...{ scores: 4 * documents, keys: 4 * documents * tokens },
+  };
+}
+
+/** Bytes that a call takes of the memory, results that stay among them. */
+export function maxSimBytes(problem: AttentionProblem, views: Views): number {
+  const parts = Object.values(partsOf(views as Required<Views>));
+  const stay = resultSpecs(problem, views).filter(({ resident }) => resident);
+  const results = stay.map(({ size, dtype }) => count(size) * BYTES[dtype]);
+  return [...parts.map((bytes) => bytes + SLACK), ...results]
+    .reduce((sum, bytes) => sum + blockBytes(bytes), 0);
+}
+
 /** dq and dk of a call. */
 export function* maxSimGradients(
   memory: LinearMemory,
@@ -46,19 +75,17 @@ export function* maxSimGradients(
   const [, sets, tokens, dim] = q.size, rows = k.size[2], documents = documentKeys.size[2];
   const blocks: number[] = [];
   const allocate = (bytes: number) => {
-    const pointer = memory.allocate(bytes + 16);
+    const pointer = memory.allocate(bytes + SLACK);
     blocks.push(pointer);
     return pointer;
   };
   try {
-    const queryBytes = 4 * tokens * dim, keyBytes = 4 * rows * dim;
-    // what is widened or narrowed on its way
-    const temporary = allocate(Math.max(queryBytes, k.dtype === "f32" ? 0 : keyBytes));
-    const ofQ = allocate(queryBytes), ofDq = allocate(queryBytes);
+    const parts = partsOf(views as Required<Views>), temporary = allocate(parts.temporary);
+    const ofQ = allocate(parts.q), ofDq = allocate(parts.dq);
     const ownK = placeOf(k), ownDk = placeOf(dk!);
-    const ofK = ownK ?? allocate(keyBytes), ofDk = ownDk ?? allocate(keyBytes);
-    const ofScores = allocate(4 * documents), ofKeys = allocate(4 * documents * tokens);
-    if (ownK === undefined) bringHead(memory, kernels, k, [0, 0], ofK, temporary);
+    const ofK = ownK ?? allocate(parts.k), ofDk = ownDk ?? allocate(parts.dk);
+    const ofScores = allocate(parts.scores), ofKeys = allocate(parts.keys);
+    if (ownK === undefined) bringHead(memory, kernels, k, whole(k), ofK, temporary);
     memory.f32(ofDk, rows * dim).fill(0);
     yield "work";
     for (let set = 0; set < sets; set++) {
@@ -66,8 +93,8 @@ export function* maxSimGradients(
       for (const view of [q, dDocumentScores, documentKeys]) {
         checkReach(view, CALL_NAMES[problem.pass]);
       }
-      bringHead(memory, kernels, q, [0, set], ofQ, temporary);
-      bringHead(memory, kernels, dDocumentScores, [0, set], ofScores, temporary);
+      bringHead(memory, kernels, q, whole(q, set), ofQ, temporary);
+      bringHead(memory, kernels, dDocumentScores, whole(dDocumentScores, set), ofScores, temporary);
       bringKeys(memory, documentKeys, set, ofKeys, rows);
       memory.f32(ofDq, tokens * dim).fill(0);
       for (let first = 0; first < documents; first += PIECE) {
@@ -76,9 +103,9 @@ export function* maxSimGradients(
         kernels.maxSimGradient(ofQ, ofK, keys, scores, ofDq, ofDk, n, tokens, dim);
         yield "work";
       }
-      takeHead(memory, kernels, dq!, [0, set], ofDq, temporary);
+      takeHead(memory, kernels, dq!, whole(q, set), ofDq, temporary);
     }
-    if (ownDk === undefined) takeHead(memory, kernels, dk!, [0, 0], ofDk, temporary);
+    if (ownDk === undefined) takeHead(memory, kernels, dk!, whole(k), ofDk, temporary);
     return results;
   } catch (error) {
     disposeResults(results);

@@ -47,6 +47,17 @@ export function programScratch(programs: readonly ProgramUse[]): number {
 /** Kernels read whole vectors of arrays, from either end. */
 const SLACK = 16;
 
+/** Bytes of the blocks that programs take, arrays among them. */
+export function programBytes(programs: readonly ProgramUse[]): number[] {
+  const arrays = new Set(
+    programs.flatMap(({ program }) => program.arrays.map(({ array }) => array)),
+  );
+  return [
+    ...programs.map(({ program }) => program.words.length * 4),
+    ...[...arrays].map(({ data }) => data.length * 4 + 2 * SLACK),
+  ];
+}
+
 /** Brings programs in; gives the words of tasks that say where they lie. */
 export function writePrograms(
   { memory, allocate }: Room,

@@ -4,7 +4,6 @@ import { Operand } from "../../../asm/tables.gen.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import { stagedWhole } from "../../plan/wasm/regions.ts";
 import { baseOf } from "../../plan/sequences.ts";
-import { lengthOf } from "../../problem/packing.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import {
   abiName,
@@ -65,25 +64,34 @@ export const STAGED: Readonly<Record<OperandName, StagedRow>> = Object.fromEntri
 ) as Record<OperandName, StagedRow>;
 
 /** How long an operand stays in engine memory. */
-export function stayOf(name: OperandName, spec: OperandSpec, region: PlannedRegion): Stay {
+export function stayOf(
+  name: OperandName,
+  spec: OperandSpec,
+  { kernel, limits }: Pick<Plan, "kernel" | "limits">,
+  { documents }: PlannedRegion,
+): Stay {
   const { follows, summed, role } = STAGED[name];
-  if (follows === "queries" || summed || region.documents) return "region";
+  if (follows === "queries" || summed || documents) return "region";
   if (follows === "scores" && role === "result") return "region";
-  if (follows === "keys") return "rows";
-  return follows === "heads" || stagedWhole(spec) ? "call" : "region";
+  // chunks of keys change from region to region in forward
+  if (follows === "keys") return limits && kernel === "forward" ? "region" : "rows";
+  if (follows === "heads") return "call";
+  const alone = !limits || spec.size[0] === 1; // what stays to the end must not add up
+  return alone && stagedWhole(spec, limits?.whole) ? "call" : "region";
 }
 
 /** Boxes of an operand that stays: those with the same key are the same. */
 export function boxKey(name: OperandName, spec: OperandSpec, stay: Stay, w: PlannedRegion): string {
-  if (stay !== "call") return `${name} ${w.batchBegin} ${w.kvHeadBegin}`;
+  if (stay !== "call") return `${name} ${w.batchBegin} ${w.kvHeadBegin} ${w.keyBegin}`;
   // what has an element for each pair is staged by batch elements
   return STAGED[name].follows === "scores" && spec.size[0] > 1 ? `${name} ${w.batchBegin}` : name;
 }
 
 /** Whether kernels may work on a resident operand or result where it lies. */
-export function usable(name: OperandName, spec: OperandSpec, kernel: Plan["kernel"]): boolean {
+export function usable(name: OperandName, spec: OperandSpec, { kernel, limits }: Plan): boolean {
   if (!spec.resident) return false;
-  const { role, summed, follows } = STAGED[name];
+  const { role, summed, follows, gradientOf } = STAGED[name];
+  if (limits && follows === "queries" && gradientOf) return false; // chunks of keys add to it
   if (summed || follows === "scores") return false; // sums have an order, and rows need padding
   if (spec.pages || stagedRaw(name, kernel)) return true;
   // the gradient tiles of keys work on whole groups of four columns
@@ -106,6 +114,7 @@ export function boxOf(
   splits: number,
 ): Box {
   const { batchBegin, batchEnd, kvHeadBegin, kvHeadEnd, rowBegin, rowEnd } = region;
+  const { keyBegin, keyEnd } = region;
   const { follows, summed, axes } = STAGED[name];
   const group = axes[1] === "kvHead" ? 1 : queryHeads / kvHeads;
   const heads = (kvHeadEnd - kvHeadBegin) * group;
@@ -121,7 +130,7 @@ export function boxOf(
   if (base !== undefined) {
     [begin[0], size[0]] = [0, 1];
     begin[2] = follows === "queries" ? base + rowBegin : base;
-    if (follows === "keys") size[2] = lengthOf(problem.packed!.keys!, batchBegin);
+    if (follows === "keys") [begin[2], size[2]] = [base + keyBegin, keyEnd - keyBegin];
     return { begin, size };
   }
   if (follows === "queries") return { begin, size };
@@ -134,9 +143,10 @@ export function boxOf(
     for (const axis of [0, 1, 2] as const) {
       if (repeats(name, spec, axis)) [begin[axis], size[axis]] = [0, 1];
     }
-    size[3] = lengthK;
+    [begin[3], size[3]] = stay === "call" ? [0, lengthK] : [keyBegin, keyEnd - keyBegin];
   }
-  if (follows === "keys" || stay === "call") [begin[2], size[2]] = [0, spec.size[2]];
+  if (follows === "keys") [begin[2], size[2]] = [keyBegin, keyEnd - keyBegin];
+  else if (stay === "call") [begin[2], size[2]] = [0, spec.size[2]];
   return { begin, size };
 }
 

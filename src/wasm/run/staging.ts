@@ -3,43 +3,41 @@
 // (16-bit values are widened on the way, so that kernels see f32). Long copies pause now and then.
 import { callName, checkReach } from "../../backend/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import type { OperandName } from "../../tensor/operands.ts";
-import {
-  elementBytes,
-  extentOf,
-  forAxes,
-  type MutableAxes,
-  type OperandSpec,
-  placeOf,
-  type View,
-} from "../../tensor/view.ts";
+import { elementBytes, extentOf, forAxes, placeOf, type View } from "../../tensor/view.ts";
 import { baseOf } from "../../plan/sequences.ts";
-import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
+import { partialResults, type Plan, type PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import type { Side } from "../../tensor/copy.ts";
+import { Kernel } from "../../../asm/abi.ts";
 import { copyInPieces, inPieces, type Pieces } from "../memory/pieces.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
-import { blocksBytes, blocksWords, summarizeBlocks } from "./blocks.ts";
+import { blocksWords, summarizeBlocks } from "./blocks.ts";
+import {
+  boxBytes,
+  type BoxLayout,
+  hasBlocks,
+  isWidened,
+  layoutOf,
+  sideOf,
+  SLACK,
+} from "./boxes.ts";
+import type { Heap } from "../memory/arena.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
 import type { KernelExports } from "../module/module.ts";
 import { elements, type ResultView } from "../memory/results.ts";
-import {
-  boxKey,
-  boxOf,
-  repeats,
-  STAGED,
-  type Staged,
-  stagedRaw,
-  type Stay,
-  stayOf,
-  usable,
-} from "./staged_operands.ts";
+import { repeats, STAGED, type Staged, type Stay, stayOf, usable } from "./staged_operands.ts";
 import { HiddenBlocks } from "./hidden_blocks.ts";
+import { NO_PARTS, partWords, placePartialRows, writeMergeTask } from "./partial_rows.ts";
+import { ResultsOut } from "./results_out.ts";
 import { Rotation } from "./rotation.ts";
 import { writeShared } from "./shared.ts";
-import { Sums } from "./sums.ts";
-import { type OperandWords, type Room, writeItems, writeTask } from "./task_record.ts";
+import {
+  type OperandWords,
+  type PartialRows,
+  type Room,
+  writeItems,
+  writeTask,
+} from "./task_record.ts";
 import type { WasmTensor } from "../memory/tensors.ts";
 
 /** A region that lies in linear memory, ready to run. */
@@ -52,26 +50,36 @@ export interface StagedRegion {
   readonly blocks: readonly number[];
 }
 
+/** Where memory is short, what stays longest lies lowest, so that what goes first leaves no hole below it. */
+const LIFETIMES: readonly Stay[] = ["call", "rows", "region"];
+
 /** Brings the regions of one call in and out. */
 export class Staging {
   readonly #memory: LinearMemory;
   readonly #kernels: KernelExports;
+  readonly #heap: Heap;
   readonly #problem: AttentionProblem;
   readonly #plan: Plan;
-  readonly #inputs: readonly View[];
+  /** Inputs and results, those that stay longest first. */
+  readonly #operands: readonly (View | ResultView)[];
   readonly #results: readonly ResultView[];
   /** Boxes that later regions need too. */
   readonly #kept = new Map<string, Staged>();
   readonly #blocks = new Set<number>();
-  readonly #sums: Sums;
+  readonly #out: ResultsOut;
   readonly #hidden: HiddenBlocks;
   readonly #rotation: Rotation;
   /** What all tasks say, once it is there. */
   #shared: ReturnType<typeof writeShared> | undefined;
+  /** Partial results of the rows at hand, where their keys come in chunks, and what they take. */
+  #parts: PartialRows = NO_PARTS;
+  #partBlocks: number[] = [];
 
+  /** `heap`: where all of it goes. */
   constructor(
     memory: LinearMemory,
     kernels: KernelExports,
+    heap: Heap,
     problem: AttentionProblem,
     plan: Plan,
     views: Views,
@@ -81,104 +89,75 @@ export class Staging {
     this.#kernels = kernels;
     this.#problem = problem;
     this.#plan = plan;
-    this.#inputs = Object.values(views);
     this.#results = results;
-    this.#sums = new Sums(results);
+    this.#heap = {
+      allocate: (bytes) => {
+        const pointer = heap.allocate(bytes);
+        this.#blocks.add(pointer);
+        return pointer;
+      },
+      free: (pointer) => {
+        heap.free(pointer);
+        this.#blocks.delete(pointer);
+      },
+    };
+    const all = [...Object.values(views), ...results];
+    const region = plan.limits && plan.regions[0];
+    this.#operands = !region
+      ? all
+      : LIFETIMES.flatMap((stay) =>
+        all.filter((view) => stayOf(view.name, view, plan, region) === stay)
+      );
+    this.#out = new ResultsOut(memory, kernels, this.#heap, results);
     this.#hidden = new HiddenBlocks(problem, plan);
-    this.#rotation = new Rotation(memory, kernels, problem, (bytes) => this.#allocate(bytes));
-  }
-
-  #allocate(bytes: number): number {
-    const pointer = this.#memory.allocate(bytes);
-    this.#blocks.add(pointer);
-    return pointer;
+    this.#rotation = new Rotation(memory, kernels, problem, this.#heap, plan.limits === undefined);
   }
 
   /** Memory beside that of operands; its addresses are added to `blocks`. */
   #room(blocks: number[]): Room {
-    const allocate = (bytes: number) => blocks[blocks.push(this.#allocate(bytes)) - 1]!;
+    const allocate = (bytes: number) => blocks[blocks.push(this.#heap.allocate(bytes)) - 1]!;
     return { memory: this.#memory, allocate };
   }
 
-  #free(pointer: number): void {
-    this.#memory.free(pointer);
-    this.#blocks.delete(pointer);
+  #place(layout: BoxLayout): Staged {
+    const room = boxBytes(layout), pointer = this.#heap.allocate(room + layout.summary);
+    return { ...layout, pointer, behind: pointer + room };
   }
 
-  /** Allocates a box, its axes in the order of the source, rows at the pitch that kernels want. */
-  #place(
-    name: OperandName,
-    spec: OperandSpec,
-    region: PlannedRegion,
-    bytes: number,
-    { stay, key }: { stay: Stay; key: string },
-  ): Staged {
-    const { splits } = this.#plan, { multiple } = STAGED[name];
-    const { begin, size } = boxOf(name, spec, stay, region, this.#problem, splits);
-    const strides: MutableAxes = [0, 0, 0, 1];
-    let next = Math.ceil(size[3] / multiple) * multiple;
-    const outer: (0 | 1 | 2)[] = [0, 1, 2];
-    for (const axis of outer.sort((a, b) => spec.strides[a] - spec.strides[b] || b - a)) {
-      strides[axis] = next;
-      next *= size[axis];
-    }
-    // kernels read whole vectors of mask rows and of 16-bit rows
-    const room = next * bytes + 16, summary = this.#hasBlocks(name) ? blocksBytes(size) : 0;
-    const pointer = this.#allocate(room + summary), behind = pointer + room;
-    return { name, pointer, begin, size, strides, elementBytes: bytes, stay, key, behind };
-  }
-
-  /** Whether hidden pairs of an operand are summed up by blocks. Decode looks at the pairs themselves. */
-  #hasBlocks(name: OperandName): boolean {
-    return STAGED[name].dtype === "bool" && this.#plan.kernel !== "decode";
-  }
-
-  *#stageInput(view: View, region: PlannedRegion): Generator<"work", Staged, void> {
-    const { name, dtype } = view, stay = stayOf(name, view, region);
-    const key = stay === "region" ? "" : boxKey(name, view, stay, region);
-    const kept = this.#kept.get(key);
-    if (kept) return kept;
-    const narrow = dtype === "f16" || dtype === "bf16",
-      bytes = dtype === "bool" ? 1 : narrow ? 2 : 4;
-    const staged = this.#place(name, view, region, bytes, { stay, key });
-    const tensor = view.tensor;
+  *#stageInput(view: View, layout: BoxLayout, region: PlannedRegion): Generator<"work", Staged> {
+    const { name } = view, staged = this.#place(layout), wide = isWidened(name, view, this.#plan);
+    // what is widened is brought in behind its place, which is free again before anything else is
+    const narrow = wide && this.#heap.allocate(layout.extent * 2 + SLACK);
+    const from = narrow ? { ...staged, pointer: narrow, elementBytes: 2 } : staged;
     const array = () => {
       checkReach(view, callName(this.#problem)); // the event loop turned since the call began
-      return elements(tensor as HostTensor);
+      return elements(view.tensor as HostTensor);
     };
     // axes that broadcast repeat element 0
     const strides = forAxes((axis) => view.size[axis] === 1 ? 0 : view.strides[axis]);
     const offset = view.offset + placeOf(staged.begin, strides);
     const source = () => ({ array: array(), offset, strides });
-    yield* copyInPieces(() => this.#side(staged), source, staged.size);
-    if (this.#hasBlocks(name)) yield* summarizeBlocks(this.#kernels, staged, staged.behind);
-    const wide = narrow && !stagedRaw(name, this.#plan.kernel);
-    const result = wide ? yield* this.#widen(staged, dtype) : staged;
-    yield* this.#rotation.apply(result, region);
-    if (key) this.#kept.set(key, result);
-    return result;
+    yield* copyInPieces(() => sideOf(this.#memory, from), source, staged.size);
+    if (hasBlocks(name, this.#plan)) yield* summarizeBlocks(this.#kernels, staged, staged.behind);
+    if (narrow) {
+      yield* this.#widen(from, staged, view.dtype as DType);
+      this.#heap.free(narrow);
+    }
+    yield* this.#rotation.apply(staged, region);
+    return staged;
   }
 
   /** The same box in f32. */
-  *#widen(staged: Staged, dtype: DType): Generator<"work", Staged, void> {
-    const n = extentOf(staged.size, staged.strides),
-      pointer = this.#allocate(n * 4 + 16),
-      code = DTYPE_CODES[dtype]!;
+  *#widen(from: Staged, to: Staged, dtype: DType): Pieces {
+    const n = extentOf(from.size, from.strides), code = DTYPE_CODES[dtype]!;
     yield* inPieces(n, (begin, end) => {
-      this.#kernels.widen(staged.pointer + begin * 2, pointer + begin * 4, end - begin, code);
+      this.#kernels.widen(from.pointer + begin * 2, to.pointer + begin * 4, end - begin, code);
     });
-    this.#free(staged.pointer);
-    return { ...staged, pointer, elementBytes: 4 };
   }
 
-  *#placeResult(result: ResultView, region: PlannedRegion): Generator<"work", Staged, void> {
-    const { name } = result, stay = stayOf(name, result, region);
-    const key = stay === "region" ? "" : boxKey(name, result, stay, region);
-    const kept = this.#kept.get(key);
-    if (kept) return kept;
-    const staged = this.#place(name, result, region, 4, { stay, key });
-    if (key) this.#kept.set(key, staged);
-    if (STAGED[name].summed) {
+  *#placeResult(layout: BoxLayout): Generator<"work", Staged> {
+    const staged = this.#place(layout);
+    if (STAGED[layout.name].summed) {
       yield* inPieces(extentOf(staged.size, staged.strides), (begin, end) => {
         this.#memory.f32(staged.pointer + begin * 4, end - begin).fill(0);
       });
@@ -186,17 +165,16 @@ export class Staging {
     return staged;
   }
 
-  /** A staged box as one side of a copy; element 0 is the first of the box. */
-  #side({ name, pointer, strides, elementBytes }: Staged): Side {
-    const length = Math.floor((this.#memory.memory.buffer.byteLength - pointer) / elementBytes);
-    const array = STAGED[name].dtype === "i32"
-      ? this.#memory.i32(pointer, length)
-      : elementBytes === 4
-      ? this.#memory.f32(pointer, length)
-      : elementBytes === 2
-      ? this.#memory.u16(pointer, length)
-      : this.#memory.u8(pointer, length);
-    return { array, offset: 0, strides };
+  /** The box of an operand or result, which may be there already. */
+  *#stageBox(view: View | ResultView, region: PlannedRegion): Generator<"work", Staged> {
+    const layout = layoutOf(view.name, view, region, this.#problem, this.#plan), { key } = layout;
+    const kept = key && this.#kept.get(key);
+    if (kept) return kept;
+    const box = "like" in view
+      ? yield* this.#placeResult(layout)
+      : yield* this.#stageInput(view, layout, region);
+    if (key) this.#kept.set(key, box);
+    return box;
   }
 
   /** Adds where kernels find an operand of a region; brings it in where they cannot work on it in place. */
@@ -208,7 +186,7 @@ export class Staging {
   ): Pieces {
     const { name } = view, { operand } = STAGED[name], axes = [0, 1, 2] as const;
     const strides: [number, number, number] = [0, 0, 0], base = baseOf(name, region) ?? 0;
-    if (!this.#rotation.turns(name) && usable(name, view, this.#plan.kernel)) {
+    if (!this.#rotation.turns(name) && usable(name, view, this.#plan)) {
       const bytes = elementBytes(view), { pointer } = view.tensor as WasmTensor;
       for (const axis of axes) {
         if (view.pages || !repeats(name, view, axis)) strides[axis] = view.strides[axis] * bytes;
@@ -217,31 +195,44 @@ export class Staging {
       words.push([operand, [pointer + begin + base * strides[2], ...strides]]);
       return;
     }
-    const box = "like" in view
-      ? yield* this.#placeResult(view, region)
-      : yield* this.#stageInput(view, region);
+    const box = yield* this.#stageBox(view, region);
     staged.push(box);
-    let first = box.pointer; // of the whole operand, as if all of it were there
+    // of the whole operand, as if all of it were there
+    let first = box.pointer - box.begin[3] * box.elementBytes;
     for (const axis of axes) {
       if (repeats(name, view, axis)) continue;
       strides[axis] = box.strides[axis] * box.elementBytes;
       first -= strides[axis] * (box.begin[axis] - (axis === 2 ? base : 0));
     }
     words.push([operand, [first, ...strides]]);
-    if (this.#hasBlocks(name)) words.push(blocksWords(box, view.size, box.behind));
+    if (hasBlocks(name, this.#plan)) words.push(blocksWords(box, view.size, box.behind));
   }
 
   /** Brings a region in. */
-  *stage(region: PlannedRegion, index: number): Generator<"work", StagedRegion, void> {
-    const staged: Staged[] = [], words: OperandWords[] = [];
-    for (const view of this.#inputs) yield* this.#bring(view, region, staged, words);
-    for (const result of this.#results) yield* this.#bring(result, region, staged, words);
-    const blocks = staged.map((box) => box.pointer);
-    const room = this.#room(blocks), call = this.#room([]);
-    const { programs, tables } = this.#shared ??= writeShared(call, this.#problem, this.#plan);
+  *stage(region: PlannedRegion, index: number): Generator<"work", StagedRegion> {
+    const { part, parts, lastKeys } = region, problem = this.#problem, plan = this.#plan;
+    const call = this.#room([]), staged: Staged[] = [], words: OperandWords[] = [];
+    this.#shared ??= writeShared(call, problem, plan);
+    if (parts > 1 && part === 0) {
+      this.#parts = placePartialRows(this.#room(this.#partBlocks), problem, plan, region, parts);
+    }
+    const results: OperandWords[] = parts > 1 ? [] : words;
+    for (const view of this.#operands) {
+      if (!("like" in view)) yield* this.#bring(view, region, staged, words);
+      else if (parts === 1 || lastKeys) yield* this.#bring(view, region, staged, results);
+    }
+    const blocks = staged.map((box) => box.pointer), room = this.#room(blocks);
+    if (parts > 1) words.push(...partWords(this.#parts, part));
+    const { programs, tables } = this.#shared;
     words.push(...tables, ...yield* this.#hidden.words(region, room, call)); // in place of those of bytes
-    const task = writeTask(room, this.#problem, this.#plan, region, words, programs);
-    const steps = region.steps.map(({ items }) => writeItems(room, items, task, index));
+    const count = plan.kernel === "forward" ? 0 : partialResults(region);
+    const splits = placePartialRows(room, problem, plan, region, count);
+    const task = writeTask(room, problem, plan, region, words, splits, programs);
+    const steps = region.steps.map(({ kernel, items }) => {
+      const merges = parts > 1 && kernel === Kernel.Combine;
+      const of = merges ? writeMergeTask(room, problem, this.#parts, results) : task;
+      return writeItems(room, items, of, index);
+    });
     return { region, steps, staged, blocks };
   }
 
@@ -256,56 +247,22 @@ export class Staging {
       if (box.key) this.#kept.delete(box.key);
       const result = this.#results.find(({ name }) => name === box.name);
       if (!result) continue;
-      if (STAGED[box.name].summed) {
-        yield* this.#sums.add(result, { ...box, values: () => this.#side(box).array });
-      } else {
-        yield* this.#rotation.apply(box, region);
-        yield* this.#takeOut(box, result);
-      }
+      if (!STAGED[box.name].summed) yield* this.#rotation.apply(box, region);
+      yield* this.#out.take(box, result, region);
     }
-    for (const pointer of blocks) if (!keep.has(pointer)) this.#free(pointer);
-  }
-
-  *#takeOut(box: Staged, result: ResultView): Pieces {
-    let source = box;
-    if (result.dtype === "f16" || result.dtype === "bf16") {
-      const n = extentOf(box.size, box.strides), pointer = this.#allocate(n * 2 + 16);
-      const code = DTYPE_CODES[result.dtype]!;
-      yield* inPieces(n, (begin, end) => {
-        this.#kernels.narrow(box.pointer + begin * 4, pointer + begin * 2, end - begin, code);
-      });
-      source = { ...box, pointer, elementBytes: 2 };
-    }
-    const offset = placeOf(box.begin, result.strides);
-    const target = () => ({ array: elements(result.tensor), offset, strides: result.strides });
-    yield* copyInPieces(target, () => this.#side(source), box.size);
-    if (source !== box) this.#free(source.pointer);
+    for (const pointer of blocks) if (!keep.has(pointer)) this.#heap.free(pointer);
+    if (region.parts === 1 || !region.lastKeys) return;
+    for (const pointer of this.#partBlocks.splice(0)) this.#heap.free(pointer);
   }
 
   /** Writes what only the whole call knows: sums over regions. */
-  *finish(): Pieces {
-    if (this.#sums.none) return;
-    for (const { name, dtype, tensor } of this.#results) {
-      const sums = this.#sums.of(name);
-      if (!sums) continue;
-      const n = sums.length;
-      if (dtype === "f32") {
-        yield* inPieces(n, (begin, end) => elements(tensor).set(sums.subarray(begin, end), begin));
-        continue;
-      }
-      const wide = this.#allocate(n * 4 + 16), narrow = this.#allocate(n * 2 + 16);
-      this.#memory.f32(wide, n).set(sums);
-      this.#kernels.narrow(wide, narrow, n, DTYPE_CODES[dtype as DType]!);
-      elements(tensor).set(this.#memory.u16(narrow, n));
-      this.#free(wide);
-      this.#free(narrow);
-    }
+  finish(): Pieces {
+    return this.#out.finish();
   }
 
   /** Gives back whatever is still held, after a failure too. */
   dispose(): void {
-    for (const pointer of this.#blocks) this.#memory.free(pointer);
-    this.#blocks.clear();
+    for (const pointer of this.#blocks) this.#heap.free(pointer);
     this.#kept.clear();
   }
 }

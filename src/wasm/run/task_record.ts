@@ -4,10 +4,10 @@ import { Item, OperandWord, Sequence, Task } from "../../../asm/abi.ts";
 import { Flag, Operand, Scalar } from "../../../asm/tables.gen.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { abiName, gradientsOf, OPERANDS } from "../../tensor/operands.ts";
+import { abiName, gradientsOf, type OperandName, OPERANDS } from "../../tensor/operands.ts";
 import { UNBOUNDED } from "../../problem/features/feature.ts";
 import { feature, numbersOf } from "../../problem/features/table.ts";
-import { partialResults, type Plan, type PlannedRegion } from "../../plan/wasm/plan.ts";
+import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { WorkItem } from "../../plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
@@ -29,23 +29,39 @@ export interface Room {
   allocate(bytes: number): number;
 }
 
-/** `RowStatistics.Bytes` of asm/micro/records.ts. */
-const STATISTICS_BYTES = 16;
+/** Where partial results of rows lie. */
+export interface PartialRows {
+  /** Records of the operands that have them. */
+  readonly words: readonly OperandWords[];
+  /** Parts, and bytes from one to the next. */
+  readonly count: number;
+  readonly outBytes: number;
+  readonly lseBytes: number;
+}
 
 /** The flag of a feature, of a statistic or of a gradient; 0 for those that kernels need not know, like structural masks. */
 function flagOf(name: string): number {
   return Flag[abiName(name) as keyof typeof Flag] ?? 0;
 }
 
+/** Inputs that join a row once, in the region that has its first keys. */
+function joinsRows({ features }: AttentionProblem): OperandName[] {
+  return features.map(({ name }) => feature(name)).filter(({ stage }) => stage === "state")
+    .flatMap(({ operands = [] }) => operands);
+}
+
 /** Flags of features and of gradients that are summed, and the numbers that features bring. */
 function writeFeatures(
   problem: AttentionProblem,
+  { moreKeys }: PlannedRegion,
   u32: Uint32Array,
   f32: Float32Array,
 ): void {
   let flags = 0;
+  const backward = problem.pass === "backward", joined = moreKeys ? joinsRows(problem) : [];
   for (const use of problem.features) {
-    flags |= flagOf(use.name);
+    // gradients look at what has joined a row wherever they meet it
+    if (backward || !moreKeys || feature(use.name).stage !== "state") flags |= flagOf(use.name);
     const { scalars, words } = numbersOf(use);
     for (const [target, numbers] of [[f32, scalars], [u32, words]] as const) {
       for (const [name, value] of Object.entries(numbers)) {
@@ -55,9 +71,9 @@ function writeFeatures(
   }
   for (const name of problem.statistics) flags |= flagOf(name);
   if (problem.operands.dEntropy) flags |= flagOf("dEntropy");
-  for (const gradient of problem.pass === "backward" ? gradientsOf(problem.operands) : []) {
+  for (const gradient of backward ? gradientsOf(problem.operands) : []) {
     const { summed, gradientOf } = OPERANDS[gradient];
-    if (summed) flags |= flagOf(`${gradientOf}Gradient`);
+    if (summed && !joined.includes(gradientOf!)) flags |= flagOf(`${gradientOf}Gradient`);
   }
   if (problem.captured > 0) {
     for (const { name } of problem.features) {
@@ -67,43 +83,13 @@ function writeFeatures(
   u32[Task.Flags / 4]! |= flags;
 }
 
-/** Room for partial results: [split][batch][head][row][column] and the same without columns. */
-function placeSplits(
+/** Writes sequences; a diagonal far outside any length stays there. Of their keys, those of the region are there. */
+function writeSequences(
   room: Room,
-  problem: AttentionProblem,
-  plan: Plan,
-  region: PlannedRegion,
-): { words: OperandWords[]; outBytes: number; lseBytes: number; count: number } {
-  const count = partialResults(region);
-  if (count === 0) return { words: [], outBytes: 0, lseBytes: 0, count };
-  const { queryHeads, kvHeads, headDim, valueDim } = problem, group = queryHeads / kvHeads;
-  const columns = plan.kernel === "backward" ? headDim : valueDim;
-  const heads = (region.kvHeadEnd - region.kvHeadBegin) * group;
-  const rows = region.rowEnd - region.rowBegin;
-  const all = (region.batchEnd - region.batchBegin) * heads * rows;
-  const record = (bytes: number): number[] => {
-    const pointer = room.allocate(count * all * bytes);
-    const [row, head, batch] = [bytes, bytes * rows, bytes * rows * heads];
-    const back = region.batchBegin * batch + region.kvHeadBegin * group * head +
-      region.rowBegin * row;
-    return [pointer - back, batch, head, row];
-  };
-  return {
-    words: [
-      [Operand.SplitOut, record(columns * 4)],
-      [Operand.SplitLse, record(4)],
-      ...problem.statistics.length > 0
-        ? [[Operand.SplitStatistics, record(STATISTICS_BYTES)] as const]
-        : [],
-    ],
-    outBytes: all * columns * 4,
-    lseBytes: all * 4,
-    count,
-  };
-}
-
-/** Writes sequences; a diagonal far outside any length stays there. */
-function writeSequences(room: Room, spans: AttentionProblem["spans"], pointer: number): void {
+  spans: AttentionProblem["spans"],
+  { keyBegin, keyEnd }: PlannedRegion,
+  pointer: number,
+): void {
   const n = Sequence.Bytes / 4;
   const table = new Int32Array(room.memory.memory.buffer, pointer, spans.length * n);
   spans.forEach(({ lengthQ, lengthK, offset, low, high }, b) => {
@@ -113,7 +99,20 @@ function writeSequences(room: Room, spans: AttentionProblem["spans"], pointer: n
     table[at + Sequence.Offset / 4] = Math.max(-UNBOUNDED, Math.min(UNBOUNDED, offset));
     table[at + Sequence.Low / 4] = low;
     table[at + Sequence.High / 4] = high;
+    table[at + Sequence.KeyBegin / 4] = keyBegin;
+    table[at + Sequence.KeyEnd / 4] = Math.min(lengthK, keyEnd);
   });
+}
+
+/** Writes records of operands into a task. */
+export function setOperands(u32: Uint32Array, words: readonly OperandWords[]): void {
+  for (const [operand, record] of words) {
+    const [shift] = record.slice(4);
+    u32.set(record.slice(0, 4), operandAt(operand) / 4);
+    if (shift === undefined) continue;
+    u32[Task.Flags / 4]! |= Flag.Blocks;
+    u32[Task.BlockShift / 4] = shift;
+  }
 }
 
 /** Writes the task of a region; returns its address. */
@@ -123,6 +122,7 @@ export function writeTask(
   plan: Plan,
   region: PlannedRegion,
   words: readonly OperandWords[],
+  splits: PartialRows,
   programs: readonly (readonly [word: number, address: number])[],
 ): number {
   const { headDim, valueDim, queryHeads, kvHeads } = problem;
@@ -130,16 +130,9 @@ export function writeTask(
   const spans = problem.spans.slice(region.batchBegin, region.batchEnd);
   const task = room.allocate(TASK_BYTES);
   const sequences = room.allocate(spans.length * Sequence.Bytes);
-  const splits = placeSplits(room, problem, plan, region);
   // views only now: allocating may have grown the memory
   const u32 = room.memory.u32(task, TASK_BYTES / 4).fill(0);
-  for (const [operand, record] of [...words, ...splits.words]) {
-    const [shift] = record.slice(4);
-    u32.set(record.slice(0, 4), operandAt(operand) / 4);
-    if (shift === undefined) continue;
-    u32[Task.Flags / 4]! |= Flag.Blocks;
-    u32[Task.BlockShift / 4] = shift;
-  }
+  setOperands(u32, [...words, ...splits.words]);
   for (const [word, address] of programs) u32[word] = address;
   u32[Task.SplitOutBytes / 4] = splits.outBytes;
   u32[Task.SplitLseBytes / 4] = splits.lseBytes;
@@ -159,8 +152,8 @@ export function writeTask(
   if (region.accumulate) u32[Task.Flags / 4]! |= Flag.Accumulate;
   const f32 = room.memory.f32(task, TASK_BYTES / 4);
   f32[Task.Scale / 4] = problem.softmaxScale;
-  writeFeatures(problem, u32, f32);
-  writeSequences(room, spans, sequences);
+  writeFeatures(problem, region, u32, f32);
+  writeSequences(room, spans, region, sequences);
   return task;
 }
 

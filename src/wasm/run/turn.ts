@@ -5,8 +5,7 @@ import type { TurnCall } from "../../problem/rotations.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
 import { disposeResults, makeResults, type ResultView } from "../memory/results.ts";
 import type { KernelExports } from "../module/module.ts";
-import { bringHead, takeHead } from "./heads.ts";
-import { placeTable } from "./rotation.ts";
+import { bringHead, headRows, rowsAtATime, takeHead } from "./heads.ts";
 
 /** A tensor with its rows turned. */
 export function turnTensor(
@@ -24,16 +23,15 @@ export function turnTensor(
     return pointer;
   };
   try {
-    const table = placeTable(memory, rotation, allocate);
-    const rows = allocate(length * pitch), temporary = allocate(length * pitch);
-    for (let b = 0; b < batch; b++) {
-      const { first, count } = turningRows(rotation, b, [0, length]);
-      const at = table + 4 * dims * first;
-      for (let h = 0; h < heads; h++) {
-        bringHead(memory, kernels, view, [b, h], rows, temporary);
-        kernels.rotate(rows, pitch, count, dims, at, interleaved, inverse);
-        takeHead(memory, kernels, result!, [b, h], rows, temporary);
-      }
+    const most = rowsAtATime(length, pitch), table = allocate(4 * dims * most);
+    const rows = allocate(most * pitch), temporary = allocate(most * pitch);
+    for (const part of headRows([batch, heads, length], pitch)) {
+      const { first, count } = turningRows(rotation, part.batch, [part.begin, part.end]);
+      const from = first * dims;
+      memory.f32(table, count * dims).set(rotation.table.subarray(from, from + count * dims));
+      bringHead(memory, kernels, view, part, rows, temporary);
+      kernels.rotate(rows, pitch, count, dims, table, interleaved, inverse);
+      takeHead(memory, kernels, result!, part, rows, temporary);
     }
     return result!;
   } catch (error) {

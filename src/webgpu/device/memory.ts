@@ -10,7 +10,7 @@ const STAGING = USAGE.mapRead | USAGE.copyTarget;
 const KEPT_BYTES = 2 ** 28;
 
 /** Sizes come in grades of a quarter of a power of two, so that buffers of like calls fit again. */
-function roundUp(bytes: number): number {
+export function roundUp(bytes: number): number {
   const grade = Math.max(256, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 2));
   return Math.ceil(Math.max(1, bytes) / grade) * grade;
 }
@@ -18,8 +18,18 @@ function roundUp(bytes: number): number {
 /** What a buffer is at least: a multiple of four, and what the largest element needs. */
 const exactly = (bytes: number) => Math.max(16, Math.ceil(bytes / 4) * 4);
 
+/** What gives out buffers. */
+export interface BufferPool {
+  /** A buffer of at least `bytes`; what it holds is undefined. */
+  take(bytes: number, staging?: boolean): GpuBuffer;
+  /** A buffer for a tensor, which is as large as its values. */
+  takeExactly(bytes: number): GpuBuffer;
+  /** Takes a buffer back, for the next one that fits. */
+  give(buffer: GpuBuffer): void;
+}
+
 /** All buffers of an engine. */
-export class GpuMemory {
+export class GpuMemory implements BufferPool {
   readonly #device: GpuDevice;
   readonly #largest: number;
   readonly #budget: number;
@@ -34,6 +44,11 @@ export class GpuMemory {
     this.#device = device;
     this.#largest = largest;
     this.#budget = budget;
+  }
+
+  /** Bytes that there may be in all. */
+  get budget(): number {
+    return this.#budget;
   }
 
   /** Bytes in total, in use, and at the peak. */

@@ -4,7 +4,7 @@ import { bits } from "../../tensor/dtype.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import type { GpuBuffer } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
-import type { GpuMemory } from "./memory.ts";
+import type { BufferPool } from "./memory.ts";
 
 /** A buffer that is copied to a host tensor, from its begin. */
 export interface Wanted {
@@ -45,7 +45,7 @@ function copyHome({ wanted }: Batch, staging: GpuBuffer): void {
 /** Fills the host tensors. */
 export async function readBack(
   open: OpenDevice,
-  memory: GpuMemory,
+  memory: BufferPool,
   results: readonly Wanted[],
   action: string,
 ): Promise<void> {

@@ -1,6 +1,6 @@
 // Scratch of one call: buffers from the pool, which go back to it together.
 import type { GpuBuffer } from "./api.ts";
-import type { GpuMemory } from "./memory.ts";
+import type { BufferPool } from "./memory.ts";
 
 /** A buffer of scratch, and the bytes that were asked for. */
 export interface ScratchBuffer {
@@ -10,10 +10,10 @@ export interface ScratchBuffer {
 
 /** The scratch of a call. */
 export class Scratch {
-  readonly #memory: GpuMemory;
+  readonly #memory: BufferPool;
   readonly #taken: ScratchBuffer[] = [];
 
-  constructor(memory: GpuMemory) {
+  constructor(memory: BufferPool) {
     this.#memory = memory;
   }
 

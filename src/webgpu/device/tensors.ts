@@ -6,12 +6,12 @@ import type { HostGpuBuffer } from "../../tensor/gpu_types.ts";
 import { ResidentTensor } from "../../tensor/resident.ts";
 import { type GpuBuffer, USAGE } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
-import type { GpuMemory } from "./memory.ts";
+import type { BufferPool } from "./memory.ts";
 
 /** The device and memory that tensors of an engine share. */
 export interface Home {
   readonly open: OpenDevice;
-  readonly memory: GpuMemory;
+  readonly memory: BufferPool;
 }
 
 /** Copies host values into a buffer, whatever their number: writes are whole words. */

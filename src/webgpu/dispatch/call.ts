@@ -20,7 +20,7 @@ import type { GpuBuffer, GpuCommandEncoder } from "../device/api.ts";
 import { Scratch } from "../device/scratch.ts";
 import type { Home } from "../device/tensors.ts";
 import { deltaStep, dkvStep, dqStep, rowStateStep } from "./backward.ts";
-import { type CallVariant, type Step, variantFeatures } from "./dispatch.ts";
+import { type CallVariant, type MadeResult, type Step, variantFeatures } from "./dispatch.ts";
 import { capturedSumSteps } from "./captured.ts";
 import { classifySteps } from "./classify.ts";
 import { addStep, componentSteps, copyStep, narrowSteps } from "./elementwise.ts";
@@ -75,6 +75,12 @@ function variantOfCall(problem: AttentionProblem, views: Views): CallVariant {
   };
 }
 
+/** Results that outlive the scratch of a call, because several have them in turn: see stream.ts. */
+export interface HeldResults {
+  readonly results: ReadonlyMap<OperandName, MadeResult>;
+  readonly rowStatistics: GpuBuffer | undefined;
+}
+
 /** Builds the dispatches of a call; `dispose` gives its scratch back. */
 export class GpuCall {
   readonly #home: Home;
@@ -90,6 +96,7 @@ export class GpuCall {
     plan: GpuPlan,
     views: Views,
     results: readonly { readonly spec: ResultSpec; readonly buffer: GpuBuffer }[],
+    held?: HeldResults,
   ) {
     this.#home = home;
     this.#plan = plan;
@@ -107,14 +114,14 @@ export class GpuCall {
         variant: variantOfCall(problem, views),
         inputs: new InputViews(home, group, scratch),
         turned: new TurnedRows(home, problem, scratch),
-        results: new Map(results.map(({ spec, buffer }) => {
+        results: held?.results ?? new Map(results.map(({ spec, buffer }) => {
           const narrow = BYTES[spec.dtype] < 4;
           const work = narrow ? this.scratch(count(spec.shape) * 4) : buffer;
           return [spec.name, { spec, buffer, work }];
         })),
-        rowStatistics: this.#rowStatistics(problem, results),
+        rowStatistics: held ? held.rowStatistics : this.#rowStatistics(problem, results),
       };
-      if (isSparse(problem)) this.#fillResults();
+      if (isSparse(problem) && !held) this.#fillResults();
     } catch (error) {
       this.dispose();
       throw error;

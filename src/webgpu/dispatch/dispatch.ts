@@ -53,6 +53,8 @@ export interface MadeResult {
   readonly buffer: GpuBuffer;
   /** Where it is computed: `buffer`, or scratch when it is narrowed from there. */
   readonly work: GpuBuffer;
+  /** Where `work` is a window: the element of the result that lies at its begin. */
+  readonly first?: number;
 }
 
 /** Sizes of a region. */

@@ -161,10 +161,10 @@ export class RegionCall {
 
   /** The part of a result that this region writes, in f32. */
   result(name: OperandName): BufferView {
-    const { spec, work } = this.call.results.get(name)!, { region } = this;
+    const { spec, work, first = 0 } = this.call.results.get(name)!, { region } = this;
     const alignment = this.call.home.open.target.limits.offsetAlignment;
     const place = { region, group: this.#group, alignment };
-    return viewBuffer(work, 0, name, { ...spec, dtype: "f32" }, place);
+    return viewBuffer(work, -4 * first, name, { ...spec, dtype: "f32" }, place);
   }
 
   #once(name: string, make: () => BufferView): BufferView {

@@ -22,7 +22,7 @@ interface Dispatch {
 }
 
 /** Cuts steps along x, where they are too wide or too long for one dispatch. */
-function cut(steps: readonly Step[], { target }: OpenDevice): Dispatch[] {
+function cut(steps: readonly Step[], { target }: Pick<OpenDevice, "target">): Dispatch[] {
   const most = SUBMISSION_FLOPS[target.software ? "software" : "hardware"];
   return steps.flatMap((step) => {
     if (step.x === 0 || step.y === 0 || step.z === 0) return [];
@@ -34,6 +34,11 @@ function cut(steps: readonly Step[], { target }: OpenDevice): Dispatch[] {
     }
     return dispatches;
   });
+}
+
+/** Bytes of the parameters of steps. */
+export function paramsBytes(steps: readonly Step[], open: Pick<OpenDevice, "target">): number {
+  return PARAMS_BYTES * Math.max(1, cut(steps, open).length);
 }
 
 /** The parameters of dispatches, one behind the other. */

@@ -15,7 +15,7 @@ function featureOf(operand: OperandName) {
 
 /** Several regions add to a sum, which is cleared before they run. */
 export const accumulates = ({ call: { plan } }: RegionCall): 0 | 1 =>
-  plan.regions.length > 1 ? 1 : 0;
+  plan.regions.length > 1 || plan.windows ? 1 : 0;
 
 /** One float a row: what a sum over pairs leaves to a sum over rows. */
 const rowSums = (r: RegionCall) => r.rowScratch("rowSums", 1);

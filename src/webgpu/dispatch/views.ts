@@ -23,18 +23,19 @@ export interface BufferView {
 /** Bytes that are bound of what is empty: the largest element of a buffer, vec4<f32>. */
 const LEAST = 16;
 
-type Range = readonly [begin: number, end: number];
+/** First index, and one past the last. */
+export type Range = readonly [begin: number, end: number];
 
 /** Where an operand lies in its tensor. */
 export type ViewSpec = Pick<OperandSpec, "size" | "strides"> & { readonly offset?: number };
 
-/** First and last element of the part of an operand that a region takes; `group`: query heads of a kv head. */
-export function elementRange(
+/** What a region takes of each axis of an operand; `group`: query heads of a kv head. */
+export function rangesOf(
   name: OperandName,
-  { size, strides, offset = 0 }: ViewSpec,
+  { size }: Pick<ViewSpec, "size">,
   region: Region,
   group: number,
-): { first: number; count: number } {
+): Range[] {
   const what = follows(name), keys: Range = [region.keyBegin, region.keyEnd];
   const rows = what === "keys" ? keys : [region.rowBegin, region.rowEnd] as const;
   const base = baseOf(name, region);
@@ -47,7 +48,17 @@ export function elementRange(
     base === undefined ? rows : [base + rows[0], base + rows[1]],
     what === "scores" ? keys : [0, size[3]],
   ];
-  const ranges = wanted.map((range, axis): Range => size[axis] === 1 ? [0, 1] : range);
+  return wanted.map((range, axis): Range => size[axis] === 1 ? [0, 1] : range);
+}
+
+/** First and last element of the part of an operand that a region takes. */
+export function elementRange(
+  name: OperandName,
+  { size, strides, offset = 0 }: ViewSpec,
+  region: Region,
+  group: number,
+): { first: number; count: number } {
+  const ranges = rangesOf(name, { size }, region, group);
   if (ranges.some(([begin, end]) => begin === end)) return { first: 0, count: 0 };
   const first = ranges.reduce((sum, [begin], axis) => sum + begin * strides[axis]!, offset);
   const count = ranges.reduce(
