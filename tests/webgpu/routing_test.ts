@@ -84,7 +84,8 @@ gpuTest("explain lists every dispatch, in order", async () => {
     options,
   );
   const plan = planWebGpu(problem, engine.target as WebGpuTarget);
-  const told = explainGpu(plan, problem, engine.target as WebGpuTarget, "a test");
+  const about = { reason: "a test", peakBytes: 0, budget: 0 };
+  const told = explainGpu(plan, problem, engine.target as WebGpuTarget, about);
   assert.deepEqual(told.steps.map(({ kernel }) => kernel), [
     ...["copy alibiSlopes", "copy sink", "delta", "row state", "dq", "repair dq"],
     ...(plan.dkv!.fused ? ["dkv"] : ["dk", "dv"]),

@@ -16,7 +16,7 @@ import { checked, reportErrors } from "../../bench/measure/gpu_device.ts";
 export class SweepDevice {
   readonly open: OpenDevice;
   readonly device: GPUDevice;
-  readonly home: Home;
+  readonly home: Home & { readonly memory: GpuMemory };
   readonly clock: GpuClock;
   pipelines: Pipelines;
 
