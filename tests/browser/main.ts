@@ -5,7 +5,8 @@
 //   deno task test:browser [PAGE.ts]     CHROMIUM=/path/to/chromium where it is neither on PATH nor in /usr/bin
 import { fileURLToPath } from "node:url";
 import { variable } from "../selection.ts";
-import { deno, versionOf, within } from "../consumers/process.ts";
+import { deno, within } from "../consumers/process.ts";
+import { type Browser, findBrowser, visit } from "./launch.ts";
 import type { Check } from "./report.ts";
 
 /** Pages, with the checks that each makes; one that is missing must not look like success. */
@@ -13,18 +14,8 @@ const PAGES: Readonly<Record<string, number>> = { "page.ts": 11, "tfjs_page.ts":
 /** Time limit of a page, which mostly waits for SwiftShader to compile. */
 const SECONDS = 170;
 
-const FLAGS = [
-  "--headless=new",
-  "--no-sandbox",
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--disable-quic",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--disable-dev-shm-usage",
-  "--no-first-run",
-];
+/** WebGPU without a GPU. */
+const FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
 /** Where the WASM backend of TensorFlow.js has its files. */
 const TFJS = new URL("./", import.meta.resolve("@tensorflow/tfjs-backend-wasm"));
@@ -51,17 +42,6 @@ function say(result: "ok" | "FAILED" | "skipped", name: string, text: string): v
 function fail(name: string, text: string): void {
   count.failed++;
   say("FAILED", name, text);
-}
-
-/** The program, with its version. */
-async function findChromium(): Promise<{ program: string; version: string } | undefined> {
-  const names = ["chromium", "/usr/bin/chromium", "chromium-browser", "google-chrome"];
-  const given = variable("CHROMIUM");
-  for (const program of given ? [given] : names) {
-    const version = await versionOf(program);
-    if (version) return { program, version };
-  }
-  return undefined;
 }
 
 async function bundle(page: string, folder: string): Promise<string> {
@@ -114,48 +94,12 @@ function serve(script: string): { url: string; done: Promise<void>; stop: () => 
   };
 }
 
-/** Opens the page and waits for its end. Chromium is a group of processes, and all of it is killed. */
-async function open(program: string, url: string, folder: string, done: Promise<void>) {
-  const child = new Deno.Command(program, {
-    args: [...FLAGS, `--user-data-dir=${folder}/profile`, url],
-    detached: true,
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const killAll = () => {
-    try {
-      Deno.kill(-child.pid, "SIGKILL");
-    } catch { // it has ended already
-    }
-  };
-  Deno.addSignalListener("SIGINT", killAll);
-  Deno.addSignalListener("SIGTERM", killAll);
-  const stderr = new Response(child.stderr).text();
-  const early = child.status.then(({ code }) => {
-    throw new Error(`Chromium ended with ${code}`);
-  });
-  early.catch(() => {}); // it is killed in the end
-  try {
-    await within(SECONDS, "the page", Promise.race([done, early]));
-  } catch (error) {
-    killAll();
-    const lines = (await stderr).split("\n").slice(-8).join("\n");
-    throw new Error(`${(error as Error).message}\n${lines}`);
-  } finally {
-    killAll();
-    Deno.removeSignalListener("SIGINT", killAll);
-    Deno.removeSignalListener("SIGTERM", killAll);
-    await Promise.all([child.status, stderr]);
-  }
-}
-
-async function test(program: string, page: string): Promise<void> {
+async function test(browser: Browser, page: string): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "flashtile-browser-" });
   try {
     const { url, done, stop } = serve(await bundle(page, folder));
     try {
-      await open(program, url, folder, done);
+      await visit(browser, { url, folder, flags: FLAGS, done, seconds: SECONDS });
     } finally {
       await within(5, "the server", stop()).catch(() => {});
     }
@@ -164,7 +108,7 @@ async function test(program: string, page: string): Promise<void> {
   }
 }
 
-const chromium = await findChromium();
+const chromium = await findBrowser("chromium", variable("CHROMIUM"));
 if (!chromium) {
   const text = "there is no Chromium, neither chromium nor google-chrome";
   if (variable("FLASHTILE_GPU") === "required") fail("browser", text);
@@ -175,7 +119,7 @@ if (!chromium) {
     if (Deno.args.length > 0 && !Deno.args.includes(page)) continue;
     const before = count.passed + count.failed;
     try {
-      await test(chromium.program, page);
+      await test(chromium, page);
       const ran = count.passed + count.failed - before;
       if (ran !== checks) fail(page, `${ran} checks ran, wanted ${checks}`);
     } catch (error) {
