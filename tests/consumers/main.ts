@@ -2,7 +2,7 @@
 // compares the numbers with float64. One line for each; the last line is "N passed, N failed".
 //
 //   deno task test:consumers [--all] [WORD...]     only consumers whose name holds one of the words; --all: every
-//                                                  version of Node in use, and Firefox too
+//                                                  version of Node in use, Firefox, and longer load
 import { variable } from "../selection.ts";
 import { browserConsumers } from "./hosts/browsers.ts";
 import { bunConsumers } from "./hosts/bun.ts";
@@ -10,6 +10,7 @@ import type { Consumer } from "./hosts/consumer.ts";
 import { denoConsumers, sourcePhaseConsumer, strictConsumer } from "./hosts/deno.ts";
 import { edgeRuntimeConsumers } from "./hosts/edge_runtime.ts";
 import { nodeConsumers } from "./hosts/node.ts";
+import { rerankConsumers } from "./hosts/rerank.ts";
 import { typescriptConsumers } from "./hosts/typescript.ts";
 import { workerdConsumers } from "./hosts/workerd.ts";
 import { install } from "./install.ts";
@@ -58,6 +59,7 @@ async function runAll(folder: string): Promise<void> {
     ...await bunConsumers(packed),
     ...edgeRuntimeConsumers(packed),
     ...await workerdConsumers(packed),
+    ...await rerankConsumers(packed, all),
     ...browsers.flatMap(({ consumers }) => consumers),
   ];
   const wanted = consumers.filter(({ name }) =>

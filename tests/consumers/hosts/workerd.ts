@@ -10,7 +10,8 @@ import { fetched, noNpm } from "../programs.ts";
 import type { Consumer } from "./consumer.ts";
 import { CURRENT } from "./node.ts";
 
-const DATE = "2026-07-01";
+/** Compatibility date of all workers. */
+export const DATE = "2026-07-01";
 const PACKAGE = "node_modules/@flashtile/attention";
 
 interface EsModule {
@@ -74,7 +75,7 @@ async function checkFile(root: string): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 /** The modules as they are: the worker's first. */
-async function modulesOf(root: string): Promise<(EsModule | WasmModule)[]> {
+async function modulesOf(root: string): Promise<Modules> {
   const dist = await resolveNames(root, await modulesBelow(root, "dist"));
   const edge = dist.filter(({ path }) => path === "dist/edge.js");
   const others = dist.filter(({ path }) => /\/(job|inputs|tour)\.js$/.test(path));
@@ -87,17 +88,18 @@ async function modulesOf(root: string): Promise<(EsModule | WasmModule)[]> {
   ];
 }
 
-/** What `wrangler deploy` would upload, and what it says of the size. */
-async function upload(root: string): Promise<{ modules: (EsModule | WasmModule)[]; size: string }> {
-  const config = { name: "edge", main: "dist/edge.js", compatibility_date: DATE };
-  await Deno.writeTextFile(`${root}/wrangler.json`, JSON.stringify(config));
+/** What a worker is made of. */
+export type Modules = (EsModule | WasmModule)[];
+
+/** What `wrangler deploy` would upload of a folder, and what it says of the size. */
+export async function upload(folder: string): Promise<{ modules: Modules; size: string }> {
   const wrangler = here("node_modules/wrangler/bin/wrangler.js");
-  const env = { WRANGLER_SEND_METRICS: "false", CI: "1", WRANGLER_LOG_PATH: `${root}/logs` };
-  const args = [wrangler, "deploy", "--dry-run", "--outdir", "upload"];
-  const { stdout } = await run(await fetched(`node@${CURRENT}`), args, { cwd: root, env });
-  const modules: (EsModule | WasmModule)[] = [];
-  for await (const { name } of Deno.readDir(`${root}/upload`)) {
-    const path = `upload/${name}`, bytes = () => Deno.readFile(`${root}/${path}`);
+  const env = { WRANGLER_SEND_METRICS: "false", CI: "1", WRANGLER_LOG_PATH: `${folder}/logs` };
+  const args = [wrangler, "deploy", "--dry-run", "--minify", "--outdir", "upload"];
+  const { stdout } = await run(await fetched(`node@${CURRENT}`), args, { cwd: folder, env });
+  const modules: Modules = [];
+  for await (const { name } of Deno.readDir(`${folder}/upload`)) {
+    const path = `upload/${name}`, bytes = () => Deno.readFile(`${folder}/${path}`);
     if (name.endsWith(".wasm")) {
       modules.push({ type: "CompiledWasm", path, contents: await bytes() });
     } else if (name.endsWith(".js")) {
@@ -116,7 +118,7 @@ export function checkRemedy(call: string, error: Mistake): void {
   }
 }
 
-async function inWorkerd(modules: (EsModule | WasmModule)[]): Promise<string> {
+async function inWorkerd(modules: Modules): Promise<string> {
   const miniflare = new Miniflare({
     host: "127.0.0.1",
     port: 0,
@@ -145,8 +147,7 @@ async function inWorkerd(modules: (EsModule | WasmModule)[]): Promise<string> {
 
 /** The consumers that workerd runs. */
 export async function workerdConsumers(root: string): Promise<Consumer[]> {
-  const run = async (modules: (EsModule | WasmModule)[]) =>
-    await within(60, "miniflare", inWorkerd(modules));
+  const run = async (modules: Modules) => await within(60, "miniflare", inWorkerd(modules));
   return [
     {
       name: "miniflare with flashtile.wasm of the package, packed",
@@ -156,6 +157,8 @@ export async function workerdConsumers(root: string): Promise<Consumer[]> {
       name: "wrangler deploy --dry-run, run by miniflare, packed",
       skip: await noNpm(),
       run: async () => {
+        const config = { name: "edge", main: "dist/edge.js", compatibility_date: DATE };
+        await Deno.writeTextFile(`${root}/wrangler.json`, JSON.stringify(config));
         const { modules, size } = await upload(root);
         return `${await run(modules)}; ${size}`;
       },
