@@ -85,7 +85,7 @@ async function post(
 }
 
 function isBinary(headers: Headers): boolean {
-  const type = headers.get("content-type")?.split(";")[0]!.trim().toLowerCase();
+  const type = headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
   const encoding = headers.get("content-encoding") ?? "identity";
   if (encoding !== "identity") {
     throw new HttpError(415, `Content-Encoding is ${encoding}, but bodies must come as they are`);

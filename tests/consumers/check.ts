@@ -77,13 +77,14 @@ export function checkTour(report: TourReport, { threads: wanted, remedy }: Wante
   const worst = Math.max(checkNumbers(numbers), checkDecoded(decoded));
   ok(mistake.name === "RangeError", `a wrong call: ${mistake.name} ${mistake.message}`);
   ok(/^Cannot run attention: v /.test(mistake.message), mistake.message);
-  ok(backend === "wasm" && reason.startsWith("WASM with "), `${backend}: ${reason}`);
+  const said = backend === "wasm" ? "WASM with " : "WebGPU on "; // where "auto" finds a GPU
+  ok(reason.startsWith(said), `${backend}: ${reason}`);
   if (wanted !== undefined) {
     ok(threads === wanted, `the engine has ${threads} threads, wanted ${wanted}: ${reason}`);
   }
   if (remedy !== undefined) {
     ok(reason.includes(remedy), `the reason does not name ${remedy}: ${reason}`);
-  } else if (threads > 1) {
+  } else if (threads > 1) { // of WASM: a GPU has 0
     ok(ready > 0, `no worker answered: ${reason}`);
     ok(!reason.includes("no more threads"), reason);
   }
