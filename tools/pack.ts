@@ -1,9 +1,10 @@
-// Makes the npm package: what `deno pack` makes, without what only a build needs, and with what npm and
-// bundlers look for in package.json.
+// Makes the npm package: what `deno pack` makes, without what only a build needs, with what npm and bundlers
+// look for in package.json, and with the kernels as a file that edge functions import as a module.
 //
 //   deno task pack [FILE.tgz]
 import { resolve } from "node:path";
-import { changeFile } from "./tar.ts";
+import { kernelBytes } from "../src/kernels.ts";
+import { addFile, changeFile } from "./tar.ts";
 
 const root = new URL("../", import.meta.url);
 /** Sources of the kernels: the package holds what became of them. */
@@ -37,6 +38,13 @@ const METADATA = {
   engines: { node: ">=18.20" },
 };
 
+/** The kernels as a file, and its types: an object, since a project may have no types of WebAssembly. */
+const KERNELS = "flashtile.wasm", KERNEL_TYPES = "flashtile.wasm.d.ts";
+const TYPES = `/** The kernels, a compiled WebAssembly.Module: for createEngine({ wasmModule }). */
+declare const wasmModule: object;
+export default wasmModule;
+`;
+
 async function through(
   bytes: Uint8Array<ArrayBuffer>,
   stream: CompressionStream | DecompressionStream,
@@ -62,10 +70,21 @@ if (!success) {
   Deno.exit(1);
 }
 const packed = await through(await Deno.readFile(target), new DecompressionStream("gzip"));
-const changed = changeFile(packed, "package/package.json", (text) => {
-  const { name, version, ...rest } = JSON.parse(text);
-  return `${JSON.stringify({ name, version, ...METADATA, ...rest }, null, 2)}\n`;
+const MANIFEST = "package/package.json";
+const described = changeFile(packed, MANIFEST, (text) => {
+  const { name, version, exports, ...rest } = JSON.parse(text);
+  const kernels = { types: `./${KERNEL_TYPES}`, default: `./${KERNELS}` };
+  const all = { ...exports, [`./${KERNELS}`]: kernels };
+  return `${JSON.stringify({ name, version, ...METADATA, ...rest, exports: all }, null, 2)}\n`;
 });
-const result = await through(changed, new CompressionStream("gzip"));
+const files = {
+  [KERNELS]: kernelBytes("relaxed"),
+  [KERNEL_TYPES]: new TextEncoder().encode(TYPES),
+};
+const whole = Object.entries(files).reduce(
+  (archive, [path, data]) => addFile(archive, MANIFEST, `package/${path}`, data),
+  described,
+);
+const result = await through(whole, new CompressionStream("gzip"));
 await Deno.writeFile(target, result);
 console.log(`${target}: ${(result.length / 1024).toFixed(0)} KiB`);

@@ -1,24 +1,72 @@
-// Just enough of the tar format to change one file of an archive.
+// Just enough of the tar format to change a file of an archive, and to add one.
 
 const BLOCK = 512;
-/** Fields of a header: where the size and the checksum stand, in octal digits. */
-const SIZE = { at: 124, length: 12 }, CHECKSUM = { at: 148, length: 8 };
+/** Fields of a header: where they stand and how long they are; numbers are octal digits. */
+const NAME = { at: 0, length: 100 }, SIZE = { at: 124, length: 12 };
+const CHECKSUM = { at: 148, length: 8 };
+
+type Field = typeof NAME;
+
+/** A file of an archive. */
+interface Member {
+  readonly header: Uint8Array;
+  readonly data: Uint8Array;
+  /** Where it stands, its header and its padding included. */
+  readonly begin: number;
+  readonly end: number;
+}
 
 const padded = (bytes: number): number => Math.ceil(bytes / BLOCK) * BLOCK;
 
-function readText(bytes: Uint8Array, at: number, length: number): string {
+function readField(bytes: Uint8Array, { at, length }: Field): string {
   return new TextDecoder().decode(bytes.subarray(at, at + length)).replace(/\0.*$/s, "").trim();
 }
 
-/** The header of a file of another size. */
-function resized(header: Uint8Array, size: number): Uint8Array {
-  const copy = header.slice(),
-    write = (text: string, at: number) => copy.set(new TextEncoder().encode(text), at);
-  write(`${size.toString(8).padStart(SIZE.length - 1, "0")}\0`, SIZE.at);
-  write(" ".repeat(CHECKSUM.length), CHECKSUM.at);
+/** A header like another, for a file of that name and size. */
+function headerLike(header: Uint8Array, name: string, size: number): Uint8Array {
+  const copy = header.slice();
+  const write = (text: string, { at, length }: Field) => {
+    const bytes = new TextEncoder().encode(text);
+    if (bytes.length > length) throw new Error(`${text} is too long for an archive`);
+    copy.fill(0, at, at + length);
+    copy.set(bytes, at);
+  };
+  write(name, NAME);
+  write(`${size.toString(8).padStart(SIZE.length - 1, "0")}\0`, SIZE);
+  write(" ".repeat(CHECKSUM.length), CHECKSUM);
   const sum = copy.reduce((a, b) => a + b, 0);
-  write(`${sum.toString(8).padStart(CHECKSUM.length - 2, "0")}\0 `, CHECKSUM.at);
+  write(`${sum.toString(8).padStart(CHECKSUM.length - 2, "0")}\0 `, CHECKSUM);
   return copy;
+}
+
+function find(archive: Uint8Array, path: string): Member {
+  for (let begin = 0; begin + BLOCK <= archive.length;) {
+    const header = archive.subarray(begin, begin + BLOCK);
+    const size = parseInt(readField(header, SIZE) || "0", 8), from = begin + BLOCK;
+    const end = from + padded(size);
+    if (readField(header, NAME) === path) {
+      return { header, data: archive.subarray(from, from + size), begin, end };
+    }
+    begin = end;
+  }
+  throw new Error(`the archive has no ${path}`);
+}
+
+function member(header: Uint8Array, name: string, data: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(BLOCK + padded(data.length));
+  bytes.set(headerLike(header, name, data.length));
+  bytes.set(data, BLOCK);
+  return bytes;
+}
+
+function join(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
 }
 
 /** The archive with the text of one file changed; throws where there is no such file. */
@@ -27,21 +75,18 @@ export function changeFile(
   path: string,
   change: (text: string) => string,
 ): Uint8Array<ArrayBuffer> {
-  for (let at = 0; at + BLOCK <= archive.length;) {
-    const header = archive.subarray(at, at + BLOCK), begin = at + BLOCK;
-    const size = parseInt(readText(header, SIZE.at, SIZE.length) || "0", 8);
-    const end = begin + padded(size);
-    if (readText(header, 0, 100) === path) {
-      const text = new TextDecoder().decode(archive.subarray(begin, begin + size));
-      const data = new TextEncoder().encode(change(text));
-      const result = new Uint8Array(begin + padded(data.length) + archive.length - end);
-      result.set(archive.subarray(0, at));
-      result.set(resized(header, data.length), at);
-      result.set(data, begin);
-      result.set(archive.subarray(end), begin + padded(data.length));
-      return result;
-    }
-    at = end;
-  }
-  throw new Error(`the archive has no ${path}`);
+  const { header, data, begin, end } = find(archive, path);
+  const text = new TextEncoder().encode(change(new TextDecoder().decode(data)));
+  return join(archive.subarray(0, begin), member(header, path, text), archive.subarray(end));
+}
+
+/** The archive with one file more, behind another whose mode and date it takes. */
+export function addFile(
+  archive: Uint8Array,
+  behind: string,
+  path: string,
+  data: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  const { header, end } = find(archive, behind);
+  return join(archive.subarray(0, end), member(header, path, data), archive.subarray(end));
 }

@@ -1,39 +1,64 @@
 import { HttpError } from "./http_error.ts";
 
-/** Reads a body of JSON, of `limit` bytes at most and within so many seconds. */
-export async function readJson(
+/** Reads a body of `limit` bytes at most, within so many seconds; of one that is late no more is taken. */
+export async function readBytes(
   request: Request,
   limit: number,
   seconds: number,
-): Promise<unknown> {
-  const late = Promise.withResolvers<never>();
+): Promise<Uint8Array<ArrayBuffer>> {
+  const announced = Number(request.headers.get("content-length") ?? 0);
+  if (announced > limit) throw tooLarge(limit);
+  const reader = request.body?.getReader();
+  if (!reader) return new Uint8Array();
+  let late = false;
   const timer = setTimeout(() => {
-    late.reject(new HttpError(408, `The body did not come within ${seconds} s`));
+    late = true;
+    reader.cancel().catch(() => {});
   }, seconds * 1000);
-  const text = readText(request, limit);
-  text.catch(() => {}); // when it was late, nobody waits for it
   try {
-    return JSON.parse(await Promise.race([text, late.promise]));
-  } catch (error) {
-    if (error instanceof HttpError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new HttpError(400, `The body is not JSON: ${reason}`);
+    const bytes = await readAll(reader, limit);
+    if (late) throw new HttpError(408, `The body did not come within ${seconds} s`);
+    return bytes;
   } finally {
     clearTimeout(timer);
   }
 }
 
-async function readText(request: Request, limit: number): Promise<string> {
-  const announced = Number(request.headers.get("content-length") ?? 0);
-  if (announced > limit) throw tooLarge(limit);
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  let text = "", bytes = 0;
-  for await (const piece of request.body ?? []) {
-    bytes += piece.length;
-    if (bytes > limit) throw tooLarge(limit);
-    text += decoder.decode(piece, { stream: true });
+async function readAll(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  limit: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const { value } = await reader.read().catch((error) => {
+      throw new HttpError(400, `The body broke off: ${error.message}`);
+    });
+    if (!value) break;
+    length += value.length;
+    if (length > limit) {
+      reader.cancel().catch(() => {});
+      throw tooLarge(limit);
+    }
+    pieces.push(value);
   }
-  return text + decoder.decode();
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/** What a body of JSON says. */
+export function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new HttpError(400, `The body is not JSON: ${reason}`);
+  }
 }
 
 function tooLarge(limit: number): HttpError {

@@ -1,21 +1,6 @@
 import assert from "node:assert/strict";
 import { start, testProcess } from "../llama/testing/process.ts";
-
-/** Reads lines until one matches. */
-async function waitFor(
-  stream: ReadableStream<Uint8Array>,
-  pattern: RegExp,
-): Promise<RegExpMatchArray> {
-  let text = "";
-  for await (
-    const piece of stream.pipeThrough(new TextDecoderStream()).values({ preventCancel: true })
-  ) {
-    text += piece;
-    const match = text.match(pattern);
-    if (match) return match;
-  }
-  throw new Error(`it ended with: ${text}`);
-}
+import { waitFor } from "./testing/lines.ts";
 
 testProcess("server: deno serve with no permission but to read the model; Ctrl-C lets texts end", [
   { name: "net", host: "127.0.0.1" },

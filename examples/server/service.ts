@@ -4,7 +4,7 @@ import type { Batch } from "../llama/batch.ts";
 import type { Caches } from "../llama/caches.ts";
 import type { Llama } from "../llama/llama.ts";
 import type { Tokenizer } from "../llama/tokenizer.ts";
-import { readJson } from "./body.ts";
+import { parseJson, readBytes } from "./body.ts";
 import { Completion, type Piece } from "./completion.ts";
 import { type CompletionRequest, type Limits, parseRequest } from "./completion_request.ts";
 import { HttpError, toHttpError } from "./http_error.ts";
@@ -93,7 +93,7 @@ export class Service {
   async #complete(request: Request): Promise<Response> {
     const { name, tokenizer, limits } = this.#parts;
     this.#refuseWhileDraining();
-    const body = await readJson(request, limits.bodyBytes, limits.seconds);
+    const body = parseJson(await readBytes(request, limits.bodyBytes, limits.seconds));
     const asked = parseRequest(body, name, tokenizer, limits);
     this.#refuseWhileDraining(); // it may have begun while the body came
     this.#refuseWhileFull(asked.prompts.length * asked.n);

@@ -31,10 +31,10 @@ export interface WasmRequest {
 }
 
 /** Processors, as far as the host tells. */
-function cores(): number {
+function cores(): number | undefined {
   const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
   return navigator?.hardwareConcurrency ??
-    builtin<{ availableParallelism(): number }>("node:os")?.availableParallelism() ?? 1; // Node 20
+    builtin<{ availableParallelism(): number }>("node:os")?.availableParallelism(); // Node 20
 }
 
 /**
@@ -51,9 +51,11 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
     throw new UnsupportedError("relaxed SIMD", "wasm", `leave simd out or pass "plain"`);
   }
   // one for each core where nobody says
-  const wanted = options.threads ?? Math.max(1, Math.min(64, cores()));
-  const most = THREADS_PER_CORE * Math.max(1, wanted > THREADS_PER_CORE ? cores() : 1);
-  const blocked = wanted === 1
+  const asked = options.threads ?? cores();
+  const wanted = options.threads ?? Math.max(1, Math.min(64, asked ?? 1));
+  const most = THREADS_PER_CORE * Math.max(1, wanted > THREADS_PER_CORE ? cores() ?? 1 : 1);
+  // a host that does not tell how many cores it has may tell why there are no threads
+  const blocked = wanted === 1 && asked !== undefined
     ? undefined
     : options.wasmModule === undefined
     ? threadShortage()

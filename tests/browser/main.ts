@@ -6,7 +6,7 @@
 import { fileURLToPath } from "node:url";
 import { variable } from "../selection.ts";
 import { deno, within } from "../consumers/process.ts";
-import { CHROMIUM_FLAGS, findChromium } from "./chromium.ts";
+import { type Browser, findBrowser, SOFTWARE_GPU, visit } from "./launch.ts";
 import type { Check } from "./report.ts";
 
 /** Pages, with the checks that each makes; one that is missing must not look like success. */
@@ -91,48 +91,12 @@ function serve(script: string): { url: string; done: Promise<void>; stop: () => 
   };
 }
 
-/** Opens the page and waits for its end. Chromium is a group of processes, and all of it is killed. */
-async function open(program: string, url: string, folder: string, done: Promise<void>) {
-  const child = new Deno.Command(program, {
-    args: [...CHROMIUM_FLAGS, `--user-data-dir=${folder}/profile`, url],
-    detached: true,
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const killAll = () => {
-    try {
-      Deno.kill(-child.pid, "SIGKILL");
-    } catch { // it has ended already
-    }
-  };
-  Deno.addSignalListener("SIGINT", killAll);
-  Deno.addSignalListener("SIGTERM", killAll);
-  const stderr = new Response(child.stderr).text();
-  const early = child.status.then(({ code }) => {
-    throw new Error(`Chromium ended with ${code}`);
-  });
-  early.catch(() => {}); // it is killed in the end
-  try {
-    await within(SECONDS, "the page", Promise.race([done, early]));
-  } catch (error) {
-    killAll();
-    const lines = (await stderr).split("\n").slice(-8).join("\n");
-    throw new Error(`${(error as Error).message}\n${lines}`);
-  } finally {
-    killAll();
-    Deno.removeSignalListener("SIGINT", killAll);
-    Deno.removeSignalListener("SIGTERM", killAll);
-    await Promise.all([child.status, stderr]);
-  }
-}
-
-async function test(program: string, page: string): Promise<void> {
+async function test(browser: Browser, page: string): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "flashtile-browser-" });
   try {
     const { url, done, stop } = serve(await bundle(page, folder));
     try {
-      await open(program, url, folder, done);
+      await visit(browser, { url, folder, flags: SOFTWARE_GPU, done, seconds: SECONDS });
     } finally {
       await within(5, "the server", stop()).catch(() => {});
     }
@@ -141,7 +105,7 @@ async function test(program: string, page: string): Promise<void> {
   }
 }
 
-const chromium = await findChromium();
+const chromium = await findBrowser("chromium", variable("CHROMIUM"));
 if (!chromium) {
   const text = "there is no Chromium, neither chromium nor google-chrome";
   if (variable("FLASHTILE_GPU") === "required") fail("browser", text);
@@ -152,7 +116,7 @@ if (!chromium) {
     if (Deno.args.length > 0 && !Deno.args.includes(page)) continue;
     const before = count.passed + count.failed;
     try {
-      await test(chromium.program, page);
+      await test(chromium, page);
       const ran = count.passed + count.failed - before;
       if (ran !== checks) fail(page, `${ran} checks ran, wanted ${checks}`);
     } catch (error) {

@@ -1,13 +1,7 @@
 // Checks of what consumers return.
 import { ok } from "node:assert/strict";
 import { availableParallelism } from "node:os";
-import type {
-  Numbers,
-  OnceReport,
-  ScriptReport,
-  TfjsReport,
-  ThreadsReport,
-} from "./apps/messages.ts";
+import type { Numbers, OnceReport, ScriptReport, TfjsReport, TourReport } from "./apps/messages.ts";
 import { type Reference, reference } from "./reference.ts";
 
 /** Largest error that is accepted, as a share of the largest value of the tensor. */
@@ -56,12 +50,54 @@ export function showError(worst: number): string {
   return `largest error ${worst.toExponential(1)}`;
 }
 
+/** What is wanted of a tour beside right numbers. */
+export interface Wanted {
+  /** Exactly so many threads; any number where nothing is said. */
+  readonly threads?: number;
+  /** The reason must name this, as what to do for more threads. */
+  readonly remedy?: string;
+}
+
+/** Decoded token by token, the last rows of out are the same. */
+function checkDecoded(decoded: readonly number[]): number {
+  want ??= reference();
+  const all = want.out, size = all.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+  const tail = all.subarray(all.length - decoded.length);
+  ok(decoded.length > 0, "nothing was decoded");
+  return decoded.reduce((worst, x, i) => {
+    const error = Math.abs(x - tail[i]!) / size;
+    ok(error <= TOLERANCE, `decoded[${i}] is ${x}, wanted ${tail[i]}`);
+    return Math.max(worst, error);
+  }, 0);
+}
+
+/** A host's tour: numbers, a decoder's, the error of a wrong call, threads that are up or why there are none. */
+export function checkTour(report: TourReport, { threads: wanted, remedy }: Wanted = {}): string {
+  const { numbers, decoded, mistake, backend, reason, threads, ready } = report;
+  const worst = Math.max(checkNumbers(numbers), checkDecoded(decoded));
+  ok(mistake.name === "RangeError", `a wrong call: ${mistake.name} ${mistake.message}`);
+  ok(/^Cannot run attention: v /.test(mistake.message), mistake.message);
+  const said = backend === "wasm" ? "WASM with " : "WebGPU on "; // where "auto" finds a GPU
+  ok(reason.startsWith(said), `${backend}: ${reason}`);
+  if (wanted !== undefined) {
+    ok(threads === wanted, `the engine has ${threads} threads, wanted ${wanted}: ${reason}`);
+  }
+  if (remedy !== undefined) {
+    ok(reason.includes(remedy), `the reason does not name ${remedy}: ${reason}`);
+  } else if (threads > 1) { // of WASM: a GPU has 0
+    ok(ready > 0, `no worker answered: ${reason}`);
+    ok(!reason.includes("no more threads"), reason);
+  }
+  return `${showError(worst)}, ${reason}`;
+}
+
 /** What a script of `apps/script.ts` printed must be right whatever ran it. */
 export function checkScript(stdout: string, end: number): string {
   const report = JSON.parse(stdout) as ScriptReport;
   const { byDefault, one, two, again, threads, at } = report;
-  const worst = Math.max(checkNumbers(byDefault), checkNumbers(one), checkNumbers(two));
-  checkSameBits(two, again);
+  checkTour(two, { threads: 2 });
+  const worst = Math.max(checkNumbers(byDefault), checkNumbers(one), checkNumbers(two.numbers));
+  checkSameBits(two.numbers, again);
   const [chosen = 0, ...asked] = threads, cores = availableParallelism();
   ok(asked[0] === 1 && asked[1] === 2, `asked for 1 and 2 threads, got ${asked.join(" and ")}`);
   // hosts count cores differently inside containers, so not the exact number
@@ -85,16 +121,4 @@ export function checkTfjs(stdout: string): string {
   const worst = checkNumbers(numbers), [first = NaN, second = NaN] = losses;
   ok(second < first, `the loss went from ${first} to ${second}`);
   return `${showError(worst)}, loss ${first.toFixed(3)}, then ${second.toFixed(3)}`;
-}
-
-/** Threads must be up, or the engine must say that they are not and what to do about it. */
-export function checkThreads(stdout: string, wanted: number, remedy?: string): string {
-  const { numbers, threads, ready, reason } = JSON.parse(stdout) as ThreadsReport;
-  const worst = checkNumbers(numbers);
-  ok(threads === wanted, `the engine has ${threads} threads, wanted ${wanted}: ${reason}`);
-  if (remedy === undefined) {
-    ok(ready > 0, `no worker answered: ${reason}`);
-    ok(!reason.includes("no more threads"), reason);
-  } else ok(reason.includes(remedy), `the reason does not name ${remedy}: ${reason}`);
-  return `${showError(worst)}, ${ready} workers answered`;
 }

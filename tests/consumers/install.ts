@@ -8,7 +8,7 @@ const ROOT = new URL("../../", import.meta.url);
 const NPM_FLAGS = ["--offline", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save"];
 
 /** Most bytes of the tarball: what should not be in it would not fit. */
-const MOST_BYTES = 420 * 1024;
+const MOST_BYTES = 460 * 1024;
 
 /** Where the library is installed. */
 export interface Installed {

@@ -158,6 +158,11 @@ test("workers of the web that a policy forbids: one thread, with the remedy", as
       throw new TypeError("This document requires 'TrustedScriptURL' assignment");
     }
   }
+  class ThrowsInFirefox {
+    constructor() {
+      throw new TypeError("Worker constructor: Sink type mismatch violation blocked by CSP");
+    }
+  }
   class Refused {
     onerror?: (event: { preventDefault(): void }) => void;
     postMessage(): void {
@@ -167,6 +172,7 @@ test("workers of the web that a policy forbids: one thread, with the remedy", as
   }
   const policies = [
     [Throws, /trusted-types flashtile/],
+    [ThrowsInFirefox, /trusted-types flashtile/],
     [Refused, /add blob: to its worker-src/],
   ] as const;
   for (const [value, why] of policies) {
@@ -250,6 +256,29 @@ Deno.test("threads beyond four to a core: the engine says how many it has, and s
       else assert.doesNotMatch(engine.reason, /no more/);
     });
   }
+});
+
+Deno.test("a host that tells neither cores nor modules: the engine says why it has one thread", async () => {
+  const { process } = globalThis;
+  await during(
+    globalThis,
+    "navigator",
+    { value: undefined },
+    () =>
+      during(
+        globalThis,
+        "Worker",
+        { value: undefined },
+        () =>
+          during(process, "getBuiltinModule", { value: undefined }, async () => {
+            using engine = await createEngine({ backend: "wasm" });
+            assert.match(
+              engine.reason,
+              /1 thread .*no more threads: .*Node has from 20.16 and 22.3/,
+            );
+          }),
+      ),
+  );
 });
 
 Deno.test("a module of the kernels from another realm is taken, any other is refused by name", async () => {

@@ -5,7 +5,7 @@
 //   deno task test:page [NAME...]     of checks/NAME.ts; CHROMIUM=/path where it is neither on PATH nor in /usr/bin
 //   deno task test:page --pictures    draws those of docs/page.md instead
 import { buildPage } from "../../tools/page/bundle.ts";
-import { findChromium } from "../browser/chromium.ts";
+import { findBrowser } from "../browser/launch.ts";
 import { within } from "../consumers/process.ts";
 import { variable } from "../selection.ts";
 import { drawPictures } from "./pictures.ts";
@@ -68,7 +68,7 @@ async function withSite(program: string, use: (site: Site) => Promise<void>): Pr
   }
 }
 
-const chromium = await findChromium();
+const chromium = await findBrowser("chromium", variable("CHROMIUM"));
 if (!chromium) {
   const text = "there is no Chromium, neither chromium nor google-chrome";
   if (variable("FLASHTILE_GPU") === "required") fail("page", text);

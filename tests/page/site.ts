@@ -1,7 +1,7 @@
 // A built page, served and opened in Chromium as checks ask for it.
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { answer, ISOLATION } from "../../tools/page/files.ts";
-import { CHROMIUM_FLAGS } from "../browser/chromium.ts";
+import { CHROMIUM_FLAGS, SOFTWARE_GPU } from "../browser/launch.ts";
 
 /** How a page is opened. */
 export interface Visit {
@@ -105,7 +105,7 @@ async function whereIs(program: string): Promise<string> {
 /** Chromium, for all checks. */
 export async function launch(program: string): Promise<Browser> {
   const executablePath = await whereIs(program);
-  return await chromium.launch({ executablePath, args: [...CHROMIUM_FLAGS] });
+  return await chromium.launch({ executablePath, args: [...CHROMIUM_FLAGS, ...SOFTWARE_GPU] });
 }
 
 /** Milliseconds that something in the page may take before it counts as broken; SwiftShader compiles for seconds. */

@@ -65,7 +65,8 @@ export function refusal(error: unknown): string {
   const { code, message } = Object(error) as { code?: unknown; message?: unknown };
   const text = typeof message === "string" ? message : typeof error === "string" ? error : "";
   if (code === "ERR_ACCESS_DENIED") return PERMISSION;
-  if (text.includes("TrustedScriptURL")) {
+  // as Chromium and as Firefox say it
+  if (/TrustedScriptURL|Sink type mismatch/.test(text)) {
     return "Trusted Types forbid workers: allow the policy flashtile " +
       "(Content-Security-Policy: trusted-types flashtile)";
   }

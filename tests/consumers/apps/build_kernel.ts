@@ -1,4 +1,7 @@
-// The build step of a host that forbids compiling at run time: writes the kernel as a .wasm file.
+// The build step of a host that forbids compiling at run time, where the file of the package does not do: writes
+// the kernels as .wasm files.
 import { kernelBytes } from "@flashtile/attention/kernels";
 
-Deno.writeFileSync(new URL("./kernel.wasm", import.meta.url), kernelBytes("relaxed"));
+for (const level of ["relaxed", "plain"] as const) {
+  Deno.writeFileSync(new URL(`./kernel_${level}.wasm`, import.meta.url), kernelBytes(level));
+}

@@ -9,27 +9,37 @@ export interface Numbers {
   readonly dv: number[];
 }
 
+/** What became of a call that is wrong. */
+export interface Mistake {
+  readonly name: string;
+  readonly message: string;
+}
+
+/** What every host says of an engine. */
+export interface TourReport {
+  readonly numbers: Numbers;
+  /** The last rows of out, decoded one by one. */
+  readonly decoded: number[];
+  readonly mistake: Mistake;
+  readonly backend: string;
+  readonly reason: string;
+  /** Threads that the engine says it has, after its workers had time to come up. */
+  readonly threads: number;
+  /** Workers that said that they are up, where somebody listened. */
+  readonly ready: number;
+}
+
 /** What script.ts prints. */
 export interface ScriptReport {
   readonly byDefault: Numbers;
   readonly one: Numbers;
-  readonly two: Numbers;
+  readonly two: TourReport;
   /** The same engine as `two` once more, its threads now up. */
   readonly again: Numbers;
   /** Threads that each of the three used. */
   readonly threads: readonly number[];
   /** Milliseconds since the epoch, when the work was done. */
   readonly at: number;
-}
-
-/** What threads.ts prints. */
-export interface ThreadsReport {
-  readonly numbers: Numbers;
-  /** Threads that the engine says it has, after its workers had time to come up. */
-  readonly threads: number;
-  /** Workers that said that they are up. */
-  readonly ready: number;
-  readonly reason: string;
 }
 
 /** What once.ts prints. */
@@ -47,13 +57,7 @@ export interface TfjsReport {
 
 /** What worker_main.ts prints. */
 export interface WorkerReport {
-  readonly numbers: Numbers;
+  readonly report: TourReport;
   /** What became of reading a file in the worker. */
   readonly read: string;
-}
-
-/** What became of a call in edge.ts that forgot `wasmModule`. */
-export interface Mistake {
-  readonly name: string;
-  readonly message: string;
 }

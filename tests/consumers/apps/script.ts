@@ -3,13 +3,14 @@
 import { createEngine } from "@flashtile/attention";
 import { forwardBackward, threadsOf } from "./job.ts";
 import type { ScriptReport } from "./messages.ts";
+import { tour } from "./tour.ts";
 
 const byDefault = await forwardBackward();
 const one = await createEngine({ threads: 1 }), two = await createEngine({ threads: 2 });
 const report: ScriptReport = {
   byDefault,
   one: await forwardBackward(one),
-  two: await forwardBackward(two),
+  two: await tour(two),
   again: await forwardBackward(two),
   // a second engine of the default kind: the shared one cannot be reached from outside
   threads: [await createEngine(), one, two].map(threadsOf),

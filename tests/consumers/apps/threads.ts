@@ -1,7 +1,6 @@
 // Whether worker threads are really up, for Node. No top-level await: it is also run as CommonJS.
 import { createEngine } from "@flashtile/attention";
-import { forwardBackward } from "./job.ts";
-import type { ThreadsReport } from "./messages.ts";
+import { tour } from "./tour.ts";
 
 interface NodeWorker {
   on(event: "message", listener: (message: unknown) => void): void;
@@ -25,18 +24,7 @@ threads.Worker = class extends Worker {
 
 async function main(): Promise<void> {
   const engine = await createEngine({ backend: "wasm", threads: 2 });
-  let numbers = await forwardBackward(engine);
-  // calls keep coming until workers are called for, and workers take some time to come up
-  for (let n = 0; n < 20; n++) numbers = await forwardBackward(engine);
-  for (let n = 0; n < 100 && ready === 0; n++) await new Promise((done) => setTimeout(done, 20));
-  const { target, reason } = engine;
-  const report: ThreadsReport = {
-    numbers,
-    threads: target.backend === "wasm" ? target.threads : 0,
-    ready,
-    reason,
-  };
-  console.log(JSON.stringify(report));
+  console.log(JSON.stringify(await tour(engine, () => ready)));
   engine.dispose();
 }
 

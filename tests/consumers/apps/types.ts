@@ -16,7 +16,11 @@ import {
   type Tensor,
   UnsupportedError,
 } from "@flashtile/attention";
-import { fromOnnxRuntime, type OnnxRuntimeModule, toOnnxRuntime } from "@flashtile/attention/interop";
+import {
+  fromOnnxRuntime,
+  type OnnxRuntimeModule,
+  toOnnxRuntime,
+} from "@flashtile/attention/interop";
 import { kernelBytes, type SimdLevel } from "@flashtile/attention/kernels";
 import { checkGradients, type GradientReport } from "@flashtile/attention/check";
 import { onnxAttention, type OnnxAttentionOptions } from "@flashtile/attention/onnx";

@@ -1,8 +1,9 @@
 // Runs inside a worker without any permission and sends the numbers to whoever started it.
 /// <reference no-default-lib="true" />
 /// <reference lib="deno.worker" />
-import { forwardBackward } from "./job.ts";
+import { createEngine } from "@flashtile/attention";
 import type { WorkerReport } from "./messages.ts";
+import { tour } from "./tour.ts";
 
 let read: string;
 try {
@@ -11,6 +12,6 @@ try {
 } catch (error) {
   read = (error as Error).name;
 }
-const report: WorkerReport = { numbers: await forwardBackward(), read };
+const report: WorkerReport = { report: await tour(await createEngine()), read };
 self.postMessage(report);
 self.close();

@@ -1,7 +1,7 @@
 // Deno, from source and from the tarball: types, a script, `deno serve` and a worker.
 import { ok } from "node:assert/strict";
-import type { Numbers, WorkerReport } from "../apps/messages.ts";
-import { checkNumbers, checkOnce, checkScript, showError } from "../check.ts";
+import type { TourReport, WorkerReport } from "../apps/messages.ts";
+import { checkOnce, checkScript, checkTour } from "../check.ts";
 import { STRICT_CONFIG } from "../install.ts";
 import { deno, withServer } from "../process.ts";
 import type { Consumer } from "./consumer.ts";
@@ -34,27 +34,38 @@ async function once(cwd: string): Promise<string> {
 
 async function serve(cwd: string): Promise<string> {
   return await withServer(["--no-prompt", "serve.ts"], cwd, async (url) => {
-    let worst = 0;
+    let text = "";
     // the second request finds a warm engine, and both may run at a time
     for (const requests of [1, 2]) {
       const answers = Array.from({ length: requests }, async () => {
         const response = await fetch(url, { signal: AbortSignal.timeout(30_000) });
         ok(response.ok, `status ${response.status}: ${await response.clone().text()}`);
-        return checkNumbers(await response.json() as Numbers);
+        return checkTour(await response.json() as TourReport);
       });
-      worst = Math.max(worst, ...await Promise.all(answers));
+      [text = ""] = await Promise.all(answers);
     }
-    return `3 requests, ${showError(worst)}`;
+    return `3 requests, ${text}`;
   });
 }
 
 async function worker(cwd: string): Promise<string> {
   const flags = ["--unstable-worker-options", "--allow-read", "--no-prompt"];
   const { stdout } = await deno(["run", ...flags, "worker_main.ts"], { cwd });
-  const { numbers, read } = JSON.parse(stdout) as WorkerReport;
+  const { report, read } = JSON.parse(stdout) as WorkerReport;
   // otherwise the worker was not the sealed one that this is about
   ok(read === "NotCapable", `reading a file in the worker: ${read}, wanted NotCapable`);
-  return showError(checkNumbers(numbers));
+  return checkTour(report);
+}
+
+/** Only packed: JSR takes no .wasm file that imports memory, and from source there is none. */
+export function sourcePhaseConsumer(cwd: string): Consumer {
+  return {
+    name: "deno, import source of flashtile.wasm, packed",
+    run: async () => {
+      const { stdout } = await deno(["run", "--no-prompt", "source_phase.mjs"], { cwd });
+      return checkTour(JSON.parse(stdout) as TourReport, { threads: 1 });
+    },
+  };
 }
 
 /** All consumers of one installation. */
