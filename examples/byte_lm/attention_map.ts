@@ -50,7 +50,7 @@ export function mostRepetitivePiece(bytes: Uint8Array, length: number): Uint8Arr
     let score = 0;
     for (let i = from; i + 3 <= from + length; i++) {
       const a = bytes[i]!, b = bytes[i + 1]!, c = bytes[i + 2]!;
-      if (a > 126) score--; // no letter of the chart's font
+      if (a > 126) score--; // part of a letter beyond ASCII, which no axis can show
       if (![a, b, c].every(isLetter)) continue;
       const three = a << 16 | b << 8 | c;
       if (seen.has(three)) score++;
