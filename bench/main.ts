@@ -25,6 +25,7 @@ import { featuresSection } from "./sections/features.ts";
 import { causalSection, forwardSection } from "./sections/forward.ts";
 import { freshSection, peersFreshSection } from "./sections/fresh.ts";
 import { hostSection } from "./sections/host.ts";
+import { linformerSection } from "./sections/linformer.ts";
 import { maxSimSection } from "./sections/max_sim.ts";
 import { memorySection } from "./sections/memory.ts";
 import { packageSection } from "./sections/package.ts";
@@ -58,6 +59,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     max_sim: maxSimSection,
     memory: memorySection,
     fresh: freshSection,
+    linformer: linformerSection,
     package: packageSection,
     sparse: sparseSection,
     tfjs: tfjsSection,
@@ -67,7 +69,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
   webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
 };
 /** Sections that run only when they are named. */
-const ASKED = ["sparse", "tfjs", "tiles", "sweep"];
+const ASKED = ["linformer", "sparse", "tfjs", "tiles", "sweep"];
 /** Sections that take the shapes asked for. */
 const SHAPED = ["forward", "half", "backward", "peers"];
 

@@ -28,7 +28,7 @@ export async function attentionMaps(
   const v = { data: identity, shape: [1, length, kvHeads, length] };
 
   const maps: AttentionMap[] = [];
-  for (const [layer, { q, k }] of (await model.queriesAndKeys(tokens)).entries()) {
+  for (const [layer, { q, k }] of (await model.operands(tokens)).entries()) {
     const { out } = await attention(q, k, v, { causal: true, engine });
     for (let head = 0; head < heads; head++) {
       const weights = new Float32Array(length * length);
