@@ -97,8 +97,12 @@ export const CHECK_CASE: Case = caseOf("1x2x70x64", "check");
 export function tagged(tag: string, quick = false): Case[] {
   const names = TAGS[tag]!.split(" "), marked = names.filter((name) => /[!?]$/.test(name));
   const wanted = quick && marked.length ? marked : names.filter((name) => !name.endsWith("?"));
-  return wanted.map((name) => name.replace(/[!?]$/, ""))
-    .map((name) => caseOf(SHAPES[name] ?? name, name));
+  return wanted.map((name) => caseNamed(name.replace(/[!?]$/, "")));
+}
+
+/** The case that stored results call so. */
+export function caseNamed(name: string): Case {
+  return caseOf(SHAPES[name] ?? name, name);
 }
 
 /** A case from its shape; the shape is its name unless it has another. */
