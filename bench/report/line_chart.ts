@@ -60,7 +60,7 @@ export function shortLength(n: number): string {
 export function lengths(points: readonly { readonly x: number }[]): LineChart["x"] {
   const all = points.map(({ x }) => x), least = Math.min(...all), most = Math.max(...all);
   const ticks: number[] = [];
-  for (let n = least; n <= most; n *= most / least > 64 ? 4 : 2) ticks.push(n);
+  for (let n = least; n <= most; n *= most / least > 256 ? 4 : 2) ticks.push(n);
   return { label: "length", type: "log", base: 2, ticks, tickFormat: shortLength };
 }
 
@@ -91,7 +91,7 @@ export function lineChart(chart: LineChart): Figure {
     color: { domain: names, range: SERIES.slice(0, names.length) },
     symbol: { domain: names, range: SYMBOLS.slice(0, names.length) },
     marks: [
-      ...[gridX({ stroke: GRID, strokeOpacity: 1 }), gridY({ stroke: GRID, strokeOpacity: 1 })],
+      ...[gridX(gridOf(x)), gridY(gridOf(y))],
       ...marks,
       ruleY(references, { y: "y", stroke: QUIET, strokeDasharray: "6 4" }),
       text(references, {
@@ -107,11 +107,23 @@ export function lineChart(chart: LineChart): Figure {
         const dy = 20 * at - top + 12;
         return [
           dot([name], { ...above, dx: dx + 5, dy, fill: [name], symbol: [name], r: 4 }),
-          text([name], { ...above, dx: dx + 14, dy, textAnchor: "start", fill: INK }),
+          text([name], {
+            ...above,
+            dx: dx + 14,
+            dy,
+            textAnchor: "start",
+            lineAnchor: "middle",
+            fill: INK,
+          }),
         ];
       }),
     ],
   });
+}
+
+/** Lines at the ticks, and nowhere else. */
+function gridOf({ ticks }: ScaleOptions) {
+  return { stroke: GRID, strokeOpacity: 1, ...(ticks === undefined ? {} : { ticks }) };
 }
 
 /** Names in as many lines as they need, where each stands in pixels. */

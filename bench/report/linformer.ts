@@ -45,7 +45,7 @@ function speed({ name: machine, rows: all }: OnMachine): Exhibit {
       label: "times as fast as exact attention to all keys",
       type: "log",
       tickFormat: "~g",
-      ticks: 6,
+      ticks: logTicks([1, ...points.map(({ y }) => y)]),
     },
     references: [{ y: 1, text: "as fast" }],
   });
