@@ -25,7 +25,7 @@ import { featuresSection } from "./sections/features.ts";
 import { causalSection, forwardSection } from "./sections/forward.ts";
 import { freshSection, peersFreshSection } from "./sections/fresh.ts";
 import { hostSection } from "./sections/host.ts";
-import { linformerSection } from "./sections/linformer.ts";
+import { linformerErrorSection, linformerSection } from "./sections/linformer.ts";
 import { maxSimSection } from "./sections/max_sim.ts";
 import { memorySection } from "./sections/memory.ts";
 import { packageSection } from "./sections/package.ts";
@@ -60,6 +60,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     memory: memorySection,
     fresh: freshSection,
     linformer: linformerSection,
+    linformer_error: linformerErrorSection,
     package: packageSection,
     sparse: sparseSection,
     tfjs: tfjsSection,
@@ -69,7 +70,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
   webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
 };
 /** Sections that run only when they are named. */
-const ASKED = ["linformer", "sparse", "tfjs", "tiles", "sweep"];
+const ASKED = ["linformer", "linformer_error", "sparse", "tfjs", "tiles", "sweep"];
 /** Sections that take the shapes asked for. */
 const SHAPED = ["forward", "half", "backward", "peers"];
 

@@ -2,7 +2,7 @@
 
 import { barX, gridX, text } from "@observablehq/plot";
 import { drawFigure } from "../../tools/plot/figure.ts";
-import { BLUE, GRID, INK, ORANGE } from "../../tools/plot/palette.ts";
+import { BLUE, GRID, ORANGE, PAGE } from "../../tools/plot/palette.ts";
 import { milliseconds, percent, times } from "../measure/table.ts";
 import type { Chapter, Exhibit } from "./exhibit.ts";
 import { lengths, lineChart, logTicks } from "./line_chart.ts";
@@ -23,7 +23,7 @@ export const linformerChapter: Chapter = {
     "q, k and v of the demo's byte model and text that it was not trained on. Random projections " +
     "are where training would start; learned ones were fitted to the exact results of this model, " +
     "which stayed as it was.",
-  command: "deno task bench --only=linformer --store",
+  command: "deno task bench --only=linformer,linformer_error --store",
   exhibits: (source) => [
     ...byMachine(source("linformer")).map(speed),
     ...byMachine(source("linformer-error")).map(errors),
@@ -90,7 +90,7 @@ function errors({ name: machine, rows: all }: OnMachine): Exhibit {
         ...{
           text: ({ error }) => error > most ? percent(error) : "",
           textAnchor: "end",
-          fill: INK,
+          fill: PAGE,
         },
       }),
     ],

@@ -134,7 +134,8 @@ export function pooling(length: number): Projections {
 
 /**
  * Projections of one layer, fitted to the exact results of `samples` from a start, by the gradients
- * of this same attention. The model around them stays as it is.
+ * of this same attention; the best on some of them on the way, the start included. The model around
+ * them stays as it is.
  */
 export async function learned(
   engine: Engine,
@@ -147,26 +148,35 @@ export async function learned(
     value: weights.slice(),
     gradient: new Float32Array(weights.length),
   }));
-  const adam = new Adam(parameters), length = start[0].length / ROWS, { headDim } = SHAPE;
-  for (let step = 0; step < steps; step++) {
-    const { q, k, v, exact } = samples[step % samples.length]!;
-    const small = { k: projected(parameters[0]!.value, k), v: projected(parameters[1]!.value, v) };
-    const { out, lse } = await attention(q, small.k, small.v, { engine });
-    const data = floats(out).map((x, n) => x - exact[n]!);
-    const gradients = await attentionBackward(
-      { data, shape: out.shape },
-      { q, ...small, out, lse },
-      { engine },
-    );
-    const pairs = [[gradients.dk, k], [gradients.dv, v]] as const;
-    for (const [n, [small, x]] of pairs.entries()) {
-      const { value, gradient } = parameters[n]!, unused = new Float32Array(floats(x).length);
-      addLinearGradients(value, floats(x), floats(small), gradient, unused, length, headDim);
-    }
-    adam.step(RATE * (1 - step / steps), Infinity);
+  const now = (): Projections => [parameters[0]!.value, parameters[1]!.value];
+  const adam = new Adam(parameters), few = samples.slice(0, 4);
+  let best = start, least = await linformerError(engine, few, start);
+  for (let step = 1; step <= steps; step++) {
+    await addGradients(engine, samples[step % samples.length]!, parameters);
+    adam.step(RATE * (1 - (step - 1) / steps), Infinity);
+    if (step % LOOK_EVERY !== 0 && step !== steps) continue;
+    const error = await linformerError(engine, few, now());
+    if (error < least) [best, least] = [[now()[0].slice(), now()[1].slice()], error];
   }
-  return [parameters[0]!.value, parameters[1]!.value];
+  return best;
+}
+
+/** Of half the squared distance from the exact result of one sample. */
+async function addGradients(
+  engine: Engine,
+  { q, k, v, exact }: Sample,
+  [e, f]: readonly Parameter[],
+): Promise<void> {
+  const small = { k: projected(e!.value, k), v: projected(f!.value, v) };
+  const { out, lse } = await attention(q, small.k, small.v, { engine });
+  const dOut = { data: floats(out).map((x, n) => x - exact[n]!), shape: out.shape };
+  const { dk, dv } = await attentionBackward(dOut, { q, ...small, out, lse }, { engine });
+  for (const [{ value, gradient }, x, dx] of [[e!, k, dk], [f!, v, dv]] as const) {
+    const length = value.length / ROWS, unused = new Float32Array(floats(x).length);
+    addLinearGradients(value, floats(x), floats(dx), gradient, unused, length, SHAPE.headDim);
+  }
 }
 
 /** Of Adam. Each row of a projection has thousands of weights: larger steps undo the start. */
-const RATE = 0.0005;
+const RATE = 0.0001;
+const LOOK_EVERY = 16;
