@@ -65,6 +65,7 @@ const TAGS: Readonly<Record<string, string>> = {
   "wasm density": "s4096 s1024?",
   "wasm features": "1x2x2048x64 1x2x512x64?",
   "wasm tfjs": "1x4x128x64! 1x4x512x64 1x4x1024x64 1x4x2048x64",
+  "wasm linformer": "1x1x512x64! 1x1x1024x64! 1x1x2048x64 1x1x4096x64 1x1x8192x64 1x1x16384x64",
   "wasm memory": "s4096 s16384 s65536 s1024?",
   "peers forward": "s128! s512! s1024 s1024d32 s1024d128 s2048 s4096 s16384",
   "peers causal": "s128! s512! s1024 s2048 s4096 s16384",
@@ -96,8 +97,12 @@ export const CHECK_CASE: Case = caseOf("1x2x70x64", "check");
 export function tagged(tag: string, quick = false): Case[] {
   const names = TAGS[tag]!.split(" "), marked = names.filter((name) => /[!?]$/.test(name));
   const wanted = quick && marked.length ? marked : names.filter((name) => !name.endsWith("?"));
-  return wanted.map((name) => name.replace(/[!?]$/, ""))
-    .map((name) => caseOf(SHAPES[name] ?? name, name));
+  return wanted.map((name) => caseNamed(name.replace(/[!?]$/, "")));
+}
+
+/** The case that stored results call so. */
+export function caseNamed(name: string): Case {
+  return caseOf(SHAPES[name] ?? name, name);
 }
 
 /** A case from its shape; the shape is its name unless it has another. */

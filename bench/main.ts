@@ -15,7 +15,7 @@ import { adapterName, measureDevice, printDevice } from "./limits/webgpu.ts";
 import { GpuClock } from "./measure/gpu_clock.ts";
 import { describeMachine, type Machine, machineLine } from "./measure/machine.ts";
 import type { RaceOptions } from "./measure/race.ts";
-import { Results } from "./measure/store.ts";
+import { Results, storedRows } from "./measure/store.ts";
 import { digits3 } from "./measure/table.ts";
 import { backwardSection } from "./sections/backward.ts";
 import { cachesSection } from "./sections/caches.ts";
@@ -25,6 +25,7 @@ import { featuresSection } from "./sections/features.ts";
 import { causalSection, forwardSection } from "./sections/forward.ts";
 import { freshSection, peersFreshSection } from "./sections/fresh.ts";
 import { hostSection } from "./sections/host.ts";
+import { linformerErrorSection, linformerSection } from "./sections/linformer.ts";
 import { maxSimSection } from "./sections/max_sim.ts";
 import { memorySection } from "./sections/memory.ts";
 import { packageSection } from "./sections/package.ts";
@@ -58,6 +59,8 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     max_sim: maxSimSection,
     memory: memorySection,
     fresh: freshSection,
+    linformer: linformerSection,
+    linformer_error: linformerErrorSection,
     package: packageSection,
     sparse: sparseSection,
     tfjs: tfjsSection,
@@ -67,7 +70,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
   webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
 };
 /** Sections that run only when they are named. */
-const ASKED = ["sparse", "tfjs", "tiles", "sweep"];
+const ASKED = ["linformer", "linformer_error", "sparse", "tfjs", "tiles", "sweep"];
 /** Sections that take the shapes asked for. */
 const SHAPED = ["forward", "half", "backward", "peers"];
 
@@ -76,6 +79,7 @@ const OPTIONS: ParseArgsOptionsConfig = {
   peers: { type: "boolean", default: false },
   quick: { type: "boolean", default: false },
   store: { type: "boolean", default: false },
+  html: { type: "boolean", default: false },
   only: { type: "string", default: "" },
   threads: { type: "string", default: "1,2" },
   budget: { type: "string" },
@@ -97,7 +101,10 @@ export async function bench(
   }
   const suite = flags.peers && backend === "wasm" ? "peers" : backend;
   const sections = { ...SUITES[suite], ...added.sections };
-  const names = sectionsWanted(sections, String(flags.only)), results = new Results();
+  const results = new Results();
+  // a report alone is of what is stored
+  const names = flags.html && !flags.only ? [] : sectionsWanted(sections, String(flags.only));
+  if (names.length === 0) return await writeReport(results);
   const { machine, ...context } = backend === "wasm"
     ? onCpu(flags, results)
     : await onGpu(flags, results, names);
@@ -115,7 +122,20 @@ export async function bench(
   }
   if (measured.length) reportGoals(measured, context.gpu?.software ?? false, results);
   console.log(`\n${digits3(performance.now() / 60000)} minutes`);
+  if (flags.html) await writeReport(results, machine);
   store(results);
+}
+
+/** What is stored, and the run just made, as a page; the plots are loaded only here. */
+async function writeReport(results: Results, machine?: Machine): Promise<void> {
+  const { reportPage } = await import("./report/page.ts");
+  const file = new URL("report.html", import.meta.url);
+  const source = (kind: string) => [
+    ...storedRows(kind),
+    ...machine ? results.unstored(kind).map((row) => ({ row, machine })) : [],
+  ];
+  await Deno.writeTextFile(file, reportPage(source, new Date().toISOString().slice(0, 10)));
+  console.log(`\nreport: ${file.pathname}`);
 }
 
 function sectionsWanted(sections: Sections, only: string): string[] {

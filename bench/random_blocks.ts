@@ -1,5 +1,5 @@
 /**
- * Block-sparse masks of random blocks: the same number in every row of blocks, the diagonal among them.
+ * Block-sparse masks: random blocks, the diagonal among them, or those near it. The same number in every row.
  * @module
  */
 
@@ -30,9 +30,25 @@ export function randomBlocks(length: number, density: number, prime: number): Ra
     }
     return [...chosen].sort((a, b) => a - b);
   });
-  const offsets = Int32Array.from({ length: count + 1 }, (_, row) => row * each);
+  return { rows, each, count, mask: maskOf(length, rows) };
+}
+
+/** The blocks nearest to the diagonal and the first one: `each` in every row, or all there are. */
+export function nearBlocks(length: number, each: number): BlockMask {
+  const count = length / BLOCK, all = Array.from({ length: count }, (_, column) => column);
+  const rows = all.map((row) => {
+    const distance = (column: number) => column === 0 ? 0 : Math.abs(column - row);
+    const nearest = [...all].sort((a, b) => distance(a) - distance(b) || a - b).slice(0, each);
+    return nearest.sort((a, b) => a - b);
+  });
+  return maskOf(length, rows);
+}
+
+/** The mask whose full blocks these are. */
+function maskOf(length: number, rows: readonly (readonly number[])[]): BlockMask {
+  const offsets = new Int32Array(rows.length + 1);
+  rows.forEach((columns, row) => offsets[row + 1] = offsets[row]! + columns.length);
   const full = { offsets, columns: Int32Array.from(rows.flat()) };
-  const partial = { offsets: new Int32Array(count + 1), columns: new Int32Array(0) };
-  const sizes = { lengthQ: length, lengthK: length, blockSize: BLOCK };
-  return { rows, each, count, mask: blockMaskFromLists({ ...sizes, full, partial }) };
+  const partial = { offsets: new Int32Array(rows.length + 1), columns: new Int32Array(0) };
+  return blockMaskFromLists({ lengthQ: length, lengthK: length, blockSize: BLOCK, full, partial });
 }

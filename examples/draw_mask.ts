@@ -1,9 +1,12 @@
 /** Draws six masks side by side as an SVG picture: `deno run --allow-write examples/draw_mask.ts masks.svg`. */
+import { frame, rect, text } from "@observablehq/plot";
 import { attentionScores, type MaskMod, masks } from "../mod.ts";
+import { drawFigure, svgFile } from "../tools/plot/figure.ts";
+import { BLUE, EMPTY, INK, QUIET } from "../tools/plot/palette.ts";
 
 const LENGTH = 32;
-/** Width of a pair, of the space around a mask, and height of its title, in pixels. */
-const CELL = 7, SPACE = 24, TITLE = 40;
+/** Width of a mask, of the space around it, and height of its title, in pixels. */
+const SIDE = 7 * LENGTH, SPACE = 24, TITLE = 64;
 const COLUMNS = 3;
 
 const ids = Int32Array.from({ length: LENGTH }, (_, n) => n < 9 ? 0 : n < 23 ? 1 : 2);
@@ -38,50 +41,60 @@ async function visible(mask: MaskMod): Promise<boolean[][]> {
   return Array.from({ length: LENGTH }, (_, i) => [...row(i)].map((score) => score === 0));
 }
 
-/** The keys that a query sees as runs `[first, end)`. */
-function runs(row: readonly boolean[]): [first: number, end: number][] {
-  const found: [number, number][] = [];
-  row.forEach((seen, j) => {
-    if (!seen) return;
-    if (j > 0 && row[j - 1]) found.at(-1)![1] = j + 1;
-    else found.push([j, j + 1]);
+/** The keys from `first` to `end`, which query i sees. */
+interface Run {
+  readonly i: number;
+  readonly first: number;
+  end: number;
+}
+
+function runsOf(rows: readonly (readonly boolean[])[]): Run[] {
+  return rows.flatMap((row, i) => {
+    const found: Run[] = [];
+    row.forEach((seen, j) => {
+      if (seen && row[j - 1]) found.at(-1)!.end = j + 1;
+      else if (seen) found.push({ i, first: j, end: j + 1 });
+    });
+    return found;
   });
-  return found;
 }
 
-/** One mask: queries from top to bottom, keys from left to right. */
-function picture(rows: readonly boolean[][], title: string, code: string): string {
-  const size = LENGTH * CELL;
-  const bars = rows.flatMap((row, i) =>
-    runs(row).map(([first, end]) =>
-      `M${first * CELL} ${i * CELL}h${(end - first) * CELL}v${CELL}H${first * CELL}z`
-    )
-  );
-  return [
-    `<text y="14" font-weight="600">${title}</text>`,
-    `<text y="30" class="code">${code}</text>`,
-    `<g transform="translate(0 ${TITLE})">`,
-    `<rect width="${size}" height="${size}" fill="#eef1f6"/>`,
-    `<path fill="#2f5fb3" shape-rendering="crispEdges" d="${bars.join("")}"/>`,
-    "</g>",
-  ].join("\n");
-}
-
-const step = LENGTH * CELL + SPACE, line = step + TITLE;
-const width = COLUMNS * step + SPACE, height = Math.ceil(drawn.length / COLUMNS) * line + SPACE;
-const parts = await Promise.all(drawn.map(async ({ title, code, mask }, n) => {
-  const x = SPACE + n % COLUMNS * step, y = SPACE + Math.floor(n / COLUMNS) * line;
-  return `<g transform="translate(${x} ${y})">\n${picture(await visible(mask), title, code)}\n</g>`;
+const panels = await Promise.all(drawn.map(async ({ title, code, mask }, n) => {
+  const place = { column: n % COLUMNS, row: Math.floor(n / COLUMNS) };
+  return { ...place, title, code, runs: runsOf(await visible(mask)) };
 }));
-const svg = [
-  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}"`,
-  `  width="${width}" height="${height}" font-family="system-ui, sans-serif" font-size="13">`,
-  "<style>.code { font: 11px ui-monospace, monospace; fill: #5b6472 }</style>",
-  `<rect width="${width}" height="${height}" fill="#fff"/>`,
-  ...parts,
-  "</svg>\n",
-].join("\n");
+const runs = panels.flatMap(({ runs, column, row }) =>
+  runs.map((run) => ({ ...run, column, row }))
+);
+const lines = Math.ceil(panels.length / COLUMNS);
+const panel = { fx: "column", fy: "row" } as const, top = { frameAnchor: "top-left" } as const;
+const figure = drawFigure({
+  label: `Masks: ${panels.map(({ title }) => title).join(", ")}`,
+  description: `Queries from top to bottom, keys from left to right, ${LENGTH} of each; a query ` +
+    "sees the filled keys of its row",
+  width: COLUMNS * (SIDE + SPACE) + SPACE,
+  height: lines * (SIDE + TITLE) + SPACE,
+  ...{ marginTop: TITLE, marginBottom: SPACE, marginLeft: SPACE, marginRight: SPACE },
+  fx: { axis: null, padding: SPACE / (SIDE + SPACE) },
+  fy: { axis: null, padding: TITLE / (SIDE + TITLE) },
+  x: { domain: [0, LENGTH], axis: null },
+  y: { domain: [LENGTH, 0], axis: null },
+  marks: [
+    frame({ fill: EMPTY, stroke: "none" }),
+    rect(runs, {
+      ...{ ...panel, x1: "first", x2: "end", y1: "i", y2: ({ i }: Run) => i + 1 },
+      ...{ fill: BLUE, shapeRendering: "crispEdges" },
+    }),
+    text(panels, {
+      ...{ ...panel, ...top, text: "title", dy: -38, fontSize: 13, fontWeight: 600, fill: INK },
+    }),
+    text(panels, {
+      ...{ ...panel, ...top, text: "code", dy: -19, fontSize: 11, fill: QUIET },
+      fontFamily: "ui-monospace, monospace",
+    }),
+  ],
+});
 
 const file = Deno.args[0] ?? "masks.svg";
-await Deno.writeTextFile(file, svg);
+await Deno.writeTextFile(file, svgFile(figure));
 console.log(`${drawn.length} masks of ${LENGTH} tokens in ${file}`);

@@ -11,11 +11,11 @@ import { gemm_o_4x8, gemm_o_6x8, gemm_s_6x8 } from "../../asm/micro/tiles.gen";
 import { LOG2E } from "../../asm/micro/vmath";
 import { finish, softmaxTile } from "../../asm/stages/softmax";
 
-const PANEL: usize = 32;
+export const PANEL: usize = 32;
 /** Keys of one stretch of the product with V: a panel and six rows of V^T then stay in L1. */
 const STRETCH: i32 = 384;
 /** Floats between rows of V^T beyond its length: keeps six rows out of the same cache sets. */
-const PADDING: i32 = 16;
+export const PADDING: i32 = 16;
 
 /** Bytes of scratch for one head. */
 export function scratchBytes(length: i32, columns: i32): i32 {
@@ -65,7 +65,7 @@ function scoreRows(k: usize, packed: usize, scores: usize, state: usize, length:
 }
 
 /** Output columns of eight queries: sixes, and fours for the rest. */
-function outputRows(transposed: usize, pitch: usize, p: usize, panelOut: usize, length: i32, columns: i32): void {
+export function outputRows(transposed: usize, pitch: usize, p: usize, panelOut: usize, length: i32, columns: i32): void {
   const sixes = columns / 12 * 2, done = <usize>(6 * sixes);
   for (let j = 0; j < length; j += STRETCH) {
     const keys = min(STRETCH, length - j), from = transposed + (<usize>j << 2), pj = p + <usize>j * PANEL;

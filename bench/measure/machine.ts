@@ -8,7 +8,12 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
 type Field = "cpu" | "deno" | "v8" | "asc" | "os" | "date" | "command";
-export type Machine = { readonly [of in Field]: string } & { readonly cores: number };
+export type Machine = { readonly [of in Field]: string } & {
+  readonly cores: number;
+  /** Of a report on a GPU, and whether it is one in software. */
+  readonly adapter?: string;
+  readonly software?: boolean;
+};
 
 export function describeMachine(): Machine {
   return {

@@ -3,13 +3,29 @@
  * @module
  */
 
-import { appendFileSync, mkdirSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import type { Machine } from "./machine.ts";
 
 /** One measured figure or row. Fields depend on the kind; numbers carry their unit in the name. */
 export type Row = Readonly<Record<string, string | number | boolean | null>>;
 
+/** A row and what it was measured on. */
+export interface StoredRow {
+  readonly row: Row;
+  readonly machine: Machine;
+}
+
 const FOLDER = new URL("../results/", import.meta.url);
+
+/** What `results/<kind>.jsonl` holds, oldest first; nothing where no such rows were ever stored. */
+export function storedRows(kind: string): StoredRow[] {
+  const file = new URL(`${kind}.jsonl`, FOLDER);
+  if (!existsSync(file)) return [];
+  return readFileSync(file, "utf8").trim().split("\n").map((line) => {
+    const { machine, ...row } = JSON.parse(line) as Row & { machine: Machine };
+    return { row: row as Row, machine };
+  });
+}
 
 /** Collects rows during a run and writes them when asked to, each once. */
 export class Results {
@@ -19,6 +35,11 @@ export class Results {
 
   add(kind: string, row: Row): void {
     this.#rows.set(kind, [...this.#rows.get(kind) ?? [], row]);
+  }
+
+  /** Rows of a kind that no file holds yet. */
+  unstored(kind: string): readonly Row[] {
+    return (this.#rows.get(kind) ?? []).slice(this.#stored.get(kind) ?? 0);
   }
 
   /** Appends `results/<kind>.jsonl`, each line with the machine it was measured on. */

@@ -28,7 +28,7 @@ export async function attentionMaps(
   const v = { data: identity, shape: [1, length, kvHeads, length] };
 
   const maps: AttentionMap[] = [];
-  for (const [layer, { q, k }] of (await model.queriesAndKeys(tokens)).entries()) {
+  for (const [layer, { q, k }] of (await model.operands(tokens)).entries()) {
     const { out } = await attention(q, k, v, { causal: true, engine });
     for (let head = 0; head < heads; head++) {
       const weights = new Float32Array(length * length);
@@ -50,7 +50,7 @@ export function mostRepetitivePiece(bytes: Uint8Array, length: number): Uint8Arr
     let score = 0;
     for (let i = from; i + 3 <= from + length; i++) {
       const a = bytes[i]!, b = bytes[i + 1]!, c = bytes[i + 2]!;
-      if (a > 126) score--; // no letter of the chart's font
+      if (a > 126) score--; // part of a letter beyond ASCII, which no axis can show
       if (![a, b, c].every(isLetter)) continue;
       const three = a << 16 | b << 8 | c;
       if (seen.has(three)) score++;

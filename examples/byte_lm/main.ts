@@ -1,5 +1,6 @@
 /** The demo: trains on a text, continues a prompt, draws what was learned. `--help` has the flags. */
 import { createEngine, type Engine } from "../../mod.ts";
+import { svgFile } from "../../tools/plot/figure.ts";
 import { attentionMaps, mostRepetitivePiece } from "./attention_map.ts";
 import { continueText } from "./generate.ts";
 import { drawLossCurve } from "./loss_chart.ts";
@@ -60,8 +61,8 @@ async function runDemo(options: Options): Promise<void> {
     const piece = mostRepetitivePiece(text.heldOut, Math.min(MAP_LENGTH, context));
     const map = drawAttentionMaps(await attentionMaps(model, piece, engine), piece);
     console.log("\nPictures:");
-    for (const [name, png] of [["loss.png", curve], ["attention.png", map]] as const) {
-      await Deno.writeFile(`${options.out}/${name}`, png);
+    for (const [name, figure] of [["loss.svg", curve], ["attention.svg", map]] as const) {
+      await Deno.writeTextFile(`${options.out}/${name}`, svgFile(figure));
       console.log(`  ${options.out}/${name}`);
     }
   } finally {

@@ -1,103 +1,92 @@
-/** The attention map as a picture: one panel a head, bytes of the text on both axes. */
+/** The attention maps as a figure: one panel a head, bytes of the text on both axes. */
+import { frame, raster, text } from "@observablehq/plot";
+import { drawFigure, type Figure, type SvgPlotOptions } from "../../tools/plot/figure.ts";
+import { EMPTY, INK, QUIET } from "../../tools/plot/palette.ts";
 import type { AttentionMap } from "./attention_map.ts";
-import { Canvas, type Colour } from "./canvas.ts";
-import { GLYPH_HEIGHT } from "./font.ts";
 
-/** Wanted side of a panel: room for the words above it. Cells never get too small for a letter. */
-const SIDE = 480;
-const LEAST_CELL = 10;
-const GAP = 34;
-const MARGIN = 40;
-const HEADER = 92;
-const FOOTER = 84;
-const LABELS = 14;
-const PANEL_TITLE = 48;
+/** Wanted side of a panel in pixels. Cells never get too small for the letter beside them. */
+const SIDE = 400;
+const LEAST_CELL = 8;
+/** From one panel to the next, and above all of them. */
+const GAP = 30, TITLE = 62, HEADER = 84;
+const MARGIN = 40, FOOTER = 96;
 const MOST_COLUMNS = 4;
 
-const PAGE: Colour = [250, 250, 252];
-const INK: Colour = [32, 35, 44];
-const QUIET: Colour = [112, 118, 132];
-const MASKED: Colour = [232, 233, 238];
+/** The square root lifts small shares, which are most of them, out of the dark. */
+const SHARES = { type: "sqrt", domain: [0, 1], scheme: "magma", clamp: true } as const;
 
-/** Dark to bright with evenly perceived steps: matplotlib's "magma", sampled. */
-const COLOURS: readonly Colour[] = [
-  [0, 0, 4],
-  [28, 16, 68],
-  [79, 18, 123],
-  [129, 37, 129],
-  [181, 54, 122],
-  [229, 80, 100],
-  [251, 135, 97],
-  [254, 194, 135],
-  [252, 253, 191],
-];
+/** A pair of bytes of one panel: how much byte i takes from byte j. */
+interface Cell {
+  column: number;
+  row: number;
+  i: number;
+  j: number;
+  share: number;
+}
 
-/** Draws all maps, which belong to the same text, and returns a PNG file. */
-export function drawAttentionMaps(
-  maps: readonly AttentionMap[],
-  tokens: Uint8Array,
-): Uint8Array<ArrayBuffer> {
-  const side = tokens.length * cellSize(tokens.length);
+/** Draws all maps, which belong to the same text. */
+export function drawAttentionMaps(maps: readonly AttentionMap[], tokens: Uint8Array): Figure {
+  const length = tokens.length, side = length * Math.max(LEAST_CELL, Math.floor(SIDE / length));
   const heads = maps.filter((map) => map.layer === 0).length;
-  const columns = Math.min(heads, MOST_COLUMNS);
-  const rowsPerLayer = Math.ceil(heads / columns);
-  const layers = maps.length / heads;
-  const panelWidth = LABELS + side, panelHeight = PANEL_TITLE + LABELS + side;
-  const canvas = new Canvas(
-    Math.max(2 * MARGIN + columns * panelWidth + (columns - 1) * GAP, 780),
-    HEADER + layers * rowsPerLayer * (panelHeight + GAP) + FOOTER,
-    PAGE,
-  );
-  canvas.drawText("What each head looks at", MARGIN, 30, { size: 3, colour: INK });
-  canvas.drawText(
-    "each row is one byte being read; bright columns are the earlier bytes it takes from",
-    MARGIN,
-    68,
-    { size: 1, colour: QUIET },
-  );
-  for (const map of maps) {
-    const column = map.head % columns;
-    const row = map.layer * rowsPerLayer + Math.floor(map.head / columns);
-    const left = MARGIN + column * (panelWidth + GAP);
-    drawPanel(canvas, map, tokens, left, HEADER + row * (panelHeight + GAP));
-  }
-  drawColourBar(canvas, MARGIN + LABELS, canvas.height - FOOTER + 6);
-  return canvas.toPng();
-}
-
-function cellSize(length: number): number {
-  return Math.max(LEAST_CELL, Math.floor(SIDE / length));
-}
-
-function drawPanel(
-  canvas: Canvas,
-  map: AttentionMap,
-  tokens: Uint8Array,
-  left: number,
-  top: number,
-): void {
-  const plotLeft = left + LABELS, plotTop = top + PANEL_TITLE + LABELS;
-  const cell = cellSize(map.length);
-  const side = map.length * cell;
-  canvas.drawText(`layer ${map.layer + 1} \u00b7 head ${map.head + 1}`, plotLeft, top + 4, {
-    size: 2,
-    colour: INK,
+  const columns = Math.min(heads, MOST_COLUMNS), rowsPerLayer = Math.ceil(heads / columns);
+  const panels = maps.map((map) => ({
+    ...{ map, column: map.head % columns },
+    row: map.layer * rowsPerLayer + Math.floor(map.head / columns),
+  }));
+  const rows = 1 + Math.max(...panels.map(({ row }) => row));
+  const cells = panels.flatMap(({ map, column, row }) => cellsOf(map, column, row));
+  const letters = [...tokens].map((byte, n) => ({ at: n + 0.5, letter: visibleByte(byte) }));
+  const letter = { text: "letter", fontFamily: "ui-monospace, monospace", fontSize: 9, fill: INK };
+  const panel = { fx: "column", fy: "row", frameAnchor: "top-left" } as const;
+  const top = { facet: "super", frameAnchor: "top-left" } as const;
+  return drawFigure({
+    label: "What each head looks at",
+    description: panels.map(({ map }) => `${nameOf(map)}: ${describe(map)}`).join("; "),
+    width: Math.max(2 * MARGIN + columns * side + (columns - 1) * GAP, 760),
+    height: HEADER + rows * (side + TITLE) + FOOTER,
+    ...{ marginLeft: MARGIN, marginRight: MARGIN, marginTop: HEADER + TITLE, marginBottom: FOOTER },
+    style: { fontSize: "13px" },
+    fx: { axis: null, padding: columns > 1 ? GAP / (side + GAP) : 0 },
+    fy: { axis: null, padding: rows > 1 ? TITLE / (side + TITLE) : 0 },
+    x: { domain: [0, length], axis: null },
+    y: { domain: [length, 0], axis: null },
+    color: SHARES,
+    marks: [
+      frame({ fill: EMPTY, stroke: QUIET }),
+      raster(cells, {
+        ...{ fx: "column", fy: "row", fill: "share", width: length, height: length },
+        ...{ x: ({ j }: Cell) => j + 0.5, y: ({ i }: Cell) => i + 0.5 },
+        ...{ interpolate: "none", imageRendering: "pixelated" },
+      }),
+      text(letters, { ...letter, x: "at", frameAnchor: "top", dy: -7 }),
+      text(letters, { ...letter, y: "at", frameAnchor: "left", dx: -7 }),
+      text(panels, { ...panel, text: ({ map }) => nameOf(map), dy: -46, fontSize: 15, fill: INK }),
+      text(panels, {
+        ...panel,
+        text: ({ map }) => describe(map),
+        dy: -26,
+        fontSize: 12,
+        fill: QUIET,
+      }),
+      text(["What each head looks at"], { ...top, dy: -TITLE - 68, fontSize: 20, fill: INK }),
+      text([
+        "each row is one byte being read; bright columns are the earlier bytes it takes from",
+      ], { ...top, dy: -TITLE - 40, fill: QUIET }),
+    ],
+    inside: { x: MARGIN, y: HEADER + rows * (side + TITLE) + 20, options: colourBar() },
   });
-  canvas.drawText(describe(map), plotLeft, top + 28, { colour: QUIET });
-  for (let i = 0; i < map.length; i++) {
-    const label = visibleByte(tokens[i]!);
-    const middle = (i + 0.5) * cell;
-    canvas.drawText(label, plotLeft - 4, plotTop + middle - 4, { align: "right", colour: INK });
-    canvas.drawText(label, plotLeft + middle, plotTop - GLYPH_HEIGHT - 3, {
-      align: "centre",
-      colour: INK,
-    });
-    for (let j = 0; j < map.length; j++) {
-      const colour = j > i ? MASKED : colourOf(map.weights[i * map.length + j]!);
-      canvas.fillRectangle(plotLeft + j * cell, plotTop + i * cell, cell, cell, colour);
-    }
+}
+
+function cellsOf({ length, weights }: AttentionMap, column: number, row: number): Cell[] {
+  const cells: Cell[] = [];
+  for (let i = 0; i < length; i++) {
+    for (let j = 0; j <= i; j++) cells.push({ column, row, i, j, share: weights[i * length + j]! });
   }
-  canvas.strokeRectangle(plotLeft - 1, plotTop - 1, side + 2, side + 2, QUIET);
+  return cells;
+}
+
+function nameOf({ layer, head }: AttentionMap): string {
+  return `layer ${layer + 1} · head ${head + 1}`;
 }
 
 /** A number or two for the reader: where the head's attention goes, averaged over the rows. */
@@ -113,33 +102,31 @@ function describe({ length, weights }: AttentionMap): string {
     `${(distance / (length - 1)).toFixed(1)} bytes back on average`;
 }
 
-/** A scale from 0 to 1, with the same square root as the panels. */
-function drawColourBar(canvas: Canvas, left: number, top: number): void {
-  const width = 360, height = 16;
-  for (let x = 0; x < width; x++) {
-    canvas.fillRectangle(left + x, top, 1, height, colourOf((x / (width - 1)) ** 2));
-  }
-  canvas.strokeRectangle(left - 1, top - 1, width + 2, height + 2, QUIET);
-  for (const share of [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1]) {
-    const x = left + Math.round(Math.sqrt(share) * (width - 1));
-    canvas.fillRectangle(x, top + height, 1, 5, QUIET);
-    canvas.drawText(`${share}`, x, top + height + 9, { align: "centre", colour: INK });
-  }
-  canvas.drawText("share of attention (a row adds up to 1)", left + width + 20, top + 4, {
-    colour: INK,
-  });
-  canvas.fillRectangle(left + width + 280, top, height, height, MASKED);
-  canvas.drawText("masked: not read yet", left + width + 304, top + 4, { colour: INK });
-}
-
-/** The square root lifts small shares, which are most of them, out of the dark. */
-function colourOf(share: number): Colour {
-  const at = Math.sqrt(Math.min(1, Math.max(0, share))) * (COLOURS.length - 1);
-  const below = Math.min(COLOURS.length - 2, Math.floor(at));
-  const mix = at - below;
-  const a = COLOURS[below]!, b = COLOURS[below + 1]!;
-  const mixed = (c: 0 | 1 | 2) => a[c] + mix * (b[c] - a[c]);
-  return [mixed(0), mixed(1), mixed(2)];
+/** The shares and their colours, on the same scale, and what the grey is. */
+function colourBar(): SvgPlotOptions {
+  const steps = 180;
+  const shares = Array.from({ length: steps }, (_, n) => ((n + 0.5) / steps) ** 2);
+  return {
+    ...{ width: 660, height: 56, marginLeft: 2, marginRight: 300, marginTop: 2, marginBottom: 38 },
+    style: { fontSize: "13px" },
+    color: SHARES,
+    x: {
+      ...{ type: "sqrt", domain: [0, 1], ticks: [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1] },
+      ...{ label: "share of attention (a row adds up to 1)", labelArrow: "none" },
+      ...{ labelAnchor: "left", tickFormat: String },
+    },
+    y: { axis: null },
+    marks: [
+      raster(shares, {
+        ...{ x: (share: number) => share, y: () => 0.5, fill: (share: number) => share },
+        ...{ x1: 0, x2: 1, y1: 0, y2: 1, width: steps, height: 1, interpolate: "none" },
+      }),
+      text(["\u25a0"], { frameAnchor: "right", dx: 24, fontSize: 22, fill: EMPTY, stroke: QUIET }),
+      text(["masked: not read yet"], {
+        ...{ frameAnchor: "right", textAnchor: "start", dx: 42, fill: INK },
+      }),
+    ],
+  };
 }
 
 function visibleByte(byte: number): string {

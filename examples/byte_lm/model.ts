@@ -38,10 +38,11 @@ interface LayerRecord {
   lse: HostTensor;
 }
 
-/** q and k of one layer, `[1, length, heads, headDim]`, positions included. */
-export interface LayerQueriesKeys {
+/** Operands of one layer, `[1, length, heads, headDim]`, positions included. */
+export interface LayerOperands {
   q: HostTensor;
   k: HostTensor;
+  v: HostTensor;
 }
 
 export class ByteModel {
@@ -118,8 +119,8 @@ export class ByteModel {
     return logits;
   }
 
-  /** Queries and keys of every layer for one text: what its attention map is made of. */
-  async queriesAndKeys(tokens: Uint8Array): Promise<LayerQueriesKeys[]> {
+  /** Queries, keys and values of every layer for one text: what its attention is made of. */
+  async operands(tokens: Uint8Array): Promise<LayerOperands[]> {
     return (await this.#forward(tokens, tokens.length)).records;
   }
 

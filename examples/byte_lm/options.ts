@@ -51,7 +51,7 @@ Result
   --prompt TEXT     text to continue (default: the first line of the held-out part)
   --bytes N         bytes to write after it (default 400)
   --temperature X   0 always takes the likeliest byte (default 0.7)
-  --out DIR         folder for loss.png and attention.png (default byte_lm_out)
+  --out DIR         folder for loss.svg and attention.svg (default byte_lm_out)
   --help            this page
 
 Ctrl-C ends the training early and keeps what was learned.`;
