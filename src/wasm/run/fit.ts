@@ -72,11 +72,20 @@ function bytesOf(frame: Frame, plan: Plan): Omit<FittedPlan, "fits"> {
   };
 }
 
-const half = (n: number, multiple: number): number =>
-  Math.max(multiple, Math.ceil(n / 2 / multiple) * multiple);
+/** The next multiple. */
+const up = (n: number, multiple: number): number => Math.ceil(n / multiple) * multiple;
+const half = (n: number, multiple: number): number => Math.max(multiple, up(n / 2, multiple));
 
-/** Limits that are tighter in one way or another. */
-function tighter({ rows, keys, whole }: RegionLimits): RegionLimits[] {
+/** A plan with the limits that it keeps. */
+interface Tried extends Omit<FittedPlan, "fits"> {
+  readonly limits: RegionLimits;
+}
+
+type Try = (limits: RegionLimits) => Tried;
+
+/** Limits that are tighter than a plan in one way or another, the last in every way. */
+function tighter({ plan, limits: { whole } }: Tried): RegionLimits[] {
+  const rows = up(most(plan, "row"), LEAST_ROWS), keys = up(most(plan, "key"), CHUNK_KEYS);
   const fewer = half(rows, LEAST_ROWS), shorter = half(keys, CHUNK_KEYS);
   const all = [
     { rows: fewer, keys, whole },
@@ -87,47 +96,43 @@ function tighter({ rows, keys, whole }: RegionLimits): RegionLimits[] {
   return all.filter((one) => one.rows < rows || one.keys < keys || one.whole < whole);
 }
 
+/** Rows, or keys, of the largest region of a plan. */
+function most({ regions }: Plan, of: "row" | "key"): number {
+  return regions.reduce((n, region) => Math.max(n, region[`${of}End`] - region[`${of}Begin`]), 1);
+}
+
 /** From no limits to the tightest, each time the step that saves most, until it fits. */
-function tighten(frame: Frame, target: WasmTarget): Omit<FittedPlan, "fits"> {
-  const { problem, room } = frame;
-  const fit = (limits: RegionLimits) => bytesOf(frame, planAttention(problem, target, limits));
-  const { lengthQ, lengthK } = problem, up = (n: number, to: number) => Math.ceil(n / to) * to;
-  let limits: RegionLimits = {
+function tighten(frame: Frame, target: WasmTarget): Tried {
+  const { problem, room } = frame, { lengthQ, lengthK } = problem;
+  const fit: Try = (limits) => ({
+    limits,
+    ...bytesOf(frame, planAttention(problem, target, limits)),
+  });
+  let now = fit({
     rows: Math.max(LEAST_ROWS, up(lengthQ, LEAST_ROWS)),
     keys: Math.max(CHUNK_KEYS, up(lengthK, CHUNK_KEYS)),
     whole: 2 ** 32,
-  };
-  let now = fit(limits), least = now;
+  });
+  let least = now;
   while (now.peakBytes > room) {
-    const steps = tighter(limits);
-    if (steps.length === 0) return least;
-    // the last of them is tighter in every way: it is taken where no other helps
-    const tried = steps.map((limits) => ({ limits, fitted: fit(limits) }));
-    const best = tried.slice(0, -1).reduce(
-      (a, b) => b.fitted.peakBytes < a.fitted.peakBytes ? b : a,
-      tried[0]!,
-    );
-    const next = best.fitted.peakBytes < now.peakBytes ? best : tried.at(-1)!;
-    limits = next.limits;
-    now = next.fitted;
+    const tried = tighter(now).map(fit);
+    if (tried.length === 0) return least;
+    // the last of them is taken where no other helps
+    const best = tried.slice(0, -1).reduce((a, b) => b.peakBytes < a.peakBytes ? b : a, tried[0]!);
+    now = best.peakBytes < now.peakBytes ? best : tried.at(-1)!;
     if (now.peakBytes < least.peakBytes) least = now;
   }
-  return loosen(fit, limits, now, room);
+  return loosen(fit, now, room);
 }
 
-/** Makes use of what is left: more rows first, which share what is brought in of keys. */
-function loosen(
-  fit: (limits: RegionLimits) => Omit<FittedPlan, "fits">,
-  limits: RegionLimits,
-  fitted: Omit<FittedPlan, "fits">,
-  room: number,
-): Omit<FittedPlan, "fits"> {
-  for (const axis of ["rows", "keys"] as const) {
-    for (;;) {
-      const more = { ...limits, [axis]: 2 * limits[axis] }, next = fit(more);
-      const same = next.plan.regions.length === fitted.plan.regions.length;
-      if (same || next.peakBytes > room) break;
-      [limits, fitted] = [more, next];
+/** Makes use of what is left: more rows, which share what is brought in of keys, or more keys. */
+function loosen(fit: Try, fitted: Tried, room: number): Tried {
+  for (const factor of [2, 1.5, 1.2]) {
+    for (const axis of ["rows", "keys"] as const) {
+      const multiple = axis === "rows" ? LEAST_ROWS : CHUNK_KEYS, { limits } = fitted;
+      const next = fit({ ...limits, [axis]: up(factor * limits[axis], multiple) });
+      const fewer = next.plan.regions.length < fitted.plan.regions.length;
+      if (fewer && next.peakBytes <= room) fitted = next;
     }
   }
   return fitted;
