@@ -6,15 +6,16 @@ import { ok, type Site } from "./site.ts";
 /** Bytes that a picture may have: they are part of every checkout. */
 const LARGEST = 120 * 1024;
 
-async function save(page: Page, name: string, from: string): Promise<void> {
+/** Saves what is in view, or the upper part of an element. */
+async function save(page: Page, name: string, part?: string): Promise<void> {
   const path = fileURLToPath(new URL(`../../docs/pictures/${name}.png`, import.meta.url));
-  if (from !== "") {
-    await page.locator(from).evaluate(
-      "(part) => scrollTo({ top: part.getBoundingClientRect().top + scrollY, behavior: 'instant' })",
-    );
-  }
   await page.waitForTimeout(500); // fonts and charts
-  const { length } = await page.screenshot({ path, animations: "disabled" });
+  const clip = part && await page.evaluate(`(() => {
+    const { x, y, width, height } = document.querySelector("${part}").getBoundingClientRect();
+    return { x, y: y + scrollY, width, height: Math.min(height, 718) };
+  })()`) as { x: number; y: number; width: number; height: number };
+  const options = { path, animations: "disabled" } as const;
+  const { length } = await page.screenshot(clip ? { ...options, clip, fullPage: true } : options);
   ok(length <= LARGEST, `${path} has ${length} bytes, at most ${LARGEST} are wanted`);
   console.log(`${path}: ${(length / 1024).toFixed(0)} KiB`);
 }
@@ -23,11 +24,11 @@ async function save(page: Page, name: string, from: string): Promise<void> {
 export async function drawPictures(site: Site): Promise<void> {
   const light = await site.open({ width: 1000, height: 760 });
   await light.locator("#machine .facts dt").first().waitFor();
-  await save(light, "page-light", "");
+  await save(light, "page-light");
 
   const phone = await site.open({ width: 360, height: 760 });
   await phone.locator("#machine .facts dt").first().waitFor();
-  await save(phone, "page-phone", "");
+  await save(phone, "page-phone");
 
   const dark = await site.open({ width: 1000, height: 800, dark: true });
   await dark.getByLabel("Memory for standard attention").selectOption({ label: "256 MiB" });
