@@ -7,7 +7,7 @@ export interface Point {
   readonly contender: Contender["id"];
   readonly name: string;
   readonly length: number;
-  /** Milliseconds of a call: the middle of `samples`. */
+  /** Milliseconds of a call: the least of `samples`, which other work on the machine disturbed least. */
   readonly ms: number;
   /** Milliseconds of a call in each measurement. */
   readonly samples: readonly number[];

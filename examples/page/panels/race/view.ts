@@ -72,7 +72,7 @@ function explanation(): HTMLElement {
       "p",
       { class: "note" },
       "Both have their tensors where they compute, in float32, without a mask. A call is warmed up once and then measured " +
-        "up to five times, in turns; the middle counts. Memory is what is held beyond q, k, v and the result. Error is the " +
+        "three to five times, in turns; the fastest counts. Memory is what is held beyond q, k, v and the result. Error is the " +
         "largest difference from float64 in four rows, as a share of the largest value.",
     ),
   );
