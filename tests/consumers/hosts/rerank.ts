@@ -29,7 +29,8 @@ async function copyExample(root: string): Promise<string> {
 /** What an isolate holds, as its inspector says: its heap, and arrays and WebAssembly memory outside of it. */
 class Isolate {
   readonly #socket: WebSocket;
-  #answers = new Map<number, (bytes: number) => void>();
+  readonly #answers = new Map<number, (bytes: number) => void>();
+  #asked = 0;
 
   private constructor(socket: WebSocket) {
     this.#socket = socket;
@@ -53,7 +54,7 @@ class Isolate {
   }
 
   bytes(): Promise<number> {
-    const id = this.#answers.size + Date.now();
+    const id = ++this.#asked;
     return new Promise((resolve) => {
       this.#answers.set(id, resolve);
       this.#socket.send(JSON.stringify({ id, method: "Runtime.getHeapUsage" }));
