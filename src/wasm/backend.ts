@@ -24,7 +24,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import { isSparse } from "../plan/sequences.ts";
-import { longestItemMs, type Plan, planAttention } from "../plan/wasm/plan.ts";
+import { longestItemMs, type Plan, planAttention, sharedItems } from "../plan/wasm/plan.ts";
 import { wasmMs } from "../plan/estimate.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { resultSpecs } from "../problem/results.ts";
@@ -212,8 +212,7 @@ export class WasmBackend implements Backend {
     if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
       return new LocalRunner(this.#kernels, scratch, regions);
     }
-    const shared = plan.regions.flatMap(({ steps }) => steps).filter((step) => step.shared);
-    const items = shared.reduce((sum, step) => sum + step.items.length, 0);
+    const items = sharedItems(plan);
     this.#pool.prepare();
     yield "work";
     const work = { threads, items, long };
@@ -275,6 +274,7 @@ export class WasmBackend implements Backend {
   ): Progress<void> {
     const { regions } = plan, active: { staged: StagedRegion; index: number; step: number }[] = [];
     const places = threads === 1 ? 1 : Math.min(threads + 1, MAX_OPEN_REGIONS);
+    const items = sharedItems(plan);
     let next = 0;
     const mayStage = () => {
       if (next === regions.length || active.length === places) return false;
@@ -283,6 +283,7 @@ export class WasmBackend implements Backend {
     };
     while (next < regions.length || active.length > 0) {
       signal?.throwIfAborted();
+      signal?.progress?.(items > 0 ? runner.finished() / items : 0);
       if (mayStage()) {
         const staged = yield* staging.stage(regions[next]!, next);
         active.push({ staged, index: next++, step: 0 });

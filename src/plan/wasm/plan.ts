@@ -146,3 +146,9 @@ export function planAttention(problem: AttentionProblem, target: WasmTarget): Pl
   const pairs = target.vectorBits === 256 && (kernel === "forward" || kernel === "backward");
   return { kernel, tile, pairs, splits, threads, regions, cost };
 }
+
+/** Items that threads share, of all regions. */
+export function sharedItems({ regions }: Plan): number {
+  const shared = regions.flatMap(({ steps }) => steps).filter((step) => step.shared);
+  return shared.reduce((sum, step) => sum + step.items.length, 0);
+}
