@@ -1,8 +1,9 @@
-// Makes the npm package: what `deno pack` makes, without what only a build needs, and with what npm and
-// bundlers look for in package.json.
+// Makes the npm package: what `deno pack` makes, without what only a build needs, with what npm and bundlers look for in
+// package.json, and with the packages of the command line inside, so that installing the library installs nothing else.
 //
 //   deno task pack [FILE.tgz]
 import { resolve } from "node:path";
+import { BUNDLED, NOTICES } from "./bundled.ts";
 import { changeFile } from "./tar.ts";
 
 const root = new URL("../", import.meta.url);
@@ -33,6 +34,7 @@ const METADATA = {
     "backward",
     "kv-cache",
   ],
+  bin: { flashtile: "./src/cli.js" },
   sideEffects: false,
   engines: { node: ">=18.20" },
 };
@@ -61,11 +63,33 @@ if (!success) {
   console.error(new TextDecoder().decode(stderr));
   Deno.exit(1);
 }
-const packed = await through(await Deno.readFile(target), new DecompressionStream("gzip"));
-const changed = changeFile(packed, "package/package.json", (text) => {
-  const { name, version, ...rest } = JSON.parse(text);
+/** A file of the command line with the packages that it imports, as one text. */
+async function bundled(file: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(deno ?? "deno", {
+    args: ["bundle", "--quiet", "--minify", "--platform=browser", file],
+    ...{ cwd: root, stdout: "piped", stderr: "piped" },
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  const notice = [
+    ...NOTICES[file]!,
+    "MIT License: its text is in the file LICENSE of this package",
+  ];
+  return `/*! ${notice.join("\n * ")} */\n${new TextDecoder().decode(stdout)}`;
+}
+
+/** The name of a source in the package. */
+const inPackage = (file: string): string => `package/${file.replace(/\.ts$/, ".js")}`;
+
+let packed = await through(await Deno.readFile(target), new DecompressionStream("gzip"));
+packed = changeFile(packed, "package/package.json", (text) => {
+  const { name, version, dependencies: _, ...rest } = JSON.parse(text);
   return `${JSON.stringify({ name, version, ...METADATA, ...rest }, null, 2)}\n`;
 });
-const result = await through(changed, new CompressionStream("gzip"));
+for (const file of BUNDLED) {
+  const text = await bundled(file);
+  packed = changeFile(packed, inPackage(file), () => text);
+}
+packed = changeFile(packed, inPackage("src/cli.ts"), (text) => `#!/usr/bin/env node\n${text}`);
+const result = await through(packed, new CompressionStream("gzip"));
 await Deno.writeFile(target, result);
 console.log(`${target}: ${(result.length / 1024).toFixed(0)} KiB`);

@@ -1,6 +1,6 @@
 // Node from version 20: the tarball as an ES module, compiled by tsc; threads where a tool keeps the names of
 // functions, and where Node forbids workers.
-import { checkOnce, checkScript, checkTfjs, checkThreads } from "../check.ts";
+import { checkInfo, checkOnce, checkScript, checkTfjs, checkThreads } from "../check.ts";
 import { here, tsc } from "../install.ts";
 import { run, versionOf } from "../process.ts";
 import type { Consumer } from "./consumer.ts";
@@ -51,6 +51,18 @@ async function noWorkers(cwd: string, version: string): Promise<string> {
   return checkThreads(stdout, 1, "--allow-worker");
 }
 
+/** The command line: a link on the path that Node follows, without packages beside the tarball; and bash completes it. */
+async function commandLine(cwd: string): Promise<string> {
+  const { stdout } = await run(`${cwd}/node_modules/.bin/flashtile`, ["info", "--json"], { cwd });
+  const info = checkInfo(stdout);
+  const script = `PATH="$PWD/node_modules/.bin:$PATH"; source <(flashtile completion bash)
+COMP_WORDS=(flashtile run --softc); COMP_CWORD=2; _flashtile; echo "\${COMPREPLY[@]}"`;
+  if (await versionOf("bash") === undefined) return `${info}; there is no bash`;
+  const { stdout: completed } = await run("bash", ["-c", script], { cwd });
+  if (completed.trim() !== "--softcap") throw new Error(`bash was offered ${completed.trim()}`);
+  return `${info}; bash completes --softc`;
+}
+
 /** TensorFlow.js beside the tarball: its own types are those that the adapter takes. */
 async function tfjs(cwd: string): Promise<string> {
   await Deno.symlink(here("node_modules/@tensorflow"), `${cwd}/node_modules/@tensorflow`);
@@ -85,6 +97,7 @@ export async function nodeConsumers(cwd: string): Promise<Consumer[]> {
       skip: skip ?? (await requiresModules() ? undefined : "this Node cannot require an ES module"),
       run: () => commonJs(cwd),
     },
+    { name: `${label}, command line, packed`, skip, run: () => commandLine(cwd) },
     { name: `${label}, esbuild --keep-names, packed`, skip, run: () => keepNames(cwd) },
     { name: `${label}, TensorFlow.js, packed`, skip, run: () => tfjs(cwd) },
     {
