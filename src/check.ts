@@ -17,7 +17,7 @@
  */
 import type { CheckedBackward, CheckedForward, CheckedForwardResult } from "./check/given.ts";
 import { GradientCheckError, GradientReport, type ProblemReport } from "./check/report.ts";
-import { runProblem } from "./check/run.ts";
+import { askProblem, prepareProblem } from "./check/run.ts";
 import { sampleProblems } from "./check/sample.ts";
 import { type CheckOptions, checkSettings } from "./check/options.ts";
 import { Complaint, show } from "./tensor/errors.ts";
@@ -93,7 +93,7 @@ export async function checkGradients<F extends CheckedForwardResult>(
   let failures = 0;
   for (const problem of problems) {
     settings.signal?.throwIfAborted();
-    const report = await runProblem({ forward, backward }, problem, settings);
+    const report = await askProblem({ forward, backward }, prepareProblem(problem, settings));
     reports.push(report);
     options.onProblem?.(report, reports.length, problems.length);
     if (!report.passed && ++failures >= settings.maxFailures) break;

@@ -1,9 +1,11 @@
-// Makes the npm package: what `deno pack` makes, without what only a build needs, with what npm and bundlers
-// look for in package.json, and with the kernels as a file that edge functions import as a module.
+// Makes the npm package: what `deno pack` makes, without what only a build needs, with what npm and bundlers look for in
+// package.json, with the kernels as a file that edge functions import as a module, and with the packages of the command
+// line inside, so that installing the library installs nothing else.
 //
 //   deno task pack [FILE.tgz]
 import { resolve } from "node:path";
 import { kernelBytes } from "../src/kernels.ts";
+import { BUNDLED, NOTICES } from "./bundled.ts";
 import { addFile, changeFile } from "./tar.ts";
 
 const root = new URL("../", import.meta.url);
@@ -34,6 +36,7 @@ const METADATA = {
     "backward",
     "kv-cache",
   ],
+  bin: { flashtile: "./src/cli.js" },
   sideEffects: false,
   engines: { node: ">=18.20" },
 };
@@ -69,22 +72,38 @@ if (!success) {
   console.error(new TextDecoder().decode(stderr));
   Deno.exit(1);
 }
-const packed = await through(await Deno.readFile(target), new DecompressionStream("gzip"));
+/** A file of the command line with the packages that it imports, as one text. */
+async function bundled(file: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(deno ?? "deno", {
+    args: ["bundle", "--quiet", "--minify", "--platform=browser", file],
+    ...{ cwd: root, stdout: "piped", stderr: "piped" },
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  const notice = [
+    ...NOTICES[file]!,
+    "MIT License: its text is in the file LICENSE of this package",
+  ];
+  return `/*! ${notice.join("\n * ")} */\n${new TextDecoder().decode(stdout)}`;
+}
+
+/** The name of a source in the package. */
+const inPackage = (file: string): string => `package/${file.replace(/\.ts$/, ".js")}`;
+
 const MANIFEST = "package/package.json";
-const described = changeFile(packed, MANIFEST, (text) => {
-  const { name, version, exports, ...rest } = JSON.parse(text);
+let packed = await through(await Deno.readFile(target), new DecompressionStream("gzip"));
+packed = changeFile(packed, MANIFEST, (text) => {
+  const { name, version, exports, dependencies: _, ...rest } = JSON.parse(text);
   const kernels = { types: `./${KERNEL_TYPES}`, default: `./${KERNELS}` };
   const all = { ...exports, [`./${KERNELS}`]: kernels };
   return `${JSON.stringify({ name, version, ...METADATA, ...rest, exports: all }, null, 2)}\n`;
 });
-const files = {
-  [KERNELS]: kernelBytes("relaxed"),
-  [KERNEL_TYPES]: new TextEncoder().encode(TYPES),
-};
-const whole = Object.entries(files).reduce(
-  (archive, [path, data]) => addFile(archive, MANIFEST, `package/${path}`, data),
-  described,
-);
-const result = await through(whole, new CompressionStream("gzip"));
+packed = addFile(packed, MANIFEST, `package/${KERNELS}`, kernelBytes("relaxed"));
+packed = addFile(packed, MANIFEST, `package/${KERNEL_TYPES}`, new TextEncoder().encode(TYPES));
+for (const file of BUNDLED) {
+  const text = await bundled(file);
+  packed = changeFile(packed, inPackage(file), () => text);
+}
+packed = changeFile(packed, inPackage("src/cli.ts"), (text) => `#!/usr/bin/env node\n${text}`);
+const result = await through(packed, new CompressionStream("gzip"));
 await Deno.writeFile(target, result);
 console.log(`${target}: ${(result.length / 1024).toFixed(0)} KiB`);

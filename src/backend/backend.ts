@@ -16,6 +16,11 @@ import type { HostTensor, Tensor } from "../tensor/tensor.ts";
 export interface AbortSignalLike {
   /** Throws the reason once the signal is aborted. */
   throwIfAborted(): void;
+  /**
+   * Is told between pieces of work which share of the call is done, from 0 to 1; a call that is computed in two parts counts
+   * twice. An `AbortSignal` has no such method: put one beside `throwIfAborted` to hear how far a long call has come.
+   */
+  progress?(share: number): void;
 }
 
 /** Bytes of memory, as `engine.memory` reports them. */

@@ -32,14 +32,20 @@ export interface Checked<F extends CheckedForwardResult> {
   readonly backward: CheckedBackward<F>;
 }
 
-/** A problem, what it must give, and who is asked. */
-interface Question<F extends CheckedForwardResult> {
-  readonly checked: Checked<F>;
+/** A problem and what it must give: the slow part, in float64, which is the same whoever is asked. */
+export interface PreparedProblem {
   readonly problem: CheckedProblem;
   readonly settings: Settings;
   readonly formula: Formula;
   readonly wanted: readonly Wanted[];
   readonly suspicion: Suspicion;
+  /** Whether some query sees no key. */
+  readonly emptyRows: boolean;
+}
+
+/** A problem, and who is asked. */
+interface Question<F extends CheckedForwardResult> extends PreparedProblem {
+  readonly checked: Checked<F>;
   /** Of what was compared so far: a gradient that is right is not to blame for a forward function that is not. */
   readonly forwardIsRight: boolean;
 }
@@ -48,18 +54,24 @@ function isOfForward(name: ResultName): name is "out" | "lse" {
   return name === "out" || name === "lse";
 }
 
-/** Asks a problem. */
-export async function runProblem<F extends CheckedForwardResult>(
-  checked: Checked<F>,
-  problem: CheckedProblem,
-  settings: Settings,
-): Promise<ProblemReport> {
+/** Computes what a problem must give. */
+export function prepareProblem(problem: CheckedProblem, settings: Settings): PreparedProblem {
   const formula = formulaOf(problem, settings.storage), exact = exactResults(formula);
-  const wanted = wantedResults(formula, exact, settings);
-  const suspicion = new Suspicion(formula, exact, settings.layout);
-  const results: ResultReport[] = [];
+  return {
+    ...{ problem, settings, formula, wanted: wantedResults(formula, exact, settings) },
+    suspicion: new Suspicion(formula, exact, settings.layout),
+    emptyRows: exact.forward.seen.includes(0),
+  };
+}
+
+/** Asks a problem. */
+export async function askProblem<F extends CheckedForwardResult>(
+  checked: Checked<F>,
+  prepared: PreparedProblem,
+): Promise<ProblemReport> {
+  const { problem, formula, wanted, emptyRows } = prepared, results: ResultReport[] = [];
   const question: Question<F> = {
-    ...{ checked, problem, settings, formula, wanted, suspicion },
+    ...{ ...prepared, checked },
     get forwardIsRight() {
       return results.every(({ name, passed }) => passed || !isOfForward(name));
     },
@@ -75,7 +87,7 @@ export async function runProblem<F extends CheckedForwardResult>(
   }
   const { written } = answer;
   return {
-    ...{ problem, text: problemText(problem), emptyRows: exact.forward.seen.includes(0) },
+    ...{ problem, text: problemText(problem), emptyRows },
     passed: written.length === 0 && results.every(({ passed }) => passed),
     ...{ results, written },
   };

@@ -22,7 +22,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import { isSparse } from "../plan/sequences.ts";
-import type { Plan } from "../plan/wasm/plan.ts";
+import { type Plan, sharedItems } from "../plan/wasm/plan.ts";
 import { wasmMs } from "../plan/estimate.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { resultSpecs } from "../problem/results.ts";
@@ -201,8 +201,7 @@ export class WasmBackend implements Backend {
     if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
       return new LocalRunner(this.#kernels, scratch, regions);
     }
-    const shared = plan.regions.flatMap(({ steps }) => steps).filter((step) => step.shared);
-    const items = shared.reduce((sum, step) => sum + step.items.length, 0);
+    const items = sharedItems(plan);
     this.#pool.prepare();
     yield "work";
     const work = { threads, items, long };

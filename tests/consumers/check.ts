@@ -91,6 +91,14 @@ export function checkTour(report: TourReport, { threads: wanted, remedy }: Wante
   return `${showError(worst)}, ${reason}`;
 }
 
+/** What `flashtile info --json` printed. */
+export function checkInfo(stdout: string): string {
+  const { runtime, chosen } = JSON.parse(stdout);
+  ok(runtime.name === "node", `runtime is ${runtime.name}, wanted node`);
+  ok(["wasm", "webgpu"].includes(chosen.backend), `backend is ${chosen.backend}`);
+  return chosen.reason;
+}
+
 /** What a script of `apps/script.ts` printed must be right whatever ran it. */
 export function checkScript(stdout: string, end: number): string {
   const report = JSON.parse(stdout) as ScriptReport;

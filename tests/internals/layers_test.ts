@@ -2,12 +2,15 @@
 
 import assert from "node:assert/strict";
 import { posix } from "node:path";
+import { BUNDLED } from "../../tools/bundled.ts";
 
 const root = new URL("../../", import.meta.url);
 
 /** From the top: a folder imports itself and what stands below it. Types count as well. */
 const LAYERS: readonly (readonly string[])[] = [
   ["mod.ts"],
+  ["src/cli.ts"],
+  ["src/cli"],
   ["src/onnx.ts", "src/interop.ts", "src/tfjs.ts", "src/check.ts"],
   ["src/onnx", "src/interop", "src/tfjs", "src/check"],
   [
@@ -42,6 +45,9 @@ const PRIVATE: Readonly<Record<string, readonly string[]>> = {
   "asm/abi.ts": ["src/wasm", "src/plan"],
   "asm/tables.gen.ts": ["src/wasm", "src/plan"],
 };
+/** The one entry that may import what is not the library's: Node's modules, and packages in these files. */
+const COMMAND_LINE = ["src/cli.ts", "src/cli"];
+
 /** Folders inside of a layer, from the top: src/plan's two planners share what lies beside them. */
 const INNER: readonly (readonly (readonly string[])[])[] = [
   [
@@ -194,9 +200,13 @@ Deno.test("the code for GPUs is loaded when one is looked for, not before", () =
   assert.ok(seen.has("src/wasm/backend.ts"));
 });
 
-Deno.test("the gradient checker is of no other entry, and knows no kernel", () => {
+Deno.test("the gradient checker is of no other entry but the command line, and knows no kernel", () => {
   const checker = ["src/check.ts", "src/check"], known = ["src/tensor"];
-  assertNone(imports.filter(({ file, target }) => !isIn(file, checker) && isIn(target, checker)));
+  assertNone(
+    imports.filter(({ file, target }) =>
+      !isIn(file, [...checker, "src/cli"]) && isIn(target, checker)
+    ),
+  );
   assertNone(
     imports.filter(({ file, target, typeOnly }) =>
       isIn(file, checker) && !typeOnly && !isIn(target, [...checker, ...known])
@@ -217,10 +227,21 @@ Deno.test("no file takes part in a circle of imports, types included", () => {
 
 Deno.test("the library imports its own files only: it has no dependency", () => {
   assertNone(
-    imports.filter(({ target }) =>
+    imports.filter(({ file, target }) =>
+      !isIn(file, COMMAND_LINE) &&
       !isIn(target, ["src", "asm/abi.ts", "asm/tables.gen.ts", "shaders"])
     ),
   );
+});
+
+Deno.test("the command line is of no other entry, and has packages in two files that are bundled", () => {
+  assertNone(
+    imports.filter(({ file, target }) => !isIn(file, COMMAND_LINE) && isIn(target, COMMAND_LINE)),
+  );
+  const foreign = imports.filter(({ file, target }) =>
+    isIn(file, COMMAND_LINE) && !target.startsWith("node:") && !isIn(target, ["src"])
+  );
+  assert.deepEqual(new Set(foreign.map(({ file }) => file)), new Set(BUNDLED));
 });
 
 Deno.test("tests/reference imports nothing from src", () => {

@@ -27,6 +27,7 @@ const OWN = [
   "src/tfjs/",
   "src/check.ts",
   "src/check/",
+  "src/cli/flags/call.ts",
   "src/expression/",
   "src/tensor/operands.ts",
   "asm/abi.ts",

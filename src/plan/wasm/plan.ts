@@ -158,3 +158,9 @@ export function planAttention(
   const pairs = target.vectorBits === 256 && (kernel === "forward" || kernel === "backward");
   return { kernel, tile, pairs, splits, threads, regions, limits, cost };
 }
+
+/** Items that threads share, of all regions. */
+export function sharedItems({ regions }: Pick<Plan, "regions">): number {
+  const shared = regions.flatMap(({ steps }) => steps).filter((step) => step.shared);
+  return shared.reduce((sum, step) => sum + step.items.length, 0);
+}

@@ -1,6 +1,6 @@
 // The flow of a plan: regions are brought in, their items published, their results taken out.
 import type { AbortSignalLike } from "../../backend/backend.ts";
-import type { PlannedRegion } from "../../plan/wasm/plan.ts";
+import { type PlannedRegion, sharedItems } from "../../plan/wasm/plan.ts";
 import type { Progress } from "./queue.ts";
 import type { Runner } from "./runner.ts";
 import type { StagedRegion, Staging } from "./staging.ts";
@@ -29,6 +29,7 @@ export function* runRegions(
   signal: AbortSignalLike | undefined,
 ): Progress<void> {
   const active: Active[] = [], { staging, runner, places } = means;
+  const items = sharedItems({ regions });
   let next = 0;
   const mayStage = () => {
     if (next === regions.length || active.length === places) return false;
@@ -37,6 +38,7 @@ export function* runRegions(
   };
   while (next < regions.length || active.length > 0) {
     signal?.throwIfAborted();
+    signal?.progress?.(items > 0 ? runner.finished() / items : 0);
     if (mayStage()) {
       const staged = yield* staging.stage(regions[next]!, next);
       active.push({ staged, index: next++, step: 0 });

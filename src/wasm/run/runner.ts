@@ -13,6 +13,8 @@ export interface Runner {
   advance(): boolean;
   /** Whether every item of a region is done. */
   done(region: number): boolean;
+  /** Items of the call that are done. */
+  finished(): number;
   /** Waits a moment for other threads where the host allows blocking; false where it does not. */
   wait(): boolean;
   /** Takes back what nobody began, after a failure. Other threads may still be inside an item; see `idle`. */
@@ -30,6 +32,7 @@ export class LocalRunner implements Runner {
   readonly #left: number[];
   #queue: { region: number; item: number }[] = [];
   #next = 0;
+  #finished = 0;
 
   constructor(kernels: KernelExports, scratch: () => number, regions: number) {
     this.#kernels = kernels;
@@ -49,11 +52,16 @@ export class LocalRunner implements Runner {
     this.#next++;
     this.#kernels.run(entry.item, this.#scratch());
     this.#left[entry.region]!--;
+    this.#finished++;
     return true;
   }
 
   done(region: number): boolean {
     return this.#left[region] === 0;
+  }
+
+  finished(): number {
+    return this.#finished;
   }
 
   wait(): boolean {
@@ -178,6 +186,10 @@ export class PoolRunner implements Runner {
   done(region: number): boolean {
     if (Atomics.load(this.#pool.control, Control.Failed)) throw new WorkerFailure();
     return Atomics.load(this.#pool.control, leftOf(region)) === 0;
+  }
+
+  finished(): number {
+    return Atomics.load(this.#pool.control, Control.Done);
   }
 
   wait(): boolean {

@@ -149,7 +149,10 @@ export interface OpenOptions extends Pick<DetectOptions, "limits" | "measure"> {
 export type Detected = { readonly open: OpenDevice } | { readonly absent: string };
 
 /** Asks for a device with everything that the adapter grants. Deno grants subgroups without listing them. */
-async function requestDevice(adapter: GpuAdapter, options: DetectOptions): Promise<GpuDevice> {
+export async function requestDevice(
+  adapter: GpuAdapter,
+  options: DetectOptions,
+): Promise<GpuDevice> {
   const requiredLimits: Record<string, number> = {};
   for (const [, name] of options.defaultLimits ? [] : LIMITS) {
     const value = adapter.limits[name];
@@ -169,7 +172,8 @@ async function requestDevice(adapter: GpuAdapter, options: DetectOptions): Promi
   return await adapter.requestDevice({ requiredFeatures: listed, requiredLimits });
 }
 
-function adapterName(info: GpuAdapterInfo | undefined): string {
+/** What an adapter is called. */
+export function adapterName(info: GpuAdapterInfo | undefined): string {
   if (info?.description) return info.description;
   const names = [info?.vendor, info?.architecture, info?.device].filter((name) => name);
   return names.length > 0 ? names.join(" ") : "unknown adapter";

@@ -147,9 +147,10 @@ export class Recording {
   /** Submits everything; waits in between only when there are several submissions. */
   async submit(action: string, signal: AbortSignalLike | undefined): Promise<void> {
     const batches = this.#batches(), waiting: Promise<unknown>[] = [];
-    for (const batch of batches) {
+    for (const [n, batch] of batches.entries()) {
       if (waiting.length >= IN_FLIGHT) await waiting.shift();
       signal?.throwIfAborted();
+      signal?.progress?.((n - waiting.length) / batches.length);
       this.#submit(batch, action);
       if (this.#open.debug) await this.#open.settled();
       if (batches.length === 1) continue;

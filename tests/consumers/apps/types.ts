@@ -23,6 +23,7 @@ import {
 } from "@flashtile/attention/interop";
 import { kernelBytes, type SimdLevel } from "@flashtile/attention/kernels";
 import { checkGradients, type GradientReport } from "@flashtile/attention/check";
+import { type CliHost, main } from "@flashtile/attention/cli";
 import { onnxAttention, type OnnxAttentionOptions } from "@flashtile/attention/onnx";
 import { createFlashAttention, type TensorFlow, type TfTensor } from "@flashtile/attention/tfjs";
 
@@ -77,6 +78,12 @@ export function elsewhere(ort: OnnxRuntimeModule<{ dispose(): void }>, engine: E
   // @ts-expect-error: tensors in host memory have no buffer to hand over
   toOnnxRuntime(ort, q);
   return mine;
+}
+
+export async function commandLine(host: CliHost): Promise<number> {
+  // @ts-expect-error: arguments are words
+  await main("info");
+  return await main(["info", "--json"], host);
 }
 
 export async function checked(): Promise<readonly string[]> {

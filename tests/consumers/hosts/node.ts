@@ -1,7 +1,7 @@
 // Node: the tarball as an ES module, compiled by tsc; threads where a tool keeps the names of functions, and where
 // Node forbids workers. The Node of the PATH does all of it, other versions what could differ.
 import type { TourReport } from "../apps/messages.ts";
-import { checkOnce, checkScript, checkTfjs, checkTour, type Wanted } from "../check.ts";
+import { checkInfo, checkOnce, checkScript, checkTfjs, checkTour, type Wanted } from "../check.ts";
 import { here, tsc } from "../install.ts";
 import { run, versionOf } from "../process.ts";
 import { fetched, noNpm } from "../programs.ts";
@@ -61,6 +61,18 @@ async function noWorkers(node: string, cwd: string): Promise<string> {
   return await tourOf(node, [...flags, "dist/threads.js"], cwd, wanted);
 }
 
+/** The command line: a link on the path that Node follows, without packages beside the tarball; and bash completes it. */
+async function commandLine(cwd: string): Promise<string> {
+  const { stdout } = await run(`${cwd}/node_modules/.bin/flashtile`, ["info", "--json"], { cwd });
+  const info = checkInfo(stdout);
+  const script = `PATH="$PWD/node_modules/.bin:$PATH"; source <(flashtile completion bash)
+COMP_WORDS=(flashtile run --softc); COMP_CWORD=2; _flashtile; echo "\${COMPREPLY[@]}"`;
+  if (await versionOf("bash") === undefined) return `${info}; there is no bash`;
+  const { stdout: completed } = await run("bash", ["-c", script], { cwd });
+  if (completed.trim() !== "--softcap") throw new Error(`bash was offered ${completed.trim()}`);
+  return `${info}; bash completes --softc`;
+}
+
 /** TensorFlow.js beside the tarball: its own types are those that the adapter takes. */
 async function tfjs(node: string, cwd: string): Promise<string> {
   await Deno.symlink(here("node_modules/@tensorflow"), `${cwd}/node_modules/@tensorflow`);
@@ -91,6 +103,7 @@ async function onPath(cwd: string): Promise<Consumer[]> {
       skip: noRequire,
       run: () => commonJs(node, cwd),
     },
+    { name: `${label}, command line, packed`, skip, run: () => commandLine(cwd) },
     {
       name: `${label}, esbuild --keep-names, packed`,
       skip,
