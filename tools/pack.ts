@@ -63,8 +63,12 @@ if (!success) {
 }
 const packed = await through(await Deno.readFile(target), new DecompressionStream("gzip"));
 const changed = changeFile(packed, "package/package.json", (text) => {
-  const { name, version, ...rest } = JSON.parse(text);
-  return `${JSON.stringify({ name, version, ...METADATA, ...rest }, null, 2)}\n`;
+  const { name, version, dependencies: peerDependencies = {}, ...rest } = JSON.parse(text);
+  // only one entry (./cluster) has any: whoever imports it installs them, and nobody else has to
+  const peers = Object.keys(peerDependencies).map((peer) => [peer, { optional: true }]);
+  const peerDependenciesMeta = Object.fromEntries(peers);
+  const made = { name, version, ...METADATA, ...rest, peerDependencies, peerDependenciesMeta };
+  return `${JSON.stringify(made, null, 2)}\n`;
 });
 const result = await through(changed, new CompressionStream("gzip"));
 await Deno.writeFile(target, result);
