@@ -116,6 +116,15 @@ clusterTest("a node that hangs is asked elsewhere, and is the same node afterwar
   await alone.step([0]);
   await twin.step();
   assert.equal(twin.cache.missing, 0);
+  // an append does not wait for it as long as a call may take: the replica is lost, and made anew
+  nodes.get("n0")!.kill("SIGSTOP");
+  await twin.step();
+  assert.equal(twin.cache.missing, 2);
+  nodes.get("n0")!.kill("SIGCONT");
+  assert.equal(await twin.cache.repair(), 0);
+  nodes.get("n1")!.kill("SIGSTOP");
+  await twin.check([0, 1, 2]);
+  nodes.get("n1")!.kill("SIGCONT");
 });
 
 clusterTest("links that break, with messages on them, lose nothing", async () => {

@@ -158,10 +158,11 @@ export class Asker {
     limits: Limits,
     refused: (node: NodeInfo, error: RefusedError) => boolean = () => false,
   ): Promise<Message> {
-    const { action, until, signal, shard } = limits, absent = new Map<string, number>();
+    const { action, signal, shard } = limits, absent = new Map<string, number>();
     let { patience } = this.waiting, last: NodeInfo | undefined;
     for (let turn = 0;; turn++) {
       signal?.throwIfAborted();
+      const { until } = limits; // it may have come nearer
       const list = candidates(), now = performance.now(), where = { shard, node: last?.name };
       if (list.length === 0) throw new ClusterError(action, "no node has its rows any more", where);
       if (now >= until) {
