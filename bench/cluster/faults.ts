@@ -7,9 +7,13 @@ import { median, residentBytes } from "./report.ts";
 
 const STEPS = 200;
 
+/** There with `--v8-flags=--expose-gc`. */
+const { gc } = globalThis as { gc?: () => void };
+
 async function decode(
   name: string,
   started: TestCluster,
+  pause: number,
   fault: () => Promise<void>,
 ): Promise<void> {
   await using twin = await Twin.open(started.cluster, { replicas: 2 });
@@ -21,6 +25,7 @@ async function decode(
     const begin = performance.now();
     await twin.step(); // throws where it is wrong
     times.push(performance.now() - begin);
+    if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
   }
   await failing;
   const rows = [...twin.cache.lengths].join(", ");
@@ -33,13 +38,13 @@ async function decode(
 }
 
 /** One of four nodes is killed in the middle; then the server is ended and started again. */
-export async function faults(): Promise<void> {
+export async function faults(pause: number): Promise<void> {
   await using started = await startCluster(4, { deadline: 30_000 });
-  await decode("the server restarts", started, async () => {
+  await decode("the server restarts", started, pause, async () => {
     await started.server.stop();
     await started.server.again();
   });
-  await decode("one of four nodes is killed", started, async () => {
+  await decode("one of four nodes is killed", started, pause, async () => {
     const child = started.nodes.get("n1")!;
     child.kill("SIGKILL");
     await child.status;
@@ -53,7 +58,15 @@ export async function soak(seconds: number, pause: number): Promise<void> {
     seconds,
     every: 2000,
     pause,
-    look: (nodes) => memory.push([Deno.pid, ...nodes.map(({ pid }) => pid)].map(residentBytes)),
+    look: (nodes) => {
+      gc?.();
+      const { heapUsed } = Deno.memoryUsage();
+      memory.push([
+        heapUsed,
+        residentBytes(Deno.pid),
+        ...nodes.map(({ pid }) => residentBytes(pid)),
+      ]);
+    },
   });
   console.log(
     `${seconds} s of faults (${JSON.stringify(counts)}): ${steps} steps right, the longest took ` +
@@ -63,7 +76,11 @@ export async function soak(seconds: number, pause: number): Promise<void> {
   for (const share of [0.1, 0.25, 0.5, 0.75, 1]) {
     const at = memory[Math.min(memory.length - 1, Math.floor(share * memory.length))];
     if (!at) continue;
-    const [client, ...nodes] = at.map(MiB);
-    console.log(`  memory after ${100 * share} %: client ${client} MiB, nodes ${nodes.join(", ")}`);
+    const [heap, client, ...nodes] = at.map(MiB);
+    console.log(
+      `  memory after ${100 * share} %: client ${client} MiB, its heap ${heap}, nodes ${
+        nodes.join(", ")
+      }`,
+    );
   }
 }

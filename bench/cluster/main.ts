@@ -14,7 +14,7 @@ const { values } = parseArgs({
     tokens: { type: "string", default: "16384" },
     heads: { type: "string", default: "2" },
     seconds: { type: "string", default: "600" },
-    pause: { type: "string", default: "0" }, // milliseconds between steps of the soak
+    pause: { type: "string", default: "0" }, // milliseconds between steps
     steps: { type: "string", default: "15" },
   },
 });
@@ -22,6 +22,6 @@ const nodes = Number(values.nodes), only = values.only.split(",");
 if (only.includes("decode")) {
   await decode([65536, Number(values.keys)], Number(values.steps), nodes);
 }
-if (only.includes("faults")) await faults();
+if (only.includes("faults")) await faults(Number(values.pause));
 if (only.includes("passes")) await passes(Number(values.tokens), Number(values.heads), nodes);
 if (only.includes("soak")) await soak(Number(values.seconds), Number(values.pause));
