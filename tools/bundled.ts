@@ -4,6 +4,9 @@
 /** Paths from the root. */
 export const BUNDLED: readonly string[] = ["src/cli/optique.ts", "src/cli/picture/encode_png.ts"];
 
+/** The packages that these import. */
+export const PACKAGES: readonly string[] = ["@optique/core", "fast-png"];
+
 /** What the licences of these packages, all of them MIT, want to be said wherever their text goes. */
 export const NOTICES: Readonly<Record<string, readonly string[]>> = {
   "src/cli/optique.ts": ["@optique/core 1.3.6, Copyright 2025-2026 Hong Minhee"],

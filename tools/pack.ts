@@ -5,7 +5,7 @@
 //   deno task pack [FILE.tgz]
 import { resolve } from "node:path";
 import { kernelBytes } from "../src/kernels.ts";
-import { BUNDLED, NOTICES } from "./bundled.ts";
+import { BUNDLED, NOTICES, PACKAGES } from "./bundled.ts";
 import { addFile, changeFile } from "./tar.ts";
 
 const root = new URL("../", import.meta.url);
@@ -92,10 +92,17 @@ const inPackage = (file: string): string => `package/${file.replace(/\.ts$/, ".j
 const MANIFEST = "package/package.json";
 let packed = await through(await Deno.readFile(target), new DecompressionStream("gzip"));
 packed = changeFile(packed, MANIFEST, (text) => {
-  const { name, version, exports, dependencies: _, ...rest } = JSON.parse(text);
+  const { name, version, exports, dependencies, ...rest } = JSON.parse(text);
   const kernels = { types: `./${KERNEL_TYPES}`, default: `./${KERNELS}` };
   const all = { ...exports, [`./${KERNELS}`]: kernels };
-  return `${JSON.stringify({ name, version, ...METADATA, ...rest, exports: all }, null, 2)}\n`;
+  // only ./cluster has any that are not bundled: whoever imports it installs them, and nobody else has to
+  const peers = Object.entries(dependencies).filter(([peer]) => !PACKAGES.includes(peer));
+  const made = {
+    ...{ name, version, ...METADATA, ...rest, exports: all },
+    peerDependencies: Object.fromEntries(peers),
+    peerDependenciesMeta: Object.fromEntries(peers.map(([peer]) => [peer, { optional: true }])),
+  };
+  return `${JSON.stringify(made, null, 2)}\n`;
 });
 packed = addFile(packed, MANIFEST, `package/${KERNELS}`, kernelBytes("relaxed"));
 packed = addFile(packed, MANIFEST, `package/${KERNEL_TYPES}`, new TextEncoder().encode(TYPES));

@@ -11,8 +11,15 @@ const LAYERS: readonly (readonly string[])[] = [
   ["mod.ts"],
   ["src/cli.ts"],
   ["src/cli"],
-  ["src/onnx.ts", "src/interop.ts", "src/tfjs.ts", "src/check.ts"],
-  ["src/onnx", "src/interop", "src/tfjs", "src/check"],
+  [
+    "src/onnx.ts",
+    "src/interop.ts",
+    "src/tfjs.ts",
+    "src/check.ts",
+    "src/cluster.ts",
+    "src/cluster/node_main.ts",
+  ],
+  ["src/onnx", "src/interop", "src/tfjs", "src/check", "src/cluster"],
   [
     "src/attention.ts",
     "src/inside.ts",
@@ -71,6 +78,14 @@ const INNER: readonly (readonly (readonly string[])[])[] = [
     ["src/plan/cost.ts"],
     ["src/plan/visible.ts"],
     ["src/plan/kernel.ts", "src/plan/target.ts"],
+  ],
+  [
+    ["src/cluster/status_text.ts"],
+    ["src/cluster/run_node.ts"],
+    ["src/cluster/node", "src/cluster/client"], // they meet on the wire
+    ["src/cluster/options"],
+    ["src/cluster/merge.ts", "src/cluster/split.ts", "src/cluster/stripes.ts"],
+    ["src/cluster/wire"],
   ],
 ];
 
@@ -225,11 +240,15 @@ Deno.test("no file takes part in a circle of imports, types included", () => {
   for (const file of source) visit(file, []);
 });
 
-Deno.test("the library imports its own files only: it has no dependency", () => {
+/** What the cluster imports beside this library's own files, and nothing else does. */
+const OF_THE_CLUSTER = ["@nats-io", "node:process", "node:util"];
+
+Deno.test("the library imports its own files only: it has no dependency, but for the cluster's", () => {
   assertNone(
     imports.filter(({ file, target }) =>
       !isIn(file, COMMAND_LINE) &&
-      !isIn(target, ["src", "asm/abi.ts", "asm/tables.gen.ts", "shaders"])
+      !isIn(target, ["src", "asm/abi.ts", "asm/tables.gen.ts", "shaders"]) &&
+      !(isIn(file, ["src/cluster"]) && isIn(target, OF_THE_CLUSTER))
     ),
   );
 });
@@ -242,6 +261,11 @@ Deno.test("the command line is of no other entry, and has packages in two files 
     isIn(file, COMMAND_LINE) && !target.startsWith("node:") && !isIn(target, ["src"])
   );
   assert.deepEqual(new Set(foreign.map(({ file }) => file)), new Set(BUNDLED));
+});
+
+Deno.test("the cluster is of no other entry", () => {
+  const cluster = ["src/cluster.ts", "src/cluster"];
+  assertNone(imports.filter(({ file, target }) => !isIn(file, cluster) && isIn(target, cluster)));
 });
 
 Deno.test("tests/reference imports nothing from src", () => {

@@ -10,7 +10,7 @@ const root = new URL("../../", import.meta.url);
 
 /**
  * Where the name of a feature may stand: its own files, the tables, the options, what is exported, the contract with asm,
- * an operator that is made of options, and a checker that knows what they mean.
+ * an operator that is made of options, a checker that knows what they mean, and what becomes of them on other machines.
  */
 const OWN = [
   "src/problem/features/",
@@ -28,6 +28,7 @@ const OWN = [
   "src/check.ts",
   "src/check/",
   "src/cli/flags/call.ts",
+  "src/cluster/options/",
   "src/expression/",
   "src/tensor/operands.ts",
   "asm/abi.ts",

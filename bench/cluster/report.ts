@@ -1,0 +1,17 @@
+/** What all sections of the cluster's bench print with. */
+
+/** The middle of some numbers. */
+export function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)]!;
+}
+
+/** Bytes of memory that a process has now; 0 where that cannot be read. */
+export function residentBytes(pid: number): number {
+  try {
+    const text = Deno.readTextFileSync(`/proc/${pid}/status`);
+    return 1024 * Number(text.match(/VmRSS:\s*(\d+)/)![1]);
+  } catch {
+    return 0;
+  }
+}

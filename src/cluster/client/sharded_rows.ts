@@ -1,0 +1,238 @@
+// The rows of a cache on their nodes: what all changes and calls of a cache share. Changes come one after the other; calls that
+// read go beside each other, and say themselves how many rows they see.
+import type { Append } from "../../cache/append.ts";
+import { dealRows } from "../stripes.ts";
+import { encode, type Head } from "../wire/message.ts";
+import { windowed } from "../wire/transfer.ts";
+import { messageTensors } from "./append_rows.ts";
+import type { Limits } from "./asker.ts";
+import {
+  type AppendMessage,
+  appendMessages,
+  checkRoom,
+  type ClusterCacheShape,
+  pagesUsed,
+  placeShards,
+  type ShardPlace,
+} from "./cache_shards.ts";
+import type { ClusterHome } from "./home.ts";
+import type { NodeInfo } from "./nodes.ts";
+import { repairShards } from "./repair.ts";
+
+/** Bytes of an element on the wire at most: what f32 takes. */
+const F32 = 4;
+
+/** The rows of one cache. */
+export class ShardedRows {
+  readonly id: string;
+  readonly shape: ClusterCacheShape;
+  readonly places: readonly ShardPlace[];
+  readonly lengths: Int32Array;
+  readonly #home: ClusterHome;
+  #tail: Promise<unknown> = Promise.resolve();
+  readonly #reading = new Set<Promise<unknown>>();
+
+  constructor(
+    id: string,
+    shape: ClusterCacheShape,
+    nodes: readonly NodeInfo[],
+    home: ClusterHome,
+  ) {
+    this.id = id;
+    this.shape = shape;
+    this.#home = home;
+    this.places = placeShards(nodes, shape.shards, shape.replicas);
+    this.lengths = new Int32Array(shape.spec.sequences);
+  }
+
+  /** Pages that no sequence has. */
+  get freePages(): number {
+    const { spec } = this.shape;
+    return this.places.reduce(
+      (sum, { shard }) => sum + spec.pages - pagesUsed(spec, this.lengths, shard),
+      0,
+    );
+  }
+
+  /** Replicas that were lost. */
+  get missing(): number {
+    return this.places.reduce((sum, { holders }) => sum + this.shape.replicas - holders.length, 0);
+  }
+
+  /** Runs a change after those before it. */
+  #next<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(run);
+    this.#tail = result.catch(() => {});
+    return result;
+  }
+
+  /** Runs a call that reads: after the changes before it, beside other calls. */
+  async read<T>(run: () => Promise<T>): Promise<T> {
+    const reading = this.#tail.then(run), settled = reading.catch(() => {});
+    this.#reading.add(settled);
+    try {
+      return await reading;
+    } finally {
+      this.#reading.delete(settled);
+    }
+  }
+
+  /** A node no longer has a shard. */
+  drop(shard: number, node: NodeInfo): void {
+    const place = this.places[shard]!;
+    place.holders = place.holders.filter(({ id }) => id !== node.id);
+    // where it only hangs, this is what it reads first
+    this.#home.asker.tell(node, "close", this.#head(place, {}));
+  }
+
+  #head(place: ShardPlace, more: Head): Head {
+    return { cache: this.id, shard: place.shard, version: place.version, ...more };
+  }
+
+  /** Opens the shards on their nodes; where one of them refuses, none stays. */
+  async open(): Promise<void> {
+    const limits = this.#home.asker.limits("kvCache"), { client, lease, asker } = this.#home;
+    const owner = { client, lease };
+    try {
+      await windowed(this.places, async (place) => {
+        const spec = { ...this.shape.spec, shard: place.shard };
+        const head = this.#head(place, { spec, owner }), within = { ...limits, shard: place.shard };
+        await Promise.all(place.holders.map((node) => asker.ask(node, "open", head, {}, within)));
+      });
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** Says the same to all replicas of a shard. Those that have gone are lost; throws where none is left. */
+  async #tell(
+    place: ShardPlace,
+    operation: "append" | "truncate",
+    request: Uint8Array,
+    limits: Limits,
+  ): Promise<void> {
+    const { holders, shard } = place, { asker } = this.#home;
+    let until = limits.until;
+    const within = {
+      ...limits,
+      shard,
+      get until() {
+        return until;
+      },
+    };
+    const said = await Promise.allSettled(holders.map(async (node) => {
+      await asker.askAny(() => [node], operation, request, within);
+      // one of them has it: the others are not waited for as long as a call may take
+      until = Math.min(until, performance.now() + asker.waiting.patience);
+    }));
+    const failed = said.map((one) => one.status === "rejected" ? one.reason as Error : undefined);
+    if (failed.every((error) => error === undefined) && holders.length > 0) return;
+    // nobody has them any more, or what was asked cannot be, and all replicas say so
+    if (failed.every((error) => error !== undefined)) {
+      throw failed[0] ?? await asker.askAny(() => [], operation, request, { ...limits, shard });
+    }
+    failed.forEach((error, n) => error && this.drop(shard, holders[n]!));
+  }
+
+  /** Adds rows. Where that fails the sequences hold what they held. */
+  append(added: Append, packed: boolean, limits: Limits): Promise<void> {
+    return this.#next(async () => {
+      const { sequences, rows } = added, { spec } = this.shape;
+      checkRoom(this.shape, this.lengths, sequences, rows);
+      const owned = sequences.flatMap((sequence, index) =>
+        dealRows(spec, sequence, this.lengths[sequence]!, rows[index]!)
+          .map((part) => ({ ...part, index }))
+      );
+      const messages = appendMessages(owned, this.#rowsOfMessage());
+      try {
+        await windowed(messages, async ([shard, list]) => {
+          const place = this.places[shard]!;
+          for (const message of list) {
+            const tensors = messageTensors(added, packed, message, spec.dtype);
+            await this.#send(place, message, tensors, limits);
+          }
+        });
+      } catch (error) {
+        void this.#next(() => this.#undo(sequences)); // before the next change, not before the error
+        throw error;
+      }
+      // a shard that has not heard of it is behind from now on, and not before: what failed changes nothing
+      for (const shard of messages.keys()) this.places[shard]!.version++;
+      sequences.forEach((sequence, n) => this.lengths[sequence]! += rows[n]!);
+    });
+  }
+
+  /** Rows that a message may have. */
+  #rowsOfMessage(): number {
+    const { kvHeads, headDim, valueDim } = this.shape.spec, most = this.#home.payload();
+    const bytes = kvHeads * (headDim + valueDim) * F32, rows = Math.floor(most / bytes);
+    if (rows > 0) return rows;
+    throw new RangeError(
+      `Cannot run append: a row has ${bytes} bytes but a message of the server at most ${most}`,
+    );
+  }
+
+  async #send(
+    place: ShardPlace,
+    { sequences, from, rows }: AppendMessage,
+    tensors: ReturnType<typeof messageTensors>,
+    limits: Limits,
+  ): Promise<void> {
+    const version = place.version + 1;
+    const request = encode(this.#head(place, { version, sequences, from, rows }), tensors);
+    await this.#tell(place, "append", request, limits);
+  }
+
+  /** Takes back what some shards have of an append that failed: calls do not see it, but it has pages. */
+  async #undo(sequences: readonly number[]): Promise<void> {
+    await Promise.allSettled(this.places.map((place) => this.#truncateShard(place, sequences)));
+  }
+
+  async #truncateShard(place: ShardPlace, sequences: readonly number[]): Promise<void> {
+    const lengths = sequences.map((sequence) => this.lengths[sequence]!);
+    const request = encode(this.#head(place, { sequences, lengths }));
+    await this.#tell(place, "truncate", request, this.#home.asker.shortLimits("truncate"));
+  }
+
+  /** Forgets rows, once the calls that read have ended. `check`: throws unless the length is one. */
+  truncate(sequence: number, length: number, check: (held: number) => void): Promise<void> {
+    return this.#next(async () => {
+      check(this.lengths[sequence]!);
+      await Promise.all(this.#reading);
+      this.lengths[sequence] = length;
+      const told = await Promise.allSettled(
+        this.places.map((place) => this.#truncateShard(place, [sequence])),
+      );
+      const failed = told.find((one) => one.status === "rejected");
+      if (failed) throw failed.reason;
+    });
+  }
+
+  /** Makes lost replicas anew. */
+  repair(): Promise<number> {
+    return this.#next(async () => {
+      await repairShards(this.#home, this.id, this.shape, this.places, this.lengths);
+      return this.missing;
+    });
+  }
+
+  /** Gives the memory of the nodes back, as far as they can be reached. */
+  async close(): Promise<void> {
+    const { asker } = this.#home;
+    await Promise.allSettled(this.places.flatMap((place) =>
+      place.holders.map((node) => {
+        const limits = { ...asker.shortLimits("dispose"), shard: place.shard };
+        return asker.ask(node, "close", this.#head(place, {}), {}, limits);
+      })
+    ));
+  }
+
+  /** The same after all that was asked for before. */
+  dispose(): Promise<void> {
+    return this.#next(async () => {
+      await Promise.all(this.#reading);
+      await this.close();
+    });
+  }
+}

@@ -1,0 +1,153 @@
+// A shard: the rows of a cache that one node holds, in a cache of its engine. What is asked of it is safe to ask twice: rows
+// come with the place where they begin, so that a message that was lost, or came late, is sent again.
+import type { KvCache } from "../../cache/kv_cache.ts";
+import type { CacheState } from "../../cache/state.ts";
+import type { Engine } from "../../engine/engine.ts";
+import type { AttentionResult } from "../../problem/call_options.ts";
+import type { HostTensor } from "../../tensor/tensor.ts";
+import { shardOptions } from "../options/cached.ts";
+import { localLength } from "../stripes.ts";
+import { RefusedError } from "../wire/errors.ts";
+import type { AppendHead, AttendHead, ShardSpec } from "../wire/requests.ts";
+
+/** A shard of a cache. */
+export class Shard {
+  readonly spec: ShardSpec;
+  readonly #engine: Engine;
+  readonly #cache: KvCache;
+  /** Where a sequence lies in the engine's cache. */
+  readonly #slots = new Map<number, number>();
+  #version = 0;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  /** Throws the engine's own error where it has no room for the pages. */
+  constructor(engine: Engine, spec: ShardSpec) {
+    const { sequences, kvHeads, headDim, valueDim, dtype, pageSize, pages } = spec;
+    this.spec = spec;
+    this.#engine = engine;
+    this.#cache = engine.kvCache({
+      sequences,
+      kvHeads,
+      headDim,
+      valueDim,
+      dtype,
+      pageSize,
+      pages,
+    });
+  }
+
+  /** Bytes of memory that it holds. */
+  get bytes(): number {
+    return this.#cache.bytes;
+  }
+
+  /** Rows that it holds. */
+  get rows(): number {
+    return this.#cache.disposed ? 0 : this.#cache.lengths.reduce((sum, n) => sum + n, 0);
+  }
+
+  /** One thing after the other: rows change while nothing reads them. */
+  #next<T>(run: () => Promise<T> | T): Promise<T> {
+    const result = this.#tail.then(run);
+    this.#tail = result.catch(() => {});
+    return result;
+  }
+
+  #slot(sequence: number): number {
+    const known = this.#slots.get(sequence);
+    if (known !== undefined) return known;
+    const used = new Set(this.#slots.values());
+    let slot = 0;
+    while (used.has(slot)) slot++;
+    this.#slots.set(sequence, slot);
+    return slot;
+  }
+
+  #behind(what: string): RefusedError {
+    return new RefusedError("behind", `Cannot run ${what}: shard ${this.spec.shard} missed rows`);
+  }
+
+  /** Adds rows behind row `from` of each sequence, in place of what is there; a message that came before says the same. */
+  append(head: AppendHead, k: HostTensor, v: HostTensor): Promise<void> {
+    return this.#next(() => {
+      const slots = head.sequences.map((sequence) => this.#slot(sequence));
+      if (slots.some((slot, n) => this.#cache.length(slot) < head.from[n]!)) {
+        throw this.#behind("append");
+      }
+      slots.forEach((slot, n) => {
+        if (this.#cache.length(slot) > head.from[n]!) this.#cache.truncate(slot, head.from[n]!);
+      });
+      const cuSeqlens = [0];
+      for (const rows of head.rows) cuSeqlens.push(cuSeqlens.at(-1)! + rows);
+      this.#cache.append(k, v, { sequences: slots, cuSeqlens });
+      this.#version = Math.max(this.#version, head.version);
+    });
+  }
+
+  /** Forgets rows behind the first `lengths` of all shards together. */
+  truncate(
+    version: number,
+    sequences: readonly number[],
+    lengths: readonly number[],
+  ): Promise<void> {
+    return this.#next(() => {
+      sequences.forEach((sequence, n) => {
+        const slot = this.#slot(sequence);
+        const kept = localLength(this.spec, sequence, lengths[n]!, this.spec.shard);
+        if (this.#cache.length(slot) > kept) this.#cache.truncate(slot, kept);
+      });
+      this.#version = Math.max(this.#version, version);
+    });
+  }
+
+  /** Attention over the rows that it has of what the call reads. */
+  attend(
+    head: AttendHead,
+    q: HostTensor<Float32Array>,
+    operands: Readonly<Record<string, HostTensor>>,
+  ): Promise<{ result: AttentionResult<HostTensor<Float32Array>>; ms: number }> {
+    return this.#next(async () => {
+      if (this.#version < head.versions[this.spec.shard]!) throw this.#behind("attention");
+      const { sequences } = head, { shard } = this.spec;
+      const slots = sequences.map((sequence) => this.#slot(sequence));
+      const lengths = sequences.map((sequence, n) =>
+        localLength(this.spec, sequence, head.lengths[n]!, shard)
+      );
+      if (slots.some((slot, n) => this.#cache.length(slot) < lengths[n]!)) {
+        throw this.#behind("attention");
+      }
+      const rows = { ...this.spec, sequences, slots, lengths };
+      const options = shardOptions(head.options, rows, operands), { keys, values } = this.#cache;
+      const begin = performance.now();
+      const result = await this.#engine.attention(q, keys, values, options);
+      return { result, ms: performance.now() - begin };
+    });
+  }
+
+  /** The rows of a sequence, as they are stored. */
+  export(sequence: number): Promise<CacheState> {
+    return this.#next(() => this.#cache.export(this.#slot(sequence)));
+  }
+
+  /** Puts exported rows into a shard that has none of that sequence. */
+  import(sequence: number, state: CacheState): Promise<void> {
+    return this.#next(async () => {
+      this.#slots.set(sequence, await this.#cache.import(state));
+    });
+  }
+
+  /** Says how far a copy has come. */
+  set version(version: number) {
+    this.#version = version;
+  }
+
+  /** Number of the last change that it has. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Gives its memory back, once what was asked of it has ended. */
+  dispose(): Promise<void> {
+    return this.#next(() => this.#cache.dispose());
+  }
+}

@@ -1,0 +1,13 @@
+// Options of an append to a cache of a cluster.
+import type { AppendOptions } from "../../cache/append.ts";
+import { UnsupportedError } from "../../tensor/errors.ts";
+
+/** Options that `append` of a cache of a cluster has. */
+export type ClusterAppendOptions = Omit<AppendOptions, "rotary">;
+
+/** Throws where there is one that a shard cannot apply, as it does not know the numbers of its rows. */
+export function refuseAppend(options: object): void {
+  if (!("rotary" in options) || options.rotary === undefined) return;
+  const remedy = "rotate k with applyRotary before";
+  throw new UnsupportedError("rotary of an append to a cluster", "cluster", remedy);
+}

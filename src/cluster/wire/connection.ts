@@ -1,0 +1,101 @@
+// The connection to NATS: over TCP, or over WebSocket where the addresses say so. What it can do beyond a name and addresses
+// (credentials, TLS) is NATS' own and passed on as it is.
+import { type ConnectionOptions, type NatsConnection, wsconnect } from "@nats-io/nats-core";
+import { Svcm } from "@nats-io/services";
+import { checkName } from "./subjects.ts";
+
+/** A `NatsConnection` of `@nats-io/nats-core`, whichever transport made it: what tells one. */
+export interface NatsConnectionLike {
+  /** Whether it can be used no more. */
+  isClosed(): boolean;
+  /** Ends subscriptions, and then the connection. */
+  drain(): Promise<void>;
+  /** Resolves when it is closed. */
+  closed(): Promise<void | Error>;
+}
+
+/** How nodes and clients find NATS. */
+export interface ConnectionSettings {
+  /** Addresses: `nats://` and `tls://` (TCP), or `ws://` and `wss://`, the only ones that a browser has. */
+  readonly servers?: string | readonly string[] | undefined;
+  /** A connection of the caller's in place of `servers`; it stays open afterwards. */
+  readonly connection?: NatsConnectionLike | undefined;
+  /** `ConnectionOptions` of NATS itself: `user`, `pass`, `token`, `authenticator`, `tls`, and all others. */
+  readonly nats?: Readonly<Record<string, unknown>> | undefined;
+  /** What this process is called, in NATS and in errors: letters, digits, `-` and `_`. */
+  readonly name: string;
+  /** Which cluster of those that share the servers. Default `"main"`. */
+  readonly cluster?: string | undefined;
+}
+
+/** A connection, and whether it is ours to close. */
+export interface Connection {
+  readonly nats: NatsConnection;
+  readonly own: boolean;
+  readonly cluster: string;
+  readonly name: string;
+}
+
+/** Until it is given up NATS is looked for this often, in milliseconds; a server that comes back is found at once. */
+const RECONNECT = { maxReconnectAttempts: -1, reconnectTimeWait: 100, reconnectJitter: 50 };
+/** A link that is broken without a word is noticed after two of these. */
+const PING_MS = 10_000;
+
+/** Opens the connection of a node or a client. */
+export async function connectTo(settings: ConnectionSettings, action: string): Promise<Connection> {
+  if (typeof settings !== "object" || settings === null) {
+    throw new TypeError(
+      `Cannot run ${action}: options is ${settings} but must be { servers, name }`,
+    );
+  }
+  const name = checkName(action, "name", settings.name);
+  const cluster = checkName(action, "cluster", settings.cluster ?? "main");
+  const { connection, servers } = settings;
+  if (connection) return { nats: connection as NatsConnection, own: false, cluster, name };
+  const list = typeof servers === "string" ? [servers] : [...servers ?? []];
+  if (list.length === 0) {
+    throw new TypeError(
+      `Cannot run ${action}: servers has no address but one or more were wanted, such as "nats://127.0.0.1:4222"`,
+    );
+  }
+  const options: ConnectionOptions = {
+    ...RECONNECT,
+    pingInterval: PING_MS,
+    ...settings.nats,
+    servers: list,
+    name,
+  };
+  const web = list.every((server) => /^wss?:/.test(server));
+  const connect = web ? wsconnect : (await import("@nats-io/transport-node")).connect;
+  try {
+    return { nats: await connect(options), own: true, cluster, name };
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : `${cause}`;
+    throw new Error(`Cannot run ${action}: NATS at ${list.join(", ")}: ${why}`, { cause });
+  }
+}
+
+/** How long a connection may take to end what it has, in milliseconds: without a server it would wait for one. */
+const LEAVE_MS = 2000;
+
+/** Ends what a connection has to do, and the connection. */
+export async function leave(nats: NatsConnection): Promise<void> {
+  if (nats.isClosed()) return;
+  let timer: ReturnType<typeof setTimeout>;
+  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, LEAVE_MS));
+  await Promise.race([nats.drain().catch(() => {}), late]).finally(() => clearTimeout(timer));
+  await nats.close();
+}
+
+/**
+ * The services of a connection. Their package is built on an earlier version of the types of the same connection, and on no
+ * other code of it.
+ */
+export function servicesOf(nats: NatsConnection): Svcm {
+  return new Svcm(nats as unknown as ConstructorParameters<typeof Svcm>[0]);
+}
+
+/** Bytes that a message may have beside the header of its layout. */
+export function payloadOf(nats: NatsConnection): number {
+  return (nats.info?.max_payload ?? 2 ** 20) - 8192;
+}
