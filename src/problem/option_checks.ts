@@ -41,7 +41,7 @@ export function checkNames(
   known: ReadonlySet<string>,
   complaint: Complaint,
 ): void {
-  if (typeof options !== "object" || options === null) {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw complaint.type(`options is ${show(options)} but must be an object`);
   }
   for (const [key, value] of Object.entries(options)) {

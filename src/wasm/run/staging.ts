@@ -4,9 +4,9 @@
 import { callName, checkReach } from "../../backend/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { OperandName } from "../../tensor/operands.ts";
+import { extentOf } from "../../tensor/shape.ts";
 import {
   elementBytes,
-  extentOf,
   forAxes,
   type MutableAxes,
   type OperandSpec,
