@@ -33,7 +33,7 @@ function here(name: string): string {
 }
 
 /** Options that only some calls have. */
-const OF_SOME: ReadonlySet<string> = new Set(["into"]);
+const OF_SOME: ReadonlySet<string> = new Set(["into", "verify"]);
 
 /** Throws unless `options` is an object with known names only; undefined stands for one that is missing. */
 export function checkNames(
@@ -47,7 +47,8 @@ export function checkNames(
   for (const [key, value] of Object.entries(options)) {
     if (known.has(key) || value === undefined) continue;
     if (OF_SOME.has(key)) {
-      const remedy = "leave it out: attention and attentionBackward have it";
+      const have = key === "into" ? "attention and attentionBackward have it" : "attention has it";
+      const remedy = `leave it out: ${have}`;
       throw new UnsupportedError(`the option ${key} of this call`, "any", remedy);
     }
     throw complaint.type(
