@@ -6,7 +6,7 @@ import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { OperandName } from "../tensor/operands.ts";
 import type { PoolShape } from "../tensor/pages.ts";
 import { extentOf } from "../tensor/shape.ts";
-import { type View } from "../tensor/view.ts";
+import type { View } from "../tensor/view.ts";
 import { type AttentionProblem, CALL_NAMES, type Views } from "../problem/problem.ts";
 import type { TurnCall } from "../problem/rotations.ts";
 import type { Target } from "../plan/target.ts";

@@ -4,7 +4,7 @@ import { arrayKind, type DType, type TensorData } from "../tensor/dtype.ts";
 import { type Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import { type AnyTensor, type HostTensor, isResident } from "../tensor/tensor.ts";
 import { checkExtent, checkShape, checkStrides, readOnce } from "../tensor/given.ts";
-import { type Axes } from "../tensor/view.ts";
+import type { Axes } from "../tensor/view.ts";
 
 /** A tensor of floats, checked by itself. */
 export interface Floats {

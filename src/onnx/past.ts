@@ -4,7 +4,7 @@ import { copyBox } from "../tensor/copy.ts";
 import { bits, newArray } from "../tensor/dtype.ts";
 import { type Complaint, show } from "../tensor/errors.ts";
 import { count, rowMajor } from "../tensor/shape.ts";
-import { type Axes, type MutableAxes } from "../tensor/view.ts";
+import type { Axes, MutableAxes } from "../tensor/view.ts";
 import { ofRank4, type Operand, readFloats } from "./operand.ts";
 import { checkSame } from "./operands.ts";
 

@@ -2,7 +2,7 @@
 import { bits } from "./dtype.ts";
 import type { HostTensor } from "./tensor.ts";
 import { count } from "./shape.ts";
-import { type OperandSpec } from "./view.ts";
+import type { OperandSpec } from "./view.ts";
 
 /** Sizes and strides of a view. */
 type Rows = Pick<OperandSpec, "size" | "strides">;

@@ -150,11 +150,11 @@ export class Formula {
   compute(row: RowIndex): ExactRow {
     const { valueDim, queryHeads, kvHeads } = this.#problem, { batch, head, query } = row;
     const meanings = this.#meanings(row), { keys, scores, errors } = this.#scored(row, meanings);
-    const sinks = meanings.flatMap(({ sink }) => sink ? [sink(row)] : []);
-    const top = [...scores, ...sinks].reduce((a, b) => Math.max(a, b), -Infinity);
+    const joined = meanings.flatMap(({ joins }) => joins ? [joins(row)] : []);
+    const top = [...scores, ...joined].reduce((a, b) => Math.max(a, b), -Infinity);
     const out = new Float64Array(valueDim);
     if (top === -Infinity) return { out, lse: top, errors: { out: 0, lse: 0 } };
-    const sum = [...scores, ...sinks].reduce((total, s) => total + Math.exp(s - top), 0);
+    const sum = [...scores, ...joined].reduce((total, s) => total + Math.exp(s - top), 0);
     const lse = top + Math.log(sum), kvHead = Math.floor(head / (queryHeads / kvHeads));
     const rough = this.#coarse * Math.exp(scores.reduce((a, b) => Math.max(a, b), -Infinity) - lse);
     let largest = 0, ofOut = 0, ofLse = 0;

@@ -10,7 +10,7 @@ import {
   OPERANDS,
 } from "../../tensor/operands.ts";
 import { count } from "../../tensor/shape.ts";
-import { type OperandSpec } from "../../tensor/view.ts";
+import type { OperandSpec } from "../../tensor/view.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { rotationOf } from "../../problem/rotations.ts";
 import { resultNames } from "../results.ts";

@@ -26,7 +26,7 @@ export interface ExactFeature {
   /** Whether a pair exists. */
   readonly shows?: (pair: Pair) => boolean;
   /** A logit that joins the denominator of a row, and no value. */
-  readonly sink?: (row: Omit<Pair, "key">) => number;
+  readonly joins?: (row: Omit<Pair, "key">) => number;
   /** A factor of a probability on its way to the product with v. */
   readonly weight?: (pair: Pair) => number;
 }

@@ -4,7 +4,7 @@ import { LARGE } from "../../../shaders/parts/text.ts";
 import { UnsupportedError } from "../../tensor/errors.ts";
 import { BYTES } from "../../tensor/dtype.ts";
 import { count } from "../../tensor/shape.ts";
-import { type View } from "../../tensor/view.ts";
+import type { View } from "../../tensor/view.ts";
 import { isSparse } from "../../plan/sequences.ts";
 import type { GpuPlan } from "../../plan/webgpu/plan.ts";
 import type { GpuKernel, GpuStep } from "../../plan/webgpu/steps.ts";

@@ -7,7 +7,7 @@ import type { ResidentTensor } from "../../tensor/resident.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { copyRows, sameRows } from "../../tensor/rows.ts";
 import { count } from "../../tensor/shape.ts";
-import { type View } from "../../tensor/view.ts";
+import type { View } from "../../tensor/view.ts";
 import { type GpuBuffer, USAGE } from "../device/api.ts";
 import type { OpenDevice } from "../device/device.ts";
 import { readBack } from "../device/read_back.ts";
