@@ -33,5 +33,6 @@ export { captured } from "./src/expression/captured.ts";
 export { masks } from "./src/expression/masks.ts";
 export { maskMod, scoreMod } from "./src/expression/score_mod.ts";
 export { DeviceLostError, UnsupportedError } from "./src/tensor/errors.ts";
+export { VerificationError } from "./src/problem/verification.ts";
 export { dropoutMask, type DropoutMaskOptions } from "./src/problem/features/dropout_mask.ts";
 export type * from "./src/types.ts";

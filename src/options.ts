@@ -10,6 +10,7 @@ import type { Engine } from "./engine/engine.ts";
 import type { MaxSimCallOptions } from "./problem/max_sim.ts";
 import type { RotaryCallOptions } from "./problem/features/apply_rotary.ts";
 import type { MergeCallOptions } from "./problem/merge.ts";
+import type { VerifyCallOptions } from "./problem/verification.ts";
 
 /** How a call runs, whatever it computes. */
 export interface RunChoice {
@@ -32,7 +33,7 @@ export interface RunChoice {
  * await attention(q, q, q, options);
  * ```
  */
-export interface AttentionOptions extends CallOptions, RunChoice {}
+export interface AttentionOptions extends CallOptions, RunChoice, VerifyCallOptions {}
 
 /** Options of `attentionBackward`: those of the forward call, and gradients of lse and of the entropy. */
 export interface AttentionBackwardOptions extends BackwardCallOptions, RunChoice {}

@@ -86,6 +86,12 @@ export type {
   SavedForMaxSim,
 } from "./problem/max_sim.ts";
 export type { MergeCallOptions } from "./problem/merge.ts";
+export type {
+  Verification,
+  VerifiedElement,
+  VerifyCallOptions,
+  VerifyOptions,
+} from "./problem/verification.ts";
 export type { StatisticName } from "./tensor/operands.ts";
 export type { DType, Float16ArrayLike, TensorData } from "./tensor/dtype.ts";
 export type {

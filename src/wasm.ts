@@ -216,4 +216,5 @@ export { createBlockMask } from "./expression/block_mask.ts";
 export { captured } from "./expression/captured.ts";
 export { masks } from "./expression/masks.ts";
 export { maskMod, scoreMod } from "./expression/score_mod.ts";
+export { VerificationError } from "./problem/verification.ts";
 export { UnsupportedError } from "./tensor/errors.ts";

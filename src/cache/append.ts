@@ -1,6 +1,6 @@
 // Rows that enter a cache: whose they are, checked against what the cache holds.
-import { arrayKind } from "../tensor/dtype.ts";
 import { type Complaint, show } from "../tensor/errors.ts";
+import { entriesOf } from "../tensor/lists.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 import { type View, viewOperand } from "../tensor/view.ts";
 import type { Layout, SequenceStarts } from "../problem/call_options.ts";
@@ -55,12 +55,8 @@ function packedRows(
   rows: number,
   complaint: Complaint,
 ): number[] {
-  if (!Array.isArray(starts) && arrayKind(starts) !== "Int32Array") {
-    throw complaint.type(
-      `cuSeqlens is ${show(starts)} but must be an array or Int32Array of row numbers from 0 on`,
-    );
-  }
-  const list = Array.from(starts);
+  const wanted = "an array or Int32Array of row numbers from 0 on";
+  const list = entriesOf("cuSeqlens", starts, wanted, complaint);
   if (list.length !== sequences + 1) {
     throw complaint.range(
       `cuSeqlens has ${list.length} entries but ${sequences} sequences need ${sequences + 1}`,

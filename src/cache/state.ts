@@ -1,5 +1,5 @@
 // One sequence of a cache as host tensors, to be kept or moved elsewhere: pages taken apart into rows, and put together.
-import { BYTES, type DType } from "../tensor/dtype.ts";
+import { arrayKind, BYTES, type DType } from "../tensor/dtype.ts";
 import { type Complaint, show } from "../tensor/errors.ts";
 import { pageBytes, type PoolShape, poolStrides } from "../tensor/pages.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
@@ -124,7 +124,7 @@ function checkRows(
     throw complaint.type(`${name}.rows has strides but must be row-major, as export returns it`);
   }
   const scales = value.scales, n = length * pool.heads;
-  if (pool.dtype === "i8" && !(scales instanceof Float32Array && scales.length === n)) {
+  if (pool.dtype === "i8" && !(arrayKind(scales) === "Float32Array" && scales?.length === n)) {
     throw complaint.type(
       `${name}.scales is ${show(scales)} but must be a Float32Array of ${n} scales`,
     );

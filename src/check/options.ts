@@ -58,6 +58,10 @@ const DEFAULT_OPTIONS: readonly CheckedOption[] = ["causal", "largeScores"];
 /** What stands for an axis that follows another one. */
 const FOLLOWS: Readonly<Record<string, string>> = { lengthK: "lengthQ", valueDim: "headDim" };
 const LARGEST_SIZE = 2 ** 16;
+/** Problems of a run: they are drawn before the first is asked. */
+const MOST_PROBLEMS = 100_000;
+/** Most entries of a list. */
+const MOST_NAMED = 1000;
 
 const NAMES: readonly (keyof CheckOptions)[] = [
   ...["sizes", "options", "always", "problems", "problem", "seed", "tolerance", "layout"] as const,
@@ -86,7 +90,10 @@ function checkSizes(given: CheckSizes, complaint: Complaint): Settings["sizes"] 
     if (!Array.isArray(values) || values.length === 0) {
       throw complaint.type(`sizes.${axis} is ${show(values)} but must be ${wanted}`);
     }
-    if (!values.every((n) => Number.isSafeInteger(n) && n >= 1 && n <= LARGEST_SIZE)) {
+    if (
+      values.length > MOST_NAMED ||
+      !values.every((n) => Number.isSafeInteger(n) && n >= 1 && n <= LARGEST_SIZE)
+    ) {
       throw complaint.range(`sizes.${axis} is ${show(values)} but must be ${wanted}`);
     }
     return [axis, [...values]];
@@ -102,6 +109,9 @@ function checkList(
   const wanted = `a list of ${CHECKED_OPTIONS.join(", ")}`;
   if (!Array.isArray(given)) {
     throw complaint.type(`${name} is ${show(given)} but must be ${wanted}`);
+  }
+  if (given.length > MOST_NAMED) {
+    throw complaint.type(`${name} has ${given.length} entries but must be ${wanted}`);
   }
   const unknown = given.findIndex((name) => !CHECKED_OPTIONS.includes(name));
   if (unknown >= 0) {
@@ -160,7 +170,12 @@ export function checkSettings(given: CheckOptions, complaint: Complaint): Settin
     sizes: checkSizes(given.sizes ?? {}, complaint),
     options,
     always,
-    problems: number("problems", 8 + 4 * options.length, isCount, "an integer from 1"),
+    problems: number(
+      "problems",
+      8 + 4 * options.length,
+      (n) => isCount(n) && n <= MOST_PROBLEMS,
+      `an integer from 1 to ${MOST_PROBLEMS}`,
+    ),
     problem: given.problem === undefined ? undefined : parseProblem(given.problem, complaint),
     seed: number(
       "seed",

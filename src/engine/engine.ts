@@ -15,6 +15,7 @@ import { describeRotary, type RotaryCallOptions } from "../problem/features/appl
 import { describeMerge, type MergeCallOptions } from "../problem/merge.ts";
 import { backwardCall, forwardCall } from "../problem/into.ts";
 import type { Call } from "../problem/problem.ts";
+import { parseVerify, refuseVerify, type VerifyCallOptions } from "../problem/verification.ts";
 import type { DType, TensorData } from "../tensor/dtype.ts";
 import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor/gpu_types.ts";
 import type { AnyTensor, HostTensor, ResultOf, Tensor, TensorOf } from "../tensor/tensor.ts";
@@ -149,9 +150,14 @@ export class Engine extends EngineCalls {
     q: T,
     k: AnyTensor,
     v: AnyTensor,
-    options: CallOptions & Abortable = {},
+    options: CallOptions & Abortable & VerifyCallOptions = {},
   ): Promise<AttentionResult<ResultOf<T>>> {
-    return await this.#results(this.#forward(q, k, v, options), options);
+    const call = this.#forward(q, k, v, options), choice = parseVerify(options.verify);
+    const result = await this.#results<AttentionResult<ResultOf<T>>>(call, options);
+    if (!choice) return result;
+    const { verify } = await import("../verify/verify.ts");
+    const done = { call, given: { k, v }, sequences: options.sequences, result };
+    return { ...result, verified: await verify(done, choice) };
   }
 
   /** `attentionSync` on this engine. */
@@ -161,6 +167,11 @@ export class Engine extends EngineCalls {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): AttentionResult<ResultOf<T>> {
+    refuseVerify(
+      options,
+      "attentionSync",
+      "use attention: what verifies is loaded when it is needed",
+    );
     return this.#resultsSync(this.#forward(q, k, v, options), options);
   }
 
@@ -232,6 +243,7 @@ export class Engine extends EngineCalls {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): AttentionResult<Tensor> {
+    refuseVerify(options, "recorded calls", "use attention");
     return ownResults(this.#router.encode(pass, this.#forward(q, k, v, options)), this);
   }
 

@@ -21,7 +21,18 @@ export function engineOf(
   const runs = typeof engine === "object" && engine !== null && "attentionSync" in engine &&
     "explain" in engine;
   if (!runs) throw new Complaint(action).type(`engine is ${show(engine)} but must be an Engine`);
+  checkBare(engine, new Complaint(action));
   return engine;
+}
+
+/** Throws where an engine is behind a proxy, as reactive stores of frameworks put it: it has no private fields there. */
+export function checkBare(engine: Engine, complaint: Complaint): void {
+  try {
+    void engine.disposed;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw complaint.type(`engine cannot be used (${error.message}): pass the engine itself`);
+  }
 }
 
 /** What a backward call is given; `saved` is checked later. */

@@ -3,7 +3,8 @@ import { checkNames } from "../problem/option_checks.ts";
 import { arrayKind, type DType, type TensorData } from "../tensor/dtype.ts";
 import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import { checkDType, count } from "../tensor/view.ts";
+import { checkDType, MOST_AXES } from "../tensor/given.ts";
+import { count } from "../tensor/shape.ts";
 
 /** How a buffer is seen as a tensor. */
 export interface WrapOptions<D extends DType = DType> {
@@ -15,7 +16,11 @@ export interface WrapOptions<D extends DType = DType> {
 
 /** Throws unless a pass is one that work can be recorded into. */
 export function checkPass(pass: unknown, action: string): object {
-  if (typeof pass === "object" && pass !== null && "dispatchWorkgroups" in pass) return pass;
+  const records = typeof pass === "object" && pass !== null &&
+    ["setPipeline", "setBindGroup", "dispatchWorkgroups"].every((name) =>
+      typeof (pass as Record<string, unknown>)[name] === "function"
+    );
+  if (records) return pass;
   throw new Complaint(action).type(`pass is ${show(pass)} but must be a GPUComputePassEncoder`);
 }
 
@@ -27,7 +32,8 @@ export function checkWrapOptions(options: WrapOptions): WrapOptions {
 
 /** Throws unless `shape` is an array of sizes. */
 function checkSizes(shape: unknown, complaint: Complaint): readonly number[] {
-  if (Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0)) return shape;
+  const sizes = Array.isArray(shape) && shape.length <= MOST_AXES ? Array.from(shape) : [NaN];
+  if (sizes.every((n) => Number.isSafeInteger(n) && n >= 0)) return sizes;
   throw complaint.range(`shape is ${show(shape)} but must be an array of integers >= 0`);
 }
 

@@ -1,4 +1,5 @@
 // Block masks from lists of visible blocks.
+import { arrayKind } from "../tensor/dtype.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import { BlockGrid } from "./block_grid.ts";
 import { type BlockMask, GridMask } from "./block_mask.ts";
@@ -39,8 +40,8 @@ function checkList(
   rows: number,
   complaint: Complaint,
 ): asserts list is BlockList {
-  const { offsets, columns } = (list ?? {}) as Partial<BlockList>;
-  if (!(offsets instanceof Int32Array && columns instanceof Int32Array)) {
+  const { offsets, columns } = (list ?? {}) as BlockList;
+  if (arrayKind(offsets) !== "Int32Array" || arrayKind(columns) !== "Int32Array") {
     throw complaint.type(
       `${name} is ${show(list)} but must be { offsets, columns }, two Int32Arrays`,
     );
@@ -129,8 +130,9 @@ export function blockMaskFromLists(lists: BlockLists): BlockMask {
   }
   const grid = new BlockGrid(rows, columns);
   for (const [name, verdict] of [["full", ALWAYS], ["partial", mask ? MIXED : ALWAYS]] as const) {
-    checkList(name, lists[name], rows, complaint);
-    writeList(name, lists[name], verdict, grid, complaint);
+    const { [name]: list } = lists;
+    checkList(name, list, rows, complaint);
+    writeList(name, list, verdict, grid, complaint);
   }
   grid.close();
   const place = { lengthQ, lengthK, offset }, within = mask && atPlace(mask.graph, place);

@@ -1,4 +1,5 @@
 // Arrays that functions of scores read.
+import { arrayKind } from "../tensor/dtype.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import type { FloatExpression, IntExpression } from "./expressions.ts";
 import { gather } from "./graph.ts";
@@ -38,7 +39,7 @@ class Gathered<Element extends FloatExpression | IntExpression>
 
   constructor(data: Float32Array | Int32Array, shape: readonly number[], gradient: boolean) {
     this.data = data;
-    this.shape = [...shape];
+    this.shape = shape;
     this.gradient = gradient;
   }
 
@@ -47,29 +48,38 @@ class Gathered<Element extends FloatExpression | IntExpression>
   }
 }
 
-/** Throws unless the arguments of `captured` fit together. */
-function checkCaptured(data: unknown, shape: unknown, gradient: unknown): void {
-  const complaint = new Complaint("captured");
-  if (!(data instanceof Float32Array || data instanceof Int32Array)) {
+/** The shape of a captured array. Throws unless the arguments of `captured` fit together. */
+function checkCaptured(
+  data: unknown,
+  shape: unknown,
+  gradient: unknown,
+  complaint: Complaint,
+): number[] {
+  const kind = arrayKind(data);
+  if (kind !== "Float32Array" && kind !== "Int32Array") {
     throw complaint.type(`data is ${show(data)} but must be a Float32Array or an Int32Array`);
   }
-  if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
-    throw complaint.type(`shape is ${show(shape)} but must be an array of integers >= 0`);
-  }
+  const wanted = "an array of integers >= 0";
+  if (!Array.isArray(shape)) throw complaint.type(`shape is ${show(shape)} but must be ${wanted}`);
   if (shape.length > MOST_AXES) {
     throw complaint.range(`shape is ${show(shape)} but may have at most ${MOST_AXES} axes`);
   }
-  const size = shape.reduce((product, n) => product * n, 1);
-  if (size !== data.length) {
+  const sizes = Array.from<unknown, number>(shape, (size) => size as number);
+  if (!sizes.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+    throw complaint.type(`shape is ${show(sizes)} but must be ${wanted}`);
+  }
+  const size = sizes.reduce((product, n) => product * n, 1);
+  const { length } = data as Float32Array;
+  if (size !== length) {
     throw complaint.range(
-      `data has ${data.length} elements but the shape ${show(shape)} has ${size}`,
+      `data has ${length} elements but the shape ${show(sizes)} has ${size}`,
     );
   }
   if (gradient !== undefined && typeof gradient !== "boolean") {
     throw complaint.type(`gradient is ${show(gradient)} but must be a boolean`);
   }
-  if (!gradient) return;
-  if (data instanceof Int32Array) {
+  if (!gradient) return sizes;
+  if (kind === "Int32Array") {
     throw complaint.type("gradient is true but data is an Int32Array: integers have no gradient");
   }
   if (size > MOST_CAPTURED_GRADIENT) {
@@ -77,6 +87,7 @@ function checkCaptured(data: unknown, shape: unknown, gradient: unknown): void {
       `data has ${size} elements but with a gradient it may have at most ${MOST_CAPTURED_GRADIENT}`,
     );
   }
+  return sizes;
 }
 
 /**
@@ -107,8 +118,13 @@ export function captured(data: Int32Array, shape: readonly number[]): Captured<I
 export function captured(
   data: Float32Array | Int32Array,
   shape: readonly number[],
-  { gradient }: CapturedOptions = {},
+  options: CapturedOptions = {},
 ): Captured<FloatExpression> | Captured<IntExpression> {
-  checkCaptured(data, shape, gradient);
-  return new Gathered<FloatExpression>(data, shape, gradient ?? false);
+  const complaint = new Complaint("captured");
+  if (typeof options !== "object" || options === null) {
+    throw complaint.type(`options is ${show(options)} but must be { gradient? }`);
+  }
+  const { gradient } = options;
+  const sizes = checkCaptured(data, shape, gradient, complaint);
+  return new Gathered<FloatExpression>(data, sizes, gradient ?? false);
 }

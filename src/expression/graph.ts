@@ -1,5 +1,6 @@
 // Graphs of expressions. A trace is one run of a user's function: it owns the nodes that the run makes, equal ones
 // once. Types are checked as nodes are made, and constants are folded.
+import { arrayKind } from "../tensor/dtype.ts";
 import { show } from "../tensor/errors.ts";
 import { ordered, simplified } from "./folding.ts";
 import { type CapturedArray, isConstant, type Node, reachable } from "./node.ts";
@@ -171,7 +172,7 @@ export function gather(captured: CapturedArray, indices: readonly unknown[]): No
     if (isExpression(index) && index.type === "int") return index;
     throw new TypeError(`Cannot apply at: index ${axis} is ${kindOf(index)}, wanted int`);
   });
-  const type = data instanceof Float32Array ? "float" : "int";
+  const type = arrayKind(data) === "Float32Array" ? "float" : "int";
   return trace.node({ op: "gather", type, operands, captured });
 }
 

@@ -1,4 +1,5 @@
 // The named masks.
+import { arrayKind } from "../tensor/dtype.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import { captured } from "./captured.ts";
 import { type MaskMod, maskMod } from "./score_mod.ts";
@@ -37,7 +38,7 @@ function checkCount(mask: string, name: string, value: unknown, least: number): 
 }
 
 function checkIds(name: string, ids: unknown): void {
-  if (ids instanceof Int32Array) return;
+  if (arrayKind(ids) === "Int32Array") return;
   const complaint = new Complaint("masks.documents");
   throw complaint.type(`${name} is ${show(ids)} but must be an Int32Array`);
 }

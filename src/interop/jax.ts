@@ -3,7 +3,7 @@ import type { Engine } from "../engine/engine.ts";
 import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import type { GpuBufferLike } from "../tensor/gpu_types.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { dtypeFrom, type TypeNames } from "./resident.ts";
+import { checkDims, checkEngine, dtypeFrom, type TypeNames } from "./resident.ts";
 
 /** An array of `@jax-js/jax`, by what is asked of it. */
 export interface JaxArray {
@@ -56,10 +56,12 @@ const NAMES: TypeNames<"float32" | "float16"> = { f32: "float32", f16: "float16"
  */
 export async function fromJax(engine: Engine, jax: JaxModule, array: JaxArray): Promise<Tensor> {
   const complaint = new Complaint("fromJax");
+  checkEngine(engine, complaint);
   if (typeof jax?.getWebGPUDevice !== "function") {
     throw complaint.type(`jax is ${show(jax)} but must be the module @jax-js/jax`);
   }
-  if (typeof array?.gpuBuffer !== "function") {
+  const fresh = array?.ref;
+  if (typeof fresh?.gpuBuffer !== "function") {
     throw complaint.type(`array is ${show(array)} but must be an array of jax-js`);
   }
   const { device, dtype: type, shape } = array,
@@ -69,9 +71,10 @@ export async function fromJax(engine: Engine, jax: JaxModule, array: JaxArray): 
     throw complaint.type(`array is on the device ${show(device)} but must be on "webgpu"`);
   }
   const dtype = dtypeFrom(NAMES, type, "array.dtype", complaint);
+  const sizes = checkDims(shape, "array.shape", complaint);
   if (!engine.device) throw new UnsupportedError("fromJax", "wasm", remedy);
   if (jax.getWebGPUDevice() !== engine.device) {
     throw complaint.range(`the engine computes on another device than jax-js: use ${remedy}`);
   }
-  return engine.wrap(await array.ref.gpuBuffer(), [...shape], { dtype });
+  return engine.wrap(await fresh.gpuBuffer(), sizes, { dtype });
 }

@@ -3,7 +3,7 @@ import type { Engine } from "../engine/engine.ts";
 import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import type { GpuBufferLike, HostGpuBuffer } from "../tensor/gpu_types.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { dtypeFrom, type TypeNames, wholeBuffer } from "./resident.ts";
+import { checkDims, checkEngine, dtypeFrom, type TypeNames, wholeBuffer } from "./resident.ts";
 
 /** A tensor of `@litertjs/core`, by what is asked of it. */
 export interface LiteRtTensor {
@@ -49,7 +49,7 @@ const NAMES: TypeNames<"float32"> = { f32: "float32" };
  *
  * // in earnest: import { setWebGpuDevice } from "@litertjs/core"; output: what model.run() gave
  * async function wrapped(output: LiteRtTensor): Promise<readonly number[]> {
- *   const device = output.environment.webGpuDevice as GPUDevice;
+ *   const device = output.environment?.webGpuDevice as GPUDevice;
  *   using engine = await createEngine({ device });
  *   return fromLiteRt(engine, output).shape;
  * }
@@ -57,21 +57,23 @@ const NAMES: TypeNames<"float32"> = { f32: "float32" };
  */
 export function fromLiteRt(engine: Engine, tensor: LiteRtTensor): Tensor {
   const complaint = new Complaint("fromLiteRt");
+  checkEngine(engine, complaint);
   if (typeof tensor?.toGpuBuffer !== "function") {
     throw complaint.type(`tensor is ${show(tensor)} but must be a tensor of LiteRT.js`);
   }
-  const { accelerator, type, environment } = tensor, { dimensions } = type.layout;
+  const { accelerator, type, environment } = tensor;
   const remedy = "createEngine({ device }) with the device of LiteRT's environment";
   if (accelerator !== "webgpu") {
     const move = 'see tensor.moveTo("webgpu")';
     throw complaint.type(`tensor is on ${show(accelerator)} but must be on "webgpu": ${move}`);
   }
-  const dtype = dtypeFrom(NAMES, type.dtype, "tensor.type.dtype", complaint);
+  const dtype = dtypeFrom(NAMES, type?.dtype, "tensor.type.dtype", complaint);
+  const sizes = checkDims(type.layout?.dimensions, "tensor.type.layout.dimensions", complaint);
   if (!engine.device) throw new UnsupportedError("fromLiteRt", "wasm", remedy);
-  if (environment.webGpuDevice !== engine.device) {
+  if (environment?.webGpuDevice !== engine.device) {
     throw complaint.range(`the engine computes on another device than LiteRT.js: use ${remedy}`);
   }
-  return engine.wrap(tensor.toGpuBuffer(), Array.from(dimensions), { dtype });
+  return engine.wrap(tensor.toGpuBuffer(), sizes, { dtype });
 }
 
 /**
@@ -99,9 +101,10 @@ export function toLiteRt<T, E>(
   environment?: E,
 ): T {
   const complaint = new Complaint("toLiteRt");
-  if (typeof litert?.Tensor !== "function") {
+  const Made = litert?.Tensor;
+  if (typeof Made !== "function") {
     throw complaint.type(`litert is ${show(litert)} but must be the module @litertjs/core`);
   }
   const { buffer, shape, type } = wholeBuffer(NAMES, tensor, "toLiteRt", complaint);
-  return new litert.Tensor(buffer, shape, type, environment, () => tensor.dispose());
+  return new Made(buffer, shape, type, environment, () => tensor.dispose());
 }

@@ -3,7 +3,7 @@ import type { Engine } from "../engine/engine.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import type { GpuBufferLike, HostGpuBuffer } from "../tensor/gpu_types.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { dtypeFrom, type TypeNames, wholeBuffer } from "./resident.ts";
+import { checkDims, checkEngine, dtypeFrom, type TypeNames, wholeBuffer } from "./resident.ts";
 
 /** A tensor of `onnxruntime-web`, by what is asked of it. */
 export interface OnnxRuntimeTensor {
@@ -63,6 +63,7 @@ const NAMES: TypeNames<"float32" | "float16"> = { f32: "float32", f16: "float16"
  */
 export function fromOnnxRuntime(engine: Engine, tensor: OnnxRuntimeTensor): Tensor {
   const complaint = new Complaint("fromOnnxRuntime");
+  checkEngine(engine, complaint);
   if (typeof tensor !== "object" || tensor === null || !("location" in tensor)) {
     throw complaint.type(`tensor is ${show(tensor)} but must be a tensor of ONNX Runtime`);
   }
@@ -74,7 +75,8 @@ export function fromOnnxRuntime(engine: Engine, tensor: OnnxRuntimeTensor): Tens
     );
   }
   const dtype = dtypeFrom(NAMES, type, "tensor.type", complaint);
-  return engine.wrap(tensor.gpuBuffer as GpuBufferLike, [...dims], { dtype });
+  const sizes = checkDims(dims, "tensor.dims", complaint);
+  return engine.wrap(tensor.gpuBuffer as GpuBufferLike, sizes, { dtype });
 }
 
 /**
@@ -109,10 +111,11 @@ export function fromOnnxRuntime(engine: Engine, tensor: OnnxRuntimeTensor): Tens
  */
 export function toOnnxRuntime<T>(ort: OnnxRuntimeModule<T>, tensor: Tensor): T {
   const complaint = new Complaint("toOnnxRuntime");
-  if (typeof ort?.Tensor?.fromGpuBuffer !== "function") {
+  const made = ort?.Tensor;
+  if (typeof made?.fromGpuBuffer !== "function") {
     throw complaint.type(`ort is ${show(ort)} but must be the module onnxruntime-web`);
   }
   const { buffer, shape, type } = wholeBuffer(NAMES, tensor, "toOnnxRuntime", complaint);
   const dispose = () => tensor.dispose();
-  return ort.Tensor.fromGpuBuffer(buffer, { dataType: type, dims: shape, dispose });
+  return made.fromGpuBuffer(buffer, { dataType: type, dims: shape, dispose });
 }

@@ -2,7 +2,7 @@
 import { arrayKind } from "../tensor/dtype.ts";
 import { type Complaint, show } from "../tensor/errors.ts";
 import type { HostTensor, MaskTensor } from "../tensor/tensor.ts";
-import { checkExtent, checkStrides } from "../tensor/view.ts";
+import { checkExtent, checkStrides, readOnce } from "../tensor/given.ts";
 import { checkHost, type Operand, readFloats } from "./operand.ts";
 import type { OnnxOpset } from "./options.ts";
 
@@ -55,9 +55,10 @@ function checkBroadcast(
 /** The bytes of a boolean mask; undefined where it is none. */
 function readBytes(
   given: HostTensor | OnnxBooleanMask,
+  shape: readonly number[],
   complaint: Complaint,
 ): MaskTensor | undefined {
-  const { data, shape, dtype } = given;
+  const { data, dtype } = given;
   if (arrayKind(data) !== "Uint8Array") return undefined;
   if (dtype !== undefined && dtype !== "bool") {
     throw complaint.type(`attn_mask.dtype is ${show(dtype)} but a Uint8Array holds "bool"`);
@@ -69,13 +70,15 @@ function readBytes(
 
 /** Checks `attn_mask` against the pairs of the call. */
 export function readMask(
-  given: HostTensor | OnnxBooleanMask,
+  tensor: HostTensor | OnnxBooleanMask,
   { name, dtype: wanted }: Operand,
   full: PairSizes,
   opset: OnnxOpset,
   complaint: Complaint,
 ): Mask {
-  const shape = checkHost("attn_mask", given, complaint), mask = readBytes(given, complaint);
+  const shape = checkHost("attn_mask", tensor, complaint);
+  const given = readOnce(tensor as HostTensor) as HostTensor,
+    mask = readBytes(given, shape, complaint);
   if (mask) return { option: { mask }, keys: checkBroadcast(shape, full, opset, complaint) };
   const bias = readFloats("attn_mask", given, complaint);
   if (bias.dtype !== wanted) {

@@ -3,7 +3,8 @@ import type { Layout } from "../problem/call_options.ts";
 import { arrayKind, type DType, type TensorData } from "../tensor/dtype.ts";
 import { type Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import { type AnyTensor, type HostTensor, isResident } from "../tensor/tensor.ts";
-import { type Axes, checkExtent, checkShape, checkStrides } from "../tensor/view.ts";
+import { checkExtent, checkShape, checkStrides, readOnce } from "../tensor/given.ts";
+import type { Axes } from "../tensor/view.ts";
 
 /** A tensor of floats, checked by itself. */
 export interface Floats {
@@ -63,7 +64,8 @@ export function checkHost(name: string, tensor: unknown, complaint: Complaint): 
 
 /** Checks a tensor of floats, whatever its rank. */
 export function readFloats(name: string, given: unknown, complaint: Complaint): Floats {
-  const shape = checkHost(name, given, complaint), tensor = given as HostTensor, { data } = tensor;
+  const shape = checkHost(name, given, complaint);
+  const tensor = readOnce(given as HostTensor) as HostTensor, { data } = tensor;
   const dtype = dtypeOf(name, tensor, complaint);
   const strides = checkStrides(name, tensor.strides, shape, complaint);
   checkExtent(name, data, shape, strides, complaint);

@@ -59,6 +59,9 @@ function parseOutputs(outputs: unknown, complaint: Complaint): ReadonlySet<OnnxO
   if (!Array.isArray(outputs)) {
     throw complaint.type(`options.outputs is ${show(outputs)} but must be an array of ${wanted}`);
   }
+  if (outputs.length > OUTPUTS.length) {
+    throw complaint.range(`options.outputs has ${outputs.length} entries but must name ${wanted}`);
+  }
   for (const name of outputs) {
     if (OUTPUTS.includes(name)) continue;
     throw complaint.type(`options.outputs names ${show(name)} but must name ${wanted}`);

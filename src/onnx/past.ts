@@ -3,7 +3,8 @@ import { checkElements } from "../problem/option_checks.ts";
 import { copyBox } from "../tensor/copy.ts";
 import { bits, newArray } from "../tensor/dtype.ts";
 import { type Complaint, show } from "../tensor/errors.ts";
-import { type Axes, count, type MutableAxes, rowMajor } from "../tensor/view.ts";
+import { count, rowMajor } from "../tensor/shape.ts";
+import type { Axes, MutableAxes } from "../tensor/view.ts";
 import { ofRank4, type Operand, readFloats } from "./operand.ts";
 import { checkSame } from "./operands.ts";
 

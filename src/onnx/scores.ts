@@ -8,7 +8,8 @@ import { narrowed } from "../tensor/convert.ts";
 import { bits, newArray } from "../tensor/dtype.ts";
 import { type Complaint, show } from "../tensor/errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import { type Axes, count, type MutableAxes, rowMajor } from "../tensor/view.ts";
+import { count, rowMajor } from "../tensor/shape.ts";
+import type { Axes, MutableAxes } from "../tensor/view.ts";
 import type { Operand } from "./operand.ts";
 
 /** What is asked: a stage of a call to `attention`. */

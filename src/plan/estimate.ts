@@ -2,7 +2,8 @@
 // on the careful side for GPUs, because a small call that waits for a read-back is the common mistake.
 import type { AttentionProblem } from "../problem/problem.ts";
 import type { WasmTarget, WebGpuTarget } from "./target.ts";
-import { count, elementBytes, type OperandSpec } from "../tensor/view.ts";
+import { count } from "../tensor/shape.ts";
+import { elementBytes, type OperandSpec } from "../tensor/view.ts";
 import { problemCost } from "./cost.ts";
 import { plannedResults } from "./results.ts";
 

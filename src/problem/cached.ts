@@ -1,7 +1,7 @@
 // Keys and values that a cache holds: which of its sequences a call reads, and where their rows lie.
-import { arrayKind } from "../tensor/dtype.ts";
 import { CachedRows } from "../tensor/cached_rows.ts";
 import { type Complaint, show } from "../tensor/errors.ts";
+import { entriesOf } from "../tensor/lists.ts";
 import { poolStrides } from "../tensor/pages.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 import { type View, viewOperand } from "../tensor/view.ts";
@@ -14,12 +14,8 @@ export function parseSequences(
   complaint: Complaint,
 ): readonly number[] {
   if (value === undefined) return Array.from({ length: sequences }, (_, index) => index);
-  if (!Array.isArray(value) && arrayKind(value) !== "Int32Array") {
-    throw complaint.type(
-      `sequences is ${show(value)} but must be an array or Int32Array of sequences of the cache`,
-    );
-  }
-  const list = Array.from(value as ArrayLike<number>);
+  const wanted = "an array or Int32Array of sequences of the cache";
+  const list = entriesOf("sequences", value, wanted, complaint);
   list.forEach((n, index) => {
     if (Number.isSafeInteger(n) && n >= 0 && n < sequences) return;
     throw complaint.range(

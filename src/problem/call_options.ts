@@ -4,6 +4,7 @@ import type { Captured } from "../expression/captured.ts";
 import type { FloatExpression } from "../expression/expressions.ts";
 import type { MaskMod, ScoreMod } from "../expression/score_mod.ts";
 import type { StatisticName } from "../tensor/operands.ts";
+import type { Verification } from "./verification.ts";
 import type {
   AnyTensor,
   BooleanTensor,
@@ -265,6 +266,8 @@ export interface AttentionResult<T = HostTensor> {
   readonly lse: FloatResultOf<T>;
   /** What the option `stats` asked for. */
   readonly stats?: AttentionStatistics<T> | undefined;
+  /** What the option `verify` measured. */
+  readonly verified?: Verification | undefined;
   /** Set when the GPU was lost during the call: where it was computed again. */
   readonly recovered?: "webgpu" | "wasm" | undefined;
 }

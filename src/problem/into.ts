@@ -12,7 +12,8 @@ import { type ResultSpec, resultSpecs } from "./results.ts";
 import { Complaint, show } from "../tensor/errors.ts";
 import { OPERAND_NAMES, type OperandName, OPERANDS } from "../tensor/operands.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
-import { elementBytes, extentOf, rankOf, type View, viewOperand } from "../tensor/view.ts";
+import { extentOf, sameShape } from "../tensor/shape.ts";
+import { elementBytes, rankOf, type View, viewOperand } from "../tensor/view.ts";
 
 /** Where results go, by name. */
 export type Destinations = { readonly [name in OperandName]?: View };
@@ -67,25 +68,26 @@ function withInto(call: Call, pass: "forward" | "backward", into: unknown): Call
 /** A tensor that a result goes to. */
 function destination(
   { name, shape, dtype }: ResultSpec,
-  tensor: AnyTensor,
+  given: AnyTensor,
   { layout }: AttentionProblem,
   complaint: Complaint,
 ): View {
   const called = `into.${name}`, packed = shape.length === rankOf(name, true);
-  const view = viewOperand(name, tensor, layout, complaint, packed, called);
-  if (`${tensor.shape}` !== `${shape}`) {
-    throw complaint.range(`${called} has shape ${show(tensor.shape)} but must have ${show(shape)}`);
+  const view = viewOperand(name, given, layout, complaint, packed, called);
+  const { shape: own } = view.tensor;
+  if (!sameShape(own, shape)) {
+    throw complaint.range(`${called} has shape ${show(own)} but must have ${show(shape)}`);
   }
   if (view.dtype !== dtype) {
     throw complaint.type(`${called} has dtype ${show(view.dtype)} but must have ${show(dtype)}`);
   }
   if (overlapsItself(view)) {
-    const { strides } = tensor as { strides?: readonly number[] };
+    const { strides } = view.tensor as { strides?: readonly number[] };
     throw complaint.range(
       `${called} has strides ${show(strides)} but every element must have a place of its own`,
     );
   }
-  return view;
+  return { ...view, tensor: given }; // which the call returns
 }
 
 /** Axes that an element's place depends on, from the longest stride on. */

@@ -11,15 +11,9 @@ import type {
   ResultOf,
   Tensor,
 } from "../tensor/tensor.ts";
-import {
-  type Axes,
-  checkExtent,
-  checkShape,
-  checkStrides,
-  rowMajor,
-  type View,
-  viewRows,
-} from "../tensor/view.ts";
+import { checkExtent, checkShape, checkStrides, isDisposed, readOnce } from "../tensor/given.ts";
+import { rowMajor, sameShape } from "../tensor/shape.ts";
+import { type Axes, type View, viewRows } from "../tensor/view.ts";
 import type { SequenceStarts } from "./call_options.ts";
 import { UNBOUNDED } from "./features/feature.ts";
 import { checkElements, checkNames, checkSignal, refuseIntegers } from "./option_checks.ts";
@@ -156,16 +150,16 @@ export function describeMaxSim(
 function viewResult(
   name: OperandName,
   called: string,
-  tensor: AnyTensor | IntegerTensor,
+  given: AnyTensor | IntegerTensor,
   dtype: "f32" | "i32",
   sizes: readonly number[],
   complaint: Complaint,
 ): View {
-  if (typeof tensor !== "object" || tensor === null) {
-    throw complaint.type(`${called} is ${show(tensor)} but must be a tensor { data, shape }`);
+  if (typeof given !== "object" || given === null) {
+    throw complaint.type(`${called} is ${show(given)} but must be a tensor { data, shape }`);
   }
-  const shape = checkShape(called, tensor.shape, complaint);
-  if (`${shape}` !== `${sizes}`) {
+  const tensor = readOnce(given as AnyTensor), shape = checkShape(called, tensor.shape, complaint);
+  if (!sameShape(shape, sizes)) {
     throw complaint.range(
       `${called} has shape ${show([...shape])} but must have ${show([...sizes])}`,
     );
@@ -183,7 +177,9 @@ function viewResult(
     if (!("read" in tensor)) {
       throw complaint.type(`${called} is ${show(tensor)} but must be a tensor { data, shape }`);
     }
-    if (tensor.disposed) throw complaint.type(`${called} was disposed but must be a live tensor`);
+    if (isDisposed(tensor as AnyTensor, called, complaint)) {
+      throw complaint.type(`${called} was disposed but must be a live tensor`);
+    }
     if (tensor.dtype !== dtype) {
       throw complaint.type(`${called} has dtype ${show(tensor.dtype)} but must be ${show(dtype)}`);
     }
@@ -225,9 +221,10 @@ export function describeMaxSimBackward(
   if (typeof saved !== "object" || saved === null) {
     throw complaint.type(`saved is ${show(saved)} but must be { queries, documents, keys }`);
   }
-  const { q, k } = checkBoth(saved.queries, saved.documents, complaint);
-  const batched = saved.queries.shape.length === 3, sets = batched ? [q.size[1]] : [];
-  const { keys } = saved, rank = sets.length + 2, keysShape: unknown = keys?.shape;
+  const { queries, documents: rowsOfAll, keys } = saved;
+  const { q, k } = checkBoth(queries, rowsOfAll, complaint);
+  const batched = (q.tensor as AnyTensor).shape.length === 3, sets = batched ? [q.size[1]] : [];
+  const rank = sets.length + 2, keysShape: unknown = keys?.shape;
   if (Array.isArray(keysShape) && keysShape.length !== rank) {
     throw complaint.type(
       `saved.keys has rank ${keysShape.length}, shape ${

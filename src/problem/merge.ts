@@ -40,7 +40,7 @@ export function describeMerge(
   if (parts.length === 0) throw complaint.range("parts has 0 entries but at least 1 was wanted");
   checkNames(options, KNOWN, complaint);
   const layout = checkLayout(options.layout, complaint);
-  const views = parts.map((part, index) => {
+  const views = Array.from(parts, (part, index) => {
     if (typeof part !== "object" || part === null) {
       throw complaint.type(`parts[${index}] is ${show(part)} but must be { out, lse }`);
     }

@@ -33,7 +33,7 @@ function here(name: string): string {
 }
 
 /** Options that only some calls have. */
-const OF_SOME: ReadonlySet<string> = new Set(["into"]);
+const OF_SOME: ReadonlySet<string> = new Set(["into", "verify"]);
 
 /** Throws unless `options` is an object with known names only; undefined stands for one that is missing. */
 export function checkNames(
@@ -41,13 +41,14 @@ export function checkNames(
   known: ReadonlySet<string>,
   complaint: Complaint,
 ): void {
-  if (typeof options !== "object" || options === null) {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw complaint.type(`options is ${show(options)} but must be an object`);
   }
   for (const [key, value] of Object.entries(options)) {
     if (known.has(key) || value === undefined) continue;
     if (OF_SOME.has(key)) {
-      const remedy = "leave it out: attention and attentionBackward have it";
+      const have = key === "into" ? "attention and attentionBackward have it" : "attention has it";
+      const remedy = `leave it out: ${have}`;
       throw new UnsupportedError(`the option ${key} of this call`, "any", remedy);
     }
     throw complaint.type(

@@ -1,6 +1,6 @@
 // Packed sequences: where each of them begins in a tensor that has no batch axis (FlashAttention's varlen calls).
-import { arrayKind } from "../tensor/dtype.ts";
 import { type Complaint, show } from "../tensor/errors.ts";
+import { entriesOf } from "../tensor/lists.ts";
 import type { PackedSide, PackedSides } from "../tensor/operands.ts";
 import type { CallOptions } from "./call_options.ts";
 
@@ -26,10 +26,7 @@ export function checkStarts(
   complaint: Complaint,
 ): readonly number[] {
   const wanted = "an array or Int32Array of sequences + 1 row numbers from 0 on";
-  if (!Array.isArray(value) && arrayKind(value) !== "Int32Array") {
-    throw complaint.type(`${name} is ${show(value)} but must be ${wanted}`);
-  }
-  const starts = Array.from(value as ArrayLike<number>);
+  const starts = entriesOf(name, value, wanted, complaint);
   if (starts.length === 0) throw complaint.range(`${name} has no entries but must be ${wanted}`);
   starts.forEach((start, n) => {
     if (!Number.isSafeInteger(start)) {

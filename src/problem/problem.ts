@@ -83,7 +83,7 @@ export const KNOWN: ReadonlySet<string> = new Set([
   "engine",
   "signal",
 ]);
-const KNOWN_FORWARD: ReadonlySet<string> = new Set([...KNOWN, "into"]);
+const KNOWN_FORWARD: ReadonlySet<string> = new Set([...KNOWN, "into", "verify"]);
 const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse", "dEntropy", "into"]);
 
 function checkScale(scale: unknown, headDim: number, complaint: Complaint): number {

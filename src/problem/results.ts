@@ -8,15 +8,8 @@ import {
   OPERANDS,
   operandSize,
 } from "../tensor/operands.ts";
-import {
-  type Axes,
-  count,
-  forAxes,
-  type OperandSpec,
-  rowMajor,
-  tensorAxes,
-  type View,
-} from "../tensor/view.ts";
+import { count, rowMajor } from "../tensor/shape.ts";
+import { type Axes, forAxes, type OperandSpec, tensorAxes, type View } from "../tensor/view.ts";
 import type { Layout } from "./call_options.ts";
 import { type AttentionProblem, insideNames, type Views } from "./problem.ts";
 import type { TurnCall } from "./rotations.ts";

@@ -15,7 +15,10 @@ export function parseStatistics(stats: unknown, complaint: Complaint): Statistic
   if (!Array.isArray(stats)) {
     throw complaint.type(`stats is ${show(stats)} but must be an array of ${wanted}`);
   }
-  stats.forEach((name, n) => {
+  if (stats.length > STATISTIC_NAMES.length) {
+    throw complaint.type(`stats has ${stats.length} entries but must be an array of ${wanted}`);
+  }
+  Array.from(stats, (name, n) => {
     if (!isStatistic(name)) {
       throw complaint.type(`stats[${n}] is ${show(name)} but must be one of ${wanted}`);
     }

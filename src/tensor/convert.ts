@@ -25,6 +25,7 @@ function brainBits(x: number): number {
 
 /** Float32 values in 16 bits. */
 export function narrowed(values: Float32Array, dtype: DType): Uint16Array {
+  if (values.length === 0) return new Uint16Array(0); // of a buffer that was transferred, perhaps
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const result = new Uint16Array(bits.length), one = dtype === "f16" ? halfBits : brainBits;
   for (let n = 0; n < bits.length; n++) result[n] = one(bits[n]!);

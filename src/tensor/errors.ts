@@ -55,19 +55,43 @@ export class DeviceLostError extends Error {
   }
 }
 
-/** Short text for a value in an error message. */
-export function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(show).join(", ")}]`;
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
-  if (typeof value === "function") return "a function";
-  if (typeof value === "object" && value !== null) {
-    const name = value.constructor?.name ?? "object";
-    return name === "Object"
-      ? `an object with ${Object.keys(value).join(", ") || "no keys"}`
-      : `a ${name}`;
+/** Most entries, names and characters of a value that a message shows, and how deep it looks. */
+const MOST_SHOWN = 8, MOST_CHARACTERS = 80, DEEPEST = 2;
+
+/** Entries in a row, with what was left out. */
+function listed(entries: readonly string[], all: number): string {
+  return [...entries, ...all > entries.length ? [`… ${all} in all`] : []].join(", ");
+}
+
+function showText(text: string): string {
+  if (text.length <= MOST_CHARACTERS) return JSON.stringify(text);
+  return `${JSON.stringify(text.slice(0, MOST_CHARACTERS))}… (${text.length} characters)`;
+}
+
+function showObject(value: object): string {
+  const name = value.constructor?.name;
+  if (typeof name === "string" && name !== "" && name !== "Object") {
+    return `a ${name.slice(0, MOST_CHARACTERS)}`;
   }
-  return String(value);
+  const keys = Object.keys(value), shown = keys.slice(0, MOST_SHOWN);
+  const names = shown.map((key) => key.slice(0, MOST_CHARACTERS));
+  return `an object with ${listed(names, keys.length) || "no keys"}`;
+}
+
+/** Short text for a value in an error message, whatever the value is: it may be cyclic, endless, or throw when asked. */
+export function show(value: unknown, depth = 0): string {
+  if (typeof value === "string") return showText(value);
+  if (typeof value === "function") return "a function";
+  if (typeof value !== "object" || value === null) return String(value);
+  try {
+    if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
+    if (!Array.isArray(value)) return showObject(value);
+    if (depth > DEEPEST) return "an array";
+    const shown = Array.from(value.slice(0, MOST_SHOWN), (x) => show(x, depth + 1));
+    return `[${listed(shown, value.length)}]`;
+  } catch {
+    return "an object that cannot be looked at";
+  }
 }
 
 /** Builds the errors of one public call: each message begins with what could not be done. */

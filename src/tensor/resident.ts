@@ -11,7 +11,8 @@ import {
 } from "./dtype.ts";
 import { Complaint, show } from "./errors.ts";
 import type { HostTensor, Tensor } from "./tensor.ts";
-import { checkDType, checkExtent, checkShape, checkStrides, count, rowMajor } from "./view.ts";
+import { checkDType, checkExtent, checkShape, checkStrides, readOnce } from "./given.ts";
+import { count, rowMajor } from "./shape.ts";
 
 /** A box of a tensor: the index where it begins, and its size. */
 interface Box {
@@ -108,7 +109,9 @@ export abstract class ResidentTensor implements Tensor {
 
   #writeBox(data: TensorData | HostTensor, at: unknown, complaint: Complaint): void {
     const { begin, size } = this.#boxOf(data, at, complaint), strides = rowMajor(this.shape);
-    const tensor: HostTensor = ArrayBuffer.isView(data) ? { data, shape: size } : data;
+    const tensor: HostTensor = ArrayBuffer.isView(data)
+      ? { data, shape: size }
+      : { ...readOnce(data) as HostTensor, shape: size };
     if (tensor !== data && tensor.data.length !== count(size)) {
       throw complaint.range(
         `data has ${tensor.data.length} elements but a box of shape ${show(size)} at ${
@@ -159,6 +162,7 @@ export abstract class ResidentTensor implements Tensor {
 
   /** Values in the type of the tensor: float32 is rounded where it has to be. */
   #stored(data: TensorData, dtype: DType | undefined, complaint: Complaint): StoredValues {
+    if (isDetached(data)) throw complaint.type("data has no elements: its buffer is detached");
     if (BYTES[this.dtype] === 2 && arrayKind(data) === "Float32Array") {
       return narrowed(data as Float32Array, this.dtype);
     }
@@ -198,6 +202,11 @@ export abstract class ResidentTensor implements Tensor {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Whether the buffer of an array was transferred; hosts that cannot say so see an array without elements. */
+function isDetached(data: TensorData): boolean {
+  return ArrayBuffer.isView(data) && (data.buffer as { detached?: boolean }).detached === true;
 }
 
 /** The offset of the n-th element of a box. */

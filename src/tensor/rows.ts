@@ -1,7 +1,8 @@
 // Rows of host arrays: the columns of a view lie one behind the other, its rows need not.
 import { bits } from "./dtype.ts";
 import type { HostTensor } from "./tensor.ts";
-import { count, type OperandSpec } from "./view.ts";
+import { count } from "./shape.ts";
+import type { OperandSpec } from "./view.ts";
 
 /** Sizes and strides of a view. */
 type Rows = Pick<OperandSpec, "size" | "strides">;

@@ -1,11 +1,21 @@
 // Operands: tensors with their axes named. A view says where element (batch, head, row, column) of a
 // tensor lies, whatever the layout or strides it came with; everything after validation speaks views.
-import { arrayKind, BYTES, canHold, type DType, impliedDType } from "./dtype.ts";
+import { arrayKind, BYTES, type DType } from "./dtype.ts";
 import { type Complaint, show } from "./errors.ts";
+import {
+  checkDType,
+  checkExtent,
+  checkShape,
+  checkStrides,
+  type GivenTensor,
+  isDisposed,
+  readOnce,
+} from "./given.ts";
 import { type OperandName, type OperandRow, OPERANDS } from "./operands.ts";
+import { rowMajor } from "./shape.ts";
 import { CachedRows } from "./cached_rows.ts";
 import type { PageTable } from "./pages.ts";
-import { type AnyTensor, type BooleanTensor, isResident, type MaskTensor } from "./tensor.ts";
+import { type AnyTensor, isResident } from "./tensor.ts";
 
 /** Sizes or element strides of [batch, head, row, column], while they are being filled in. */
 export type MutableAxes = [number, number, number, number];
@@ -38,23 +48,7 @@ export interface View extends OperandSpec {
   readonly name: OperandName;
   /** Where it begins in its tensor, in elements: 0 unless the call takes a part of it. */
   readonly offset: number;
-  readonly tensor: AnyTensor | MaskTensor | BooleanTensor;
-}
-
-/** Row-major strides of a shape, in elements. */
-export function rowMajor(shape: readonly number[]): number[] {
-  const strides = new Array<number>(shape.length);
-  let next = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    strides[axis] = next;
-    next *= shape[axis]!;
-  }
-  return strides;
-}
-
-/** Number of elements of a shape. */
-export function count(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
+  readonly tensor: GivenTensor;
 }
 
 /** Where an index lies, in elements from index 0. */
@@ -63,85 +57,14 @@ export function placeOf(index: Axes, strides: Axes): number {
     index[3] * strides[3];
 }
 
-/** Elements from the first to the last, both included; 0 where there is none. */
-export function extentOf(shape: readonly number[], strides: readonly number[]): number {
-  if (count(shape) === 0) return 0;
-  return shape.reduce((last, size, axis) => last + (size - 1) * strides[axis]!, 1);
-}
-
 /** Bytes of one element of an operand. */
 export function elementBytes(spec: Pick<OperandSpec, "dtype">): number {
   return BYTES[spec.dtype];
 }
 
-/** Throws unless `shape` is one. */
-export function checkShape(name: string, shape: unknown, complaint: Complaint): readonly number[] {
-  if (!Array.isArray(shape)) {
-    throw complaint.type(`${name}.shape is ${show(shape)} but must be an array of sizes`);
-  }
-  for (const size of shape) {
-    if (!(Number.isSafeInteger(size) && size >= 0)) {
-      throw complaint.range(
-        `${name} has shape ${show(shape)} but every size must be an integer >= 0`,
-      );
-    }
-  }
-  return shape;
-}
-
-/** The strides of a tensor in elements: those that are given, or those of row-major order. */
-export function checkStrides(
-  name: string,
-  strides: readonly number[] | undefined,
-  shape: readonly number[],
-  complaint: Complaint,
-): readonly number[] {
-  if (strides === undefined) return rowMajor(shape);
-  if (!Array.isArray(strides)) {
-    throw complaint.type(`${name}.strides is ${show(strides)} but must be an array of strides`);
-  }
-  if (strides.length !== shape.length) {
-    throw complaint.range(
-      `${name} has strides ${show(strides)} but its rank is ${shape.length}`,
-    );
-  }
-  if (!strides.every((stride) => Number.isSafeInteger(stride) && stride >= 0)) {
-    throw complaint.range(
-      `${name} has strides ${show(strides)} but every stride must be an integer >= 0`,
-    );
-  }
-  const inner = shape.length - 1;
-  if (shape[inner]! > 1 && strides[inner] !== 1) {
-    throw complaint.range(
-      `${name} has innermost stride ${strides[inner]} but it must be 1`,
-    );
-  }
-  return strides;
-}
-
-/** Throws when the array cannot hold what shape and strides reach. */
-export function checkExtent(
-  name: string,
-  data: ArrayBufferView & { readonly length: number },
-  shape: readonly number[],
-  strides: readonly number[],
-  complaint: Complaint,
-): void {
-  const needed = extentOf(shape, strides);
-  if (needed === 0) return;
-  if (data.length === 0 && data.buffer.byteLength === 0) {
-    throw complaint.type(
-      `${name}.data has no elements (its buffer may be detached) but ${needed} were wanted`,
-    );
-  }
-  if (data.length < needed) {
-    throw complaint.range(
-      `${name}.data has ${data.length} elements but shape ${show(shape)} needs ${needed}`,
-    );
-  }
-}
-
-interface HostFacts {
+/** A tensor as it was when it was looked at. */
+interface Facts {
+  readonly tensor: GivenTensor;
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
@@ -161,14 +84,15 @@ function packedHint(name: OperandName, rank: number): string {
 /** What a tensor says about itself, checked; `ranks` undefined for tensors that broadcast. `name`: in errors. */
 function facts(
   operand: OperandName,
-  tensor: AnyTensor | MaskTensor | BooleanTensor,
+  given: GivenTensor,
   ranks: readonly number[] | undefined,
   complaint: Complaint,
   name: string,
-): HostFacts {
-  if (typeof tensor !== "object" || tensor === null) {
-    throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
+): Facts {
+  if (typeof given !== "object" || given === null) {
+    throw complaint.type(`${name} is ${show(given)} but must be a tensor { data, shape }`);
   }
+  const tensor = readOnce(given);
   if (tensor instanceof CachedRows) {
     throw complaint.type(
       `${name} is the ${tensor.part} of a cache but only k and v of a call may be`,
@@ -186,54 +110,27 @@ function facts(
     if (!isResident(tensor as AnyTensor)) {
       throw complaint.type(`${name} is ${show(tensor)} but must be a tensor { data, shape }`);
     }
-    if (tensor.disposed) throw complaint.type(`${name} was disposed but must be a live tensor`);
+    if (isDisposed(tensor as AnyTensor, name, complaint)) {
+      throw complaint.type(`${name} was disposed but must be a live tensor`);
+    }
     if (tensor.dtype === "bool" && OPERANDS[operand].dtype !== "bool") {
       throw complaint.type(`${name} has dtype "bool" but must hold numbers`);
     }
-    return { dtype: tensor.dtype, shape, strides: rowMajor(shape), resident: true };
+    return { tensor, dtype: tensor.dtype, shape, strides: rowMajor(shape), resident: true };
   }
   const { data } = tensor;
   if (OPERANDS[operand].dtype === "bool") {
+    if (arrayKind(data) !== "Uint8Array") {
+      throw complaint.type(`${name}.data is ${show(data)} but must be a Uint8Array`);
+    }
     const strides = checkStrides(name, tensor.strides, shape, complaint);
     checkExtent(name, data as Uint8Array, shape, strides, complaint);
-    return { dtype: "bool", shape, strides, resident: false };
+    return { tensor: { ...tensor, shape }, dtype: "bool", shape, strides, resident: false };
   }
   const dtype = checkDType(name, tensor, complaint);
   const strides = checkStrides(name, tensor.strides, shape, complaint);
   checkExtent(name, data as Float32Array, shape, strides, complaint);
-  return { dtype, shape, strides, resident: false };
-}
-
-/** The storage type of a host tensor of numbers, from its `dtype` or its array. */
-export function checkDType(
-  name: string,
-  tensor: { readonly data: unknown; readonly dtype?: unknown },
-  complaint: Complaint,
-): DType {
-  const { data } = tensor;
-  const wanted = "Float32Array, Uint16Array, Float16Array or Int8Array";
-  if (!ArrayBuffer.isView(data)) {
-    throw complaint.type(`${name}.data is ${show(data)} but must be a ${wanted}`);
-  }
-  const implied = impliedDType(data);
-  if (implied === "bool" || (implied === undefined && arrayKind(data) !== "Uint16Array")) {
-    throw complaint.type(`${name}.data is ${show(data)} but must be a ${wanted}`);
-  }
-  const dtype = tensor.dtype ?? implied;
-  if (dtype === undefined) {
-    throw complaint.type(
-      `${name}.dtype is undefined but a Uint16Array needs "f16" or "bf16"`,
-    );
-  }
-  if (!(typeof dtype === "string" && dtype in BYTES)) {
-    throw complaint.type(
-      `${name}.dtype is ${show(dtype)} but must be "f32", "f16", "bf16" or "i8"`,
-    );
-  }
-  if (!canHold(data, dtype as DType)) {
-    throw complaint.type(`${name}.dtype is ${show(dtype)} but ${name}.data is ${show(data)}`);
-  }
-  return dtype as DType;
+  return { tensor: { ...tensor, shape }, dtype, shape, strides, resident: false };
 }
 
 /** For each of [batch, head, row, column], its axis of a tensor of so many axes; below 0 where it has none. */
@@ -275,12 +172,12 @@ export function rankOf(name: OperandName, packed: boolean): number {
 /** A view of a tensor [rows, columns], or [heads, rows, columns], as an operand. `called`: its name in errors. */
 export function viewRows(
   name: OperandName,
-  tensor: AnyTensor,
+  given: AnyTensor,
   ranks: readonly number[],
   complaint: Complaint,
   called: string,
 ): View {
-  const { dtype, shape, strides, resident } = facts(name, tensor, ranks, complaint, called);
+  const { tensor, dtype, shape, strides, resident } = facts(name, given, ranks, complaint, called);
   const rank = shape.length, heads = rank === 3;
   const size: Axes = [1, heads ? shape[0]! : 1, shape[rank - 2]!, shape[rank - 1]!];
   const own: Axes = [0, heads ? strides[0]! : 0, strides[rank - 2]!, 1];
@@ -290,14 +187,14 @@ export function viewRows(
 /** An operand's view of a tensor, its axes named; axes that it lacks have size 1. `called`: its name in errors. */
 export function viewOperand(
   name: OperandName,
-  tensor: AnyTensor | MaskTensor | BooleanTensor,
+  given: GivenTensor,
   layout: "bshd" | "bhsd",
   complaint: Complaint,
   packed = false,
   called: string = name,
 ): View {
   const row = OPERANDS[name], ranks = ranksOf(row, packed);
-  const { dtype, shape, strides, resident } = facts(name, tensor, ranks, complaint, called);
+  const { tensor, dtype, shape, strides, resident } = facts(name, given, ranks, complaint, called);
   if ((row.dtype === "f32" || row.dtype === "bool") && dtype !== row.dtype) {
     throw complaint.type(`${name} has dtype ${show(dtype)} but must be ${show(row.dtype)}`);
   }

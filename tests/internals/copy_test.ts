@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Axes, forAxes, type MutableAxes, rowMajor } from "../../src/tensor/view.ts";
+import { rowMajor } from "../../src/tensor/shape.ts";
+import { type Axes, forAxes, type MutableAxes } from "../../src/tensor/view.ts";
 import { copyBox, type Elements, type Side } from "../../src/tensor/copy.ts";
 
 const seed = 20261120;

@@ -31,6 +31,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/types.ts"],
   ["src/options.ts"],
   ["src/engine"],
+  ["src/verify"],
   ["src/cache"],
   ["src/wasm", "src/webgpu"], // side by side: they know nothing of each other
   ["src/backend"],

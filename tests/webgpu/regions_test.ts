@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { elementBytes, type OperandSpec, rowMajor } from "../../src/tensor/view.ts";
+import { rowMajor } from "../../src/tensor/shape.ts";
+import { elementBytes, type OperandSpec } from "../../src/tensor/view.ts";
 import { ITEM_WORDS, VERDICTS_OF_WORD } from "../../shaders/abi.ts";
 import { planWebGpu } from "../../src/plan/webgpu/plan.ts";
 import { planRegions, type Region } from "../../src/plan/webgpu/regions.ts";

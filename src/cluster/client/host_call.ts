@@ -9,7 +9,7 @@ import type {
 } from "../../problem/call_options.ts";
 import { type Call, describeBackward, describeForward } from "../../problem/problem.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import { count } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
 import { mergeParts } from "../merge.ts";
 import { planHeads } from "../options/head_runs.ts";
 import { planKeys } from "../options/key_runs.ts";

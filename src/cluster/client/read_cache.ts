@@ -4,7 +4,7 @@ import type { Engine } from "../../engine/engine.ts";
 import type { AttentionResult, CallOptions } from "../../problem/call_options.ts";
 import { describeForward } from "../../problem/problem.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import { rowMajor } from "../../tensor/view.ts";
+import { rowMajor } from "../../tensor/shape.ts";
 import { cachedOperands, cachedOptions, fromQuery, refuseCached } from "../options/cached.ts";
 import type { Message } from "../wire/message.ts";
 import { storedLike, toFloats, toWire, type WireType } from "../wire/narrow.ts";

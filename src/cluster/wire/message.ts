@@ -1,7 +1,7 @@
 // Messages: the layout of a safetensors file. Eight bytes with the length of a JSON header, the header, raw rows. What is
 // asked, or answered, is JSON in the header's `__metadata__`, beside the version of this protocol.
 import { arrayKind, bits, BYTES, type DType, impliedDType } from "../../tensor/dtype.ts";
-import { extentOf, rowMajor } from "../../tensor/view.ts";
+import { extentOf, rowMajor } from "../../tensor/shape.ts";
 import type { HostTensor, MaskTensor } from "../../tensor/tensor.ts";
 import { contiguous } from "./slices.ts";
 

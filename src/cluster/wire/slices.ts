@@ -1,6 +1,6 @@
 // Parts of host tensors along an axis, and tensors put together again. No value changes here.
 import { bits, type DType, newArray, type TensorData } from "../../tensor/dtype.ts";
-import { count, rowMajor } from "../../tensor/view.ts";
+import { count, rowMajor } from "../../tensor/shape.ts";
 import type { HostTensor, MaskTensor } from "../../tensor/tensor.ts";
 
 type Host = HostTensor | MaskTensor;

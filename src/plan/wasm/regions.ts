@@ -9,7 +9,8 @@ import {
   type OperandName,
   OPERANDS,
 } from "../../tensor/operands.ts";
-import { count, type OperandSpec } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
+import type { OperandSpec } from "../../tensor/view.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { rotationOf } from "../../problem/rotations.ts";
 import { resultNames } from "../results.ts";

@@ -12,6 +12,7 @@ import {
   OPERANDS,
   packedSide,
 } from "../../tensor/operands.ts";
+import { rowMajor } from "../../tensor/shape.ts";
 import {
   type Axes,
   AXIS_INDICES,
@@ -19,7 +20,6 @@ import {
   elementBytes,
   forAxes,
   rankOf,
-  rowMajor,
   tensorAxes,
 } from "../../tensor/view.ts";
 import { plannedResults } from "../results.ts";

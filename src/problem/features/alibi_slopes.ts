@@ -14,4 +14,8 @@ export const alibiSlopes: Feature<true> = {
     checkHeads("alibiSlopes", alibiSlopes, dims, true, complaint);
     return true;
   },
+  exact: (_, { values, place: { batch, head, offset } }) => {
+    const slope = values("alibiSlopes")(batch, head, 0, 0);
+    return { score: (s, { query, key }) => s - slope * Math.abs(query + offset - key) };
+  },
 };

@@ -15,4 +15,8 @@ export const bias: Feature<true> = {
     checkBroadcast("bias", bias, dims, complaint);
     return true;
   },
+  exact: (_, { values }) => {
+    const at = values("bias");
+    return { score: (s, { batch, head, query, key }) => s + at(batch, head, query, key) };
+  },
 };

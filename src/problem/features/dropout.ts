@@ -1,6 +1,6 @@
 import { type Complaint, show } from "../../tensor/errors.ts";
 import type { Feature } from "./feature.ts";
-import { thresholdOf } from "./philox.ts";
+import { drawsOf, thresholdOf } from "./philox.ts";
 
 /** What kernels take of it: the seed as the two words of the generator's key. */
 export interface DropoutParams {
@@ -57,6 +57,12 @@ export const dropout: Feature<DropoutParams> = {
     const seed = checkSeed("dropout.seed", dropout.seed, complaint);
     return probability === 0 ? undefined : { probability, seed };
   },
+  exact: ({ probability, seed }) => ({
+    weight: ({ batch, head, query, key }) => {
+      const draw = drawsOf(seed, batch, head, query, key >> 3)[key % 8]!;
+      return draw >= thresholdOf(probability) ? 1 / (1 - probability) : 0;
+    },
+  }),
   scalars: { dropoutScale: ({ probability }) => 1 / (1 - probability) },
   words: {
     dropoutThreshold: ({ probability }) => thresholdOf(probability),

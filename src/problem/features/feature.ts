@@ -4,6 +4,7 @@ import type { Rectangle } from "../../expression/rectangle.ts";
 import type { Traced } from "../../expression/traced.ts";
 import type { AxisSizes, InputName } from "../../tensor/operands.ts";
 import type { CallOptions } from "../call_options.ts";
+import type { ExactCall, ExactFeature } from "./exact.ts";
 import type { Rotations } from "./row_rotation.ts";
 
 /** Names of the features: each is the option of that name. */
@@ -110,6 +111,8 @@ export interface Feature<P = unknown> {
   readonly learns?: boolean;
   /** Its parameters for a rectangle of a call, whose queries and keys count from its begin. */
   readonly within?: (params: P, rectangle: Rectangle) => P;
+  /** What it means at single pairs, in float64: what `verify` computes. Functions of callers say it by themselves. */
+  readonly exact?: (params: P, call: ExactCall) => ExactFeature;
   /** Whether kernels act on single scores for it; structural masks are in the spans. */
   readonly perScore: boolean;
   /** The first stage of `attentionScores` that has it, unless that is `"masked"`. */

@@ -19,4 +19,8 @@ export const mask: Feature<true> = {
     }
     return true;
   },
+  exact: (_, { values }) => {
+    const at = values("mask");
+    return { shows: ({ batch, head, query, key }) => at(batch, head, query, key) !== 0 };
+  },
 };

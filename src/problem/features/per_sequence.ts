@@ -1,6 +1,6 @@
 // Options that are an integer for each sequence of the batch, or one for all of them.
-import { arrayKind } from "../../tensor/dtype.ts";
 import { type Complaint, show } from "../../tensor/errors.ts";
+import { entriesOf } from "../../tensor/lists.ts";
 
 /** The integer of each sequence, in an array of its own. Throws unless there are as many. */
 export function perSequence(
@@ -16,10 +16,7 @@ export function perSequence(
     }
     return new Array<number>(batch).fill(value);
   }
-  if (!Array.isArray(value) && arrayKind(value) !== "Int32Array") {
-    throw complaint.type(`${name} is ${show(value)} but must be ${wanted}`);
-  }
-  const list = Array.from(value as ArrayLike<number>);
+  const list = entriesOf(name, value, wanted, complaint);
   if (list.length !== batch) {
     throw complaint.range(`${name} has ${list.length} entries but batch is ${batch}`);
   }

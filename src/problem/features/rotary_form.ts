@@ -3,7 +3,7 @@ import { arrayKind } from "../../tensor/dtype.ts";
 import { widened } from "../../tensor/convert.ts";
 import { type Complaint, show, UnsupportedError } from "../../tensor/errors.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import { checkDType, checkExtent, checkShape, checkStrides } from "../../tensor/view.ts";
+import { checkDType, checkExtent, checkShape, checkStrides, readOnce } from "../../tensor/given.ts";
 import type { RotaryAngles } from "../call_options.ts";
 import type { RotaryForm, RotaryTables } from "./rotary_table.ts";
 
@@ -75,14 +75,15 @@ function checkTable(name: string, table: unknown, half: number, complaint: Compl
   if (typeof table !== "object" || table === null || !("shape" in table)) {
     throw complaint.type(`${name} is ${show(table)} but must be a tensor ${wanted}`);
   }
-  const shape = checkShape(name, table.shape, complaint);
+  const tensor = readOnce(table as HostTensor) as HostTensor;
+  const shape = checkShape(name, tensor.shape, complaint);
   if (shape.length !== 2 || shape[1] !== half) {
     throw complaint.range(`${name} has shape ${show(shape)} but must be ${wanted}`);
   }
   if (!("data" in table)) {
     throw new UnsupportedError(`${name} as a resident tensor`, "any", "pass a host tensor");
   }
-  const tensor = table as HostTensor, dtype = checkDType(name, tensor, complaint);
+  const dtype = checkDType(name, tensor, complaint);
   const [row] = checkStrides(name, tensor.strides, shape, complaint) as [number, number];
   const data = tensor.data as Float32Array, positions = shape[0]!;
   checkExtent(name, data, shape, [row, 1], complaint);

@@ -1,7 +1,9 @@
 // Positions of rows: given, or counted; and the rotations that follow from them.
 import { arrayKind } from "../../tensor/dtype.ts";
 import { type Complaint, show } from "../../tensor/errors.ts";
-import { checkExtent, checkShape, checkStrides, count } from "../../tensor/view.ts";
+import type { HostTensor } from "../../tensor/tensor.ts";
+import { checkExtent, checkShape, checkStrides, readOnce } from "../../tensor/given.ts";
+import { count } from "../../tensor/shape.ts";
 import { type RotaryForm, rotaryTable } from "./rotary_table.ts";
 import type { RowRotation, TurningRows } from "./row_rotation.ts";
 
@@ -23,15 +25,19 @@ export interface PositionedRows {
 
 /** The integers of an Int32Array, or of a tensor of them, one behind the other in an array of their own. */
 function integers(name: string, value: unknown, wanted: string, complaint: Complaint): Int32Array {
-  if (arrayKind(value) === "Int32Array") return (value as Int32Array).slice();
-  const data: unknown = typeof value === "object" && value !== null && "data" in value
-    ? value.data
+  if (arrayKind(value) === "Int32Array") {
+    const given = value as Int32Array; // of length 0 where its buffer is detached
+    return Int32Array.from({ length: given.length }, (_, n) => given[n]!);
+  }
+  const tensor = typeof value === "object" && value !== null && "data" in value
+    ? readOnce(value as HostTensor) as HostTensor
     : undefined;
+  const data = tensor?.data;
   if (arrayKind(data) !== "Int32Array") {
     const what = data === undefined ? show(value) : `a tensor of ${show(data)}`;
     throw complaint.type(`${name} is ${what} but must be ${wanted}`);
   }
-  const { shape, strides: given } = value as { shape: unknown; strides?: readonly number[] };
+  const { shape, strides: given } = tensor!;
   const sizes = checkShape(name, shape, complaint);
   const strides = checkStrides(name, given, sizes, complaint), last = sizes.at(-1) ?? 1;
   checkExtent(name, data as Int32Array, sizes, strides, complaint);

@@ -14,4 +14,5 @@ export const sink: Feature<true> = {
     checkHeads("sink", sink, dims, false, complaint);
     return true;
   },
+  exact: (_, { values }) => ({ joins: ({ batch, head }) => values("sink")(batch, head, 0, 0) }),
 };

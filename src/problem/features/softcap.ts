@@ -15,5 +15,6 @@ export const softcap: Feature<number> = {
     const cap = checkScalar("softcap", softcap, complaint);
     return cap === 0 ? undefined : cap; // 0 means off, as in FlashAttention and ONNX
   },
+  exact: (softcap) => ({ score: (s) => softcap * Math.tanh(s / softcap) }),
   scalars: { softcap: (softcap) => softcap },
 };

@@ -18,8 +18,8 @@ export const window: Feature<Window> = {
     if (unknown !== undefined) {
       throw complaint.type(`window has the unknown key ${show(unknown)}, wanted left or right`);
     }
-    for (const side of ["left", "right"] as const) {
-      const n = window[side];
+    const { left, right } = window;
+    for (const [side, n] of [["left", left], ["right", right]] as const) {
       if (n === undefined || n === Infinity) continue;
       if (typeof n !== "number") {
         throw complaint.type(`window.${side} is ${show(n)} but must be a number`);
@@ -28,7 +28,6 @@ export const window: Feature<Window> = {
         throw complaint.range(`window.${side} is ${n} but must be an integer >= 0`);
       }
     }
-    const { left, right } = window;
     return left === undefined && right === undefined ? undefined : { left, right };
   },
   span: ({ left = Infinity, right = Infinity }, span) => ({

@@ -1,7 +1,7 @@
 // Resident tensors of the WASM engine: blocks of linear memory, row-major.
 import { BYTES, type DType, type StoredValues } from "../../tensor/dtype.ts";
 import { ResidentTensor } from "../../tensor/resident.ts";
-import { count } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
 import type { LinearMemory } from "./linear_memory.ts";
 
 /** A tensor in linear memory. */

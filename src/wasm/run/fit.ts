@@ -6,7 +6,7 @@ import { CHUNK_KEYS, LEAST_ROWS, type RegionLimits } from "../../plan/wasm/regio
 import type { WasmTarget } from "../../plan/target.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { OperandName } from "../../tensor/operands.ts";
-import { count } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
 import { blockBytes } from "../memory/arena.ts";
 import { type Planned, plannedBytes, residentBytes } from "./planned_bytes.ts";
 

@@ -2,7 +2,8 @@
 import type { PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { OperandName } from "../../tensor/operands.ts";
-import { type Axes, count, extentOf, placeOf, rowMajor } from "../../tensor/view.ts";
+import { count, extentOf, rowMajor } from "../../tensor/shape.ts";
+import { type Axes, placeOf } from "../../tensor/view.ts";
 import { addInPieces, copyInPieces, inPieces, type Pieces } from "../memory/pieces.ts";
 import type { Heap } from "../memory/arena.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";

@@ -3,7 +3,8 @@
 // (16-bit values are widened on the way, so that kernels see f32). Long copies pause now and then.
 import { callName, checkReach } from "../../backend/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { elementBytes, extentOf, forAxes, placeOf, type View } from "../../tensor/view.ts";
+import { extentOf } from "../../tensor/shape.ts";
+import { elementBytes, forAxes, placeOf, type View } from "../../tensor/view.ts";
 import { baseOf } from "../../plan/sequences.ts";
 import { partialResults, type Plan, type PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";

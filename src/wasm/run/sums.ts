@@ -1,7 +1,8 @@
 // Gradients that are summed over several pieces of work: each region has accumulators of its own, and the host
 // adds them up region by region, so that every sum has one order.
 import { follows, type OperandName, OPERANDS } from "../../tensor/operands.ts";
-import { type Axes, count, forAxes, placeOf } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
+import { type Axes, forAxes, placeOf } from "../../tensor/view.ts";
 import type { Pieces } from "../memory/pieces.ts";
 import type { ResultView } from "../memory/results.ts";
 

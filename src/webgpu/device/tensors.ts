@@ -1,7 +1,7 @@
 // Resident tensors of the GPU engine: whole buffers, or ranges of buffers that callers own.
 import { BYTES, type DType, type StoredValues } from "../../tensor/dtype.ts";
 import { Complaint, DeviceLostError, show } from "../../tensor/errors.ts";
-import { count } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
 import type { HostGpuBuffer } from "../../tensor/gpu_types.ts";
 import { ResidentTensor } from "../../tensor/resident.ts";
 import { type GpuBuffer, USAGE } from "./api.ts";

@@ -2,7 +2,7 @@
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { ResultSpec } from "../../problem/results.ts";
 import { BYTES } from "../../tensor/dtype.ts";
-import { count } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
 import type { GpuBuffer, GpuDevice } from "../device/api.ts";
 
 /** Writes zeros, and lse of minus infinity. */

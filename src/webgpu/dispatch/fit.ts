@@ -7,7 +7,7 @@ import type { RegionSize } from "../../plan/webgpu/regions.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import type { ResultSpec } from "../../problem/results.ts";
 import { BYTES } from "../../tensor/dtype.ts";
-import { count } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
 import type { OpenDevice } from "../device/device.ts";
 import type { GpuMemory } from "../device/memory.ts";
 import { GpuCall } from "./call.ts";

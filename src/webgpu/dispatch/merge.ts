@@ -1,6 +1,6 @@
 // mergeAttention on the GPU: parts are merged into the result one after the other, in their order.
 import type { MergePart, MergeShape } from "../../problem/merge.ts";
-import { count } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
 import type { ResultSpec } from "../../problem/results.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import { type BufferView, InputViews, storageKind, viewBuffer } from "./views.ts";

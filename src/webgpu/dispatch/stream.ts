@@ -7,7 +7,7 @@ import type { GpuPlan, PlannedRegion } from "../../plan/webgpu/plan.ts";
 import { BYTES } from "../../tensor/dtype.ts";
 import { type OperandName, OPERANDS, STATISTIC_NAMES } from "../../tensor/operands.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import { count } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { BufferPool } from "../device/memory.ts";
 import type { Pipelines } from "../device/pipelines.ts";

@@ -1,7 +1,7 @@
 // Turning the rows of a tensor alone on the GPU.
 import { turnedSpec } from "../../problem/results.ts";
 import type { TurnCall } from "../../problem/rotations.ts";
-import { count } from "../../tensor/view.ts";
+import { count } from "../../tensor/shape.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { Home } from "../device/tensors.ts";
 import type { Step } from "./dispatch.ts";

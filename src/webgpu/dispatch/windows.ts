@@ -11,7 +11,8 @@ import { bits, type DType } from "../../tensor/dtype.ts";
 import { follows, type OperandName, OPERANDS, STATISTIC_NAMES } from "../../tensor/operands.ts";
 import { rowsOf } from "../../tensor/rows.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
-import { type Axes, count, forAxes, placeOf, rowMajor, type View } from "../../tensor/view.ts";
+import { count, rowMajor } from "../../tensor/shape.ts";
+import { type Axes, forAxes, placeOf, type View } from "../../tensor/view.ts";
 import { elementRange, rangesOf } from "./views.ts";
 
 /** Whether a result is made in windows: what stays on the device is whole, and so are numbers of heads, which are few. */

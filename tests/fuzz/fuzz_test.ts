@@ -1,0 +1,36 @@
+/** What `deno task fuzz` does without end, in the time that a test may take. */
+import fc from "fast-check";
+import { onEngines } from "../engines.ts";
+import { cacheTrials, runCacheTrial } from "./cache_model.ts";
+import { Target, trials } from "./trial.ts";
+import { watch } from "./watchdog.ts";
+
+const SEED = 20261127;
+/** Of each engine; a GPU compiles for most of them. */
+const SECONDS = { wasm: 4, webgpu: 4 };
+
+/** A property in the time that it may take; a failure is shrunk. */
+async function holds<T>(
+  arbitrary: fc.Arbitrary<T>,
+  seconds: number,
+  property: (value: T) => Promise<void>,
+): Promise<void> {
+  using _ = watch(false);
+  await fc.assert(fc.asyncProperty(arbitrary, property), {
+    seed: SEED,
+    numRuns: 1500,
+    interruptAfterTimeLimit: 1000 * seconds,
+  });
+}
+
+onEngines(
+  "hostile arguments get documented errors and leave the engine as it was",
+  async (engine) => {
+    const target = await Target.open(engine);
+    await holds(trials(), SECONDS[engine.backend], (trial) => target.run(trial));
+  },
+);
+
+onEngines("a cache does what a model of it does, whatever is done to it", async (engine) => {
+  await holds(cacheTrials, SECONDS[engine.backend], (trial) => runCacheTrial(engine, trial));
+});

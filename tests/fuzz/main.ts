@@ -1,0 +1,76 @@
+/**
+ * Attacks the library until the time is up, and tells each kind of failure once:
+ * `deno task fuzz [--seconds=600] [--seed=…] [--engine=wasm|threads|webgpu] [--call=…]`.
+ * What repeats a failure, alone, is printed with it.
+ */
+import { createEngine, type Engine } from "../../mod.ts";
+import { openGpu } from "../backends.ts";
+import fc from "fast-check";
+import { Target, trials } from "./trial.ts";
+import { watch } from "./watchdog.ts";
+
+const flags = new Map(
+  Deno.args.map((arg) => arg.replace(/^--/, "").split("=") as [string, string]),
+);
+const seconds = Number(flags.get("seconds") ?? 600);
+const seed = Number(flags.get("seed") ?? Date.now() % 2 ** 31);
+/** Trials that are drawn at once. */
+const BATCH = 200;
+
+const engines: Readonly<Record<string, () => Promise<Engine | { readonly absent: string }>>> = {
+  wasm: () => createEngine({ backend: "wasm", threads: 1, memoryBudget: 2 ** 28 }),
+  threads: () => createEngine({ backend: "wasm", threads: 2, memoryBudget: 2 ** 28 }),
+  webgpu: () => openGpu({ memoryBudget: 2 ** 28 }),
+};
+
+/** A failure in words that the same failure has again. */
+function kindOf(error: Error): string {
+  const cause = error.cause instanceof Error ? error.cause : error;
+  const place = cause.stack?.split("\n").find((line) => /\/src\/|\/tests\//.test(line)) ?? "";
+  return `${error.message.replace(/^[^:]*: .*: /, "").slice(0, 60)} ${place}`;
+}
+
+/** Trials until the time is up. */
+async function attack(name: string, engine: Engine, until: number): Promise<number> {
+  const target = await Target.open(engine),
+    call = flags.get("call"),
+    seen = new Map<string, number>();
+  const arbitrary = call ? trials([call]) : trials(), only = flags.get("only");
+  for (let batch = seed; performance.now() < until; batch++) {
+    const drawn = fc.sample(arbitrary, { seed: batch, numRuns: BATCH });
+    for (const [n, trial] of drawn.entries()) {
+      if (only !== undefined && n !== Number(only)) continue;
+      if (performance.now() > until) break;
+      try {
+        await target.run(trial);
+      } catch (error) {
+        const kind = kindOf(error as Error), times = (seen.get(kind) ?? 0) + 1;
+        seen.set(kind, times);
+        if (times > 1) continue;
+        console.log(`--engine=${name} --seed=${batch} --only=${n}${call ? ` --call=${call}` : ""}`);
+        console.log(error);
+      }
+    }
+    if (only !== undefined) break;
+  }
+  console.log(`${name}: ${JSON.stringify([...target.outcomes])}`);
+  const slowest = [...target.times].sort(([, a], [, b]) => b - a).slice(0, 8);
+  console.log(slowest.map(([call, ms]) => `${call} ${ms.toFixed(0)} ms`).join(", "));
+  for (const [kind, times] of seen) console.log(`${times} times: ${kind}`);
+  return seen.size;
+}
+
+console.log(`seed ${seed}, ${seconds} s`);
+using _watch = watch(true);
+const names = flags.has("engine") ? [flags.get("engine")!] : Object.keys(engines);
+let failures = 0;
+for (const name of names) {
+  const engine = await engines[name]!();
+  if ("absent" in engine) {
+    console.log(`not run on ${name}: ${engine.absent}`);
+    continue;
+  }
+  failures += await attack(name, engine, performance.now() + 1000 * seconds / names.length);
+  engine.dispose();
+}
+Deno.exit(failures > 0 ? 1 : 0);
