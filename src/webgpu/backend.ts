@@ -157,12 +157,8 @@ export class WebGpuBackend implements Backend {
       resident ? { ...spec, resident } : spec
     );
     const streamed = this.#fit(problem, views, specs, into);
-    if (streamed) {
-      return await this.#stream({ problem, plan: streamed, views, specs }, action, {
-        signal,
-        into,
-      });
-    }
+    const call = streamed && { problem, plan: streamed, views, specs };
+    if (call) return await this.#stream(call, action, { signal, into });
     const made = makeResults(this.#home, specs, into, views);
     let prepared: Prepared | undefined;
     try {
