@@ -15,9 +15,14 @@ for (const threads of [1, 2]) {
         const saved = { q: x, k: x, v: x, out: out as HostTensor, lse };
         await engine.attentionBackward(x, saved, { signal });
       }
-      assert.ok(new Set(shares).size > 3, `${pass}: ${shares}`);
       assert.deepEqual(shares, shares.toSorted((a, b) => a - b), pass);
-      assert.ok(shares[0]! >= 0 && shares.at(-1)! <= 1 && shares.at(-1)! > 0.5, pass);
+      assert.equal(shares[0], 0, pass);
+      assert.ok(shares.at(-1)! <= 1, pass);
+      // workers may have done much before the calling thread looks again
+      if (threads === 1) {
+        assert.ok(new Set(shares).size > 3, `${pass}: ${shares}`);
+        assert.equal(shares.at(-1), 1, pass);
+      }
       shares.length = 0;
     }
     engine.dispose();
