@@ -27,16 +27,8 @@ const statistics = { stats: true, dEntropy: true, dLse: true };
 
 const options: readonly Partial<Case>[] = [
   ...[{ causal: true }, { dtype: "f16" }, { dtype: "bf16", layout: "bhsd", causal: true }],
-  ...[{ arrangement: "padded rows" }, { keyLengths: [20, 120] }, {
-    window: { left: 30, right: 5 },
-  }],
-  ...[{ bias: "1hqk", biasHoles: true }, { bias: "b1qk", dtype: "f16" }, {
-    sink: true,
-    causal: true,
-  }],
-  ...[{ mask: { axes: "b1qk", pattern: "blocks" } }, {
-    mask: { axes: "qk", pattern: "empty rows" },
-  }],
+  ...[{ keyLengths: [20, 120] }, { bias: "1hqk", biasHoles: true }, { bias: "b1qk", dtype: "f16" }],
+  ...[{ sink: true, causal: true }, { mask: { axes: "b1qk", pattern: "blocks" } }],
   ...[{ alibiSlopes: "bh" }, { dropout: 0.3 }, { rotary: { dims: 8, positions: "each" } }],
   ...[{ maskMod: "documents" }, { blockMask: { made: "lists", size: [16, 32] } }],
   ...[{ scoreMod: "learned", causal: true }, { ...statistics, sink: true }],

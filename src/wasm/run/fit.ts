@@ -84,8 +84,10 @@ interface Tried extends Omit<FittedPlan, "fits"> {
 type Try = (limits: RegionLimits) => Tried;
 
 /** Limits that are tighter than a plan in one way or another, the last in every way. */
-function tighter({ plan, limits: { whole } }: Tried): RegionLimits[] {
-  const rows = up(most(plan, "row"), LEAST_ROWS), keys = up(most(plan, "key"), CHUNK_KEYS);
+function tighter({ plan, limits }: Tried): RegionLimits[] {
+  // from what regions really are, which may be less, or, where keys cannot come in chunks, more
+  const rows = Math.min(limits.rows, up(most(plan, "row"), LEAST_ROWS)), { whole } = limits;
+  const keys = Math.min(limits.keys, up(most(plan, "key"), CHUNK_KEYS));
   const fewer = half(rows, LEAST_ROWS), shorter = half(keys, CHUNK_KEYS);
   const all = [
     { rows: fewer, keys, whole },
