@@ -66,7 +66,7 @@ export function refusal(error: unknown): string {
   const text = typeof message === "string" ? message : typeof error === "string" ? error : "";
   if (code === "ERR_ACCESS_DENIED") return PERMISSION;
   // as Chromium and as Firefox say it
-  if (/TrustedScriptURL|Sink type mismatch/.test(text)) {
+  if (/TrustedScriptURL|type mismatch violation/.test(text)) {
     return "Trusted Types forbid workers: allow the policy flashtile " +
       "(Content-Security-Policy: trusted-types flashtile)";
   }

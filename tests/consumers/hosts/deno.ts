@@ -10,7 +10,8 @@ import type { Consumer } from "./consumer.ts";
 async function types(cwd: string, flags: readonly string[] = []): Promise<string> {
   const apps = ["script", "once", "serve", "worker_main", "build_kernel", "types"];
   const files = apps.map((name) => `${name}.ts`);
-  await deno(["check", "--unstable-worker-options", ...flags, ...files], { cwd });
+  const args = ["check", "--unstable-worker-options", ...flags, ...files];
+  await deno(args, { cwd, seconds: 180 }); // 10 s, a minute on a machine with much else to do
   return "no type error";
 }
 
