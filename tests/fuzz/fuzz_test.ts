@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { onEngines } from "../engines.ts";
 import { cacheTrials, runCacheTrial } from "./cache_model.ts";
+import { fileTrials, runFileTrial } from "./files.ts";
 import { Target, trials } from "./trial.ts";
 import { watch } from "./watchdog.ts";
 
@@ -33,4 +34,8 @@ onEngines(
 
 onEngines("a cache does what a model of it does, whatever is done to it", async (engine) => {
   await holds(cacheTrials, SECONDS[engine.backend], (trial) => runCacheTrial(engine, trial));
+});
+
+Deno.test("damaged files of models are refused with what is wrong", async () => {
+  await holds(fileTrials, 3, runFileTrial);
 });
