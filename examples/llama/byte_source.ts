@@ -66,6 +66,14 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
   return await readBytes(source, 0, source.size);
 }
 
+/** What a file says of itself, for a message: names in it may be anything, of any length. */
+export function shown(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value) ?? String(value);
+  if (/^[ -~]{1,80}$/.test(text)) return text;
+  const start = JSON.stringify(text.slice(0, 80));
+  return text.length > 80 ? `${start}… (${text.length} characters)` : start;
+}
+
 function allocate(name: string, bytes: number): Uint8Array<ArrayBuffer> {
   try {
     return new Uint8Array(bytes);

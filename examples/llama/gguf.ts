@@ -3,12 +3,12 @@
  * @huggingface/gguf, which is fetched from npm when the first such file is opened, and not before.
  */
 import type { GGUFParseOutput } from "@huggingface/gguf";
-import { type ByteSource, readBytes } from "./byte_source.ts";
+import { type ByteSource, readBytes, shown } from "./byte_source.ts";
 import { type Stored, storedBytes, toFloats } from "./numbers.ts";
 import { assembleModel, type ModelDescription, type TensorPlace } from "./stored_tensors.ts";
 import { ScoreTokenizer } from "./score_tokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import { type Model, rotaryFrequencies } from "./weights.ts";
+import { checkShape, type Model, rotaryFrequencies } from "./weights.ts";
 
 /** Not a literal, so that running another model fetches nothing. */
 const READER: string = "@huggingface/gguf";
@@ -65,7 +65,9 @@ async function parse(source: ByteSource): Promise<GGUFParseOutput> {
     return await gguf("https://localhost/model.gguf", { fetch: answerRanges(source) });
   } catch (error) {
     throw new RangeError(
-      `Cannot read ${source.name} as GGUF: ${error instanceof Error ? error.message : error}`,
+      `Cannot read ${source.name} as GGUF: ${
+        shown(error instanceof Error ? error.message : error)
+      }`,
     );
   }
 }
@@ -107,7 +109,7 @@ function describe(metadata: Metadata): ModelDescription {
     throw new RangeError(`Cannot read ${metadata.name}: ${what}`);
   };
   const architecture = metadata.get("general.architecture");
-  if (architecture !== "llama") fail(`its architecture is ${architecture}, expected llama`);
+  if (architecture !== "llama") fail(`its architecture is ${shown(architecture)}, expected llama`);
   if (metadata.number("llama.expert_count", 0) > 0) fail("it is a mixture of experts");
   const dim = metadata.number("llama.embedding_length");
   const heads = metadata.number("llama.attention.head_count");
@@ -116,21 +118,25 @@ function describe(metadata: Metadata): ModelDescription {
     if (metadata.number(field, headDim) !== headDim) fail(`${field} differs from ${headDim}`);
   }
   const scaling = metadata.get("llama.rope.scaling.type") ?? "none";
-  if (scaling !== "none" && scaling !== "linear") fail(`its positions are scaled by ${scaling}`);
+  if (scaling !== "none" && scaling !== "linear") {
+    fail(`its positions are scaled by ${shown(scaling)}`);
+  }
   const stretch = scaling === "linear" ? metadata.number("llama.rope.scaling.factor") : 1;
   const tokens = metadata.get("tokenizer.ggml.tokens");
   const base = metadata.number("llama.rope.freq_base", 10000);
+  const shape = {
+    layers: metadata.number("llama.block_count"),
+    heads,
+    kvHeads: metadata.number("llama.attention.head_count_kv", heads),
+    headDim,
+    dim,
+    hidden: metadata.number("llama.feed_forward_length"),
+    vocabulary: Array.isArray(tokens) ? tokens.length : metadata.number("llama.vocab_size"),
+    context: metadata.number("llama.context_length"),
+  };
+  checkShape(metadata.name, shape); // frequencies have the size of a head
   return {
-    shape: {
-      layers: metadata.number("llama.block_count"),
-      heads,
-      kvHeads: metadata.number("llama.attention.head_count_kv", heads),
-      headDim,
-      dim,
-      hidden: metadata.number("llama.feed_forward_length"),
-      vocabulary: Array.isArray(tokens) ? tokens.length : metadata.number("llama.vocab_size"),
-      context: metadata.number("llama.context_length"),
-    },
+    shape,
     rotary: {
       interleaved: true,
       frequencies: rotaryFrequencies(headDim, base).map((f) => f / stretch),
@@ -151,7 +157,7 @@ function placesOf(source: ByteSource, parsed: GGUFParseOutput): Map<string, Tens
     if (start + bytes > source.size) {
       throw new RangeError(
         `Cannot read ${source.name}: it ends after ${source.size} bytes, ` +
-          `but ${name} ends at ${start + bytes}`,
+          `but ${shown(name)} ends at ${start + bytes}`,
       );
     }
     const read = async () => toFloats(type!, await readBytes(source, start, bytes), count);

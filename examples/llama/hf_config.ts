@@ -1,6 +1,7 @@
 /** What a config.json of Hugging Face says of a model of Llama architecture. */
+import { shown } from "./byte_source.ts";
 import type { ModelDescription } from "./stored_tensors.ts";
-import { rotaryFrequencies } from "./weights.ts";
+import { checkShape, rotaryFrequencies } from "./weights.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -11,30 +12,34 @@ export function readConfig(name: string, text: string): ModelDescription & { tie
     throw new RangeError(`Cannot read ${name}: its config.json ${what}`);
   };
   if (config["model_type"] !== "llama") {
-    fail(`is of model_type ${JSON.stringify(config["model_type"])}, expected "llama"`);
+    fail(`is of model_type ${shown(JSON.stringify(config["model_type"]))}, expected "llama"`);
   }
   for (const bias of ["attention_bias", "mlp_bias"]) {
     if (config[bias]) fail(`has ${bias}, which this reader does not know`);
   }
   const { hidden_act: activation = "silu" } = config;
-  if (activation !== "silu") fail(`has hidden_act ${JSON.stringify(activation)}, expected "silu"`);
+  if (activation !== "silu") {
+    fail(`has hidden_act ${shown(JSON.stringify(activation))}, expected "silu"`);
+  }
   const number = (field: string, fallback?: number): number => {
     const value = config[field] ?? fallback;
     return typeof value === "number" ? value : fail(`lacks the number ${field}`);
   };
   const dim = number("hidden_size"), heads = number("num_attention_heads");
   const headDim = number("head_dim", dim / heads);
+  const shape = {
+    layers: number("num_hidden_layers"),
+    heads,
+    kvHeads: number("num_key_value_heads", heads),
+    headDim,
+    dim,
+    hidden: number("intermediate_size"),
+    vocabulary: number("vocab_size"),
+    context: number("max_position_embeddings"),
+  };
+  checkShape(name, shape); // frequencies have the size of a head
   return {
-    shape: {
-      layers: number("num_hidden_layers"),
-      heads,
-      kvHeads: number("num_key_value_heads", heads),
-      headDim,
-      dim,
-      hidden: number("intermediate_size"),
-      vocabulary: number("vocab_size"),
-      context: number("max_position_embeddings"),
-    },
+    shape,
     rotary: { interleaved: false, frequencies: frequenciesOf(config, headDim, fail) },
     normEpsilon: number("rms_norm_eps", 1e-6),
     tied: config["tie_word_embeddings"] === true,
@@ -55,7 +60,7 @@ function frequenciesOf(
   if (type === "linear") return frequencies.map((f) => f / Number(rope["factor"]));
   if (type === "llama3") return frequencies.map((f) => stretched(f, rope));
   return fail(
-    `has positions of type ${JSON.stringify(type)}; default, linear and llama3 are known`,
+    `has positions of type ${shown(JSON.stringify(type))}; default, linear and llama3 are known`,
   );
 }
 

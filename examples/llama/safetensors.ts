@@ -3,7 +3,7 @@
  * bytes of JSON with the places of all tensors, the tensors. The sizes of the model are those of the
  * config.json beside it.
  */
-import { type ByteSource, readBytes } from "./byte_source.ts";
+import { type ByteSource, readBytes, shown } from "./byte_source.ts";
 import { readConfig } from "./hf_config.ts";
 import { type Stored, storedBytes, toFloats } from "./numbers.ts";
 import type { StoredTensors, TensorPlace } from "./stored_tensors.ts";
@@ -58,20 +58,20 @@ async function readPlaces(source: ByteSource): Promise<StoredTensors> {
     if (name === "__metadata__") continue;
     const { dtype, shape, data_offsets: offsets } = Object(entry) as Record<string, unknown>;
     if (!isSizes(shape) || !isSizes(offsets) || offsets.length !== 2) {
-      return fail(`its entry of ${name} is not a tensor`);
+      return fail(`its entry of ${shown(name)} is not a tensor`);
     }
     const count = shape.reduce((product, n) => product * n, 1);
-    const type = TYPES[String(dtype)];
+    const kind = String(dtype), type = Object.hasOwn(TYPES, kind) ? TYPES[kind] : undefined;
     const bytes = offsets[1]! - offsets[0]!;
     if (type && storedBytes(type, count) !== bytes) {
-      fail(`${name} of [${shape}] in ${dtype} says it has ${bytes} bytes`);
+      fail(`${shown(name)} of ${shown(shape)} in ${type} says it has ${bytes} bytes`);
     }
     if (start + offsets[1]! > source.size) {
-      fail(`it ends after ${source.size} bytes, but ${name} ends at ${start + offsets[1]!}`);
+      fail(`it ends after ${source.size} bytes, but ${shown(name)} ends at ${start + offsets[1]!}`);
     }
     places.set(name, {
       shape,
-      type: type ?? String(dtype),
+      type: type ?? kind,
       read: async () => toFloats(type!, await readBytes(source, start + offsets[0]!, bytes), count),
     });
   }

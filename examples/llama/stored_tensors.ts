@@ -1,4 +1,5 @@
 /** Tensors of a file by their names, and the model that is made of them. */
+import { shown } from "./byte_source.ts";
 import type { Stored } from "./numbers.ts";
 import {
   checkShape,
@@ -56,10 +57,14 @@ export async function assembleModel(
     };
     if (!place) return fail(`it has no tensor ${tensor}, which models of Llama architecture have`);
     if (!READABLE.includes(place.type)) {
-      fail(`${tensor} is stored as ${place.type}; f32, f16, bf16 and q8_0 can be read`);
+      fail(`${tensor} is stored as ${shown(place.type)}; f32, f16, bf16 and q8_0 can be read`);
     }
     if (place.shape.reduce((product, n) => product * n, 1) !== count) {
-      fail(`${tensor} is of [${place.shape}], but the sizes of the model ask for ${count} numbers`);
+      fail(
+        `${tensor} is of ${
+          shown(place.shape)
+        }, but the sizes of the model ask for ${count} numbers`,
+      );
     }
     return place;
   };

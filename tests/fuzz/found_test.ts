@@ -10,6 +10,10 @@ import {
   masks,
   mergeAttention,
 } from "../../mod.ts";
+import { memorySource } from "../../examples/llama/byte_source.ts";
+import { readSafetensors } from "../../examples/llama/safetensors.ts";
+import { safetensorsFile } from "../../examples/llama/testing/safetensors_file.ts";
+import { randomModel } from "../../examples/llama/testing/tiny_model.ts";
 import { checkGradients } from "../../src/check.ts";
 import {
   fromJax,
@@ -226,4 +230,25 @@ onEngines("a pass that cannot record is refused before any work", (engine) => {
     assert.throws(() => engine.encode(pass, q, k, k), /pass is .* GPUComputePassEncoder/);
   }
   return Promise.resolve();
+});
+
+Deno.test("names in files of models are cut and quoted in messages", async () => {
+  const name = `\u001b[2J${"x".repeat(1e5)}`; // would clear a terminal
+  const json = new TextEncoder().encode(JSON.stringify({ [name]: 1 }));
+  const bytes = new Uint8Array(8 + json.length);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true);
+  bytes.set(json, 8);
+  const { config } = safetensorsFile(randomModel());
+  const error = await readSafetensors(memorySource("m", bytes), config).catch((error) => error);
+  assert.match(error.message, /^Cannot read m: its entry of "\\u001b\[2Jxxx.* is not a tensor/);
+  assert.ok(error.message.length < 300, `${error.message.length} characters`);
+});
+
+Deno.test("a head of more channels than any has is refused before frequencies are made", async () => {
+  const { bytes, config } = safetensorsFile(randomModel());
+  const odd = JSON.stringify({ ...JSON.parse(config), head_dim: 2 ** 53 });
+  await assert.rejects(
+    () => readSafetensors(memorySource("m", bytes), odd),
+    /headDim is 9007199254740992, which no model has/,
+  );
 });

@@ -6,6 +6,8 @@
 import { createEngine, type Engine } from "../../mod.ts";
 import { openGpu } from "../backends.ts";
 import fc from "fast-check";
+import { cacheTrials, runCacheTrial } from "./cache_model.ts";
+import { fileTrials, runFileTrial } from "./files.ts";
 import { Target, trials } from "./trial.ts";
 import { watch } from "./watchdog.ts";
 
@@ -60,6 +62,14 @@ async function attack(name: string, engine: Engine, until: number): Promise<numb
   return seen.size;
 }
 
+/** Damaged files and caches, shrunk where they fail. */
+async function attackOthers(engine: Engine, until: number): Promise<void> {
+  const left = () => Math.max(0, until - performance.now());
+  const bounds = () => ({ seed, numRuns: 1e9, interruptAfterTimeLimit: left() / 2 });
+  await fc.assert(fc.asyncProperty(fileTrials, runFileTrial), bounds());
+  await fc.assert(fc.asyncProperty(cacheTrials, (t) => runCacheTrial(engine, t)), bounds());
+}
+
 console.log(`seed ${seed}, ${seconds} s`);
 using _watch = watch(true);
 const names = flags.has("engine") ? [flags.get("engine")!] : Object.keys(engines);
@@ -70,7 +80,9 @@ for (const name of names) {
     console.log(`not run on ${name}: ${engine.absent}`);
     continue;
   }
-  failures += await attack(name, engine, performance.now() + 1000 * seconds / names.length);
+  const share = 1000 * seconds / names.length, begin = performance.now();
+  failures += await attack(name, engine, begin + 0.8 * share);
+  await attackOthers(engine, begin + share);
   engine.dispose();
 }
 Deno.exit(failures > 0 ? 1 : 0);
