@@ -14,7 +14,7 @@ import { isAbsent, isCutOff, isLate, type NodeInfo, type Nodes } from "./nodes.t
 export interface Waiting {
   /** For a call in all. Default 30000. */
   readonly deadline: number;
-  /** For a node that the server does not know, before it counts as gone for good. Default 1500. */
+  /** For a node that the server does not know, before it counts as gone for good. Default 1000. */
   readonly grace: number;
   /** For a node that is there and does not answer, before it is asked again, or another one. Default 5000. */
   readonly patience: number;
