@@ -14,7 +14,10 @@ import { isAbsent, isCutOff, isLate, type NodeInfo, type Nodes } from "./nodes.t
 export interface Waiting {
   /** For a call in all. Default 30000. */
   readonly deadline: number;
-  /** For a node that the server does not know, before it counts as gone for good. Default 1500. */
+  /**
+   * For a node that the server does not know, before it counts as gone for good; four times as long where the server itself
+   * has just come back. Default 1000.
+   */
   readonly grace: number;
   /** For a node that is there and does not answer, before it is asked again, or another one. Default 5000. */
   readonly patience: number;
@@ -58,6 +61,8 @@ export class Asker {
   readonly #nodes: Nodes;
   readonly subjects: Subjects;
   readonly waiting: Waiting;
+  /** When the server came back last. */
+  #cameBack = -Infinity;
   /** Whom to tell that the server is there again. A promise for all would keep what waited for it until then. */
   readonly #waiters = new Set<() => void>();
 
@@ -68,7 +73,10 @@ export class Asker {
     this.waiting = waiting;
     void (async () => {
       for await (const { type } of connection.nats.status()) {
-        if (type === "reconnect") { for (const tell of [...this.#waiters]) tell(); }
+        if (type === "reconnect") {
+          this.#cameBack = performance.now();
+          for (const tell of [...this.#waiters]) tell();
+        }
       }
     })();
   }
@@ -79,6 +87,12 @@ export class Asker {
     const again = new Promise<void>((resolve) => tell = resolve);
     this.#waiters.add(tell);
     return { again, stop: () => this.#waiters.delete(tell) };
+  }
+
+  /** How long a node may be away: longer where the server was away itself, and nodes are on their way back to it. */
+  get #grace(): number {
+    const { grace } = this.waiting, recent = performance.now() - this.#cameBack < 10 * grace;
+    return recent ? 4 * grace : grace;
   }
 
   /** Limits of a call that begins now. */
@@ -171,7 +185,7 @@ export class Asker {
       const there = list.filter(({ id }) => !absent.has(id));
       if (there.length === 0) {
         const longest = Math.min(...list.map(({ id }) => now - absent.get(id)!));
-        if (longest > this.waiting.grace) throw new ClusterError(action, "the node is gone", where);
+        if (longest > this.#grace) throw new ClusterError(action, "the node is gone", where);
         await sleep(RETRY_MS).promise;
       }
       const from = there.length > 0 ? there : list, node = last = from[turn % from.length]!;

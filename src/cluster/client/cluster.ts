@@ -72,7 +72,7 @@ export interface ClusterResult extends AttentionResult {
   readonly timing: CallTiming;
 }
 
-const DEFAULTS: Waiting = { deadline: 30_000, grace: 1500, patience: 5000 };
+const DEFAULTS: Waiting = { deadline: 30_000, grace: 1000, patience: 5000 };
 /** Throws where a call names an engine: nodes have theirs, and that which merges is the cluster's. */
 function refuseEngine(action: string, options: object): void {
   if (!("engine" in options) || options.engine === undefined) return;

@@ -34,7 +34,7 @@ export function isCutOff(error: unknown): boolean {
 }
 
 /** How long an instance may take to answer a ping before it is only slow, in milliseconds. */
-const PING_MS = 1000;
+const PING_MS = 250;
 /** A node that was gone is asked whether it is back this often at most. */
 const LOOK_AGAIN_MS = 500;
 

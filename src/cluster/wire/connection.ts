@@ -37,7 +37,12 @@ export interface Connection {
 }
 
 /** Until it is given up NATS is looked for this often, in milliseconds; a server that comes back is found at once. */
-const RECONNECT = { maxReconnectAttempts: -1, reconnectTimeWait: 100, reconnectJitter: 50 };
+const RECONNECT = {
+  maxReconnectAttempts: -1,
+  reconnectTimeWait: 100,
+  reconnectJitter: 50,
+  timeout: 5000, // for a server that accepts and says nothing
+};
 /** A link that is broken without a word is noticed after two of these. */
 const PING_MS = 10_000;
 
