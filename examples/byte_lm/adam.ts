@@ -31,7 +31,10 @@ export class Adam {
   step(rate: number, maxGradientLength = 1): void {
     const state = this.#state;
     state.steps++;
-    const clip = Math.min(1, maxGradientLength / (gradientLength(this.#parameters) + EPSILON));
+    const clip = Math.min(
+      1,
+      maxGradientLength / (gradientLength(this.#parameters) + EPSILON),
+    );
     const meanCorrection = 1 - MEAN_DECAY ** state.steps;
     const squareCorrection = 1 - SQUARE_DECAY ** state.steps;
     for (let p = 0; p < this.#parameters.length; p++) {
@@ -52,7 +55,9 @@ export class Adam {
 function gradientLength(parameters: readonly Parameter[]): number {
   let squares = 0;
   for (const { gradient } of parameters) {
-    for (let i = 0; i < gradient.length; i++) squares += gradient[i]! * gradient[i]!;
+    for (let i = 0; i < gradient.length; i++) {
+      squares += gradient[i]! * gradient[i]!;
+    }
   }
   return Math.sqrt(squares);
 }

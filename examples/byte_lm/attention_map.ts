@@ -23,12 +23,16 @@ export async function attentionMaps(
   const { heads, kvHeads } = model.shape;
   const identity = new Float32Array(length * kvHeads * length);
   for (let i = 0; i < length; i++) {
-    for (let h = 0; h < kvHeads; h++) identity[(i * kvHeads + h) * length + i] = 1;
+    for (let h = 0; h < kvHeads; h++) {
+      identity[(i * kvHeads + h) * length + i] = 1;
+    }
   }
   const v = { data: identity, shape: [1, length, kvHeads, length] };
 
   const maps: AttentionMap[] = [];
-  for (const [layer, { q, k }] of (await model.queriesAndKeys(tokens)).entries()) {
+  for (
+    const [layer, { q, k }] of (await model.queriesAndKeys(tokens)).entries()
+  ) {
     const { out } = await attention(q, k, v, { causal: true, engine });
     for (let head = 0; head < heads; head++) {
       const weights = new Float32Array(length * length);
@@ -43,7 +47,10 @@ export async function attentionMaps(
 }
 
 /** The piece of text where most groups of three letters occur again: heads that copy show there. */
-export function mostRepetitivePiece(bytes: Uint8Array, length: number): Uint8Array {
+export function mostRepetitivePiece(
+  bytes: Uint8Array,
+  length: number,
+): Uint8Array {
   let best = 0, bestScore = -Infinity;
   for (let from = 0; from + length <= bytes.length; from++) {
     const seen = new Set<number>();

@@ -30,14 +30,26 @@ export class Canvas {
     this.fillRectangle(0, 0, width, height, background);
   }
 
-  fillRectangle(left: number, top: number, width: number, height: number, colour: Colour): void {
+  fillRectangle(
+    left: number,
+    top: number,
+    width: number,
+    height: number,
+    colour: Colour,
+  ): void {
     for (let y = top; y < top + height; y++) {
       for (let x = left; x < left + width; x++) this.#blend(x, y, colour, 1);
     }
   }
 
   /** The one-pixel outline of a rectangle. */
-  strokeRectangle(left: number, top: number, width: number, height: number, colour: Colour): void {
+  strokeRectangle(
+    left: number,
+    top: number,
+    width: number,
+    height: number,
+    colour: Colour,
+  ): void {
     this.fillRectangle(left, top, width, 1, colour);
     this.fillRectangle(left, top + height - 1, width, 1, colour);
     this.fillRectangle(left, top, 1, height, colour);
@@ -53,14 +65,32 @@ export class Canvas {
   ): void {
     let travelled = 0;
     for (let i = 1; i < points.length; i++) {
-      this.#drawLine(points[i - 1]!, points[i]!, colour, thickness, travelled, dash);
-      travelled += Math.hypot(points[i]!.x - points[i - 1]!.x, points[i]!.y - points[i - 1]!.y);
+      this.#drawLine(
+        points[i - 1]!,
+        points[i]!,
+        colour,
+        thickness,
+        travelled,
+        dash,
+      );
+      travelled += Math.hypot(
+        points[i]!.x - points[i - 1]!.x,
+        points[i]!.y - points[i - 1]!.y,
+      );
     }
   }
 
   fillCircle(centre: Point, radius: number, colour: Colour): void {
-    for (let y = Math.floor(centre.y - radius); y <= centre.y + radius + 1; y++) {
-      for (let x = Math.floor(centre.x - radius); x <= centre.x + radius + 1; x++) {
+    for (
+      let y = Math.floor(centre.y - radius);
+      y <= centre.y + radius + 1;
+      y++
+    ) {
+      for (
+        let x = Math.floor(centre.x - radius);
+        x <= centre.x + radius + 1;
+        x++
+      ) {
         const distance = Math.hypot(x - centre.x, y - centre.y);
         this.#blend(x, y, colour, radius + 0.5 - distance);
       }
@@ -77,7 +107,13 @@ export class Canvas {
       for (let row = 0; row < GLYPH_HEIGHT; row++) {
         for (let column = 0; column < 5; column++) {
           if ((rows[row]! >> (4 - column)) & 1) {
-            this.fillRectangle(left + column * size, top + row * size, size, size, colour);
+            this.fillRectangle(
+              left + column * size,
+              top + row * size,
+              size,
+              size,
+              colour,
+            );
           }
         }
       }
@@ -113,7 +149,9 @@ export class Canvas {
       ) {
         const along = ((x - from.x) * dx + (y - from.y) * dy) / length;
         const nearest = Math.min(length, Math.max(0, along));
-        if (dash && (travelled + nearest) % (dash[0] + dash[1]) >= dash[0]) continue;
+        if (dash && (travelled + nearest) % (dash[0] + dash[1]) >= dash[0]) {
+          continue;
+        }
         const distance = Math.hypot(
           x - from.x - nearest * dx / length,
           y - from.y - nearest * dy / length,
@@ -124,7 +162,9 @@ export class Canvas {
   }
 
   #blend(x: number, y: number, colour: Colour, coverage: number): void {
-    if (coverage <= 0 || x < 0 || y < 0 || x >= this.width || y >= this.height) return;
+    if (
+      coverage <= 0 || x < 0 || y < 0 || x >= this.width || y >= this.height
+    ) return;
     const at = (y * this.width + x) * 3;
     const share = Math.min(1, coverage);
     for (let c = 0; c < 3; c++) {

@@ -39,7 +39,9 @@ const GLYPHS: ReadonlyMap<string, readonly number[]> = new Map([
     String.fromCharCode(32 + i),
     parseGlyph(digits),
   ]),
-  ...OTHER_GLYPHS.map(([sign, digits]): [string, number[]] => [sign, parseGlyph(digits)]),
+  ...OTHER_GLYPHS.map((
+    [sign, digits],
+  ): [string, number[]] => [sign, parseGlyph(digits)]),
 ]);
 
 /** The rows of a character; anything without a glyph is a hollow box. */

@@ -26,16 +26,26 @@ export async function* continueText(
     } else {
       // Full: the model never saw later positions, so it reads the last half again from the start.
       cache = new KeyValueCache(model.shape);
-      logits = await model.extend(cache, Uint8Array.from(written.slice(-(context >> 1))));
+      logits = await model.extend(
+        cache,
+        Uint8Array.from(written.slice(-(context >> 1))),
+      );
     }
   }
 }
 
 /** Draws a byte from softmax(logits / temperature); the likeliest one at temperature 0. */
-function sample(logits: Float32Array, temperature: number, random: Random): number {
+function sample(
+  logits: Float32Array,
+  temperature: number,
+  random: Random,
+): number {
   const largest = Math.max(...logits);
   if (temperature === 0) return logits.indexOf(largest);
-  const weights = Float64Array.from(logits, (x) => Math.exp((x - largest) / temperature));
+  const weights = Float64Array.from(
+    logits,
+    (x) => Math.exp((x - largest) / temperature),
+  );
   let rest = random.next() * weights.reduce((sum, w) => sum + w, 0);
   for (let byte = 0; byte < weights.length; byte++) {
     rest -= weights[byte]!;

@@ -22,7 +22,11 @@ export class KeyValueCache {
    * Puts new keys and values of one layer behind those of the bytes read so far and returns all of
    * them. `length` grows only once every layer has its rows.
    */
-  append(layer: number, k: HostTensor, v: HostTensor): { keys: HostTensor; values: HostTensor } {
+  append(
+    layer: number,
+    k: HostTensor,
+    v: HostTensor,
+  ): { keys: HostTensor; values: HostTensor } {
     return {
       keys: this.#appendRows(this.#keys[layer]!, k),
       values: this.#appendRows(this.#values[layer]!, v),

@@ -3,7 +3,11 @@
 const NORM_EPSILON = 1e-5;
 
 /** `y[r] += table[tokens[r]]`: one row of the table for each byte. */
-export function embed(tokens: Uint8Array, table: Float32Array, y: Float32Array): void {
+export function embed(
+  tokens: Uint8Array,
+  table: Float32Array,
+  y: Float32Array,
+): void {
   const dim = y.length / tokens.length;
   for (let r = 0; r < tokens.length; r++) {
     const from = tokens[r]! * dim;
@@ -12,7 +16,11 @@ export function embed(tokens: Uint8Array, table: Float32Array, y: Float32Array):
 }
 
 /** Gradient of {@linkcode embed}: each row of dy lands on the row its byte was read from. */
-export function embedGradient(tokens: Uint8Array, dy: Float32Array, dTable: Float32Array): void {
+export function embedGradient(
+  tokens: Uint8Array,
+  dy: Float32Array,
+  dTable: Float32Array,
+): void {
   const dim = dy.length / tokens.length;
   for (let r = 0; r < tokens.length; r++) {
     const to = tokens[r]! * dim;
@@ -50,7 +58,8 @@ export function addRmsNormGradients(
     }
     along /= dim;
     for (let c = 0; c < dim; c++) {
-      dx[from + c]! += scale * (dy[from + c]! * gain[c]! - x[from + c]! * scale * along);
+      dx[from + c]! += scale *
+        (dy[from + c]! * gain[c]! - x[from + c]! * scale * along);
     }
   }
 }

@@ -27,7 +27,15 @@ export function addLinear(
   outputs: number,
 ): void {
   const rows = x.length / inputs;
-  addProduct(rows, outputs, 0, inputs, rowMajor(x, inputs), rowMajor(w, outputs), y);
+  addProduct(
+    rows,
+    outputs,
+    0,
+    inputs,
+    rowMajor(x, inputs),
+    rowMajor(w, outputs),
+    y,
+  );
 }
 
 /** Gradients of `y = x · w`: `dx += dy · wᵀ` and `dw += xᵀ · dy`. */
@@ -41,10 +49,26 @@ export function addLinearGradients(
   outputs: number,
 ): void {
   const rows = x.length / inputs;
-  addProduct(rows, inputs, 0, outputs, rowMajor(dy, outputs), transposed(w, outputs), dx);
+  addProduct(
+    rows,
+    inputs,
+    0,
+    outputs,
+    rowMajor(dy, outputs),
+    transposed(w, outputs),
+    dx,
+  );
   for (let start = 0; start < rows; start += REDUCTION_BLOCK) {
     const end = Math.min(rows, start + REDUCTION_BLOCK);
-    addProduct(inputs, outputs, start, end, transposed(x, inputs), rowMajor(dy, outputs), dw);
+    addProduct(
+      inputs,
+      outputs,
+      start,
+      end,
+      transposed(x, inputs),
+      rowMajor(dy, outputs),
+      dw,
+    );
   }
 }
 
@@ -98,7 +122,10 @@ function addTile(
   let p = row * aRow + start * aStep;
   let q = column * bColumn + start * bStep;
   for (let t = start; t < end; t++) {
-    const b0 = b[q]!, b1 = b[q + bColumn]!, b2 = b[q + 2 * bColumn]!, b3 = b[q + 3 * bColumn]!;
+    const b0 = b[q]!,
+      b1 = b[q + bColumn]!,
+      b2 = b[q + 2 * bColumn]!,
+      b3 = b[q + 3 * bColumn]!;
     const a0 = a[p]!;
     c00 += a0 * b0, c01 += a0 * b1, c02 += a0 * b2, c03 += a0 * b3;
     const a1 = a[p + aRow]!;

@@ -28,7 +28,8 @@ export function drawLossCurve(
   subtitle: string,
 ): Uint8Array<ArrayBuffer> {
   const canvas = new Canvas(WIDTH, HEIGHT, PAGE);
-  const everyLoss = [...history.training, ...history.heldOut, ...references].map((p) => p.loss);
+  const everyLoss = [...history.training, ...history.heldOut, ...references]
+    .map((p) => p.loss);
   const lowest = Math.floor(2 * (Math.min(...everyLoss) - 0.1)) / 2;
   const highest = Math.ceil(2 * (Math.max(...everyLoss) + 0.1)) / 2;
   const steps = Math.max(1, history.training.length);
@@ -49,9 +50,15 @@ export function drawLossCurve(
   canvas.drawLines(history.training.map(toPixel), EACH_STEP, 1.2);
   canvas.drawLines(smoothed(history.training).map(toPixel), TRAINING, 2.6);
   canvas.drawLines(history.heldOut.map(toPixel), HELD_OUT, 2);
-  for (const point of history.heldOut) canvas.fillCircle(toPixel(point), 4, HELD_OUT);
+  for (const point of history.heldOut) {
+    canvas.fillCircle(toPixel(point), 4, HELD_OUT);
+  }
   for (const { label, loss } of references) {
-    labelLine(canvas, `${label} ${loss.toFixed(3)}`, toPixel({ step: steps, loss }));
+    labelLine(
+      canvas,
+      `${label} ${loss.toFixed(3)}`,
+      toPixel({ step: steps, loss }),
+    );
   }
   canvas.strokeRectangle(LEFT, TOP, PLOT_WIDTH, PLOT_HEIGHT, QUIET);
   drawLegend(canvas, history);
@@ -94,8 +101,16 @@ function drawAxes(
 
 /** Writes above the right end of a line, on a plate that keeps curves from crossing the words. */
 function labelLine(canvas: Canvas, label: string, end: Point): void {
-  const width = textWidth(label), right = end.x - 10, top = Math.round(end.y) - 14;
-  canvas.fillRectangle(Math.round(right - width) - 3, top - 2, width + 6, 12, PLOT);
+  const width = textWidth(label),
+    right = end.x - 10,
+    top = Math.round(end.y) - 14;
+  canvas.fillRectangle(
+    Math.round(right - width) - 3,
+    top - 2,
+    width + 6,
+    12,
+    PLOT,
+  );
   canvas.drawText(label, right, top, { align: "right", colour: REFERENCE });
 }
 
@@ -104,11 +119,19 @@ function drawLegend(canvas: Canvas, history: History): void {
   const heldOut = history.heldOut.at(-1)?.loss ?? NaN;
   const entries: { label: string; colour: Colour; dot?: boolean }[] = [
     { label: "each step", colour: EACH_STEP },
-    { label: `training, smoothed: ends at ${last.toFixed(3)}`, colour: TRAINING },
-    { label: `held out, never trained on: ${heldOut.toFixed(3)}`, colour: HELD_OUT, dot: true },
+    {
+      label: `training, smoothed: ends at ${last.toFixed(3)}`,
+      colour: TRAINING,
+    },
+    {
+      label: `held out, never trained on: ${heldOut.toFixed(3)}`,
+      colour: HELD_OUT,
+      dot: true,
+    },
   ];
   const size = 2, lineHeight = 26;
-  const width = 76 + Math.max(...entries.map(({ label }) => textWidth(label, size)));
+  const width = 76 +
+    Math.max(...entries.map(({ label }) => textWidth(label, size)));
   const height = entries.length * lineHeight + 18;
   const left = LEFT + PLOT_WIDTH - width - 20, top = TOP + 70;
   canvas.fillRectangle(left, top, width, height, PLOT);

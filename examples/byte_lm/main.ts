@@ -40,28 +40,49 @@ async function runDemo(options: Options): Promise<void> {
   try {
     const random = new Random(options.seed);
     const { layers, heads, kvHeads, dim, context } = options;
-    const shape = { layers, heads, kvHeads, headDim: dim / heads, dim, context };
+    const shape = {
+      layers,
+      heads,
+      kvHeads,
+      headDim: dim / heads,
+      dim,
+      context,
+    };
     const model = new ByteModel(shape, random, engine);
     const { unigram, bigram } = entropies(text.bytes);
     introduce(options, text, engine, model, { unigram, bigram });
 
     const history = await trainUntilStopped(model, text, engine, options);
-    const trained = recentLoss(history), heldOut = history.heldOut.at(-1)?.loss ?? NaN;
+    const trained = recentLoss(history),
+      heldOut = history.heldOut.at(-1)?.loss ?? NaN;
     console.log(
       `\nLoss ${trained.toFixed(3)} on the training text, ${heldOut.toFixed(3)} on the held-out ` +
         `text; bigram entropy ${bigram.toFixed(3)} nats per byte.`,
     );
-    if (options.bytes > 0) await writeContinuation(model, text, options, random);
+    if (options.bytes > 0) {
+      await writeContinuation(model, text, options, random);
+    }
 
     const curve = drawLossCurve(history, [
       { label: "uniform guess", loss: Math.log(VOCABULARY) },
       { label: "unigram entropy", loss: unigram },
       { label: "bigram entropy", loss: bigram },
     ], describeRun(options, text, engine, history));
-    const piece = mostRepetitivePiece(text.heldOut, Math.min(MAP_LENGTH, context));
-    const map = drawAttentionMaps(await attentionMaps(model, piece, engine), piece);
+    const piece = mostRepetitivePiece(
+      text.heldOut,
+      Math.min(MAP_LENGTH, context),
+    );
+    const map = drawAttentionMaps(
+      await attentionMaps(model, piece, engine),
+      piece,
+    );
     console.log("\nPictures:");
-    for (const [name, png] of [["loss.png", curve], ["attention.png", map]] as const) {
+    for (
+      const [name, png] of [["loss.png", curve], [
+        "attention.png",
+        map,
+      ]] as const
+    ) {
       await Deno.writeFile(`${options.out}/${name}`, png);
       console.log(`  ${options.out}/${name}`);
     }
@@ -78,7 +99,10 @@ function introduce(
   { unigram, bigram }: { unigram: number; bigram: number },
 ): void {
   const { layers, heads, kvHeads, headDim, dim, context } = model.shape;
-  const size = model.parameters.reduce((sum, { value }) => sum + value.length, 0);
+  const size = model.parameters.reduce(
+    (sum, { value }) => sum + value.length,
+    0,
+  );
   console.log(`engine   ${engine.backend}: ${engine.reason}`);
   console.log(
     `text     ${text.name}: ${formatCount(text.bytes.length)} bytes, ` +
@@ -114,7 +138,13 @@ async function trainUntilStopped(
   };
   Deno.addSignalListener("SIGINT", onInterrupt);
   const printer = new ProgressPrinter(engine, model.shape, options.batch);
-  const history = await train(model, text, options, stop.signal, (h) => printer.report(h));
+  const history = await train(
+    model,
+    text,
+    options,
+    stop.signal,
+    (h) => printer.report(h),
+  );
   printer.finish(history);
   if (stop.signal.aborted) console.log("Stopped by Ctrl-C.");
   else Deno.removeSignalListener("SIGINT", onInterrupt);
@@ -133,7 +163,9 @@ async function writeContinuation(
   const bytes = [...prompt];
   const start = performance.now();
   const { bytes: count, temperature } = options;
-  for await (const byte of continueText(model, prompt, count, temperature, random)) {
+  for await (
+    const byte of continueText(model, prompt, count, temperature, random)
+  ) {
     bytes.push(byte);
   }
   const seconds = (performance.now() - start) / 1000;
@@ -158,10 +190,18 @@ function firstLine(bytes: Uint8Array): Uint8Array {
 
 /** Text for a terminal: invalid UTF-8 and control characters are replaced. */
 function printable(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes).replace(/(?![\n\t])\p{Cc}/gu, "\ufffd");
+  return new TextDecoder().decode(bytes).replace(
+    /(?![\n\t])\p{Cc}/gu,
+    "\ufffd",
+  );
 }
 
-function describeRun(options: Options, text: Text, engine: Engine, history: History): string {
+function describeRun(
+  options: Options,
+  text: Text,
+  engine: Engine,
+  history: History,
+): string {
   const { layers, heads, dim, context } = options;
   return `${layers} layers, ${heads} heads, ${dim} channels, context ${context}, on ${text.name}: ` +
     `${formatCount(history.bytesTrained)} bytes in ${history.seconds.toFixed(0)} s ` +

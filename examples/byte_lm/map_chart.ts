@@ -48,7 +48,10 @@ export function drawAttentionMaps(
     HEADER + layers * rowsPerLayer * (panelHeight + GAP) + FOOTER,
     PAGE,
   );
-  canvas.drawText("What each head looks at", MARGIN, 30, { size: 3, colour: INK });
+  canvas.drawText("What each head looks at", MARGIN, 30, {
+    size: 3,
+    colour: INK,
+  });
   canvas.drawText(
     "each row is one byte being read; bright columns are the earlier bytes it takes from",
     MARGIN,
@@ -79,22 +82,36 @@ function drawPanel(
   const plotLeft = left + LABELS, plotTop = top + PANEL_TITLE + LABELS;
   const cell = cellSize(map.length);
   const side = map.length * cell;
-  canvas.drawText(`layer ${map.layer + 1} \u00b7 head ${map.head + 1}`, plotLeft, top + 4, {
-    size: 2,
-    colour: INK,
-  });
+  canvas.drawText(
+    `layer ${map.layer + 1} \u00b7 head ${map.head + 1}`,
+    plotLeft,
+    top + 4,
+    {
+      size: 2,
+      colour: INK,
+    },
+  );
   canvas.drawText(describe(map), plotLeft, top + 28, { colour: QUIET });
   for (let i = 0; i < map.length; i++) {
     const label = visibleByte(tokens[i]!);
     const middle = (i + 0.5) * cell;
-    canvas.drawText(label, plotLeft - 4, plotTop + middle - 4, { align: "right", colour: INK });
+    canvas.drawText(label, plotLeft - 4, plotTop + middle - 4, {
+      align: "right",
+      colour: INK,
+    });
     canvas.drawText(label, plotLeft + middle, plotTop - GLYPH_HEIGHT - 3, {
       align: "centre",
       colour: INK,
     });
     for (let j = 0; j < map.length; j++) {
       const colour = j > i ? MASKED : colourOf(map.weights[i * map.length + j]!);
-      canvas.fillRectangle(plotLeft + j * cell, plotTop + i * cell, cell, cell, colour);
+      canvas.fillRectangle(
+        plotLeft + j * cell,
+        plotTop + i * cell,
+        cell,
+        cell,
+        colour,
+      );
     }
   }
   canvas.strokeRectangle(plotLeft - 1, plotTop - 1, side + 2, side + 2, QUIET);
@@ -117,19 +134,35 @@ function describe({ length, weights }: AttentionMap): string {
 function drawColourBar(canvas: Canvas, left: number, top: number): void {
   const width = 360, height = 16;
   for (let x = 0; x < width; x++) {
-    canvas.fillRectangle(left + x, top, 1, height, colourOf((x / (width - 1)) ** 2));
+    canvas.fillRectangle(
+      left + x,
+      top,
+      1,
+      height,
+      colourOf((x / (width - 1)) ** 2),
+    );
   }
   canvas.strokeRectangle(left - 1, top - 1, width + 2, height + 2, QUIET);
   for (const share of [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1]) {
     const x = left + Math.round(Math.sqrt(share) * (width - 1));
     canvas.fillRectangle(x, top + height, 1, 5, QUIET);
-    canvas.drawText(`${share}`, x, top + height + 9, { align: "centre", colour: INK });
+    canvas.drawText(`${share}`, x, top + height + 9, {
+      align: "centre",
+      colour: INK,
+    });
   }
-  canvas.drawText("share of attention (a row adds up to 1)", left + width + 20, top + 4, {
+  canvas.drawText(
+    "share of attention (a row adds up to 1)",
+    left + width + 20,
+    top + 4,
+    {
+      colour: INK,
+    },
+  );
+  canvas.fillRectangle(left + width + 280, top, height, height, MASKED);
+  canvas.drawText("masked: not read yet", left + width + 304, top + 4, {
     colour: INK,
   });
-  canvas.fillRectangle(left + width + 280, top, height, height, MASKED);
-  canvas.drawText("masked: not read yet", left + width + 304, top + 4, { colour: INK });
 }
 
 /** The square root lifts small shares, which are most of them, out of the dark. */

@@ -62,10 +62,18 @@ export class ByteModel {
   }
 
   /** Mean loss of guessing `targets` from `tokens` (both `[batch, length]`), in nats per byte. */
-  async loss(tokens: Uint8Array, targets: Uint8Array, length: number): Promise<number> {
+  async loss(
+    tokens: Uint8Array,
+    targets: Uint8Array,
+    length: number,
+  ): Promise<number> {
     const { x } = await this.#forward(tokens, length);
     const normed = rmsNorm(x, this.#weights.gain.value);
-    return crossEntropyInPlace(this.#logits(normed), this.#weights.outputBias.value, targets);
+    return crossEntropyInPlace(
+      this.#logits(normed),
+      this.#weights.outputBias.value,
+      targets,
+    );
   }
 
   /** The same loss, and its gradient added to every parameter's. */
@@ -84,7 +92,15 @@ export class ByteModel {
     const dNormed = new Float32Array(normed.length);
     const { dim } = this.shape;
     addBiasGradient(dLogits, outputBias.gradient);
-    addLinearGradients(normed, output.value, dLogits, dNormed, output.gradient, dim, VOCABULARY);
+    addLinearGradients(
+      normed,
+      output.value,
+      dLogits,
+      dNormed,
+      output.gradient,
+      dim,
+      VOCABULARY,
+    );
     const dx = new Float32Array(x.length);
     addRmsNormGradients(x, gain.value, dNormed, dx, gain.gradient);
     for (let layer = layers.length - 1; layer >= 0; layer--) {
@@ -98,7 +114,10 @@ export class ByteModel {
    * Reads `tokens` after what the cache holds and returns the logits of the byte that follows.
    * One token is a decode step: a single query row against all cached keys.
    */
-  async extend(cache: KeyValueCache, tokens: Uint8Array): Promise<Float32Array> {
+  async extend(
+    cache: KeyValueCache,
+    tokens: Uint8Array,
+  ): Promise<Float32Array> {
     const { dim } = this.shape;
     const { layers, embedding, gain, outputBias } = this.#weights;
     let x: Float32Array = new Float32Array(tokens.length * dim);
@@ -150,19 +169,57 @@ export class ByteModel {
   ): Promise<void> {
     const { dim, heads, kvHeads, headDim } = this.shape;
     const { x, normed, q, k, v, out, lse } = record;
-    const dOut = { data: new Float32Array(floats(out).length), shape: out.shape };
+    const dOut = {
+      data: new Float32Array(floats(out).length),
+      shape: out.shape,
+    };
     const qDim = heads * headDim, kvDim = kvHeads * headDim;
-    addLinearGradients(floats(out), layer.wo.value, dx, dOut.data, layer.wo.gradient, qDim, dim);
+    addLinearGradients(
+      floats(out),
+      layer.wo.value,
+      dx,
+      dOut.data,
+      layer.wo.gradient,
+      qDim,
+      dim,
+    );
     const { dq, dk, dv } = await this.#timed(() =>
-      attentionBackward(dOut, { q, k, v, out, lse }, { causal: true, engine: this.#engine })
+      attentionBackward(dOut, { q, k, v, out, lse }, {
+        causal: true,
+        engine: this.#engine,
+      })
     );
     this.#positions.turn(floats(dq), length, heads, 0, -1);
     this.#positions.turn(floats(dk), length, kvHeads, 0, -1);
     const dNormed = new Float32Array(normed.length);
     const { wq, wk, wv } = layer;
-    addLinearGradients(normed, wq.value, floats(dq), dNormed, wq.gradient, dim, qDim);
-    addLinearGradients(normed, wk.value, floats(dk), dNormed, wk.gradient, dim, kvDim);
-    addLinearGradients(normed, wv.value, floats(dv), dNormed, wv.gradient, dim, kvDim);
+    addLinearGradients(
+      normed,
+      wq.value,
+      floats(dq),
+      dNormed,
+      wq.gradient,
+      dim,
+      qDim,
+    );
+    addLinearGradients(
+      normed,
+      wk.value,
+      floats(dk),
+      dNormed,
+      wk.gradient,
+      dim,
+      kvDim,
+    );
+    addLinearGradients(
+      normed,
+      wv.value,
+      floats(dv),
+      dNormed,
+      wv.gradient,
+      dim,
+      kvDim,
+    );
     // dx already holds the residual's share; the layer's own share joins it.
     addRmsNormGradients(x, layer.gain.value, dNormed, dx, layer.gain.gradient);
   }
@@ -172,7 +229,10 @@ export class ByteModel {
     x: Float32Array,
     length: number,
     firstPosition: number,
-  ): { normed: Float32Array; qkv: { q: HostTensor; k: HostTensor; v: HostTensor } } {
+  ): {
+    normed: Float32Array;
+    qkv: { q: HostTensor; k: HostTensor; v: HostTensor };
+  } {
     const { dim, heads, kvHeads, headDim } = this.shape;
     const normed = rmsNorm(x, layer.gain.value);
     const rows = x.length / dim;
@@ -186,7 +246,9 @@ export class ByteModel {
     const v = project(layer.wv, kvHeads);
     this.#positions.turn(q, length, heads, firstPosition);
     this.#positions.turn(k, length, kvHeads, firstPosition);
-    const shape = (count: number): number[] => [rows / length, length, count, headDim];
+    const shape = (
+      count: number,
+    ): number[] => [rows / length, length, count, headDim];
     return {
       normed,
       qkv: {
@@ -197,7 +259,11 @@ export class ByteModel {
     };
   }
 
-  #residual(layer: LayerParameters, x: Float32Array, out: HostTensor): Float32Array {
+  #residual(
+    layer: LayerParameters,
+    x: Float32Array,
+    out: HostTensor,
+  ): Float32Array {
     const { dim, heads, headDim } = this.shape;
     const y = x.slice();
     addLinear(floats(out), layer.wo.value, y, heads * headDim, dim);

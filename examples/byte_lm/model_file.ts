@@ -10,7 +10,14 @@ import { Random } from "./random.ts";
 import type { RunState } from "./train.ts";
 
 const FORMAT = "flashtile byte model";
-const SIZES = ["layers", "heads", "kvHeads", "headDim", "dim", "context"] as const;
+const SIZES = [
+  "layers",
+  "heads",
+  "kvHeads",
+  "headDim",
+  "dim",
+  "context",
+] as const;
 /** Longest context of a model: tables of positions are made for it. */
 const LONGEST_CONTEXT = 65536;
 const LONGEST_HEADER = 1 << 20;
@@ -52,12 +59,19 @@ export function writeModel(
   let end = 0;
   for (const { name, value } of arrays) {
     const data_offsets = [end, end += value.length * width];
-    entries[name] = { dtype: stored, shape: [value.length], data_offsets } satisfies Entry;
+    entries[name] = {
+      dtype: stored,
+      shape: [value.length],
+      data_offsets,
+    } satisfies Entry;
   }
   const json = JSON.stringify(entries);
   // arrays begin at a multiple of eight bytes, as the format wants it
-  const header = new TextEncoder().encode(json.padEnd(Math.ceil(json.length / 8) * 8));
-  const file = new Uint8Array(8 + header.length + end), start = 8 + header.length;
+  const header = new TextEncoder().encode(
+    json.padEnd(Math.ceil(json.length / 8) * 8),
+  );
+  const file = new Uint8Array(8 + header.length + end),
+    start = 8 + header.length;
   new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
   file.set(header, 8);
   let at = start;
@@ -86,7 +100,9 @@ export function readModel(
     new Random(0),
     engine,
   );
-  for (const { name, value } of model.parameters) value.set(array(name, value.length));
+  for (const { name, value } of model.parameters) {
+    value.set(array(name, value.length));
+  }
   if (metadata["steps"] === undefined) return { model, run: undefined };
   const moments = (kind: string): Float32Array[] =>
     model.parameters.map(({ name, value }) => array(`${name} ${kind}`, value.length));
@@ -101,24 +117,36 @@ function readContents(name: string, file: Uint8Array): Contents {
     throw new RangeError(`Cannot read ${name}: ${what}`);
   };
   if (file.length === 0) fail("it is empty");
-  if (file.length < 9 || file[8] !== 0x7b) fail("it is not a model that was saved here");
+  if (file.length < 9 || file[8] !== 0x7b) {
+    fail("it is not a model that was saved here");
+  }
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const length = Number(view.getBigUint64(0, true)), start = 8 + length;
   if (length > LONGEST_HEADER) fail("it is not a model that was saved here");
-  if (start > file.length) fail(`it ends after ${file.length} bytes, in the middle of its header`);
+  if (start > file.length) {
+    fail(`it ends after ${file.length} bytes, in the middle of its header`);
+  }
   const header = parse(file.subarray(8, start));
   const metadata = Object(header?.["__metadata__"]) as Record<string, string>;
-  if (metadata["format"] !== FORMAT) fail("it is not a model that was saved here");
+  if (metadata["format"] !== FORMAT) {
+    fail("it is not a model that was saved here");
+  }
 
   const array = (entry: string, count: number): Float32Array => {
     const { dtype, data_offsets } = Object(header![entry]) as Partial<Entry>;
     const width = dtype === "F32" ? 4 : dtype === "F16" ? 2 : fail(`its ${entry} is missing`);
     const [from, to] = data_offsets ?? [];
-    if (!Number.isSafeInteger(from) || from! < 0 || to !== from! + count * width) {
-      fail(`its ${entry} does not have the ${count} numbers that its sizes ask for`);
+    if (
+      !Number.isSafeInteger(from) || from! < 0 || to !== from! + count * width
+    ) {
+      fail(
+        `its ${entry} does not have the ${count} numbers that its sizes ask for`,
+      );
     }
     if (start + to! > file.length) {
-      fail(`it ends after ${file.length} bytes, but should have ${start + lastByte(header!)}`);
+      fail(
+        `it ends after ${file.length} bytes, but should have ${start + lastByte(header!)}`,
+      );
     }
     const bytes = file.slice(start + from!, start + to!).buffer; // a copy that begins at a whole number
     const values = width === 4
@@ -153,7 +181,9 @@ function wholeNumber(
 ): number {
   const value = Number(metadata[key]);
   if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new RangeError(`Cannot read ${name}: its ${key} is ${metadata[key]}, which is no number`);
+  throw new RangeError(
+    `Cannot read ${name}: its ${key} is ${metadata[key]}, which is no number`,
+  );
 }
 
 function readShape(
@@ -162,12 +192,19 @@ function readShape(
   bytes: number,
 ): ModelShape {
   const sizes = SIZES.map((size) => [size, wholeNumber(name, metadata, size)] as const);
-  const shape = Object.fromEntries(sizes) as Record<(typeof SIZES)[number], number>;
+  const shape = Object.fromEntries(sizes) as Record<
+    (typeof SIZES)[number],
+    number
+  >;
   const { layers, heads, kvHeads, headDim, dim, context } = shape;
-  const fits = Math.min(...Object.values(shape)) > 0 && headDim % 2 === 0 && heads % kvHeads === 0;
+  const fits = Math.min(...Object.values(shape)) > 0 && headDim % 2 === 0 &&
+    heads % kvHeads === 0;
   // every size but the context is paid for in bytes of the file
-  const least = 2 * (VOCABULARY * dim + layers * dim * headDim * (heads + kvHeads));
+  const least = 2 *
+    (VOCABULARY * dim + layers * dim * headDim * (heads + kvHeads));
   if (fits && context <= LONGEST_CONTEXT && least <= bytes) return shape;
   const list = sizes.map(([size, value]) => `${size} ${value}`).join(", ");
-  throw new RangeError(`Cannot read ${name}: no model has the sizes that it says (${list})`);
+  throw new RangeError(
+    `Cannot read ${name}: no model has the sizes that it says (${list})`,
+  );
 }

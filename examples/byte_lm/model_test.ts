@@ -5,14 +5,23 @@ import { ByteModel } from "./model.ts";
 import type { ModelShape } from "./parameters.ts";
 import { Random } from "./random.ts";
 
-const shape: ModelShape = { layers: 2, heads: 4, kvHeads: 2, headDim: 6, dim: 10, context: 13 };
+const shape: ModelShape = {
+  layers: 2,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 6,
+  dim: 10,
+  context: 13,
+};
 const batch = 2;
 
 function randomBytes(count: number, random: Random): Uint8Array {
   return Uint8Array.from({ length: count }, () => random.below(256));
 }
 
-async function withModel(body: (model: ByteModel, random: Random) => Promise<void>): Promise<void> {
+async function withModel(
+  body: (model: ByteModel, random: Random) => Promise<void>,
+): Promise<void> {
   const engine = await createEngine({ backend: "wasm", threads: 1 });
   try {
     const random = new Random(7);
@@ -34,12 +43,17 @@ Deno.test("byte_lm: every gradient matches finite differences", () =>
       const step = 1e-2 / Math.sqrt(value.length);
       const before = value.slice();
       const lossAt = (distance: number): Promise<number> => {
-        for (let i = 0; i < value.length; i++) value[i] = before[i]! + distance * direction[i]!;
+        for (let i = 0; i < value.length; i++) {
+          value[i] = before[i]! + distance * direction[i]!;
+        }
         return model.loss(tokens, targets, shape.context);
       };
       const measured = (await lossAt(step) - await lossAt(-step)) / (2 * step);
       value.set(before);
-      const expected = gradient.reduce((sum, g, i) => sum + g * direction[i]!, 0);
+      const expected = gradient.reduce(
+        (sum, g, i) => sum + g * direction[i]!,
+        0,
+      );
       assert.ok(
         Math.abs(measured - expected) <= 0.005 * Math.abs(expected) + 2e-5,
         `${name}: gradient ${expected}, finite differences ${measured}`,
@@ -55,9 +69,14 @@ Deno.test("byte_lm: decode step by step gives the logits of reading everything a
     await model.extend(cache, tokens.subarray(0, 5));
     let stepped = new Float32Array(0);
     for (let i = 5; i < tokens.length; i++) {
-      stepped = Float32Array.from(await model.extend(cache, tokens.subarray(i, i + 1)));
+      stepped = Float32Array.from(
+        await model.extend(cache, tokens.subarray(i, i + 1)),
+      );
     }
     for (let c = 0; c < whole.length; c++) {
-      assert.ok(Math.abs(whole[c]! - stepped[c]!) < 1e-4, `logit ${c}: ${whole[c]}, ${stepped[c]}`);
+      assert.ok(
+        Math.abs(whole[c]! - stepped[c]!) < 1e-4,
+        `logit ${c}: ${whole[c]}, ${stepped[c]}`,
+      );
     }
   }));

@@ -84,7 +84,9 @@ export function parseOptions(args: string[]): Options | undefined {
   });
   if (values.help) return undefined;
   if (positionals.length > 1) {
-    throw new RangeError(`Cannot train on ${positionals.length} files: name one`);
+    throw new RangeError(
+      `Cannot train on ${positionals.length} files: name one`,
+    );
   }
   const options: Options = {
     file: positionals[0],
@@ -117,6 +119,8 @@ export function parseOptions(args: string[]): Options | undefined {
         `expected a divisor of ${options.heads}`,
     );
   }
-  if (options.prompt === "") throw new RangeError("Cannot continue an empty --prompt");
+  if (options.prompt === "") {
+    throw new RangeError("Cannot continue an empty --prompt");
+  }
   return options;
 }

@@ -20,7 +20,10 @@ export function encodePng(
   const rowBytes = width * 3;
   const rows = new Uint8Array(height * (rowBytes + 1));
   for (let y = 0; y < height; y++) {
-    rows.set(pixels.subarray(y * rowBytes, (y + 1) * rowBytes), y * (rowBytes + 1) + 1);
+    rows.set(
+      pixels.subarray(y * rowBytes, (y + 1) * rowBytes),
+      y * (rowBytes + 1) + 1,
+    );
   }
 
   return concatenate([
@@ -43,7 +46,9 @@ function chunk(type: string, content: Uint8Array): Uint8Array {
 }
 
 function concatenate(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  const bytes = new Uint8Array(
+    parts.reduce((sum, part) => sum + part.length, 0),
+  );
   let at = 0;
   for (const part of parts) {
     bytes.set(part, at);

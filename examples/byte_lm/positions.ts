@@ -26,7 +26,13 @@ export class RotaryPositions {
    * Turns every head of `x`, `[batch, length, heads, headDim]`, in place. Row 0 stands at
    * position `first`. `direction` −1 turns back, which is also the gradient of the turn.
    */
-  turn(x: Float32Array, length: number, heads: number, first = 0, direction: 1 | -1 = 1): void {
+  turn(
+    x: Float32Array,
+    length: number,
+    heads: number,
+    first = 0,
+    direction: 1 | -1 = 1,
+  ): void {
     const dim = this.#headDim;
     const pairs = dim >> 1;
     const rows = x.length / (heads * dim);

@@ -43,7 +43,9 @@ export class ProgressPrinter {
       `${history.seconds.toFixed(1)} s`.padStart(6),
       loss.toFixed(3).padStart(6),
       (history.heldOut.at(-1)?.loss ?? NaN).toFixed(3).padStart(8),
-      formatCount(Math.round(history.bytesTrained / history.seconds)).padStart(8),
+      formatCount(Math.round(history.bytesTrained / history.seconds)).padStart(
+        8,
+      ),
       `${Math.round(100 * history.attentionShare)} %`.padStart(12),
       formatBytes(this.#engine.memory.peak + this.#saved).padStart(15),
       formatBytes(this.#quadratic).padStart(11),
@@ -52,7 +54,10 @@ export class ProgressPrinter {
 }
 
 /** What the backward pass needs beside q, k, v and out: one float32 a row of queries (lse). */
-function savedBytes({ layers, heads, context }: ModelShape, batch: number): number {
+function savedBytes(
+  { layers, heads, context }: ModelShape,
+  batch: number,
+): number {
   return layers * batch * heads * context * 4;
 }
 
@@ -63,7 +68,10 @@ function quadraticBytes(shape: ModelShape, batch: number): number {
 
 export function formatBytes(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  const unit = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  const unit = Math.min(
+    units.length - 1,
+    Math.floor(Math.log2(Math.max(1, bytes)) / 10),
+  );
   const value = bytes / 1024 ** unit;
   return `${value.toFixed(value < 10 && unit > 0 ? 1 : 0)} ${units[unit]}`;
 }

@@ -23,9 +23,17 @@ export interface Batch {
 }
 
 /** Takes the held-out part off the end of a text. Throws a sentence for people where it is too short. */
-export function splitText(name: string, bytes: Uint8Array, context: number): Text {
-  const split = bytes.length - Math.min(MOST_HELD_OUT, Math.floor(bytes.length * HELD_OUT_SHARE));
-  const wanted = Math.max(LEAST_BYTES, Math.ceil((context + 2) / (1 - HELD_OUT_SHARE)));
+export function splitText(
+  name: string,
+  bytes: Uint8Array,
+  context: number,
+): Text {
+  const split = bytes.length -
+    Math.min(MOST_HELD_OUT, Math.floor(bytes.length * HELD_OUT_SHARE));
+  const wanted = Math.max(
+    LEAST_BYTES,
+    Math.ceil((context + 2) / (1 - HELD_OUT_SHARE)),
+  );
   if (bytes.length < wanted) {
     throw new RangeError(
       `Cannot train on ${name}: it holds ${bytes.length} bytes, but a context of ${context} needs ` +
@@ -33,7 +41,12 @@ export function splitText(name: string, bytes: Uint8Array, context: number): Tex
         (wanted > LEAST_BYTES ? " or a smaller context" : ""),
     );
   }
-  return { name, bytes, training: bytes.subarray(0, split), heldOut: bytes.subarray(split) };
+  return {
+    name,
+    bytes,
+    training: bytes.subarray(0, split),
+    heldOut: bytes.subarray(split),
+  };
 }
 
 /** `count` pieces of `length` bytes from random places, end to end. */
@@ -43,7 +56,8 @@ export function randomBatch(
   length: number,
   random: Random,
 ): Batch {
-  const tokens = new Uint8Array(count * length), targets = new Uint8Array(count * length);
+  const tokens = new Uint8Array(count * length),
+    targets = new Uint8Array(count * length);
   for (let piece = 0; piece < count; piece++) {
     const from = random.below(bytes.length - length);
     tokens.set(bytes.subarray(from, from + length), piece * length);
@@ -57,13 +71,18 @@ export function piecesInOrder(bytes: Uint8Array, length: number): Batch[] {
   const pieces: Batch[] = [];
   for (let from = 0; from + 1 < bytes.length; from += length) {
     const to = Math.min(from + length, bytes.length - 1);
-    pieces.push({ tokens: bytes.subarray(from, to), targets: bytes.subarray(from + 1, to + 1) });
+    pieces.push({
+      tokens: bytes.subarray(from, to),
+      targets: bytes.subarray(from + 1, to + 1),
+    });
   }
   return pieces;
 }
 
 /** Entropy of a byte on its own, and of a byte when the one before is known, in nats per byte. */
-export function entropies(bytes: Uint8Array): { unigram: number; bigram: number } {
+export function entropies(
+  bytes: Uint8Array,
+): { unigram: number; bigram: number } {
   const singles = new Float64Array(256), pairs = new Float64Array(256 * 256);
   const firsts = new Float64Array(256);
   for (const byte of bytes) singles[byte]!++;
@@ -72,7 +91,10 @@ export function entropies(bytes: Uint8Array): { unigram: number; bigram: number 
     pairs[first * 256 + second]!++;
     firsts[first]!++;
   }
-  return { unigram: entropy(singles), bigram: entropy(pairs) - entropy(firsts) };
+  return {
+    unigram: entropy(singles),
+    bigram: entropy(pairs) - entropy(firsts),
+  };
 }
 
 function entropy(counts: Float64Array): number {

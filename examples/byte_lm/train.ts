@@ -29,7 +29,20 @@ export interface History {
 }
 
 /** When to read the held-out text, as shares of the run: often at first, when the loss falls fast. */
-const HELD_OUT_AT = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+const HELD_OUT_AT = [
+  0.02,
+  0.05,
+  0.1,
+  0.15,
+  0.2,
+  0.3,
+  0.4,
+  0.5,
+  0.6,
+  0.7,
+  0.8,
+  0.9,
+];
 const WARM_UP_STEPS = 30;
 
 /** What a run needs beside the parameters to go on as if it had never stopped. */
@@ -56,13 +69,21 @@ export class Trainer {
   readonly #adam: Adam;
 
   /** `batch`: pieces of text of a step; `state` is that of a run to go on with, or a seed. */
-  constructor(model: ByteModel, text: Text, batch: number, state: RunState | number) {
+  constructor(
+    model: ByteModel,
+    text: Text,
+    batch: number,
+    state: RunState | number,
+  ) {
     this.#model = model;
     this.#text = text;
     this.#heldOut = piecesInOrder(text.heldOut, model.shape.context);
     this.#batch = batch;
     this.#random = new Random(typeof state === "number" ? state : state.random);
-    this.#adam = new Adam(model.parameters, typeof state === "number" ? undefined : state.adam);
+    this.#adam = new Adam(
+      model.parameters,
+      typeof state === "number" ? undefined : state.adam,
+    );
   }
 
   /** Steps so far, those before this run included. */
@@ -95,7 +116,8 @@ export class Trainer {
   async readHeldOut(): Promise<number> {
     let total = 0, bytes = 0;
     for (const { tokens, targets } of this.#heldOut) {
-      total += tokens.length * await this.#model.loss(tokens, targets, tokens.length);
+      total += tokens.length *
+        await this.#model.loss(tokens, targets, tokens.length);
       bytes += tokens.length;
     }
     this.history.heldOut.push({ step: this.steps, loss: total / bytes });
@@ -111,14 +133,18 @@ export async function train(
   stop: AbortSignal,
   report: (history: History) => void,
 ): Promise<History> {
-  const trainer = new Trainer(model, text, schedule.batch, schedule.seed), { history } = trainer;
+  const trainer = new Trainer(model, text, schedule.batch, schedule.seed),
+    { history } = trainer;
   const start = performance.now();
   const attentionBefore = model.attentionMs;
   await trainer.readHeldOut();
 
   let checks = 0;
   for (let step = 1; step <= schedule.steps && !stop.aborted; step++) {
-    const done = Math.max(step / schedule.steps, history.seconds / schedule.seconds);
+    const done = Math.max(
+      step / schedule.steps,
+      history.seconds / schedule.seconds,
+    );
     await trainer.step(learningRate(schedule.rate, step, done));
     if (done >= HELD_OUT_AT[checks]!) {
       checks = HELD_OUT_AT.findLastIndex((share) => done >= share) + 1;
@@ -126,7 +152,8 @@ export async function train(
     }
     const milliseconds = performance.now() - start;
     history.seconds = milliseconds / 1000;
-    history.attentionShare = (model.attentionMs - attentionBefore) / milliseconds;
+    history.attentionShare = (model.attentionMs - attentionBefore) /
+      milliseconds;
     report(history);
     if (history.seconds >= schedule.seconds) break;
     await letSignalsThrough();
@@ -150,7 +177,8 @@ export function warmUp(step: number): number {
 /** A short warm-up, full speed for half the run, then a cosine to a twentieth. */
 function learningRate(highest: number, step: number, done: number): number {
   const cooling = Math.min(1, Math.max(0, 2 * done - 1));
-  return highest * warmUp(step) * (0.05 + 0.95 * 0.5 * (1 + Math.cos(Math.PI * cooling)));
+  return highest * warmUp(step) *
+    (0.05 + 0.95 * 0.5 * (1 + Math.cos(Math.PI * cooling)));
 }
 
 /** Signals, messages and timers are heard only between tasks; awaiting finished work never gets there. */
