@@ -15,9 +15,7 @@ async function openMasks(site: Site, isolated: boolean): Promise<Page> {
   const page = await site.open({ isolated });
   await page.locator("#masks .mask-term").first().waitFor();
   await page.locator("#race .button.primary").waitFor(); // it has grown
-  await page.locator("#masks").evaluate(
-    "(section) => section.scrollIntoView({ behavior: 'instant' })",
-  );
+  await page.locator("#masks .mask-figures").scrollIntoViewIfNeeded();
   return page;
 }
 

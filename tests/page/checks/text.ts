@@ -17,7 +17,7 @@ async function openText(site: Site, isolated: boolean = true): Promise<[Page, Lo
   for (const part of ["#race .button.primary", "#masks .mask-term", "#text textarea"]) {
     await page.locator(part).first().waitFor();
   }
-  await panel.evaluate("(section) => section.scrollIntoView({ behavior: 'instant' })");
+  await panel.locator("textarea").scrollIntoViewIfNeeded();
   await panel.locator(".attended li").first().waitFor({ timeout: PATIENCE });
   return [page, panel];
 }
@@ -51,13 +51,14 @@ async function looks(site: Site): Promise<string> {
   ok(byKey === wanted, `character 26 looks ${byKey} at its strongest, the library says ${wanted}`);
 
   // a pointer on another one: it is looked at until the pointer leaves
-  const [x, y] = await shown.evaluate(`(frame) => {
+  const [x, y] = await page.evaluate(`(() => {
+    const frame = document.querySelector("#text .attention-text");
     const range = document.createRange();
     range.setStart(frame.firstChild, 60);
     range.setEnd(frame.firstChild, 61);
     const { left, top, width, height } = range.getBoundingClientRect();
     return [left + 0.7 * width, top + height / 2];
-  }`) as [number, number];
+  })()`) as [number, number];
   await page.mouse.move(x, y);
   await panel.locator(".attended-frame .hint", { hasText: "character 61 " }).waitFor();
   const byPointer = await strongest(panel), also = await expected(text, 1, 0, 60);
@@ -80,7 +81,7 @@ async function zooms(site: Site): Promise<string> {
   // a byte or two less where it would end inside of a character
   const whole = panel.locator("canvas[data-part^='0 59'], canvas[data-part^='0 60']");
   await whole.waitFor({ timeout: PATIENCE });
-  await canvas.evaluate("(canvas) => canvas.scrollIntoView({ block: 'center' })");
+  await panel.locator(".text-map button").last().scrollIntoViewIfNeeded();
   const { x, y, width } = (await canvas.boundingBox())!;
   await page.mouse.move(x + 0.25 * width, y + 0.5 * width);
   await page.mouse.down();
@@ -103,7 +104,7 @@ async function refuses(site: Site): Promise<string> {
   const arabic = "كتب قبطان الميناء أسماء السفن.\n👩‍🚀 e\u0301";
   await input.fill(arabic);
   await panel.locator(".attention-text", { hasText: "قبطان" }).waitFor({ timeout: PATIENCE });
-  const shown = await panel.locator(".attention-text").evaluate("(frame) => frame.textContent");
+  const shown = await panel.locator(".attention-text").textContent();
   ok(shown === arabic, `the text became ${shown}`);
   const box = panel.locator(".error-box");
   const says = (wanted: RegExp) => box.filter({ hasText: wanted }).waitFor({ timeout: PATIENCE });
