@@ -37,7 +37,7 @@ export async function drawPanels(site: Site): Promise<void> {
   await training.getByRole("button", { name: "Start training" }).click();
   await training.waitForTimeout(45_000); // a loss that has fallen
   await training.getByRole("button", { name: "Stop" }).click();
-  await training.getByRole("button", { name: "Go on" }).waitFor();
+  await training.getByRole("button", { name: "Go on", exact: true }).waitFor();
   await training.waitForTimeout(3000);
   await save(training, "page-training-phone", "#training .panel-body");
 }

@@ -51,16 +51,16 @@ async function trains(site: Site): Promise<string> {
     ({ loss }) => loss < first.loss - 1.5 && loss < 2.5,
   );
   await panel.getByRole("button", { name: "Stop" }).click();
-  await panel.getByRole("button", { name: "Go on" }).waitFor();
+  await panel.getByRole("button", { name: "Go on", exact: true }).waitFor();
   const stopped = await status(panel);
   await panel.locator(".output-text strong").waitFor({ timeout: PATIENCE });
   await panel.locator("svg").first().waitFor();
   const passed = await checkAccessible(page, "training");
   ok((await status(panel)).step === stopped.step, "it goes on although it was stopped");
-  await panel.getByRole("button", { name: "Go on" }).click();
+  await panel.getByRole("button", { name: "Go on", exact: true }).click();
   await until(panel, "it goes on", ({ step }) => step > stopped.step + 3);
   await panel.getByRole("button", { name: "Stop" }).click();
-  await panel.getByRole("button", { name: "Go on" }).waitFor();
+  await panel.getByRole("button", { name: "Go on", exact: true }).waitFor();
   const { step } = await status(panel);
 
   const download = page.waitForEvent("download");
@@ -73,7 +73,7 @@ async function trains(site: Site): Promise<string> {
   await open(panel, "Text of your own", "cats.txt", WORDS);
   await open(panel, "Go on with a saved model", "mine.safetensors", file);
   await panel.getByText(`it has learned for ${count(step)} steps`).waitFor({ timeout: PATIENCE });
-  await panel.getByRole("button", { name: "Go on" }).click();
+  await panel.getByRole("button", { name: "Go on", exact: true }).click();
   const again = await until(panel, "the saved run goes on", (now) => now.step > step);
   ok(again.loss < first.loss - 1, `the loss begins again at ${again.loss}`);
   await panel.getByRole("button", { name: "Stop" }).click();
