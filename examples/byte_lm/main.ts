@@ -3,6 +3,7 @@ import { createEngine, type Engine } from "../../mod.ts";
 import { svgFile } from "../../tools/plot/figure.ts";
 import { attentionMaps, mostRepetitivePiece } from "./attention_map.ts";
 import { continueText } from "./generate.ts";
+import { loadText } from "./load_text.ts";
 import { drawLossCurve } from "./loss_chart.ts";
 import { drawAttentionMaps } from "./map_chart.ts";
 import { ByteModel } from "./model.ts";
@@ -10,7 +11,7 @@ import { HELP, type Options, parseOptions } from "./options.ts";
 import { VOCABULARY } from "./parameters.ts";
 import { formatCount, ProgressPrinter } from "./progress.ts";
 import { Random } from "./random.ts";
-import { entropies, loadText, type Text } from "./text.ts";
+import { entropies, type Text } from "./text.ts";
 import { type History, recentLoss, train } from "./train.ts";
 
 /** Bytes on the axes of the attention map. */

@@ -38,10 +38,16 @@ export interface ModelParameters {
 }
 
 /** Random start: every product keeps the size of its input, and the output begins near uniform. */
-export function initialParameters(shape: ModelShape, random: Random): ModelParameters {
+export function initialParameters(
+  shape: ModelShape,
+  random: Random,
+): ModelParameters {
   const { dim, heads, kvHeads, headDim } = shape;
   const normal = (name: string, size: number, deviation: number): Parameter =>
-    parameter(name, Float32Array.from({ length: size }, () => random.normal(deviation)));
+    parameter(
+      name,
+      Float32Array.from({ length: size }, () => random.normal(deviation)),
+    );
   const ones = (name: string): Parameter => parameter(name, new Float32Array(dim).fill(1));
   const qDim = heads * headDim, kvDim = kvHeads * headDim;
   return {
@@ -62,7 +68,13 @@ export function initialParameters(shape: ModelShape, random: Random): ModelParam
 /** All parameters in one list, as the optimiser wants them. */
 export function listParameters(parameters: ModelParameters): Parameter[] {
   const { embedding, layers, gain, output, outputBias } = parameters;
-  return [embedding, ...layers.flatMap((layer) => Object.values(layer)), gain, output, outputBias];
+  return [
+    embedding,
+    ...layers.flatMap((layer) => Object.values(layer)),
+    gain,
+    output,
+    outputBias,
+  ];
 }
 
 function parameter(name: string, value: Float32Array): Parameter {

@@ -1,4 +1,4 @@
-/** The text a model trains on: loading, the held-out part, batches, and how hard the text is. */
+/** The text a model trains on: the held-out part, batches, and how hard the text is. */
 import type { Random } from "./random.ts";
 
 /** Share of the text that is never trained on, taken from its end. */
@@ -22,19 +22,31 @@ export interface Batch {
   targets: Uint8Array;
 }
 
-/** Reads one file, or this project's own pages when no file is named. */
-export async function loadText(file: string | undefined, context: number): Promise<Text> {
-  const { name, bytes } = file === undefined ? await readOwnPages() : await readOneFile(file);
-  const split = bytes.length - Math.min(MOST_HELD_OUT, Math.floor(bytes.length * HELD_OUT_SHARE));
-  const wanted = Math.max(LEAST_BYTES, Math.ceil((context + 2) / (1 - HELD_OUT_SHARE)));
+/** Takes the held-out part off the end of a text. Throws a sentence for people where it is too short. */
+export function splitText(
+  name: string,
+  bytes: Uint8Array,
+  context: number,
+): Text {
+  const split = bytes.length -
+    Math.min(MOST_HELD_OUT, Math.floor(bytes.length * HELD_OUT_SHARE));
+  const wanted = Math.max(
+    LEAST_BYTES,
+    Math.ceil((context + 2) / (1 - HELD_OUT_SHARE)),
+  );
   if (bytes.length < wanted) {
     throw new RangeError(
-      `Cannot train on ${name}: it holds ${bytes.length} bytes, but --context ${context} needs ` +
-        `at least ${wanted}. Name a longer file` +
-        (wanted > LEAST_BYTES ? " or a smaller --context" : ""),
+      `Cannot train on ${name}: it holds ${bytes.length} bytes, but a context of ${context} needs ` +
+        `at least ${wanted}. Take a longer text` +
+        (wanted > LEAST_BYTES ? " or a smaller context" : ""),
     );
   }
-  return { name, bytes, training: bytes.subarray(0, split), heldOut: bytes.subarray(split) };
+  return {
+    name,
+    bytes,
+    training: bytes.subarray(0, split),
+    heldOut: bytes.subarray(split),
+  };
 }
 
 /** `count` pieces of `length` bytes from random places, end to end. */
@@ -44,7 +56,8 @@ export function randomBatch(
   length: number,
   random: Random,
 ): Batch {
-  const tokens = new Uint8Array(count * length), targets = new Uint8Array(count * length);
+  const tokens = new Uint8Array(count * length),
+    targets = new Uint8Array(count * length);
   for (let piece = 0; piece < count; piece++) {
     const from = random.below(bytes.length - length);
     tokens.set(bytes.subarray(from, from + length), piece * length);
@@ -58,13 +71,18 @@ export function piecesInOrder(bytes: Uint8Array, length: number): Batch[] {
   const pieces: Batch[] = [];
   for (let from = 0; from + 1 < bytes.length; from += length) {
     const to = Math.min(from + length, bytes.length - 1);
-    pieces.push({ tokens: bytes.subarray(from, to), targets: bytes.subarray(from + 1, to + 1) });
+    pieces.push({
+      tokens: bytes.subarray(from, to),
+      targets: bytes.subarray(from + 1, to + 1),
+    });
   }
   return pieces;
 }
 
 /** Entropy of a byte on its own, and of a byte when the one before is known, in nats per byte. */
-export function entropies(bytes: Uint8Array): { unigram: number; bigram: number } {
+export function entropies(
+  bytes: Uint8Array,
+): { unigram: number; bigram: number } {
   const singles = new Float64Array(256), pairs = new Float64Array(256 * 256);
   const firsts = new Float64Array(256);
   for (const byte of bytes) singles[byte]!++;
@@ -73,7 +91,10 @@ export function entropies(bytes: Uint8Array): { unigram: number; bigram: number 
     pairs[first * 256 + second]!++;
     firsts[first]!++;
   }
-  return { unigram: entropy(singles), bigram: entropy(pairs) - entropy(firsts) };
+  return {
+    unigram: entropy(singles),
+    bigram: entropy(pairs) - entropy(firsts),
+  };
 }
 
 function entropy(counts: Float64Array): number {
@@ -81,47 +102,4 @@ function entropy(counts: Float64Array): number {
   let nats = 0;
   for (const n of counts) if (n > 0) nats -= n / total * Math.log(n / total);
   return nats;
-}
-
-async function readOneFile(file: string): Promise<{ name: string; bytes: Uint8Array }> {
-  try {
-    return { name: file, bytes: await Deno.readFile(file) };
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new Error(`Cannot read ${file}: there is no such file`);
-    }
-    throw new Error(`Cannot read ${file}: ${error instanceof Error ? error.message : error}`);
-  }
-}
-
-/** README, CHANGELOG, CONTRIBUTING and everything under docs/, in a fixed order. */
-async function readOwnPages(): Promise<{ name: string; bytes: Uint8Array }> {
-  const root = new URL("../../", import.meta.url);
-  const pages = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map((page) => new URL(page, root));
-  pages.push(...await markdownUnder(new URL("docs/", root)));
-  const found: Uint8Array[] = [];
-  for (const page of pages) {
-    const bytes = await Deno.readFile(page).catch(() => undefined); // a page may not exist yet
-    if (bytes) found.push(bytes);
-  }
-  const bytes = new Uint8Array(found.reduce((sum, page) => sum + page.length, 0));
-  let at = 0;
-  for (const page of found) {
-    bytes.set(page, at);
-    at += page.length;
-  }
-  return { name: `this project's own ${found.length} pages`, bytes };
-}
-
-async function markdownUnder(folder: URL): Promise<URL[]> {
-  const found: URL[] = [];
-  try {
-    for await (const entry of Deno.readDir(folder)) {
-      if (entry.isDirectory) found.push(...await markdownUnder(new URL(`${entry.name}/`, folder)));
-      else if (entry.name.endsWith(".md")) found.push(new URL(entry.name, folder));
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  return found.sort((a, b) => a.href < b.href ? -1 : 1);
 }

@@ -1,4 +1,4 @@
-import { Adam } from "./adam.ts";
+import { Adam, type AdamState } from "./adam.ts";
 import type { ByteModel } from "./model.ts";
 import { Random } from "./random.ts";
 import { type Batch, piecesInOrder, randomBatch, type Text } from "./text.ts";
@@ -29,8 +29,101 @@ export interface History {
 }
 
 /** When to read the held-out text, as shares of the run: often at first, when the loss falls fast. */
-const HELD_OUT_AT = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+const HELD_OUT_AT = [
+  0.02,
+  0.05,
+  0.1,
+  0.15,
+  0.2,
+  0.3,
+  0.4,
+  0.5,
+  0.6,
+  0.7,
+  0.8,
+  0.9,
+];
 const WARM_UP_STEPS = 30;
+
+/** What a run needs beside the parameters to go on as if it had never stopped. */
+export interface RunState {
+  adam: AdamState;
+  /** State of the numbers that choose pieces of the text. */
+  random: number;
+}
+
+/** One run of training, step by step, so that it can stop and go on. */
+export class Trainer {
+  readonly history: History = {
+    training: [],
+    heldOut: [],
+    seconds: 0,
+    bytesTrained: 0,
+    attentionShare: 0,
+  };
+  readonly #model: ByteModel;
+  readonly #text: Text;
+  readonly #heldOut: Batch[];
+  readonly #batch: number;
+  readonly #random: Random;
+  readonly #adam: Adam;
+
+  /** `batch`: pieces of text of a step; `state` is that of a run to go on with, or a seed. */
+  constructor(
+    model: ByteModel,
+    text: Text,
+    batch: number,
+    state: RunState | number,
+  ) {
+    this.#model = model;
+    this.#text = text;
+    this.#heldOut = piecesInOrder(text.heldOut, model.shape.context);
+    this.#batch = batch;
+    this.#random = new Random(typeof state === "number" ? state : state.random);
+    this.#adam = new Adam(
+      model.parameters,
+      typeof state === "number" ? undefined : state.adam,
+    );
+  }
+
+  /** Steps so far, those before this run included. */
+  get steps(): number {
+    return this.#adam.state.steps;
+  }
+
+  /** The arrays are those of the run, not copies. */
+  get state(): RunState {
+    return { adam: this.#adam.state, random: this.#random.state };
+  }
+
+  /** Learns from one batch; returns its loss. */
+  async step(rate: number): Promise<number> {
+    const { context } = this.#model.shape;
+    const { tokens, targets } = randomBatch(
+      this.#text.training,
+      this.#batch,
+      context,
+      this.#random,
+    );
+    const loss = await this.#model.lossAndGradients(tokens, targets, context);
+    this.#adam.step(rate);
+    this.history.training.push({ step: this.steps, loss });
+    this.history.bytesTrained += tokens.length;
+    return loss;
+  }
+
+  /** Reads the held-out text; returns the mean loss on it. */
+  async readHeldOut(): Promise<number> {
+    let total = 0, bytes = 0;
+    for (const { tokens, targets } of this.#heldOut) {
+      total += tokens.length *
+        await this.#model.loss(tokens, targets, tokens.length);
+      bytes += tokens.length;
+    }
+    this.history.heldOut.push({ step: this.steps, loss: total / bytes });
+    return total / bytes;
+  }
+}
 
 /** Trains until the schedule ends or `stop` fires; `report` hears of every step. */
 export async function train(
@@ -40,42 +133,33 @@ export async function train(
   stop: AbortSignal,
   report: (history: History) => void,
 ): Promise<History> {
-  const { context } = model.shape;
-  const random = new Random(schedule.seed);
-  const adam = new Adam(model.parameters);
+  const trainer = new Trainer(model, text, schedule.batch, schedule.seed),
+    { history } = trainer;
   const start = performance.now();
   const attentionBefore = model.attentionMs;
-  const history: History = {
-    training: [],
-    heldOut: [],
-    seconds: 0,
-    bytesTrained: 0,
-    attentionShare: 0,
-  };
-  const heldOut = piecesInOrder(text.heldOut, context);
-  history.heldOut.push({ step: 0, loss: await meanLoss(model, heldOut) });
+  await trainer.readHeldOut();
 
   let checks = 0;
   for (let step = 1; step <= schedule.steps && !stop.aborted; step++) {
-    const { tokens, targets } = randomBatch(text.training, schedule.batch, context, random);
-    const loss = await model.lossAndGradients(tokens, targets, context);
-    const done = Math.max(step / schedule.steps, history.seconds / schedule.seconds);
-    adam.step(learningRate(schedule.rate, step, done));
-    history.training.push({ step, loss });
-    history.bytesTrained += tokens.length;
+    const done = Math.max(
+      step / schedule.steps,
+      history.seconds / schedule.seconds,
+    );
+    await trainer.step(learningRate(schedule.rate, step, done));
     if (done >= HELD_OUT_AT[checks]!) {
       checks = HELD_OUT_AT.findLastIndex((share) => done >= share) + 1;
-      history.heldOut.push({ step, loss: await meanLoss(model, heldOut) });
+      await trainer.readHeldOut();
     }
     const milliseconds = performance.now() - start;
     history.seconds = milliseconds / 1000;
-    history.attentionShare = (model.attentionMs - attentionBefore) / milliseconds;
+    history.attentionShare = (model.attentionMs - attentionBefore) /
+      milliseconds;
     report(history);
     if (history.seconds >= schedule.seconds) break;
     await letSignalsThrough();
   }
 
-  history.heldOut.push({ step: history.training.length, loss: await meanLoss(model, heldOut) });
+  await trainer.readHeldOut();
   return history;
 }
 
@@ -85,23 +169,19 @@ export function recentLoss(history: History, steps = 50): number {
   return last.reduce((sum, point) => sum + point.loss, 0) / last.length;
 }
 
+/** Share of the highest rate: a first step far from a good place must not be a large one. */
+export function warmUp(step: number): number {
+  return Math.min(1, step / WARM_UP_STEPS);
+}
+
 /** A short warm-up, full speed for half the run, then a cosine to a twentieth. */
 function learningRate(highest: number, step: number, done: number): number {
-  const warmUp = Math.min(1, step / WARM_UP_STEPS);
   const cooling = Math.min(1, Math.max(0, 2 * done - 1));
-  return highest * warmUp * (0.05 + 0.95 * 0.5 * (1 + Math.cos(Math.PI * cooling)));
+  return highest * warmUp(step) *
+    (0.05 + 0.95 * 0.5 * (1 + Math.cos(Math.PI * cooling)));
 }
 
-async function meanLoss(model: ByteModel, pieces: readonly Batch[]): Promise<number> {
-  let total = 0, bytes = 0;
-  for (const { tokens, targets } of pieces) {
-    total += tokens.length * await model.loss(tokens, targets, tokens.length);
-    bytes += tokens.length;
-  }
-  return total / bytes;
-}
-
-/** Signals and timers are heard only between tasks; awaiting finished work never gets there. */
-function letSignalsThrough(): Promise<void> {
+/** Signals, messages and timers are heard only between tasks; awaiting finished work never gets there. */
+export function letSignalsThrough(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }

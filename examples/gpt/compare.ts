@@ -1,7 +1,8 @@
 /** Steps of training with each kind of attention, in one process and in turns, each in a worker with a heap of its own. */
 import { formatBytes, formatCount } from "../byte_lm/progress.ts";
 import { Random } from "../byte_lm/random.ts";
-import { loadText, randomBatch, type Text } from "../byte_lm/text.ts";
+import { loadText } from "../byte_lm/load_text.ts";
+import { randomBatch, type Text } from "../byte_lm/text.ts";
 import type { AttentionName } from "./attention.ts";
 import type { Answer, Question } from "./compare_worker.ts";
 import type { Options } from "./options.ts";

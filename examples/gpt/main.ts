@@ -1,5 +1,5 @@
 /** Trains a model of GPT-2's shape in TensorFlow.js. `--help` has the flags. */
-import { loadText } from "../byte_lm/text.ts";
+import { loadText } from "../byte_lm/load_text.ts";
 import { openBackend } from "./backend.ts";
 import { compare } from "./compare.ts";
 import { Learner } from "./learner.ts";

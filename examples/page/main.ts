@@ -84,8 +84,16 @@ fill(byId("contents"), ...links.map((link) => element("li", {}, link)));
 const sections = PANELS.map(section);
 fill(byId("panels"), ...sections);
 followReading(sections, links);
-// sections did not exist when the browser looked for the part of the address behind "#"
-if (location.hash) {
-  document.getElementById(location.hash.slice(1))?.scrollIntoView();
+// Sections did not exist when the browser looked for the part of the address behind "#", and those before it grow while
+// their parts load: it stays in view until the reader moves.
+const target = document.getElementById(location.hash.slice(1));
+if (target) {
+  const moved = new AbortController();
+  const growth = new ResizeObserver(() => target.scrollIntoView({ behavior: "instant" }));
+  growth.observe(byId("panels"));
+  for (const event of ["wheel", "pointerdown", "touchstart", "keydown"]) {
+    addEventListener(event, () => moved.abort(), { passive: true, signal: moved.signal });
+  }
+  moved.signal.addEventListener("abort", () => growth.disconnect());
 }
 document.documentElement.dataset.ready = "";

@@ -20,6 +20,28 @@ async function save(page: Page, name: string, part?: string): Promise<void> {
   console.log(`${path}: ${(length / 1024).toFixed(0)} KiB`);
 }
 
+/** The panels that compute when they are seen. */
+export async function drawPanels(site: Site): Promise<void> {
+  const masks = await site.open({ width: 1000, height: 900, query: "#masks" });
+  await masks.locator("#masks .time-bars").scrollIntoViewIfNeeded();
+  await masks.locator("#masks .time-bars:not(.waiting)").waitFor();
+  await masks.waitForTimeout(3000); // its median settles
+  await save(masks, "page-masks", "#masks .mask-figures");
+
+  const text = await site.open({ width: 1000, height: 900, dark: true, query: "#text" });
+  await text.locator("#text .attended li").first().waitFor();
+  await text.waitForTimeout(2000);
+  await save(text, "page-text-dark", "#text .text-results");
+
+  const training = await site.open({ width: 360, height: 900, query: "#training" });
+  await training.getByRole("button", { name: "Start training" }).click();
+  await training.waitForTimeout(45_000); // a loss that has fallen
+  await training.getByRole("button", { name: "Stop" }).click();
+  await training.getByRole("button", { name: "Go on", exact: true }).waitFor();
+  await training.waitForTimeout(3000);
+  await save(training, "page-training-phone", "#training .panel-body");
+}
+
 /** Draws them. A race is run for one of them: its numbers are those of this machine. */
 export async function drawPictures(site: Site): Promise<void> {
   const light = await site.open({ width: 1000, height: 760 });
@@ -36,5 +58,6 @@ export async function drawPictures(site: Site): Promise<void> {
   const status = dark.locator("#race .run .status");
   await status.filter({ hasText: "Done" }).waitFor({ timeout: 120_000 });
   await save(dark, "page-race-dark", "#race");
+  await drawPanels(site);
   await site.close();
 }

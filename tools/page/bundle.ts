@@ -3,6 +3,7 @@
 // `deno bundle` is the bundler: it resolves as Deno does, by the one map of imports and the one lock of this project, and its
 // version is that of Deno (docs/decisions/031-a-page-without-a-framework.md).
 import { fileURLToPath } from "node:url";
+import { readOwnPages } from "../../examples/byte_lm/load_text.ts";
 import { compileAsm } from "../build/compile.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -82,5 +83,7 @@ export async function buildPage(folder: string): Promise<void> {
   for (const path of sources.filter((path) => path.startsWith("assets/"))) {
     await Deno.mkdir(`${folder}/${path.replace(/[^/]*$/, "")}`, { recursive: true });
     await copy(new URL(path, SOURCE), path);
-  }
+  } // a text to train on and to look at
+  await Deno.mkdir(`${folder}/assets`, { recursive: true });
+  await Deno.writeFile(`${folder}/assets/pages.txt`, (await readOwnPages()).bytes);
 }
