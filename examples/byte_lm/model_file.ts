@@ -131,6 +131,8 @@ function readContents(name: string, file: Uint8Array): Contents {
   if (metadata["format"] !== FORMAT) {
     fail("it is not a model that was saved here");
   }
+  const size = start + lastByte(header!);
+  if (size > file.length) fail(`it ends after ${file.length} bytes, but should have ${size}`);
 
   const array = (entry: string, count: number): Float32Array => {
     const { dtype, data_offsets } = Object(header![entry]) as Partial<Entry>;
@@ -141,11 +143,6 @@ function readContents(name: string, file: Uint8Array): Contents {
     ) {
       fail(
         `its ${entry} does not have the ${count} numbers that its sizes ask for`,
-      );
-    }
-    if (start + to! > file.length) {
-      fail(
-        `it ends after ${file.length} bytes, but should have ${start + lastByte(header!)}`,
       );
     }
     const bytes = file.slice(start + from!, start + to!).buffer; // a copy that begins at a whole number
@@ -168,10 +165,11 @@ function parse(json: Uint8Array): Record<string, unknown> | undefined {
 }
 
 function lastByte(header: Readonly<Record<string, unknown>>): number {
-  const ends = Object.values(header).map((entry) =>
-    (entry as Partial<Entry>).data_offsets?.[1] ?? 0
-  );
-  return Math.max(...ends);
+  const ends = Object.values(header).map((entry) => {
+    const end = (Object(entry) as Partial<Entry>).data_offsets?.[1];
+    return Number.isSafeInteger(end) ? end! : 0;
+  });
+  return Math.max(0, ...ends);
 }
 
 function wholeNumber(
