@@ -17,7 +17,8 @@ import { addLinear, addLinearGradients } from "../../examples/byte_lm/linear.ts"
 import { ByteModel, type LayerOperands } from "../../examples/byte_lm/model.ts";
 import type { Parameter } from "../../examples/byte_lm/parameters.ts";
 import { Random } from "../../examples/byte_lm/random.ts";
-import { loadText, type Text } from "../../examples/byte_lm/text.ts";
+import { loadText } from "../../examples/byte_lm/load_text.ts";
+import type { Text } from "../../examples/byte_lm/text.ts";
 import { recentLoss, train } from "../../examples/byte_lm/train.ts";
 import { nearBlocks } from "../random_blocks.ts";
 import { randomProjection, ROWS } from "./linformer.ts";

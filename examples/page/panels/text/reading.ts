@@ -8,7 +8,7 @@ import {
   type HostTensor,
 } from "@flashtile/attention";
 import { floats } from "../../../byte_lm/floats.ts";
-import type { ByteModel, LayerQueriesKeys } from "../../../byte_lm/model.ts";
+import type { ByteModel, LayerOperands } from "../../../byte_lm/model.ts";
 import type { Characters, Range } from "./characters.ts";
 
 /** Longest text that the panel reads, in bytes. */
@@ -37,11 +37,11 @@ export interface Attended {
 /** A text, read once; heads are prepared when they are asked for. */
 export class Reading {
   readonly length: number;
-  readonly #layers: readonly LayerQueriesKeys[];
+  readonly #layers: readonly LayerOperands[];
   readonly #engine: Engine;
   readonly #heads = new Map<string, Promise<Head>>();
 
-  private constructor(layers: readonly LayerQueriesKeys[], length: number, engine: Engine) {
+  private constructor(layers: readonly LayerOperands[], length: number, engine: Engine) {
     this.#layers = layers;
     this.length = length;
     this.#engine = engine;
@@ -61,7 +61,7 @@ export class Reading {
     return made;
   }
 
-  async #makeHead({ q, k }: LayerQueriesKeys, head: number): Promise<Head> {
+  async #makeHead({ q, k }: LayerOperands, head: number): Promise<Head> {
     const heads = q.shape[2]!, kvHeads = k.shape[2]!;
     const own = oneHead(q, head), keys = oneHead(k, Math.floor(head / (heads / kvHeads)));
     const options = { causal: true, engine: this.#engine } as const;
