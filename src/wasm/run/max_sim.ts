@@ -8,7 +8,7 @@ import { copyBox } from "../../tensor/copy.ts";
 import { BYTES } from "../../tensor/dtype.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { count } from "../../tensor/shape.ts";
-import { type View } from "../../tensor/view.ts";
+import type { View } from "../../tensor/view.ts";
 import { blockBytes } from "../memory/arena.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
 import { disposeResults, elements, makeResults, type ResultView } from "../memory/results.ts";

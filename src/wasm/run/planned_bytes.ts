@@ -8,7 +8,7 @@ import { rotationOf } from "../../problem/rotations.ts";
 import { BYTES, type DType } from "../../tensor/dtype.ts";
 import type { OperandName } from "../../tensor/operands.ts";
 import { count, extentOf } from "../../tensor/shape.ts";
-import { type OperandSpec } from "../../tensor/view.ts";
+import type { OperandSpec } from "../../tensor/view.ts";
 import { blockBytes } from "../memory/arena.ts";
 import { boxBytes, isWidened, layoutOf, SLACK } from "./boxes.ts";
 import { HiddenBlocks } from "./hidden_blocks.ts";
