@@ -10,7 +10,7 @@ export const EXIT = {
   usage: 2,
   /** A file that cannot be read or written, or that does not hold what was asked for. */
   file: 3,
-  /** What this machine cannot do: no such backend, out of memory, a GPU that went away. */
+  /** What this machine cannot do: no such backend, out of memory, a GPU that went away, a server that does not answer. */
   unsupported: 4,
   /** A fault of the program. */
   fault: 5,
@@ -29,6 +29,11 @@ export class UsageError extends Error {
 /** A file, and what is wrong with it. */
 export class FileError extends Error {
   override readonly name = "FileError";
+}
+
+/** A package that is not installed, and how to install it. */
+export class MissingError extends Error {
+  override readonly name = "MissingError";
 }
 
 /** The program was told to stop. */
@@ -50,7 +55,10 @@ export function codeOf(error: unknown): ExitCode {
   if (error instanceof UnsupportedError || error instanceof DeviceLostError) {
     return EXIT.unsupported;
   }
+  if (error instanceof MissingError) return EXIT.unsupported;
   if (!(error instanceof Error)) return EXIT.fault;
+  // by its name: its class is of an entry that only its own commands load
+  if (error.name === "ClusterError") return EXIT.unsupported;
   if (/^Cannot allocate|out of memory|allocation failed/i.test(error.message)) {
     return EXIT.unsupported;
   }

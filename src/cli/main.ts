@@ -1,6 +1,6 @@
 // From arguments to an exit code: the table of commands as a parser, and what is done with results and errors.
 import type { Command, Invocation, Report } from "./command.ts";
-import { COMMANDS } from "./commands.ts";
+import { COMMANDS, GROUPS } from "./commands.ts";
 import { codeOf, EXIT, type ExitCode, messageOf } from "./exit.ts";
 import {
   command,
@@ -45,7 +45,12 @@ function program(args: readonly string[]): Parser<"sync", Invocation, unknown> {
   const parsers = [...groups].map(([first, all]) => {
     if (all.length === 1 && all[0]!.name === first) return parserOf(all[0]!, first);
     const inner = all.map((one) => parserOf(one, one.name.slice(first.length + 1)));
-    return command(first, longestMatch(...inner as [Parser<"sync", Invocation>], { errors }));
+    const about = [text(GROUPS[first]!)];
+    return command(first, longestMatch(...inner as [Parser<"sync", Invocation>], { errors }), {
+      ...{ brief: about, description: about },
+      footer: [text(`${PROGRAM} ${first} COMMAND --help has the flags of a command, and examples.`)],
+      usageLine: [{ type: "literal", value: "COMMAND [FLAG...]" }],
+    });
   });
   return longestMatch(...parsers as [Parser<"sync", Invocation>], { errors });
 }

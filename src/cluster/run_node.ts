@@ -1,64 +1,55 @@
-// A node for as long as its process lives: what a command line says, one line when it is there, and a drain on SIGTERM.
+// A node for as long as nobody stops it: what a command line says, one line when it is there, and a drain.
 import process from "node:process";
 import type { EngineOptions } from "../engine/engine_options.ts";
+import { type ConnectionWords, HERE, settingsOf } from "./command_line.ts";
+import { outliveSockets } from "./late_sockets.ts";
 import { type ClusterNode, startNode } from "./node/node.ts";
+import { ClusterError } from "./wire/errors.ts";
+import type { NodeStatus } from "./wire/requests.ts";
 
-/** Words of a command line, by the names of options. */
-export interface NodeWords {
-  /** Addresses, with commas between them. */
-  readonly servers?: string | undefined;
+/** What a command line says of a node. */
+export interface NodeWords extends ConnectionWords {
   /** Name of the node. Default `node-` and the number of the process. */
   readonly name?: string | undefined;
-  /** Name of the cluster. */
-  readonly cluster?: string | undefined;
-  /** Threads of the engine. */
-  readonly threads?: string | undefined;
-  /** Backend of the engine. */
-  readonly backend?: string | undefined;
-  /** Credentials of NATS. */
-  readonly user?: string | undefined;
-  /** Likewise. */
-  readonly pass?: string | undefined;
-  /** Likewise. */
-  readonly token?: string | undefined;
+  /** The engine that computes. */
+  readonly engine?: EngineOptions | undefined;
 }
 
-/** Errors of a socket that nobody listens to any more. */
-const LATE: readonly unknown[] = ["ECONNRESET", "EPIPE"];
+/** What stops a node; an `AbortSignal` is one. */
+export interface Stop {
+  /** Whether it was told to. */
+  readonly aborted: boolean;
+  /** Calls `listener` when it is. */
+  addEventListener(type: "abort", listener: () => void): void;
+}
 
 /**
- * In Deno 2.9.6 a socket that the transport has given up can still raise an error, and nobody can catch it (about once in
- * sixty refused connections). The connection is looked for again anyway; a node must not lose its rows for it.
+ * Starts a node, says that it is there, stays until `stop` asks for a drain, and returns what the node held then. A
+ * connection that is closed by anything else is an error.
  */
-function outliveSockets(): void {
-  process.on("uncaughtException", (error: Error & { code?: string }) => {
-    if (LATE.includes(error.code)) return;
-    console.error(error);
-    process.exit(1);
-  });
+export async function runNode(
+  words: NodeWords,
+  stop: Stop,
+  say: (line: string) => void,
+): Promise<NodeStatus> {
+  const release = outliveSockets(), name = words.name ?? `node-${process.pid}`;
+  try {
+    const node = await startNode({ ...settingsOf(words, name), engine: words.engine });
+    say(`node ${name} (${node.id}) serves on ${words.servers ?? HERE}, ${node.status.backend}`);
+    return await stayUntil(stop, node);
+  } finally {
+    release();
+  }
 }
 
-/** Starts a node and stays until it is drained: SIGTERM and SIGINT ask for that. */
-export async function runNode(words: NodeWords): Promise<void> {
-  const { servers, cluster, threads, backend, user, pass, token } = words;
-  outliveSockets();
-  const name = words.name ?? `node-${process.pid}`;
-  const node: ClusterNode = await startNode({
-    servers: servers?.split(",") ?? [],
-    name,
-    cluster,
-    engine: {
-      ...threads !== undefined && { threads: Number(threads) },
-      ...backend !== undefined && { backend: backend as NonNullable<EngineOptions["backend"]> },
-    },
-    nats: {
-      ...user !== undefined && { user },
-      ...pass !== undefined && { pass },
-      ...token !== undefined && { token },
-    },
+async function stayUntil(stop: Stop, node: ClusterNode): Promise<NodeStatus> {
+  const stopped = new Promise<NodeStatus>((resolve) => {
+    const leave = () => resolve(node.status);
+    if (stop.aborted) leave();
+    else stop.addEventListener("abort", leave);
   });
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void node.drain());
-  console.log(`node ${name} (${node.id}) serves on ${servers}, ${node.status.backend}`);
-  await node.closed;
-  process.exit(0);
+  const last = await Promise.race([stopped, node.closed]);
+  await node.drain();
+  if (last) return last;
+  throw new ClusterError("a node", "the connection to NATS was closed", { node: node.name });
 }

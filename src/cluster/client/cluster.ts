@@ -273,7 +273,7 @@ export class Cluster {
 /**
  * Connects to the nodes that share a cluster's name on some NATS servers.
  *
- * @throws {TypeError} no address or no name. @throws {Error} NATS that does not answer, or refuses.
+ * @throws {TypeError} no address or no name. @throws {ClusterError} NATS that does not answer, or refuses.
  *
  * @example
  * ```ts ignore

@@ -238,7 +238,7 @@ function refuse(message: Msg, error: unknown): void {
  * Starts a node: an engine that holds shards of caches and computes parts of calls for clients of the same cluster. It is an
  * instance of the NATS service `flashtile`, with its statistics and discovery.
  *
- * @throws {TypeError} no address or no name. @throws {Error} NATS that does not answer, or refuses.
+ * @throws {TypeError} no address or no name. @throws {ClusterError} NATS that does not answer, or refuses.
  *
  * @example
  * ```ts ignore

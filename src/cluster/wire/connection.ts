@@ -2,6 +2,7 @@
 // (credentials, TLS) is NATS' own and passed on as it is.
 import { type ConnectionOptions, type NatsConnection, wsconnect } from "@nats-io/nats-core";
 import { Svcm } from "@nats-io/services";
+import { ClusterError } from "./errors.ts";
 import { checkName } from "./subjects.ts";
 
 /** A `NatsConnection` of `@nats-io/nats-core`, whichever transport made it: what tells one. */
@@ -76,7 +77,7 @@ export async function connectTo(settings: ConnectionSettings, action: string): P
     return { nats: await connect(options), own: true, cluster, name };
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : `${cause}`;
-    throw new Error(`Cannot run ${action}: NATS at ${list.join(", ")}: ${why}`, { cause });
+    throw new ClusterError(action, `NATS at ${list.join(", ")}: ${why}`, {}, cause);
   }
 }
 

@@ -2,8 +2,8 @@
 import { show, UnsupportedError } from "../../tensor/errors.ts";
 
 /**
- * What went wrong between machines: a shard whose nodes do not answer, or a node that refuses. Its message begins with what
- * could not be done.
+ * What went wrong between machines: a shard whose nodes do not answer, a node that refuses, or NATS that is not there. Its
+ * message begins with what could not be done.
  *
  * @example
  * ```ts
