@@ -45,10 +45,17 @@ function program(args: readonly string[]): Parser<"sync", Invocation, unknown> {
   const parsers = [...groups].map(([first, all]) => {
     if (all.length === 1 && all[0]!.name === first) return parserOf(all[0]!, first);
     const inner = all.map((one) => parserOf(one, one.name.slice(first.length + 1)));
-    const about = [text(GROUPS[first]!)];
-    return command(first, longestMatch(...inner as [Parser<"sync", Invocation>], { errors }), {
-      ...{ brief: about, description: about },
-      footer: [text(`${PROGRAM} ${first} COMMAND --help has the flags of a command, and examples.`)],
+    const noMatch = [
+      text(`Cannot use ${first} alone: wanted one of ${wordsAfter(first).join(", ")}`),
+    ];
+    const one = longestMatch(...inner as [Parser<"sync", Invocation>], {
+      errors: { ...errors, noMatch },
+    });
+    return command(first, one, {
+      brief: [text(GROUPS[first]!)],
+      footer: [
+        text(`${PROGRAM} ${first} COMMAND --help has the flags of a command, and examples.`),
+      ],
       usageLine: [{ type: "literal", value: "COMMAND [FLAG...]" }],
     });
   });
@@ -60,12 +67,20 @@ function commandOf(args: readonly string[]): Command | undefined {
   return COMMANDS.find(({ name }) => name.split(" ").every((word, n) => args[n] === word));
 }
 
+/** What may be typed where a command begins, or behind the first word of a group. */
+function wordsAfter(group?: string): readonly string[] {
+  const names = COMMANDS.map(({ name }) => name.split(" "));
+  if (group === undefined) return [...new Set(names.map(([first]) => first!))];
+  return names.flatMap(([first, second]) => first === group && second ? [second] : []);
+}
+
 /** A flag or command that there is not, and the nearest that there is. */
 function unexpected(token: string, args: readonly string[]): Message {
   const typed = token.replace(/=.*$/s, ""), found = commandOf(args);
-  const known = found ? [...found.flags, "--help"] : COMMANDS.map(({ name }) => name);
+  const group = Object.keys(GROUPS).find((name) => name === args[0]);
+  const known = found ? [...found.flags, "--help"] : wordsAfter(group);
   const [nearest] = findSimilar(typed, known, { maxDistanceRatio: 0.7 });
-  const where = found ? ` with ${found.name}` : "";
+  const place = found?.name ?? group, where = place === undefined ? "" : ` with ${place}`;
   const list = found ? `see ${PROGRAM} ${found.name} --help` : `wanted one of ${known.join(", ")}`;
   return [
     text(`Cannot use ${token}${where}: ${nearest ? `did you mean ${nearest}?` : list}`),

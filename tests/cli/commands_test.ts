@@ -1,7 +1,7 @@
 // Commands in this process: results, JSON, errors, help.
 import assert from "node:assert/strict";
 import { Engine, type HostTensor } from "../../mod.ts";
-import { COMMANDS } from "../../src/cli/commands.ts";
+import { COMMANDS, GROUPS } from "../../src/cli/commands.ts";
 import { EXIT } from "../../src/cli/exit.ts";
 import { VERSION } from "../../src/cli/version.ts";
 import denoJson from "../../deno.json" with { type: "json" };
@@ -110,7 +110,22 @@ Deno.test("bench has a figure for each pass, beside a peak", async () => {
 /** Arguments, and what is said of them. */
 const USAGE: readonly (readonly [args: string, message: string])[] = [
   ["rnu", "Cannot use rnu: did you mean run?"],
-  ["zzzzz", "Cannot use zzzzz: wanted one of info, check, bench, explain, run, map"],
+  ["zzzzz", "Cannot use zzzzz: wanted one of info, check, bench, explain, run, map, cluster"],
+  ["clustr status", "Cannot use clustr: did you mean cluster?"],
+  ["cluster", "Cannot use cluster alone: wanted one of node, status"],
+  ["cluster stauts", "Cannot use stauts with cluster: did you mean status?"],
+  ["cluster zzzzz", "Cannot use zzzzz with cluster: wanted one of node, status"],
+  ["cluster --name x", "Cannot use --name with cluster: wanted one of node, status"],
+  [
+    "cluster status --sevrers x",
+    "Cannot use --sevrers with cluster status: did you mean --servers?",
+  ],
+  ["cluster status --servers http://x", "Cannot use --servers http://x: expected addresses like"],
+  ["cluster node --threads 0", "Cannot use --threads 0: expected a whole number, at least 1"],
+  ["cluster node --software", "Cannot use --software: it needs --backend webgpu"],
+  // the cluster's own, before anything is sent
+  ["cluster node --name a.b", 'Cannot run startNode: name is "a.b" but must be'],
+  ["cluster status --cluster a.b", 'Cannot run connectCluster: cluster is "a.b" but must be'],
   ["run --sofcap 3", "Cannot use --sofcap with run: did you mean --softcap?"],
   ["run --sofcap=3", "Cannot use --sofcap=3 with run: did you mean --softcap?"],
   ["info file.npy", "Cannot use file.npy with info: see flashtile info --help"],
@@ -164,8 +179,12 @@ Deno.test("help lists the commands, and each has its flags and examples", async 
   const all = (await cli([])).stdout;
   assert.equal((await cli(["--help"])).stdout, all);
   for (const { name, summary, examples, flags } of COMMANDS) {
-    assert.match(all, new RegExp(`^  ${name} +${summary.replaceAll(/[.(]/g, "\\$&")}$`, "m"));
-    const { code, stdout } = await cli([name, "--help"]);
+    const words = name.split(" "), last = words.pop()!;
+    // a group is a line of its own, and lists its commands
+    const listed = words.length === 0 ? all : (await cli([...words, "--help"])).stdout;
+    assert.match(listed, new RegExp(`^  ${last} +${summary.replaceAll(/[.(]/g, "\\$&")}$`, "m"));
+    for (const group of words) assert.ok(all.includes(`  ${group} `) && GROUPS[group], group);
+    const { code, stdout } = await cli([...words, last, "--help"]);
     assert.equal(code, EXIT.done);
     for (const flag of flags) assert.ok(stdout.includes(`  ${flag}`), `${name} ${flag}`);
     for (const { args } of examples) assert.ok(stdout.includes(`  flashtile ${args}\n`), args);

@@ -1,7 +1,7 @@
 // The command line as processes: every command, its examples, shells.
 import assert from "node:assert/strict";
 import { COMMANDS } from "../../src/cli/commands.ts";
-import { EXIT } from "../../src/cli/exit.ts";
+import { codeOf, EXIT } from "../../src/cli/exit.ts";
 import { npyParts } from "../../src/cli/files/npy.ts";
 import { safetensorsParts } from "../../src/cli/files/safetensors.ts";
 import { cli, ended, inFolder, joined, spawn, tensor } from "./session.ts";
@@ -24,10 +24,13 @@ const SHORTER: Readonly<Record<string, readonly string[]>> = {
   check: ["--part=f16", "--backend=wasm"],
 };
 
+/** Commands of a cluster need a server: tests/cluster/commands.ts runs them, and what they do without one is below. */
+const HERE = COMMANDS.filter(({ name }) => !name.startsWith("cluster "));
+
 Deno.test("the examples of help run", () =>
   inFolder(async (folder) => {
     await writeInputs(folder);
-    for (const { name, examples } of COMMANDS) {
+    for (const { name, examples } of HERE) {
       for (const { args } of examples) {
         const words = args.split(" ").map((word) =>
           /\.(npy|safetensors(:.*)?|svg|png)$/.test(word) ? `${folder}/${word}` : word
@@ -54,7 +57,7 @@ Deno.test("each command is a process that prints JSON and ends with its code", (
       run: [...input, "--output", `${folder}/r.npy`],
       map: [...input, "--output", `${folder}/m.svg`],
     };
-    assert.deepEqual(Object.keys(runs), COMMANDS.map(({ name }) => name));
+    assert.deepEqual(Object.keys(runs), HERE.map(({ name }) => name));
     const left = await Promise.all(
       Object.entries(runs).map(([name, args]) => ended(spawn([name, ...args]))),
     );
@@ -68,6 +71,44 @@ Deno.test("each command is a process that prints JSON and ends with its code", (
     const denied = await ended(spawn(["run", ...input, "--output", `${folder}/s.npy`], []));
     assert.notEqual(denied.code, EXIT.done);
   }));
+
+/** A port of this machine that nothing listens on: it was free a moment ago. */
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+Deno.test("without a server commands of a cluster say so and end with exit code 4", async () => {
+  const servers = `nats://127.0.0.1:${freePort()}`, net = ["--allow-net=127.0.0.1"];
+  for (const [name, does] of [["node", "startNode"], ["status", "connectCluster"]]) {
+    const args = ["cluster", name!, "--servers", servers];
+    const { code, stdout, stderr } = await ended(spawn(args, net));
+    assert.deepEqual([code, stdout], [EXIT.unsupported, ""], stderr);
+    assert.match(stderr, new RegExp(`^Cannot run ${does}: NATS at ${servers}: .+\n$`));
+    const data = JSON.parse((await ended(spawn([...args, "--json"], net))).stderr);
+    assert.deepEqual([data.error, data.exitCode], [stderr.trimEnd(), EXIT.unsupported]);
+    // what may not be connected to is said, not asked for
+    const denied = await ended(spawn(args, []));
+    assert.equal(denied.code, EXIT.unsupported);
+    assert.match(denied.stderr, /--allow-net/);
+  }
+});
+
+Deno.test("a package that is missing is named, and how to install it", async () => {
+  const { withPackages } = await import("../../src/cli/flags/cluster.ts");
+  const use = () => Promise.resolve();
+  const missing = Object.assign(
+    new Error("Cannot find package '@nats-io/services' imported from x.js"),
+    { code: "ERR_MODULE_NOT_FOUND" },
+  );
+  await assert.rejects(withPackages(() => Promise.reject(missing), use), (error) => {
+    assert.equal(codeOf(error), EXIT.unsupported);
+    assert.match((error as Error).message, /^Cannot use a cluster: @nats-io\/services is not inst/);
+    return true;
+  });
+  const other = Object.assign(new Error("Cannot find module 'x'"), { code: missing.code });
+  await assert.rejects(withPackages(() => Promise.reject(other), use), (error) => error === other);
+});
 
 for (const [shell, mark] of [["bash", "complete "], ["zsh", "compdef"], ["fish", "complete -c"]]) {
   Deno.test(`there is a script for ${shell}`, async () => {
@@ -83,7 +124,13 @@ Deno.test("what shells are offered: commands, flags, words, files", async () => 
     return stdout.split("\n").filter((line) => line !== ""); // as the scripts do
   };
   const commands = await offers("");
-  for (const { name } of COMMANDS) assert.ok(commands.includes(name), `${name} of ${commands}`);
+  for (const { name } of COMMANDS) {
+    const [first, second] = name.split(" ");
+    assert.ok(commands.includes(first!), `${first} of ${commands}`);
+    if (second) assert.ok((await offers(first!, "")).includes(second), name);
+  }
+  assert.deepEqual(await offers("cluster", "st"), ["status"]);
+  assert.deepEqual(await offers("cluster", "status", "--se"), ["--servers"]);
   assert.deepEqual(await offers("ex"), ["explain"]);
   assert.deepEqual((await offers("run", "--soft")).sort(), [
     ...["--softcap", "--softmax-scale", "--software"],

@@ -9,7 +9,8 @@ import { valueFlag } from "../values.ts";
 export const clusterNode: Command = defineCommand({
   name: "cluster node",
   summary: "Is a node of a cluster until SIGTERM or Ctrl-C drains it.",
-  details: "A node holds shards of keys and values, and computes over them. It says on stderr that " +
+  details:
+    "A node holds shards of keys and values, and computes over them. It says on stderr that " +
     "it is there; once it is stopped it takes no more, ends what it has, and leaves with exit " +
     "code 0. A second signal ends it at once. In Deno it needs --allow-net for the servers.",
   examples: [
@@ -35,7 +36,7 @@ export const clusterNode: Command = defineCommand({
       ({ runNode }) => runNode({ ...values, engine }, signal, (line) => stderr(`${line}\n`)),
     );
     const { name, shards, rows, bytes, busyMs } = last;
-    const held = `${shards} shards, ${rows} rows, ${bytesText(bytes)}`;
+    const held = `${shards} shard${shards === 1 ? "" : "s"}, ${rows} rows, ${bytesText(bytes)}`;
     return {
       data: last,
       text: `node ${name} was drained: it had ${held} and was busy for ${timeText(busyMs)}`,

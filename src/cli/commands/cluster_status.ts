@@ -9,7 +9,8 @@ const HEAD = ["node", "backend", "shards", "rows", "memory", "calls", "waiting",
 export const clusterStatus: Command = defineCommand({
   name: "cluster status",
   summary: "Says which nodes a cluster has, and what they hold.",
-  details: "A line for each node: shards of caches, rows and bytes in them, calls whose tensors it " +
+  details:
+    "A line for each node: shards of caches, rows and bytes in them, calls whose tensors it " +
     "holds, bytes of requests that wait, and for how long it has computed. A cluster without a " +
     "node is an empty list. In Deno it needs --allow-net for the servers.",
   examples: [
