@@ -16,7 +16,7 @@ export interface ConnectionValues {
 const ADDRESS = /^((nats|tls|wss?):\/\/)?[^\s/,]+$/;
 const addressesKind: Kind<string> = {
   metavar: "URL,URL",
-  wanted: "addresses like nats://127.0.0.1:4222 with commas between them",
+  wanted: "addresses like nats://127.0.0.1:4222",
   read: (text) => text.split(",").every((one) => ADDRESS.test(one)) ? text : undefined,
 };
 
