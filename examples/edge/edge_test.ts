@@ -182,13 +182,10 @@ handlerTest("a body that does not come, and no room meanwhile", {
 handlerTest("memory is that of the budget: what does not fit is refused", {
   memoryBudget: 2 ** 20,
 }, async (ask, engine) => {
-  const big = binaryBody(
-    "f32",
-    [[1]],
-    Array.from({ length: 400 }, () => new Array(1000).fill([1])),
-  );
+  const wide: number[] = new Array(200).fill(1);
+  const big = binaryBody("f32", [wide], [new Array(2048).fill(wide)]);
   const { response, answer } = await ask("/rerank", post(big, "application/octet-stream"));
-  assert.match(answer.error.message, /^Cannot allocate .* memoryBudget is 1048576/);
+  assert.match(answer.error.message, /^Cannot run maxSim: it takes .* memoryBudget is 1048576/);
   assert.equal(response.status, 413);
   assert.ok(engine.memory.total <= 2 ** 20);
   const { response: after } = await ask("/rerank", json({ query: [[1]], documents: [[[1]]] }));

@@ -102,11 +102,11 @@ function isBinary(headers: Headers): boolean {
 
 /** An error of the library that is about its arguments is about the request. */
 function refusal(error: unknown): HttpError {
+  if (error instanceof RangeError && /\bmemoryBudget is \d/.test(error.message)) {
+    return new HttpError(413, error.message);
+  }
   if (error instanceof Error && /^Cannot run /.test(error.message)) {
     return new HttpError(400, error.message);
-  }
-  if (error instanceof RangeError && /^Cannot allocate /.test(error.message)) {
-    return new HttpError(413, error.message);
   }
   return toHttpError(error);
 }

@@ -112,7 +112,7 @@ export abstract class ResidentTensor implements Tensor {
     const tensor: HostTensor = ArrayBuffer.isView(data)
       ? { data, shape: size }
       : { ...readOnce(data) as HostTensor, shape: size };
-    if (tensor !== data && tensor.data.length !== count(size)) {
+    if (ArrayBuffer.isView(data) && tensor.data.length !== count(size)) {
       throw complaint.range(
         `data has ${tensor.data.length} elements but a box of shape ${show(size)} at ${
           show(begin)
