@@ -62,7 +62,7 @@ export const TENSOR_EXAMPLE = "--bias b.safetensors:t5.bias";
 /** Values of these flags. Tensors and functions are names of files. */
 export interface CallValues extends
   Pick<
-    { readonly [N in keyof CallOptions]-?: Exclude<CallOptions[N], Int32Array> },
+    { readonly [N in keyof CallOptions]-?: Exclude<CallOptions[N], Int32Array> | undefined },
     "layout" | "window" | "softmaxScale" | "softcap" | "stats"
   > {
   readonly causal: Exclude<CallOptions["causal"], boolean>;
