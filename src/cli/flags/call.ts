@@ -60,11 +60,12 @@ const statistics: Kind<readonly StatisticName[]> = {
 export const TENSOR_EXAMPLE = "--bias b.safetensors:t5.bias";
 
 /** Values of these flags. Tensors and functions are names of files. */
-export interface CallValues extends
-  Pick<
-    { readonly [N in keyof CallOptions]-?: Exclude<CallOptions[N], Int32Array> | undefined },
-    "layout" | "window" | "softmaxScale" | "softcap" | "stats"
-  > {
+export interface CallValues {
+  readonly layout: CallOptions["layout"];
+  readonly window: CallOptions["window"];
+  readonly softmaxScale: CallOptions["softmaxScale"];
+  readonly softcap: CallOptions["softcap"];
+  readonly stats: CallOptions["stats"];
   readonly causal: Exclude<CallOptions["causal"], boolean>;
   readonly bias: string | undefined;
   readonly mask: string | undefined;
