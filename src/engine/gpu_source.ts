@@ -21,8 +21,11 @@ export interface GpuSource {
   readonly pending?: Promise<void> | undefined;
   /** Looks for the GPU, once. */
   detect(): Promise<void>;
-  /** Before a call: finds the tiles of its kernels by trying, where the options say so. `reference`: what is right. */
-  tune?(problem: AttentionProblem, reference: () => Backend): Promise<void>;
+  /**
+   * Before a call: finds the tiles of its kernels by trying; undefined where the options do not ask for it, so that nobody
+   * waits. `reference`: what is right.
+   */
+  tune?(problem: AttentionProblem, reference: () => Backend): Promise<void> | undefined;
   /** After a loss: another device, where there is one. */
   renew(lost: Backend): Promise<void>;
   /** Lets the engine's own device go. */
@@ -90,10 +93,18 @@ export class GpuHost implements GpuSource {
     return this.#found ??= this.#detect();
   }
 
-  async tune(problem: AttentionProblem, reference: () => Backend): Promise<void> {
-    const { tune, tuneStore } = this.#options, { backend } = this;
-    if (tune !== "lazy" || !backend) return;
-    const { Tuner } = await import("../webgpu/tune/tuner.ts");
+  tune(problem: AttentionProblem, reference: () => Backend): Promise<void> | undefined {
+    const { backend } = this;
+    if (this.#options.tune !== "lazy" || !backend) return undefined;
+    return this.#tune(backend, problem, reference);
+  }
+
+  async #tune(
+    backend: WebGpuBackend,
+    problem: AttentionProblem,
+    reference: () => Backend,
+  ): Promise<void> {
+    const { Tuner } = await import("../webgpu/tune/tuner.ts"), { tuneStore } = this.#options;
     if (this.#tuner?.device !== backend) this.#tuner = new Tuner(backend, reference, tuneStore);
     await this.#tuner.prepare(problem);
   }

@@ -263,8 +263,8 @@ export class Router {
     if (this.#gpu && !this.#gpu.detected && !resident && worthIt()) await this.#gpu.detect();
     const { backend } = this.route(problem, views, into);
     try {
-      // by trying, where the options say so
-      if (backend === this.gpu) await this.#gpu?.tune?.(problem, () => this.wasm);
+      const tuning = backend === this.gpu && this.#gpu?.tune?.(problem, () => this.wasm);
+      if (tuning) await tuning;
       const results = into ? await backend.run(problem, views, { signal, into }) : await runCascade(
         backend,
         { problem, views },
