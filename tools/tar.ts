@@ -1,4 +1,5 @@
 // Just enough of the tar format to change a file of an archive, and to add one.
+import { Buffer } from "node:buffer";
 
 const BLOCK = 512;
 /** Fields of a header: where they stand and how long they are; numbers are octal digits. */
@@ -59,16 +60,6 @@ function member(header: Uint8Array, name: string, data: Uint8Array): Uint8Array 
   return bytes;
 }
 
-function join(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
-}
-
 /** The archive with the text of one file changed; throws where there is no such file. */
 export function changeFile(
   archive: Uint8Array,
@@ -77,7 +68,8 @@ export function changeFile(
 ): Uint8Array<ArrayBuffer> {
   const { header, data, begin, end } = find(archive, path);
   const text = new TextEncoder().encode(change(new TextDecoder().decode(data)));
-  return join(archive.subarray(0, begin), member(header, path, text), archive.subarray(end));
+  const parts = [archive.subarray(0, begin), member(header, path, text), archive.subarray(end)];
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 /** The archive with one file more, behind another whose mode and date it takes. */
@@ -88,5 +80,6 @@ export function addFile(
   data: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   const { header, end } = find(archive, behind);
-  return join(archive.subarray(0, end), member(header, path, data), archive.subarray(end));
+  const parts = [archive.subarray(0, end), member(header, path, data), archive.subarray(end)];
+  return new Uint8Array(Buffer.concat(parts));
 }

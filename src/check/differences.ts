@@ -5,7 +5,7 @@ import type { CheckedForward, CheckedForwardResult } from "./given.ts";
 import type { Formula } from "./formula.ts";
 import { type GradientName, largestOf } from "./gradients.ts";
 import { callOf, storedAs } from "./inputs.ts";
-import { normals, seedOf } from "./random.ts";
+import { normals, seedOf } from "../tensor/random.ts";
 import { readResult, type Wanted } from "./results.ts";
 import type { Settings } from "./settings.ts";
 

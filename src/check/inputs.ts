@@ -4,7 +4,7 @@ import { narrowed, widened } from "../tensor/convert.ts";
 import type { Broadcast, Formula } from "./formula.ts";
 import type { CheckedBackwardOptions, CheckedCallOptions, CheckedTensor } from "./given.ts";
 import type { CheckedOption, CheckedProblem } from "./problem.ts";
-import { integer, normals, randomNumbers, seedOf } from "./random.ts";
+import { integer, normals, randomNumbers, seedOf } from "../tensor/random.ts";
 import type { StorageName } from "./settings.ts";
 
 /** Scores of some hundreds come of rows whose numbers have this deviation. */

@@ -8,7 +8,7 @@ import {
   type CheckedProblem,
   type ProblemSizes,
 } from "./problem.ts";
-import { integer, type Random, randomNumbers, seedOf } from "./random.ts";
+import { integer, type Random, randomNumbers, seedOf } from "../tensor/random.ts";
 import type { Settings } from "./settings.ts";
 
 /** How many problems are tried for one without empty rows. */

@@ -9,6 +9,7 @@ import {
   type VerifiedElement,
   type VerifyChoice,
 } from "../problem/verification.ts";
+import { integer, randomNumbers } from "../tensor/random.ts";
 import { Complaint } from "../tensor/errors.ts";
 import { type AnyTensor, isResident } from "../tensor/tensor.ts";
 import { viewOperand } from "../tensor/view.ts";
@@ -52,13 +53,8 @@ function drawn({ rows, seed }: VerifyChoice, all: number): number[] {
   if (rows >= all) return Array.from({ length: all }, (_, n) => n);
   const chosen = new Set<number>([all - 1]);
   if (rows > 1) chosen.add(0);
-  let state = (seed ^ seed / 2 ** 32) >>> 0;
-  while (chosen.size < rows) {
-    state = (state + 0x9e3779b9) >>> 0; // a Weyl sequence, mixed
-    let mixed = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
-    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-    chosen.add(Math.floor(((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32 * all));
-  }
+  const random = randomNumbers(seed ^ seed / 2 ** 32);
+  while (chosen.size < rows) chosen.add(integer(random, 0, all - 1));
   return [...chosen].sort((a, b) => a - b);
 }
 

@@ -1,7 +1,7 @@
 // The command line as tests use it: in this process, or as one of its own.
-import { randomNumbers } from "../../src/cli/machine/random.ts";
 import { main } from "../../src/cli.ts";
 import type { HostTensor } from "../../mod.ts";
+import { uniforms } from "../../src/tensor/random.ts";
 import { narrowed } from "../../src/tensor/convert.ts";
 
 /** What a run of the command line left. */
@@ -57,16 +57,7 @@ export async function inFolder(use: (folder: string) => Promise<void>): Promise<
   }
 }
 
-/** Bytes in one piece. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
+export { joined } from "../../examples/llama/testing/bytes.ts";
 
 /** Numbers in a storage type. */
 export function tensor(
@@ -74,6 +65,6 @@ export function tensor(
   seed: number,
   dtype: "f32" | "f16" | "bf16" = "f32",
 ): HostTensor {
-  const data = randomNumbers(shape.reduce((a, b) => a * b, 1), seed).map((x) => 3 * x);
+  const data = uniforms(seed, shape.reduce((a, b) => a * b, 1)).map((x) => 3 * x);
   return dtype === "f32" ? { data, shape } : { data: narrowed(data, dtype), shape, dtype };
 }

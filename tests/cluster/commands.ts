@@ -5,24 +5,17 @@ import { connectCluster } from "@flashtile/attention/cluster";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { EXIT } from "../../src/cli/exit.ts";
 import { cli, ended, spawn, tensor } from "../cli/session.ts";
-import { Child, clusterTest, Server } from "./processes.ts";
+import { type Child, clusterTest, Server, serving } from "./processes.ts";
 
 /** What the page says that they need. */
 const NET = ["--allow-net=127.0.0.1"];
 
 /** A node by its command, when it is there. */
-async function nodeCommand(args: readonly string[]): Promise<Child> {
-  const child = new Child(Deno.execPath(), [
+function nodeCommand(args: readonly string[]): Promise<Child> {
+  return serving([
     ...["run", "--no-prompt", ...NET, "src/cli.ts", "cluster", "node"],
     ...["--threads=1", "--backend=wasm", ...args],
   ]);
-  try {
-    await child.prints(/serves on/);
-  } catch (error) {
-    await child[Symbol.asyncDispose]();
-    throw error;
-  }
-  return child;
 }
 
 clusterTest("a node, what status says of it, and a drain", async () => {

@@ -137,11 +137,16 @@ export async function startNodeProcess(
   more: readonly string[] = [],
 ): Promise<Child> {
   const address = url.replace(/^nats:\/\//, "");
-  const child = new Child(Deno.execPath(), [
+  return await serving([
     ...["run", "--no-prompt", `--allow-net=${address.split(":")[0]}`],
     ...["src/cluster/node_main.ts", "--servers", url, "--name", name],
     ...["--threads", "1", "--backend", "wasm", ...more],
   ]);
+}
+
+/** A node that Deno runs, when it is there. */
+export async function serving(args: readonly string[]): Promise<Child> {
+  const child = new Child(Deno.execPath(), args);
   try {
     await child.prints(/serves on/);
   } catch (error) {

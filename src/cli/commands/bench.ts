@@ -7,7 +7,7 @@ import { engineFlags, engineOptions } from "../flags/engine.ts";
 import { peakGflops } from "../machine/peak.ts";
 import { type Runtime, runtimeOf } from "../machine/runtime.ts";
 import { measure, type Measured } from "../machine/stopwatch.ts";
-import { randomNumbers } from "../machine/random.ts";
+import { uniforms } from "../../tensor/random.ts";
 import { ProgressBar } from "../progress.ts";
 import type { Session } from "../session.ts";
 import { digits, table } from "../text.ts";
@@ -57,7 +57,7 @@ async function subjectOf(
   causal: boolean,
 ): Promise<Subject> {
   const tensor = (rows: number, seed: number) =>
-    engine.tensor(randomNumbers(rows * heads * headDim, seed), [1, rows, heads, headDim]);
+    engine.tensor(uniforms(seed, rows * heads * headDim), [1, rows, heads, headDim]);
   const rows = pass === "decode" ? 1 : length, q = tensor(rows, 1);
   const k = tensor(length, 2), v = tensor(length, 3), options = { causal };
   const drop = (results: object) => {

@@ -4,7 +4,7 @@ import { CHECKED_OPTIONS } from "../../check/problem.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { AttentionResult } from "../../problem/call_options.ts";
 import type { HostTensor, Tensor } from "../../tensor/tensor.ts";
-import { randomNumbers } from "./random.ts";
+import { uniforms } from "../../tensor/random.ts";
 
 /** A part. */
 export interface CheckedPart {
@@ -77,6 +77,6 @@ export function functionsOn(engine: Engine, storage: CheckOptions["storage"] = "
 /** Work enough for threads to be started: from then on they take part in small calls. */
 export async function warmThreads(engine: Engine): Promise<void> {
   const [length, heads, headDim] = [512, 8, 64], shape = [1, length, heads, headDim];
-  const x = { data: randomNumbers(length * heads * headDim, 1), shape };
+  const x = { data: uniforms(1, length * heads * headDim), shape };
   for (let n = 0; n < 2; n++) await engine.attention(x, x, x);
 }

@@ -2,6 +2,7 @@
 import type { Backend, BackendResult } from "../../backend/backend.ts";
 import type { TileTable, TunedTarget } from "../../plan/webgpu/tiles.ts";
 import { type Call, describeBackward, describeForward } from "../../problem/problem.ts";
+import { uniforms } from "../../tensor/random.ts";
 import type { HostTensor, Tensor } from "../../tensor/tensor.ts";
 import { WebGpuBackend } from "../backend.ts";
 import { OpenDevice } from "../device/device.ts";
@@ -29,15 +30,6 @@ const CLOSE = 1e-4;
  */
 const BATCH = { ms: 4, most: 16, count: 4, slow: 100 };
 
-function randomTensor(seed: number, shape: readonly number[]): HostTensor {
-  let state = seed;
-  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => {
-    state = Math.imul(state, 1664525) + 1013904223 | 0;
-    return state / 2 ** 31;
-  });
-  return { data, shape };
-}
-
 function callOf(
   pass: Sample["pass"],
   { q, k, v, out, lse, dOut }: Readonly<Record<string, HostTensor | Tensor>>,
@@ -59,7 +51,9 @@ export async function makeSample(
     return results.map(({ tensor }) => tensor as HostTensor);
   };
   const [q, k, v, dOut] = [headDim, headDim, valueDim, valueDim]
-    .map((dim, n) => randomTensor(n + 1, [1, length, heads, dim])) as HostTensor[];
+    .map((dim, n): HostTensor => {
+      return { data: uniforms(n + 1, length * heads * dim), shape: [1, length, heads, dim] };
+    });
   let inputs: Record<string, HostTensor> = { q: q!, k: k!, v: v!, dOut: dOut! };
   const forward = await run("forward", inputs);
   if (pass === "forward") return { pass, inputs, wanted: forward };

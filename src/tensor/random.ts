@@ -38,3 +38,9 @@ export function normals(seed: number, count: number, deviation = 1): Float64Arra
     deviation * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
   );
 }
+
+/** `count` numbers from -1 to 1. */
+export function uniforms(seed: number, count: number): Float32Array {
+  const random = randomNumbers(seed);
+  return new Float32Array(count).map(() => 2 * random() - 1);
+}
