@@ -1,6 +1,7 @@
 // Arrays that functions of scores read.
 import { arrayKind } from "../tensor/dtype.ts";
 import { Complaint, show } from "../tensor/errors.ts";
+import { ownEntries } from "../tensor/lists.ts";
 import type { FloatExpression, IntExpression } from "./expressions.ts";
 import { gather } from "./graph.ts";
 import type { CapturedArray } from "./node.ts";
@@ -64,7 +65,7 @@ function checkCaptured(
   if (shape.length > MOST_AXES) {
     throw complaint.range(`shape is ${show(shape)} but may have at most ${MOST_AXES} axes`);
   }
-  const sizes = Array.from<unknown, number>(shape, (size) => size as number);
+  const sizes = ownEntries(shape);
   if (!sizes.every((n) => Number.isSafeInteger(n) && n >= 0)) {
     throw complaint.type(`shape is ${show(sizes)} but must be ${wanted}`);
   }

@@ -1,6 +1,7 @@
 // What a tensor that was given says of itself, looked at once and checked: shape, strides, type, extent.
 import { arrayKind, BYTES, canHold, type DType, impliedDType } from "./dtype.ts";
 import { type Complaint, show } from "./errors.ts";
+import { ownEntries } from "./lists.ts";
 import { extentOf, rowMajor } from "./shape.ts";
 import type { AnyTensor, BooleanTensor, HostTensor, MaskTensor, Tensor } from "./tensor.ts";
 
@@ -18,7 +19,7 @@ export function checkShape(name: string, shape: unknown, complaint: Complaint): 
   if (shape.length > MOST_AXES) {
     throw complaint.type(`${name} has rank ${shape.length} but at most ${MOST_AXES} is possible`);
   }
-  const sizes = Array.from<unknown, number>(shape, (size) => size as number);
+  const sizes = ownEntries(shape);
   for (const size of sizes) {
     if (!(Number.isSafeInteger(size) && size >= 0)) {
       throw complaint.range(
@@ -45,7 +46,7 @@ export function checkStrides(
       `${name} has strides ${show(given)} but its rank is ${shape.length}`,
     );
   }
-  const strides = Array.from<unknown, number>(given, (stride) => stride as number);
+  const strides = ownEntries(given);
   if (!strides.every((stride) => Number.isSafeInteger(stride) && stride >= 0)) {
     throw complaint.range(
       `${name} has strides ${show(strides)} but every stride must be an integer >= 0`,

@@ -5,6 +5,13 @@ import { type Complaint, show } from "./errors.ts";
 /** More entries than a list of sequences or sizes has. */
 const MOST_ENTRIES = 2 ** 24;
 
+/** What a list holds, read once; in a loop, since `Array.from` takes ten times as long for a shape. */
+export function ownEntries(list: ArrayLike<unknown>, length: number = list.length): number[] {
+  const entries: number[] = [];
+  for (let n = 0; n < length; n++) entries.push(list[n] as number);
+  return entries;
+}
+
 /** The entries of an array or Int32Array, whatever they are. Throws unless it is one; `wanted`: what it must be, in words. */
 export function entriesOf(
   name: string,
@@ -22,5 +29,5 @@ export function entriesOf(
       `${name} has ${length} entries, more than ${most}, but must be ${wanted}`,
     );
   }
-  return Array.from({ length }, (_, n) => list[n]!);
+  return ownEntries(list, length);
 }
