@@ -64,21 +64,11 @@ const EXPM1_TABLE = memory.data<f32>([
   6.931471806e-1, 6.931471806e-1, 6.931471806e-1, 6.931471806e-1,
 ], 16);
 
-/**
- * tanh(x) with a relative error of a few ulps, as (e^2|x| - 1) / (e^2|x| + 1) with the numerator
- * computed without cancellation: 2^n (2^f - 1) + (2^n - 1). Above 10 the result is 1; NaN stays NaN.
- */
-export function tanhv(x: v128): v128 {
-  const sign = v128.and(x, f32x4.splat(-0.0));
-  const y = f32x4.mul(f32x4.pmin(f32x4.abs(x), f32x4.splat(10)), f32x4.splat(2.8853900817779268));
-  const magic = f32x4.splat(12583039);
-  const r = f32x4.add(y, magic);
-  const f = f32x4.sub(y, f32x4.sub(r, magic));
-  let p = v128.load(EXPM1_TABLE);
-  for (let i: usize = 16; i < 112; i += 16) p = madd(p, f, v128.load(EXPM1_TABLE + i));
-  const two = i32x4.shl(r, 23), one = f32x4.splat(1);
-  const m = f32x4.add(f32x4.mul(two, f32x4.mul(p, f)), f32x4.sub(two, one));
-  return v128.or(sign, f32x4.div(m, f32x4.add(m, f32x4.splat(2))));
+/** The i-th of the seven constants of 2^f - 1, for a local before a loop. */
+// @ts-ignore: decorator
+@inline
+export function expm1Constant(i: i32): v128 {
+  return v128.load(EXPM1_TABLE + (<usize>i << 4));
 }
 
 const ESCAPE = memory.data(16);
