@@ -438,6 +438,34 @@ Deno.test("a cache that finds no memory leaves none behind", async () => {
   small.kvCache({ ...good, capacity: 100 }).dispose();
 });
 
+/** An engine with so little memory that rows find no room on their way into a cache of 768 KiB. */
+const little = { memoryBudget: 2 ** 20 };
+const large = { sequences: 3, kvHeads: 2, headDim: 64, pageSize: 64, pages: 12 };
+
+for (const backend of ["wasm", "webgpu"] as const) {
+  Deno.test(`rows that could not be stored are not counted, ${backend}`, async () => {
+    const opened = backend === "wasm"
+      ? await createEngine({ backend, threads: 1, ...little })
+      : await openGpu(little);
+    if ("absent" in opened) return;
+    using tight = opened;
+    using cache = tight.kvCache(large);
+    const rows = (n: number) => tensor(1, n, 2, 64);
+    cache.append(rows(70), rows(70), { sequences: [0] });
+    assert.equal(await cache.fork(0), 1); // shares a page that an append would copy
+    const before = [[...cache.lengths], cache.freePages];
+    const [first, twin] = [await cache.export(0), await cache.export(1)];
+    assert.throws(() => cache.append(rows(600), rows(600), { sequences: [1] }), RangeError);
+    assert.deepEqual([[...cache.lengths], cache.freePages], before);
+    assert.deepEqual([await cache.export(0), await cache.export(1)], [first, twin]);
+    // both share the page still, and neither writes what the other has
+    cache.append(rows(1), rows(1), { sequences: [1] });
+    assert.equal(cache.freePages, before[1] as number - 1);
+    assert.deepEqual(await cache.export(0), first);
+    assert.deepEqual([...cache.lengths], [70, 71, 0]);
+  });
+}
+
 Deno.test("tensors of another engine do not enter a cache", async () => {
   using cache = filled();
   using foreign = other.tensor(new Float32Array(32), [1, 2, 2, 8]);

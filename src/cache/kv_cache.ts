@@ -158,11 +158,29 @@ export class KvCache {
       );
     const rotation = options.rotary &&
       appendRotation(options.rotary, added.k, each((_, row) => row), complaint);
-    this.#copy(this.#tables.grow(sequences, rows, complaint));
-    const places = each((s, row) => this.#tables.place(s, row));
-    if (places.length === 0) return;
-    this.#storeKeys(added, rotation, places);
-    this.#pools.values.store(added.v, places);
+    this.#grown(sequences, rows, complaint, () => {
+      const places = each((s, row) => this.#tables.place(s, row));
+      if (places.length === 0) return;
+      this.#storeKeys(added, rotation, places);
+      this.#pools.values.store(added.v, places);
+    });
+  }
+
+  /** Counts new rows as there once `store` has stored them. */
+  #grown(
+    sequences: readonly number[],
+    rows: readonly number[],
+    complaint: Complaint,
+    store: () => void,
+  ): void {
+    const { copies, undo } = this.#tables.grow(sequences, rows, complaint);
+    try {
+      this.#copy(copies);
+      store();
+    } catch (error) {
+      undo(); // no memory for what is between, or a device that was lost
+      throw error;
+    }
   }
 
   /** Stores keys, rotated where that is asked for. */
@@ -243,14 +261,15 @@ export class KvCache {
     const complaint = this.#begin("import"), { keys, values } = this.#shape;
     checkState(state, this.#shape, complaint);
     const target = this.#tables.empty(-1, complaint);
-    this.#tables.grow([target], [state.length], complaint);
-    const pages = this.#tables.pagesOf(target);
-    pagesOfRows(state.keys, keys, state.length).forEach((bytes, n) =>
-      this.#pools.keys.writePage(pages[n]!, bytes)
-    );
-    pagesOfRows(state.values, values, state.length).forEach((bytes, n) =>
-      this.#pools.values.writePage(pages[n]!, bytes)
-    );
+    this.#grown([target], [state.length], complaint, () => {
+      const pages = this.#tables.pagesOf(target);
+      pagesOfRows(state.keys, keys, state.length).forEach((bytes, n) =>
+        this.#pools.keys.writePage(pages[n]!, bytes)
+      );
+      pagesOfRows(state.values, values, state.length).forEach((bytes, n) =>
+        this.#pools.values.writePage(pages[n]!, bytes)
+      );
+    });
     return await target;
   }
 

@@ -10,6 +10,14 @@ export interface PageCopy {
   readonly to: number;
 }
 
+/** What `grow` did. */
+export interface Growth {
+  /** Pages to be copied before they are written. */
+  readonly copies: readonly PageCopy[];
+  /** Makes it as if nothing had grown: for rows that could not be stored. */
+  undo(): void;
+}
+
 /** Pages and lengths of all sequences. */
 export class PageTables {
   readonly lengths: Int32Array;
@@ -111,12 +119,12 @@ export class PageTables {
   }
 
   /**
-   * Makes room for so many more rows of each sequence and counts them as there. The pages that must be copied first.
-   * Throws where there is no room; then nothing has changed.
+   * Makes room for so many more rows of each sequence and counts them as there. Throws where there is no room; then nothing
+   * has changed.
    */
-  grow(sequences: readonly number[], rows: readonly number[], complaint: Complaint): PageCopy[] {
+  grow(sequences: readonly number[], rows: readonly number[], complaint: Complaint): Growth {
     this.#checkRoom(sequences, rows, complaint);
-    const copies: PageCopy[] = [];
+    const copies: PageCopy[] = [], begin = sequences.map((s) => this.lengths[s]!);
     sequences.forEach((s, n) => {
       if (rows[n] === 0) return;
       const pages = this.#pages[s]!,
@@ -132,7 +140,20 @@ export class PageTables {
       while (pages.length * this.#rows < end) pages.push(this.#take(s));
       this.lengths[s] = end;
     });
-    return copies;
+    const undo = () => {
+      sequences.forEach((s, n) => this.truncate(s, begin[n]!));
+      // a copy may not have been made
+      for (const { from, to } of copies) this.#share(from, to);
+    };
+    return { copies, undo };
+  }
+
+  /** Puts a page that others have in the place of its copy. */
+  #share(page: number, copy: number): void {
+    const pages = this.#pages.find((list) => list.at(-1) === copy)!;
+    pages[pages.length - 1] = page;
+    this.#users[page]!++;
+    this.#give(copy);
   }
 
   /** Where row `row` of a sequence lies: its page times rows of a page, plus its row there. */
