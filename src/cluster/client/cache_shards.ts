@@ -39,10 +39,8 @@ const OWN = ["replicas", "shards", "stripe"];
 
 /** Throws unless the options describe a cache that so many nodes can hold. */
 export function checkClusterCache(options: ClusterCacheOptions, nodes: number): ClusterCacheShape {
-  const given = Object.entries(options).filter(([name]) => !OWN.includes(name));
-  const { replicas = 1, shards = nodes, stripe = 256, pageSize = 64 } = options;
-  const whole = { pageSize, ...Object.fromEntries(given) };
-  const shape = checkCacheOptions(whole);
+  const { replicas = 1, shards = nodes, stripe = 256, pageSize = 64 } = options ?? {};
+  const shape = checkCacheOptions(options && { ...options, pageSize }, OWN);
   for (const [name, value] of Object.entries({ replicas, shards, stripe })) {
     if (Number.isSafeInteger(value) && value >= 1 && value < 2 ** 31) continue;
     throw new RangeError(

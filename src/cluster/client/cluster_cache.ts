@@ -22,12 +22,14 @@ export function rowsOf(cache: ClusterCache): ShardedRows {
 export class ClusterCache {
   readonly #rows: ShardedRows;
   readonly #home: ClusterHome;
+  readonly #forget: () => void;
   #disposed = false;
 
   /** Use `cluster.kvCache`. */
-  constructor(rows: ShardedRows, home: ClusterHome) {
+  constructor(rows: ShardedRows, home: ClusterHome, forget: () => void) {
     this.#rows = rows;
     this.#home = home;
+    this.#forget = forget;
     ROWS.set(this, rows);
   }
 
@@ -131,6 +133,7 @@ export class ClusterCache {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#forget();
     await this.#rows.dispose();
   }
 

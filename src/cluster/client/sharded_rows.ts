@@ -21,6 +21,8 @@ import { repairShards } from "./repair.ts";
 
 /** Bytes of an element on the wire at most: what f32 takes. */
 const F32 = 4;
+/** Bytes of what the header says of a row that is a sequence's only one: three numbers. */
+const SAID_OF_ROW = 36;
 
 /** The rows of one cache. */
 export class ShardedRows {
@@ -30,6 +32,8 @@ export class ShardedRows {
   readonly lengths: Int32Array;
   readonly #home: ClusterHome;
   #tail: Promise<unknown> = Promise.resolve();
+  /** Messages so far that change rows. */
+  #changes = 0;
   readonly #reading = new Set<Promise<unknown>>();
 
   constructor(
@@ -145,12 +149,13 @@ export class ShardedRows {
           .map((part) => ({ ...part, index }))
       );
       const messages = appendMessages(owned, this.#rowsOfMessage());
+      const versions = new Map<number, number>();
       try {
         await windowed(messages, async ([shard, list]) => {
           const place = this.places[shard]!;
           for (const message of list) {
             const tensors = messageTensors(added, packed, message, spec.dtype);
-            await this.#send(place, message, tensors, limits);
+            versions.set(shard, await this.#send(place, message, tensors, limits));
           }
         });
       } catch (error) {
@@ -158,7 +163,7 @@ export class ShardedRows {
         throw error;
       }
       // a shard that has not heard of it is behind from now on, and not before: what failed changes nothing
-      for (const shard of messages.keys()) this.places[shard]!.version++;
+      for (const [shard, version] of versions) this.places[shard]!.version = version;
       sequences.forEach((sequence, n) => this.lengths[sequence]! += rows[n]!);
     });
   }
@@ -166,7 +171,8 @@ export class ShardedRows {
   /** Rows that a message may have. */
   #rowsOfMessage(): number {
     const { kvHeads, headDim, valueDim } = this.shape.spec, most = this.#home.payload();
-    const bytes = kvHeads * (headDim + valueDim) * F32, rows = Math.floor(most / bytes);
+    const bytes = kvHeads * (headDim + valueDim) * F32 + SAID_OF_ROW;
+    const rows = Math.floor(most / bytes);
     if (rows > 0) return rows;
     throw new RangeError(
       `Cannot run append: a row has ${bytes} bytes but a message of the server at most ${most}`,
@@ -178,10 +184,11 @@ export class ShardedRows {
     { sequences, from, rows }: AppendMessage,
     tensors: ReturnType<typeof messageTensors>,
     limits: Limits,
-  ): Promise<void> {
-    const version = place.version + 1;
+  ): Promise<number> {
+    const version = ++this.#changes;
     const request = encode(this.#head(place, { version, sequences, from, rows }), tensors);
     await this.#tell(place, "append", request, limits);
+    return version;
   }
 
   /** Takes back what some shards have of an append that failed: calls do not see it, but it has pages. */
@@ -191,15 +198,17 @@ export class ShardedRows {
 
   async #truncateShard(place: ShardPlace, sequences: readonly number[]): Promise<void> {
     const lengths = sequences.map((sequence) => this.lengths[sequence]!);
-    const request = encode(this.#head(place, { sequences, lengths }));
+    const version = ++this.#changes;
+    const request = encode(this.#head(place, { version, sequences, lengths }));
     await this.#tell(place, "truncate", request, this.#home.asker.shortLimits("truncate"));
   }
 
   /** Forgets rows, once the calls that read have ended. `check`: throws unless the length is one. */
   truncate(sequence: number, length: number, check: (held: number) => void): Promise<void> {
+    const reading = [...this.#reading]; // what is asked from now on waits for this change
     return this.#next(async () => {
       check(this.lengths[sequence]!);
-      await Promise.all(this.#reading);
+      await Promise.all(reading);
       this.lengths[sequence] = length;
       const told = await Promise.allSettled(
         this.places.map((place) => this.#truncateShard(place, [sequence])),
@@ -230,8 +239,9 @@ export class ShardedRows {
 
   /** The same after all that was asked for before. */
   dispose(): Promise<void> {
+    const reading = [...this.#reading];
     return this.#next(async () => {
-      await Promise.all(this.#reading);
+      await Promise.all(reading);
       await this.close();
     });
   }

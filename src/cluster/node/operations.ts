@@ -2,6 +2,7 @@
 import type { CacheRows, CacheState } from "../../cache/state.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
+import { RefusedError } from "../wire/errors.ts";
 import type { Head, Message } from "../wire/message.ts";
 import { toFloats, toWire, type WireType } from "../wire/narrow.ts";
 import type { AppendHead, AttendHead, Owner, PartHead, ShardSpec } from "../wire/requests.ts";
@@ -94,15 +95,20 @@ async function copyRows(
     for (const sequence of sequences) {
       const { head: found } = await ask("export", { cache, shard: spec.shard, sequence, owner });
       const job = { job: found["job"], owner }, tensors: Record<string, HostTensor> = {};
-      for (const [name, info] of Object.entries(found["tensors"] as Record<string, TensorInfo>)) {
-        tensors[name] = await fetchTensor(ask, job, name, info, payload());
+      try {
+        for (const [name, info] of Object.entries(found["tensors"] as Record<string, TensorInfo>)) {
+          tensors[name] = await fetchTensor(ask, job, name, info, payload());
+        }
+      } finally {
+        ask("drop", job).catch(() => {}); // it would stay there as long as the client
       }
-      await ask("drop", job);
       await shard.import(sequence, stateOf(found["length"] as number, tensors));
     }
   } catch (error) {
     await store.close(cache, spec.shard);
-    throw error;
+    if (error instanceof RangeError) throw error;
+    const why = error instanceof Error ? error.message : `${error}`;
+    throw new RefusedError("missing", `Cannot copy shard ${spec.shard} from node ${from}: ${why}`);
   }
   shard.version = version;
   return { head: { version } };

@@ -31,7 +31,7 @@ export interface ShardSpec extends StripeShape {
 
 /** Rows that enter: of several sequences, one behind the other. */
 export interface AppendHead {
-  /** Counts what changed the cache: a shard that missed one of them does not answer any more. */
+  /** Number of the message: each that changes the cache has a higher one than those before it. */
   readonly version: number;
   readonly sequences: readonly number[];
   /** The row of each sequence, here, where its new ones begin. */
