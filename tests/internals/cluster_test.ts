@@ -5,7 +5,9 @@ import fc from "fast-check";
 import { createEngine } from "../../mod.ts";
 import { OPERATION_TABLE } from "../../src/cluster/node/operations.ts";
 import { Store } from "../../src/cluster/node/store.ts";
+import { Latencies } from "../../src/cluster/node/latencies.ts";
 import { Shard } from "../../src/cluster/node/shard.ts";
+import { randomNumbers } from "../random.ts";
 import { splitRuns } from "../../src/cluster/split.ts";
 import { dealRows, localLength, ownerOf } from "../../src/cluster/stripes.ts";
 import { appendMessages } from "../../src/cluster/client/cache_shards.ts";
@@ -159,6 +161,22 @@ Deno.test("a copy that fails says from where, and leaves nothing on either node"
   assert.deepEqual(asked, ["export", "get", "drop"]);
   assert.equal(store.all.shards.length, 0);
   await store.dispose();
+});
+
+Deno.test("percentiles of calls are those of a sorted list, within a bucket, and old calls fade", () => {
+  const times = new Latencies();
+  assert.equal(times.percentile(0.5), undefined);
+  const random = randomNumbers(7), list = Array.from({ length: 5000 }, () => 0.05 / random() ** 2);
+  for (const ms of list) times.add(ms);
+  const sorted = list.toSorted((a, b) => a - b);
+  for (const share of [0.01, 0.5, 0.9, 0.99, 1]) {
+    const want = sorted[Math.ceil(share * list.length) - 1]!, got = times.percentile(share)!;
+    assert.ok(Math.abs(Math.log2(got / Math.min(want, 1e7))) < 1 / 15, `${share}: ${got}, ${want}`);
+  }
+  for (const ms of [0, 1e12]) times.add(ms); // nothing is outside
+  assert.equal(times.total, 5002);
+  for (let n = 0; n < 60_000; n++) times.add(300);
+  assert.ok(Math.abs(times.percentile(0.02)! / 300 - 1) < 0.05);
 });
 
 const shapes = fc.record({

@@ -25,6 +25,7 @@ import {
 } from "../wire/subjects.ts";
 import { show } from "../../tensor/errors.ts";
 import type { NodeStatus } from "../wire/requests.ts";
+import { Latencies } from "./latencies.ts";
 import { type Answer, attendShard, OPERATION_TABLE, type Site } from "./operations.ts";
 import { Store } from "./store.ts";
 
@@ -65,6 +66,7 @@ export class ClusterNode {
   readonly #listening = new Map<string, Subscription>();
   readonly #site: Site;
   #service: Service | undefined;
+  readonly #latencies = new Latencies();
   #pending = 0;
   #busyMs = 0;
   #leases: Subscription | undefined;
@@ -142,6 +144,7 @@ export class ClusterNode {
   /** What it holds and how long it has computed. */
   get status(): NodeStatus {
     const { shards, jobs } = this.#store.all;
+    const rounded = (share: number) => Math.round(1000 * this.#latencies.percentile(share)!) / 1000;
     const sum = <T>(list: readonly T[], of: (one: T) => number) =>
       list.reduce((total, one) => total + of(one), 0);
     return {
@@ -154,6 +157,8 @@ export class ClusterNode {
       jobBytes: sum(jobs, ({ bytes }) => bytes),
       pending: this.#pending,
       busyMs: Math.round(this.#busyMs),
+      answered: this.#latencies.total,
+      ...this.#latencies.total > 0 && { p50Ms: rounded(0.5), p99Ms: rounded(0.99) },
     };
   }
 
@@ -201,9 +206,12 @@ export class ClusterNode {
       }
       this.#pending += bytes;
       try {
-        const { head, tensors } = await run();
-        this.#busyMs += typeof head["ms"] === "number" ? head["ms"] : 0;
+        const begin = performance.now(), { head, tensors } = await run(), { ms } = head;
         message.respond(encode(head, tensors));
+        if (typeof ms === "number") {
+          this.#busyMs += ms;
+          this.#latencies.add(performance.now() - begin);
+        }
       } finally {
         this.#pending -= bytes;
       }

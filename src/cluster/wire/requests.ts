@@ -96,4 +96,10 @@ export interface NodeStatus {
   readonly pending: number;
   /** Milliseconds that it has computed. */
   readonly busyMs: number;
+  /** Calls that it has answered, those of each shard and each part by themselves. */
+  readonly answered: number;
+  /** Milliseconds from request to answer that half of the last thousands of calls did not exceed; missing before the first. */
+  readonly p50Ms?: number | undefined;
+  /** The same of 99 in a hundred. */
+  readonly p99Ms?: number | undefined;
 }
