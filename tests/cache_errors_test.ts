@@ -237,6 +237,16 @@ const bad: readonly Bad[] = [
     wants: /state.length is -1/,
   },
   {
+    about: "importing behind more rows than the state has",
+    call: async (c) => await c.import(await c.export(2), 0),
+    ...{ error: RangeError, wants: /state.length is 3 but sequence 0 holds 5 rows, with which/ },
+  },
+  {
+    about: "importing behind a sequence that is none",
+    call: async (c) => await c.import(await c.export(2), 7),
+    ...{ error: RangeError, wants: /import: sequence is 7 but the cache has the sequences 0 to 2/ },
+  },
+  {
     about: "importing rows of another shape",
     call: async (c) => await c.import({ ...await c.export(0), length: 4 }),
     ...{ error: RangeError, wants: /keys.rows has shape \[5, 2, 8\] but \[4, 2, 8\] was wanted/ },

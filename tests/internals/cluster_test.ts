@@ -205,7 +205,7 @@ Deno.test("an append is dealt out whole, in messages that are small enough and i
   );
   fc.assert(fc.property(sizes, ([shape, sequences, most]) => {
     const owned = sequences.flatMap(([begin, count], index) =>
-      dealRows(shape, index, begin, count).map((part) => ({ ...part, index }))
+      dealRows(shape, index, begin, count).map((part) => ({ ...part, index, sequence: index }))
     );
     const seen = sequences.map(([, count]) => new Array<number>(count).fill(0));
     for (const [shard, messages] of appendMessages(owned, most)) {

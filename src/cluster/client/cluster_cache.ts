@@ -121,6 +121,18 @@ export class ClusterCache {
   }
 
   /**
+   * Makes the lowest sequence without rows a copy of another; resolves to its number. Every node shares the pages that it has,
+   * and copies one when either sequence writes to it.
+   *
+   * @throws {RangeError} no sequence is empty. @throws {ClusterError} a shard whose nodes have gone; nothing has changed then.
+   */
+  async fork(sequence: number): Promise<number> {
+    this.#begin("fork");
+    const source = this.#checkSequence(sequence, "fork");
+    return await this.#rows.fork(source, this.#home.asker.limits("fork"));
+  }
+
+  /**
    * Copies shards that lost a replica to other nodes, from one that has it, node to node, until each has as many as was asked
    * for or there are no more nodes. Resolves to the number of replicas that are still missing.
    */

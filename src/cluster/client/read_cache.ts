@@ -96,7 +96,7 @@ export async function readCache(
   wire: WireType,
   limits: Limits,
 ): Promise<AttentionResult & { readonly timing: CallTiming }> {
-  const begin = performance.now(), { id, shape: { spec }, lengths: all, places } = cache;
+  const begin = performance.now(), { id, shape: { spec }, lengths: all, places, starts } = cache;
   checkHost("attention", "q", q);
   refuseCached(options);
   const complaint = new Complaint("attention");
@@ -134,6 +134,7 @@ export async function readCache(
       cache: id,
       call: nuid.next(),
       sequences,
+      starts: sequences.map((sequence) => starts[sequence]!),
       lengths: spans.map(({ lengthK }) => lengthK),
       options: fromQuery(sent, first),
       versions,

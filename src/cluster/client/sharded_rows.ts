@@ -1,7 +1,9 @@
 // The rows of a cache on their nodes: what all changes and calls of a cache share. Changes come one after the other; calls that
 // read go beside each other, and say themselves how many rows they see.
 import type { Append } from "../../cache/append.ts";
-import { dealRows } from "../stripes.ts";
+import { emptySequence, type PageTables } from "../../cache/page_tables.ts";
+import { Complaint } from "../../tensor/errors.ts";
+import { dealRows, localLength, startOf } from "../stripes.ts";
 import { encode, type Head } from "../wire/message.ts";
 import { windowed } from "../wire/transfer.ts";
 import { messageTensors } from "./append_rows.ts";
@@ -11,13 +13,14 @@ import {
   appendMessages,
   checkRoom,
   type ClusterCacheShape,
-  pagesUsed,
   placeShards,
+  rowsOfShard,
+  shardPages,
   type ShardPlace,
 } from "./cache_shards.ts";
 import type { ClusterHome } from "./home.ts";
 import type { NodeInfo } from "./nodes.ts";
-import { repairShards } from "./repair.ts";
+import { copiesOf, repairShards } from "./repair.ts";
 
 /** Bytes of an element on the wire at most: what f32 takes. */
 const F32 = 4;
@@ -30,6 +33,10 @@ export class ShardedRows {
   readonly shape: ClusterCacheShape;
   readonly places: readonly ShardPlace[];
   readonly lengths: Int32Array;
+  /** The shard where each sequence begins. */
+  readonly starts: Int32Array;
+  /** Pages of each shard; none before it is open. */
+  #pages: readonly PageTables[] = [];
   readonly #home: ClusterHome;
   #tail: Promise<unknown> = Promise.resolve();
   /** Messages so far that change rows. */
@@ -47,15 +54,12 @@ export class ShardedRows {
     this.#home = home;
     this.places = placeShards(nodes, shape.shards, shape.replicas);
     this.lengths = new Int32Array(shape.spec.sequences);
+    this.starts = this.lengths.map((_, sequence) => startOf(shape, sequence));
   }
 
   /** Pages that no sequence has. */
   get freePages(): number {
-    const { spec } = this.shape;
-    return this.places.reduce(
-      (sum, { shard }) => sum + spec.pages - pagesUsed(spec, this.lengths, shard),
-      0,
-    );
+    return this.#pages.reduce((sum, { free }) => sum + free, 0);
   }
 
   /** Replicas that were lost. */
@@ -107,12 +111,13 @@ export class ShardedRows {
       await this.close();
       throw error;
     }
+    this.#pages = this.places.map(() => shardPages(this.shape));
   }
 
   /** Says the same to all replicas of a shard. Those that have gone are lost; throws where none is left. */
   async #tell(
     place: ShardPlace,
-    operation: "append" | "truncate",
+    operation: "append" | "truncate" | "fork",
     request: Uint8Array,
     limits: Limits,
   ): Promise<void> {
@@ -143,11 +148,11 @@ export class ShardedRows {
   append(added: Append, packed: boolean, limits: Limits): Promise<void> {
     return this.#next(async () => {
       const { sequences, rows } = added, { spec } = this.shape;
-      checkRoom(this.shape, this.lengths, sequences, rows);
       const owned = sequences.flatMap((sequence, index) =>
-        dealRows(spec, sequence, this.lengths[sequence]!, rows[index]!)
-          .map((part) => ({ ...part, index }))
+        dealRows(spec, this.starts[sequence]!, this.lengths[sequence]!, rows[index]!)
+          .map((part) => ({ ...part, sequence, index }))
       );
+      checkRoom(this.shape, this.#pages, owned);
       const messages = appendMessages(owned, this.#rowsOfMessage());
       const versions = new Map<number, number>();
       try {
@@ -164,6 +169,9 @@ export class ShardedRows {
       }
       // a shard that has not heard of it is behind from now on, and not before: what failed changes nothing
       for (const [shard, version] of versions) this.places[shard]!.version = version;
+      this.#pages.forEach((pages, shard) =>
+        pages.grow(...rowsOfShard(owned, shard), new Complaint("append"))
+      );
       sequences.forEach((sequence, n) => this.lengths[sequence]! += rows[n]!);
     });
   }
@@ -196,8 +204,13 @@ export class ShardedRows {
     await Promise.allSettled(this.places.map((place) => this.#truncateShard(place, sequences)));
   }
 
+  /** Rows that a shard has of a sequence. */
+  #rowsOf({ shard }: ShardPlace, sequence: number): number {
+    return localLength(this.shape, this.starts[sequence]!, this.lengths[sequence]!, shard);
+  }
+
   async #truncateShard(place: ShardPlace, sequences: readonly number[]): Promise<void> {
-    const lengths = sequences.map((sequence) => this.lengths[sequence]!);
+    const lengths = sequences.map((sequence) => this.#rowsOf(place, sequence));
     const version = ++this.#changes;
     const request = encode(this.#head(place, { version, sequences, lengths }));
     await this.#tell(place, "truncate", request, this.#home.asker.shortLimits("truncate"));
@@ -210,6 +223,10 @@ export class ShardedRows {
       check(this.lengths[sequence]!);
       await Promise.all(reading);
       this.lengths[sequence] = length;
+      for (const place of this.places) {
+        this.#pages[place.shard]!.truncate(sequence, this.#rowsOf(place, sequence));
+      }
+      if (length === 0) this.starts[sequence] = startOf(this.shape, sequence);
       const told = await Promise.allSettled(
         this.places.map((place) => this.#truncateShard(place, [sequence])),
       );
@@ -218,10 +235,38 @@ export class ShardedRows {
     });
   }
 
+  /** Makes the lowest sequence without rows a copy of another: each shard by itself, which shares the pages that it has. */
+  fork(source: number, limits: Limits): Promise<number> {
+    return this.#next(async () => {
+      const target = emptySequence(this.lengths, source, new Complaint("fork"));
+      const owners = this.places.filter((place) => this.#rowsOf(place, source) > 0);
+      const versions = new Map<number, number>();
+      try {
+        await windowed(owners, async (place) => {
+          const version = ++this.#changes, rows = this.#rowsOf(place, source);
+          const request = encode(this.#head(place, { version, source, target, rows }));
+          await this.#tell(place, "fork", request, limits);
+          versions.set(place.shard, version);
+        });
+      } catch (error) {
+        void this.#next(() => this.#undo([target]));
+        throw error;
+      }
+      for (const [shard, version] of versions) {
+        this.places[shard]!.version = version;
+        this.#pages[shard]!.fork(source, target);
+      }
+      this.starts[target] = this.starts[source]!;
+      this.lengths[target] = this.lengths[source]!;
+      return target;
+    });
+  }
+
   /** Makes lost replicas anew. */
   repair(): Promise<number> {
     return this.#next(async () => {
-      await repairShards(this.#home, this.id, this.shape, this.places, this.lengths);
+      const { id, shape, places } = this;
+      await repairShards(this.#home, id, shape, places, (shard) => copiesOf(this.#pages[shard]!));
       return this.missing;
     });
   }

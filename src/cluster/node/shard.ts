@@ -8,7 +8,13 @@ import type { HostTensor } from "../../tensor/tensor.ts";
 import { shardOptions } from "../options/cached.ts";
 import { localLength } from "../stripes.ts";
 import { RefusedError } from "../wire/errors.ts";
-import type { AppendHead, AttendHead, ShardSpec } from "../wire/requests.ts";
+import type {
+  AppendHead,
+  AttendHead,
+  CopiedSequence,
+  ForkHead,
+  ShardSpec,
+} from "../wire/requests.ts";
 
 /** A shard of a cache. */
 export class Shard {
@@ -74,11 +80,11 @@ export class Shard {
   }
 
   /** Makes a change once: asked again it is done, and one that is older than what was done since is refused. */
-  #change(version: number, what: string, run: () => void): Promise<void> {
-    return this.#next(() => {
+  #change(version: number, what: string, run: () => Promise<void> | void): Promise<void> {
+    return this.#next(async () => {
       if (version === this.#version) return;
       if (version < this.#version) throw this.#behind(what);
-      run();
+      await run();
       this.#version = version;
     });
   }
@@ -101,18 +107,29 @@ export class Shard {
     if (this.#cache.length(slot) > rows) this.#cache.truncate(slot, rows);
   }
 
-  /** Forgets rows behind the first `lengths` of all shards together. */
+  /** Forgets rows behind the first `lengths` of those here. */
   truncate(
     version: number,
     sequences: readonly number[],
     lengths: readonly number[],
   ): Promise<void> {
     return this.#change(version, "truncate", () => {
-      sequences.forEach((sequence, n) => {
-        const kept = localLength(this.spec, sequence, lengths[n]!, this.spec.shard);
-        this.#keep(this.#slot(sequence), kept);
-      });
+      sequences.forEach((sequence, n) => this.#keep(this.#slot(sequence), lengths[n]!));
     });
+  }
+
+  /** Makes a sequence a copy of another's first rows; pages are shared until one of them writes. */
+  fork({ version, source, target, rows }: ForkHead): Promise<void> {
+    return this.#change(version, "fork", async () => {
+      if (this.#cache.length(this.#slot(source)) < rows) throw this.#behind("fork");
+      await this.#fork(source, target, rows);
+    });
+  }
+
+  async #fork(source: number, target: number, rows: number): Promise<void> {
+    this.#keep(this.#slot(target), 0); // what a change that failed may have left
+    this.#move(target, await this.#cache.fork(this.#slot(source)));
+    this.#keep(this.#slot(target), rows);
   }
 
   /** Attention over the rows that it has of what the call reads. */
@@ -123,15 +140,16 @@ export class Shard {
   ): Promise<{ result: AttentionResult<HostTensor<Float32Array>>; ms: number }> {
     return this.#next(async () => {
       if (this.#version < head.versions[this.spec.shard]!) throw this.#behind("attention");
-      const { sequences } = head, { shard } = this.spec;
+      const { sequences, starts } = head, { shard } = this.spec;
       const slots = sequences.map((sequence) => this.#slot(sequence));
-      const lengths = sequences.map((sequence, n) =>
-        localLength(this.spec, sequence, head.lengths[n]!, shard)
+      const lengths = starts.map((start, n) =>
+        localLength(this.spec, start, head.lengths[n]!, shard)
       );
       if (slots.some((slot, n) => this.#cache.length(slot) < lengths[n]!)) {
         throw this.#behind("attention");
       }
-      const rows = { ...this.spec, sequences, slots, lengths };
+      // which stripes they have follows from where they begin
+      const rows = { ...this.spec, sequences: starts, slots, lengths };
       const options = shardOptions(head.options, rows, operands), { keys, values } = this.#cache;
       const begin = performance.now();
       const result = await this.#engine.attention(q, keys, values, options);
@@ -144,10 +162,12 @@ export class Shard {
     return this.#next(() => this.#cache.export(this.#slot(sequence)));
   }
 
-  /** Puts exported rows into a shard that has none of that sequence. */
-  import(sequence: number, state: CacheState): Promise<void> {
+  /** Puts exported rows into a shard that has none of that sequence. `like`: its first `rows` rows are those of another. */
+  import({ sequence, like, rows }: CopiedSequence, state: CacheState): Promise<void> {
     return this.#next(async () => {
-      this.#move(sequence, await this.#cache.import(state));
+      if (like === undefined) return this.#move(sequence, await this.#cache.import(state));
+      await this.#fork(like, sequence, rows);
+      await this.#cache.import(state, this.#slot(sequence));
     });
   }
 

@@ -39,11 +39,31 @@ export interface AppendHead {
   readonly rows: readonly number[];
 }
 
+/** A sequence that becomes a copy of another. */
+export interface ForkHead {
+  /** As of an append. */
+  readonly version: number;
+  readonly source: number;
+  readonly target: number;
+  /** Rows that the shard has of it. */
+  readonly rows: number;
+}
+
+/** A sequence of a shard that is copied to another node. */
+export interface CopiedSequence {
+  readonly sequence: number;
+  /** One of those before it whose first `rows` rows it shares. */
+  readonly like?: number | undefined;
+  readonly rows: number;
+}
+
 /** A call that reads. */
 export interface AttendHead {
   /** Of each shard, the last change that the call must see. */
   readonly versions: readonly number[];
   readonly sequences: readonly number[];
+  /** The shard where each of these begins. */
+  readonly starts: readonly number[];
   /** Rows of each of these, on all shards, that the call reads. */
   readonly lengths: readonly number[];
   readonly options: CachedOptions;
