@@ -17,13 +17,8 @@
  * @module
  */
 export { Cluster, connectCluster } from "./cluster/client/cluster.ts";
-export type {
-  ClusterGradients,
-  ClusterOptions,
-  ClusterResult,
-  ClusterRun,
-  ClusterSplit,
-} from "./cluster/client/cluster.ts";
+export type { ClusterGradients, ClusterResult } from "./cluster/client/cluster.ts";
+export type { ClusterOptions, ClusterRun, ClusterSplit } from "./cluster/client/cluster_options.ts";
 export { ClusterCache } from "./cluster/client/cluster_cache.ts";
 export type { ClusterCacheOptions } from "./cluster/client/cache_shards.ts";
 export type { ClusterAppendOptions } from "./cluster/options/append.ts";

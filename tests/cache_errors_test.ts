@@ -237,6 +237,16 @@ const bad: readonly Bad[] = [
     wants: /state.length is -1/,
   },
   {
+    about: "importing behind more rows than the state has",
+    call: async (c) => await c.import(await c.export(2), 0),
+    ...{ error: RangeError, wants: /state.length is 3 but sequence 0 holds 5 rows, with which/ },
+  },
+  {
+    about: "importing behind a sequence that is none",
+    call: async (c) => await c.import(await c.export(2), 7),
+    ...{ error: RangeError, wants: /import: sequence is 7 but the cache has the sequences 0 to 2/ },
+  },
+  {
     about: "importing rows of another shape",
     call: async (c) => await c.import({ ...await c.export(0), length: 4 }),
     ...{ error: RangeError, wants: /keys.rows has shape \[5, 2, 8\] but \[4, 2, 8\] was wanted/ },
@@ -437,6 +447,34 @@ Deno.test("a cache that finds no memory leaves none behind", async () => {
   assert.equal(small.memory.used, used);
   small.kvCache({ ...good, capacity: 100 }).dispose();
 });
+
+/** An engine with so little memory that rows find no room on their way into a cache of 768 KiB. */
+const little = { memoryBudget: 2 ** 20 };
+const large = { sequences: 3, kvHeads: 2, headDim: 64, pageSize: 64, pages: 12 };
+
+for (const backend of ["wasm", "webgpu"] as const) {
+  Deno.test(`rows that could not be stored are not counted, ${backend}`, async () => {
+    const opened = backend === "wasm"
+      ? await createEngine({ backend, threads: 1, ...little })
+      : await openGpu(little);
+    if ("absent" in opened) return;
+    using tight = opened;
+    using cache = tight.kvCache(large);
+    const rows = (n: number) => tensor(1, n, 2, 64);
+    cache.append(rows(70), rows(70), { sequences: [0] });
+    assert.equal(await cache.fork(0), 1); // shares a page that an append would copy
+    const before = [[...cache.lengths], cache.freePages];
+    const [first, twin] = [await cache.export(0), await cache.export(1)];
+    assert.throws(() => cache.append(rows(600), rows(600), { sequences: [1] }), RangeError);
+    assert.deepEqual([[...cache.lengths], cache.freePages], before);
+    assert.deepEqual([await cache.export(0), await cache.export(1)], [first, twin]);
+    // both share the page still, and neither writes what the other has
+    cache.append(rows(1), rows(1), { sequences: [1] });
+    assert.equal(cache.freePages, before[1] as number - 1);
+    assert.deepEqual(await cache.export(0), first);
+    assert.deepEqual([...cache.lengths], [70, 71, 0]);
+  });
+}
 
 Deno.test("tensors of another engine do not enter a cache", async () => {
   using cache = filled();

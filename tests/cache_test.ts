@@ -162,6 +162,31 @@ testEngines("what is exported comes back elsewhere", async (engine) => {
   }
 });
 
+testEngines(
+  "what is exported enters behind the rows of a fork, which stays one",
+  async (engine) => {
+    for (const dtype of ["f32", "i8"] as const) {
+      for (const room of [paged(16), { ...sizes, capacity: 64 }]) {
+        using cache = engine.kvCache({ ...room, dtype });
+        cache.append(keys(37), values(37), { sequences: [2] });
+        const whole = await cache.export(2);
+        cache.truncate(2, 35); // a page is half full, and the rest of it is not its own
+        const free = cache.freePages, fork = await cache.fork(2), short = await cache.export(2);
+        assert.equal(await cache.import(whole, fork), fork);
+        assert.deepEqual(await cache.export(fork), whole);
+        assert.deepEqual(await cache.export(2), short);
+        assert.equal(cache.freePages, free - 1); // a copy of the third page; or a sequence
+        assert.equal(await cache.import(whole, fork), fork); // nothing is behind them
+        assert.deepEqual([cache.lengths[2], cache.lengths[fork], cache.freePages], [
+          35,
+          37,
+          free - 1,
+        ]);
+      }
+    }
+  },
+);
+
 testEngines("packed appends and packed queries", async (engine) => {
   using cache = engine.kvCache(paged(16)), other = engine.kvCache(paged(16));
   const starts = Int32Array.of(0, 5, 5, 30),

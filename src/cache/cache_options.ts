@@ -66,8 +66,8 @@ const DTYPES: readonly unknown[] = ["f32", "f16", "bf16", "i8"];
 /** More than any memory of today holds. */
 const MOST_BYTES = 2 ** 40;
 
-/** Throws unless the options describe a cache. */
-export function checkCacheOptions(options: unknown): CacheShape {
+/** Throws unless the options describe a cache. `also`: names that somebody else checks. */
+export function checkCacheOptions(options: unknown, also: readonly string[] = []): CacheShape {
   const complaint = new Complaint("kvCache");
   if (typeof options !== "object" || options === null) {
     throw complaint.type(
@@ -76,10 +76,11 @@ export function checkCacheOptions(options: unknown): CacheShape {
     );
   }
   const given = options as Record<string, unknown>;
+  const known = [...KNOWN, ...also];
   for (const name of Object.keys(given)) {
-    if (KNOWN.includes(name) || given[name] === undefined) continue;
+    if (known.includes(name) || given[name] === undefined) continue;
     throw complaint.type(
-      `options has the unknown name ${show(name)}, wanted one of ${KNOWN.join(", ")}`,
+      `options has the unknown name ${show(name)}, wanted one of ${known.join(", ")}`,
     );
   }
   const size = (name: string): number => {

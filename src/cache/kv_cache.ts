@@ -158,11 +158,29 @@ export class KvCache {
       );
     const rotation = options.rotary &&
       appendRotation(options.rotary, added.k, each((_, row) => row), complaint);
-    this.#copy(this.#tables.grow(sequences, rows, complaint));
-    const places = each((s, row) => this.#tables.place(s, row));
-    if (places.length === 0) return;
-    this.#storeKeys(added, rotation, places);
-    this.#pools.values.store(added.v, places);
+    this.#grown(sequences, rows, complaint, () => {
+      const places = each((s, row) => this.#tables.place(s, row));
+      if (places.length === 0) return;
+      this.#storeKeys(added, rotation, places);
+      this.#pools.values.store(added.v, places);
+    });
+  }
+
+  /** Counts new rows as there once `store` has stored them. */
+  #grown(
+    sequences: readonly number[],
+    rows: readonly number[],
+    complaint: Complaint,
+    store: () => void,
+  ): void {
+    const { copies, undo } = this.#tables.grow(sequences, rows, complaint);
+    try {
+      this.#copy(copies);
+      store();
+    } catch (error) {
+      undo(); // no memory for what is between, or a device that was lost
+      throw error;
+    }
   }
 
   /** Stores keys, rotated where that is asked for. */
@@ -238,19 +256,32 @@ export class KvCache {
     return { length, keys: rowsOfPages(k, keys, length), values: rowsOfPages(v, values, length) };
   }
 
-  /** Puts what `export` returned into the lowest sequence without rows; resolves to its number. */
-  async import(state: CacheState): Promise<number> {
+  /**
+   * Puts what `export` returned into the lowest sequence without rows; resolves to its number. `onto`: behind the rows of
+   * that sequence, with which the state must begin, as those of a fork: their pages stay shared.
+   */
+  async import(state: CacheState, onto?: number): Promise<number> {
     const complaint = this.#begin("import"), { keys, values } = this.#shape;
     checkState(state, this.#shape, complaint);
-    const target = this.#tables.empty(-1, complaint);
-    this.#tables.grow([target], [state.length], complaint);
-    const pages = this.#tables.pagesOf(target);
-    pagesOfRows(state.keys, keys, state.length).forEach((bytes, n) =>
-      this.#pools.keys.writePage(pages[n]!, bytes)
-    );
-    pagesOfRows(state.values, values, state.length).forEach((bytes, n) =>
-      this.#pools.values.writePage(pages[n]!, bytes)
-    );
+    const target = onto === undefined
+      ? this.#tables.empty(-1, complaint)
+      : this.#checkSequence(onto, complaint);
+    const held = this.#tables.lengths[target]!, rows = state.length - held;
+    if (rows < 0) {
+      throw complaint.range(
+        `state.length is ${state.length} but sequence ${target} holds ${held} rows, with which it must begin`,
+      );
+    }
+    if (rows === 0) return await target;
+    this.#grown([target], [rows], complaint, () => {
+      const pages = this.#tables.pagesOf(target), first = Math.floor(held / keys.rows);
+      pagesOfRows(state.keys, keys, state.length).forEach((bytes, n) =>
+        n >= first && this.#pools.keys.writePage(pages[n]!, bytes)
+      );
+      pagesOfRows(state.values, values, state.length).forEach((bytes, n) =>
+        n >= first && this.#pools.values.writePage(pages[n]!, bytes)
+      );
+    });
     return await target;
   }
 

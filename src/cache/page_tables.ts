@@ -10,6 +10,23 @@ export interface PageCopy {
   readonly to: number;
 }
 
+/** What `grow` did. */
+export interface Growth {
+  /** Pages to be copied before they are written. */
+  readonly copies: readonly PageCopy[];
+  /** Makes it as if nothing had grown: for rows that could not be stored. */
+  undo(): void;
+}
+
+/** The lowest sequence without rows but `other`. */
+export function emptySequence(lengths: Int32Array, other: number, complaint: Complaint): number {
+  const found = lengths.findIndex((length, s) => length === 0 && s !== other);
+  if (found >= 0) return found;
+  throw complaint.range(
+    `all ${lengths.length} sequences of the cache hold rows, and an empty one was wanted: free one`,
+  );
+}
+
 /** Pages and lengths of all sequences. */
 export class PageTables {
   readonly lengths: Int32Array;
@@ -36,6 +53,14 @@ export class PageTables {
     return this.lengths.reduce((n, length) => length === 0 ? n + 1 : n, 0);
   }
 
+  /** Rows that two sequences share: those in the pages that both begin with. */
+  shared(a: number, b: number): number {
+    const [first, second] = [this.#pages[a]!, this.#pages[b]!];
+    const apart = first.findIndex((page, n) => page !== second[n]);
+    const pages = apart < 0 ? first.length : apart;
+    return Math.min(pages * this.#rows, this.lengths[a]!, this.lengths[b]!);
+  }
+
   /** The pages of a sequence, in the order of its rows. */
   pagesOf(sequence: number): readonly number[] {
     return this.#pages[sequence]!;
@@ -53,11 +78,7 @@ export class PageTables {
 
   /** The lowest sequence without rows but `other`. */
   empty(other: number, complaint: Complaint): number {
-    const found = this.lengths.findIndex((length, s) => length === 0 && s !== other);
-    if (found >= 0) return found;
-    throw complaint.range(
-      `all ${this.lengths.length} sequences of the cache hold rows, and an empty one was wanted: free one`,
-    );
+    return emptySequence(this.lengths, other, complaint);
   }
 
   /** Whether a page that is written next is not the sequence's alone. */
@@ -80,6 +101,18 @@ export class PageTables {
       });
       return;
     }
+    const wanted = this.pagesFor(sequences, rows);
+    if (wanted <= this.#free.length) return;
+    const held = this.lengths.reduce((sum, length) => sum + length, 0);
+    const asked = rows.reduce((sum, n) => sum + n, 0);
+    throw complaint.range(
+      `the cache holds ${held} rows and ${asked} more were asked for, which need ${wanted} pages of ` +
+        `${this.#rows} rows, but ${this.#free.length} of ${this.#users.length} pages are free`,
+    );
+  }
+
+  /** Pages that so many more rows of each sequence take, copies of shared ones included; of a cache with pages. */
+  pagesFor(sequences: readonly number[], rows: readonly number[]): number {
     let wanted = 0;
     const users = new Map<number, number>(); // of pages of which a copy would be taken
     sequences.forEach((s, n) => {
@@ -90,13 +123,7 @@ export class PageTables {
       if (left > 1) wanted++; // the last one of them keeps it
       users.set(last!, left - 1);
     });
-    if (wanted <= this.#free.length) return;
-    const held = this.lengths.reduce((sum, length) => sum + length, 0);
-    const asked = rows.reduce((sum, n) => sum + n, 0);
-    throw complaint.range(
-      `the cache holds ${held} rows and ${asked} more were asked for, which need ${wanted} pages of ` +
-        `${this.#rows} rows, but ${this.#free.length} of ${this.#users.length} pages are free`,
-    );
+    return wanted;
   }
 
   #take(sequence: number): number {
@@ -111,12 +138,12 @@ export class PageTables {
   }
 
   /**
-   * Makes room for so many more rows of each sequence and counts them as there. The pages that must be copied first.
-   * Throws where there is no room; then nothing has changed.
+   * Makes room for so many more rows of each sequence and counts them as there. Throws where there is no room; then nothing
+   * has changed.
    */
-  grow(sequences: readonly number[], rows: readonly number[], complaint: Complaint): PageCopy[] {
+  grow(sequences: readonly number[], rows: readonly number[], complaint: Complaint): Growth {
     this.#checkRoom(sequences, rows, complaint);
-    const copies: PageCopy[] = [];
+    const copies: PageCopy[] = [], begin = sequences.map((s) => this.lengths[s]!);
     sequences.forEach((s, n) => {
       if (rows[n] === 0) return;
       const pages = this.#pages[s]!,
@@ -132,7 +159,20 @@ export class PageTables {
       while (pages.length * this.#rows < end) pages.push(this.#take(s));
       this.lengths[s] = end;
     });
-    return copies;
+    const undo = () => {
+      sequences.forEach((s, n) => this.truncate(s, begin[n]!));
+      // a copy may not have been made
+      for (const { from, to } of copies) this.#share(from, to);
+    };
+    return { copies, undo };
+  }
+
+  /** Puts a page that others have in the place of its copy. */
+  #share(page: number, copy: number): void {
+    const pages = this.#pages.find((list) => list.at(-1) === copy)!;
+    pages[pages.length - 1] = page;
+    this.#users[page]!++;
+    this.#give(copy);
   }
 
   /** Where row `row` of a sequence lies: its page times rows of a page, plus its row there. */

@@ -32,11 +32,17 @@ clusterTest("a node, what status says of it, and a drain", async () => {
   await cluster.attention(tensor([1, 1, 2, 16], 3), cache);
   const { stdout, code } = await ended(spawn(["cluster", "status", ...at], NET));
   assert.equal(code, EXIT.done);
-  assert.match(stdout, /^node +backend +shards +rows +memory +calls +waiting +busy\n/);
-  assert.match(stdout, /\nrack-7 +wasm +1 +40 +[\d.]+ KiB +0 +0 B +[\d.]+ m?s\n$/);
+  const head = /^node +backend +shards +rows +memory +calls +waiting +busy +answered +p50 +p99\n/;
+  assert.match(stdout, head);
+  assert.match(
+    stdout,
+    /\nrack-7 +wasm +1 +40 +[\d.]+ KiB +0 +0 B +[\d.]+ m?s +1 +[\d.]+ m?s +[\d.]+ m?s\n$/,
+  );
   const data = JSON.parse((await ended(spawn(["cluster", "status", ...at, "--json"], NET))).stdout);
   assert.deepEqual(data, await cluster.status());
   assert.deepEqual([data.length, data[0]?.name, data[0]?.rows], [1, "rack-7", 40]);
+  const { answered, p50Ms, p99Ms } = data[0]!;
+  assert.ok(answered === 1 && p50Ms! > 0 && p99Ms === p50Ms, `${p50Ms}, ${p99Ms}`);
 
   node.kill("SIGTERM");
   assert.equal((await node.status).code, EXIT.done);
@@ -45,7 +51,7 @@ clusterTest("a node, what status says of it, and a drain", async () => {
   other.kill("SIGINT");
   assert.equal((await other.status).code, EXIT.done);
   const last = JSON.parse(other.text.slice(other.text.indexOf("{")));
-  assert.deepEqual([last.name, last.rows], ["else", 0]);
+  assert.deepEqual([last.name, last.rows, last.answered, last.p50Ms], ["else", 0, 0, undefined]);
   await cluster.close();
 });
 

@@ -89,6 +89,17 @@ export class Twin implements AsyncDisposable {
     this.#whole.truncate(sequence, length);
   }
 
+  /** Forks in both; the numbers, or what both refuse with, must be the same. */
+  async fork(sequence: number): Promise<number> {
+    const [got, want] = await Promise.allSettled([
+      this.cache.fork(sequence),
+      this.#whole.fork(sequence),
+    ]);
+    assert.deepEqual(got, want);
+    if (got.status === "rejected") throw got.reason;
+    return got.value;
+  }
+
   get lengths(): readonly number[] {
     return [...this.#whole.lengths];
   }

@@ -3,7 +3,7 @@
 import type { HostTensor } from "../../tensor/tensor.ts";
 import type { AbortSignalLike } from "../../backend/backend.ts";
 import { readReply } from "../wire/ask_once.ts";
-import type { Connection } from "../wire/connection.ts";
+import { type Connection, onStatus } from "../wire/connection.ts";
 import { ClusterError, RefusedError } from "../wire/errors.ts";
 import { encode, type Head, type Message } from "../wire/message.ts";
 import { type Operation, type Subjects, subjectsOf } from "../wire/subjects.ts";
@@ -55,12 +55,37 @@ export function sleep(ms: number): { readonly promise: Promise<void>; readonly s
   return { promise, stop: () => clearTimeout(timer) };
 }
 
+/** How often a signal is asked whether it was aborted, in milliseconds; not all have events. */
+const HEED_MS = 25;
+
+/** Rejects with the reason of a signal once it is aborted; `stop` ends the looking. */
+export function heed(
+  signal: AbortSignalLike | undefined,
+): { readonly aborted: Promise<never>; readonly stop: () => void } {
+  let timer: ReturnType<typeof setInterval> | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    if (!signal) return;
+    timer = setInterval(() => {
+      try {
+        signal.throwIfAborted();
+      } catch (error) {
+        clearInterval(timer);
+        reject(error);
+      }
+    }, HEED_MS);
+  });
+  aborted.catch(() => {}); // who waits for it hears of it by a race
+  return { aborted, stop: () => clearInterval(timer) };
+}
+
 /** Asks nodes. */
 export class Asker {
   readonly #connection: Connection;
   readonly #nodes: Nodes;
   readonly subjects: Subjects;
   readonly waiting: Waiting;
+  /** Ends the listening to the connection, which may live on. */
+  readonly stop: () => void;
   /** When the server came back last. */
   #cameBack = -Infinity;
   /** Whom to tell that the server is there again. A promise for all would keep what waited for it until then. */
@@ -71,14 +96,11 @@ export class Asker {
     this.#nodes = nodes;
     this.subjects = subjectsOf(connection.cluster);
     this.waiting = waiting;
-    void (async () => {
-      for await (const { type } of connection.nats.status()) {
-        if (type === "reconnect") {
-          this.#cameBack = performance.now();
-          for (const tell of [...this.#waiters]) tell();
-        }
-      }
-    })();
+    this.stop = onStatus(connection.nats, (type) => {
+      if (type !== "reconnect") return;
+      this.#cameBack = performance.now();
+      for (const tell of [...this.#waiters]) tell();
+    });
   }
 
   /** Resolves the next time that the server is there again: what was under way may be lost. */
@@ -134,8 +156,9 @@ export class Asker {
     operation: Operation,
     request: Uint8Array,
     ms: number,
+    signal: AbortSignalLike | undefined,
   ): Promise<Message> {
-    const watched = this.watch(node), { again, stop } = this.reconnected();
+    const watched = this.watch(node), { again, stop } = this.reconnected(), heeded = heed(signal);
     const subject = this.subjects.operation(node.id, operation);
     const miss = (why: Miss) => () => {
       throw new MissError(why);
@@ -147,6 +170,7 @@ export class Asker {
         reply,
         watched.gone.then(miss("gone")),
         again.then(miss("reconnected")),
+        heeded.aborted,
       ]);
       this.#nodes.clear(node);
       return readReply(message);
@@ -157,6 +181,7 @@ export class Asker {
       throw error;
     } finally {
       watched.stop();
+      heeded.stop();
       stop();
     }
   }
@@ -184,13 +209,14 @@ export class Asker {
       }
       const there = list.filter(({ id }) => !absent.has(id));
       if (there.length === 0) {
-        const longest = Math.min(...list.map(({ id }) => now - absent.get(id)!));
-        if (longest > this.#grace) throw new ClusterError(action, "the node is gone", where);
+        const latest = Math.max(...list.map(({ id }) => absent.get(id)!));
+        if (now - latest > this.#grace) throw new ClusterError(action, "the node is gone", where);
         await sleep(RETRY_MS).promise;
       }
       const from = there.length > 0 ? there : list, node = last = from[turn % from.length]!;
       try {
-        return await this.#attempt(node, operation, request, Math.min(patience, until - now));
+        const ms = Math.min(patience, until - now);
+        return await this.#attempt(node, operation, request, ms, signal);
       } catch (error) {
         if (error instanceof RefusedError) {
           if (error.refusal === "busy") await sleep(RETRY_MS).promise;

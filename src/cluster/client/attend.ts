@@ -4,7 +4,7 @@ import type { Msg, NatsConnection, QueuedIterator } from "@nats-io/nats-core";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { readReply } from "../wire/ask_once.ts";
 import { encode, type Head, type Message } from "../wire/message.ts";
-import { type Asker, type Limits, sleep } from "./asker.ts";
+import { type Asker, heed, type Limits, sleep } from "./asker.ts";
 import type { ShardedRows } from "./sharded_rows.ts";
 import type { ShardPlace } from "./cache_shards.ts";
 import type { NodeInfo, Nodes } from "./nodes.ts";
@@ -73,6 +73,7 @@ class Query {
     node: NodeInfo,
     places: readonly ShardPlace[],
     impatient: Promise<void>,
+    over: Promise<void>,
   ): Promise<void> {
     const { asker } = this.#site,
       watched = asker.watch(node),
@@ -80,7 +81,8 @@ class Query {
     const all = Promise.all(places.map(({ shard }) => this.#waits[shard]!)).then(() => {});
     const away = watched.gone.then(() => this.#site.nodes.suspect(node));
     try {
-      await Promise.race([all, away, again, impatient]);
+      const overNow = over.then(() => true);
+      if (await Promise.race([all, away, again, impatient, overNow])) return;
     } finally {
       watched.stop();
       stop();
@@ -139,11 +141,17 @@ class Query {
     const patience = sleep(asker.waiting.patience);
     const impatient = Promise.race([refused, patience.promise]);
     void this.#hear(replies, giveUp);
+    // where one shard fails, or the call is aborted, the others need not be looked after any more
+    let end = () => {};
+    const over = new Promise<void>((resolve) => end = resolve), heeded = heed(this.#limits.signal);
+    const followed = [...chosen.values()].map(({ node, places }) =>
+      this.#follow(node, places, impatient, over)
+    );
     try {
-      await Promise.all(
-        [...chosen.values()].map(({ node, places }) => this.#follow(node, places, impatient)),
-      );
+      await Promise.race([Promise.all(followed), heeded.aborted]);
     } finally {
+      end();
+      heeded.stop();
       patience.stop();
       replies.stop();
     }

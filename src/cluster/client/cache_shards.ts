@@ -1,6 +1,7 @@
 // The shards of a cache as the client knows them: which nodes have which, and how full each is.
 import { type CacheShape, checkCacheOptions } from "../../cache/cache_options.ts";
-import { localLength, type OwnedRows, type StripeShape } from "../stripes.ts";
+import { PageTables } from "../../cache/page_tables.ts";
+import type { OwnedRows, StripeShape } from "../stripes.ts";
 import type { ShardSpec } from "../wire/requests.ts";
 import type { NodeInfo } from "./nodes.ts";
 
@@ -39,10 +40,8 @@ const OWN = ["replicas", "shards", "stripe"];
 
 /** Throws unless the options describe a cache that so many nodes can hold. */
 export function checkClusterCache(options: ClusterCacheOptions, nodes: number): ClusterCacheShape {
-  const given = Object.entries(options).filter(([name]) => !OWN.includes(name));
-  const { replicas = 1, shards = nodes, stripe = 256, pageSize = 64 } = options;
-  const whole = { pageSize, ...Object.fromEntries(given) };
-  const shape = checkCacheOptions(whole);
+  const { replicas = 1, shards = nodes, stripe = 256, pageSize = 64 } = options ?? {};
+  const shape = checkCacheOptions(options && { ...options, pageSize }, OWN);
   for (const [name, value] of Object.entries({ replicas, shards, stripe })) {
     if (Number.isSafeInteger(value) && value >= 1 && value < 2 ** 31) continue;
     throw new RangeError(
@@ -91,38 +90,34 @@ export function placeShards(
   }));
 }
 
-/** Pages that a shard uses when its sequences have these lengths. */
-export function pagesUsed(
-  spec: Omit<ShardSpec, "shard">,
-  lengths: ArrayLike<number>,
+/** The pages of a shard as its nodes have them, forks included: the client says no before it sends anything. */
+export function shardPages({ shape, spec }: ClusterCacheShape): PageTables {
+  return new PageTables({ ...shape, keys: { ...shape.keys, pages: spec.pages } });
+}
+
+/** Rows that a shard gets of some sequences. */
+export function rowsOfShard(
+  owned: readonly (OwnedRows & { readonly sequence: number })[],
   shard: number,
-): number {
-  return Array.from(lengths).reduce<number>(
-    (sum, length, sequence) =>
-      sum + Math.ceil(localLength(spec, sequence, length, shard) / spec.pageSize),
-    0,
-  );
+): readonly [sequences: readonly number[], rows: readonly number[]] {
+  const here = owned.filter((part) => part.shard === shard);
+  return [here.map(({ sequence }) => sequence), here.map(({ rows }) => rows)];
 }
 
 /** Throws where a shard has no room for rows: nothing has been sent then. */
 export function checkRoom(
   { spec }: ClusterCacheShape,
-  lengths: Int32Array,
-  sequences: readonly number[],
-  rows: readonly number[],
+  pages: readonly PageTables[],
+  owned: readonly (OwnedRows & { readonly sequence: number })[],
 ): void {
-  const after = lengths.slice();
-  sequences.forEach((sequence, n) => after[sequence]! += rows[n]!);
-  for (let shard = 0; shard < spec.shards; shard++) {
-    const used = pagesUsed(spec, lengths, shard), wanted = pagesUsed(spec, after, shard);
-    if (wanted <= spec.pages) continue;
+  pages.forEach((tables, shard) => {
+    const wanted = tables.pagesFor(...rowsOfShard(owned, shard));
+    if (wanted <= tables.free) return;
     throw new RangeError(
-      `Cannot run append: shard ${shard} has ${
-        spec.pages - used
-      } free pages of ${spec.pages} but ` +
-        `${wanted - used} were wanted for ${rows.reduce((a, b) => a + b, 0)} rows`,
+      `Cannot run append: shard ${shard} has ${tables.free} free pages of ${spec.pages} but ` +
+        `${wanted} were wanted for ${owned.reduce((sum, { rows }) => sum + rows, 0)} rows`,
     );
-  }
+  });
 }
 
 /** What one message to a shard carries. */
@@ -137,7 +132,7 @@ export interface AppendMessage {
 
 /** Messages of at most so many rows, those of a shard in order. */
 export function appendMessages(
-  owned: readonly (OwnedRows & { readonly index: number })[],
+  owned: readonly (OwnedRows & { readonly sequence: number; readonly index: number })[],
   most: number,
 ): Map<number, AppendMessage[]> {
   const messages = new Map<number, AppendMessage[]>();

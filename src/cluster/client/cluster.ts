@@ -1,6 +1,5 @@
 // A client of a cluster: finds nodes, spreads caches over them, asks and merges.
 import { nuid } from "@nats-io/nats-core";
-import type { AbortSignalLike } from "../../backend/backend.ts";
 import { defaultEngine } from "../../engine/create_engine.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type {
@@ -13,52 +12,24 @@ import type {
 import { show } from "../../tensor/errors.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import type { NodeStatus } from "../wire/requests.ts";
-import {
-  type Connection,
-  type ConnectionSettings,
-  connectTo,
-  leave,
-  payloadOf,
-} from "../wire/connection.ts";
+import { type Connection, connectTo, leave, payloadOf } from "../wire/connection.ts";
 import { ClusterError } from "../wire/errors.ts";
-import type { WireType } from "../wire/narrow.ts";
 import { subjectsOf } from "../wire/subjects.ts";
-import { Asker, type Waiting } from "./asker.ts";
+import { Asker } from "./asker.ts";
 import { checkClusterCache, type ClusterCacheOptions } from "./cache_shards.ts";
 import { ClusterCache, rowsOf } from "./cluster_cache.ts";
+import {
+  checkRun,
+  type ClusterOptions,
+  type ClusterRun,
+  type ClusterSplit,
+  waitingOf,
+} from "./cluster_options.ts";
 import type { ClusterHome } from "./home.ts";
-import type { Split } from "../split.ts";
 import { hostAttention, hostBackward, type HostSite } from "./host_call.ts";
 import { type NodeInfo, Nodes } from "./nodes.ts";
 import { ShardedRows } from "./sharded_rows.ts";
 import { type CallTiming, readCache } from "./read_cache.ts";
-
-/** Options of `connectCluster`. */
-export interface ClusterOptions extends ConnectionSettings, Partial<Waiting> {
-  /** The engine that merges results. Default: that of calls that name none. */
-  readonly engine?: Engine | undefined;
-  /** How float32 values travel: as they are, or rounded to `"bf16"`, half the bytes. Default `"f32"`. */
-  readonly wire?: WireType | undefined;
-  /** Milliseconds after which nodes forget what this client has there when it is not heard of. Default 60000. */
-  readonly lease?: number | undefined;
-}
-
-/** How a call of a cluster runs. */
-export interface ClusterRun {
-  /** As the option of `connectCluster`, for this call. */
-  readonly wire?: WireType | undefined;
-  /** Stops asking; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignalLike | undefined;
-}
-
-/** How a call over host tensors is split. */
-export interface ClusterSplit {
-  /**
-   * `"contiguous"`: each node has neighbouring keys; `"zigzag"`: two runs of keys that add up to even work where queries see
-   * the keys before them; `"heads"`: kv heads in place of keys, and no merge. Default: zigzag where the call is causal.
-   */
-  readonly split?: Split | undefined;
-}
 
 /** Gradients of a call of a cluster. */
 export interface ClusterGradients extends AttentionGradients {
@@ -70,15 +41,6 @@ export interface ClusterGradients extends AttentionGradients {
 export interface ClusterResult extends AttentionResult {
   /** What it took. */
   readonly timing: CallTiming;
-}
-
-const DEFAULTS: Waiting = { deadline: 30_000, grace: 1000, patience: 5000 };
-/** Throws where a call names an engine: nodes have theirs, and that which merges is the cluster's. */
-function refuseEngine(action: string, options: object): void {
-  if (!("engine" in options) || options.engine === undefined) return;
-  throw new TypeError(
-    `Cannot run ${action}: engine is given, but connectCluster takes the one that merges`,
-  );
 }
 
 /** How many times a client says that it lives before its lease would end. */
@@ -94,33 +56,27 @@ export class Cluster {
   readonly #nodes: Nodes;
   readonly #asker: Asker;
   readonly #beat: ReturnType<typeof setInterval>;
+  readonly #lease: number;
   readonly #caches = new Set<ClusterCache>();
   #known: readonly NodeInfo[] = [];
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   /** Use `connectCluster`. */
   constructor(connection: Connection, options: ClusterOptions) {
     this.#connection = connection;
     this.#options = options;
     this.#nodes = new Nodes(connection);
-    const { deadline, grace, patience } = { ...DEFAULTS, ...options };
-    this.#asker = new Asker(connection, this.#nodes, {
-      deadline: deadline ?? DEFAULTS.deadline,
-      grace: grace ?? DEFAULTS.grace,
-      patience: patience ?? DEFAULTS.patience,
-    });
+    const { lease, ...waiting } = waitingOf(options);
+    this.#lease = lease;
+    this.#asker = new Asker(connection, this.#nodes, waiting);
     const { nats, cluster } = connection, { leases } = subjectsOf(cluster);
     this.#beat = setInterval(() => {
       if (!nats.isClosed() && !nats.isDraining()) nats.publish(leases, this.#client);
     }, this.#lease / LEASE_BEATS);
   }
 
-  get #lease(): number {
-    return this.#options.lease ?? 60_000;
-  }
-
   #alive(action: string): void {
-    if (this.#closed) throw new TypeError(`Cannot run ${action}: the cluster was closed`);
+    if (this.#closing) throw new TypeError(`Cannot run ${action}: the cluster was closed`);
   }
 
   /** The nodes that are there now, by name. */
@@ -169,7 +125,11 @@ export class Cluster {
     const shape = checkClusterCache(options, nodes.length);
     const rows = new ShardedRows(nuid.next(), shape, nodes, this.#home);
     await rows.open();
-    const cache = new ClusterCache(rows, this.#home);
+    const cache: ClusterCache = new ClusterCache(
+      rows,
+      this.#home,
+      () => this.#caches.delete(cache),
+    );
     this.#caches.add(cache);
     return cache;
   }
@@ -203,7 +163,7 @@ export class Cluster {
     options: CallOptions & ClusterRun & ClusterSplit = {},
   ): Promise<ClusterResult> {
     this.#alive("attention");
-    refuseEngine("attention", k instanceof ClusterCache ? v : options);
+    checkRun("attention", k instanceof ClusterCache ? v as ClusterRun : options);
     if (!(k instanceof ClusterCache)) {
       const { site, call } = this.#hostSite("attention", options);
       return await hostAttention(site, q, k, v as HostTensor, call);
@@ -226,7 +186,7 @@ export class Cluster {
     options: BackwardCallOptions & ClusterRun & ClusterSplit = {},
   ): Promise<ClusterGradients> {
     this.#alive("attentionBackward");
-    refuseEngine("attentionBackward", options);
+    checkRun("attentionBackward", options);
     const { site, call } = this.#hostSite("attentionBackward", options);
     return await hostBackward(site, dOut, saved, call);
   }
@@ -243,24 +203,21 @@ export class Cluster {
     if (nodes.length === 0) {
       throw new ClusterError(action, `the cluster ${show(this.#connection.cluster)} has no node`);
     }
-    if (split !== undefined && !["contiguous", "zigzag", "heads"].includes(split)) {
-      throw new TypeError(
-        `Cannot run ${action}: split is ${
-          show(split)
-        } but must be "contiguous", "zigzag" or "heads"`,
-      );
-    }
     const name = nuid.next();
     const site = { home: this.#home, engine: this.#engine, nodes, split, wire, limits, name };
     return { site, call };
   }
 
   /** Lets all caches go and closes the connection, where it is the cluster's own. Safe to call twice. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await Promise.allSettled([...this.#caches].map((cache) => cache.dispose()));
-    this.#closed = true;
     clearInterval(this.#beat);
+    this.#asker.stop();
     if (this.#connection.own) await leave(this.#connection.nats);
   }
 
@@ -297,7 +254,14 @@ export class Cluster {
  */
 export async function connectCluster(options: ClusterOptions): Promise<Cluster> {
   const connection = await connectTo(options, "connectCluster");
-  const cluster = new Cluster(connection, options);
-  await cluster.nodes();
-  return cluster;
+  let cluster: Cluster | undefined;
+  try {
+    cluster = new Cluster(connection, options);
+    await cluster.nodes();
+    return cluster;
+  } catch (error) {
+    await cluster?.close();
+    if (connection.own) await leave(connection.nats);
+    throw error;
+  }
 }

@@ -22,12 +22,14 @@ export function rowsOf(cache: ClusterCache): ShardedRows {
 export class ClusterCache {
   readonly #rows: ShardedRows;
   readonly #home: ClusterHome;
+  readonly #forget: () => void;
   #disposed = false;
 
   /** Use `cluster.kvCache`. */
-  constructor(rows: ShardedRows, home: ClusterHome) {
+  constructor(rows: ShardedRows, home: ClusterHome, forget: () => void) {
     this.#rows = rows;
     this.#home = home;
+    this.#forget = forget;
     ROWS.set(this, rows);
   }
 
@@ -119,6 +121,18 @@ export class ClusterCache {
   }
 
   /**
+   * Makes the lowest sequence without rows a copy of another; resolves to its number. Every node shares the pages that it has,
+   * and copies one when either sequence writes to it.
+   *
+   * @throws {RangeError} no sequence is empty. @throws {ClusterError} a shard whose nodes have gone; nothing has changed then.
+   */
+  async fork(sequence: number): Promise<number> {
+    this.#begin("fork");
+    const source = this.#checkSequence(sequence, "fork");
+    return await this.#rows.fork(source, this.#home.asker.limits("fork"));
+  }
+
+  /**
    * Copies shards that lost a replica to other nodes, from one that has it, node to node, until each has as many as was asked
    * for or there are no more nodes. Resolves to the number of replicas that are still missing.
    */
@@ -131,6 +145,7 @@ export class ClusterCache {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#forget();
     await this.#rows.dispose();
   }
 

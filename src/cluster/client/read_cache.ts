@@ -2,7 +2,9 @@
 import { nuid } from "@nats-io/nats-core";
 import type { Engine } from "../../engine/engine.ts";
 import type { AttentionResult, CallOptions } from "../../problem/call_options.ts";
+import { parseSequences } from "../../problem/cached.ts";
 import { describeForward } from "../../problem/problem.ts";
+import { Complaint } from "../../tensor/errors.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { rowMajor } from "../../tensor/shape.ts";
 import { cachedOperands, cachedOptions, fromQuery, refuseCached } from "../options/cached.ts";
@@ -32,20 +34,6 @@ export interface ReadSite extends QuerySite {
 
 /** Blocks of queries under way at a time. */
 const BLOCKS = 2;
-
-/** The sequences of a call, checked. */
-function sequencesOf({ sequences }: CallOptions, all: number): number[] {
-  const list = sequences === undefined ? Array.from({ length: all }, (_, n) => n) : [...sequences];
-  list.forEach((sequence, n) => {
-    if (Number.isSafeInteger(sequence) && sequence >= 0 && sequence < all) return;
-    throw new RangeError(
-      `Cannot run attention: sequences[${n}] is ${sequence} but the cache has the sequences 0 to ${
-        all - 1
-      }`,
-    );
-  });
-  return list;
-}
 
 /** Keys of these lengths as a tensor without memory: what a call is checked against. */
 function standIn(batch: number, length: number, heads: number, columns: number): HostTensor {
@@ -108,10 +96,12 @@ export async function readCache(
   wire: WireType,
   limits: Limits,
 ): Promise<AttentionResult & { readonly timing: CallTiming }> {
-  const begin = performance.now(), { id, shape: { spec }, lengths: all, places } = cache;
+  const begin = performance.now(), { id, shape: { spec }, lengths: all, places, starts } = cache;
   checkHost("attention", "q", q);
   refuseCached(options);
-  const sequences = sequencesOf(options, spec.sequences), lengths = sequences.map((s) => all[s]!);
+  const complaint = new Complaint("attention");
+  const sequences = parseSequences(options.sequences, spec.sequences, complaint);
+  const lengths = sequences.map((s) => all[s]!);
   const batch = sequences.length, longest = Math.max(0, ...lengths);
   const keys = standIn(batch, longest, spec.kvHeads, spec.headDim);
   const values = standIn(batch, longest, spec.kvHeads, spec.valueDim);
@@ -144,6 +134,7 @@ export async function readCache(
       cache: id,
       call: nuid.next(),
       sequences,
+      starts: sequences.map((sequence) => starts[sequence]!),
       lengths: spans.map(({ lengthK }) => lengthK),
       options: fromQuery(sent, first),
       versions,

@@ -1,5 +1,6 @@
 // Replicas that were lost with their nodes, made anew on others.
-import { localLength } from "../stripes.ts";
+import type { PageTables } from "../../cache/page_tables.ts";
+import type { CopiedSequence } from "../wire/requests.ts";
 import type { ClusterHome } from "./home.ts";
 import type { ClusterCacheShape, ShardPlace } from "./cache_shards.ts";
 import type { NodeInfo } from "./nodes.ts";
@@ -20,13 +21,28 @@ function target(
   return free.sort((a, b) => load(a) - load(b))[0];
 }
 
+/** The sequences of a shard that have rows, each with what it shares with one before it. */
+export function copiesOf(pages: PageTables): CopiedSequence[] {
+  const copied: CopiedSequence[] = [];
+  for (const [sequence, length] of pages.lengths.entries()) {
+    if (length === 0) continue;
+    let like: number | undefined, rows = 0;
+    for (const { sequence: other } of copied) {
+      const shared = pages.shared(sequence, other);
+      if (shared > rows) [like, rows] = [other, shared];
+    }
+    copied.push({ sequence, like, rows });
+  }
+  return copied;
+}
+
 /** Copies what is missing; a node that cannot take it is passed over. */
 export async function repairShards(
   home: ClusterHome,
   cache: string,
   { spec, replicas }: ClusterCacheShape,
   places: readonly ShardPlace[],
-  lengths: Int32Array,
+  sequencesOf: (shard: number) => readonly CopiedSequence[],
 ): Promise<void> {
   const { asker, client, lease } = home, owner = { client, lease };
   let nodes = await home.nodes.discover();
@@ -42,9 +58,7 @@ export async function repairShards(
     while (place.holders.length > 0 && place.holders.length < replicas) {
       const node = target(place, places, nodes), { shard, version } = place;
       if (!node) break;
-      const sequences = [...lengths.keys()]
-        .filter((sequence) => localLength(spec, sequence, lengths[sequence]!, shard) > 0);
-      const { holders } = place;
+      const sequences = sequencesOf(shard), { holders } = place;
       const from = (holders.find((holder) => !home.nodes.isSuspect(holder)) ?? holders[0]!).id;
       const head = { cache, from, spec: { ...spec, shard }, owner, sequences, version };
       try {

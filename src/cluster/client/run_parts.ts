@@ -74,8 +74,8 @@ async function runOn(
     }
     return { tensors, ms: head["ms"] as number };
   } finally {
-    // nobody waits for it: what is not dropped goes with the lease
-    ask("drop", job).catch(() => {});
+    // nobody waits for it, and it is sent though the call may have run out of time: a job would stay as long as the client
+    home.asker.of(node, home.asker.shortLimits("drop"))("drop", job).catch(() => {});
   }
 }
 

@@ -1,7 +1,9 @@
 // The rows of a cache on their nodes: what all changes and calls of a cache share. Changes come one after the other; calls that
 // read go beside each other, and say themselves how many rows they see.
 import type { Append } from "../../cache/append.ts";
-import { dealRows } from "../stripes.ts";
+import { emptySequence, type PageTables } from "../../cache/page_tables.ts";
+import { Complaint } from "../../tensor/errors.ts";
+import { dealRows, localLength, startOf } from "../stripes.ts";
 import { encode, type Head } from "../wire/message.ts";
 import { windowed } from "../wire/transfer.ts";
 import { messageTensors } from "./append_rows.ts";
@@ -11,16 +13,19 @@ import {
   appendMessages,
   checkRoom,
   type ClusterCacheShape,
-  pagesUsed,
   placeShards,
+  rowsOfShard,
+  shardPages,
   type ShardPlace,
 } from "./cache_shards.ts";
 import type { ClusterHome } from "./home.ts";
 import type { NodeInfo } from "./nodes.ts";
-import { repairShards } from "./repair.ts";
+import { copiesOf, repairShards } from "./repair.ts";
 
 /** Bytes of an element on the wire at most: what f32 takes. */
 const F32 = 4;
+/** Bytes of what the header says of a row that is a sequence's only one: three numbers. */
+const SAID_OF_ROW = 36;
 
 /** The rows of one cache. */
 export class ShardedRows {
@@ -28,8 +33,14 @@ export class ShardedRows {
   readonly shape: ClusterCacheShape;
   readonly places: readonly ShardPlace[];
   readonly lengths: Int32Array;
+  /** The shard where each sequence begins. */
+  readonly starts: Int32Array;
+  /** Pages of each shard; none before it is open. */
+  #pages: readonly PageTables[] = [];
   readonly #home: ClusterHome;
   #tail: Promise<unknown> = Promise.resolve();
+  /** Messages so far that change rows. */
+  #changes = 0;
   readonly #reading = new Set<Promise<unknown>>();
 
   constructor(
@@ -43,15 +54,12 @@ export class ShardedRows {
     this.#home = home;
     this.places = placeShards(nodes, shape.shards, shape.replicas);
     this.lengths = new Int32Array(shape.spec.sequences);
+    this.starts = this.lengths.map((_, sequence) => startOf(shape, sequence));
   }
 
   /** Pages that no sequence has. */
   get freePages(): number {
-    const { spec } = this.shape;
-    return this.places.reduce(
-      (sum, { shard }) => sum + spec.pages - pagesUsed(spec, this.lengths, shard),
-      0,
-    );
+    return this.#pages.reduce((sum, { free }) => sum + free, 0);
   }
 
   /** Replicas that were lost. */
@@ -103,12 +111,13 @@ export class ShardedRows {
       await this.close();
       throw error;
     }
+    this.#pages = this.places.map(() => shardPages(this.shape));
   }
 
   /** Says the same to all replicas of a shard. Those that have gone are lost; throws where none is left. */
   async #tell(
     place: ShardPlace,
-    operation: "append" | "truncate",
+    operation: "append" | "truncate" | "fork",
     request: Uint8Array,
     limits: Limits,
   ): Promise<void> {
@@ -139,18 +148,19 @@ export class ShardedRows {
   append(added: Append, packed: boolean, limits: Limits): Promise<void> {
     return this.#next(async () => {
       const { sequences, rows } = added, { spec } = this.shape;
-      checkRoom(this.shape, this.lengths, sequences, rows);
       const owned = sequences.flatMap((sequence, index) =>
-        dealRows(spec, sequence, this.lengths[sequence]!, rows[index]!)
-          .map((part) => ({ ...part, index }))
+        dealRows(spec, this.starts[sequence]!, this.lengths[sequence]!, rows[index]!)
+          .map((part) => ({ ...part, sequence, index }))
       );
+      checkRoom(this.shape, this.#pages, owned);
       const messages = appendMessages(owned, this.#rowsOfMessage());
+      const versions = new Map<number, number>();
       try {
         await windowed(messages, async ([shard, list]) => {
           const place = this.places[shard]!;
           for (const message of list) {
             const tensors = messageTensors(added, packed, message, spec.dtype);
-            await this.#send(place, message, tensors, limits);
+            versions.set(shard, await this.#send(place, message, tensors, limits));
           }
         });
       } catch (error) {
@@ -158,7 +168,10 @@ export class ShardedRows {
         throw error;
       }
       // a shard that has not heard of it is behind from now on, and not before: what failed changes nothing
-      for (const shard of messages.keys()) this.places[shard]!.version++;
+      for (const [shard, version] of versions) this.places[shard]!.version = version;
+      this.#pages.forEach((pages, shard) =>
+        pages.grow(...rowsOfShard(owned, shard), new Complaint("append"))
+      );
       sequences.forEach((sequence, n) => this.lengths[sequence]! += rows[n]!);
     });
   }
@@ -166,7 +179,8 @@ export class ShardedRows {
   /** Rows that a message may have. */
   #rowsOfMessage(): number {
     const { kvHeads, headDim, valueDim } = this.shape.spec, most = this.#home.payload();
-    const bytes = kvHeads * (headDim + valueDim) * F32, rows = Math.floor(most / bytes);
+    const bytes = kvHeads * (headDim + valueDim) * F32 + SAID_OF_ROW;
+    const rows = Math.floor(most / bytes);
     if (rows > 0) return rows;
     throw new RangeError(
       `Cannot run append: a row has ${bytes} bytes but a message of the server at most ${most}`,
@@ -178,10 +192,11 @@ export class ShardedRows {
     { sequences, from, rows }: AppendMessage,
     tensors: ReturnType<typeof messageTensors>,
     limits: Limits,
-  ): Promise<void> {
-    const version = place.version + 1;
+  ): Promise<number> {
+    const version = ++this.#changes;
     const request = encode(this.#head(place, { version, sequences, from, rows }), tensors);
     await this.#tell(place, "append", request, limits);
+    return version;
   }
 
   /** Takes back what some shards have of an append that failed: calls do not see it, but it has pages. */
@@ -189,18 +204,29 @@ export class ShardedRows {
     await Promise.allSettled(this.places.map((place) => this.#truncateShard(place, sequences)));
   }
 
+  /** Rows that a shard has of a sequence. */
+  #rowsOf({ shard }: ShardPlace, sequence: number): number {
+    return localLength(this.shape, this.starts[sequence]!, this.lengths[sequence]!, shard);
+  }
+
   async #truncateShard(place: ShardPlace, sequences: readonly number[]): Promise<void> {
-    const lengths = sequences.map((sequence) => this.lengths[sequence]!);
-    const request = encode(this.#head(place, { sequences, lengths }));
+    const lengths = sequences.map((sequence) => this.#rowsOf(place, sequence));
+    const version = ++this.#changes;
+    const request = encode(this.#head(place, { version, sequences, lengths }));
     await this.#tell(place, "truncate", request, this.#home.asker.shortLimits("truncate"));
   }
 
   /** Forgets rows, once the calls that read have ended. `check`: throws unless the length is one. */
   truncate(sequence: number, length: number, check: (held: number) => void): Promise<void> {
+    const reading = [...this.#reading]; // what is asked from now on waits for this change
     return this.#next(async () => {
       check(this.lengths[sequence]!);
-      await Promise.all(this.#reading);
+      await Promise.all(reading);
       this.lengths[sequence] = length;
+      for (const place of this.places) {
+        this.#pages[place.shard]!.truncate(sequence, this.#rowsOf(place, sequence));
+      }
+      if (length === 0) this.starts[sequence] = startOf(this.shape, sequence);
       const told = await Promise.allSettled(
         this.places.map((place) => this.#truncateShard(place, [sequence])),
       );
@@ -209,10 +235,38 @@ export class ShardedRows {
     });
   }
 
+  /** Makes the lowest sequence without rows a copy of another: each shard by itself, which shares the pages that it has. */
+  fork(source: number, limits: Limits): Promise<number> {
+    return this.#next(async () => {
+      const target = emptySequence(this.lengths, source, new Complaint("fork"));
+      const owners = this.places.filter((place) => this.#rowsOf(place, source) > 0);
+      const versions = new Map<number, number>();
+      try {
+        await windowed(owners, async (place) => {
+          const version = ++this.#changes, rows = this.#rowsOf(place, source);
+          const request = encode(this.#head(place, { version, source, target, rows }));
+          await this.#tell(place, "fork", request, limits);
+          versions.set(place.shard, version);
+        });
+      } catch (error) {
+        void this.#next(() => this.#undo([target]));
+        throw error;
+      }
+      for (const [shard, version] of versions) {
+        this.places[shard]!.version = version;
+        this.#pages[shard]!.fork(source, target);
+      }
+      this.starts[target] = this.starts[source]!;
+      this.lengths[target] = this.lengths[source]!;
+      return target;
+    });
+  }
+
   /** Makes lost replicas anew. */
   repair(): Promise<number> {
     return this.#next(async () => {
-      await repairShards(this.#home, this.id, this.shape, this.places, this.lengths);
+      const { id, shape, places } = this;
+      await repairShards(this.#home, id, shape, places, (shard) => copiesOf(this.#pages[shard]!));
       return this.missing;
     });
   }
@@ -230,8 +284,9 @@ export class ShardedRows {
 
   /** The same after all that was asked for before. */
   dispose(): Promise<void> {
+    const reading = [...this.#reading];
     return this.#next(async () => {
-      await Promise.all(this.#reading);
+      await Promise.all(reading);
       await this.close();
     });
   }

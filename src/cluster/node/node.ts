@@ -10,6 +10,7 @@ import {
   type ConnectionSettings,
   connectTo,
   leave,
+  onStatus,
   payloadOf,
   servicesOf,
 } from "../wire/connection.ts";
@@ -22,7 +23,9 @@ import {
   type Subjects,
   subjectsOf,
 } from "../wire/subjects.ts";
+import { show } from "../../tensor/errors.ts";
 import type { NodeStatus } from "../wire/requests.ts";
+import { Latencies } from "./latencies.ts";
 import { type Answer, attendShard, OPERATION_TABLE, type Site } from "./operations.ts";
 import { Store } from "./store.ts";
 
@@ -34,6 +37,20 @@ export interface NodeOptions extends ConnectionSettings {
   readonly jobBytes?: number | undefined;
   /** Bytes of requests that may wait before the node refuses more, and clients wait. Default 256 MiB. */
   readonly pendingBytes?: number | undefined;
+}
+
+const BUDGETS = { jobBytes: 2 ** 31, pendingBytes: 2 ** 28 };
+
+/** How many bytes a node may hold, checked. */
+function budgetsOf(options: NodeOptions): typeof BUDGETS {
+  const pairs = Object.entries(BUDGETS).map(([name, usual]) => {
+    const value: unknown = options[name as keyof typeof BUDGETS] ?? usual;
+    if (typeof value === "number" && value >= 0) return [name, value];
+    throw new RangeError(
+      `Cannot run startNode: ${name} is ${show(value)} but must be a number of bytes from 0 on`,
+    );
+  });
+  return Object.fromEntries(pairs);
 }
 
 /**
@@ -49,23 +66,24 @@ export class ClusterNode {
   readonly #listening = new Map<string, Subscription>();
   readonly #site: Site;
   #service: Service | undefined;
+  readonly #latencies = new Latencies();
   #pending = 0;
   #busyMs = 0;
   #leases: Subscription | undefined;
+  #stopHearing = () => {};
   #closed: Promise<void> | undefined;
+  #drained = () => {};
+  readonly #ended: Promise<void> = new Promise((resolve) => this.#drained = resolve);
 
   /** Use `startNode`. */
   constructor(connection: Connection, engine: Engine, ownEngine: boolean, options: NodeOptions) {
     this.#connection = connection;
     this.#engine = engine;
     this.#ownEngine = ownEngine;
-    this.#pendingBytes = options.pendingBytes ?? 2 ** 28;
+    const { jobBytes, pendingBytes } = budgetsOf(options);
+    this.#pendingBytes = pendingBytes;
     this.#subjects = subjectsOf(connection.cluster);
-    this.#store = new Store(
-      engine,
-      options.jobBytes ?? 2 ** 31,
-      (cache, here) => this.#listen(cache, here),
-    );
+    this.#store = new Store(engine, jobBytes, (cache, here) => this.#listen(cache, here));
     const { nats } = connection;
     this.#site = {
       store: this.#store,
@@ -105,16 +123,12 @@ export class ClusterNode {
         if (!error) this.#store.leases.heard(message.string());
       },
     });
-    void this.#watch();
-    await nats.flush();
-  }
-
-  /** Leases stand still while the server is away. */
-  async #watch(): Promise<void> {
-    for await (const { type } of this.#connection.nats.status()) {
+    // leases stand still while the server is away
+    this.#stopHearing = onStatus(nats, (type) => {
       if (type === "disconnect") this.#store.leases.deaf = true;
       if (type === "reconnect") this.#store.leases.deaf = false;
-    }
+    });
+    await nats.flush();
   }
 
   /** Number of this instance: another one after a restart. */
@@ -130,6 +144,7 @@ export class ClusterNode {
   /** What it holds and how long it has computed. */
   get status(): NodeStatus {
     const { shards, jobs } = this.#store.all;
+    const rounded = (share: number) => Math.round(1000 * this.#latencies.percentile(share)!) / 1000;
     const sum = <T>(list: readonly T[], of: (one: T) => number) =>
       list.reduce((total, one) => total + of(one), 0);
     return {
@@ -142,6 +157,8 @@ export class ClusterNode {
       jobBytes: sum(jobs, ({ bytes }) => bytes),
       pending: this.#pending,
       busyMs: Math.round(this.#busyMs),
+      answered: this.#latencies.total,
+      ...this.#latencies.total > 0 && { p50Ms: rounded(0.5), p99Ms: rounded(0.99) },
     };
   }
 
@@ -163,13 +180,13 @@ export class ClusterNode {
 
   /** A query for all shards of a cache: a reply for each one that this node was chosen for. */
   #hear(cache: string, message: Msg): void {
-    let read: Message;
+    let read: Message, chosen: readonly number[];
     try {
       read = decode(message.data);
+      chosen = (read.head["chosen"] as Record<string, number[]>)[this.id] ?? [];
     } catch {
       return; // another version: not for this node, and whoever sent it asks each node by itself next
     }
-    const chosen = (read.head["chosen"] as Record<string, number[]>)[this.id] ?? [];
     for (const shard of this.#store.shardsOf(cache)) {
       if (!chosen.includes(shard.spec.shard)) continue;
       void this.#answer(message, () => attendShard(this.#store, shard, read));
@@ -189,9 +206,12 @@ export class ClusterNode {
       }
       this.#pending += bytes;
       try {
-        const { head, tensors } = await run();
-        this.#busyMs += typeof head["ms"] === "number" ? head["ms"] : 0;
+        const begin = performance.now(), { head, tensors } = await run(), { ms } = head;
         message.respond(encode(head, tensors));
+        if (typeof ms === "number") {
+          this.#busyMs += ms;
+          this.#latencies.add(performance.now() - begin);
+        }
       } finally {
         this.#pending -= bytes;
       }
@@ -202,7 +222,7 @@ export class ClusterNode {
 
   /** Resolves when the node has stopped, by `drain` or because its connection was closed. */
   get closed(): Promise<void> {
-    return this.#connection.nats.closed().then(() => this.#closed);
+    return Promise.race([this.#ended, this.#connection.nats.closed().then(() => this.#closed)]);
   }
 
   /** Takes no more requests, ends those that it has, and lets everything go. Safe to call twice. */
@@ -215,12 +235,14 @@ export class ClusterNode {
     const { nats, own } = this.#connection;
     for (const cache of [...this.#listening.keys()]) this.#listen(cache, false);
     this.#leases?.unsubscribe();
+    this.#stopHearing();
     // without a server there is nobody to tell
     if (!nats.isClosed()) await this.#service?.stop().catch(() => {});
     while (this.#pending > 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await this.#store.dispose();
     if (own) await leave(nats);
     if (this.#ownEngine) this.#engine.dispose();
+    this.#drained();
   }
 }
 
@@ -252,12 +274,14 @@ function refuse(message: Msg, error: unknown): void {
 export async function startNode(options: NodeOptions): Promise<ClusterNode> {
   const connection = await connectTo(options, "startNode"), given = options.engine;
   const own = !(given instanceof Engine);
+  let node: ClusterNode | undefined;
   try {
     const engine = own ? await createEngine(given ?? {}) : given;
-    const node = new ClusterNode(connection, engine, own, options);
+    node = new ClusterNode(connection, engine, own, options);
     await node.serve();
     return node;
   } catch (error) {
+    await node?.drain(); // its engine and its timers
     if (connection.own) await connection.nats.close();
     throw error;
   }

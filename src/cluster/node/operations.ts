@@ -2,9 +2,18 @@
 import type { CacheRows, CacheState } from "../../cache/state.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
+import { RefusedError } from "../wire/errors.ts";
 import type { Head, Message } from "../wire/message.ts";
 import { toFloats, toWire, type WireType } from "../wire/narrow.ts";
-import type { AppendHead, AttendHead, Owner, PartHead, ShardSpec } from "../wire/requests.ts";
+import type {
+  AppendHead,
+  AttendHead,
+  CopiedSequence,
+  ForkHead,
+  Owner,
+  PartHead,
+  ShardSpec,
+} from "../wire/requests.ts";
 import type { Operation } from "../wire/subjects.ts";
 import { type Ask, fetchTensor, type TensorInfo } from "../wire/transfer.ts";
 import { runPart } from "./run_part.ts";
@@ -85,24 +94,30 @@ async function copyRows(
     from: string;
     spec: ShardSpec;
     owner: Owner;
-    sequences: readonly number[];
+    sequences: readonly CopiedSequence[];
     version: number;
   };
   await store.close(cache, spec.shard); // what an earlier try left
   const shard = store.open(cache, spec, owner), ask = askNode(from);
   try {
-    for (const sequence of sequences) {
+    for (const copied of sequences) {
+      const { sequence } = copied;
       const { head: found } = await ask("export", { cache, shard: spec.shard, sequence, owner });
       const job = { job: found["job"], owner }, tensors: Record<string, HostTensor> = {};
-      for (const [name, info] of Object.entries(found["tensors"] as Record<string, TensorInfo>)) {
-        tensors[name] = await fetchTensor(ask, job, name, info, payload());
+      try {
+        for (const [name, info] of Object.entries(found["tensors"] as Record<string, TensorInfo>)) {
+          tensors[name] = await fetchTensor(ask, job, name, info, payload());
+        }
+      } finally {
+        ask("drop", job).catch(() => {}); // it would stay there as long as the client
       }
-      await ask("drop", job);
-      await shard.import(sequence, stateOf(found["length"] as number, tensors));
+      await shard.import(copied, stateOf(found["length"] as number, tensors));
     }
   } catch (error) {
     await store.close(cache, spec.shard);
-    throw error;
+    if (error instanceof RangeError) throw error;
+    const why = error instanceof Error ? error.message : `${error}`;
+    throw new RefusedError("missing", `Cannot copy shard ${spec.shard} from node ${from}: ${why}`);
   }
   shard.version = version;
   return { head: { version } };
@@ -149,6 +164,11 @@ export const OPERATION_TABLE: Readonly<Record<Operation, Run>> = {
     };
     const shard = store.shard(head["cache"] as string, head["shard"] as number);
     await shard.truncate(version, sequences, lengths);
+    return NOTHING;
+  },
+  async fork({ store }, { head }) {
+    const shard = store.shard(head["cache"] as string, head["shard"] as number);
+    await shard.fork(head as unknown as ForkHead);
     return NOTHING;
   },
   attend({ store }, message) {

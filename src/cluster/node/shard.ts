@@ -1,5 +1,5 @@
-// A shard: the rows of a cache that one node holds, in a cache of its engine. What is asked of it is safe to ask twice: rows
-// come with the place where they begin, so that a message that was lost, or came late, is sent again.
+// A shard: the rows of a cache that one node holds, in a cache of its engine. What is asked of it is safe to ask twice: changes
+// are numbered, so that a message that was lost is sent again, and one that comes late changes nothing.
 import type { KvCache } from "../../cache/kv_cache.ts";
 import type { CacheState } from "../../cache/state.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -8,15 +8,22 @@ import type { HostTensor } from "../../tensor/tensor.ts";
 import { shardOptions } from "../options/cached.ts";
 import { localLength } from "../stripes.ts";
 import { RefusedError } from "../wire/errors.ts";
-import type { AppendHead, AttendHead, ShardSpec } from "../wire/requests.ts";
+import type {
+  AppendHead,
+  AttendHead,
+  CopiedSequence,
+  ForkHead,
+  ShardSpec,
+} from "../wire/requests.ts";
 
 /** A shard of a cache. */
 export class Shard {
   readonly spec: ShardSpec;
   readonly #engine: Engine;
   readonly #cache: KvCache;
-  /** Where a sequence lies in the engine's cache. */
-  readonly #slots = new Map<number, number>();
+  /** Where each sequence lies in the engine's cache, which chooses itself where copies go; and the reverse. */
+  readonly #slots: Int32Array;
+  readonly #sequences: Int32Array;
   #version = 0;
   #tail: Promise<unknown> = Promise.resolve();
 
@@ -25,6 +32,8 @@ export class Shard {
     const { sequences, kvHeads, headDim, valueDim, dtype, pageSize, pages } = spec;
     this.spec = spec;
     this.#engine = engine;
+    this.#slots = Int32Array.from({ length: sequences }, (_, n) => n);
+    this.#sequences = this.#slots.slice();
     this.#cache = engine.kvCache({
       sequences,
       kvHeads,
@@ -54,50 +63,73 @@ export class Shard {
   }
 
   #slot(sequence: number): number {
-    const known = this.#slots.get(sequence);
-    if (known !== undefined) return known;
-    const used = new Set(this.#slots.values());
-    let slot = 0;
-    while (used.has(slot)) slot++;
-    this.#slots.set(sequence, slot);
-    return slot;
+    return this.#slots[sequence]!;
+  }
+
+  /** A sequence that has no rows is where the engine put them: it changes places with the one, as empty, that was there. */
+  #move(sequence: number, slot: number): void {
+    const other = this.#sequences[slot]!, from = this.#slots[sequence]!;
+    this.#slots[other] = from;
+    this.#sequences[from] = other;
+    this.#slots[sequence] = slot;
+    this.#sequences[slot] = sequence;
   }
 
   #behind(what: string): RefusedError {
     return new RefusedError("behind", `Cannot run ${what}: shard ${this.spec.shard} missed rows`);
   }
 
-  /** Adds rows behind row `from` of each sequence, in place of what is there; a message that came before says the same. */
+  /** Makes a change once: asked again it is done, and one that is older than what was done since is refused. */
+  #change(version: number, what: string, run: () => Promise<void> | void): Promise<void> {
+    return this.#next(async () => {
+      if (version === this.#version) return;
+      if (version < this.#version) throw this.#behind(what);
+      await run();
+      this.#version = version;
+    });
+  }
+
+  /** Adds rows behind row `from` of each sequence, in place of what an append that failed may have left there. */
   append(head: AppendHead, k: HostTensor, v: HostTensor): Promise<void> {
-    return this.#next(() => {
+    return this.#change(head.version, "append", () => {
       const slots = head.sequences.map((sequence) => this.#slot(sequence));
       if (slots.some((slot, n) => this.#cache.length(slot) < head.from[n]!)) {
         throw this.#behind("append");
       }
-      slots.forEach((slot, n) => {
-        if (this.#cache.length(slot) > head.from[n]!) this.#cache.truncate(slot, head.from[n]!);
-      });
+      slots.forEach((slot, n) => this.#keep(slot, head.from[n]!));
       const cuSeqlens = [0];
       for (const rows of head.rows) cuSeqlens.push(cuSeqlens.at(-1)! + rows);
       this.#cache.append(k, v, { sequences: slots, cuSeqlens });
-      this.#version = Math.max(this.#version, head.version);
     });
   }
 
-  /** Forgets rows behind the first `lengths` of all shards together. */
+  #keep(slot: number, rows: number): void {
+    if (this.#cache.length(slot) > rows) this.#cache.truncate(slot, rows);
+  }
+
+  /** Forgets rows behind the first `lengths` of those here. */
   truncate(
     version: number,
     sequences: readonly number[],
     lengths: readonly number[],
   ): Promise<void> {
-    return this.#next(() => {
-      sequences.forEach((sequence, n) => {
-        const slot = this.#slot(sequence);
-        const kept = localLength(this.spec, sequence, lengths[n]!, this.spec.shard);
-        if (this.#cache.length(slot) > kept) this.#cache.truncate(slot, kept);
-      });
-      this.#version = Math.max(this.#version, version);
+    return this.#change(version, "truncate", () => {
+      sequences.forEach((sequence, n) => this.#keep(this.#slot(sequence), lengths[n]!));
     });
+  }
+
+  /** Makes a sequence a copy of another's first rows; pages are shared until one of them writes. */
+  fork({ version, source, target, rows }: ForkHead): Promise<void> {
+    return this.#change(version, "fork", async () => {
+      if (this.#cache.length(this.#slot(source)) < rows) throw this.#behind("fork");
+      await this.#fork(source, target, rows);
+    });
+  }
+
+  async #fork(source: number, target: number, rows: number): Promise<void> {
+    this.#keep(this.#slot(target), 0); // what a change that failed may have left
+    this.#move(target, await this.#cache.fork(this.#slot(source)));
+    this.#keep(this.#slot(target), rows);
   }
 
   /** Attention over the rows that it has of what the call reads. */
@@ -108,15 +140,16 @@ export class Shard {
   ): Promise<{ result: AttentionResult<HostTensor<Float32Array>>; ms: number }> {
     return this.#next(async () => {
       if (this.#version < head.versions[this.spec.shard]!) throw this.#behind("attention");
-      const { sequences } = head, { shard } = this.spec;
+      const { sequences, starts } = head, { shard } = this.spec;
       const slots = sequences.map((sequence) => this.#slot(sequence));
-      const lengths = sequences.map((sequence, n) =>
-        localLength(this.spec, sequence, head.lengths[n]!, shard)
+      const lengths = starts.map((start, n) =>
+        localLength(this.spec, start, head.lengths[n]!, shard)
       );
       if (slots.some((slot, n) => this.#cache.length(slot) < lengths[n]!)) {
         throw this.#behind("attention");
       }
-      const rows = { ...this.spec, sequences, slots, lengths };
+      // which stripes they have follows from where they begin
+      const rows = { ...this.spec, sequences: starts, slots, lengths };
       const options = shardOptions(head.options, rows, operands), { keys, values } = this.#cache;
       const begin = performance.now();
       const result = await this.#engine.attention(q, keys, values, options);
@@ -129,10 +162,12 @@ export class Shard {
     return this.#next(() => this.#cache.export(this.#slot(sequence)));
   }
 
-  /** Puts exported rows into a shard that has none of that sequence. */
-  import(sequence: number, state: CacheState): Promise<void> {
+  /** Puts exported rows into a shard that has none of that sequence. `like`: its first `rows` rows are those of another. */
+  import({ sequence, like, rows }: CopiedSequence, state: CacheState): Promise<void> {
     return this.#next(async () => {
-      this.#slots.set(sequence, await this.#cache.import(state));
+      if (like === undefined) return this.#move(sequence, await this.#cache.import(state));
+      await this.#fork(like, sequence, rows);
+      await this.#cache.import(state, this.#slot(sequence));
     });
   }
 

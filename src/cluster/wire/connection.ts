@@ -93,6 +93,16 @@ export async function leave(nats: NatsConnection): Promise<void> {
   await nats.close();
 }
 
+/** Hears of a server that went away or came back, until the connection is closed or the listening is stopped. */
+export function onStatus(nats: NatsConnection, hear: (type: string) => void): () => void {
+  // what the connection returns can be stopped, though its type does not say so
+  const events = nats.status() as AsyncIterable<{ type: string }> & { stop(): void };
+  void (async () => {
+    for await (const { type } of events) hear(type);
+  })();
+  return () => events.stop();
+}
+
 /**
  * The services of a connection. Their package is built on an earlier version of the types of the same connection, and on no
  * other code of it.

@@ -31,7 +31,7 @@ export interface ShardSpec extends StripeShape {
 
 /** Rows that enter: of several sequences, one behind the other. */
 export interface AppendHead {
-  /** Counts what changed the cache: a shard that missed one of them does not answer any more. */
+  /** Number of the message: each that changes the cache has a higher one than those before it. */
   readonly version: number;
   readonly sequences: readonly number[];
   /** The row of each sequence, here, where its new ones begin. */
@@ -39,11 +39,31 @@ export interface AppendHead {
   readonly rows: readonly number[];
 }
 
+/** A sequence that becomes a copy of another. */
+export interface ForkHead {
+  /** As of an append. */
+  readonly version: number;
+  readonly source: number;
+  readonly target: number;
+  /** Rows that the shard has of it. */
+  readonly rows: number;
+}
+
+/** A sequence of a shard that is copied to another node. */
+export interface CopiedSequence {
+  readonly sequence: number;
+  /** One of those before it whose first `rows` rows it shares. */
+  readonly like?: number | undefined;
+  readonly rows: number;
+}
+
 /** A call that reads. */
 export interface AttendHead {
   /** Of each shard, the last change that the call must see. */
   readonly versions: readonly number[];
   readonly sequences: readonly number[];
+  /** The shard where each of these begins. */
+  readonly starts: readonly number[];
   /** Rows of each of these, on all shards, that the call reads. */
   readonly lengths: readonly number[];
   readonly options: CachedOptions;
@@ -96,4 +116,10 @@ export interface NodeStatus {
   readonly pending: number;
   /** Milliseconds that it has computed. */
   readonly busyMs: number;
+  /** Calls that it has answered, those of each shard and each part by themselves. */
+  readonly answered: number;
+  /** Milliseconds from request to answer that half of the last thousands of calls did not exceed; missing before the first. */
+  readonly p50Ms?: number | undefined;
+  /** The same of 99 in a hundred. */
+  readonly p99Ms?: number | undefined;
 }

@@ -21,14 +21,13 @@ function copy(
   fromStrides: readonly number[],
   shape: readonly number[],
 ): void {
-  const target = bits(to), source = bits(from), last = shape.length - 1;
+  const target = bits(to), source = bits(from);
   // trailing axes that continue each other on both sides are one run
   let run = 1, depths = shape.length;
   while (
     depths > 0 && (shape[depths - 1] === 1 || toStrides[depths - 1] === run &&
         fromStrides[depths - 1] === run)
   ) run *= shape[--depths]!;
-  if (depths === shape.length && last >= 0 && shape[last]! > 0) depths = shape.length;
   const visit = (axis: number, at: number, start: number): void => {
     if (axis === depths) {
       if (run === 1) target[at] = source[start]!;

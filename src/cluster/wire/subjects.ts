@@ -10,6 +10,7 @@ export const OPERATIONS = [
   "close",
   "append",
   "truncate",
+  "fork", // a sequence of a shard
   "attend",
   "copy", // of another node's shard
   "export",
