@@ -149,7 +149,7 @@ export class Shard {
         throw this.#behind("attention");
       }
       // which stripes they have follows from where they begin
-      const rows = { ...this.spec, sequences: starts, slots, lengths };
+      const rows = { ...this.spec, starts, slots, lengths };
       const options = shardOptions(head.options, rows, operands), { keys, values } = this.#cache;
       const begin = performance.now();
       const result = await this.#engine.attention(q, keys, values, options);

@@ -77,19 +77,19 @@ export function fromQuery(options: CachedOptions, first: number): CachedOptions 
 /** Which of the rows of a shard each query sees: rows are in stripes, so their places in the sequence follow from theirs here. */
 function visible(
   shape: StripeShape,
-  sequences: readonly number[],
+  starts: readonly number[],
   shard: number,
   low: readonly number[],
   high: readonly number[],
 ): MaskMod {
   const { shards, stripe } = shape,
     clamp = (n: number) => Math.max(-(2 ** 29), Math.min(2 ** 29, n));
-  const facts = sequences.flatMap((sequence, n) => [
-    firstStripe(shape, sequence, shard),
+  const facts = starts.flatMap((start, n) => [
+    firstStripe(shape, start, shard),
     clamp(low[n]!),
     clamp(high[n]!),
   ]);
-  const table = captured(Int32Array.from(facts), [sequences.length, 3]);
+  const table = captured(Int32Array.from(facts), [starts.length, 3]);
   return maskMod(({ batch, query, key }) => {
     const row = key.floorDiv(stripe).mul(shards).add(table.at(batch, 0)).mul(stripe)
       .add(key.mod(stripe));
@@ -101,7 +101,8 @@ function visible(
 /** Which rows a shard has of what a call reads. */
 export interface ShardRows extends StripeShape {
   readonly shard: number;
-  readonly sequences: readonly number[];
+  /** The shard that each sequence begins at. */
+  readonly starts: readonly number[];
   /** Where these lie in the cache of the node, and the rows there that the call sees. */
   readonly slots: readonly number[];
   readonly lengths: readonly number[];
@@ -118,7 +119,7 @@ export function shardOptions(
     ...scalars,
     sequences: rows.slots,
     keyLengths: rows.lengths,
-    ...low && high && { maskMod: visible(rows, rows.sequences, rows.shard, low, high) },
+    ...low && high && { maskMod: visible(rows, rows.starts, rows.shard, low, high) },
     // one of the parts that are merged has it
     ...sink && rows.shard === 0 && { sink },
   };
