@@ -26,7 +26,16 @@ export interface TileShape {
   readonly unroll: number;
   /** Forward: all of Q is staged once, and P has a tile of its own. */
   readonly resident?: boolean;
+  /** Whether operands of products are rounded to f16: `precision: "f16"`. */
+  readonly halves?: boolean;
 }
+
+/**
+ * Steps whose products f16 adds up where operands are halves, in two runs whose sums are added; then they join a sum in f32.
+ * A tile's depth is one number for all of them, so that results depend on no tile. See docs/decisions/039.
+ */
+export const HALF_RUN = 16;
+export const HALF_DEPTH: number = 2 * HALF_RUN;
 
 /** What follows from a shape. */
 export interface Geometry extends TileShape {
@@ -50,10 +59,17 @@ export interface Geometry extends TileShape {
 
 /** Completes a shape; throws on one that the layout cannot hold. */
 export function geometry(shape: TileShape): Geometry {
-  const { nx, ny, tm, tn, chunk, depth, unroll } = shape, threads = nx * ny;
+  const { nx, ny, tm, tn, chunk, depth, unroll, halves } = shape, threads = nx * ny;
   const rows = ny * tm, columns = nx * tn, c4 = chunk / 4, d4 = depth / 4;
   const iv = tm / 4, jv = tn / 4, cc = c4 / nx, parts = columns / depth;
   const whole = [iv, jv, cc, parts, chunk / depth, depth / nx, depth / unroll, threads / c4];
+  if (halves) {
+    whole.push(
+      depth / HALF_DEPTH,
+      HALF_DEPTH / depth,
+      Math.max(unroll, HALF_RUN) % Math.min(unroll, HALF_RUN) ? 0 : 1,
+    );
+  }
   if (![...whole, threads / depth].every((n) => Number.isInteger(n) && n > 0)) {
     throw new RangeError(`no tile of ${JSON.stringify(shape)}`);
   }
@@ -70,9 +86,9 @@ export const keptBytes = (queries: number, keys: number): number => 4 * queries 
 
 /** Bytes of the tiles. */
 export function tileBytes(g: Geometry, chunks = 1): number {
-  const { chunk, depth, rowPitch, columnPitch, resident } = g;
+  const { chunk, depth, rowPitch, columnPitch, resident, halves } = g;
   const ofRows = resident ? chunks * chunk + depth : depth;
-  return 16 * (ofRows * rowPitch + depth * columnPitch);
+  return (halves ? 8 : 16) * (ofRows * rowPitch + depth * columnPitch);
 }
 
 /** What a decode kernel depends on. `tile` of the variant is not used. */

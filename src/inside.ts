@@ -6,7 +6,7 @@ import type {
   AttentionScoresOptions,
   AttentionTopKeysOptions,
 } from "./options.ts";
-import type { TopKeys } from "./problem/call_options.ts";
+import type { TopKeys } from "./problem/inside_options.ts";
 import type { AnyTensor, FloatResultOf, ResultOf } from "./tensor/tensor.ts";
 
 /**

@@ -1,11 +1,7 @@
 // Options of the public calls: what is asked (call_options.ts), and how and where it runs.
 import type { AbortSignalLike } from "./backend/backend.ts";
-import type {
-  BackwardCallOptions,
-  CallOptions,
-  ScoresCallOptions,
-  TopKeysCallOptions,
-} from "./problem/call_options.ts";
+import type { BackwardCallOptions, CallOptions } from "./problem/call_options.ts";
+import type { ScoresCallOptions, TopKeysCallOptions } from "./problem/inside_options.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { MaxSimCallOptions } from "./problem/max_sim.ts";
 import type { RotaryCallOptions } from "./problem/features/apply_rotary.ts";

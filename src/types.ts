@@ -46,6 +46,7 @@ export type { Cost } from "./plan/cost.ts";
 export type { Estimates } from "./plan/estimate.ts";
 export type { KernelName } from "./plan/kernel.ts";
 export type { Target, WasmTarget, WebGpuTarget } from "./plan/target.ts";
+export type { Precision } from "./problem/precision.ts";
 export type { Tile } from "./plan/wasm/tiles.ts";
 export type {
   AttentionGradients,
@@ -54,7 +55,6 @@ export type {
   BackwardCallOptions,
   CallOptions,
   Causal,
-  IndexRange,
   Layout,
   PerSequence,
   Positions,
@@ -62,13 +62,16 @@ export type {
   Rotary,
   RotaryAngles,
   SavedForBackward,
-  ScoresCallOptions,
-  ScoreStage,
   SequenceStarts,
-  TopKeys,
-  TopKeysCallOptions,
   Window,
 } from "./problem/call_options.ts";
+export type {
+  IndexRange,
+  ScoresCallOptions,
+  ScoreStage,
+  TopKeys,
+  TopKeysCallOptions,
+} from "./problem/inside_options.ts";
 export type {
   GpuBufferLike,
   GpuComputePassLike,

@@ -31,8 +31,8 @@ import type {
   AttentionGradients,
   AttentionResult,
   SavedForBackward,
-  TopKeys,
 } from "./problem/call_options.ts";
+import type { TopKeys } from "./problem/inside_options.ts";
 import type { MaxSimGradientsOf, MaxSimResult, SavedForMaxSim } from "./problem/max_sim.ts";
 import { UnsupportedError } from "./tensor/errors.ts";
 import type { AnyTensor, FloatResultOf, ResultOf } from "./tensor/tensor.ts";

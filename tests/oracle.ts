@@ -19,6 +19,7 @@ import {
   gradientFloors,
   gradientRule,
   statisticFloors,
+  u16,
 } from "./tolerance.ts";
 
 /** Wanted results by name: out, lse; or the gradients. */
@@ -50,6 +51,22 @@ export function expectForward(
     lse: { values: exact.lse, bound: bound("lse"), dtype: "f32" },
     ...expectStatistics(inputs, exact, plain, problem),
   };
+}
+
+/** Times what one rounding to f16 of each product makes: its sums with up to 15 others are rounded √(16 / 2) times as much. */
+const HALVES = 4;
+
+/** The same of `precision: "f16"`: what float32 is allowed, and what roundings to f16 make. */
+export function expectHalves(
+  inputs: Inputs,
+): Readonly<Record<"out" | "lse", Expected>> & ExpectedResults {
+  const problem = problemOf(inputs), floors = forwardFloors(problem, attentionF64(problem), u16);
+  const expected = expectForward(inputs);
+  const wider = (name: "out" | "lse"): Expected => {
+    const { bound, ...rest } = expected[name];
+    return { ...rest, bound: bound + HALVES * floors[name] };
+  };
+  return { ...expected, out: wider("out"), lse: wider("lse") };
 }
 
 function expectStatistics(

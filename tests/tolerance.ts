@@ -25,6 +25,9 @@
  *
  * The maximum that a row counts from may lag behind its largest score by LAG, and what is P times a score then is as large.
  *
+ * With `precision: "f16"` the operands of the two products are rounded to f16, and so are their sums on the way: u of the
+ * products, and of a probability on its way to v, is then that of f16.
+ *
  * In backward δp is p·(u + δs + u·|lse|): it makes p from its own score and the stored lse, and does not divide by a sum
  * in which an error would cancel.
  */
@@ -95,10 +98,17 @@ export function maxError(plain: Float32Array, exact: Float64Array): number {
   return worst;
 }
 
-/** Rounding floors of the forward results. */
-export function forwardFloors(problem: Problem, forward: ForwardF64): { out: number; lse: number } {
+/** The same in f16. */
+export const u16: number = halfUlp.f16 / Math.sqrt(3);
+
+/** Rounding floors of the forward results; `unit`: that of the operands of products, and of their products. */
+export function forwardFloors(
+  problem: Problem,
+  forward: ForwardF64,
+  unit: number = u,
+): { out: number; lse: number } {
   const { lengthK, valueDim } = problem;
-  const scoreError = scoreErrors(problem, forward);
+  const scoreError = scoreErrors(problem, forward, unit);
   const out = new Sums(forward.lse.length);
   let lse = 0;
   forEachRow(problem, (row) => {
@@ -108,7 +118,7 @@ export function forwardFloors(problem: Problem, forward: ForwardF64): { out: num
       if (!forward.visible[index * lengthK + j]) continue;
       const p = forward.probabilities[index * lengthK + j]!;
       const error = scoreError(row, j);
-      out.addTerm(index, weightError(problem, index, j, p, error));
+      out.addTerm(index, weightError(problem, index, j, p, error, unit));
       squares += (p * (u + error)) ** 2; // dlse/ds = p
     }
     // Three roundings of the size of lse itself: the maximum, the logarithm, and the change of base between them.
@@ -167,9 +177,16 @@ export function statisticFloors(
 }
 
 /** What the weight of a value is off by; a dropped pair still moves the others, whose sum it is in. */
-function weightError(problem: Problem, index: number, j: number, p: number, score: number): number {
+function weightError(
+  problem: Problem,
+  index: number,
+  j: number,
+  p: number,
+  score: number,
+  unit = u,
+): number {
   const z = dropoutFactor(problem, index, j);
-  return z === 0 ? p * p * score : z * p * (u + (1 - p) * score);
+  return z === 0 ? p * p * score : z * p * (unit + (1 - p) * score);
 }
 
 /** What the elements of each row of out are expected to be off by. */
@@ -390,6 +407,7 @@ type Row = Parameters<Parameters<typeof forEachRow>[1]>[0];
 function scoreErrors(
   problem: Problem,
   { scores, dots }: ForwardF64,
+  unit = u,
 ): (row: Row, j: number) => number {
   const { lengthK, headDim, alibiSlopes: alibi } = problem;
   const queryNorms = rowNorms(problem.q, headDim);
@@ -401,7 +419,8 @@ function scoreErrors(
       ? alibi.values[broadcastIndex(alibi, b, h, i, j)]! * alibiDistance(problem, b, i, j)
       : 0;
     const product = slope * queryNorms[index]! * keyNorms[kvBase + j]!;
-    const score = scores[at]!, roundings = product + 3 * Math.abs(subtracted);
+    const score = scores[at]!, others = unit / u;
+    const roundings = others * product + 3 * Math.abs(subtracted);
     if (!problem.options.scoreMod) return u * (Math.abs(score) + roundings);
     const before = scoreBeforeMod(problem, dots[at]!, b, h, i, j);
     const own = u * (Math.abs(before) + roundings);

@@ -36,7 +36,7 @@ import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { statisticDeclarations, statisticRegisters, SUMS } from "../parts/statistics.ts";
 import { each, LN2, tidy } from "../parts/text.ts";
 import { softmaxOfTile } from "../parts/softmax.ts";
-import { stageResident, threadPlace, tileMemory } from "../parts/stage.ts";
+import { directives, stageResident, threadPlace, tileMemory } from "../parts/stage.ts";
 import {
   columnIndices,
   dotProducts,
@@ -173,7 +173,8 @@ ${softmaxOfTile(g, v.blockChunks * g.cc, v.statistics)}
 ${probabilities(v, g)}
   // O += P V
 ${products(g, "o", "s", keys("v"), { chunks: v.blockChunks, first: "block" })}`;
-  return tidy(`${declarations(v, g, options)}
+  return tidy(`${directives(g)}
+${declarations(v, g, options)}
 @compute @workgroup_size(${g.threads})
 fn main(${INPUTS}) {
 ${threadPlace(g)}

@@ -10,9 +10,13 @@
 //
 // All loads come before all stores, and none stands behind a branch: what does not exist is read from the last row or
 // column, and 0 is stored.
+//
+// Tiles hold f32, or f16 where operands are halves: half the memory, and products of two at a time. A value that f16 does not
+// have becomes NaN there, and so do the rows that it meets; repair.ts computes these again from the operands themselves.
 import { shaderName } from "../../src/tensor/operands.ts";
 import type { Geometry } from "../abi.ts";
 import type { BufferName } from "./bindings.ts";
+import { NOT_A_NUMBER } from "./floats.ts";
 import { each, XYZW } from "./text.ts";
 
 /** Rows that are staged: `row(r)` is the element where row r begins. */
@@ -32,16 +36,39 @@ export interface Source {
 /** The tiles: of rows, of columns, and of P where Q stays. */
 export type TileName = "rt" | "ct" | "pt";
 
+/** What a kernel begins with: the extensions that it uses. */
+export function directives({ halves }: Geometry): string {
+  return halves ? "enable f16;" : "";
+}
+
+/** Four elements of a tile. */
+export function tileVector({ halves }: Geometry): "vec4<f16>" | "vec4<f32>" {
+  return halves ? "vec4<f16>" : "vec4<f32>";
+}
+
+/** Four values in f32 as elements of a tile. */
+export function tileValue({ halves }: Geometry, value: string): string {
+  return halves ? `to_halves(${value})` : value;
+}
+
+/** `to_halves`: rounds to f16. One NaN is enough for four columns, whose row and column it spoils. */
+const TO_HALVES = `fn to_halves(x: vec4<f32>) -> vec4<f16> {
+  let size = abs(x); let largest = max(max(size.x, size.y), max(size.z, size.w));
+  return vec4<f16>(vec4<f32>(select(x.x, ${NOT_A_NUMBER}, largest > 65504.0), x.yzw));
+}`;
+
 /** Declares the tiles; `chunks` of Q where it is resident. */
 export function tileMemory(g: Geometry, chunks = 1): string {
-  const { unroll, depth, chunk, rowPitch, columnPitch, resident } = g;
+  const { unroll, depth, chunk, rowPitch, columnPitch, resident, halves } = g;
+  const vector = tileVector(g);
   const tile = (name: TileName, steps: number, pitch: number) =>
-    `var<workgroup> ${name}: array<array<array<vec4<f32>, ${pitch}>, ${unroll}>, ${
+    `var<workgroup> ${name}: array<array<array<${vector}, ${pitch}>, ${unroll}>, ${
       steps / unroll
     }>;`;
   return `${tile("rt", resident ? chunks * chunk : depth, rowPitch)}
 ${resident ? tile("pt", depth, rowPitch) : ""}
-${tile("ct", depth, columnPitch)}`;
+${tile("ct", depth, columnPitch)}
+${halves ? TO_HALVES : ""}`;
 }
 
 /** Where this thread stands; kernels begin with it. */
@@ -85,6 +112,7 @@ export function stageSteps(
 ): string {
   const slots = (tile === "rt" ? g.rows : g.columns) / 4, stride = g.threads / g.d4;
   const count = Math.ceil(slots / stride), factor = source.factor ? ` * ${source.factor}` : "";
+  const vector = tileVector(g);
   const slot = (n: number) => n ? `(stage_slot + ${n * stride}u)` : "stage_slot";
   const row = (n: number, j: number) =>
     tile === "rt"
@@ -95,8 +123,8 @@ export function stageSteps(
       4,
       (j) =>
         `    let from${n}_${j} = ${source.first} + ${row(n, j)}; let x${n}_${j} = ${
-          loadOf(source, `from${n}_${j}`, "from_column")
-        }${factor};`,
+          tileValue(g, `${loadOf(source, `from${n}_${j}`, "from_column")}${factor}`)
+        };`,
     );
   const lanes = (of: (j: number) => string) => [0, 1, 2, 3].map(of).join(", ");
   const store = (n: number) =>
@@ -106,8 +134,8 @@ export function stageSteps(
 ${
       each(4, (e) => {
         const at = cell(g, tile, `4u * stage_step + ${e}u`, slot(n), before);
-        const value = `vec4<f32>(${lanes((j) => `x${n}_${j}.${XYZW[e]}`)})`;
-        return `    ${at} = select(vec4<f32>(0.0), ${value}, real${n});`;
+        const value = `${vector}(${lanes((j) => `x${n}_${j}.${XYZW[e]}`)})`;
+        return `    ${at} = select(${vector}(0.0), ${value}, real${n});`;
       })
     }`;
   const text = `${each(count, load)}\n${each(count, store)}`;
@@ -129,12 +157,12 @@ ${bounds(source, `(${c0} + stage_column)`)}
 ${
     each(loads, (n) =>
       `    let from${n} = ${source.first} + ${skip + n * stride}u + stage_row; let x${n} = ${
-        loadOf(source, `from${n}`, "from_column")
-      }${factor};`)
+        tileValue(g, `${loadOf(source, `from${n}`, "from_column")}${factor}`)
+      };`)
   }
 ${
     each(loads, (n) => {
-      const value = `select(vec4<f32>(0.0), x${n}, inside & (from${n} < ${source.limit}))`;
+      const value = `select(${tileVector(g)}(0.0), x${n}, inside & (from${n} < ${source.limit}))`;
       const store = `${cell(g, "ct", row(n), "stage_column")} = ${value};`;
       return partial && n === loads - 1
         ? `    if (${row(n)} < ${g.depth}u) { ${store} }`

@@ -6,20 +6,22 @@
 //   outputs  tx + nx*c       (c < oc)  vec4 columns of the result rows
 // Both tiles hold `depth` steps of a product. i, j and c are literals in the text. Everything has a name: private arrays
 // would leave the registers.
-import type { Geometry } from "../abi.ts";
-import { cell, type Source, stageRows, stageSteps, type TileName } from "./stage.ts";
+//
+// Operands that are halves are multiplied and added up in f16 for HALF_RUN steps, two columns an instruction where the
+// hardware has such; each run then joins its sum in f32.
+import { type Geometry, HALF_RUN } from "../abi.ts";
+import { cell, type Source, stageRows, stageSteps, type TileName, tileValue } from "./stage.ts";
 import { each, XYZW } from "./text.ts";
 
-/** A loop over the staged steps; no loop when one turn is all. `body` gets the turn and the step of it. */
-function steps(
-  { depth, unroll }: Geometry,
-  name: string,
-  body: (turn: string, step: number) => string,
-): string {
-  const turn = (index: string) => each(unroll, (u) => `    {\n${body(index, u)}\n    }`);
-  if (unroll === depth) return turn("0u");
-  return `  for (var ${name} = 0u; ${name} < ${depth / unroll}u; ${name}++) {
-${turn(name)}
+/** A text for each step of a turn; `body` gets the turn and the step of it. */
+const turnOf = ({ unroll }: Geometry, turn: string, body: (turn: string, step: number) => string) =>
+  each(unroll, (u) => `    {\n${body(turn, u)}\n    }`);
+
+/** A loop over the staged steps; no loop when one turn is all. */
+function steps(g: Geometry, name: string, body: (turn: string, step: number) => string): string {
+  if (g.unroll === g.depth) return turnOf(g, "0u", body);
+  return `  for (var ${name} = 0u; ${name} < ${g.depth / g.unroll}u; ${name}++) {
+${turnOf(g, name, body)}
   }`;
 }
 
@@ -44,18 +46,63 @@ function multiply(
 ): string {
   const row = (turn: string, step: number, w: number) =>
     `${tile}[${before}${turn}][${step}][ty * ${g.iv}u + ${w}u]`;
-  const add = (i: number, n: number) => {
-    const sum = `${sums}${i}_${from + n}`;
-    return `      ${sum} = fma(vec4<f32>(a${i >> 2}.${XYZW[i & 3]}), b${n}, ${sum});`;
-  };
-  return steps(
-    g,
-    loop,
-    (turn, step) =>
-      `${each(g.iv, (w) => `      let a${w} = ${row(turn, step, w)};`)}
+  const sum = (i: number, n: number) => `${sums}${i}_${from + n}`;
+  const factors = (i: number, n: number) => [`a${i >> 2}.${XYZW[i & 3]}`, `b${n}`];
+  const pairs = (line: (i: number, n: number) => string) =>
+    each(g.tm, (i) => each(count, (n) => line(i, n)));
+  const step = (turn: string, step: number, add: (i: number, n: number) => string) =>
+    `${each(g.iv, (w) => `      let a${w} = ${row(turn, step, w)};`)}
 ${each(count, (n) => `      let b${n} = ct[${turn}][${step}][tx + ${g.nx * n}u];`)}
-${each(g.tm, (i) => each(count, (n) => add(i, n)))}`,
-  );
+${pairs(add)}`;
+  if (g.halves) return multiplyHalves(g, loop, { step, factors, pairs, sum });
+  return steps(g, loop, (turn, u) =>
+    step(turn, u, (i, n) => {
+      const [a, b] = factors(i, n);
+      return `      ${sum(i, n)} = fma(vec4<f32>(${a}), ${b}, ${sum(i, n)});`;
+    }));
+}
+
+/** The parts of a product's text, by row i and vec4 of columns n. */
+interface Parts {
+  step(turn: string, step: number, add: (i: number, n: number) => string): string;
+  factors(i: number, n: number): readonly string[];
+  pairs(line: (i: number, n: number) => string): string;
+  sum(i: number, n: number): string;
+}
+
+/** The same of halves: f16 adds up the products of a run, then runs, and the sums take what they come to. */
+function multiplyHalves(
+  g: Geometry,
+  loop: string,
+  { step, factors, pairs, sum }: Parts,
+): string {
+  const next = (i: number, n: number, begins: boolean) => {
+    const [a, b] = factors(i, n), run = `run${i}_${n}`;
+    return `      ${run} = ${begins ? `${a} * ${b}` : `fma(vec4<f16>(${a}), ${b}, ${run})`};`;
+  };
+  const join = pairs((i, n) => `    runs${i}_${n} += run${i}_${n};`);
+  // a turn has whole runs, or a run whole turns
+  const whole = g.unroll >= HALF_RUN, turns = HALF_RUN / g.unroll, number = `${loop}_run`;
+  const ends = (u: number) => u % HALF_RUN === HALF_RUN - 1;
+  const text = whole
+    ? steps(
+      g,
+      loop,
+      (turn, u) =>
+        `${step(turn, u, (i, n) => next(i, n, u % HALF_RUN === 0))}${ends(u) ? `\n${join}` : ""}`,
+    )
+    : `  for (var ${number} = 0u; ${number} < ${g.depth / HALF_RUN}u; ${number}++) {
+${pairs((i, n) => `    run${i}_${n} = vec4<f16>(0.0);`)}
+  for (var ${loop} = ${number} * ${turns}u; ${loop} < (${number} + 1u) * ${turns}u; ${loop}++) {
+${turnOf(g, loop, (turn, u) => step(turn, u, (i, n) => next(i, n, false)))}
+  }
+${join}
+  }`;
+  return `  {
+${pairs((i, n) => `    var run${i}_${n}: vec4<f16>; var runs${i}_${n} = vec4<f16>(0.0);`)}
+${text}
+${pairs((i, n) => `    ${sum(i, n)} += vec4<f32>(runs${i}_${n});`)}
+  }`;
 }
 
 /** Scores of all columns of two operands: acc = rows . columns over `chunks` chunks, staging both. */
@@ -91,9 +138,9 @@ function storePart(g: Geometry, p: string, part: number): string {
     const column = part * own + e, vector = column >> 2, lane = XYZW[column & 3];
     return each(g.iv, (w) => {
       const rows = [0, 1, 2, 3].map((i) => `${p}${4 * w + i}_${vector}.${lane}`).join(", ");
-      return `  ${
-        cell(g, tile, `tx + ${g.nx * e}u`, `ty * ${g.iv}u + ${w}u`)
-      } = vec4<f32>(${rows});`;
+      return `  ${cell(g, tile, `tx + ${g.nx * e}u`, `ty * ${g.iv}u + ${w}u`)} = ${
+        tileValue(g, `vec4<f32>(${rows})`)
+      };`;
     });
   });
 }

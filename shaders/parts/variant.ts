@@ -48,13 +48,13 @@ export interface Variant {
 
 /** Equal for variants that have the same text. */
 export function variantKey(kernel: string, v: Variant): string {
-  const { nx, ny, tm, tn, chunk, depth, unroll, resident } = v.tile;
+  const { nx, ny, tm, tn, chunk, depth, unroll, resident, halves } = v.tile;
   const kinds = Object.entries(v.kinds).map(([name, kind]) => `${name} ${kindName(kind)}`);
   return [
     kernel,
     `${nx}x${ny} ${tm}x${tn} chunk ${chunk} depth ${depth} unroll ${unroll}${
       resident ? " resident" : ""
-    }`,
+    }${halves ? " halves" : ""}`,
     `head ${v.headChunks} value ${v.valueChunks} block ${v.blockChunks}`,
     ...kinds,
     v.grouped && "grouped",

@@ -3,6 +3,7 @@ import type { Cost } from "../plan/cost.ts";
 import type { Estimates } from "../plan/estimate.ts";
 import type { KernelName } from "../plan/kernel.ts";
 import type { ExplainedBlocks } from "../plan/explained_blocks.ts";
+import type { Precision } from "../problem/precision.ts";
 import type { Tile } from "../plan/wasm/tiles.ts";
 
 /** One step of a plan: a kernel and its pieces of work. */
@@ -44,6 +45,8 @@ export interface Explanation {
   readonly estimates?: Estimates;
   /** The kernel family. */
   readonly kernel: KernelName;
+  /** What products are computed in. */
+  readonly precision: Precision;
   /** Query rows of a block and keys of a tile. */
   readonly tile: Tile;
   /** Whether the tile was found by trying on this GPU (`tune`). */

@@ -3,6 +3,7 @@ import type { MemoryUse } from "../backend/backend.ts";
 import type { KvCacheOptions } from "../cache/cache_options.ts";
 import type { KvCache } from "../cache/kv_cache.ts";
 import type { Explanation } from "../backend/explanation.ts";
+import { precisionsOf } from "../plan/precision.ts";
 import type { Target } from "../plan/target.ts";
 import type {
   AttentionGradients,
@@ -14,6 +15,7 @@ import type {
 import { describeRotary, type RotaryCallOptions } from "../problem/features/apply_rotary.ts";
 import { describeMerge, type MergeCallOptions } from "../problem/merge.ts";
 import { backwardCall, forwardCall } from "../problem/into.ts";
+import type { Precision } from "../problem/precision.ts";
 import type { Call } from "../problem/problem.ts";
 import { parseVerify, refuseVerify, type VerifyCallOptions } from "../problem/verification.ts";
 import type { DType, TensorData } from "../tensor/dtype.ts";
@@ -61,6 +63,14 @@ export class Engine extends EngineCalls {
   /** The backend that computes; on an engine with a GPU, synchronous calls use WASM. */
   get backend(): "wasm" | "webgpu" {
     return this.#router.gpu?.name ?? "wasm";
+  }
+
+  /**
+   * What the option `precision` may be in calls on this engine: with `"f16"` on a GPU whose device has the feature
+   * `shader-f16`. `attention` alone has it, and of calls with few query rows none.
+   */
+  get precisions(): readonly Precision[] {
+    return precisionsOf(this.target);
   }
 
   /** What the backend can do. */

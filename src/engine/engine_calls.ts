@@ -1,11 +1,7 @@
 // Calls of an engine beside the two passes: what looks inside attention, and late interaction. Each is checked and handed
 // on to what runs calls.
-import type {
-  CallOptions,
-  ScoresCallOptions,
-  TopKeys,
-  TopKeysCallOptions,
-} from "../problem/call_options.ts";
+import type { CallOptions } from "../problem/call_options.ts";
+import type { ScoresCallOptions, TopKeys, TopKeysCallOptions } from "../problem/inside_options.ts";
 import { describeColumnSums, describeScores, describeTopKeys } from "../problem/inside.ts";
 import {
   describeMaxSim,

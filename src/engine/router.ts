@@ -9,6 +9,7 @@ import {
 } from "../backend/backend.ts";
 import { type Estimates, wasmMs } from "../plan/estimate.ts";
 import { cascadeKeys } from "../plan/cascade.ts";
+import { checkPrecision } from "../plan/precision.ts";
 import { explainedBlocks } from "../plan/explained_blocks.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
@@ -27,6 +28,7 @@ import { runCascade } from "./cascade.ts";
 import { byName, checkFree, destinationsOf, type Owned } from "./call_tensors.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
+import { quicker } from "./quicker.ts";
 import { checkPass } from "./new_tensor.ts";
 
 /** Milliseconds of a call on the CPU from which detecting a GPU, 30 to 100 ms once, is worth it. */
@@ -157,8 +159,14 @@ export class Router {
     return gpu ? { wasm, webgpu: gpu.estimate(problem) } : { wasm };
   }
 
-  /** Which backend runs a call, and why. */
+  /** Which backend runs a call, and why. Throws where it has not the precision that is asked for. */
   route(problem: AttentionProblem, views: Views, into: Views = {}): Route {
+    const route = this.#route(problem, views, into);
+    checkPrecision(problem, route.backend.target);
+    return route;
+  }
+
+  #route(problem: AttentionProblem, views: Views, into: Views): Route {
     const all = [...Object.values(views), ...destinationsOf(into)], { gpu } = this;
     const owner = this.owner(all, callName(problem));
     if (owner) {
@@ -167,11 +175,10 @@ export class Router {
     }
     if (!gpu) return { backend: this.wasm, reason: this.reason };
     if (this.#options.backend === "webgpu") return { backend: gpu, reason: this.reason };
-    const { wasm, webgpu = Infinity } = this.estimates(problem);
-    const times = `about ${webgpu.toFixed(1)} ms on the GPU and ${wasm.toFixed(1)} ms in WASM`;
-    return webgpu <= wasm
-      ? { backend: gpu, reason: `${this.#gpu!.reason}: ${times}` }
-      : { backend: this.wasm, reason: `WASM: ${times}` };
+    const { onGpu, why } = quicker(problem, this.estimates(problem));
+    return onGpu
+      ? { backend: gpu, reason: `${this.#gpu!.reason}: ${why}` }
+      : { backend: this.wasm, reason: `WASM: ${why}` };
   }
 
   /** The GPU, where there is one and it is reached by WebGPU. */
@@ -196,6 +203,7 @@ export class Router {
       throw new UnsupportedError(`recording ${action} with the option into`, "any", remedy);
     }
     const gpu = this.requireGpu(`recording ${action} into a pass`, `use ${action}`);
+    checkPrecision(problem, gpu.target);
     const checked = checkPass(pass, action) as GpuComputePass;
     this.owner(Object.values(views), action);
     if (problem.captured > 0) {
@@ -259,7 +267,8 @@ export class Router {
   ): Promise<R> {
     // without a turn where there is nothing to wait for: calls begin before what their caller does next
     if (this.#gpu?.pending) await this.#gpu.pending;
-    const worthIt = () => this.estimates(problem).wasm > DETECT_AFTER_MS;
+    const worthIt = () =>
+      problem.precision !== "f32" || this.estimates(problem).wasm > DETECT_AFTER_MS;
     if (this.#gpu && !this.#gpu.detected && !resident && worthIt()) await this.#gpu.detect();
     const { backend } = this.route(problem, views, into);
     try {
@@ -277,6 +286,7 @@ export class Router {
       if (resident) throw error; // its tensors went with the device
       signal?.throwIfAborted();
       const again = this.first;
+      checkPrecision(problem, again.target);
       const results = await again.run(problem, views, { signal, into });
       return { ...byName<R>(results, problem.features), recovered: again.name };
     }
@@ -295,6 +305,7 @@ export class Router {
         `use ${action}, or pass host tensors`,
       );
     }
+    checkPrecision(problem, this.wasm.target);
     return byName(this.wasm.runSync(problem, views, into), problem.features);
   }
 

@@ -1,5 +1,5 @@
 // Attributes of the operator, and what they mean here.
-import type { ScoreStage } from "../problem/call_options.ts";
+import type { ScoreStage } from "../problem/inside_options.ts";
 import { checkScalar } from "../problem/features/scalar.ts";
 import { type Complaint, show } from "../tensor/errors.ts";
 import { checkNames } from "./names.ts";

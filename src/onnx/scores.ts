@@ -2,7 +2,7 @@
 import { attentionScores } from "../inside.ts";
 import type { AttentionOptions } from "../options.ts";
 import { checkElements } from "../problem/option_checks.ts";
-import type { ScoreStage } from "../problem/call_options.ts";
+import type { ScoreStage } from "../problem/inside_options.ts";
 import { copyBox } from "../tensor/copy.ts";
 import { narrowed } from "../tensor/convert.ts";
 import { bits, newArray } from "../tensor/dtype.ts";

@@ -26,6 +26,11 @@ const GPU = {
   hardware: { flops: 2e12, bytes: 100e9, callMs: 0.1 },
   software: { flops: 7e9, bytes: 4e9, callMs: 1 },
 };
+/**
+ * How many times as fast products of halves are taken to be. Hardware: what issue slots say of GPUs that have packed f16
+ * (docs/decisions/039), on the careful side. Software: lavapipe, measured.
+ */
+const HALVES = { hardware: 1.3, software: 0.4 };
 /** Share of a GPU's measured multiply-adds that attention is expected to get: 0.35 to 0.5 on an NVIDIA H200. */
 const SHARE = 0.3;
 /** Bytes a second between host and device; measured, 64 MiB: wgpu in Deno 1.3 GB/s up, Dawn 13. */
@@ -61,7 +66,8 @@ export function webGpuMs(
   const rate = GPU[software ? "software" : "hardware"], link = LINK[dialect];
   // backward makes scores twice: seven products for the five that are counted
   const work = problem.pass === "backward" ? 1.4 * flops : flops;
-  const speed = measured ? SHARE * measured : rate.flops;
+  const halves = problem.precision === "f16" ? HALVES[software ? "software" : "hardware"] : 1;
+  const speed = halves * (measured ? SHARE * measured : rate.flops);
   const compute = rate.callMs + 1e3 * Math.max(work / speed, bytes / rate.bytes);
   return compute + 1e3 * (up / link.up + down / link.down) + (down > 0 ? readBackMs : 0);
 }

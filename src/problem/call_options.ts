@@ -4,15 +4,14 @@ import type { Captured } from "../expression/captured.ts";
 import type { FloatExpression } from "../expression/expressions.ts";
 import type { MaskMod, ScoreMod } from "../expression/score_mod.ts";
 import type { StatisticName } from "../tensor/operands.ts";
+import type { Precision } from "./precision.ts";
 import type { Verification } from "./verification.ts";
 import type {
   AnyTensor,
   BooleanTensor,
   FloatResultOf,
   HostTensor,
-  IntegerTensor,
   MaskTensor,
-  Tensor,
 } from "../tensor/tensor.ts";
 
 /** Order of the axes: `"bshd"` is [batch, length, heads, dim], `"bhsd"` is [batch, heads, length, dim]. */
@@ -166,6 +165,13 @@ export interface CallOptions {
    */
   readonly stats?: readonly StatisticName[] | undefined;
   /**
+   * What products are computed in. `"f16"` is for GPUs that compute two products in float16 where they do one in float32: q, k,
+   * v and probabilities are rounded to float16, all else is float32, and rows with values that float16 does not have are
+   * computed again in float32. Calls that an engine has no kernels for throw `UnsupportedError`; `engine.precisions` lists what
+   * it has. Default `"f32"`.
+   */
+  readonly precision?: Precision | undefined;
+  /**
    * Tensors that `attention` and `attentionBackward` write results to, and return, instead of making new ones: host tensors
    * (strided or not), or resident or wrapped ones of the engine that computes, each of exactly the shape and storage type of
    * its result. They share no memory with inputs or with each other, and no other call may use them meanwhile. A
@@ -193,45 +199,6 @@ export interface ResultsInto {
   readonly dAlibiSlopes?: AnyTensor | undefined;
   /** Of `attentionBackward` with `sink`. */
   readonly dSink?: AnyTensor | undefined;
-}
-
-/** A part of an axis: its first index, and one past its last. */
-export type IndexRange = readonly [first: number, end: number];
-
-/**
- * How far scores have come: `"raw"` is the scaled product, `"softcapped"` has the softcap too, `"masked"` every option, and
- * minus infinity at hidden pairs, `"probabilities"` are the weights of the softmax.
- */
-export type ScoreStage = "raw" | "softcapped" | "masked" | "probabilities";
-
-/** What `attentionScores` computes: options of the call to `attention`, a stage, and which rectangle. */
-export interface ScoresCallOptions extends CallOptions {
-  /** How far scores have come. */
-  readonly stage: ScoreStage;
-  /** Queries. Default all. */
-  readonly rows?: IndexRange | undefined;
-  /** Keys. Default all. */
-  readonly keys?: IndexRange | undefined;
-  /** The result `lse` of that call, [batch, queryHeads, lengthQ]; probabilities need it. */
-  readonly lse?: AnyTensor | undefined;
-}
-
-/** What `attentionTopKeys` computes: options of the call to `attention`, how many keys, and of which queries. */
-export interface TopKeysCallOptions extends CallOptions {
-  /** Keys of each query, from 1 to lengthK. */
-  readonly count: number;
-  /** Queries. Default all. */
-  readonly rows?: IndexRange | undefined;
-}
-
-/** What `attentionTopKeys` returns, [batch, queryHeads, rows, count] each, the largest first. They live where q lives. */
-export interface TopKeys<T = HostTensor> {
-  /** The numbers of the keys, 32-bit integers; −1 where fewer are visible. */
-  readonly keys: T extends Tensor ? IntegerTensor : HostTensor<Int32Array>;
-  /** Their probabilities, f32; 0 where there is no key. */
-  readonly probabilities: FloatResultOf<T>;
-  /** Set when the GPU was lost during the call: where it was computed again. */
-  readonly recovered?: "webgpu" | "wasm" | undefined;
 }
 
 /** The same of a backward call: the options of the forward call, and gradients of lse and of the entropy. */

@@ -5,13 +5,13 @@ import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import { follows, type OperandName } from "../tensor/operands.ts";
 import type { AnyTensor } from "../tensor/tensor.ts";
 import { type AxisIndex, type View, viewOperand } from "../tensor/view.ts";
+import type { CallOptions } from "./call_options.ts";
 import type {
-  CallOptions,
   IndexRange,
   ScoresCallOptions,
   ScoreStage,
   TopKeysCallOptions,
-} from "./call_options.ts";
+} from "./inside_options.ts";
 import { feature, sequenceSpans } from "./features/table.ts";
 import { partOfSpan, type Stage } from "./features/feature.ts";
 import { viewKeys } from "./cached.ts";

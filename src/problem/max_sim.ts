@@ -118,7 +118,12 @@ function callOf(
   const span = { lengthQ, lengthK, offset: 0, low: -UNBOUNDED, high: UNBOUNDED };
   const problem = {
     ...{ pass, layout: "bhsd", softmaxScale: 1, features: [], spans: [span] } as const,
-    ...{ statistics: [], operands: specsOf({ ...views, q, k }), ...sizes },
+    ...{
+      statistics: [],
+      precision: "f32" as const,
+      operands: specsOf({ ...views, q, k }),
+      ...sizes,
+    },
   };
   return { problem, views };
 }

@@ -33,7 +33,7 @@ function here(name: string): string {
 }
 
 /** Options that only some calls have. */
-const OF_SOME: ReadonlySet<string> = new Set(["into", "verify"]);
+const OF_SOME: ReadonlySet<string> = new Set(["into", "precision", "verify"]);
 
 /** Throws unless `options` is an object with known names only; undefined stands for one that is missing. */
 export function checkNames(
@@ -47,7 +47,9 @@ export function checkNames(
   for (const [key, value] of Object.entries(options)) {
     if (known.has(key) || value === undefined) continue;
     if (OF_SOME.has(key)) {
-      const have = key === "into" ? "attention and attentionBackward have it" : "attention has it";
+      const have = key === "verify"
+        ? "attention has it"
+        : "attention and attentionBackward have it";
       const remedy = `leave it out: ${have}`;
       throw new UnsupportedError(`the option ${key} of this call`, "any", remedy);
     }

@@ -15,6 +15,7 @@ import { learnedElements } from "./learned.ts";
 import { parseStatistics, savedEntropy } from "./statistics.ts";
 import { viewKeys } from "./cached.ts";
 import { parseStarts } from "./packing.ts";
+import { parsePrecision, type Precision } from "./precision.ts";
 import { checkExtent, checkSize, dimsOf, type Starts } from "./sizes.ts";
 import { type OperandSpec, type View, viewOperand } from "../tensor/view.ts";
 import type { BackwardCallOptions, Layout, SavedForBackward } from "./call_options.ts";
@@ -54,6 +55,8 @@ export interface AttentionProblem extends AxisSizes {
   readonly pass: Pass;
   readonly layout: Layout;
   readonly softmaxScale: number;
+  /** What products are computed in. */
+  readonly precision: Precision;
   readonly features: readonly FeatureUse[];
   /** What each sequence of the batch may see. */
   readonly spans: readonly SequenceSpan[];
@@ -83,8 +86,11 @@ export const KNOWN: ReadonlySet<string> = new Set([
   "engine",
   "signal",
 ]);
-const KNOWN_FORWARD: ReadonlySet<string> = new Set([...KNOWN, "into", "verify"]);
-const KNOWN_BACKWARD: ReadonlySet<string> = new Set([...KNOWN, "dLse", "dEntropy", "into"]);
+const KNOWN_FORWARD: ReadonlySet<string> = new Set([...KNOWN, "into", "precision", "verify"]);
+const KNOWN_BACKWARD: ReadonlySet<string> = new Set([
+  ...KNOWN,
+  ...["dLse", "dEntropy", "into", "precision"],
+]);
 
 function checkScale(scale: unknown, headDim: number, complaint: Complaint): number {
   if (scale === undefined) return 1 / Math.sqrt(Math.max(1, headDim));
@@ -110,6 +116,7 @@ export function describe(
   const dims = dimsOf(views, layout, starts, complaint);
   checkExtent(dims, complaint);
   const softmaxScale = checkScale(options.softmaxScale, dims.headDim, complaint);
+  const precision = parsePrecision(options.precision, complaint);
   const parsed = parseFeatures(options, dims, complaint);
   const asked = parseStatistics(options.stats, complaint);
   const all: { [name in OperandName]?: View } = { ...views };
@@ -131,7 +138,7 @@ export function describe(
     return { name, params: settled ?? params };
   });
   const captured = pass === "backward" ? learnedElements(features) : 0;
-  const about = { pass, layout, softmaxScale, features, spans, statistics, operands };
+  const about = { pass, layout, softmaxScale, precision, features, spans, statistics, operands };
   const problem = { ...about, ...dims, captured };
   return { problem, views: all };
 }

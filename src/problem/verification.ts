@@ -5,7 +5,10 @@ import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 export interface VerifyOptions {
   /** Rows that are drawn of all (batch element, head, query): an integer from 1 on, or `Infinity` for all. Default 16. */
   readonly rows?: number | undefined;
-  /** How many times the rounding error that is expected of the formula in float32 an element may be off. Default 16. */
+  /**
+   * How many times the rounding error that is expected of the formula in the `precision` of the call an element may be off.
+   * Default 16.
+   */
   readonly bound?: number | undefined;
   /** Which rows: the same number gives the same ones. A non-negative safe integer, default 0. */
   readonly seed?: number | undefined;
@@ -26,7 +29,7 @@ export interface VerifyCallOptions {
 export interface Verification {
   /** Rows that were computed again. */
   readonly rows: number;
-  /** The largest error, as a multiple of the rounding error that is expected of the formula in float32 there. */
+  /** The largest error, as a multiple of the rounding error that is expected of the formula in the call's precision there. */
   readonly error: number;
   /** The multiple that was allowed. */
   readonly bound: number;

@@ -12,6 +12,9 @@ import type { Reader } from "./read.ts";
 /** Mean size of a relative rounding error in float32. */
 const U = 2 ** -24 / Math.sqrt(3);
 
+/** The same in float16, and half a step of its smallest numbers. */
+const U16 = 2 ** -11 / Math.sqrt(3), LEAST16 = 2 ** -25;
+
 /** Half a step of the 15 bits to which queries and weights may be rounded beside rows of bytes (docs/caches.md). */
 const COARSE = 2 ** -15;
 
@@ -78,6 +81,11 @@ export class Formula {
     this.#starts = { q: queries?.starts, k: keys?.starts };
   }
 
+  /** What operands of products are rounded by. */
+  get #unit(): number {
+    return this.#problem.precision === "f16" ? U16 : U;
+  }
+
   get #coarse(): number {
     return this.#problem.operands.k?.dtype === "i8" ? COARSE : 0;
   }
@@ -126,7 +134,7 @@ export class Formula {
       if (!meanings.every(({ shows }) => shows?.(pair) ?? true)) continue;
       const k = this.#row("k", batch, kvHead, key);
       let s = softmaxScale * q.reduce((sum, x, d) => sum + x * k[d]!, 0);
-      let error = U * (Math.abs(s) + size * norm(k)) + coarse * norm(k);
+      let error = this.#unit * (Math.abs(s) + size * norm(k)) + coarse * norm(k);
       for (const { score } of meanings) {
         if (!score || s === -Infinity) continue; // what is hidden stays so
         const next = score(s, pair); // its slope, by what the error so far does to it
@@ -156,7 +164,9 @@ export class Formula {
     if (top === -Infinity) return { out, lse: top, errors: { out: 0, lse: 0 } };
     const sum = [...scores, ...joined].reduce((total, s) => total + Math.exp(s - top), 0);
     const lse = top + Math.log(sum), kvHead = Math.floor(head / (queryHeads / kvHeads));
-    const rough = this.#coarse * Math.exp(scores.reduce((a, b) => Math.max(a, b), -Infinity) - lse);
+    const least = this.#problem.precision === "f16" ? LEAST16 : 0;
+    const rough = (this.#coarse + least) *
+      Math.exp(scores.reduce((a, b) => Math.max(a, b), -Infinity) - lse);
     let largest = 0, ofOut = 0, ofLse = 0;
     keys.forEach((key, n) => {
       const p = Math.exp(scores[n]! - lse), error = errors[n]!, pair = { batch, head, query, key };
@@ -169,7 +179,8 @@ export class Formula {
         out[d]! += p * z * v;
       }
       largest = Math.max(largest, size);
-      ofOut += (z === 0 ? p * p * error : z * p * (U + (1 - p) * error)) ** 2 + (z * rough) ** 2;
+      ofOut += (z === 0 ? p * p * error : z * p * (this.#unit + (1 - p) * error)) ** 2 +
+        (z * rough) ** 2;
       ofLse += (p * (U + error)) ** 2;
     });
     const most = out.reduce((a, b) => Math.max(a, Math.abs(b)), 0);

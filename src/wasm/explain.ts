@@ -72,6 +72,7 @@ export function explainPlan(
     backend: "wasm",
     reason,
     kernel,
+    precision: problem.precision,
     tile,
     threads,
     splits,

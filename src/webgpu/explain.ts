@@ -52,6 +52,7 @@ export function explainGpu(
     reason,
     adapter: target.adapter,
     kernel,
+    precision: problem.precision,
     tile: chosen
       ? { rows: chosen.rows, keys: chosen.columns }
       : { rows: decode?.rows ?? 0, keys: 0 },

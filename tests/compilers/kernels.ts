@@ -76,6 +76,13 @@ const unrolledCases: readonly Case[] = [
   defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 8192, headDim: 64, dtype: "f16", softcap: 5 }),
 ];
 
+/** In f16: the two tiles of hardware, and every kind of text beside them. */
+const halfCases: readonly Case[] = [
+  defineCase({ lengthQ: 8192, headDim: 64 }),
+  defineCase({ lengthQ: 8192, headDim: 128 }),
+  defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 90, headDim: 35, dtype: "f16", ...everything }),
+];
+
 /** Cut into regions on a machine of small bindings: joined over keys, over queries, in dBias. */
 const windowCases: readonly Case[] = [
   defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 200, lengthK: 230, headDim: 32 }),
@@ -104,6 +111,11 @@ function headInputs(c: Case): Inputs {
   const heads = { data: new Float32Array(c.queryHeads), shape: [c.queryHeads] };
   const inputs = makeInputs(c), options = { ...inputs.options, alibiSlopes: heads, sink: heads };
   return { ...inputs, name: `${inputs.name}, numbers of heads`, options };
+}
+
+/** The forward call of a case in f16. */
+function halfCall({ q, k, v, options }: Inputs): Call {
+  return describeForward(q, k, v, { ...options, precision: "f16" });
 }
 
 /** Parts of merges: every format, in fours and element by element, with columns in fours and not. */
@@ -300,6 +312,12 @@ export function findKernels(dialect: Dialect): Found {
   if (hardware.length === 0) throw new Error("no target is hardware");
   for (const c of unrolledCases) {
     for (const target of hardware) collection.addCalls(makeInputs(c), target);
+  }
+  for (const inputs of halfCases.map(makeInputs)) {
+    for (const target of targets.filter(({ shaderF16 }) => shaderF16)) {
+      const name = `${inputs.name}, in f16`;
+      collection.addCalls({ ...inputs, name }, target, [halfCall(inputs)]);
+    }
   }
   for (const c of windowCases) {
     for (const target of targets) collection.addCalls(makeInputs(c), smallBindings(target));

@@ -9,6 +9,7 @@ async function report(): Promise<Report> {
   if (!adapter) return { ...nothing, absent: "Deno finds no GPU adapter" };
   const { limits } = adapter;
   const device = await adapter.requestDevice({
+    requiredFeatures: ["shader-f16"].filter((name) => adapter.features.has(name)),
     requiredLimits: {
       maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
       maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,

@@ -51,6 +51,7 @@ const plain: Variant = {
   features: new Map(),
   statistics: false,
 };
+const halves = { nx: 4, ny: 8, tm: 4, tn: 8, chunk: 32, depth: 32, unroll: 2, halves: true };
 const full: Variant = {
   ...plain,
   features: new Map([
@@ -90,6 +91,7 @@ const all = { batch: false, head: false, row: false, column: false };
 const texts: Readonly<Record<string, string>> = {
   params: PARAMS,
   forward: forwardShader(plain, out),
+  forward_halves: forwardShader({ ...plain, tile: halves }, out),
   forward_features: forwardShader(full, out),
   forward_statistics: forwardShader(counted, out),
   captured_sum: capturedSumShader(learned),

@@ -10,12 +10,8 @@ import { forwardShader } from "../../shaders/kernels/forward.ts";
 import type { StorageKind } from "../../shaders/parts/storage.ts";
 import { decodeBytes, geometry } from "../../shaders/abi.ts";
 import type { Variant } from "../../shaders/parts/variant.ts";
-import {
-  chooseTile,
-  type ChosenTile,
-  decodeShape,
-  type TiledKernel,
-} from "../../src/plan/webgpu/tiles.ts";
+import { chooseTile, type ChosenTile, type TiledKernel } from "../../src/plan/webgpu/tiles.ts";
+import { decodeShape } from "../../src/plan/webgpu/decode.ts";
 import type { WebGpuTarget } from "../../src/plan/target.ts";
 import { gpuTarget } from "./targets.ts";
 

@@ -1,6 +1,7 @@
 // `map`: a picture of what queries attend to.
 import { Buffer } from "node:buffer";
-import type { CallOptions, ScoreStage } from "../../problem/call_options.ts";
+import type { CallOptions } from "../../problem/call_options.ts";
+import type { ScoreStage } from "../../problem/inside_options.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { type Command, defineCommand, type Report, type ValuesOf } from "../command.ts";

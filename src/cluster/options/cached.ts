@@ -8,6 +8,7 @@ import { UNBOUNDED } from "../../problem/features/feature.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { UnsupportedError } from "../../tensor/errors.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
+import { refusePrecision } from "./parts.ts";
 import { firstStripe, type StripeShape } from "../stripes.ts";
 import type { CachedOptions } from "../wire/requests.ts";
 
@@ -41,6 +42,7 @@ export function refuseCached(options: CallOptions): void {
     }
     throw new UnsupportedError(`${name} over a cache of a cluster`, "cluster", how);
   }
+  refusePrecision(options);
   if (options.stats !== undefined) {
     throw new UnsupportedError("stats over a cache of a cluster", "cluster", "leave it out");
   }

@@ -37,6 +37,17 @@ const HOW: { readonly [name in FeatureName]: Rule } = {
   sequences: { refused: "pass a cache of the cluster" },
 };
 
+/** Nodes compute in f32: not all of one cluster need have more. */
+export function refusePrecision({ precision = "f32" }: CallOptions): void {
+  if (precision === "f32") return;
+  const remedy = "leave precision out: nodes compute in f32";
+  throw new UnsupportedError(
+    `precision "${precision}" of a call over a cluster`,
+    "cluster",
+    remedy,
+  );
+}
+
 /** Throws where an option cannot be split. */
 export function refuseSplit(options: BackwardCallOptions, split: Split): void {
   const refuse = (name: string, remedy: string) => {
@@ -50,6 +61,7 @@ export function refuseSplit(options: BackwardCallOptions, split: Split): void {
   for (const name of ["stats", "into", "dEntropy"] as const) {
     if (options[name] !== undefined) refuse(name, inOneEngine.refused);
   }
+  refusePrecision(options);
   if (options.alibiSlopes && !options.causal && split !== "heads") {
     refuse("alibiSlopes without causal", "split by heads");
   }

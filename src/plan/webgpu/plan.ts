@@ -8,8 +8,10 @@ import type { AttentionProblem } from "../../problem/problem.ts";
 import { gradientsOf, type OperandName, OPERANDS } from "../../tensor/operands.ts";
 import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
+import { refuseFewRows } from "../precision.ts";
 import type { WebGpuTarget } from "../target.ts";
 import { roomOf } from "../sequences.ts";
+import { decodeShape } from "./decode.ts";
 import { boundOperands, planRegions, type Region } from "./regions.ts";
 import { type Neighbours, neighboursAmong, seeingRegions, type Streaming } from "./streaming.ts";
 import {
@@ -20,13 +22,7 @@ import {
   lastSteps,
   type RegionWork,
 } from "./steps.ts";
-import {
-  chooseTile,
-  type ChosenTile,
-  decodeShape,
-  longestStream,
-  targetWorkgroups,
-} from "./tiles.ts";
+import { chooseTile, type ChosenTile, longestStream, targetWorkgroups } from "./tiles.ts";
 import { regionClassifiers } from "./verdicts.ts";
 import { decodeItems, forwardItems, keyTileItems, localSpans } from "./work_items.ts";
 
@@ -138,6 +134,7 @@ function planForward(
     region.rowEnd - region.rowBegin === lengthQ && region.groupEnd - region.groupBegin === group
   );
   const decode = whole ? decodeShape({ lengthQ, group, headDim, valueDim }, target) : undefined;
+  if (decode) refuseFewRows(problem);
   const forward = decode ? undefined : chooseTile("forward", needs, target);
   const kernel = decode ? "decode" : "forward", tileRows = forward?.rows;
   const classifiersOf = regionClassifiers(problem);
@@ -191,11 +188,11 @@ export function planWebGpu(
   target: WebGpuTarget,
   streaming?: Streaming,
 ): GpuPlan {
-  const cost = problemCost(problem), { headDim, valueDim, pass } = problem;
+  const cost = problemCost(problem), { headDim, valueDim, pass, precision } = problem;
   const kept = problem.features.some(({ name }) => feature(name).stage === "probability");
   const learned = problem.captured > 0 ? learnedPlaces(problem.features) : 0;
   const paired = problem.features.some(({ name }) => feature(name).perScore);
-  const needs = { headDim, valueDim, flops: cost.flops, kept, learned, paired };
+  const needs = { headDim, valueDim, precision, flops: cost.flops, kept, learned, paired };
   const stream = longestStream(
     { ...needs, count: problem.count, elements: problem.captured },
     target,

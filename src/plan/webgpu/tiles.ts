@@ -1,13 +1,14 @@
 // Tiles of the GPU kernels: the only home of their shapes. A candidate is taken when its workgroup memory and
 // threads are within the device's limits and its registers within what a GPU has for a thread.
-import { decodeBytes, type DecodeShape } from "../../../shaders/abi.ts";
 import {
   type Geometry,
   geometry,
+  HALF_DEPTH,
   keptBytes,
   tileBytes,
   type TileShape,
 } from "../../../shaders/abi.ts";
+import type { Precision } from "../../problem/precision.ts";
 import type { WebGpuTarget } from "../target.ts";
 
 /** The tiled kernels. */
@@ -27,9 +28,10 @@ export type TileTable = Readonly<Record<string, TileShape>>;
 /** Calls that share a tile that was tuned: of one kernel, with heads that fill the same chunks of the narrowest tile. */
 export function tileClass(
   kernel: TiledKernel,
-  { headDim, valueDim }: Pick<TileNeeds, "headDim" | "valueDim">,
+  { headDim, valueDim, precision = "f32" }: Pick<TileNeeds, "headDim" | "valueDim" | "precision">,
 ): string {
-  return `${kernel} ${Math.ceil(headDim / 32) * 32} ${Math.ceil(valueDim / 32) * 32}`;
+  const dims = `${Math.ceil(headDim / 32) * 32} ${Math.ceil(valueDim / 32) * 32}`;
+  return `${kernel} ${dims}${precision === "f32" ? "" : ` ${precision}`}`;
 }
 
 /** Operations of a call from which a tuned tile is taken: a smaller one is over before its tile matters. */
@@ -80,7 +82,11 @@ const HARDWARE: readonly TileShape[] = [
  * Machine code of a kernel in instructions of 16 bytes: a loop over tiles that is longer does not fit the instruction cache.
  * measured on an H200: 103 KB run as fast as fewer, 112 KB a little and 160 KB two to three times slower.
  */
-const CODE = { most: 6400, rest: 1000, stage: 300 };
+const CODE = {
+  ...{ most: 6400, rest: 1000, stage: 300, step: 1.1, runs: 0 },
+  /** Two products an instruction; rounding what is staged, and what runs add to the sums. */
+  halves: { stage: 500, step: 0.55, runs: 2.5 },
+};
 /**
  * Operations of a call from which products are unrolled as far as that: 0.3 ms of an H200, whose driver then compiles
  * for 1.3 s instead of 0.5. Unrolling changes no bit.
@@ -112,13 +118,17 @@ const SHAPE: Record<TiledKernel, { scores: number; sums: number }> = {
 };
 
 function registers(g: Geometry, scores: number, sumChunks: number): number {
-  return g.tm * g.tn * scores + 4 * g.tm * g.cc * sumChunks + 2 * (g.tm + g.tn) + 28;
+  // a run of each sum, and what runs add up to
+  const runs = g.halves ? g.tm * Math.max(g.tn, sumChunks > 0 ? 4 * g.cc : 0) : 0;
+  return g.tm * g.tn * scores + 4 * g.tm * g.cc * sumChunks + runs + 2 * (g.tm + g.tn) + 28;
 }
 
 /** What a tile must fit. */
 export interface TileNeeds {
   readonly headDim: number;
   readonly valueDim: number;
+  /** Default f32. */
+  readonly precision?: Precision;
   readonly flops: number;
   /** Only dkv: dK and dV are made by kernels of their own, because one would have too many storage buffers. */
   readonly split?: boolean;
@@ -148,11 +158,30 @@ function usualOf(
   needs: TileNeeds,
   target: WebGpuTarget,
 ): readonly TileShape[] {
+  if (needs.precision === "f16") return halvesOf(kernel, needs, target);
   if (!target.software) return HARDWARE;
   if (needs.flops < SOFTWARE_FLOPS) return [SMALL];
   return kernel === "forward"
     ? [SOFTWARE, { ...SOFTWARE, resident: false }, SMALL]
     : [SOFTWARE_BACKWARD, SMALL];
+}
+
+/**
+ * The same tiles of halves, which take half the memory: on hardware Q stays where it fits. All are of one depth, since that
+ * is how many products f16 adds up.
+ */
+function halvesOf(
+  kernel: TiledKernel,
+  needs: TileNeeds,
+  target: WebGpuTarget,
+): readonly TileShape[] {
+  const stays = kernel === "forward" && !target.software;
+  return usualOf(kernel, { ...needs, precision: "f32" }, target)
+    .filter(({ depth }) => depth === HALF_DEPTH)
+    .flatMap((tile) => {
+      const halves = { ...tile, halves: true };
+      return stays ? [{ ...halves, resident: true }, halves] : [halves];
+    });
 }
 
 /**
@@ -165,8 +194,9 @@ function unrolled(
   stages: number,
   { flops }: TileNeeds,
 ): TileShape {
+  const { stage, step: ofStep, runs } = tile.halves ? CODE.halves : CODE;
   const most = flops < UNROLLED_FLOPS ? USUAL_UNROLL : tile.unroll;
-  const code = (unroll: number) => CODE.rest + CODE.stage * stages + 1.1 * unroll * step;
+  const code = (unroll: number) => CODE.rest + stage * stages + (ofStep * unroll + runs) * step;
   const fits = (n: number) => tile.depth % n === 0 && n <= most && code(n) <= CODE.most;
   return { ...tile, unroll: [32, 16, 8, 4, 2].find(fits) ?? 1 };
 }
@@ -231,44 +261,6 @@ export function chooseTile(
   throw new RangeError(
     `no tile fits ${workgroupBytes} bytes of workgroup memory and ${workgroupThreads} threads`,
   );
-}
-
-/** Most rows (queries times heads of a group) that decode takes: each has an accumulator in every thread. */
-const DECODE_ROWS = 16;
-/** Most queries: from eight on a tile of the forward kernel is worth filling. */
-const DECODE_QUERIES = 7;
-
-/** Sums of dot products that a thread of decode keeps in registers: one for each of its keys and each row. */
-const DECODE_SUMS = 32;
-
-/** Keys of a thread at a time and turns of a block, the most that fits. */
-type DecodeBlock = readonly [keys: number, turns: number];
-const ONE_ROW: readonly DecodeBlock[] = [[4, 1], [2, 1], [1, 2], [1, 1]];
-/** measured on an H200, 32768 keys, D 128: four keys instead of two take 1.2 to 1.25 times as long with 4 and with 8 rows. */
-const MORE_ROWS: readonly DecodeBlock[] = [[2, 1], [1, 2], [1, 1]];
-/** Software adapters compile a long text for seconds, and a barrier costs them more than memory does. */
-const SOFTWARE_DECODE: readonly DecodeBlock[] = [[1, 8], [1, 4], [1, 2], [1, 1]];
-
-/** The decode kernel's shape, where it can take a problem. */
-export function decodeShape(
-  { lengthQ, group, headDim, valueDim }: {
-    lengthQ: number;
-    group: number;
-    headDim: number;
-    valueDim: number;
-  },
-  { limits, software }: WebGpuTarget,
-): DecodeShape | undefined {
-  const rows = lengthQ * group, threads = Math.min(128, limits.workgroupThreads);
-  const sizes = { head4: Math.ceil(headDim / 4), value4: Math.ceil(valueDim / 4) };
-  if (rows < 1 || rows > DECODE_ROWS || lengthQ > DECODE_QUERIES) return undefined;
-  if (sizes.value4 > threads) return undefined;
-  return (software ? SOFTWARE_DECODE : rows === 1 ? ONE_ROW : MORE_ROWS)
-    .map(([keys, turns]) => ({ rows, ...sizes, threads, keys, turns }))
-    .find((shape) =>
-      shape.keys * rows <= Math.max(rows, DECODE_SUMS) &&
-      decodeBytes(shape) <= limits.workgroupBytes
-    );
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Rotations } from "./row_rotation.ts";
 /** Names of the features: each is the option of that name. */
 export type FeatureName = Exclude<
   keyof CallOptions,
-  "layout" | "softmaxScale" | "stats" | "into"
+  "layout" | "softmaxScale" | "stats" | "into" | "precision"
 >;
 
 /**

@@ -2,6 +2,7 @@
 import type { Backend, BackendResult } from "../../backend/backend.ts";
 import type { TileTable, TunedTarget } from "../../plan/webgpu/tiles.ts";
 import { type Call, describeBackward, describeForward } from "../../problem/problem.ts";
+import type { Precision } from "../../problem/precision.ts";
 import { uniforms } from "../../tensor/random.ts";
 import type { HostTensor, Tensor } from "../../tensor/tensor.ts";
 import { WebGpuBackend } from "../backend.ts";
@@ -13,17 +14,20 @@ export interface TrialSizes {
   readonly heads: number;
   readonly headDim: number;
   readonly valueDim: number;
+  /** That of the tiles: what they should give is computed in f32. */
+  readonly precision: Precision;
 }
 
 /** A pass with what it should give. */
 export interface Sample {
   readonly pass: "forward" | "backward";
+  readonly precision: Precision;
   readonly inputs: Readonly<Record<string, HostTensor>>;
   readonly wanted: readonly HostTensor[];
 }
 
-/** Largest error, of the largest element: a kernel that is wrong is off by far more, a right one by 1e-6. */
-const CLOSE = 1e-4;
+/** Largest error, of the largest element: a kernel that is wrong is off by far more, a right one by 1e-6, or 1e-3 of halves. */
+const CLOSE = { f32: 1e-4, f16: 2e-2 };
 /**
  * Milliseconds of a batch of calls that are timed together, calls of it at most, and batches: one where a call takes
  * longer than `slow`.
@@ -33,16 +37,17 @@ const BATCH = { ms: 4, most: 16, count: 4, slow: 100 };
 function callOf(
   pass: Sample["pass"],
   { q, k, v, out, lse, dOut }: Readonly<Record<string, HostTensor | Tensor>>,
+  precision: Precision = "f32",
 ): Call {
   return pass === "forward"
-    ? describeForward(q!, k!, v!, {})
-    : describeBackward(dOut!, { q: q!, k: k!, v: v!, out: out!, lse: lse! }, {});
+    ? describeForward(q!, k!, v!, { precision })
+    : describeBackward(dOut!, { q: q!, k: k!, v: v!, out: out!, lse: lse! }, { precision });
 }
 
 /** Inputs by chance, and what the CPU makes of them. */
 export async function makeSample(
   pass: Sample["pass"],
-  { length, heads, headDim, valueDim }: TrialSizes,
+  { length, heads, headDim, valueDim, precision }: TrialSizes,
   reference: Backend,
 ): Promise<Sample> {
   const run = async (pass: Sample["pass"], inputs: Sample["inputs"]) => {
@@ -56,14 +61,14 @@ export async function makeSample(
     });
   let inputs: Record<string, HostTensor> = { q: q!, k: k!, v: v!, dOut: dOut! };
   const forward = await run("forward", inputs);
-  if (pass === "forward") return { pass, inputs, wanted: forward };
+  if (pass === "forward") return { pass, precision, inputs, wanted: forward };
   const [out, lse] = forward;
   inputs = { ...inputs, out: out!, lse: lse! };
-  return { pass, inputs, wanted: await run("backward", inputs) };
+  return { pass, precision, inputs, wanted: await run("backward", inputs) };
 }
 
 /** Whether results are those that were wanted, but for rounding. */
-function isClose(got: Float32Array, { data }: HostTensor): boolean {
+function isClose(got: Float32Array, { data }: HostTensor, precision: Precision): boolean {
   const wanted = data as Float32Array;
   let largest = 0, error = 0;
   for (let i = 0; i < wanted.length; i++) {
@@ -71,7 +76,7 @@ function isClose(got: Float32Array, { data }: HostTensor): boolean {
     const off = Math.abs(got[i]! - wanted[i]!);
     if (!(off <= error)) error = off; // NaN stays
   }
-  return error <= CLOSE * largest;
+  return error <= CLOSE[precision] * largest;
 }
 
 /** Tiles on trial. */
@@ -80,14 +85,16 @@ export class Trial {
   readonly #resident: Tensor[] = [];
   readonly #call: Call;
   readonly #wanted: readonly HostTensor[];
+  readonly #precision: Precision;
 
-  constructor(open: OpenDevice, tiles: TileTable, { pass, inputs, wanted }: Sample) {
+  constructor(open: OpenDevice, tiles: TileTable, { pass, precision, inputs, wanted }: Sample) {
     const target: TunedTarget = { ...open.target, tiles };
     const own = new OpenDevice(open.device, target, open.readBackMs);
     this.#backend = new WebGpuBackend(own, { memoryBudget: 2 ** 36, debug: true });
     this.#wanted = wanted;
+    this.#precision = precision;
     const resident = Object.entries(inputs).map(([name, tensor]) => [name, this.#tensor(tensor)]);
-    this.#call = callOf(pass, Object.fromEntries(resident));
+    this.#call = callOf(pass, Object.fromEntries(resident), precision);
   }
 
   #tensor(values: HostTensor): Tensor {
@@ -108,7 +115,7 @@ export class Trial {
     try {
       for (const [n, { tensor }] of results.entries()) {
         const got = await (tensor as Tensor).read() as Float32Array;
-        if (!isClose(got, this.#wanted[n]!)) return false;
+        if (!isClose(got, this.#wanted[n]!, this.#precision)) return false;
       }
       return true;
     } finally {

@@ -65,12 +65,13 @@ export class Tuner {
   }
 
   async #prepare(problem: AttentionProblem): Promise<void> {
-    const { headDim, valueDim } = problem, { flops } = problemCost(problem);
+    const { headDim, valueDim, precision } = problem, { flops } = problemCost(problem);
     if (flops < TUNED_FLOPS) return;
     for (const kernel of kernelsOf(problem)) {
       const name = tileClass(kernel, problem);
       if (this.#settled.has(name)) continue;
-      const needs = { headDim, valueDim, flops }, tiles = this.#candidates(kernel, needs);
+      const needs = { headDim, valueDim, precision, flops },
+        tiles = this.#candidates(kernel, needs);
       const known = this.#memory.find(name, tiles);
       if (!known) this.#memory.begin(name);
       const tile = known ? known.tile : await this.#search(kernel, name, tiles, problem);
@@ -105,11 +106,12 @@ export class Tuner {
     problem: AttentionProblem,
   ): Promise<TileShape | undefined> {
     if (tiles.length < 2) return undefined;
-    const { headDim, valueDim } = problem, pass = kernel === "forward" ? "forward" : "backward";
+    const { headDim, valueDim, precision } = problem;
+    const pass = kernel === "forward" ? "forward" : "backward";
     const times = SAMPLE[this.#gpu.target.software ? "software" : "hardware"];
     const flops = 2 * LENGTH ** 2 * (headDim + valueDim);
     const heads = Math.ceil(1.01 * times * TUNED_FLOPS / flops);
-    const sizes = { length: LENGTH, heads, headDim, valueDim };
+    const sizes = { length: LENGTH, heads, headDim, valueDim, precision };
     const started = performance.now(), sample = await makeSample(pass, sizes, this.#reference());
     let best: TileShape | undefined, least = Infinity;
     for (const tile of tiles) {
