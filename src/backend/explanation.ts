@@ -50,6 +50,8 @@ export interface Explanation {
   readonly tuned?: boolean;
   /** Threads that would share the work; on a GPU, those of a workgroup. */
   readonly threads: number;
+  /** Workers with a memory of their own that would share the work; missing where none would. */
+  readonly workers?: number;
   /** KV splits: key ranges that are computed apart and combined. */
   readonly splits: number;
   /** What runs, in order, and in how many pieces of work. */

@@ -27,6 +27,13 @@ export interface EngineOptions {
    * most 64.
    */
   readonly threads?: number | undefined;
+  /**
+   * Workers that have a memory of their own each, from 2 to 64, for hosts where memory cannot be shared: pages that are not
+   * cross-origin isolated, which have one thread. Large calls of host tensors are sent to them by heads, sequences and rows
+   * where that gains a tenth or more; results have the bits of one thread. `memoryBudget` holds for all memories together.
+   * Default: none.
+   */
+  readonly workers?: number | undefined;
   /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
   readonly wasmModule?: object | undefined;
   /**
@@ -65,6 +72,7 @@ export function checkEngineOptions(options: EngineOptions): void {
   const known = [
     "backend",
     "threads",
+    "workers",
     "wasmModule",
     "memoryBudget",
     "simd",
@@ -80,7 +88,7 @@ export function checkEngineOptions(options: EngineOptions): void {
       `options has the unknown name ${show(unknown)}, wanted one of ${known.join(", ")}`,
     );
   }
-  const { backend = "auto", threads, memoryBudget, simd, wasmModule } = options;
+  const { backend = "auto", threads, workers, memoryBudget, simd, wasmModule } = options;
   if (!["auto", "webgpu", "wasm"].includes(backend)) {
     throw complaint.type(`backend is ${show(backend)} but must be "auto", "webgpu" or "wasm"`);
   }
@@ -89,6 +97,12 @@ export function checkEngineOptions(options: EngineOptions): void {
   }
   if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= 256)) {
     throw complaint.range(`threads is ${show(threads)} but must be an integer from 1 to 256`);
+  }
+  if (workers !== undefined && typeof workers !== "number") {
+    throw complaint.type(`workers is ${show(workers)} but must be an integer from 2 to 64`);
+  }
+  if (workers !== undefined && !(Number.isSafeInteger(workers) && workers >= 2 && workers <= 64)) {
+    throw complaint.range(`workers is ${show(workers)} but must be an integer from 2 to 64`);
   }
   if (memoryBudget !== undefined && typeof memoryBudget !== "number") {
     throw complaint.type(`memoryBudget is ${show(memoryBudget)} but must be a number of bytes`);

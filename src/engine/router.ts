@@ -76,8 +76,8 @@ export class Router {
   /** Why the first backend is the first. */
   get reason(): string {
     if (this.gpu) return this.#gpu!.reason;
-    const { target, shortage } = this.wasm;
-    return wasmReason(this.#options, target, shortage, this.#gpu?.reason);
+    const { target, shortages } = this.wasm;
+    return wasmReason(this.#options, target, shortages, this.#gpu?.reason);
   }
 
   /** A tensor of the first backend whose values nobody has written. */
