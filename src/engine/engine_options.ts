@@ -34,6 +34,11 @@ export interface EngineOptions {
    * Default: none.
    */
   readonly workers?: number | undefined;
+  /**
+   * Shares large calls of host tensors between the GPU and the CPU, by kv heads or sequences, where the estimate gains a tenth
+   * or more; `explain` says what goes where. Default false.
+   */
+  readonly coexecute?: boolean | undefined;
   /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
   readonly wasmModule?: object | undefined;
   /**
@@ -73,6 +78,7 @@ export function checkEngineOptions(options: EngineOptions): void {
     "backend",
     "threads",
     "workers",
+    "coexecute",
     "wasmModule",
     "memoryBudget",
     "simd",
@@ -136,13 +142,16 @@ function checkTune({ tune, tuneStore }: EngineOptions, complaint: Complaint): vo
 
 /** The options about the GPU. */
 function checkDevice(
-  { backend, device, debug, allowFallbackAdapter }: EngineOptions,
+  { backend, device, debug, allowFallbackAdapter, coexecute }: EngineOptions,
   complaint: Complaint,
 ): void {
-  for (const [name, value] of Object.entries({ debug, allowFallbackAdapter })) {
+  for (const [name, value] of Object.entries({ debug, allowFallbackAdapter, coexecute })) {
     if (value !== undefined && typeof value !== "boolean") {
       throw complaint.type(`${name} is ${show(value)} but must be true or false`);
     }
+  }
+  if (coexecute && backend === "wasm") {
+    throw complaint.type(`coexecute is true but backend is "wasm": use "auto" or "webgpu"`);
   }
   if (device === undefined) return;
   const looks = typeof device === "object" && device !== null && "createComputePipeline" in device;

@@ -18,7 +18,7 @@ export interface WasmSettings {
   /** Why there are fewer threads than were asked for. */
   readonly shortage?: string | undefined;
   /** Workers with a memory of their own; undefined where none were asked for. */
-  readonly workers: number | undefined;
+  readonly workers?: number | undefined;
   /** Why there are fewer of them than were asked for. */
   readonly workersMissing?: string | undefined;
   readonly memoryBudget: number;
