@@ -272,7 +272,7 @@ export class Router {
     try {
       const tuning = backend === this.gpu && this.#gpu?.tune?.(problem, () => this.wasm);
       if (tuning) await tuning;
-      const both = await this.#coexecution?.run(call, backend, signal);
+      const both = this.#coexecution && await this.#coexecution.run(call, backend, signal);
       if (both) return byName(both, problem.features);
       const results = into ? await backend.run(problem, views, { signal, into }) : await runCascade(
         backend,
