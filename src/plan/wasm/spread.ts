@@ -6,9 +6,16 @@ import type { Region } from "./regions.ts";
 /** Regions for each worker: of about the same size, so that the last to finish is not far behind. */
 const REGIONS_EACH = 3;
 
+/** So many pieces, or some more where they are then of one size: one that is larger keeps its worker longer. */
+function evenCount(units: number, count: number): number {
+  const least = Math.min(units, count);
+  for (let n = least; n <= Math.min(units, 2 * count); n++) if (units % n === 0) return n;
+  return least;
+}
+
 /** Borders of so many about equal ranges at multiples of `multiple`. */
 function ranges(begin: number, end: number, count: number, multiple = 1): [number, number][] {
-  const units = Math.max(1, Math.ceil((end - begin) / multiple)), n = Math.min(units, count);
+  const units = Math.max(1, Math.ceil((end - begin) / multiple)), n = evenCount(units, count);
   const border = (i: number) => Math.min(end, begin + Math.floor(i * units / n) * multiple);
   return Array.from({ length: n }, (_, i) => [border(i), border(i + 1)]);
 }
@@ -33,7 +40,7 @@ export function spreadRegions(
     const heads = ranges(kvHeadBegin, kvHeadEnd, Math.ceil(pieces / batches.length));
     const left = Math.ceil(pieces / (batches.length * heads.length));
     const cutsRows = pass === "forward" && kernel === "forward";
-    const blocks = ranges(rowBegin, rowEnd, cutsRows ? left : 1, rows);
+    const blocks = cutsRows ? ranges(rowBegin, rowEnd, left, rows) : [[rowBegin, rowEnd] as const];
     return batches.flatMap(([batchBegin, batchEnd]) =>
       heads.flatMap(([kvHeadBegin, kvHeadEnd]) =>
         blocks.map(([rowBegin, rowEnd]) => ({
