@@ -1,12 +1,12 @@
 /** One call on the GPU and on the CPU at a time: right, with what went where, and one backend where that is better. */
 
 import assert from "node:assert/strict";
-import { maskMod } from "../mod.ts";
+import { createEngine, maskMod } from "../mod.ts";
 import type { CallOptions } from "../src/problem/call_options.ts";
-import { hostSession, openGpu } from "./backends.ts";
+import { bothPasses, hostSession, openGpu } from "./backends.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
 import { makeInputs, plainTensor } from "./inputs.ts";
-import { backwardPass, checkCase, forwardPass } from "./run_grid.ts";
+import { readPacked, type TestTensor } from "./reference/problem.ts";
 
 function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
   Deno.test({ name, sanitizeOps: false, sanitizeResources: false, fn });
@@ -14,36 +14,53 @@ function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
 
 const open = () => openGpu({ coexecute: true });
 
-const sized = { queryHeads: 8, kvHeads: 4, lengthQ: 140, lengthK: 150, headDim: 32 } as const;
+/** Large enough that a GPU in software, whose read-back a busy machine delays, still gains by giving some away. */
+const sized = { queryHeads: 4, kvHeads: 2, lengthQ: 300, lengthK: 320, headDim: 64 } as const;
 
 const cases: readonly Case[] = [
   defineCase({
     ...sized,
-    ...{ causal: true, layout: "bhsd", alibiSlopes: "h", sink: true, dLse: true, softcap: 4 },
+    ...{ layout: "bhsd", alibiSlopes: "h", sink: true, dLse: true, softcap: 4 },
   }),
   defineCase({
     ...sized,
-    ...{ batch: 2, arrangement: "padded rows", keyLengths: [150, 99], stats: true },
-    rotary: { base: 10000 },
+    bias: "1hqk",
+    arrangement: "padded rows",
+    mask: { axes: "hqk", pattern: "random" },
   }),
-  defineCase({ ...sized, bias: "1hqk", mask: { axes: "hqk", pattern: "random" } }),
   // by sequences
-  defineCase({ ...sized, batch: 4, queryHeads: 2, kvHeads: 1, lengthQ: 260, lengthK: 280 }),
+  defineCase({ ...sized, batch: 2, queryHeads: 2, kvHeads: 1, keyLengths: [320, 290] }),
 ];
 
-test("a call shared between the GPU and the CPU agrees with the oracle", async (t) => {
+/** The largest difference of two results, as a share of the largest value. */
+function difference(a: TestTensor, b: TestTensor): number {
+  const [x, y] = [readPacked(a), readPacked(b)],
+    top = y.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+  assert.equal(x.length, y.length);
+  return x.reduce((most, value, n) => Math.max(most, Math.abs(value - y[n]!)), 0) / top;
+}
+
+test("a call shared between the GPU and the CPU gives what one of them gives, also to the formula", async (t) => {
+  using one = await createEngine({ backend: "wasm", threads: 1 });
   for (const c of cases) {
     const engine = await open(); // a new one: what backends take is measured at its first call
     if ("absent" in engine) return console.log(`not run: ${engine.absent}`);
-    const { q, k, v, options } = makeInputs(c);
+    const inputs = makeInputs(c), { q, k, v } = inputs, options = inputs.options as CallOptions;
     await t.step(caseName(c), async () => {
-      const { shares } = engine.explain(q, k, v, options as CallOptions);
+      const { shares } = engine.explain(q, k, v, options);
       assert.deepEqual(shares!.map(({ backend }) => backend), ["webgpu", "wasm"]);
       const [gpu, cpu] = shares!;
-      assert.deepEqual([gpu!.from, gpu!.to, cpu!.to], [0, cpu!.from, 4]);
-      const sessions = new Map([["coexecute", hostSession(engine)]]);
-      await checkCase(forwardPass, c, sessions, "tests/coexecute_test.ts");
-      await checkCase(backwardPass, c, sessions, "tests/coexecute_test.ts");
+      assert.deepEqual([gpu!.from, gpu!.to, cpu!.to], [0, cpu!.from, 2]);
+      const { verified } = await engine.attention(q, k, v, { ...options, verify: { rows: 40 } });
+      assert.ok(verified);
+      const want = await bothPasses(hostSession(one), inputs);
+      const got = await bothPasses(hostSession(engine), inputs);
+      for (const [name, tensor] of Object.entries<TestTensor>({ ...got })) {
+        const other = { ...want }[name as "out"]!;
+        assert.deepEqual(tensor.shape, other.shape);
+        const off = difference(tensor, other);
+        assert.ok(off < 2e-5, `${name} is off by ${off} of its largest value`);
+      }
     });
     engine.dispose();
   }
