@@ -36,6 +36,7 @@ import { sparseSection } from "./sections/sparse.ts";
 import { tfjsSection } from "./sections/tfjs.ts";
 import { tilesSection } from "./sections/tiles.ts";
 import { unfusedSection } from "./sections/unfused.ts";
+import { workersSection } from "./sections/workers.ts";
 import { isSoftware } from "../src/webgpu/device/device.ts";
 import { type Engine, wasmEngine, webgpuEngine } from "./subjects/flashtile.ts";
 
@@ -53,6 +54,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     causal: causalSection,
     caches: cachesSection,
     threads: scalingSection,
+    workers: workersSection,
     unfused: unfusedSection,
     density: densitySection,
     features: featuresSection,

@@ -10,7 +10,7 @@ export type {
 export type { AppendRotary } from "./problem/features/append_rotary.ts";
 export type { KvCache } from "./cache/kv_cache.ts";
 export type { CacheRows, CacheState } from "./cache/state.ts";
-export type { ExplainedStep, Explanation } from "./backend/explanation.ts";
+export type { ExplainedShare, ExplainedStep, Explanation } from "./backend/explanation.ts";
 export type { ExplainedBlocks } from "./plan/explained_blocks.ts";
 export type { Abortable, BackendName, EngineOptions, TuneOption } from "./engine/engine_options.ts";
 export type { TuneStore } from "./webgpu/tune/memory.ts";

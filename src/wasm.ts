@@ -49,7 +49,7 @@ function defaultEngine(): Engine {
 export type WasmEngineOptions =
   & Omit<
     EngineOptions,
-    "backend" | "device" | "allowFallbackAdapter" | "debug" | "tune" | "tuneStore"
+    "backend" | "device" | "allowFallbackAdapter" | "debug" | "tune" | "tuneStore" | "coexecute"
   >
   & { readonly backend?: "auto" | "wasm" | undefined };
 

@@ -33,6 +33,18 @@ export interface ExplainedStep {
   readonly items: number;
 }
 
+/** A share of a call that one backend computes while another computes the rest. */
+export interface ExplainedShare {
+  /** The backend. */
+  readonly backend: "wasm" | "webgpu";
+  /** What the call is cut along. */
+  readonly of: "kv heads" | "sequences";
+  /** The first of these. */
+  readonly from: number;
+  /** The one behind the last. */
+  readonly to: number;
+}
+
 /** What `engine.explain` returns: how a call would run. */
 export interface Explanation {
   /** The backend that would compute. */
@@ -43,6 +55,8 @@ export interface Explanation {
   readonly adapter?: string;
   /** Milliseconds that the call is expected to take on each backend that the engine has. */
   readonly estimates?: Estimates;
+  /** With `coexecute`: what each backend computes; missing where one of them computes all. */
+  readonly shares?: readonly ExplainedShare[];
   /** The kernel family. */
   readonly kernel: KernelName;
   /** What products are computed in. */
@@ -53,6 +67,8 @@ export interface Explanation {
   readonly tuned?: boolean;
   /** Threads that would share the work; on a GPU, those of a workgroup. */
   readonly threads: number;
+  /** Workers with a memory of their own that would share the work; missing where none would. */
+  readonly workers?: number;
   /** KV splits: key ranges that are computed apart and combined. */
   readonly splits: number;
   /** What runs, in order, and in how many pieces of work. */

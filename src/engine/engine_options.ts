@@ -27,6 +27,18 @@ export interface EngineOptions {
    * most 64.
    */
   readonly threads?: number | undefined;
+  /**
+   * Workers that have a memory of their own each, from 2 to 64, for hosts where memory cannot be shared: pages that are not
+   * cross-origin isolated, which have one thread. Large calls of host tensors are sent to them by heads, sequences and rows
+   * where that gains a tenth or more; results have the bits of one thread. `memoryBudget` holds for all memories together.
+   * Default: none.
+   */
+  readonly workers?: number | undefined;
+  /**
+   * Shares large calls of host tensors between the GPU and the CPU, by kv heads or sequences, where the estimate gains a tenth
+   * or more; `explain` says what goes where. Default false.
+   */
+  readonly coexecute?: boolean | undefined;
   /** A compiled module of the kernels, for hosts that forbid compiling at run time. */
   readonly wasmModule?: object | undefined;
   /**
@@ -65,6 +77,8 @@ export function checkEngineOptions(options: EngineOptions): void {
   const known = [
     "backend",
     "threads",
+    "workers",
+    "coexecute",
     "wasmModule",
     "memoryBudget",
     "simd",
@@ -80,7 +94,7 @@ export function checkEngineOptions(options: EngineOptions): void {
       `options has the unknown name ${show(unknown)}, wanted one of ${known.join(", ")}`,
     );
   }
-  const { backend = "auto", threads, memoryBudget, simd, wasmModule } = options;
+  const { backend = "auto", threads, workers, memoryBudget, simd, wasmModule } = options;
   if (!["auto", "webgpu", "wasm"].includes(backend)) {
     throw complaint.type(`backend is ${show(backend)} but must be "auto", "webgpu" or "wasm"`);
   }
@@ -89,6 +103,12 @@ export function checkEngineOptions(options: EngineOptions): void {
   }
   if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= 256)) {
     throw complaint.range(`threads is ${show(threads)} but must be an integer from 1 to 256`);
+  }
+  if (workers !== undefined && typeof workers !== "number") {
+    throw complaint.type(`workers is ${show(workers)} but must be an integer from 2 to 64`);
+  }
+  if (workers !== undefined && !(Number.isSafeInteger(workers) && workers >= 2 && workers <= 64)) {
+    throw complaint.range(`workers is ${show(workers)} but must be an integer from 2 to 64`);
   }
   if (memoryBudget !== undefined && typeof memoryBudget !== "number") {
     throw complaint.type(`memoryBudget is ${show(memoryBudget)} but must be a number of bytes`);
@@ -122,13 +142,16 @@ function checkTune({ tune, tuneStore }: EngineOptions, complaint: Complaint): vo
 
 /** The options about the GPU. */
 function checkDevice(
-  { backend, device, debug, allowFallbackAdapter }: EngineOptions,
+  { backend, device, debug, allowFallbackAdapter, coexecute }: EngineOptions,
   complaint: Complaint,
 ): void {
-  for (const [name, value] of Object.entries({ debug, allowFallbackAdapter })) {
+  for (const [name, value] of Object.entries({ debug, allowFallbackAdapter, coexecute })) {
     if (value !== undefined && typeof value !== "boolean") {
       throw complaint.type(`${name} is ${show(value)} but must be true or false`);
     }
+  }
+  if (coexecute && backend === "wasm") {
+    throw complaint.type(`coexecute is true but backend is "wasm": use "auto" or "webgpu"`);
   }
   if (device === undefined) return;
   const looks = typeof device === "object" && device !== null && "createComputePipeline" in device;

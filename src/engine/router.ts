@@ -25,6 +25,7 @@ import { wasmReason, type WasmSettings, wasmSettings } from "../wasm/settings.ts
 import type { WebGpuBackend } from "../webgpu/backend.ts";
 import type { GpuComputePass } from "../webgpu/device/api.ts";
 import { runCascade } from "./cascade.ts";
+import { Coexecution } from "./coexecute.ts";
 import { byName, checkFree, destinationsOf, type Owned } from "./call_tensors.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
@@ -47,12 +48,15 @@ export class Router {
   readonly #gpu: GpuSource | undefined;
   /** Made when it is first needed: an engine with a GPU may never compile the kernels. */
   #cpu: WasmBackend | undefined;
+  readonly #coexecution: Coexecution | undefined;
   disposed = false;
 
   constructor(options: EngineOptions, gpu: GpuSource | undefined) {
     this.#options = options;
     this.#settings = wasmSettings(options);
     this.#gpu = gpu;
+    const pair = () => this.gpu && { gpu: this.gpu, cpu: this.wasm };
+    if (options.coexecute) this.#coexecution = new Coexecution(pair);
     if (!gpu?.backend) void this.wasm; // what this host lacks is said now
   }
 
@@ -78,8 +82,8 @@ export class Router {
   /** Why the first backend is the first. */
   get reason(): string {
     if (this.gpu) return this.#gpu!.reason;
-    const { target, shortage } = this.wasm;
-    return wasmReason(this.#options, target, shortage, this.#gpu?.reason);
+    const { target, shortages } = this.wasm;
+    return wasmReason(this.#options, target, shortages, this.#gpu?.reason);
   }
 
   /** A tensor of the first backend whose values nobody has written. */
@@ -217,7 +221,8 @@ export class Router {
   }
 
   /** How a call would run. */
-  explain({ problem, views, into }: Call): Explanation {
+  explain(call: Call): Explanation {
+    const { problem, views, into } = call;
     this.alive(callName(problem));
     const { backend, reason } = this.route(problem, views, into);
     const blocks = explainedBlocks(problem), explained = backend.explain(problem, reason, views);
@@ -226,6 +231,7 @@ export class Router {
       ...{ ...explained, estimates: this.estimates(problem) },
       ...blocks && { blocks },
       ...sharedKeys > 0 && { sharedKeys },
+      ...this.#coexecution?.explain(call, backend, explained),
     };
   }
 
@@ -261,10 +267,11 @@ export class Router {
   }
 
   async #run<R>(
-    { problem, views, into }: Call,
+    call: Call,
     resident: boolean,
     signal: AbortSignalLike | undefined,
   ): Promise<R> {
+    const { problem, views, into } = call;
     // without a turn where there is nothing to wait for: calls begin before what their caller does next
     if (this.#gpu?.pending) await this.#gpu.pending;
     const worthIt = () =>
@@ -274,6 +281,8 @@ export class Router {
     try {
       const tuning = backend === this.gpu && this.#gpu?.tune?.(problem, () => this.wasm);
       if (tuning) await tuning;
+      const both = this.#coexecution && await this.#coexecution.run(call, backend, signal);
+      if (both) return byName(both, problem.features);
       const results = into ? await backend.run(problem, views, { signal, into }) : await runCascade(
         backend,
         { problem, views },

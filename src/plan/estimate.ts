@@ -6,6 +6,7 @@ import { count } from "../tensor/shape.ts";
 import { elementBytes, type OperandSpec } from "../tensor/view.ts";
 import { problemCost } from "./cost.ts";
 import { plannedResults } from "./results.ts";
+import { workersFor } from "./workers.ts";
 
 /** Milliseconds that a call is expected to take. */
 export interface Estimates {
@@ -14,9 +15,6 @@ export interface Estimates {
   /** On the GPU, with upload and read-back; undefined where there is none. */
   readonly webgpu?: number;
 }
-
-/** Multiply-adds and bytes a second of one thread; measured, Zen 4 (bench/results). */
-const WASM = { flops: 45e9, bytes: 20e9, callMs: 0.05 };
 
 /**
  * Rates of a GPU whose own are not known. Hardware: the least that a discrete GPU of the last ten years is taken to do; the
@@ -39,10 +37,9 @@ const LINK = { naga: { up: 1.3e9, down: 0.9e9 }, tint: { up: 8e9, down: 1.5e9 } 
 /** On the CPU, copies of host tensors included. */
 export function wasmMs(
   problem: AttentionProblem,
-  { threads }: Pick<WasmTarget, "threads">,
+  target: Pick<WasmTarget, "threads" | "workers">,
 ): number {
-  const { flops, bytes } = problemCost(problem);
-  return WASM.callMs + 1e3 * Math.max(flops / (WASM.flops * threads), bytes / WASM.bytes);
+  return workersFor(problem, target).ms;
 }
 
 /** Bytes of the operands that must be brought to the device, and of the results that are brought back. */

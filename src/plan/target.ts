@@ -6,6 +6,8 @@ export interface WasmTarget {
   readonly backend: "wasm";
   /** Threads that share the work, the calling one included. */
   readonly threads: number;
+  /** Workers with a memory of their own, which are sent their share of large calls; missing where none were asked for. */
+  readonly workers?: number | undefined;
   /** Whether products and sums are fused (relaxed SIMD). */
   readonly relaxedSimd: boolean;
   /**

@@ -22,8 +22,9 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import { isSparse } from "../plan/sequences.ts";
-import { type Plan, sharedItems } from "../plan/wasm/plan.ts";
+import type { Plan } from "../plan/wasm/plan.ts";
 import { wasmMs } from "../plan/estimate.ts";
+import { workersFor } from "../plan/workers.ts";
 import type { AttentionProblem, Views } from "../problem/problem.ts";
 import { resultSpecs } from "../problem/results.ts";
 import type { TurnCall } from "../problem/rotations.ts";
@@ -32,27 +33,22 @@ import type { PoolShape } from "../tensor/pages.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { LinearMemory } from "./memory/linear_memory.ts";
 import { Arena } from "./memory/arena.ts";
-import { explainPlan } from "./explain.ts";
+import { explainPlan, workersReason } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
 import { CallPlans } from "./run/call_plans.ts";
 import { maxSimBytes, maxSimGradients } from "./run/max_sim.ts";
 import { mergeParts } from "./run/merge.ts";
 import { plannedAs } from "./run/planned_bytes.ts";
-import { CallQueue, Failed, type Progress, runThrough } from "./run/queue.ts";
+import { Crew } from "./crew.ts";
+import { CallQueue, type Progress, runThrough } from "./run/queue.ts";
 import { deliver, disposeResults, letGo, makeResults, type ResultView } from "./memory/results.ts";
-import { LocalRunner, PoolRunner, type Runner, WorkerFailure } from "./run/runner.ts";
 import { ThreadScratch } from "./run/scratch.ts";
-import type { WasmSettings } from "./settings.ts";
-import { runRegions } from "./run/run_regions.ts";
+import type { Shortages, WasmSettings } from "./settings.ts";
 import { Staging } from "./run/staging.ts";
 import { WasmRowPool } from "./memory/row_pool.ts";
 import { WasmTensor } from "./memory/tensors.ts";
-import { ThreadPool } from "./run/threads.ts";
 import { turnTensor } from "./run/turn.ts";
 import { WideProbe } from "./run/wide_probe.ts";
-
-/** Operations from which on workers are started: about 10 ms of one thread. */
-const START_FLOPS = 500e6;
 
 /** Operations from which on a call pays for a look at how wide operations are: about 0.5 ms; a look takes 0.02. */
 const LOOK_FLOPS = 20e6;
@@ -71,14 +67,15 @@ export class WasmBackend implements Backend {
   readonly #probe: WideProbe;
   readonly #memory: LinearMemory;
   readonly #kernels: KernelExports;
-  readonly #pool: ThreadPool | undefined;
-  /** Operations of the calls that would have used the pool before it was started. */
-  #wanted = 0;
+  readonly #crew: Crew;
   readonly #scratch: ThreadScratch;
   readonly #plans: CallPlans;
   /** Calls that are under way. */
   #active = 0;
-  readonly #calls = new CallQueue(() => this.#pool?.stop(), () => this.#pool!.heard());
+  readonly #calls = new CallQueue(
+    () => this.#crew.stop(),
+    () => this.#crew.heard(),
+  );
 
   constructor(settings: WasmSettings) {
     const { level, shared, threads } = this.#settings = settings;
@@ -89,26 +86,26 @@ export class WasmBackend implements Backend {
     this.#plans = new CallPlans(this.#memory, this.#kernels, threads);
     this.#relaxed = this.#kernels.relaxed() === 1;
     this.#probe = new WideProbe(this.#kernels, this.#relaxed ? settings.wide : false);
-    if (threads === 1) return;
-    this.#pool = new ThreadPool(module, this.#memory);
-    this.#pool.stopWith(this);
+    this.#crew = new Crew(settings, module, this.#kernels, this.#memory, this.#scratch);
+    this.#crew.stopWith(this);
   }
 
   /** As it is now: threads may turn out to be fewer than were asked for. */
   get target(): WasmTarget {
-    const { threads: wanted, shared } = this.#settings;
-    const threads = this.#pool ? 1 + this.#pool.available(wanted - 1) : 1;
+    const { threads, workers } = this.#crew, { shared } = this.#settings;
     const vectorBits = this.#probe.wide ? 256 : 128;
-    return { backend: "wasm", threads, relaxedSimd: this.#relaxed, vectorBits, shared };
+    const sent = workers !== undefined && { workers };
+    return { backend: "wasm", threads, ...sent, relaxedSimd: this.#relaxed, vectorBits, shared };
   }
 
-  /** Why there are fewer threads than were asked for, as far as is known now. */
-  get shortage(): string | undefined {
-    return this.#pool?.shortage ?? this.#settings.shortage;
+  /** Why there are fewer threads, or workers, than were asked for, as far as is known now. */
+  get shortages(): Shortages {
+    return this.#crew.shortages;
   }
 
   get memory(): MemoryUse {
-    return this.#memory.use;
+    const { total, ...use } = this.#memory.use;
+    return { total: total + this.#crew.bytes, ...use };
   }
 
   empty(shape: readonly number[], dtype: DType): Tensor {
@@ -161,9 +158,14 @@ export class WasmBackend implements Backend {
 
   explain(problem: AttentionProblem, reason: string): Explanation {
     this.#makeRoom();
-    const fitted = this.#plans.explain({ problem, target: this.target, alone: false });
+    const verdict = workersFor(problem, this.target);
+    const target = { ...this.target, workers: verdict.workers };
+    const fitted = this.#plans.explain({ problem, target, alone: false });
     const scratchBytes = this.scratchBytes(problem, fitted.plan), { budget } = this.#memory;
-    return explainPlan(fitted, problem, { reason, scratchBytes, budget });
+    const workers = this.target.workers !== undefined &&
+      workersReason(verdict, fitted.plan.workers);
+    const why = workers ? `${reason}; ${workers}` : reason;
+    return explainPlan(fitted, problem, { reason: why, scratchBytes, budget });
   }
 
   async synchronize(): Promise<void> {
@@ -185,31 +187,6 @@ export class WasmBackend implements Backend {
     if (this.#active === 0 && this.#memory.room < SHORT_BYTES) this.#scratch.release();
   }
 
-  /**
-   * Starting workers takes 20 to 40 ms, more than a first small call itself: they are started for a call
-   * that is long enough to gain from them, or once calls keep coming. The items are the same either way,
-   * so the bits of the results do not depend on it.
-   */
-  #worthStarting(plan: Plan): boolean {
-    if (this.#pool!.started) return true;
-    this.#wanted += plan.cost.flops;
-    return this.#wanted >= START_FLOPS;
-  }
-
-  *#runner(plan: Plan, threads: number, long: boolean): Generator<"work", Runner, void> {
-    const scratch = () => this.#scratch.own, regions = plan.regions.length;
-    if (threads === 1 || !this.#pool || !this.#worthStarting(plan)) {
-      return new LocalRunner(this.#kernels, scratch, regions);
-    }
-    const items = sharedItems(plan);
-    this.#pool.prepare();
-    yield "work";
-    const work = { threads, items, long };
-    const runner = new PoolRunner(this.#kernels, this.#memory, this.#pool, scratch, work);
-    yield "work"; // a worker may have been started
-    return runner;
-  }
-
   /** Runs a call. `alone`: on the calling thread only. */
   *#progress(
     problem: AttentionProblem,
@@ -226,7 +203,10 @@ export class WasmBackend implements Backend {
     const specs = resultSpecs(problem, views), { resident, into } = options;
     const wanted = resident ? specs.map((spec) => ({ ...spec, resident })) : specs;
     const { alone } = options, planned = plannedAs(wanted, into);
-    const { plan, arenaBytes } = this.#plans.fit({ problem, target, alone, results: planned });
+    const apart = !alone && planned.every(({ resident }) => !resident);
+    const workers = apart ? workersFor(problem, target).workers : 0, own = { ...target, workers };
+    const asked = { problem, target: own, alone, results: planned };
+    const { plan, arenaBytes } = this.#plans.fit(asked);
     if (plan.cost.flops >= LOOK_FLOPS) this.#probe.look();
     this.#active++;
     try {
@@ -246,42 +226,23 @@ export class WasmBackend implements Backend {
     arenaBytes: number | undefined,
     options: RunOptions & { alone: boolean },
   ): Progress<BackendResult[]> {
-    const { threads, long, scratches, places } = this.#plans.share(problem, plan, options.alone);
-    let runner: Runner | undefined, staging: Staging | undefined, arena: Arena | undefined;
+    const share = this.#plans.share(problem, plan, options.alone);
+    let staging: Staging | undefined, arena: Arena | undefined;
     try {
-      this.#scratch.reserve(scratches, this.scratchBytes(problem, plan));
+      this.#scratch.reserve(share.scratches, this.scratchBytes(problem, plan));
       if (arenaBytes !== undefined) arena = new Arena(this.#memory, arenaBytes);
-      const heap = arena ?? this.#memory;
+      const heap = arena ?? this.#memory, { signal } = options;
       staging = new Staging(this.#memory, this.#kernels, heap, problem, plan, views, results);
-      runner = yield* this.#runner(plan, threads, long);
-      const alone = (item: number) => this.#kernels.run(item, this.#scratch.own);
-      yield* runRegions(plan.regions, { staging, runner, places, alone }, options.signal);
+      yield* this.#crew.run({ problem, plan, staging, share, signal });
       yield* staging.finish();
       return deliver(results, callName(problem));
     } catch (error) {
-      yield* this.#fail(error, runner);
       disposeResults(results);
-      throw error instanceof WorkerFailure ? yield* this.#workerError(callName(problem)) : error;
+      throw error;
     } finally {
       staging?.dispose();
       arena?.dispose();
-      runner?.dispose();
       letGo(results);
     }
-  }
-
-  /** Ends the work of a call that failed. */
-  *#fail(error: unknown, runner: Runner | undefined): Progress<void> {
-    runner?.cancel();
-    // the caller need not wait for items that nobody wants any more
-    if (runner && !runner.idle() && !(error instanceof WorkerFailure)) yield new Failed(error);
-    while (runner && !runner.idle()) yield "threads";
-  }
-
-  /** What a worker said comes with a turn of the event loop. */
-  *#workerError(call: string): Progress<Error> {
-    for (let turns = 0; turns < 20 && !this.#pool!.message; turns++) yield "threads";
-    const said = this.#pool!.message || "it said nothing";
-    return new Error(`Cannot run ${call}: a worker thread failed (${said})`);
   }
 }

@@ -3,6 +3,7 @@ import { Kernel } from "../../asm/abi.ts";
 import type { ExplainedStep, Explanation } from "../backend/explanation.ts";
 import { partialResults, type Plan } from "../plan/wasm/plan.ts";
 import { HEAP_BYTE } from "./memory/linear_memory.ts";
+import type { WorkersVerdict } from "../plan/workers.ts";
 import { resultNames } from "../plan/results.ts";
 import type { AttentionProblem } from "../problem/problem.ts";
 import { rotatedInputs, rotationOf } from "../problem/rotations.ts";
@@ -61,13 +62,22 @@ function explainSteps({ kernel, regions }: Plan): ExplainedStep[] {
   return [...items].map(([kernel, items]) => ({ kernel, items }));
 }
 
+/** What an engine with workers says of a call. `used`: workers of its plan. */
+export function workersReason({ workers, ms, why }: WorkersVerdict, used: number): string {
+  if (used > 0) return `${used} workers share it, about ${ms.toFixed(1)} ms`;
+  return `one engine runs it: ${
+    workers > 0 ? "memoryBudget has no room for the memories of its workers" : why
+  }`;
+}
+
 /** Describes a plan. `budget`: bytes that the engine's memory may have. */
 export function explainPlan(
   { plan, peakBytes }: Pick<FittedPlan, "plan" | "peakBytes">,
   problem: AttentionProblem,
   { reason, scratchBytes, budget }: { reason: string; scratchBytes: number; budget: number },
 ): Explanation {
-  const { kernel, tile, threads, splits, regions, cost } = plan, steps = explainSteps(plan);
+  const { kernel, tile, threads, workers, splits, regions, cost } = plan,
+    steps = explainSteps(plan);
   return {
     backend: "wasm",
     reason,
@@ -75,6 +85,7 @@ export function explainPlan(
     precision: problem.precision,
     tile,
     threads,
+    ...workers > 0 && { workers },
     splits,
     steps: [
       ...explainRotations(rotatedInputs(problem), problem, plan),

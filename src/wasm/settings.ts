@@ -3,7 +3,7 @@ import { UnsupportedError } from "../tensor/errors.ts";
 import type { WasmTarget } from "../plan/target.ts";
 import type { SimdLevel } from "./module/kernel_bytes.ts";
 import { detectSimd } from "./module/module.ts";
-import { builtin, threadShortage } from "./run/host.ts";
+import { builtin, threadShortage, workerShortage } from "./run/host.ts";
 
 /** Which vector instructions to use: a build, and "wide" for the relaxed one with the work cut for 256 bits. */
 export type SimdOption = SimdLevel | "wide";
@@ -17,6 +17,10 @@ export interface WasmSettings {
   readonly threads: number;
   /** Why there are fewer threads than were asked for. */
   readonly shortage?: string | undefined;
+  /** Workers with a memory of their own; undefined where none were asked for. */
+  readonly workers?: number | undefined;
+  /** Why there are fewer of them than were asked for. */
+  readonly workersMissing?: string | undefined;
   readonly memoryBudget: number;
   readonly module?: WebAssembly.Module | undefined;
 }
@@ -25,6 +29,7 @@ export interface WasmSettings {
 export interface WasmRequest {
   readonly backend?: string | undefined;
   readonly threads?: number | undefined;
+  readonly workers?: number | undefined;
   readonly wasmModule?: object | undefined;
   readonly memoryBudget?: number | undefined;
   readonly simd?: SimdOption | undefined;
@@ -65,7 +70,10 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
     (threads < wanted
       ? `${THREADS_PER_CORE} to a core is the most, as more gain nothing`
       : undefined);
+  const workersMissing = options.workers ? workerShortage() : undefined;
   return {
+    workers: options.workers && (workersMissing === undefined ? options.workers : 0),
+    workersMissing,
     level: simd === "plain" ? "plain" : found,
     // products that are not fused were never measured: nobody looks
     wide: simd === "wide" ? true : simd === undefined && found === "relaxed" ? undefined : false,
@@ -77,17 +85,27 @@ export function wasmSettings(options: WasmRequest): WasmSettings {
   };
 }
 
+/** Why there are fewer threads, and fewer workers, than were asked for. */
+export interface Shortages {
+  readonly threads?: string | undefined;
+  readonly workers?: string | undefined;
+}
+
 /** What an engine says of its WASM backend: what it is, and `why` it computes. */
 export function wasmReason(
   { backend }: WasmRequest,
-  { threads, relaxedSimd, vectorBits }: WasmTarget,
-  shortage: string | undefined,
+  { threads, workers, relaxedSimd, vectorBits }: WasmTarget,
+  { threads: shortage, workers: missing }: Shortages,
   why?: string,
 ): string {
+  const apart = workers === undefined
+    ? ""
+    : `, ${workers} worker${workers === 1 ? "" : "s"} with a memory of their own`;
   return `WASM with ${relaxedSimd ? "relaxed" : "plain"} SIMD${
     vectorBits === 256 ? " of 256 bits" : ""
   }, ` +
-    `${threads} thread${threads === 1 ? "" : "s"} ` +
+    `${threads} thread${threads === 1 ? "" : "s"}${apart} ` +
     `(${why ?? (backend === "wasm" ? "asked for" : "no GPU was looked for")})` +
-    (shortage === undefined ? "" : `; no more threads: ${shortage}`);
+    (shortage === undefined ? "" : `; no more threads: ${shortage}`) +
+    (missing === undefined ? "" : `; no more workers: ${missing}`);
 }

@@ -60,6 +60,7 @@ const COMMAND_LINE = ["src/cli.ts", "src/cli"];
 const INNER: readonly (readonly (readonly string[])[])[] = [
   [
     ["src/wasm/backend.ts"],
+    ["src/wasm/crew.ts"],
     ["src/wasm/explain.ts", "src/wasm/settings.ts"],
     ["src/wasm/run"],
     ["src/wasm/memory"],

@@ -155,3 +155,40 @@ Deno.test({
     }
   },
 });
+
+Deno.test("regions for workers cover every row of every head once, in pieces of one size where they can be", () => {
+  for (const workers of [2, 3, 5]) {
+    for (
+      const words of [
+        "forward q=1x1024x8x64 k=1x1024x8x64",
+        "backward q=1x1024x8x64 k=1x1024x8x64",
+        "forward q=3x700x7x64 k=3x700x7x64 causal",
+        "backward q=5x300x6x64 k=5x300x2x64",
+        "forward q=1x2000x1x64 k=1x2000x1x64",
+      ]
+    ) {
+      const { problem } = parseProblem(words.split(" "));
+      const { regions } = planAttention(problem, { ...wasmTarget(1), workers });
+      const seen = new Map<string, number>();
+      for (const { steps } of regions) {
+        for (const { batch, head, rowBegin, rowEnd } of steps[0]!.items) {
+          const key = `${batch} ${head}`;
+          seen.set(key, (seen.get(key) ?? 0) + rowEnd - rowBegin);
+        }
+      }
+      // an item of backward is a kv head
+      const heads = problem.pass === "forward" ? problem.queryHeads : problem.kvHeads;
+      assert.equal(seen.size, problem.batch * heads, words);
+      for (const count of seen.values()) assert.equal(count, problem.lengthQ, words);
+      assert.ok(regions.length >= Math.min(workers, problem.batch * problem.kvHeads), words);
+    }
+  }
+  const { regions } = planAttention(
+    parseProblem("backward q=1x1024x8x64 k=1x1024x8x64".split(" ")).problem,
+    { ...wasmTarget(1), workers: 2 },
+  );
+  assert.deepEqual(
+    regions.map(({ kvHeadBegin, kvHeadEnd }) => kvHeadEnd - kvHeadBegin),
+    Array(8).fill(1),
+  );
+});

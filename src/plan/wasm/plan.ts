@@ -21,7 +21,8 @@ import {
 } from "./tiles.ts";
 import { cutKeys } from "../visible.ts";
 import { type LinkedRegion, linkRegions, wholeRegions } from "./chunks.ts";
-import { ITEM_FLOPS, type Region, type RegionLimits, regionsOf } from "./regions.ts";
+import { ITEM_FLOPS, LEAST_ROWS, type Region, type RegionLimits, regionsOf } from "./regions.ts";
+import { spreadRegions } from "./spread.ts";
 
 /** A region and the work on it. */
 export interface PlannedRegion extends LinkedRegion {
@@ -39,6 +40,8 @@ export interface Plan {
   readonly splits: number;
   /** Threads worth waking. */
   readonly threads: number;
+  /** Workers with a memory of their own that regions are sent to; 0: none are. */
+  readonly workers: number;
   readonly regions: readonly PlannedRegion[];
   /** What keeps the regions small, and one of them in memory at a time, where memory is short. */
   readonly limits: RegionLimits | undefined;
@@ -126,14 +129,21 @@ export function planAttention(
   limits?: RegionLimits,
 ): Plan {
   const cost = problemCost(problem);
-  const threads = cost.flops < THREAD_FLOPS ? 1 : target.threads;
+  const workers = limits ? 0 : target.workers ?? 0; // as many as are worth it for this call
+  const threads = workers > 0 || cost.flops < THREAD_FLOPS ? 1 : target.threads;
   const kernel = kernelWithin(problem, limits);
   const { lengthQ, lengthK } = problem,
     { rows, keys: most } = limits ?? { rows: lengthQ, keys: lengthK };
   // as tall and as long as a region is at most
   const part = { ...problem, lengthQ: Math.min(lengthQ, rows), lengthK: Math.min(lengthK, most) };
-  const tile = chooseTile(kernel, part, threads);
-  const all = regionsOf(problem, kernel, limits);
+  const tile = chooseTile(kernel, part, Math.max(threads, workers));
+  const all = spreadRegions(
+    problem,
+    kernel,
+    regionsOf(problem, kernel, limits),
+    tile.rows % LEAST_ROWS === 0 ? tile.rows : 4 * tile.rows, // hidden blocks have rows of 32
+    workers,
+  );
   const splits = kvSplits(kernel, part, threads, groupsAtOnce(problem, kernel, all));
   const cuts = new Map<string, ReturnType<KeyCuts>>();
   const cutsOf = ({ rowBegin, rowEnd, keyBegin, keyEnd }: Region): KeyCuts => (sequence) => {
@@ -156,7 +166,7 @@ export function planAttention(
     steps: regionSteps(problem, kernel, tile, { splits, of: cutsOf(region) }, region),
   }));
   const pairs = target.vectorBits === 256 && (kernel === "forward" || kernel === "backward");
-  return { kernel, tile, pairs, splits, threads, regions, limits, cost };
+  return { kernel, tile, pairs, splits, threads, workers, regions, limits, cost };
 }
 
 /** Items that threads share, of all regions. */

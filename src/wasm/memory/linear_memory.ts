@@ -18,6 +18,8 @@ const up = (n: number, to: number): number => Math.ceil(n / to) * to;
 export class LinearMemory {
   readonly memory: WebAssembly.Memory;
   readonly shared: boolean;
+  /** Pages that it may grow to. */
+  readonly maximum: number;
   readonly #budget: number;
   readonly #sizes = new Map<number, number>();
   readonly #free = new FreeBlocks();
@@ -28,7 +30,7 @@ export class LinearMemory {
     this.shared = shared;
     this.#budget = budget;
     // the kernels' import takes up to 4 GiB; some hosts reserve address space for all of the maximum
-    const maximum = Math.max(1, Math.min(65536, Math.floor(budget / PAGE)));
+    const maximum = this.maximum = Math.max(1, Math.min(65536, Math.floor(budget / PAGE)));
     try {
       this.memory = new WebAssembly.Memory({ initial: 1, maximum, shared });
     } catch (cause) {

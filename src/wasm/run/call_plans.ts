@@ -33,6 +33,18 @@ export interface Asked {
   readonly results?: readonly Planned[];
 }
 
+/** Regions that run one behind the other, at most: workers need some of other heads meanwhile. */
+function longestChain({ regions }: Plan): number {
+  let longest = 1, length = 0;
+  for (const { accumulate } of regions) {
+    longest = Math.max(longest, length = accumulate ? length + 1 : 1);
+  }
+  return longest;
+}
+
+/** The same call on one engine. */
+const alone = (asked: Asked): Asked => ({ ...asked, target: { ...asked.target, workers: 0 } });
+
 /** The plans of an engine. */
 export class CallPlans {
   readonly #memory: LinearMemory;
@@ -57,7 +69,8 @@ export class CallPlans {
   share(problem: AttentionProblem, plan: Plan, alone: boolean): Share {
     const threads = alone ? 1 : Math.min(plan.threads, this.#threads);
     const long = threads > 1 && longestItemMs(problem, plan) > LONG_MS;
-    const places = threads === 1 || plan.limits ? 1 : Math.min(threads + 1, MAX_OPEN_REGIONS);
+    const shared = threads === 1 || plan.limits ? 1 : Math.min(threads + 1, MAX_OPEN_REGIONS);
+    const places = plan.workers > 0 ? 2 * plan.workers * longestChain(plan) : shared;
     return { threads, long, places, scratches: long ? threads + 1 : threads };
   }
 
@@ -72,16 +85,27 @@ export class CallPlans {
     };
   }
 
+  /** The plan of a call for workers, where the budget has room for the images of this memory that they have. */
+  #onWorkers(asked: Asked): FittedPlan | undefined {
+    if (!asked.target.workers) return undefined;
+    const fitted = explainedPlan(this.#frame(asked)), { workers } = fitted.plan;
+    const { use: { total, used }, budget } = this.#memory;
+    const bytes = Math.max(total, used + fitted.peakBytes);
+    return workers > 0 && fitted.fits && (1 + workers) * bytes <= budget ? fitted : undefined;
+  }
+
   /** The plan of a call that fits the memory. Throws where none does. */
   fit(asked: Asked): FittedPlan {
-    const frame = this.#frame(asked), fitted = fitPlan(frame);
+    const shared = this.#onWorkers(asked);
+    if (shared) return shared;
+    const frame = this.#frame(alone(asked)), fitted = fitPlan(frame);
     if (!fitted.fits) this.#refuse(callName(asked.problem), fitted.peakBytes);
     return fitted;
   }
 
   /** The same for explain(), which tells of a plan that does not fit too. */
   explain(asked: Asked): FittedPlan {
-    return explainedPlan(this.#frame(asked));
+    return this.#onWorkers(asked) ?? explainedPlan(this.#frame(alone(asked)));
   }
 
   /** Throws where there are not so many bytes for a call without a plan. */

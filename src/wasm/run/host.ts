@@ -41,23 +41,32 @@ function nodeShortage(): string | undefined {
   return builtin("node:worker_threads") ? undefined : none;
 }
 
+/** Why there can be no workers at all, whatever they share; undefined where they may be tried. */
+export function workerShortage(): string | undefined {
+  const host = globalThis as {
+    readonly ServiceWorkerGlobalScope?: unknown;
+    readonly SharedWorkerGlobalScope?: unknown;
+  };
+  if (typeof host.ServiceWorkerGlobalScope === "function") return "a ServiceWorker has no workers";
+  if (typeof Worker === "function") return undefined;
+  if (typeof host.SharedWorkerGlobalScope === "function") {
+    return "a SharedWorker has no workers here";
+  }
+  return nodeShortage();
+}
+
 /** Why there can be one thread only; undefined where more may be tried. A look at `process` takes Deno 15 ms. */
 export function threadShortage(): string | undefined {
   const host = globalThis as {
     readonly document?: unknown;
     readonly crossOriginIsolated?: boolean;
     readonly ServiceWorkerGlobalScope?: unknown;
-    readonly SharedWorkerGlobalScope?: unknown;
   };
-  if (typeof host.ServiceWorkerGlobalScope === "function") return "a ServiceWorker has no workers";
+  if (typeof host.ServiceWorkerGlobalScope === "function") return workerShortage();
   const page = typeof host.document === "object" || host.crossOriginIsolated === false;
   if (page && host.crossOriginIsolated !== true) return ISOLATE;
   if (typeof SharedArrayBuffer !== "function") return "this host has no SharedArrayBuffer";
-  if (typeof Worker === "function") return undefined;
-  if (typeof host.SharedWorkerGlobalScope === "function") {
-    return "a SharedWorker has no workers here";
-  }
-  return nodeShortage();
+  return workerShortage();
 }
 
 /** What a worker said when it did not start, as a reason with its remedy. */

@@ -41,6 +41,14 @@ import {
 } from "./task_record.ts";
 import type { WasmTensor } from "../memory/tensors.ts";
 
+/** Memory that a call has. */
+export interface Block {
+  readonly pointer: number;
+  readonly bytes: number;
+  /** Whether kernels write all of it that is read: it holds nothing before. */
+  made?: boolean;
+}
+
 /** A region that lies in linear memory, ready to run. */
 export interface StagedRegion {
   readonly region: PlannedRegion;
@@ -54,6 +62,10 @@ export interface StagedRegion {
 /** Where memory is short, what stays longest lies lowest, so that what goes first leaves no hole below it. */
 const LIFETIMES: readonly Stay[] = ["call", "rows", "region"];
 
+/** Whether later regions need a box too. */
+const staysBehind = ({ stay }: Staged, { last }: PlannedRegion): boolean =>
+  stay === "call" || (stay === "rows" && !last);
+
 /** Brings the regions of one call in and out. */
 export class Staging {
   readonly #memory: LinearMemory;
@@ -66,7 +78,9 @@ export class Staging {
   readonly #results: readonly ResultView[];
   /** Boxes that later regions need too. */
   readonly #kept = new Map<string, Staged>();
-  readonly #blocks = new Set<number>();
+  readonly #blocks = new Map<number, Block>();
+  /** What all regions need: programs, tables. */
+  readonly #callBlocks: number[] = [];
   readonly #out: ResultsOut;
   readonly #hidden: HiddenBlocks;
   readonly #rotation: Rotation;
@@ -94,7 +108,7 @@ export class Staging {
     this.#heap = {
       allocate: (bytes) => {
         const pointer = heap.allocate(bytes);
-        this.#blocks.add(pointer);
+        this.#blocks.set(pointer, { pointer, bytes });
         return pointer;
       },
       free: (pointer) => {
@@ -158,6 +172,7 @@ export class Staging {
 
   *#placeResult(layout: BoxLayout): Generator<"work", Staged> {
     const staged = this.#place(layout);
+    this.#blocks.get(staged.pointer)!.made = !STAGED[layout.name].summed;
     if (STAGED[layout.name].summed) {
       yield* inPieces(extentOf(staged.size, staged.strides), (begin, end) => {
         this.#memory.f32(staged.pointer + begin * 4, end - begin).fill(0);
@@ -212,7 +227,7 @@ export class Staging {
   /** Brings a region in. */
   *stage(region: PlannedRegion, index: number): Generator<"work", StagedRegion> {
     const { part, parts, lastKeys } = region, problem = this.#problem, plan = this.#plan;
-    const call = this.#room([]), staged: Staged[] = [], words: OperandWords[] = [];
+    const call = this.#room(this.#callBlocks), staged: Staged[] = [], words: OperandWords[] = [];
     this.#shared ??= writeShared(call, problem, plan);
     if (parts > 1 && part === 0) {
       this.#parts = placePartialRows(this.#room(this.#partBlocks), problem, plan, region, parts);
@@ -237,16 +252,32 @@ export class Staging {
     return { region, steps, staged, blocks };
   }
 
+  /** Blocks that kernels read of a region, which may be those of other regions too. */
+  needs({ blocks }: StagedRegion): Block[] {
+    const all = [...this.#callBlocks, ...blocks].map((pointer) => this.#blocks.get(pointer)!);
+    return all.filter(({ made }) => !made);
+  }
+
+  /** Blocks with results that leave with a region. */
+  leaving({ region, staged }: StagedRegion): Block[] {
+    const boxes = staged.filter((box) => !staysBehind(box, region) && this.#resultOf(box));
+    return boxes.map(({ pointer }) => this.#blocks.get(pointer)!);
+  }
+
+  #resultOf(box: Staged): ResultView | undefined {
+    return this.#results.find(({ name }) => name === box.name);
+  }
+
   /** Takes the results of a finished region out and gives its memory back. */
   *collect({ region, staged, blocks }: StagedRegion): Pieces {
     const keep = new Set<number>();
     for (const box of staged) {
-      if (box.stay === "call" || (box.stay === "rows" && !region.last)) {
+      if (staysBehind(box, region)) {
         keep.add(box.pointer);
         continue;
       }
       if (box.key) this.#kept.delete(box.key);
-      const result = this.#results.find(({ name }) => name === box.name);
+      const result = this.#resultOf(box);
       if (!result) continue;
       if (!STAGED[box.name].summed) yield* this.#rotation.apply(box, region);
       yield* this.#out.take(box, result, region);
@@ -263,7 +294,7 @@ export class Staging {
 
   /** Gives back whatever is still held, after a failure too. */
   dispose(): void {
-    for (const pointer of this.#blocks) this.#heap.free(pointer);
+    for (const pointer of this.#blocks.keys()) this.#heap.free(pointer);
     this.#kept.clear();
   }
 }

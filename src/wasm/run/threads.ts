@@ -5,102 +5,10 @@
 // never comes is not missed: what it is about is kept, so that the engine can say so.
 import { Control } from "../../../asm/abi.ts";
 import { CONTROL_BYTE, type LinearMemory } from "../memory/linear_memory.ts";
-import { builtin, refusal } from "./host.ts";
+import { refusal } from "./host.ts";
+import { nodeThreads, type StartedWorker, startWorker, type WorkerEars } from "./start_worker.ts";
 import { workerSource } from "./worker.gen.ts";
 import type { WorkerStart } from "./worker.ts";
-
-/** A worker of any host, reduced to what the pool needs. */
-interface Thread {
-  readonly stop: () => void;
-}
-
-/** What the pool hears of a worker. */
-interface Ears {
-  /** What it tells: "ready", "step", or what went wrong in an item. */
-  readonly hear: (message: string) => void;
-  /** It is gone, or never came. */
-  readonly gone: (error: unknown) => void;
-}
-
-interface NodeWorker {
-  postMessage(message: unknown): void;
-  on(event: "message" | "error" | "exit", listener: (message: unknown) => void): void;
-  unref(): void;
-  terminate(): unknown;
-}
-
-interface NodeThreads {
-  readonly Worker: new (source: string, options: { eval: true; execArgv: string[] }) => NodeWorker;
-}
-
-/**
- * `node:worker_threads` where it exists (Node, Deno): its workers can be unreferenced, so a script that
- * calls attention() once ends by itself. A web worker of Deno cannot: it holds the process until closed.
- */
-function nodeThreads(): NodeThreads | undefined {
-  if ((globalThis as { Bun?: unknown }).Bun !== undefined) return undefined;
-  return builtin<NodeThreads>("node:worker_threads");
-}
-
-function startNode(threads: NodeThreads, start: WorkerStart, { hear, gone }: Ears): Thread {
-  const source = `const { parentPort: port } = require("node:worker_threads");
-port.once("message", (start) => (${workerSource})(start, (m) => port.postMessage(m)));`;
-  // without what the program loads beforehand: it costs time, and nothing of it is needed
-  const worker = new threads.Worker(source, { eval: true, execArgv: [] });
-  worker.on("message", (message) => hear(String(message)));
-  worker.on("error", gone);
-  worker.on("exit", () => gone("it ended"));
-  worker.unref();
-  worker.postMessage(start);
-  return { stop: () => void worker.terminate() };
-}
-
-interface TrustedTypes {
-  createPolicy(name: string, rules: { createScriptURL: (url: string) => string }): {
-    createScriptURL(url: string): string;
-  };
-}
-
-/** The policy under which pages with Trusted Types let workers start; made once, as its name is taken then. */
-let policy: ReturnType<TrustedTypes["createPolicy"]> | undefined;
-
-function webWorker(url: string): Worker {
-  try {
-    return new Worker(url, { type: "module" });
-  } catch (error) {
-    const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
-    if (!trustedTypes) throw error;
-    try {
-      policy ??= trustedTypes.createPolicy("flashtile", { createScriptURL: (url) => url });
-    } catch {
-      throw error; // it says what is wanted; that of the policy does not
-    }
-    return new Worker(policy.createScriptURL(url), { type: "module" });
-  }
-}
-
-function startWeb(start: WorkerStart, { hear, gone }: Ears): Thread {
-  const source = `onmessage = (e) => (${workerSource})(e.data, (m) => postMessage(m));`;
-  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  let worker: Worker & { unref?: () => void };
-  try {
-    worker = webWorker(url);
-  } catch (error) {
-    URL.revokeObjectURL(url);
-    throw error;
-  }
-  worker.onmessage = (event) => {
-    URL.revokeObjectURL(url);
-    hear(String(event.data));
-  };
-  worker.onerror = (event) => {
-    event.preventDefault();
-    gone(event.message ?? "");
-  };
-  worker.unref?.();
-  worker.postMessage(start);
-  return { stop: () => worker.terminate() };
-}
 
 /** Workers that start at a time. */
 const START_AT_ONCE = 4;
@@ -127,7 +35,7 @@ export class ThreadPool {
   readonly #module: WebAssembly.Module;
   readonly #memory: WebAssembly.Memory;
   /** By index, from 1 on; those that are starting too. */
-  readonly #threads = new Map<number, Thread>();
+  readonly #threads = new Map<number, StartedWorker>();
   readonly #ready = new Set<number>();
   #wanted = 0;
   #lost = 0;
@@ -202,15 +110,15 @@ export class ThreadPool {
         count: Control.Words,
       },
     };
-    const ears: Ears = {
-      hear: (message) => this.#hear(index, message),
+    const ears: WorkerEars = {
+      // "ready", "step", or what went wrong in an item
+      hear: (message) => this.#hear(index, String(message)),
       gone: (error) => this.#miss(index, error),
     };
     this.#begun = performance.now();
     Atomics.store(this.control, Control.Busy + index, 0);
     try {
-      const node = nodeThreads();
-      this.#threads.set(index, node ? startNode(node, start, ears) : startWeb(start, ears));
+      this.#threads.set(index, startWorker(workerSource, start, ears));
     } catch (error) {
       this.#refuse(error);
     }

@@ -1,0 +1,63 @@
+// Whether a call is worth sending to workers that have a memory of their own: what they gain must be more than the copies
+// cost that shared memory does not need.
+import type { AttentionProblem } from "../problem/problem.ts";
+import { problemCost } from "./cost.ts";
+import type { WasmTarget } from "./target.ts";
+
+/** Multiply-adds and bytes a second of one thread; measured, Zen 4 (bench/results). */
+export const WASM_RATE = { flops: 45e9, bytes: 20e9, callMs: 0.05 } as const;
+/** Bytes a second of what goes to a worker and comes back, copied out, in and out again by one thread; what messages take. */
+const MESSAGES = { bytes: 3e9, callMs: 1 };
+/** Least share of the time of one engine that must be gained, and milliseconds. */
+const GAIN = { share: 0.1, ms: 3 };
+
+/** Milliseconds on the threads of one engine, copies of host tensors included. */
+export function threadsMs(problem: AttentionProblem, threads: number): number {
+  const { flops, bytes } = problemCost(problem), { callMs } = WASM_RATE;
+  return callMs + 1e3 * Math.max(flops / (WASM_RATE.flops * threads), bytes / WASM_RATE.bytes);
+}
+
+/** Pieces that workers may have: gradients of the keys of one head are made by one of them. */
+function pieces({ pass, batch, kvHeads, lengthQ }: AttentionProblem): number {
+  return batch * kvHeads * (pass === "forward" ? Math.max(1, Math.ceil(lengthQ / 128)) : 1);
+}
+
+/** Whether workers can run a call at all: they have no tensors of their own. */
+function mayRun({ pass, operands, documents }: AttentionProblem): boolean {
+  if (pass !== "forward" && pass !== "backward" || documents) return false;
+  return Object.values(operands).every(({ resident }) => !resident);
+}
+
+/** What a call gains from workers. */
+export interface WorkersVerdict {
+  /** Workers that would share it; 0 where one engine runs it. */
+  readonly workers: number;
+  /** Milliseconds that it is expected to take. */
+  readonly ms: number;
+  /** Why one engine runs it, where the engine has workers. */
+  readonly why?: string | undefined;
+}
+
+/** Whether workers run a call. */
+export function workersFor(
+  problem: AttentionProblem,
+  { threads, workers = 0 }: Pick<WasmTarget, "threads" | "workers">,
+): WorkersVerdict {
+  const one = threadsMs(problem, threads), alone = (why?: string) => ({ workers: 0, ms: one, why });
+  if (workers < 2) return alone();
+  if (!mayRun(problem)) {
+    return alone("workers take attention and attentionBackward of host tensors only");
+  }
+  const all = pieces(problem), used = Math.min(workers, all);
+  if (used < 2) return alone("the call has one kv head, whose gradients one engine makes");
+  const { flops, bytes } = problemCost(problem);
+  const turns = Math.ceil(all / used) / all; // share of the one that has most
+  const ms = MESSAGES.callMs +
+    1e3 * (flops * turns / WASM_RATE.flops + bytes / MESSAGES.bytes);
+  if (one - ms < Math.max(GAIN.share * one, GAIN.ms)) {
+    return alone(
+      `${used} workers would take about ${ms.toFixed(1)} ms, one engine ${one.toFixed(1)} ms`,
+    );
+  }
+  return { workers: used, ms };
+}
