@@ -40,6 +40,16 @@ function difference(a: TestTensor, b: TestTensor): number {
   return x.reduce((most, value, n) => Math.max(most, Math.abs(value - y[n]!)), 0) / top;
 }
 
+test("a precision that only a GPU has is not shared", async () => {
+  const engine = await open();
+  if ("absent" in engine) return console.log(`not run: ${engine.absent}`);
+  using _ = engine;
+  const { q, k, v } = makeInputs(cases[0]!);
+  const { shares, reason } = engine.explain(q, k, v, { precision: "f16" });
+  assert.equal(shares, undefined);
+  assert.match(reason, /not shared: precision "f16" is what GPUs have/);
+});
+
 test("a call shared between the GPU and the CPU gives what one of them gives, also to the formula", async (t) => {
   using one = await createEngine({ backend: "wasm", threads: 1 });
   for (const c of cases) {

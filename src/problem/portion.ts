@@ -18,8 +18,9 @@ const INDEX = { "kv heads": 1, "sequences": 0 } as const;
 
 /** How a call can be cut. `results`: those of the whole call, by name. */
 export function cutOf({ problem, views }: Call, results: Views): Cut {
-  const { pass, batch, kvHeads, packed, features } = problem;
+  const { pass, batch, kvHeads, packed, features, precision } = problem;
   if (pass !== "forward" && pass !== "backward") return { whole: "it is none of the two passes" };
+  if (precision !== "f32") return { whole: `precision "${precision}" is what GPUs have` };
   const all = [...Object.values(views), ...Object.values(results)];
   if (all.some(({ resident }) => resident)) return { whole: "its tensors live in one backend" };
   const records = features.map(({ name, params }) => ({ ...feature(name), params }));

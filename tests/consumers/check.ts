@@ -56,6 +56,8 @@ export interface Wanted {
   readonly threads?: number;
   /** The reason must name this, as what to do for more threads. */
   readonly remedy?: string;
+  /** Workers with a memory of their own that a large call must have had. */
+  readonly workers?: number;
 }
 
 /** Decoded token by token, the last rows of out are the same. */
@@ -72,7 +74,10 @@ function checkDecoded(decoded: readonly number[]): number {
 }
 
 /** A host's tour: numbers, a decoder's, the error of a wrong call, threads that are up or why there are none. */
-export function checkTour(report: TourReport, { threads: wanted, remedy }: Wanted = {}): string {
+export function checkTour(
+  report: TourReport,
+  { threads: wanted, remedy, workers }: Wanted = {},
+): string {
   const { numbers, decoded, mistake, backend, reason, threads, ready } = report;
   const worst = Math.max(checkNumbers(numbers), checkDecoded(decoded));
   ok(mistake.name === "RangeError", `a wrong call: ${mistake.name} ${mistake.message}`);
@@ -88,7 +93,19 @@ export function checkTour(report: TourReport, { threads: wanted, remedy }: Wante
     ok(ready > 0, `no worker answered: ${reason}`);
     ok(!reason.includes("no more threads"), reason);
   }
-  return `${showError(worst)}, ${reason}`;
+  return `${showError(worst)}, ${reason}${checkShared(report, workers)}`;
+}
+
+/** A call on an engine with workers has the bits of one thread, and so many workers as are wanted. */
+function checkShared({ shared }: TourReport, wanted: number | undefined): string {
+  if (!shared) {
+    ok(wanted === undefined, "nothing was sent to workers");
+    return "";
+  }
+  const { workers, different, why } = shared;
+  ok(different < 0, `with workers: number ${different} is another than one thread has; ${why}`);
+  ok(wanted === undefined || workers === wanted, `${workers} workers, wanted ${wanted}: ${why}`);
+  return workers > 0 ? `; ${workers} workers, the same bits` : "";
 }
 
 /** What `flashtile info --json` printed. */

@@ -15,6 +15,15 @@ export interface Mistake {
   readonly message: string;
 }
 
+/** What became of a call on an engine with two workers. */
+export interface WorkersReport {
+  /** Those that it has for such a call afterwards. */
+  readonly workers: number;
+  /** The first number that differs from those of one thread; -1 where none does. */
+  readonly different: number;
+  readonly why: string;
+}
+
 /** What every host says of an engine. */
 export interface TourReport {
   readonly numbers: Numbers;
@@ -27,6 +36,8 @@ export interface TourReport {
   readonly threads: number;
   /** Workers that said that they are up, where somebody listened. */
   readonly ready: number;
+  /** Of pages. */
+  readonly shared?: WorkersReport;
 }
 
 /** What script.ts prints. */

@@ -1,7 +1,30 @@
 // The tour with the two threads that a browser gives, where it gives them, and a count of those that are up.
 import { createEngine } from "@flashtile/attention";
-import type { TourReport } from "./messages.ts";
+import type { TourReport, WorkersReport } from "./messages.ts";
 import { tour } from "./tour.ts";
+
+/** A call that is worth sending to workers, the same with them and without. */
+async function shared(): Promise<WorkersReport> {
+  const shape = [1, 1024, 4, 64], n = shape.reduce((size, axis) => size * axis, 1);
+  const q = {
+    data: Float32Array.from({ length: n }, (_, i) => (i * 7919) % 2003 / 1001 - 1),
+    shape,
+  };
+  const backend = "wasm", one = await createEngine({ backend, threads: 1 });
+  const some = await createEngine({ backend, workers: 2 });
+  try {
+    const want = (await one.attention(q, q, q)).out.data,
+      got = (await some.attention(q, q, q)).out.data;
+    return {
+      workers: some.explain(q, q, q).workers ?? 0,
+      different: want.findIndex((x, i) => !Object.is(x, got[i])),
+      why: some.reason,
+    };
+  } finally {
+    one.dispose();
+    some.dispose();
+  }
+}
 
 /** Takes the tour in a page or a worker of one. */
 export async function tourOfPage(): Promise<TourReport> {
@@ -15,7 +38,8 @@ export async function tourOfPage(): Promise<TourReport> {
   };
   const engine = await createEngine({ threads: 2 });
   try {
-    return await tour(engine, () => ready);
+    const report = await tour(engine, () => ready);
+    return { ...report, shared: await shared() };
   } finally {
     engine.dispose();
   }

@@ -23,7 +23,7 @@ interface Case {
   readonly wanted?: Wanted;
 }
 
-const ALONE = { threads: 1, remedy: "Cross-Origin-Opener-Policy: same-origin" };
+const ALONE = { threads: 1, remedy: "Cross-Origin-Opener-Policy: same-origin", workers: 2 };
 
 const CASES: readonly Case[] = [
   { bundler: "esbuild", mode: "isolated", wanted: { threads: 2 } },
@@ -34,7 +34,7 @@ const CASES: readonly Case[] = [
   {
     bundler: "esbuild",
     mode: "no blob",
-    wanted: { threads: 1, remedy: "add blob: to its worker-src" },
+    wanted: { threads: 1, remedy: "add blob: to its worker-src", workers: 0 },
   },
   {
     bundler: "esbuild",
