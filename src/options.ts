@@ -32,7 +32,8 @@ export interface RunChoice {
 export interface AttentionOptions extends CallOptions, RunChoice, VerifyCallOptions {}
 
 /** Options of `attentionBackward`: those of the forward call, and gradients of lse and of the entropy. */
-export interface AttentionBackwardOptions extends BackwardCallOptions, RunChoice {}
+export interface AttentionBackwardOptions
+  extends BackwardCallOptions, RunChoice, VerifyCallOptions {}
 
 /** Options of `attentionScores`: those of the forward call, and what is wanted of it. */
 export interface AttentionScoresOptions extends ScoresCallOptions, RunChoice {}

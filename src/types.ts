@@ -90,6 +90,7 @@ export type {
 } from "./problem/max_sim.ts";
 export type { MergeCallOptions } from "./problem/merge.ts";
 export type {
+  GradientVerification,
   Verification,
   VerifiedElement,
   VerifyCallOptions,

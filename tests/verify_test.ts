@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import {
-  attentionBackward,
+  attentionBackwardSync,
   attentionSync,
   createEngine,
   type Engine,
@@ -11,14 +11,12 @@ import {
   type Verification,
   VerificationError,
 } from "../mod.ts";
-import { WasmBackend } from "../src/wasm/backend.ts";
-import { WebGpuBackend } from "../src/webgpu/backend.ts";
-import type { BackendResult } from "../src/backend/backend.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
 import { onEngines } from "./engines.ts";
 import { featureSections } from "./grid_features.ts";
 import { makeInputs, plainTensor } from "./inputs.ts";
 import { packedInputs } from "./packed.ts";
+import { withFault } from "./verify_faults.ts";
 
 /** Calls on the CPU: some of the sections about options, each with all of its features. */
 const cases: readonly Case[] = featureSections.flatMap(({ cases }) => cases)
@@ -84,28 +82,6 @@ onEngines("resident tensors and caches verify", async (engine) => {
   cache.dispose();
 });
 
-/** Runs something on engines whose results have one element changed. */
-async function withFault(change: (x: number) => number, run: () => Promise<void>): Promise<void> {
-  const wasm = WasmBackend.prototype.run, gpu = WebGpuBackend.prototype.run;
-  const broken = (results: readonly BackendResult[]) => {
-    const { data } = results.find(({ name }) => name === "out")!.tensor as { data: Float32Array };
-    data[7 * 8 + 5] = change(data[7 * 8 + 5]!); // batch 0, query 3, head 1, column 5
-    return results;
-  };
-  WasmBackend.prototype.run = async function (...args) {
-    return broken(await wasm.apply(this, args));
-  };
-  WebGpuBackend.prototype.run = async function (...args) {
-    return broken(await gpu.apply(this, args));
-  };
-  try {
-    await run();
-  } finally {
-    Object.assign(WasmBackend.prototype, { run: wasm });
-    Object.assign(WebGpuBackend.prototype, { run: gpu });
-  }
-}
-
 onEngines("a wrong element is found, and named", async (engine) => {
   const [q, k, v] = [1, 2, 3].map((seed) => plainTensor(seed, [1, 9, 2, 8])) as [
     never,
@@ -114,8 +90,9 @@ onEngines("a wrong element is found, and named", async (engine) => {
   ];
   const call = (verify: { rows: number; bound?: number; seed?: number }) =>
     engine.attention(q, k, v, { verify });
+  const place = { name: "out", at: 7 * 8 + 5 } as const; // batch 0, query 3, head 1, column 5
   for (const change of [(x: number) => x + 1e-4, () => NaN, () => Infinity, (x: number) => -x]) {
-    await withFault(change, async () => {
+    await withFault(place, change, async () => {
       await assert.rejects(() => call({ rows: Infinity }), (error: unknown) => {
         assert.ok(error instanceof VerificationError);
         assert.match(
@@ -130,7 +107,7 @@ onEngines("a wrong element is found, and named", async (engine) => {
       assert.equal((await call({ rows: 1 })).verified!.rows, 1);
     });
   }
-  await withFault((x) => x + 1e-4, async () => {
+  await withFault(place, (x) => x + 1e-4, async () => {
     const { verified } = await call({ rows: Infinity, bound: Infinity });
     assert.ok(verified!.error > 100); // measured, and let pass
   });
@@ -160,9 +137,11 @@ Deno.test("what verify cannot do is refused before any work", async () => {
   const verify = "sample" as const;
   assert.throws(() => attentionSync(q, q, q, { verify }), UnsupportedError);
   const options = { verify, engine } as object;
+  const saved = { q, k: q, v: q, out: q, lse };
+  assert.throws(() => attentionBackwardSync(q, saved, options), UnsupportedError);
   await assert.rejects(
-    () => attentionBackward(q, { q, k: q, v: q, out: q, lse }, options),
-    UnsupportedError,
+    () => engine.attentionBackward(q, saved, { verify: { rows: 0 } }),
+    /^RangeError: Cannot run attentionBackward: verify\.rows is 0/,
   );
   assert.equal((await engine.attention(q, q, q, { verify: false })).verified, undefined);
   const same = { rows: 4, seed: 9 };

@@ -30,6 +30,9 @@ import { newCache } from "./new_cache.ts";
 import { own, ownOptions, ownResults } from "./ownership.ts";
 import { Router } from "./router.ts";
 
+/** Why a call that cannot wait does not verify. */
+const LOADED = "what verifies is loaded when it is needed";
+
 /**
  * A backend with its memory and threads. Most programs never make one: the calls use a default
  * engine. Make one to choose threads or a budget, or to keep tensors resident.
@@ -162,7 +165,7 @@ export class Engine extends EngineCalls {
     v: AnyTensor,
     options: CallOptions & Abortable & VerifyCallOptions = {},
   ): Promise<AttentionResult<ResultOf<T>>> {
-    const call = this.#forward(q, k, v, options), choice = parseVerify(options.verify);
+    const call = this.#forward(q, k, v, options), choice = parseVerify(options.verify, "attention");
     const result = await this.#results<AttentionResult<ResultOf<T>>>(call, options);
     if (!choice) return result;
     const { verify } = await import("../verify/verify.ts");
@@ -177,11 +180,7 @@ export class Engine extends EngineCalls {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): AttentionResult<ResultOf<T>> {
-    refuseVerify(
-      options,
-      "attentionSync",
-      "use attention: what verifies is loaded when it is needed",
-    );
+    refuseVerify(options, "attentionSync", `use attention: ${LOADED}`);
     return this.#resultsSync(this.#forward(q, k, v, options), options);
   }
 
@@ -193,9 +192,16 @@ export class Engine extends EngineCalls {
   async attentionBackward<Q extends AnyTensor, K extends AnyTensor, V extends AnyTensor>(
     dOut: AnyTensor,
     saved: SavedForBackward<Q, K, V>,
-    options: BackwardCallOptions & Abortable = {},
+    options: BackwardCallOptions & Abortable & VerifyCallOptions = {},
   ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
-    return await this.#results(this.#backward(dOut, saved, options), options);
+    const call = this.#backward(dOut, saved, options);
+    const choice = parseVerify(options.verify, "attentionBackward");
+    const result = await this.#results<
+      AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>
+    >(call, options);
+    if (!choice) return result;
+    const { verifyGradients } = await import("../verify/verify.ts");
+    return { ...result, verified: await verifyGradients({ call, result }, choice) };
   }
 
   /** `attentionBackwardSync` on this engine. */
@@ -204,6 +210,7 @@ export class Engine extends EngineCalls {
     saved: SavedForBackward<Q, K, V>,
     options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
+    refuseVerify(options, "attentionBackwardSync", `use attentionBackward: ${LOADED}`);
     return this.#resultsSync(this.#backward(dOut, saved, options), options);
   }
 
@@ -264,6 +271,7 @@ export class Engine extends EngineCalls {
     saved: SavedForBackward,
     options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<Tensor, Tensor, Tensor> {
+    refuseVerify(options, "recorded calls", "use attentionBackward");
     return ownResults(this.#router.encode(pass, this.#backward(dOut, saved, options)), this);
   }
 

@@ -5,7 +5,7 @@ import type { FloatExpression } from "../expression/expressions.ts";
 import type { MaskMod, ScoreMod } from "../expression/score_mod.ts";
 import type { StatisticName } from "../tensor/operands.ts";
 import type { Precision } from "./precision.ts";
-import type { Verification } from "./verification.ts";
+import type { GradientVerification, Verification } from "./verification.ts";
 import type {
   AnyTensor,
   BooleanTensor,
@@ -278,6 +278,8 @@ export interface AttentionGradients<Q = HostTensor, K = HostTensor, V = HostTens
    * arrays are the host's.
    */
   readonly dCaptured?: ReadonlyMap<Captured<FloatExpression>, HostTensor<Float32Array>> | undefined;
+  /** What the option `verify` measured. */
+  readonly verified?: GradientVerification | undefined;
   /** Set when the GPU was lost during the call: where it was computed again. */
   readonly recovered?: "webgpu" | "wasm" | undefined;
 }

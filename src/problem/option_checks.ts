@@ -47,10 +47,7 @@ export function checkNames(
   for (const [key, value] of Object.entries(options)) {
     if (known.has(key) || value === undefined) continue;
     if (OF_SOME.has(key)) {
-      const have = key === "verify"
-        ? "attention has it"
-        : "attention and attentionBackward have it";
-      const remedy = `leave it out: ${have}`;
+      const remedy = "leave it out: attention and attentionBackward have it";
       throw new UnsupportedError(`the option ${key} of this call`, "any", remedy);
     }
     throw complaint.type(

@@ -89,7 +89,7 @@ export const KNOWN: ReadonlySet<string> = new Set([
 const KNOWN_FORWARD: ReadonlySet<string> = new Set([...KNOWN, "into", "precision", "verify"]);
 const KNOWN_BACKWARD: ReadonlySet<string> = new Set([
   ...KNOWN,
-  ...["dLse", "dEntropy", "into", "precision"],
+  ...["dLse", "dEntropy", "into", "precision", "verify"],
 ]);
 
 function checkScale(scale: unknown, headDim: number, complaint: Complaint): number {

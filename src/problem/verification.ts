@@ -3,7 +3,7 @@ import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 
 /** Which rows of a call are computed again in float64, and what is too far from that. */
 export interface VerifyOptions {
-  /** Rows that are drawn of all (batch element, head, query): an integer from 1 on, or `Infinity` for all. Default 16. */
+  /** Rows that are drawn of all (batch element, head, row) of each result: an integer from 1 on, or `Infinity` for all. Default 16. */
   readonly rows?: number | undefined;
   /**
    * How many times the rounding error that is expected of the formula in the `precision` of the call an element may be off.
@@ -17,10 +17,11 @@ export interface VerifyOptions {
 /** What a call may be asked beside what it computes. */
 export interface VerifyCallOptions {
   /**
-   * Computes some rows of `out` and `lse` again in float64, on the host, and compares: `result.verified` says how far they
-   * are off, and the call rejects with a `VerificationError` where that is more than a bound. `"sample"` is `{}`: 16 rows.
-   * Default `false`. Of `attention` alone; it costs `rows · lengthK · (headDim + valueDim)` steps, and copies of resident
-   * tensors, which must not be disposed of or written until the call resolves.
+   * Computes some rows of `out` and `lse`, or of dq, dk and dv, again in float64, on the host, and compares:
+   * `result.verified` says how far they are off, and the call rejects with a `VerificationError` where that is more than a
+   * bound. `"sample"` is `{}`: 16 rows of each. Default `false`. Of `attention` and `attentionBackward` alone; it costs
+   * `rows · lengthK · (headDim + valueDim)` steps (of gradients also `rows · lengthQ · queryHeads / kvHeads` times as much),
+   * and copies of resident tensors, which must not be disposed of or written until the call resolves.
    */
   readonly verify?: "sample" | false | VerifyOptions | undefined;
 }
@@ -37,17 +38,27 @@ export interface Verification {
   readonly at?: VerifiedElement | undefined;
 }
 
+/** The same of gradients. */
+export interface GradientVerification extends Verification {
+  /** Rows that were computed again of each; `rows` is their sum. */
+  readonly checked: { readonly dq: number; readonly dk: number; readonly dv: number };
+  /** Gradients of the call that were not looked at: those of options. */
+  readonly unchecked: readonly string[];
+}
+
 /** An element of a result, beside what it should be. */
 export interface VerifiedElement {
   /** Which result. */
-  readonly result: "out" | "lse";
+  readonly result: "out" | "lse" | "dq" | "dk" | "dv";
   /** The batch element, or the packed sequence. */
   readonly batch: number;
-  /** The query head. */
+  /** The query head; of dk and dv the head of k and v. */
   readonly head: number;
-  /** The query, counted in its sequence. */
-  readonly query: number;
-  /** The column of `out`; 0 for `lse`. */
+  /** Of `out`, `lse` and dq: the query, counted in its sequence. */
+  readonly query?: number | undefined;
+  /** Of dk and dv: the key, likewise. */
+  readonly key?: number | undefined;
+  /** The column; 0 for `lse`. */
   readonly column: number;
   /** What the engine returned. */
   readonly got: number;
@@ -79,11 +90,12 @@ export class VerificationError extends Error {
   /** Builds the message from what was measured. */
   constructor(verification: Verification) {
     const { error, bound, rows, at } = verification;
-    const { result, batch, head, query, column, got, expected } = at!;
-    const place = `batch ${batch}, head ${head}, query ${query}` +
-      (result === "out" ? `, column ${column}` : "");
+    const { result, batch, head, query, key, column, got, expected } = at!;
+    const row = key === undefined ? `head ${head}, query ${query}` : `kv head ${head}, key ${key}`;
+    const place = `batch ${batch}, ${row}` + (result === "lse" ? "" : `, column ${column}`);
+    const call = result === "out" || result === "lse" ? "attention" : "attentionBackward";
     super(
-      `Cannot trust attention: ${result} of ${place} is ${got} but must be ${expected}, ` +
+      `Cannot trust ${call}: ${result} of ${place} is ${got} but must be ${expected}, ` +
         `${
           error.toPrecision(3)
         } times the expected rounding error (${bound} are allowed, ${rows} rows were verified)`,
@@ -115,9 +127,12 @@ function numberOf(
 }
 
 /** The option, checked; undefined where nothing is to be verified. */
-export function parseVerify(value: unknown): VerifyChoice | undefined {
+export function parseVerify(
+  value: unknown,
+  call: "attention" | "attentionBackward",
+): VerifyChoice | undefined {
   if (value === undefined || value === false) return undefined;
-  const complaint = new Complaint("attention");
+  const complaint = new Complaint(call);
   const given: unknown = value === "sample" ? {} : value;
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw complaint.type(

@@ -1,65 +1,45 @@
 // Rows of a call computed again in float64 and compared. Loaded when it is first asked for: programs that verify nothing
 // do not carry it.
-import type { AttentionResult } from "../problem/call_options.ts";
+import type { AttentionGradients, AttentionResult } from "../problem/call_options.ts";
 import { parseSequences } from "../problem/cached.ts";
-import type { AttentionProblem, Call } from "../problem/problem.ts";
+import { type Call, CALL_NAMES } from "../problem/problem.ts";
 import {
+  type GradientVerification,
   type Verification,
   VerificationError,
-  type VerifiedElement,
   type VerifyChoice,
 } from "../problem/verification.ts";
-import { integer, randomNumbers } from "../tensor/random.ts";
 import { Complaint } from "../tensor/errors.ts";
+import { gradientNames, type OperandName, OPERANDS, packedSide } from "../tensor/operands.ts";
 import { type AnyTensor, isResident } from "../tensor/tensor.ts";
 import { viewOperand } from "../tensor/view.ts";
-import { type ExactRow, Formula, type Readers, type RowIndex } from "./formula.ts";
+import { type Stored, Worst } from "./compare.ts";
+import { computeRow } from "./formula.ts";
+import { keyGradients, queryGradient } from "./gradients.ts";
+import { Pairs, type Readers } from "./pairs.ts";
 import { cacheReader, isCached, type Reader, readerOf } from "./read.ts";
+import { type DrawnRow, keyRows, queryRows } from "./sample.ts";
 
 /** A call that has a result. */
-export interface Verifiable {
+export interface Verifiable<R> {
   readonly call: Call;
+  readonly result: R;
+}
+
+/** A forward call that has one. */
+export interface VerifiableForward extends Verifiable<AttentionResult<AnyTensor>> {
   /** k and v as they were given: those of a cache are read through it. */
   readonly given: { readonly k: AnyTensor; readonly v: AnyTensor };
   /** The option `sequences` of a call on a cache. */
   readonly sequences: unknown;
-  readonly result: AttentionResult<AnyTensor>;
 }
 
-/** Largest error that half a unit in the last place of a storage type makes, relative and at least. */
-const STORED = {
-  f32: [0, 2 ** -150],
-  f16: [2 ** -11, 2 ** -25],
-  bf16: [2 ** -8, 2 ** -134],
-} as const;
-
-const LARGEST = 3.4028234663852886e38;
-
-/** Rows of a call: of each sequence and head, all of its queries. */
-function countRows({ spans, queryHeads }: AttentionProblem): number {
-  return spans.reduce((sum, { lengthQ }) => sum + lengthQ * queryHeads, 0);
-}
-
-/** The n-th row. */
-function rowAt({ spans, queryHeads }: AttentionProblem, n: number): RowIndex {
-  let batch = 0;
-  while (n >= spans[batch]!.lengthQ * queryHeads) n -= spans[batch++]!.lengthQ * queryHeads;
-  const { lengthQ } = spans[batch]!;
-  return { batch, head: Math.floor(n / lengthQ), query: n % lengthQ };
-}
-
-/** Numbers from 0 to below `all`: the first, the last, and such as are drawn. */
-function drawn({ rows, seed }: VerifyChoice, all: number): number[] {
-  if (rows >= all) return Array.from({ length: all }, (_, n) => n);
-  const chosen = new Set<number>([all - 1]);
-  if (rows > 1) chosen.add(0);
-  const random = randomNumbers(seed ^ seed / 2 ** 32);
-  while (chosen.size < rows) chosen.add(integer(random, 0, all - 1));
-  return [...chosen].sort((a, b) => a - b);
-}
-
-/** All tensors of the call as numbers. */
-async function readersOf({ call, given, sequences }: Verifiable): Promise<Readers> {
+/** All tensors of a call as numbers. */
+async function readersOf(
+  call: Call,
+  given: { readonly k?: AnyTensor; readonly v?: AnyTensor } = {},
+  sequences?: unknown,
+): Promise<Readers> {
   const readers: Record<string, Reader> = {};
   for (const view of Object.values(call.views)) {
     const { name } = view, tensor = name === "k" || name === "v" ? given[name] : undefined;
@@ -72,67 +52,126 @@ async function readersOf({ call, given, sequences }: Verifiable): Promise<Reader
   return readers;
 }
 
-/** How far off an element is, in multiples of what is expected; what is not finite must be so on both sides. */
-function errorOf(got: number, want: number, expected: number, dtype: keyof typeof STORED): number {
-  const [relative, least] = STORED[dtype];
-  if (!(Math.abs(want) * (1 + relative) <= (dtype === "f16" ? 65504 : LARGEST))) {
-    return Object.is(got, want) || !Number.isFinite(got) ? 0 : Infinity;
-  }
-  if (!Number.isFinite(got)) return Infinity;
-  const rounding = relative * Math.abs(want) + least;
-  const off = Math.max(0, Math.abs(got - want) - rounding);
-  return off === 0 ? 0 : off / Math.max(expected, 2 ** -149);
+/** A result as numbers. */
+async function resultOf(
+  { problem }: Call,
+  name: OperandName,
+  tensor: AnyTensor,
+): Promise<{ read: Reader; dtype: Stored }> {
+  const complaint = new Complaint(CALL_NAMES[problem.pass]);
+  const packed = packedSide(name, problem) !== undefined;
+  const view = viewOperand(name, tensor, problem.layout, complaint, packed);
+  return { read: await readerOf(view), dtype: view.dtype as Stored };
 }
 
-/** The largest error of a row that is larger than `worst`. */
-function worstOf(
-  row: RowIndex,
-  { out, lse, errors }: ExactRow,
-  got: { out(column: number): number; lse: number; dtype: keyof typeof STORED },
-  worst: { error: number; at?: VerifiedElement },
-): void {
-  const note = (
-    result: "out" | "lse",
-    column: number,
-    got: number,
-    expected: number,
-    e: number,
-  ) => {
-    if (e > worst.error) {
-      Object.assign(worst, { error: e, at: { result, ...row, column, got, expected } });
+/** Disposes of results that nobody will see. */
+function disposeOf({ call, result }: Verifiable<object>): void {
+  const named = { ...result, ...(result as AttentionResult).stats };
+  for (const [name, tensor] of Object.entries(named) as [OperandName, AnyTensor][]) {
+    const own = OPERANDS[name] !== undefined && call.into?.[name] === undefined;
+    if (own && isResident(tensor)) tensor.dispose();
+  }
+}
+
+/** What was found, where that is allowed. */
+function allowed<V extends Verification>(found: V): V {
+  if (found.error > found.bound) throw new VerificationError(found);
+  return found;
+}
+
+async function verifyRows(
+  { call, given, sequences, result }: VerifiableForward,
+  choice: VerifyChoice,
+): Promise<Verification> {
+  const { problem } = call, worst = new Worst();
+  const [readers, out, lse] = await Promise.all([
+    readersOf(call, given, sequences),
+    resultOf(call, "out", result.out),
+    resultOf(call, "lse", result.lse),
+  ]);
+  const pairs = new Pairs(problem, readers), rows = queryRows(choice, problem);
+  for (const { batch, head, row: query } of rows) {
+    const place = { batch, head, query }, [b, i] = pairs.placeOf("q", batch, query);
+    const { out: values, lse: one, errors } = computeRow(pairs, place);
+    const wanted = { values: Float64Array.of(one), error: errors.lse };
+    worst.compare({ result: "lse", ...place }, wanted, () => lse.read(b, head, i, 0), "f32");
+    const read = (column: number) => out.read(b, head, i, column);
+    worst.compare({ result: "out", ...place }, { values, error: errors.out }, read, out.dtype);
+  }
+  return allowed({ rows: rows.length, bound: choice.bound, ...worst.found });
+}
+
+/** Keys by their sequence and head, whose gradients are sums over the same queries. */
+function byHead(rows: readonly DrawnRow[]): DrawnRow[][] {
+  const groups = new Map<string, DrawnRow[]>();
+  for (const row of rows) {
+    const name = `${row.batch} ${row.head}`, group = groups.get(name);
+    if (group) group.push(row);
+    else groups.set(name, [row]);
+  }
+  return [...groups.values()];
+}
+
+async function verifyGradientRows(
+  { call, result }: Verifiable<AttentionGradients<AnyTensor, AnyTensor, AnyTensor>>,
+  choice: VerifyChoice,
+): Promise<GradientVerification> {
+  const { problem } = call, worst = new Worst();
+  const names = ["dq", "dk", "dv"] as const;
+  const [readers, ...results] = await Promise.all([
+    readersOf(call),
+    ...names.map((name) => resultOf(call, name, result[name])),
+  ]);
+  const [dq, dk, dv] = results as [typeof results[0], typeof results[0], typeof results[0]];
+  const pairs = new Pairs(problem, readers);
+  const queries = queryRows(choice, problem), keys = keyRows(choice, problem);
+  for (const { batch, head, row: query } of queries) {
+    const place = { batch, head, query }, [b, i] = pairs.placeOf("q", batch, query);
+    const read = (column: number) => dq.read(b, head, i, column);
+    worst.compare({ result: "dq", ...place }, queryGradient(pairs, place), read, dq.dtype);
+  }
+  for (const rows of byHead(keys)) {
+    const { batch, head } = rows[0]!;
+    for (const found of keyGradients(pairs, batch, head, rows.map(({ row }) => row))) {
+      const { key } = found, [b, j] = pairs.placeOf("k", batch, key);
+      for (const [name, { read, dtype }] of [["dk", dk], ["dv", dv]] as const) {
+        const got = (column: number) => read(b, head, j, column);
+        worst.compare({ result: name, batch, head, key }, found[name], got, dtype);
+      }
     }
-  };
-  note("lse", 0, got.lse, lse, errorOf(got.lse, lse, errors.lse, "f32"));
-  out.forEach((want, column) => {
-    const y = got.out(column);
-    note("out", column, y, want, errorOf(y, want, errors.out, got.dtype));
+  }
+  return allowed({
+    rows: queries.length + 2 * keys.length,
+    bound: choice.bound,
+    ...worst.found,
+    checked: { dq: queries.length, dk: keys.length, dv: keys.length },
+    unchecked: gradientNames(problem).filter((name) =>
+      !(names as readonly string[]).includes(name)
+    ),
   });
 }
 
-/** Computes rows again; throws where one is off by more than its bound. */
-export async function verify(done: Verifiable, choice: VerifyChoice): Promise<Verification> {
-  const { call: { problem }, result } = done, { layout } = problem;
-  const complaint = new Complaint("attention"), packed = problem.packed?.queries !== undefined;
-  const viewed = (name: "out" | "lse") =>
-    viewOperand(name, result[name], layout, complaint, packed);
-  const [readers, out, lse] = await Promise.all([
-    ...[readersOf(done), readerOf(viewed("out")), readerOf(viewed("lse"))] as const,
-  ]);
-  const formula = new Formula(problem, readers), dtype = viewed("out").dtype as keyof typeof STORED;
-  const rows = drawn(choice, countRows(problem)).map((n) => rowAt(problem, n));
-  const worst: { error: number; at?: VerifiedElement } = { error: 0 };
-  for (const row of rows) {
-    const { batch, head, query } = row, [b, i] = formula.placeOf("q", batch, query);
-    const got = { out: (d: number) => out(b, head, i, d), lse: lse(b, head, i, 0), dtype };
-    worstOf(row, formula.compute(row), got, worst);
+async function disposing<V>(done: Verifiable<object>, found: Promise<V>): Promise<V> {
+  try {
+    return await found;
+  } catch (error) {
+    disposeOf(done);
+    throw error;
   }
-  const found: Verification = { rows: rows.length, bound: choice.bound, ...worst };
-  if (found.error > choice.bound) {
-    for (const name of ["out", "lse"] as const) {
-      const tensor = result[name];
-      if (isResident(tensor) && done.call.into?.[name] === undefined) tensor.dispose();
-    }
-    throw new VerificationError(found);
-  }
-  return found;
+}
+
+/** Computes rows of `out` and `lse` again; throws where one is off by more than its bound. */
+export async function verify(
+  done: VerifiableForward,
+  choice: VerifyChoice,
+): Promise<Verification> {
+  return await disposing(done, verifyRows(done, choice));
+}
+
+/** Computes rows of dq, dk and dv again; throws likewise. */
+export async function verifyGradients(
+  done: Verifiable<AttentionGradients<AnyTensor, AnyTensor, AnyTensor>>,
+  choice: VerifyChoice,
+): Promise<GradientVerification> {
+  return await disposing(done, verifyGradientRows(done, choice));
 }

@@ -23,6 +23,8 @@ export interface ExactCall {
 export interface ExactFeature {
   /** What a score becomes. */
   readonly score?: (score: number, pair: Pair) => number;
+  /** The derivative of that by the score; missing where it is 1. */
+  readonly slope?: (score: number, pair: Pair) => number;
   /** Whether a pair exists. */
   readonly shows?: (pair: Pair) => boolean;
   /** A logit that joins the denominator of a row, and no value. */

@@ -15,6 +15,9 @@ export const softcap: Feature<number> = {
     const cap = checkScalar("softcap", softcap, complaint);
     return cap === 0 ? undefined : cap; // 0 means off, as in FlashAttention and ONNX
   },
-  exact: (softcap) => ({ score: (s) => softcap * Math.tanh(s / softcap) }),
+  exact: (softcap) => ({
+    score: (s) => softcap * Math.tanh(s / softcap),
+    slope: (s) => 1 - Math.tanh(s / softcap) ** 2,
+  }),
   scalars: { softcap: (softcap) => softcap },
 };
