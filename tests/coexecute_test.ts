@@ -44,8 +44,8 @@ test("a precision that only a GPU has is not shared", async () => {
   const engine = await open();
   if ("absent" in engine) return console.log(`not run: ${engine.absent}`);
   using _ = engine;
-  const { q, k, v } = makeInputs(cases[0]!);
-  const { shares, reason } = engine.explain(q, k, v, { precision: "f16" });
+  const { q, k, v, options } = makeInputs(cases[0]!), precision = "f16";
+  const { shares, reason } = engine.explain(q, k, v, { ...options as CallOptions, precision });
   assert.equal(shares, undefined);
   assert.match(reason, /not shared: precision "f16" is what GPUs have/);
 });

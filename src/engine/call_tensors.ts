@@ -1,9 +1,11 @@
 // The tensors of a call as the engine sees them: whose they are, who uses them, and results by their names.
-import { type BackendResult, callName } from "../backend/backend.ts";
+import { type Backend, type BackendResult, callName } from "../backend/backend.ts";
 import type { FeatureUse } from "../problem/features/feature.ts";
 import { namedResults } from "../problem/named_results.ts";
 import type { Call, Views } from "../problem/problem.ts";
+import { DeviceLostError } from "../tensor/errors.ts";
 import { ResidentTensor } from "../tensor/resident.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { View } from "../tensor/view.ts";
 
 /** A tensor of a call, by the name that errors give it. */
@@ -14,6 +16,28 @@ export interface Owned extends Pick<View, "tensor" | "resident"> {
 /** Destinations by the names that errors give them. */
 export const destinationsOf = (into: Views): Owned[] =>
   Object.values(into).map((view) => ({ ...view, name: `into.${view.name}` }));
+
+/** The one of some backends in which the resident tensors of a call live; undefined when all are host tensors. */
+export function backendOf(
+  all: readonly Backend[],
+  views: readonly Owned[],
+  action: string,
+): Backend | undefined {
+  let owner: Backend | undefined;
+  for (const { name, tensor, resident } of views) {
+    if (!resident) continue;
+    const found = all.find((backend) => backend.owns(tensor as Tensor));
+    const lost = found ? undefined : (tensor as { open?: { lost?: string } }).open?.lost;
+    if (lost) throw new DeviceLostError(`Cannot run ${action}: ${name} is gone`, lost);
+    if (!found || (owner && found !== owner)) {
+      throw new TypeError(
+        `Cannot run ${action}: ${name} belongs to another engine, but all tensors of a call must come from the one that runs it`,
+      );
+    }
+    owner = found;
+  }
+  return owner;
+}
 
 /** Throws where a call would read what another one writes, or write what another one needs. */
 export function checkFree({ problem, views, into = {} }: Call): void {

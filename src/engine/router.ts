@@ -26,7 +26,7 @@ import type { WebGpuBackend } from "../webgpu/backend.ts";
 import type { GpuComputePass } from "../webgpu/device/api.ts";
 import { runCascade } from "./cascade.ts";
 import { Coexecution } from "./coexecute.ts";
-import { byName, checkFree, destinationsOf, type Owned } from "./call_tensors.ts";
+import { backendOf, byName, checkFree, destinationsOf, type Owned } from "./call_tensors.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
 import { quicker } from "./quicker.ts";
@@ -141,20 +141,7 @@ export class Router {
 
   /** The backend in which the resident tensors of a call live; undefined when all are host tensors. */
   owner(views: readonly Owned[], action: string): Backend | undefined {
-    let owner: Backend | undefined;
-    for (const { name, tensor, resident } of views) {
-      if (!resident) continue;
-      const found = this.all.find((backend) => backend.owns(tensor as Tensor));
-      const lost = found ? undefined : (tensor as { open?: { lost?: string } }).open?.lost;
-      if (lost) throw new DeviceLostError(`Cannot run ${action}: ${name} is gone`, lost);
-      if (!found || (owner && found !== owner)) {
-        throw new TypeError(
-          `Cannot run ${action}: ${name} belongs to another engine, but all tensors of a call must come from the one that runs it`,
-        );
-      }
-      owner = found;
-    }
-    return owner;
+    return backendOf(this.all, views, action);
   }
 
   /** What a call is expected to take on each backend. */
