@@ -76,10 +76,10 @@ export function portionCall(
         runsAlong(view, at) ? portionOf(view, at, from, to, units, layout) : view,
       ]),
     );
-  const own = part(views), share = (to - from) / units;
+  const own = part(views), of = (whole: number) => whole / units * (to - from); // in whole numbers
   const sizes: Partial<AttentionProblem> = at === 1
-    ? { queryHeads: queryHeads * share, kvHeads: kvHeads * share }
-    : { batch: batch * share, spans: spans.slice(from, to) };
+    ? { queryHeads: of(queryHeads), kvHeads: of(kvHeads) }
+    : { batch: of(batch), spans: spans.slice(from, to) };
   return {
     views: own,
     into: part(results),
