@@ -152,6 +152,35 @@ clusterTest(
   },
 );
 
+clusterTest("a signal hears how far the parts of a long call have come", async () => {
+  await using started = await startCluster(2);
+  const { cluster } = started, q = wave(1, 1, 4000, 4, 64);
+  const hear = (shares: number[]) => ({
+    throwIfAborted: () => {},
+    progress: (share: number) => void shares.push(share),
+  });
+  for (const split of ["zigzag", "heads"] as const) {
+    const shares: number[] = [], options = { causal: true, split } as const;
+    const { out, lse } = await cluster.attention(q, q, q, { ...options, signal: hear(shares) });
+    const saved = { q, k: q, v: q, out, lse }, back: number[] = [];
+    await cluster.attentionBackward(q, saved, { ...options, signal: hear(back) });
+    for (const heard of [shares, back]) {
+      assert.equal(heard.at(-1), 1);
+      assert.ok(heard.every((share, n) => n === 0 || share > heard[n - 1]!), `${heard}`);
+    }
+    // backward takes long enough for nodes to say more than that a part is done
+    assert.ok(back.some((share) => share < 1 && share !== 0.5), `${back}`);
+  }
+  const throws = {
+    throwIfAborted: () => {},
+    progress: () => {
+      throw new Error("enough of this");
+    },
+  };
+  await assert.rejects(cluster.attention(q, q, q, { signal: throws }), /enough of this/);
+  assert.equal((await cluster.attention(q, q, q)).out.data.length, q.data.length);
+});
+
 clusterTest("what a split cannot mean is refused by name", async () => {
   await using started = await startCluster(1);
   const { cluster } = started, q = wave(1, 1, 8, 2, 16);
@@ -161,6 +190,7 @@ clusterTest("what a split cannot mean is refused by name", async () => {
       { stats: ["entropy"] as const },
       { alibiSlopes: { data: new Float32Array(2), shape: [2] } },
       { into: {} },
+      { precision: "f16" as const },
     ]
   ) {
     const [name] = Object.keys(options);

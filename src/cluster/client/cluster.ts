@@ -12,7 +12,7 @@ import type {
 import { show } from "../../tensor/errors.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
 import type { NodeStatus } from "../wire/requests.ts";
-import { type Connection, connectTo, leave, payloadOf } from "../wire/connection.ts";
+import { type Connection, connectTo, inboxOf, leave, payloadOf } from "../wire/connection.ts";
 import { ClusterError } from "../wire/errors.ts";
 import { subjectsOf } from "../wire/subjects.ts";
 import { Asker } from "./asker.ts";
@@ -103,6 +103,7 @@ export class Cluster {
       client: this.#client,
       lease: this.#lease,
       payload: () => payloadOf(nats),
+      hear: (told) => inboxOf(nats, told),
       alive: (action) => this.#alive(action),
     };
   }

@@ -23,7 +23,10 @@ export interface ClusterOptions extends ConnectionSettings, Partial<Waiting> {
 export interface ClusterRun {
   /** As the option of `connectCluster`, for this call. */
   readonly wire?: WireType | undefined;
-  /** Stops asking; the promise rejects with the signal's reason. */
+  /**
+   * Stops asking; the promise rejects with the signal's reason. Its method `progress`, where it has one, hears how far a call
+   * over host tensors has come, as its nodes tell about ten times a second.
+   */
   readonly signal?: AbortSignalLike | undefined;
 }
 

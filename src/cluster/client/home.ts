@@ -12,6 +12,11 @@ export interface ClusterHome {
   readonly lease: number;
   /** Bytes of a message. */
   readonly payload: () => number;
+  /** Hears what is said on a subject of this client's own, until `stop`. */
+  readonly hear: (told: (text: string) => void) => {
+    readonly subject: string;
+    readonly stop: () => void;
+  };
   /** Throws when the cluster was closed. */
   alive(action: string): void;
 }

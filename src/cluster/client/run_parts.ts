@@ -6,10 +6,12 @@ import { ClusterError } from "../wire/errors.ts";
 import { operandToWire } from "../options/operands.ts";
 import type { WireType } from "../wire/narrow.ts";
 import type { Head } from "../wire/message.ts";
+import type { TellHead } from "../wire/requests.ts";
 import { fetchTensor, sendTensor, type TensorInfo, windowed } from "../wire/transfer.ts";
 import type { Limits } from "./asker.ts";
 import type { ClusterHome } from "./home.ts";
 import type { NodeInfo } from "./nodes.ts";
+import { partProgress } from "./part_progress.ts";
 
 /** A part: what one node computes. */
 export interface Part {
@@ -60,6 +62,7 @@ async function runOn(
   wire: WireType,
   limits: Limits,
   name: string,
+  tell: TellHead | undefined,
 ): Promise<PartResult> {
   const ask = home.asker.of(node, limits), most = home.payload();
   const job: Head = { job: name, owner: { client: home.client, lease: home.lease } };
@@ -67,7 +70,7 @@ async function runOn(
     for (const [name, tensor] of tensorsOf(part, wire)) {
       await sendTensor(ask, job, name, tensor, most);
     }
-    const { head } = await ask("run", { ...job, pass, wire, runs: runHeads(part) });
+    const { head } = await ask("run", { ...job, pass, wire, tell, runs: runHeads(part) });
     const tensors: Record<string, HostTensor> = {};
     for (const [name, info] of Object.entries(head["tensors"] as Record<string, TensorInfo>)) {
       tensors[name] = await fetchTensor(ask, job, name, info, most);
@@ -95,18 +98,24 @@ export async function runParts(
   limits: Limits,
   name: string,
 ): Promise<PartResult[]> {
-  const results: PartResult[] = [];
-  await windowed(parts.entries(), async ([n, part]) => {
-    const within = { ...limits, shard: n };
+  const results: PartResult[] = [], progress = partProgress(home, limits.signal, parts.length);
+  const run = async ([n, part]: [number, Part]) => {
+    const within = { ...limits, shard: n }, tell = progress?.of(n);
     for (let turn = 0;; turn++) {
-      const node = nodes[(n + turn) % nodes.length]!;
+      const node = nodes[(n + turn) % nodes.length]!, job = `${name}.${n}.${turn}`;
       try {
-        results[n] = await runOn(home, node, part, pass, wire, within, `${name}.${n}.${turn}`);
-        return;
+        results[n] = await runOn(home, node, part, pass, wire, within, job, tell);
+        break;
       } catch (error) {
         if (turn + 1 >= nodes.length || !mayMove(error, limits)) throw error;
       }
     }
-  }, parts.length);
-  return results;
+    progress?.done(n);
+  };
+  try {
+    await windowed(parts.entries(), run, parts.length);
+    return results;
+  } finally {
+    progress?.stop();
+  }
 }

@@ -90,6 +90,9 @@ export class ClusterNode {
       engine,
       askNode: (id) => askOnce(nats, this.#subjects, id),
       payload: () => payloadOf(nats),
+      publish: (subject, text) => {
+        if (!nats.isClosed() && !nats.isDraining()) nats.publish(subject, text);
+      },
     };
   }
 

@@ -19,6 +19,7 @@ import { type Ask, fetchTensor, type TensorInfo } from "../wire/transfer.ts";
 import { runPart } from "./run_part.ts";
 import type { Shard } from "./shard.ts";
 import type { Store } from "./store.ts";
+import { tellProgress } from "./tell_progress.ts";
 
 /** What operations work with. */
 export interface Site {
@@ -28,6 +29,8 @@ export interface Site {
   readonly askNode: (id: string) => Ask;
   /** Bytes that a message may have. */
   readonly payload: () => number;
+  /** Says something to whoever listens. */
+  readonly publish: (subject: string, text: string) => void;
 }
 
 /** What a node answers. */
@@ -183,9 +186,9 @@ export const OPERATION_TABLE: Readonly<Record<Operation, Run>> = {
     store.begin(head["job"] as string, owner).put(message, (bytes) => store.grow(bytes));
     return NOTHING;
   },
-  async run({ store, engine }, { head }) {
-    const job = store.job(head["job"] as string);
-    job.run ??= runPart(engine, job, head as unknown as PartHead);
+  async run({ store, engine, publish }, { head }) {
+    const job = store.job(head["job"] as string), part = head as unknown as PartHead;
+    job.run ??= runPart(engine, job, part, tellProgress(part.tell, part.runs.length, publish));
     return { head: await job.run as Head };
   },
   get({ store }, { head }) {

@@ -9,6 +9,7 @@ import { toFloats, toWire } from "../wire/narrow.ts";
 import type { PartHead, RunHead } from "../wire/requests.ts";
 import type { TensorInfo } from "../wire/transfer.ts";
 import type { Job } from "./jobs.ts";
+import type { SignalOf } from "./tell_progress.ts";
 
 type Named = Readonly<Record<string, HostTensor | undefined>>;
 type Floats = HostTensor<Float32Array>;
@@ -32,15 +33,16 @@ async function forward(
   engine: Engine,
   job: Job,
   { runs }: PartHead,
+  signalOf: SignalOf,
 ): Promise<Record<string, HostTensor>> {
   const results: { out: HostTensor; lse: HostTensor<Float32Array> }[] = [];
-  for (const { options, operands } of runs) {
+  for (const [n, { options, operands }] of runs.entries()) {
     const named = operandsOf(job, operands), { q } = queriesOf(named);
     const { out, lse } = await engine.attention(
       q,
       named["k"]!,
       named["v"]!,
-      partOptions(options, named),
+      { ...partOptions(options, named), signal: signalOf(n) },
     );
     results.push({ out, lse });
   }
@@ -59,6 +61,7 @@ async function backward(
   engine: Engine,
   job: Job,
   { runs }: PartHead,
+  signalOf: SignalOf,
 ): Promise<Record<string, HostTensor>> {
   const sums = new Map<string, Floats>(), placed: Record<string, HostTensor> = {};
   for (const [n, { options, operands, places }] of runs.entries()) {
@@ -67,7 +70,7 @@ async function backward(
     const gradients = await engine.attentionBackward(
       dOut!,
       { q, k: k!, v: v!, out: out!, lse: lse! },
-      { ...partOptions(options, named), ...dLse && { dLse } },
+      { ...partOptions(options, named), ...dLse && { dLse }, signal: signalOf(n) },
     );
     for (const [name, tensor] of Object.entries(gradients as unknown as Named)) {
       if (!tensor || !places[name]) continue;
@@ -79,9 +82,14 @@ async function backward(
 }
 
 /** Runs a part; resolves to what there is to fetch, and how long it took. */
-export async function runPart(engine: Engine, job: Job, head: PartHead): Promise<Head> {
+export async function runPart(
+  engine: Engine,
+  job: Job,
+  head: PartHead,
+  signalOf: SignalOf,
+): Promise<Head> {
   const begin = performance.now(), sent = job.names;
-  const results = await (head.pass === "forward" ? forward : backward)(engine, job, head);
+  const results = await (head.pass === "forward" ? forward : backward)(engine, job, head, signalOf);
   const ms = performance.now() - begin, tensors: Record<string, TensorInfo> = {};
   job.forget(sent);
   for (const [name, tensor] of Object.entries(results)) {

@@ -1,6 +1,11 @@
 // The connection to NATS: over TCP, or over WebSocket where the addresses say so. What it can do beyond a name and addresses
 // (credentials, TLS) is NATS' own and passed on as it is.
-import { type ConnectionOptions, type NatsConnection, wsconnect } from "@nats-io/nats-core";
+import {
+  type ConnectionOptions,
+  createInbox,
+  type NatsConnection,
+  wsconnect,
+} from "@nats-io/nats-core";
 import { Svcm } from "@nats-io/services";
 import { ClusterError } from "./errors.ts";
 import { checkName } from "./subjects.ts";
@@ -46,6 +51,21 @@ const RECONNECT = {
 };
 /** A link that is broken without a word is noticed after two of these. */
 const PING_MS = 10_000;
+
+/** Hears what is said on a subject that nobody else listens to. */
+export function inboxOf(
+  nats: NatsConnection,
+  told: (text: string) => void,
+): { readonly subject: string; readonly stop: () => void } {
+  const { options } = nats as { options?: { inboxPrefix?: string } }; // what this user may listen to
+  const subject = createInbox(options?.inboxPrefix);
+  const subscription = nats.subscribe(subject, {
+    callback: (error, message) => {
+      if (!error) told(message.string());
+    },
+  });
+  return { subject, stop: () => subscription.unsubscribe() };
+}
 
 /** Opens the connection of a node or a client. */
 export async function connectTo(settings: ConnectionSettings, action: string): Promise<Connection> {

@@ -89,8 +89,18 @@ export interface RunHead {
   readonly places: Readonly<Record<string, Place>>;
 }
 
+/** Whom a node tells how far a part has come. */
+export interface TellHead {
+  /** An inbox of the client. */
+  readonly subject: string;
+  /** The number of the part. */
+  readonly part: number;
+}
+
 /** What a part is asked. */
 export interface PartHead {
+  /** Missing where nobody listens. */
+  readonly tell?: TellHead | undefined;
   readonly pass: "forward" | "backward";
   readonly runs: readonly RunHead[];
   readonly wire: WireType;
