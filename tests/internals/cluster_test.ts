@@ -153,7 +153,7 @@ Deno.test("a copy that fails says from where, and leaves nothing on either node"
     spec: { ...spec, dtype: "f32", pageSize: 4, pages: 4 },
     owner: { client: "me", lease: 1000 },
   };
-  const site = { store, engine, askNode, payload: () => 1024 };
+  const site = { store, engine, askNode, payload: () => 1024, publish: () => {} };
   await assert.rejects(
     async () => await OPERATION_TABLE.copy(site, { head, tensors: {} }),
     /^RefusedError: Cannot copy shard 0 from node n7: no responders$/,
