@@ -90,7 +90,9 @@ const KNOWN: readonly string[] = [
   ...[...PLAIN, ...Object.keys(TENSORS), ...INTEGERS, "causal", "rotary", "captured"],
 ];
 /** Options of the library that an op of one result and one backend has no place for. */
-const ELSEWHERE: readonly string[] = ["engine", "signal", "into", "stats", "sequences"];
+const ELSEWHERE: readonly string[] = [
+  ...["engine", "signal", "into", "stats", "sequences", "precision", "verify"],
+];
 
 function checkNames(options: unknown, complaint: Complaint): Readonly<Record<string, unknown>> {
   if (typeof options !== "object" || options === null) {

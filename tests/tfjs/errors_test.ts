@@ -50,6 +50,8 @@ const WRONG: readonly (readonly [options: () => object, message: RegExp])[] = [
   [() => ({ casual: true }), /TypeError: Cannot run flashAttention.*unknown name "casual"/],
   [() => ({ into: {} }), /UnsupportedError: the option into of flashAttention/],
   [() => ({ stats: ["entropy"] }), /UnsupportedError: the option stats of flashAttention/],
+  [() => ({ precision: "f16" }), /UnsupportedError: the option precision of flashAttention/],
+  [() => ({ verify: "sample" }), /UnsupportedError: the option verify of flashAttention/],
   [
     () => ({ bias: tf.tensor([1], [1], "int32") }),
     /bias has dtype "int32" but must have "float32"/,
