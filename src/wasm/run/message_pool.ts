@@ -1,5 +1,6 @@
 // Workers that have a memory of their own, for hosts where memory cannot be shared: most pages. Each does what it is
 // sent, in order. Starting one takes 15 to 60 ms, which a call that is long enough for them waits for.
+import { Bell } from "./bell.ts";
 import { refusal } from "./host.ts";
 import type { MessageWorkerStart, WorkerJob, WorkerReply } from "./message_worker.ts";
 import { type StartedWorker, startWorker } from "./start_worker.ts";
@@ -50,7 +51,7 @@ export class MessagePool {
   /** Why the call at hand has failed. */
   #failure: string | undefined;
   #heard = new Map<number, WorkerReply>();
-  #wake: (() => void) | undefined;
+  readonly #bell = new Bell(LOOK_MS);
 
   /** `start`: asked when the first one starts. */
   constructor(wanted: number, start: () => MessageWorkerStart) {
@@ -123,7 +124,7 @@ export class MessagePool {
       this.#heard.set(message.id, message);
       this.#failure ??= message.error;
     }
-    this.#wake?.();
+    this.#bell.ring();
   }
 
   /** No more workers: what keeps one from starting keeps others. */
@@ -142,7 +143,7 @@ export class MessagePool {
       this.#shortage ??= `a worker was lost (${why})`;
       if (worker.jobs.size > 0) this.#failure ??= why;
     } else this.#refuse(error);
-    this.#wake?.();
+    this.#bell.ring();
   }
 
   /** Sends a job; returns its number. */
@@ -170,15 +171,7 @@ export class MessagePool {
 
   /** Resolves after a turn of the event loop in which a worker said something, or a while later. */
   heard(): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        this.#wake = undefined;
-        resolve();
-      };
-      const timer = setTimeout(wake, LOOK_MS);
-      this.#wake = wake;
-    });
+    return this.#bell.heard();
   }
 
   /** Ends a call: a worker that is inside of its work is stopped, since nothing else ends it; another starts when one is needed. */

@@ -5,6 +5,7 @@
 // never comes is not missed: what it is about is kept, so that the engine can say so.
 import { Control } from "../../../asm/abi.ts";
 import { CONTROL_BYTE, type LinearMemory } from "../memory/linear_memory.ts";
+import { Bell } from "./bell.ts";
 import { refusal } from "./host.ts";
 import { nodeThreads, type StartedWorker, startWorker, type WorkerEars } from "./start_worker.ts";
 import { workerSource } from "./worker.gen.ts";
@@ -44,7 +45,7 @@ export class ThreadPool {
   #shortage: string | undefined;
   #message = "";
   #stopped = false;
-  #wake: (() => void) | undefined;
+  readonly #bell = new Bell(LOOK_MS);
   #canBlock: boolean | undefined;
 
   constructor(module: WebAssembly.Module, memory: LinearMemory) {
@@ -129,7 +130,7 @@ export class ThreadPool {
       this.#ready.add(index);
       setTimeout(() => this.#startSome()); // after timers that are due: making one takes a while
     } else if (message !== "step") this.#message = message;
-    this.#wake?.();
+    this.#bell.ring();
   }
 
   /** No more workers: what keeps one from starting keeps others. */
@@ -152,7 +153,7 @@ export class ThreadPool {
       }
     } else this.#refuse(error);
     thread.stop();
-    this.#wake?.();
+    this.#bell.ring();
   }
 
   /** Whether workers were asked for. */
@@ -199,15 +200,7 @@ export class ThreadPool {
 
   /** Resolves after a turn of the event loop in which a worker said something, or a while later. */
   heard(): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        this.#wake = undefined;
-        resolve();
-      };
-      const timer = setTimeout(wake, LOOK_MS);
-      this.#wake = wake;
-    });
+    return this.#bell.heard();
   }
 
   /** What the last worker that failed since `start` said. */
