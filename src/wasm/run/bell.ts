@@ -1,14 +1,11 @@
 // How a waiting call hears of workers: it is woken when one says something, and looks for itself a while later.
 
+/** Milliseconds after which a waiting call looks for itself, at its signal too. */
+const LOOK_MS = 10;
+
 /** Wakes whoever waits. */
 export class Bell {
-  /** Milliseconds after which who waits looks for itself. */
-  readonly #lookMs: number;
   #wake: (() => void) | undefined;
-
-  constructor(lookMs: number) {
-    this.#lookMs = lookMs;
-  }
 
   /** Wakes who waits. */
   ring(): void {
@@ -23,7 +20,7 @@ export class Bell {
         this.#wake = undefined;
         resolve();
       };
-      const timer = setTimeout(wake, this.#lookMs);
+      const timer = setTimeout(wake, LOOK_MS);
       this.#wake = wake;
     });
   }

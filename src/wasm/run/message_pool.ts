@@ -10,8 +10,6 @@ import { messageWorkerSource } from "./worker.gen.ts";
 const MOST_LOST = 3;
 /** Milliseconds for which a call waits for workers that are starting. */
 const START_MS = 2000;
-/** Milliseconds after which a waiting call looks for itself, at its signal too. */
-const LOOK_MS = 10;
 
 /** A worker, and what it has been sent. */
 export class MessageWorker {
@@ -51,7 +49,7 @@ export class MessagePool {
   /** Why the call at hand has failed. */
   #failure: string | undefined;
   #heard = new Map<number, WorkerReply>();
-  readonly #bell = new Bell(LOOK_MS);
+  readonly #bell = new Bell();
 
   /** `start`: asked when the first one starts. */
   constructor(wanted: number, start: () => MessageWorkerStart) {

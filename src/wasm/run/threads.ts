@@ -22,8 +22,6 @@ const START_SLICE_MS = 5;
 const MOST_LOST = 3;
 /** Milliseconds for which a call leaves its work to workers that are still starting. */
 const START_MS = 100;
-/** Milliseconds after which a waiting call looks for itself. */
-const LOOK_MS = 10;
 
 /** Pools whose owner was dropped without being disposed of stop their workers. */
 const dropped = typeof FinalizationRegistry === "function"
@@ -45,7 +43,7 @@ export class ThreadPool {
   #shortage: string | undefined;
   #message = "";
   #stopped = false;
-  readonly #bell = new Bell(LOOK_MS);
+  readonly #bell = new Bell();
   #canBlock: boolean | undefined;
 
   constructor(module: WebAssembly.Module, memory: LinearMemory) {
