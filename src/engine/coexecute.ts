@@ -4,7 +4,7 @@
 import type { AbortSignalLike, Backend, BackendResult } from "../backend/backend.ts";
 import type { ExplainedShare, Explanation } from "../backend/explanation.ts";
 import { type Shares, sharesOf } from "../plan/shares.ts";
-import { type CutAxis, cutOf, portionCall } from "../problem/portion.ts";
+import { type Cut, type CutAxis, cutOf, portionCall } from "../problem/portion.ts";
 import type { Call, Views } from "../problem/problem.ts";
 import { hostResult, resultSpecs } from "../problem/results.ts";
 import type { OperandName } from "../tensor/operands.ts";
@@ -15,9 +15,12 @@ export interface Pair {
   readonly cpu: Backend;
 }
 
-/** A call that is cut, or why it is not. */
+/** How a call is cut, or why it is not. */
 export type Sharing =
-  | { readonly parts: readonly [gpu: Call, cpu: Call]; readonly shares: readonly ExplainedShare[] }
+  | {
+    readonly cut: Exclude<Cut, { readonly whole: string }>;
+    readonly shares: readonly ExplainedShare[];
+  }
   | { readonly whole: string };
 
 /** What a backend took, of what it was expected to take; by pass. */
@@ -47,8 +50,8 @@ export class Coexecution {
   }
 
   /** How a call would be shared that `alone` would run otherwise. */
-  #share(call: Call, { gpu, cpu }: Pair, alone: Backend, results: Views): Sharing {
-    const cut = cutOf(call, results);
+  #share(call: Call, { gpu, cpu }: Pair, alone: Backend): Sharing {
+    const cut = cutOf(call, resultsOf(call, false));
     if ("whole" in cut) return cut;
     const { axis, units } = cut, rates = this.#rates.get(call.problem.pass) ?? { gpu: 1, cpu: 1 };
     const of = (pieces: number) => portionCall(call, {}, cut, 0, pieces).problem;
@@ -59,18 +62,14 @@ export class Coexecution {
       (pieces) => rates.cpu * cpu.estimate(of(pieces)),
     );
     if (!found) return { whole: "both backends together would gain less than a tenth" };
-    const part = (from: number, to: number) => portionCall(call, results, cut, from, to);
-    return {
-      parts: [part(0, found.border), part(found.border, units)],
-      shares: explained(found, axis, units),
-    };
+    return { cut, shares: explained(found, axis, units) };
   }
 
   /** What an explanation says of it; nothing where there is one backend. */
   explain(call: Call, alone: Backend, { reason }: Explanation): Partial<Explanation> {
     const pair = this.#pair();
     if (!pair) return { reason: `${reason}; not shared: there is no GPU` };
-    const sharing = this.#share(call, pair, alone, resultsOf(call, false));
+    const sharing = this.#share(call, pair, alone);
     if ("whole" in sharing) return { reason: `${reason}; not shared: ${sharing.whole}` };
     const said = sharing.shares.map(({ backend, of, from, to }) =>
       `${backend} has ${of} ${from} to ${to - 1}`
@@ -84,15 +83,13 @@ export class Coexecution {
     alone: Backend,
     signal: AbortSignalLike | undefined,
   ): Promise<readonly BackendResult[] | undefined> {
-    const pair = this.#pair();
-    if (!pair || "whole" in this.#share(call, pair, alone, resultsOf(call, false))) {
-      return undefined;
-    }
-    const results = resultsOf(call, true), sharing = this.#share(call, pair, alone, results);
-    if ("whole" in sharing) return undefined;
-    const hear = progressOf(signal, sharing.shares);
+    const pair = this.#pair(), sharing = pair && this.#share(call, pair, alone);
+    if (!sharing || "whole" in sharing) return undefined;
+    const { cut, shares } = sharing, results = resultsOf(call, true);
+    const hear = progressOf(signal, shares);
+    const parts = shares.map(({ from, to }) => portionCall(call, results, cut, from, to));
     const times = await settled([pair.gpu, pair.cpu].map(async (backend, n) => {
-      const { problem, views, into } = sharing.parts[n]!, begin = performance.now();
+      const { problem, views, into } = parts[n]!, begin = performance.now();
       await backend.run(problem, views, { signal: hear?.[n], into });
       return (performance.now() - begin) / backend.estimate(problem);
     }));
