@@ -203,10 +203,10 @@ export class WasmBackend implements Backend {
     const specs = resultSpecs(problem, views), { resident, into } = options;
     const wanted = resident ? specs.map((spec) => ({ ...spec, resident })) : specs;
     const { alone } = options, planned = plannedAs(wanted, into);
-    const apart = !alone && planned.every(({ resident }) => !resident);
-    const workers = apart ? workersFor(problem, target).workers : 0, own = { ...target, workers };
-    const asked = { problem, target: own, alone, results: planned };
-    const { plan, arenaBytes } = this.#plans.fit(asked);
+    const sent = target.workers && !alone && planned.every(({ resident }) => !resident);
+    const workers = sent ? workersFor(problem, target).workers : 0;
+    const own = target.workers ? { ...target, workers } : target;
+    const { plan, arenaBytes } = this.#plans.fit({ problem, target: own, alone, results: planned });
     if (plan.cost.flops >= LOOK_FLOPS) this.#probe.look();
     this.#active++;
     try {

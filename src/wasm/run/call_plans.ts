@@ -43,7 +43,8 @@ function longestChain({ regions }: Plan): number {
 }
 
 /** The same call on one engine. */
-const alone = (asked: Asked): Asked => ({ ...asked, target: { ...asked.target, workers: 0 } });
+const alone = (asked: Asked): Asked =>
+  asked.target.workers ? { ...asked, target: { ...asked.target, workers: 0 } } : asked;
 
 /** The plans of an engine. */
 export class CallPlans {
