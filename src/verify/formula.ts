@@ -1,6 +1,6 @@
 // One row of attention in float64, straight from the formula, and the rounding error that is to be expected of the same
 // formula in float32.
-import type { ExactFeature, Pair } from "../problem/features/exact.ts";
+import type { ExactFeature } from "../problem/features/exact.ts";
 import type { Pairs, RowIndex } from "./pairs.ts";
 import { addScaled, largest, LEAST16, U } from "./rounding.ts";
 
@@ -24,13 +24,11 @@ export function scoredRow(
   row: RowIndex,
   meanings: readonly ExactFeature[],
 ): ScoredRow {
-  const { batch, head, query } = row, { low, high, lengthK } = pairs.problem.spans[batch]!;
+  const { batch, head, query } = row;
   const found: ScoredRow = { keys: [], scores: [], errors: [] };
   const kvHead = pairs.kvHeadOf(head), q = pairs.row("q", "q", batch, head, query);
-  for (let key = Math.max(0, query + low); key < lengthK && key <= query + high; key++) {
-    const pair: Pair = { batch, head, query, key };
-    if (!meanings.every(({ shows }) => shows?.(pair) ?? true)) continue;
-    const k = pairs.row("k", "k", batch, kvHead, key);
+  for (const pair of pairs.seen(row, meanings)) {
+    const { key } = pair, k = pairs.row("k", "k", batch, kvHead, key);
     const { score, error } = pairs.score(q, k, pair, meanings);
     if (score === -Infinity) continue;
     found.keys.push(key);

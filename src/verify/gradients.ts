@@ -139,15 +139,14 @@ function turnBack(pairs: Pairs, name: "q" | "k", x: Float64Array, batch: number,
 
 /** One row of dq. */
 export function queryGradient(pairs: Pairs, index: RowIndex): ExactGradient {
-  const { headDim, spans } = pairs.problem, { batch, head, query } = index;
+  const { headDim } = pairs.problem, { batch, head, query } = index;
   const dq = new Float64Array(headDim), meanings = pairs.meanings(index, true);
   const row = queryRow(pairs, index, meanings), kvHead = pairs.kvHeadOf(head);
   if (!row) return { values: dq, error: 0 };
-  const { low, high, lengthK } = spans[batch]!, moment = new Float64Array(headDim);
+  const moment = new Float64Array(headDim);
   let squares = 0, count = 0;
-  for (let key = Math.max(0, query + low); key < lengthK && key <= query + high; key++) {
-    const pair: Pair = { ...index, key };
-    if (!meanings.every(({ shows }) => shows?.(pair) ?? true)) continue;
+  for (const pair of pairs.seen(index, meanings)) {
+    const { key } = pair;
     const k = pairs.row("k", "k", batch, kvHead, key), v = pairs.row("v", "k", batch, kvHead, key);
     const found = pairGradient(pairs, row, [k, v], pair, meanings);
     if (!found) continue;
@@ -211,10 +210,7 @@ export function keyGradients(
     const meanings = pairs.meanings({ batch, head }, true);
     for (let query = 0; query < spans[batch]!.lengthQ; query++) {
       const index = { batch, head, query };
-      const seen = sums.filter(({ key }) => {
-        const pair = { ...index, key };
-        return pairs.reaches(pair) && meanings.every(({ shows }) => shows?.(pair) ?? true);
-      });
+      const seen = sums.filter(({ key }) => pairs.sees({ ...index, key }, meanings));
       const row = seen.length > 0 ? queryRow(pairs, index, meanings) : undefined;
       for (const sum of row ? seen : []) {
         const pair = { ...index, key: sum.key };

@@ -133,10 +133,21 @@ export class Pairs {
     return rowOf(x);
   }
 
-  /** Whether a sequence has a pair: features may hide it all the same. */
-  reaches({ batch, query, key }: Pair): boolean {
-    const { low, high, lengthK } = this.problem.spans[batch]!;
-    return key < lengthK && key >= query + low && key <= query + high;
+  /** Whether a query sees a key. */
+  sees(pair: Pair, meanings: readonly ExactFeature[]): boolean {
+    const { batch, query, key } = pair, { low, high, lengthK } = this.problem.spans[batch]!;
+    return key < lengthK && key >= query + low && key <= query + high &&
+      meanings.every(({ shows }) => shows?.(pair) ?? true);
+  }
+
+  /** The pairs of a query with the keys that it sees, in their order. */
+  *seen(row: RowIndex, meanings: readonly ExactFeature[]): Generator<Pair> {
+    const { low, high, lengthK } = this.problem.spans[row.batch]!, { query } = row;
+    const end = Math.min(lengthK, query + high + 1);
+    for (let key = Math.max(0, query + low); key < end; key++) {
+      const pair = { ...row, key };
+      if (this.sees(pair, meanings)) yield pair;
+    }
   }
 
   /** The score of a pair that is not hidden; `q`, `k`: its rows. */
