@@ -275,12 +275,12 @@ export class KvCache {
     if (rows === 0) return await target;
     this.#grown([target], [rows], complaint, () => {
       const pages = this.#tables.pagesOf(target), first = Math.floor(held / keys.rows);
-      pagesOfRows(state.keys, keys, state.length).forEach((bytes, n) =>
-        n >= first && this.#pools.keys.writePage(pages[n]!, bytes)
-      );
-      pagesOfRows(state.values, values, state.length).forEach((bytes, n) =>
-        n >= first && this.#pools.values.writePage(pages[n]!, bytes)
-      );
+      const put = (pool: RowPool, shape: typeof keys, rows: CacheState["keys"]) =>
+        pagesOfRows(rows, shape, state.length).forEach((bytes, n) =>
+          n >= first && pool.writePage(pages[n]!, bytes)
+        );
+      put(this.#pools.keys, keys, state.keys);
+      put(this.#pools.values, values, state.values);
     });
     return await target;
   }
