@@ -6,6 +6,15 @@ export function median(numbers: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)]!;
 }
 
+/** Least, middle and most of some times, for a stored row. */
+export function spread(times: readonly number[]): {
+  readonly minMs: number;
+  readonly medianMs: number;
+  readonly maxMs: number;
+} {
+  return { minMs: Math.min(...times), medianMs: median(times), maxMs: Math.max(...times) };
+}
+
 /** Bytes of memory that a process has now; 0 where that cannot be read. */
 export function residentBytes(pid: number): number {
   try {
