@@ -12,7 +12,6 @@ import { RefusedError } from "../wire/errors.ts";
 import type {
   AppendHead,
   AttendHead,
-  CopiedSequence,
   ForkHead,
   ShardSpec,
 } from "../wire/requests.ts";
