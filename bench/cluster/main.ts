@@ -1,7 +1,7 @@
 // What a cluster costs and survives, on node processes of this machine. Needs nats-server.
 //
 //   deno task bench:cluster [--only=decode,faults,model,passes,soak] [--keys=1048576] [--nodes=4] [--seconds=600]
-//     [--repeats=3] [--store]
+//     [--repeats=7] [--store]
 import { parseArgs } from "node:util";
 import { describeMachine, machineLine } from "../measure/machine.ts";
 import { Results } from "../measure/store.ts";
@@ -20,7 +20,7 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "600" },
     pause: { type: "string", default: "0" }, // milliseconds between steps
     steps: { type: "string", default: "15" },
-    repeats: { type: "string", default: "3" },
+    repeats: { type: "string", default: "7" },
     store: { type: "boolean", default: false },
   },
 });

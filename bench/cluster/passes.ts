@@ -4,6 +4,7 @@ import { createEngine, type HostTensor } from "@flashtile/attention";
 import { startCluster } from "../../tests/cluster/processes.ts";
 import { normalNumbers } from "../../tests/random.ts";
 import type { Results } from "../measure/store.ts";
+import { cpuSeconds, median } from "./report.ts";
 
 /** The largest difference of two tensors, and the largest value. */
 function difference(a: HostTensor, b: HostTensor): { readonly most: number; readonly of: number } {
@@ -15,11 +16,9 @@ function difference(a: HostTensor, b: HostTensor): { readonly most: number; read
   return { most, of };
 }
 
-/** Slowest over mean of parts that each ran several times, by the least time of each. */
-function balance(runs: readonly (readonly number[])[]): number {
-  const parts = runs[0]!.map((_, n) => Math.min(...runs.map((run) => run[n]!)));
-  return Math.max(...parts) / (parts.reduce((a, b) => a + b, 0) / parts.length);
-}
+/** Slowest over mean. */
+const balance = (parts: readonly number[]): number =>
+  Math.max(...parts) / (parts.reduce((a, b) => a + b, 0) / parts.length);
 
 /** Both passes, each split in turn with the other. */
 export async function passes(
@@ -50,12 +49,21 @@ export async function passes(
     split,
     parts: { forward: [] as number[][], backward: [] as number[][] },
     totals: { forward: [] as number[], backward: [] as number[] },
+    // of each node: parts share cores with each other, and their times say who had one
+    cores: { forward: new Array(nodes).fill(0), backward: new Array(nodes).fill(0) },
     differences: {} as Record<string, { most: number; of: number }>,
   }));
+  const used = () => [...started.nodes.values()].map(({ pid }) => cpuSeconds(pid));
   for (let n = 0; n < repeats; n++) {
-    for (const { split, parts, totals, differences } of runs) {
+    for (const { split, parts, totals, cores, differences } of runs) {
+      const before = used();
       const got = await cluster.attention(q, k, v, { ...options, split });
+      const between = used();
       const back = await cluster.attentionBackward(dOut, saved, { ...options, split });
+      used().forEach((seconds, node) => {
+        cores.forward[node] += between[node]! - before[node]!;
+        cores.backward[node] += seconds - between[node]!;
+      });
       for (const [pass, { timing }] of [["forward", got], ["backward", back]] as const) {
         parts[pass].push([...timing.parts]);
         totals[pass].push(timing.total);
@@ -68,9 +76,10 @@ export async function passes(
       }
     }
   }
-  for (const { split, parts, totals, differences } of runs) {
+  for (const { split, parts, totals, cores, differences } of runs) {
     for (const pass of ["forward", "backward"] as const) {
-      const oneMs = pass === "forward" ? one : oneBack, slowest = balance(parts[pass]);
+      const oneMs = pass === "forward" ? one : oneBack, times = parts[pass].map(balance);
+      const slowest = median(times), work = balance(cores[pass]);
       const names = pass === "forward" ? ["out", "lse"] : ["dq", "dk", "dv"];
       const said = names.map((name) => {
         const { most, of } = differences[name]!;
@@ -81,9 +90,7 @@ export async function passes(
           Math.min(...totals[pass]).toFixed(0)
         } ms (one engine ${oneMs.toFixed(0)}), ${said.join(", ")}; slowest part over mean ${
           slowest.toFixed(3)
-        } of the least of ${repeats}, ${
-          parts[pass].map((run) => balance([run]).toFixed(3)).join(", ")
-        } each`,
+        } (${times.map((x) => x.toFixed(3)).join(", ")}), in core seconds ${work.toFixed(3)}`,
       );
       results.add("cluster-passes", {
         ...{
@@ -95,7 +102,7 @@ export async function passes(
           repeats,
           totalMs: Math.min(...totals[pass]),
         },
-        ...{ oneEngineMs: oneMs, slowestOverMean: slowest },
+        ...{ oneEngineMs: oneMs, slowestOverMean: slowest, coreSecondsOverMean: work },
         ...Object.fromEntries(names.map((name) => [`${name}Difference`, differences[name]!.most])),
         ...Object.fromEntries(names.map((name) => [`${name}Largest`, differences[name]!.of])),
       });

@@ -24,3 +24,13 @@ export function residentBytes(pid: number): number {
     return 0;
   }
 }
+
+/** Seconds of a core that a process has had so far; NaN where that cannot be read. */
+export function cpuSeconds(pid: number): number {
+  try {
+    const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]!.split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / 100; // user and system, in ticks
+  } catch {
+    return NaN;
+  }
+}

@@ -9,12 +9,7 @@ import type { HostTensor } from "../../tensor/tensor.ts";
 import { shardOptions } from "../options/cached.ts";
 import { localLength } from "../stripes.ts";
 import { RefusedError } from "../wire/errors.ts";
-import type {
-  AppendHead,
-  AttendHead,
-  ForkHead,
-  ShardSpec,
-} from "../wire/requests.ts";
+import type { AppendHead, AttendHead, ForkHead, ShardSpec } from "../wire/requests.ts";
 
 /** A shard of a cache. */
 export class Shard {
