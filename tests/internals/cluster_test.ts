@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createEngine } from "../../mod.ts";
 import { Latencies } from "../../src/cluster/node/latencies.ts";
 import { randomNumbers } from "../random.ts";
 import { splitRuns } from "../../src/cluster/split.ts";
