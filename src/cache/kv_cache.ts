@@ -10,7 +10,7 @@ import type { TurnCall } from "../problem/rotations.ts";
 import { type AnyTensor, isResident, type Tensor } from "../tensor/tensor.ts";
 import { type View, viewOperand } from "../tensor/view.ts";
 import { type Append, type AppendOptions, describeAppend } from "./append.ts";
-import type { CacheShape } from "./cache_options.ts";
+import { type CacheShape, checkSequence } from "./cache_options.ts";
 import { type PageCopy, PageTables } from "./page_tables.ts";
 import {
   type CacheState,
@@ -18,8 +18,9 @@ import {
   checkRowRange,
   checkState,
   floatsOf,
-  pagesOfRows,
+  pagesBehind,
   rowsOfPages,
+  stateOfPages,
 } from "./state.ts";
 
 /** What a cache needs of its engine. */
@@ -122,15 +123,7 @@ export class KvCache {
   }
 
   #checkSequence(sequence: unknown, complaint: Complaint): number {
-    const { sequences } = this.#shape;
-    if (
-      Number.isSafeInteger(sequence) && sequence as number >= 0 && sequence as number < sequences
-    ) {
-      return sequence as number;
-    }
-    throw complaint.range(
-      `sequence is ${show(sequence)} but the cache has the sequences 0 to ${sequences - 1}`,
-    );
+    return checkSequence(sequence, this.#shape.sequences, complaint);
   }
 
   /** Rows that a sequence holds. */
@@ -259,7 +252,7 @@ export class KvCache {
    */
   async export(sequence: number, first = 0, end?: number): Promise<CacheState> {
     const complaint = this.#begin("export"), s = this.#checkSequence(sequence, complaint);
-    const { keys, values } = this.#shape, length = end ?? this.#tables.lengths[s]!;
+    const { keys } = this.#shape, length = end ?? this.#tables.lengths[s]!;
     checkRowRange(first, length, this.#tables.lengths[s]!, complaint);
     const [from, to] = [Math.floor(first / keys.rows), Math.ceil(length / keys.rows)];
     const pages = this.#tables.pagesOf(s).slice(from, to);
@@ -267,8 +260,7 @@ export class KvCache {
       this.#pools.keys.readPages(pages),
       this.#pools.values.readPages(pages),
     ]);
-    const [a, b] = [rowsOfPages(k, keys, first, length), rowsOfPages(v, values, first, length)];
-    return { length, ...first > 0 && { first }, keys: a, values: b };
+    return stateOfPages(k, v, this.#shape, first, length);
   }
 
   /**
@@ -282,18 +274,16 @@ export class KvCache {
     const target = onto === undefined
       ? this.#tables.empty(-1, complaint)
       : this.#checkSequence(onto, complaint);
-    const held = this.#tables.lengths[target]!, { length, first = 0 } = state;
+    const held = this.#tables.lengths[target]!, { length } = state;
     checkGoesOn(state, target, held, keys.rows, complaint);
     if (length === held) return await target;
     this.#grown([target], [length - held], complaint, () => {
-      const next = Math.floor(held / keys.rows), skipped = next - Math.floor(first / keys.rows);
-      const pages = this.#tables.pagesOf(target).slice(next);
-      const put = (pool: RowPool, shape: typeof keys, rows: CacheState["keys"]) => {
-        const filled = pagesOfRows(rows, shape, first, length).slice(skipped);
-        filled.forEach((bytes, n) => pool.writePage(pages[n]!, bytes));
-      };
-      put(this.#pools.keys, keys, state.keys);
-      put(this.#pools.values, values, state.values);
+      const pages = this.#tables.pagesOf(target).slice(Math.floor(held / keys.rows));
+      for (const [name, pool] of [["keys", keys], ["values", values]] as const) {
+        pagesBehind(held, state, name, pool).forEach((bytes, n) =>
+          this.#pools[name].writePage(pages[n]!, bytes)
+        );
+      }
     });
     return await target;
   }

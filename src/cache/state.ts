@@ -82,8 +82,35 @@ export function rowsOfPages(
   return { rows, ...scales && { scales: new Float32Array(scales.buffer) } };
 }
 
+/** The state of rows from one to before another, which lie in some pages of keys and of values. */
+export function stateOfPages(
+  k: readonly Uint8Array[],
+  v: readonly Uint8Array[],
+  { keys, values }: { readonly keys: PoolShape; readonly values: PoolShape },
+  first: number,
+  length: number,
+): CacheState {
+  return {
+    length,
+    ...first > 0 && { first },
+    keys: rowsOfPages(k, keys, first, length),
+    values: rowsOfPages(v, values, first, length),
+  };
+}
+
+/** The pages of a state from that on which is written next where a sequence holds so many rows. */
+export function pagesBehind(
+  held: number,
+  { length, first = 0, ...state }: CacheState,
+  name: "keys" | "values",
+  pool: PoolShape,
+): Uint8Array[] {
+  const skipped = Math.floor(held / pool.rows) - Math.floor(first / pool.rows);
+  return pagesOfRows(state[name], pool, first, length).slice(skipped);
+}
+
 /** Pages that hold the rows from one to before another, from that of the first row on. */
-export function pagesOfRows(
+function pagesOfRows(
   { rows, scales }: CacheRows,
   pool: PoolShape,
   first: number,
