@@ -262,25 +262,25 @@ export class KvCache {
    */
   async import(state: CacheState, onto?: number): Promise<number> {
     const complaint = this.#begin("import"), { keys, values } = this.#shape;
-    checkState(state, this.#shape, complaint);
+    const given = checkState(state, this.#shape, complaint);
     const target = onto === undefined
       ? this.#tables.empty(-1, complaint)
       : this.#checkSequence(onto, complaint);
-    const held = this.#tables.lengths[target]!, rows = state.length - held;
+    const held = this.#tables.lengths[target]!, rows = given.length - held;
     if (rows < 0) {
       throw complaint.range(
-        `state.length is ${state.length} but sequence ${target} holds ${held} rows, with which it must begin`,
+        `state.length is ${given.length} but sequence ${target} holds ${held} rows, with which it must begin`,
       );
     }
     if (rows === 0) return await target;
     this.#grown([target], [rows], complaint, () => {
       const pages = this.#tables.pagesOf(target), first = Math.floor(held / keys.rows);
       const put = (pool: RowPool, shape: typeof keys, rows: CacheState["keys"]) =>
-        pagesOfRows(rows, shape, state.length).forEach((bytes, n) =>
+        pagesOfRows(rows, shape, given.length).forEach((bytes, n) =>
           n >= first && pool.writePage(pages[n]!, bytes)
         );
-      put(this.#pools.keys, keys, state.keys);
-      put(this.#pools.values, values, state.values);
+      put(this.#pools.keys, keys, given.keys);
+      put(this.#pools.values, values, given.values);
     });
     return await target;
   }

@@ -50,6 +50,14 @@ function detached<A extends Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>>
   return array;
 }
 
+/** A view that was in range once. */
+function beyond(): Float32Array {
+  const buffer = new ArrayBuffer(64, { maxByteLength: 64 }), array = new Float32Array(buffer, 32);
+  const fixed = new Float32Array(buffer, 32, array.length);
+  buffer.resize(16);
+  return fixed;
+}
+
 const refusals: readonly [about: string, run: () => unknown, wants: RegExp][] = [
   [
     "a cyclic shape",
@@ -91,6 +99,7 @@ const refusals: readonly [about: string, run: () => unknown, wants: RegExp][] = 
     () => attentionSync(q, k, k, { rotary: { positionsQ: detached(new Int32Array(4)) } }),
     /positionsQ/,
   ],
+  ["values that are missing", () => attentionSync(q, k, any(undefined)), /v is undefined but must/],
   ["an array for options", () => attentionSync(q, k, k, any([])), /options is \[\]/],
   ["holes for parts", () => mergeAttention(any(new Array(2))), /parts\[0\] is undefined/],
   [
@@ -211,8 +220,60 @@ onEngines("a write of an array that was transferred is refused", async (engine) 
   }
 });
 
+onEngines("a write of an array that lies beyond its buffer is refused", (engine) => {
+  using x = engine.empty([3, 4]);
+  assert.throws(() => x.write(beyond(), 0), /data has no elements/);
+  assert.throws(() => x.write({ data: beyond(), shape: [3, 0] }, [0]), /data has no elements/);
+  const strided = { data: detached(new Float32Array(12)), shape: [3, 0], strides: [4, 1] };
+  assert.throws(() => engine.tensor(strided), /Cannot run (tensor|write): data has no elements/);
+  const view = any<never>(new DataView(new ArrayBuffer(48)));
+  assert.throws(() => x.write({ data: view, shape: [3, 4] }, [0]), /data is a DataView/);
+  const odd = changing({ data: new Float32Array(12), shape: [3, 4] }, "data", view);
+  engine.tensor(odd).dispose();
+  return Promise.resolve();
+});
+
+onEngines("a destination is looked at once, and returned as it was given", async (engine) => {
+  const { out: wanted } = await engine.attention(q, k, k);
+  for (const later of [1e308, null, new DataView(new ArrayBuffer(256))]) {
+    const data = new Float32Array(64), out = changing({ data, shape: [1, 4, 2, 8] }, "data", later);
+    const result = await engine.attention(q, k, k, { into: { out } });
+    assert.equal(result.out, out);
+    assert.deepEqual(data, wanted.data);
+  }
+});
+
+onEngines("a state of a sequence is read once", async (engine) => {
+  const options = { sequences: 2, kvHeads: 2, headDim: 8, pageSize: 4, pages: 4 };
+  using cache = engine.kvCache(options);
+  cache.append(tensor(1, 3, 2, 8), tensor(1, 3, 2, 8), { sequences: [0] });
+  const state = await cache.export(0), { data } = state.values.rows;
+  for (const name of ["length", "keys", "values"] as const) {
+    const at = await cache.import(changing(state, name, new Uint8Array(64)));
+    assert.deepEqual((await cache.export(at)).values.rows.data, data, name);
+    cache.free(at);
+  }
+  using rows = engine.tensor(state.keys.rows);
+  const resident = { ...state, keys: { rows: any<typeof state.keys.rows>(rows) } };
+  await assert.rejects(() => cache.import(resident), /keys\.rows is resident/);
+});
+
 Deno.test("lists of blocks are read once", () => {
   assert.equal(blockMaskFromLists(changing(lists(), "partial", 7)).density, 1);
+  for (const name of ["offsets", "columns"] as const) {
+    const odd = { ...lists(), full: changing(lists().full, name, null) };
+    assert.equal(blockMaskFromLists(odd).density, 1, name);
+  }
+});
+
+onEngines("the module of a neighbour is read once", (engine) => {
+  if (engine.device) {
+    const x = engine.tensor(new Float32Array(4), [4]);
+    const Tensor = changing({ fromGpuBuffer: () => 7 }, "fromGpuBuffer", null);
+    assert.equal(toOnnxRuntime({ Tensor }, x), 7);
+    x.dispose();
+  }
+  return Promise.resolve();
 });
 
 Deno.test("saved tensors of late interaction are read once", async () => {
