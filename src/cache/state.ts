@@ -111,7 +111,9 @@ function checkRows(
   const { rows: given, scales } = value ?? {}, wanted = [length, pool.heads, pool.columns];
   const view = viewOperand(name === "keys" ? "k" : "v", given, "bshd", complaint, true);
   if (view.resident) {
-    throw complaint.type(`${name}.rows is resident but must be a host tensor, as export returns it`);
+    throw complaint.type(
+      `${name}.rows is resident but must be a host tensor, as export returns it`,
+    );
   }
   const { dtype } = view, rows = view.tensor as HostTensor;
   if (dtype !== pool.dtype) {
