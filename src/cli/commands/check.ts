@@ -196,7 +196,7 @@ export const check: Command = defineCommand({
   details: "Every build of the CPU kernels on one thread and on all, and every GPU: forward, " +
     "backward, decode, options, and storage in 16 bits, on odd sizes. The bound is 16 times the error " +
     "of the plain formula in float32. Exit code 1 where a result is off. A GPU in software is asked " +
-    "less, since it compiles each kernel for seconds: a minute or two on lavapipe, some on SwiftShader.",
+    "less, since it compiles each kernel for seconds: one minute on lavapipe, some on SwiftShader.",
   examples: [
     { what: "everything but GPUs in software", args: "check" },
     { what: "the CPU alone, as data", args: "check --backend wasm --json" },
