@@ -114,6 +114,14 @@ const refusals: readonly [about: string, run: () => unknown, wants: RegExp][] = 
     /problems is 2147483648/,
   ],
   [
+    "sizes of problems that are holes",
+    () =>
+      checkGradients(any<never>(() => 0), any<never>(() => 0), {
+        sizes: { lengthQ: new Array(7) },
+      }),
+    /sizes\.lengthQ is \[undefined.* but must be/,
+  ],
+  [
     "an engine that is none",
     () =>
       fromOnnxRuntime(
