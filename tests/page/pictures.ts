@@ -46,7 +46,7 @@ export async function drawPanels(site: Site): Promise<void> {
   await training.getByRole("button", { name: "Stop" }).click();
   await training.getByRole("button", { name: "Go on", exact: true }).waitFor();
   await training.waitForTimeout(3000);
-  await save(training, "page-training-phone", "#training .panel-body");
+  await save(training, "page-training-phone", "#training .panel-body", 930);
 }
 
 /** Draws them. A race is run for one of them: its numbers are those of this machine. */
@@ -64,7 +64,7 @@ export async function drawPictures(site: Site): Promise<void> {
   await dark.getByRole("button", { name: "Start the race" }).click();
   const status = dark.locator("#race .run .status");
   await status.filter({ hasText: "Done" }).waitFor({ timeout: 120_000 });
-  await save(dark, "page-race-dark", "#race");
+  await save(dark, "page-race-dark", "#race", 775);
   await drawPanels(site);
   await site.close();
 }
