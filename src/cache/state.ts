@@ -135,7 +135,7 @@ function checkRows(
       `${name}.scales is ${show(scales)} but must be a Float32Array of ${n} scales`,
     );
   }
-  return { rows, scales };
+  return { rows, ...(pool.dtype === "i8" && { scales }) }; // other types have none, whatever is given
 }
 
 /** A state, read once. Throws unless it fits a cache. */
