@@ -270,17 +270,17 @@ export class KvCache {
    */
   async import(state: CacheState, onto?: number): Promise<number> {
     const complaint = this.#begin("import"), { keys, values } = this.#shape;
-    checkState(state, this.#shape, complaint);
+    const given = checkState(state, this.#shape, complaint);
     const target = onto === undefined
       ? this.#tables.empty(-1, complaint)
       : this.#checkSequence(onto, complaint);
-    const held = this.#tables.lengths[target]!, { length } = state;
-    checkGoesOn(state, target, held, keys.rows, complaint);
+    const held = this.#tables.lengths[target]!, { length } = given;
+    checkGoesOn(given, target, held, keys.rows, complaint);
     if (length === held) return await target;
     this.#grown([target], [length - held], complaint, () => {
       const pages = this.#tables.pagesOf(target).slice(Math.floor(held / keys.rows));
       for (const [name, pool] of [["keys", keys], ["values", values]] as const) {
-        pagesBehind(held, state, name, pool).forEach((bytes, n) =>
+        pagesBehind(held, given, name, pool).forEach((bytes, n) =>
           this.#pools[name].writePage(pages[n]!, bytes)
         );
       }

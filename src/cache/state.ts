@@ -145,9 +145,15 @@ function checkRows(
   pool: PoolShape,
   length: number,
   complaint: Complaint,
-): void {
-  const rows = value?.rows, wanted = [length, pool.heads, pool.columns];
-  const { dtype } = viewOperand(name === "keys" ? "k" : "v", rows, "bshd", complaint, true);
+): CacheRows {
+  const { rows: given, scales } = value ?? {}, wanted = [length, pool.heads, pool.columns];
+  const view = viewOperand(name === "keys" ? "k" : "v", given, "bshd", complaint, true);
+  if (view.resident) {
+    throw complaint.type(
+      `${name}.rows is resident but must be a host tensor, as export returns it`,
+    );
+  }
+  const { dtype } = view, rows = view.tensor as HostTensor;
   if (dtype !== pool.dtype) {
     throw complaint.type(
       `${name}.rows has dtype ${show(dtype)} but the cache has ${show(pool.dtype)}`,
@@ -161,20 +167,21 @@ function checkRows(
   if ("strides" in rows && rows.strides !== undefined) {
     throw complaint.type(`${name}.rows has strides but must be row-major, as export returns it`);
   }
-  const scales = value.scales, n = length * pool.heads;
+  const n = length * pool.heads;
   if (pool.dtype === "i8" && !(arrayKind(scales) === "Float32Array" && scales?.length === n)) {
     throw complaint.type(
       `${name}.scales is ${show(scales)} but must be a Float32Array of ${n} scales`,
     );
   }
+  return { rows, ...(pool.dtype === "i8" && { scales }) }; // other types have none, whatever is given
 }
 
-/** Throws unless a state fits a cache. */
+/** A state, read once. Throws unless it fits a cache. */
 export function checkState(
   state: CacheState,
   pools: { readonly keys: PoolShape; readonly values: PoolShape },
   complaint: Complaint,
-): void {
+): CacheState {
   if (typeof state !== "object" || state === null) {
     throw complaint.type(`state is ${show(state)} but must be what export returned`);
   }
@@ -183,8 +190,11 @@ export function checkState(
     throw complaint.range(`state.length is ${show(length)} but must be an integer >= 0`);
   }
   checkRange("state.first", first, length, complaint);
-  checkRows("keys", state.keys, pools.keys, length - first, complaint);
-  checkRows("values", state.values, pools.values, length - first, complaint);
+  return {
+    ...{ length, first },
+    keys: checkRows("keys", state.keys, pools.keys, length - first, complaint),
+    values: checkRows("values", state.values, pools.values, length - first, complaint),
+  };
 }
 
 function checkRange(name: string, value: number, most: number, complaint: Complaint): void {

@@ -90,13 +90,12 @@ function checkSizes(given: CheckSizes, complaint: Complaint): Settings["sizes"] 
     if (!Array.isArray(values) || values.length === 0) {
       throw complaint.type(`sizes.${axis} is ${show(values)} but must be ${wanted}`);
     }
-    if (
-      values.length > MOST_NAMED ||
-      !values.every((n) => Number.isSafeInteger(n) && n >= 1 && n <= LARGEST_SIZE)
-    ) {
+    // holes too, which `every` would pass over
+    const own = values.length > MOST_NAMED ? [NaN] : Array.from<number>(values);
+    if (!own.every((n) => Number.isSafeInteger(n) && n >= 1 && n <= LARGEST_SIZE)) {
       throw complaint.range(`sizes.${axis} is ${show(values)} but must be ${wanted}`);
     }
-    return [axis, [...values]];
+    return [axis, own];
   });
   return Object.fromEntries(entries);
 }

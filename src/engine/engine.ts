@@ -150,12 +150,14 @@ export class Engine extends EngineCalls {
   }
 
   async #results<R extends object>(call: Call, { signal }: Abortable): Promise<R> {
-    return ownResults(await this.#router.run<R>(call, signal), this);
+    const results = ownResults(await this.#router.run<R>(call, signal), this);
+    return call.given ? { ...results, ...call.given } : results;
   }
 
   #resultsSync<R extends object>(call: Call, { signal }: Abortable): R {
     signal?.throwIfAborted();
-    return ownResults(this.#router.runSync<R>(call), this);
+    const results = ownResults(this.#router.runSync<R>(call), this);
+    return call.given ? { ...results, ...call.given } : results;
   }
 
   /** `attention` on this engine. */

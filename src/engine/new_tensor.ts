@@ -3,7 +3,7 @@ import { checkNames } from "../problem/option_checks.ts";
 import { arrayKind, type DType, type TensorData } from "../tensor/dtype.ts";
 import { Complaint, show, UnsupportedError } from "../tensor/errors.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
-import { checkDType, MOST_AXES } from "../tensor/given.ts";
+import { checkDType, MOST_AXES, readOnce } from "../tensor/given.ts";
 import { count } from "../tensor/shape.ts";
 
 /** How a buffer is seen as a tensor. */
@@ -69,13 +69,15 @@ export function describeTensor(
   if (typeof data !== "object" || data === null) {
     throw complaint.type(`data is ${show(data)} but must be an array or a tensor { data, shape }`);
   }
-  const given = ArrayBuffer.isView(data) ? { data, shape: shape as number[] } : data;
+  const given: HostTensor = ArrayBuffer.isView(data)
+    ? { data, shape: shape as number[] }
+    : readOnce(data) as HostTensor;
   const sizes = checkSizes(given.shape, complaint), wide = arrayKind(given.data) === "Float32Array";
   const own = wide
     ? "f32"
     : arrayKind(given.data) === "Uint8Array"
     ? "bool"
-    : checkDType("tensor", { dtype, ...given }, complaint);
+    : checkDType("tensor", { data: given.data, dtype: given.dtype ?? dtype }, complaint);
   const stored = checkStored(dtype ?? given.dtype ?? own, backend, complaint);
   if (!wide && stored !== own) {
     throw complaint.type(`dtype is ${show(stored)} but the values have dtype ${show(own)}`);
@@ -85,6 +87,6 @@ export function describeTensor(
       `data has ${data.length} elements but shape ${show(sizes)} needs ${count(sizes)}`,
     );
   }
-  const { strides } = given as HostTensor;
+  const { strides } = given;
   return { source: { data: given.data, shape: sizes, ...(strides && { strides }) }, dtype: stored };
 }

@@ -33,13 +33,8 @@ export interface BlockLists {
   readonly maskMod?: MaskMod | undefined;
 }
 
-/** Throws unless a list has two arrays that fit together. */
-function checkList(
-  name: string,
-  list: unknown,
-  rows: number,
-  complaint: Complaint,
-): asserts list is BlockList {
+/** A list, read once. Throws unless it has two arrays that fit together. */
+function checkList(name: string, list: unknown, rows: number, complaint: Complaint): BlockList {
   const { offsets, columns } = (list ?? {}) as BlockList;
   if (arrayKind(offsets) !== "Int32Array" || arrayKind(columns) !== "Int32Array") {
     throw complaint.type(
@@ -56,6 +51,7 @@ function checkList(
     if (offsets[at] === wanted) continue;
     throw complaint.range(`${name}.offsets[${at}] is ${offsets[at]} but must be ${wanted}`);
   }
+  return { offsets, columns };
 }
 
 /** Writes the blocks of a list into a grid. Throws where one is out of order, out of range or there already. */
@@ -122,17 +118,16 @@ export function blockMaskFromLists(lists: BlockLists): BlockMask {
   const lengthK = checkInteger("lengthK", lists.lengthK, complaint);
   const blockSize = checkBlockSize(lists.blockSize, complaint), offset = lengthK - lengthQ;
   const [rows, columns] = gridSides(lengthQ, lengthK, blockSize, 1, complaint);
-  const mask = lists.maskMod && tracedOf(lists.maskMod, "maskMod");
-  if (lists.maskMod !== undefined && !mask) {
+  const { maskMod: given } = lists, mask = given && tracedOf(given, "maskMod");
+  if (given !== undefined && !mask) {
     throw complaint.type(
-      `maskMod is ${show(lists.maskMod)} but must be what maskMod() returns, or one of masks`,
+      `maskMod is ${show(given)} but must be what maskMod() returns, or one of masks`,
     );
   }
   const grid = new BlockGrid(rows, columns);
   for (const [name, verdict] of [["full", ALWAYS], ["partial", mask ? MIXED : ALWAYS]] as const) {
     const { [name]: list } = lists;
-    checkList(name, list, rows, complaint);
-    writeList(name, list, verdict, grid, complaint);
+    writeList(name, checkList(name, list, rows, complaint), verdict, grid, complaint);
   }
   grid.close();
   const place = { lengthQ, lengthK, offset }, within = mask && atPlace(mask.graph, place);

@@ -57,11 +57,12 @@ const NAMES: TypeNames<"float32" | "float16"> = { f32: "float32", f16: "float16"
 export async function fromJax(engine: Engine, jax: JaxModule, array: JaxArray): Promise<Tensor> {
   const complaint = new Complaint("fromJax");
   checkEngine(engine, complaint);
-  if (typeof jax?.getWebGPUDevice !== "function") {
+  const deviceOf = jax?.getWebGPUDevice;
+  if (typeof deviceOf !== "function") {
     throw complaint.type(`jax is ${show(jax)} but must be the module @jax-js/jax`);
   }
-  const fresh = array?.ref;
-  if (typeof fresh?.gpuBuffer !== "function") {
+  const fresh = array?.ref, bufferOf = fresh?.gpuBuffer;
+  if (typeof bufferOf !== "function") {
     throw complaint.type(`array is ${show(array)} but must be an array of jax-js`);
   }
   const { device, dtype: type, shape } = array,
@@ -73,8 +74,8 @@ export async function fromJax(engine: Engine, jax: JaxModule, array: JaxArray): 
   const dtype = dtypeFrom(NAMES, type, "array.dtype", complaint);
   const sizes = checkDims(shape, "array.shape", complaint);
   if (!engine.device) throw new UnsupportedError("fromJax", "wasm", remedy);
-  if (jax.getWebGPUDevice() !== engine.device) {
+  if (deviceOf.call(jax) !== engine.device) {
     throw complaint.range(`the engine computes on another device than jax-js: use ${remedy}`);
   }
-  return engine.wrap(await fresh.gpuBuffer(), sizes, { dtype });
+  return engine.wrap(await bufferOf.call(fresh), sizes, { dtype });
 }

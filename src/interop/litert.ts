@@ -58,7 +58,8 @@ const NAMES: TypeNames<"float32"> = { f32: "float32" };
 export function fromLiteRt(engine: Engine, tensor: LiteRtTensor): Tensor {
   const complaint = new Complaint("fromLiteRt");
   checkEngine(engine, complaint);
-  if (typeof tensor?.toGpuBuffer !== "function") {
+  const toGpuBuffer = tensor?.toGpuBuffer;
+  if (typeof toGpuBuffer !== "function") {
     throw complaint.type(`tensor is ${show(tensor)} but must be a tensor of LiteRT.js`);
   }
   const { accelerator, type, environment } = tensor;
@@ -73,7 +74,7 @@ export function fromLiteRt(engine: Engine, tensor: LiteRtTensor): Tensor {
   if (environment?.webGpuDevice !== engine.device) {
     throw complaint.range(`the engine computes on another device than LiteRT.js: use ${remedy}`);
   }
-  return engine.wrap(tensor.toGpuBuffer(), sizes, { dtype });
+  return engine.wrap(toGpuBuffer.call(tensor), sizes, { dtype });
 }
 
 /**

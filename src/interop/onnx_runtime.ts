@@ -111,11 +111,11 @@ export function fromOnnxRuntime(engine: Engine, tensor: OnnxRuntimeTensor): Tens
  */
 export function toOnnxRuntime<T>(ort: OnnxRuntimeModule<T>, tensor: Tensor): T {
   const complaint = new Complaint("toOnnxRuntime");
-  const made = ort?.Tensor;
-  if (typeof made?.fromGpuBuffer !== "function") {
+  const made = ort?.Tensor, make = made?.fromGpuBuffer;
+  if (typeof make !== "function") {
     throw complaint.type(`ort is ${show(ort)} but must be the module onnxruntime-web`);
   }
   const { buffer, shape, type } = wholeBuffer(NAMES, tensor, "toOnnxRuntime", complaint);
   const dispose = () => tensor.dispose();
-  return made.fromGpuBuffer(buffer, { dataType: type, dims: shape, dispose });
+  return make.call(made, buffer, { dataType: type, dims: shape, dispose });
 }

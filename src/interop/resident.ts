@@ -19,8 +19,8 @@ export function checkEngine(engine: Engine, complaint: Complaint): void {
 export function checkDims(dims: unknown, what: string, complaint: Complaint): number[] {
   const sizes = typeof dims === "object" && dims !== null && "length" in dims ? dims : undefined;
   const most = 32; // axes
-  if (sizes && Number(sizes.length) <= most) {
-    const { length } = sizes as ArrayLike<number>;
+  const length = Number(sizes?.length);
+  if (sizes && length <= most) {
     return Array.from({ length }, (_, axis) => (sizes as ArrayLike<number>)[axis]!);
   }
   throw complaint.type(`${what} is ${show(dims)} but must be an array of sizes`);

@@ -47,6 +47,7 @@ function withInto(call: Call, pass: "forward" | "backward", into: unknown): Call
   }
   const specs = resultSpecs(call.problem, call.views);
   const found: { [name in OperandName]?: View } = {};
+  const given: { [name in OperandName]?: AnyTensor } = {};
   for (const [key, tensor] of Object.entries(into)) {
     if (!ALL.includes(key)) {
       throw complaint.type(
@@ -60,9 +61,10 @@ function withInto(call: Call, pass: "forward" | "backward", into: unknown): Call
       throw complaint.type(`into.${name} is given but the call has no ${operand}`);
     }
     found[name] = destination(spec, tensor as AnyTensor, call.problem, complaint);
+    given[name] = tensor as AnyTensor;
   }
   checkApart(found, call.views, complaint);
-  return Object.keys(found).length > 0 ? { ...call, into: found } : call;
+  return Object.keys(found).length > 0 ? { ...call, into: found, given } : call;
 }
 
 /** A tensor that a result goes to. */
@@ -87,7 +89,7 @@ function destination(
       `${called} has strides ${show(strides)} but every element must have a place of its own`,
     );
   }
-  return { ...view, tensor: given }; // which the call returns
+  return view;
 }
 
 /** Axes that an element's place depends on, from the longest stride on. */

@@ -75,6 +75,8 @@ export interface Call {
   readonly views: Views;
   /** Where results go that the caller has room for. */
   readonly into?: Views | undefined;
+  /** The same places as the caller named them, which the call returns: a host tensor is looked at once. */
+  readonly given?: { readonly [name in OperandName]?: AnyTensor } | undefined;
 }
 
 /** Options of a call: each feature is one, by its name. */
@@ -165,6 +167,8 @@ export function describeForward(
   checkSignal((options as { signal?: unknown }).signal, complaint);
   const layout = checkLayout(options.layout, complaint), starts = startsOf(options, complaint);
   const queries = viewOperand("q", q, layout, complaint, starts.queries !== undefined);
+  // calls that look inside have no v; here one that is missing is a mistake
+  if (v === undefined) viewOperand("v", v, layout, complaint);
   return describe(
     "forward",
     { q: queries, ...viewKeys(k, v, options, layout, complaint) },

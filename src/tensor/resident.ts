@@ -162,7 +162,7 @@ export abstract class ResidentTensor implements Tensor {
 
   /** Values in the type of the tensor: float32 is rounded where it has to be. */
   #stored(data: TensorData, dtype: DType | undefined, complaint: Complaint): StoredValues {
-    if (isDetached(data)) throw complaint.type("data has no elements: its buffer is detached");
+    checkReachable(data, complaint);
     if (BYTES[this.dtype] === 2 && arrayKind(data) === "Float32Array") {
       return narrowed(data as Float32Array, this.dtype);
     }
@@ -204,9 +204,17 @@ export abstract class ResidentTensor implements Tensor {
   }
 }
 
-/** Whether the buffer of an array was transferred; hosts that cannot say so see an array without elements. */
-function isDetached(data: TensorData): boolean {
-  return ArrayBuffer.isView(data) && (data.buffer as { detached?: boolean }).detached === true;
+/** A method that asks nothing but whether the elements of a typed array can still be reached. */
+const { keys } = Int8Array.prototype;
+
+/** Throws where the buffer of a typed array was transferred, or made smaller than where the array lies. */
+function checkReachable(data: TensorData, complaint: Complaint): void {
+  if (arrayKind(data) === undefined) return; // none, which is said elsewhere
+  try {
+    keys.call(data as Int8Array);
+  } catch {
+    throw complaint.type("data has no elements: its buffer is detached, or too small by now");
+  }
 }
 
 /** The offset of the n-th element of a box. */
@@ -225,7 +233,10 @@ function denseValues(tensor: HostTensor, complaint: Complaint): TensorData {
   if (tensor.dtype !== undefined && arrayKind(tensor.data) !== "Uint8Array") {
     checkDType("data", tensor, complaint);
   }
-  if (!ArrayBuffer.isView(data)) throw complaint.type(`data is ${show(data)} but must be an array`);
+  if (arrayKind(data) === undefined) {
+    throw complaint.type(`data is ${show(data)} but must be an array`);
+  }
+  checkReachable(data, complaint);
   const strides = checkStrides("data", tensor.strides, shape, complaint);
   checkExtent("data", data, shape, strides, complaint);
   if (`${strides}` === `${rowMajor(shape)}`) {

@@ -33,6 +33,39 @@ Deno.test("explain is what engine.explain says", async () => {
   assert.match(stdout, /^pairs +67125248 of 134217728 visible \(50 %\)$/m);
 });
 
+Deno.test("workers and shared calls are flags, and are told of", async () => {
+  const engine = ["--backend=wasm", "--threads=1", "--workers=2"];
+  assert.match((await cli(["info", ...engine])).stdout, /^cpu .*, 1 thread.*, 2 workers; builds/m);
+  const { stdout } = await cli(["explain", "--length=4096", ...engine]);
+  assert.match(stdout, /^work .*, 1 thread, 2 workers, /m);
+  assert.match(stdout, /^backend .*; 2 workers share it/m);
+  const small = await cli(["explain", "--length=16", ...engine]);
+  assert.match(small.stdout, /^work .*, 1 thread, /m);
+  const bench = ["bench", "--lengths=64", "--heads=2", "--seconds=0.001", ...engine, "--json"];
+  const { shape, lines } = JSON.parse((await cli(bench)).stdout);
+  assert.equal(shape.resident, false);
+  assert.equal(lines.length, 3);
+  const refused = await cli(["explain", "--backend=wasm", "--coexecute"]);
+  assert.deepEqual([refused.code, refused.stdout], [EXIT.usage, ""]);
+  assert.match(refused.stderr, /coexecute is true but backend is "wasm"/);
+  assert.equal((await cli(["info", "--coexecute"])).code, EXIT.done);
+});
+
+Deno.test({
+  name: "explain says what a GPU and the CPU share",
+  sanitizeOps: false, // of devices
+  sanitizeResources: false,
+  async fn() {
+    const gpu = await openGpu();
+    if ("absent" in gpu) return console.log(`not run on webgpu: ${gpu.absent}`);
+    gpu.dispose();
+    const args = ["explain", "--backend=webgpu", "--software", "--coexecute", "--length=2048"];
+    const { code, stdout } = await cli(args);
+    assert.equal(code, EXIT.done);
+    assert.match(stdout, /^backend .*; shared: webgpu has kv heads 0 to \d+, wasm has/m);
+  },
+});
+
 Deno.test("explain takes every size that a call takes", async () => {
   const sizes = ["--batch=2", "--length=0", "--keys=3", "--head-dim=5", "--value-dim=7"];
   for (
@@ -67,7 +100,8 @@ Deno.test({
     const args = ["check", "--backend=webgpu", "--software", "--part=decode"];
     const { code, stdout } = await cli(args);
     assert.equal(code, EXIT.done, stdout);
-    assert.match(stdout, /^webgpu .* decode +8 .* ok$/m);
+    // fewer problems than elsewhere, whose kernels are few
+    assert.match(stdout, /^webgpu .* decode +6 .* ok$/m);
   },
 });
 

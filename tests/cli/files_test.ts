@@ -153,7 +153,7 @@ const BAD_SAFETENSORS: readonly (readonly [Uint8Array, string])[] = [
   [safetensors({ a: place(0, 24, [2.5]) }), "shape of a is [2.5] but must be a list of sizes"],
   [
     safetensors({ a: place(24, 0, [6]) }),
-    "data_offsets of a is [24,0] but must be where it begins",
+    "data_offsets of a is [24, 0] but must be where it begins",
   ],
   [
     safetensors({ a: place(0, 24, [7]) }),
@@ -186,5 +186,29 @@ Deno.test("every way to cut a safetensors file short is refused", async () => {
   const bytes = joined(safetensorsParts({ a: tensor([2, 3], 1) }));
   for (let length = 0; length < bytes.length; length++) {
     await refused(readSafetensorsHeader, "x.safetensors", bytes.subarray(0, length), "");
+  }
+});
+
+Deno.test("names and values of files are cut and quoted in messages", async () => {
+  const name = `\u001b[2J${"x".repeat(1e5)}`; // would clear a terminal
+  const deep = "[".repeat(1e5) + "]".repeat(1e5), shape = new Array(1e4).fill(1);
+  const good = { dtype: "F32", shape: [6], data_offsets: [0, 24] };
+  const files: (readonly [(file: ByteFile) => Promise<unknown>, Uint8Array])[] = [
+    ...[{ dtype: 1 }, { shape: name }, { shape }, { data_offsets: [24, 0] }].map(
+      (odd) => [readSafetensorsHeader, safetensors({ [name]: { ...good, ...odd } })] as const,
+    ),
+    [readSafetensorsHeader, safetensors({ [name]: good, y: good })],
+    [readSafetensorsHeader, safetensors({ y: good, [name]: good })],
+    [readSafetensorsHeader, safetensors(`{"y":{"dtype":"F32","shape":${deep}}}`)],
+    [readNpyHeader, npy(`{'${"x".repeat(4000)}': True, '${"x".repeat(4000)}': True}`)],
+    [readNpyHeader, npy(GOOD.replace("<f4", `\u001b[2J${"x".repeat(5000)}`))],
+    [readNpyHeader, npy(GOOD.replace("2, 3", `2, ${"3, ".repeat(2000)}`))],
+    [readNpyHeader, npy(GOOD.replace("2, 3", `2, ${"x".repeat(2000)}`))],
+  ];
+  for (const [n, [read, bytes]] of files.entries()) {
+    const error = await read(file("x", bytes)).then(() => undefined, (error: Error) => error);
+    assert.equal(error?.name, "FileError", `${n}: ${error?.stack?.slice(0, 300)}`);
+    assert.ok(error.message.length < 700, `${n}: ${error.message.length} characters`);
+    assert.doesNotMatch(error.message, /\p{Cc}/u, `${n}`);
   }
 });

@@ -1,4 +1,4 @@
-/** Files of models that lie: bytes of good ones, changed, cut, doubled; what reads them says so, or reads them. */
+/** Files of models and tensors that lie: bytes of good ones, changed, cut, doubled; what reads them says so, or reads them. */
 import fc from "fast-check";
 import { memorySource } from "../../examples/llama/byte_source.ts";
 import { readGguf } from "../../examples/llama/gguf.ts";
@@ -8,11 +8,35 @@ import { ggufFile } from "../../examples/llama/testing/gguf_file.ts";
 import { llama2cFile } from "../../examples/llama/testing/llama2c_file.ts";
 import { safetensorsFile } from "../../examples/llama/testing/safetensors_file.ts";
 import { randomModel, TINY } from "../../examples/llama/testing/tiny_model.ts";
+import { FileError } from "../../src/cli/exit.ts";
+import { ByteFile } from "../../src/cli/files/byte_file.ts";
+import { npyParts, readNpyHeader } from "../../src/cli/files/npy.ts";
+import { readSafetensorsHeader, safetensorsParts } from "../../src/cli/files/safetensors.ts";
+import { readStored, type StoredTensor } from "../../src/cli/files/stored.ts";
+import { plainTensor } from "../inputs.ts";
 import { undocumented } from "./oracle.ts";
 import { withinTime } from "./watchdog.ts";
 
 const model = randomModel({ ...TINY, layers: 1 }, 1);
 const tensors = safetensorsFile(model);
+const [q, k] = [plainTensor(1, [2, 3, 4]), plainTensor(2, [5])];
+
+/** Bytes as a file that the command line has opened. */
+function opened(bytes: Uint8Array): ByteFile {
+  const read = (into: Uint8Array, at: number, length: number, from: number) => {
+    const piece = bytes.subarray(from, from + length);
+    into.set(piece, at);
+    return Promise.resolve({ bytesRead: piece.length, buffer: into });
+  };
+  return new ByteFile("x", bytes.length, { read } as ConstructorParameters<typeof ByteFile>[2]);
+}
+
+/** Reads all tensors of a file that the command line takes. */
+async function readListed(file: ByteFile): Promise<void> {
+  for (const tensor of (await readSafetensorsHeader(file)).values()) {
+    if (tensor.dtype) await readStored(file, tensor as StoredTensor);
+  }
+}
 
 /** A kind of file: a good one, where its header ends, and what reads it. */
 interface Kind {
@@ -45,6 +69,19 @@ const KINDS: Readonly<Record<string, Kind>> = {
     bytes: llama2cFile(model, 0),
     header: 28,
     read: (bytes) => readLlama2c(memorySource("m.bin", bytes)),
+  },
+  npy: {
+    bytes: joined(...npyParts(q)),
+    header: 128,
+    read: async (bytes) => {
+      const file = opened(bytes);
+      return await readStored(file, await readNpyHeader(file));
+    },
+  },
+  "tensors of the command line": {
+    bytes: joined(...safetensorsParts({ q, k })),
+    header: 120,
+    read: (bytes) => readListed(opened(bytes)),
   },
   "llama2c of version 1": {
     bytes: llama2cFile(model, 1),
@@ -128,8 +165,9 @@ export async function runFileTrial({ kind, damages }: FileTrial): Promise<void> 
   try {
     await withinTime(about, () => read(file));
   } catch (error) {
-    if (error instanceof Error && error.constructor === Error) {
-      if (/^Cannot /.test(error.message)) return; // examples say so with plain errors too
+    // examples say so with plain errors too, the command line with its own
+    if (error instanceof Error && [Error, FileError].includes(error.constructor as typeof Error)) {
+      if (/^Cannot /.test(error.message) && error.message.length < 1000) return;
     }
     const what = undocumented(error, new Set());
     if (what) throw new Error(`${about}: ${what}`, { cause: error });

@@ -121,7 +121,7 @@ const ARRAYS: readonly Hostile[] = [
   constant("an empty Float32Array", () => new Float32Array(0)),
   constant("shared memory", () => new Float32Array(new SharedArrayBuffer(4096))),
   constant("a detached array", detachedArray),
-  constant("an array out of bounds", outOfBounds),
+  constant("an array beyond its buffer", outOfBounds),
   constant("NaN values", () => new Float32Array(4096).fill(NaN)),
   constant("huge values", () => new Float32Array(4096).fill(3e38)),
   constant("infinite values", () => new Float32Array(4096).fill(Infinity)),

@@ -6,13 +6,20 @@ import { ok, type Site } from "./site.ts";
 /** Bytes that a picture may have: they are part of every checkout. */
 const LARGEST = 120 * 1024;
 
-/** Saves what is in view, or the upper part of an element. */
-async function save(page: Page, name: string, part?: string): Promise<void> {
+/** Pixels around an element, which would otherwise stick to the edges of its picture. */
+const MARGIN = 20;
+
+/** Saves what is in view, or the upper part of an element, of at most so many pixels. */
+async function save(page: Page, name: string, part?: string, most: number = 718): Promise<void> {
   const path = fileURLToPath(new URL(`../../docs/pictures/${name}.png`, import.meta.url));
   await page.waitForTimeout(500); // fonts and charts
   const clip = part && await page.evaluate(`(() => {
     const { x, y, width, height } = document.querySelector("${part}").getBoundingClientRect();
-    return { x, y: y + scrollY, width, height: Math.min(height, 718) };
+    const margin = Math.min(${MARGIN}, x), most = ${most};
+    return {
+      ...{ x: x - margin, y: y + scrollY - margin, width: width + 2 * margin },
+      height: Math.min(height + 2 * margin, most),
+    };
   })()`) as { x: number; y: number; width: number; height: number };
   const options = { path, animations: "disabled" } as const;
   const { length } = await page.screenshot(clip ? { ...options, clip, fullPage: true } : options);
@@ -31,7 +38,7 @@ export async function drawPanels(site: Site): Promise<void> {
   const text = await site.open({ width: 1000, height: 900, dark: true, query: "#text" });
   await text.locator("#text .attended li").first().waitFor();
   await text.waitForTimeout(2000);
-  await save(text, "page-text-dark", "#text .text-results");
+  await save(text, "page-text-dark", "#text .text-results", 900);
 
   const training = await site.open({ width: 360, height: 900, query: "#training" });
   await training.getByRole("button", { name: "Start training" }).click();
@@ -39,7 +46,7 @@ export async function drawPanels(site: Site): Promise<void> {
   await training.getByRole("button", { name: "Stop" }).click();
   await training.getByRole("button", { name: "Go on", exact: true }).waitFor();
   await training.waitForTimeout(3000);
-  await save(training, "page-training-phone", "#training .panel-body");
+  await save(training, "page-training-phone", "#training .panel-body", 930);
 }
 
 /** Draws them. A race is run for one of them: its numbers are those of this machine. */
@@ -57,7 +64,7 @@ export async function drawPictures(site: Site): Promise<void> {
   await dark.getByRole("button", { name: "Start the race" }).click();
   const status = dark.locator("#race .run .status");
   await status.filter({ hasText: "Done" }).waitFor({ timeout: 120_000 });
-  await save(dark, "page-race-dark", "#race");
+  await save(dark, "page-race-dark", "#race", 775);
   await drawPanels(site);
   await site.close();
 }

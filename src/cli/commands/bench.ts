@@ -1,7 +1,7 @@
 // `bench`: figures that can be compared from machine to machine.
 import { createEngine } from "../../engine/create_engine.ts";
 import type { Engine } from "../../engine/engine.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { type AnyTensor, isResident } from "../../tensor/tensor.ts";
 import { type Command, defineCommand, type Report, type ValuesOf } from "../command.ts";
 import { engineFlags, engineOptions } from "../flags/engine.ts";
 import { peakGflops } from "../machine/peak.ts";
@@ -29,6 +29,15 @@ const flags = {
 
 const PASSES = ["forward", "backward", "decode"] as const;
 
+/** What is the same in all figures. */
+interface Shape {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly causal: boolean;
+  /** Whether operands lie where the engine computes; workers and shared calls take those of the host. */
+  readonly resident: boolean;
+}
+
 /** A figure. */
 interface Line {
   readonly pass: typeof PASSES[number];
@@ -43,35 +52,39 @@ interface Line {
   readonly spread: number;
 }
 
-/** A call that is measured: operands resident, results thrown away. */
+/** A call that is measured; results are thrown away. */
 interface Subject {
   readonly call: () => Promise<unknown>;
   readonly flops: number;
-  readonly tensors: readonly Tensor[];
+  readonly tensors: readonly AnyTensor[];
+}
+
+/** Frees what is resident among some tensors. */
+function drop(tensors: Iterable<AnyTensor>): void {
+  for (const tensor of tensors) if (isResident(tensor)) tensor.dispose();
 }
 
 async function subjectOf(
   engine: Engine,
   pass: Line["pass"],
   [length, heads, headDim]: readonly [number, number, number],
-  causal: boolean,
+  { causal, resident }: Pick<Shape, "causal" | "resident">,
 ): Promise<Subject> {
-  const tensor = (rows: number, seed: number) =>
-    engine.tensor(uniforms(seed, rows * heads * headDim), [1, rows, heads, headDim]);
+  const tensor = (rows: number, seed: number): AnyTensor => {
+    const data = uniforms(seed, rows * heads * headDim), shape = [1, rows, heads, headDim];
+    return resident ? engine.tensor(data, shape) : { data, shape };
+  };
   const rows = pass === "decode" ? 1 : length, q = tensor(rows, 1);
   const k = tensor(length, 2), v = tensor(length, 3), options = { causal };
-  const drop = (results: object) => {
-    for (const result of Object.values(results)) (result as Tensor).dispose?.();
-  };
   const { cost } = engine.explain(q, k, v, options);
   if (pass !== "backward") {
-    const call = async () => drop(await engine.attention(q, k, v, options));
+    const call = async () => drop(Object.values(await engine.attention(q, k, v, options)));
     return { call, flops: cost.flops, tensors: [q, k, v] };
   }
   const dOut = tensor(length, 4), { out, lse } = await engine.attention(q, k, v, options);
   const saved = { q, k, v, out, lse };
   return {
-    call: async () => drop(await engine.attentionBackward(dOut, saved, options)),
+    call: async () => drop(Object.values(await engine.attentionBackward(dOut, saved, options))),
     flops: 2.5 * cost.flops, // five products
     tensors: [q, k, v, dOut, out, lse],
   };
@@ -93,11 +106,12 @@ function toLine(
 
 async function measureAll(
   engine: Engine,
-  values: ValuesOf<typeof flags>,
+  { lengths = [512, 1024, 2048, 4096], seconds = 0.5 }: ValuesOf<typeof flags>,
+  shape: Shape,
   peak: number | undefined,
   session: Session,
 ): Promise<Line[]> {
-  const { lengths = [512, 1024, 2048, 4096], heads = 8, headDim = 64, seconds = 0.5 } = values;
+  const { heads, headDim } = shape;
   const all = lengths.flatMap((length) => PASSES.map((pass) => ({ pass, length })));
   const bar = new ProgressBar(session, "bench"), lines: Line[] = [];
   try {
@@ -105,14 +119,14 @@ async function measureAll(
       session.signal.throwIfAborted();
       bar.report(n / all.length);
       const sizes = [length, heads, headDim] as const;
-      const { call, flops, tensors } = await subjectOf(engine, pass, sizes, values.causal);
+      const { call, flops, tensors } = await subjectOf(engine, pass, sizes, shape);
       const measured = await measure(
         call,
         () => engine.synchronize(),
         1000 * seconds,
         session.signal,
       );
-      for (const tensor of tensors) tensor.dispose();
+      drop(tensors);
       lines.push(toLine(pass, length, flops, measured, peak));
     }
   } finally {
@@ -137,26 +151,33 @@ function text(
 }
 
 async function benchmark(values: ValuesOf<typeof flags>, session: Session): Promise<Report> {
-  const { heads = 8, headDim = 64, causal } = values, runtime = runtimeOf();
+  const { heads = 8, headDim = 64, causal, workers, coexecute } = values, runtime = runtimeOf();
+  const shape: Shape = { heads, headDim, causal, resident: !workers && !coexecute };
   const engine = await createEngine(engineOptions(values));
   try {
     const { target, reason } = engine;
     const oneThread = target.backend === "wasm" ? peakGflops(target.relaxedSimd) : undefined;
-    const threads = target.backend === "wasm" ? target.threads : undefined;
-    const peak = oneThread === undefined ? undefined : oneThread * threads!;
-    const lines = await measureAll(engine, values, peak, session);
-    const shape = { batch: 1, heads, headDim, dtype: "f32", causal, resident: true };
+    const hands = target.backend === "wasm" ? target.workers || target.threads : undefined;
+    const peak = oneThread === undefined ? undefined : oneThread * hands!;
+    const lines = await measureAll(engine, values, shape, peak, session);
+    const about = { batch: 1, dtype: "f32", ...shape };
     return {
-      data: { version: VERSION, runtime, reason, shape, peak: { oneThread, all: peak }, lines },
+      data: {
+        version: VERSION,
+        runtime,
+        reason,
+        shape: about,
+        peak: { oneThread, all: peak },
+        lines,
+      },
       text: text(lines, runtime, [
         reason,
-        `1 sequence, ${heads} heads of ${headDim}, f32${
-          causal ? ", causal" : ""
-        }, operands resident; ` +
-        "decode: 1 query",
+        `1 sequence, ${heads} heads of ${headDim}, f32${causal ? ", causal" : ""}, operands ${
+          shape.resident ? "resident" : "on the host"
+        }; decode: 1 query`,
         oneThread === undefined
           ? "peak: not measured on a GPU"
-          : `peak: ${digits(oneThread)} GFLOP/s a thread, measured now, times ${threads}`,
+          : `peak: ${digits(oneThread)} GFLOP/s a thread, measured now, times ${hands}`,
       ]),
     };
   } finally {
@@ -169,7 +190,8 @@ export const bench: Command = defineCommand({
   name: "bench",
   summary: "Measures forward, backward and decode at a few lengths.",
   details:
-    "Medians of calls on resident operands. GFLOP/s count the two products of the forward pass " +
+    "Medians of calls on resident operands; with --workers or --coexecute, which share calls of host " +
+    "tensors, on those of the host. GFLOP/s count the two products of the forward pass " +
     "and the five of the backward pass over visible pairs. The peak is that of multiply-adds in " +
     "WebAssembly, measured in the same run. Nothing else should be running.",
   examples: [

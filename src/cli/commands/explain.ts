@@ -7,8 +7,11 @@ import { emptyOperands, sizeFlags, sizesOf } from "../flags/sizes.ts";
 import { bytesText, digits, list, timeText } from "../text.ts";
 
 function text(plan: Explanation): string {
-  const { backend, reason, adapter, estimates, kernel, tile, threads, splits, steps } = plan;
+  const { backend, reason, adapter, estimates, kernel, tile, threads, workers, splits, steps } =
+    plan;
   const { items, regions, cost, blocks, scratchBytes, memoryBytes, matrixBytes } = plan;
+  const crew = `${threads} thread${threads === 1 ? "" : "s"}` +
+    (workers === undefined ? "" : `, ${workers} workers`);
   const visible = cost.pairs > 0 ? 100 * cost.visiblePairs / cost.pairs : 0;
   const on = Object.entries(estimates ?? {}).filter(([, ms]) => ms !== undefined);
   return list([
@@ -22,7 +25,7 @@ function text(plan: Explanation): string {
       ]
       : []),
     ["kernel", `${kernel}, tiles of ${tile.rows} queries x ${tile.keys} keys`],
-    ["work", `${items} items in ${regions} regions, ${threads} threads, ${splits} KV splits`],
+    ["work", `${items} items in ${regions} regions, ${crew}, ${splits} KV splits`],
     ["steps", steps.map(({ kernel, items }) => `${kernel} (${items})`).join(", ")],
     ["pairs", `${cost.visiblePairs} of ${cost.pairs} visible (${digits(visible)} %)`],
     ...(blocks
@@ -53,6 +56,7 @@ export const explain: Command = defineCommand({
       what: "one step of decoding",
       args: "explain --length 1 --keys 4096 --heads 32 --kv-heads 8",
     },
+    { what: "what workers would be sent", args: "explain --threads 1 --workers 4 --length 8192" },
     {
       what: "a window, two threads",
       args: "explain --length 8192 --window 512,0 --threads 2 --json",

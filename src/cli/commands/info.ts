@@ -11,9 +11,10 @@ import { VERSION } from "../version.ts";
 
 function targetText(target: Target): string {
   if (target.backend === "wasm") {
-    const { relaxedSimd, vectorBits, threads, shared } = target;
+    const { relaxedSimd, vectorBits, threads, workers, shared } = target;
     return `${relaxedSimd ? "relaxed" : "plain"} SIMD, ${vectorBits} bits, ` +
-      `${threads} thread${threads === 1 ? "" : "s"}${shared ? "" : ", memory is not shared"}`;
+      `${threads} thread${threads === 1 ? "" : "s"}${shared ? "" : ", memory is not shared"}` +
+      (workers === undefined ? "" : `, ${workers} workers`);
   }
   const { adapter, dialect, subgroups, shaderF16, limits } = target;
   const lanes = subgroups ? `subgroups of ${subgroups.min} to ${subgroups.max}` : "no subgroups";
@@ -40,7 +41,8 @@ async function report(values: EngineValues): Promise<Report> {
   const found = await findAdapters();
   const adapters = found.map(({ adapter: _, ...adapter }) => adapter);
   const engine = await createEngine(options);
-  const cpu = await createEngine({ ...options, backend: "wasm", allowFallbackAdapter: undefined });
+  const ofGpu = { allowFallbackAdapter: undefined, coexecute: undefined };
+  const cpu = await createEngine({ ...options, ...ofGpu, backend: "wasm" });
   try {
     const chosen = { backend: engine.backend, reason: engine.reason, target: engine.target };
     const builds = detectSimd() === "relaxed" ? ["relaxed", "plain"] : ["plain"];

@@ -25,6 +25,18 @@ export function systemReason(error: unknown): string {
   }
 }
 
+/** Characters of the begin and the end of a message that is cut. */
+const [BEGIN, END] = [400, 150];
+
+function printable(text: string): string {
+  const length = text.length, long = length > BEGIN + END + 50;
+  const cut = long ? `${text.slice(0, BEGIN)} … ${text.slice(-END)}` : text;
+  return cut.replace(
+    /\p{Cc}/gu,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** Where bytes come from: a file handle, or memory in tests. */
 export type ByteReader = Pick<FileHandle, "read">;
 
@@ -57,9 +69,9 @@ export class ByteFile {
     }
   }
 
-  /** The error of this file. */
+  /** The error of this file: what it holds among the words is cut, and cannot clear a terminal. */
   error(what: string): FileError {
-    return new FileError(`Cannot read ${this.path}: ${what}`);
+    return new FileError(`Cannot read ${this.path}: ${printable(what)}`);
   }
 
   /** Bytes of the file, in an array of their own. */

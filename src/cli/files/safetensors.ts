@@ -2,6 +2,7 @@
 // tensors, the tensors. Their places must cover the rest of the file, each byte once.
 import type { HostTensor } from "../../tensor/tensor.ts";
 import { BYTES } from "../../tensor/dtype.ts";
+import { show } from "../../tensor/errors.ts";
 import type { ByteFile } from "./byte_file.ts";
 import {
   bytesOf,
@@ -39,7 +40,7 @@ interface Place {
 function readEntry(name: string, entry: unknown, file: ByteFile): [ListedTensor, Place] {
   const { dtype, shape, data_offsets: offsets } = Object(entry) as Record<string, unknown>;
   const wrong = (field: string, value: unknown, wanted: string) =>
-    file.error(`${field} of ${name} is ${JSON.stringify(value)} but must be ${wanted}`);
+    file.error(`${field} of ${name} is ${show(value)} but must be ${wanted}`);
   if (typeof dtype !== "string") throw wrong("dtype", dtype, "a text like F32");
   if (!isSizes(shape)) throw wrong("shape", shape, "a list of sizes");
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {

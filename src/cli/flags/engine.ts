@@ -13,6 +13,8 @@ const megabytes = numberKind("a number of megabytes above 0", (n) => n > 0 && n 
 export interface EngineValues {
   readonly backend: BackendName | undefined;
   readonly threads: number | undefined;
+  readonly workers: number | undefined;
+  readonly coexecute: boolean;
   readonly simd: SimdOption | undefined;
   /** In megabytes. */
   readonly memoryBudget: number | undefined;
@@ -23,6 +25,12 @@ export interface EngineValues {
 export const engineFlags: FlagsOf<EngineValues> = {
   backend: choiceFlag("--backend", ["auto", "wasm", "webgpu"], "Where to compute. Default: auto."),
   threads: valueFlag("--threads", wholeKind(1), "Threads on the CPU. Default: one for each core."),
+  workers: valueFlag(
+    "--workers",
+    wholeKind(2),
+    "Workers with memories of their own, for large calls. Default: none.",
+  ),
+  coexecute: switchFlag("--coexecute", "Share large calls between the GPU and the CPU."),
   simd: choiceFlag("--simd", ["relaxed", "plain", "wide"], "Build of the CPU kernels."),
   memoryBudget: valueFlag(
     "--memory-budget",
@@ -34,12 +42,13 @@ export const engineFlags: FlagsOf<EngineValues> = {
 
 /** Them as options of `createEngine`. */
 export function engineOptions(values: EngineValues): EngineOptions {
-  const { backend, threads, simd, memoryBudget, software } = values;
+  const { backend, threads, workers, coexecute, simd, memoryBudget, software } = values;
   if (software && backend !== "webgpu") {
     throw new UsageError("Cannot use --software: it needs --backend webgpu");
   }
   return {
-    ...{ backend, threads, simd },
+    ...{ backend, threads, workers, simd },
+    ...(coexecute && { coexecute }),
     memoryBudget: memoryBudget === undefined ? undefined : Math.round(memoryBudget * 1e6),
     ...(software && { allowFallbackAdapter: true }),
   };

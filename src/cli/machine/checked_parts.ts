@@ -10,16 +10,32 @@ import { uniforms } from "../../tensor/random.ts";
 export interface CheckedPart {
   readonly name: string;
   readonly options: CheckOptions;
+  /** What differs on a GPU in software: see `FEW_KERNELS`. */
+  readonly inSoftware: CheckOptions;
 }
 
 /** Storage in 16 bits: the same problems in either type. */
 const SIXTEEN_BITS: CheckOptions = { sizes: { headDim: [20] }, options: ["causal"], problems: 5 };
+
+/**
+ * Sizes that share their kernels, and have none of decode. A GPU in software takes its time to compile, 3 to 10 s a kernel on
+ * SwiftShader, which keeps none: with the sizes of other engines passes took 132 s, and decode had not ended after 280.
+ */
+const FEW_KERNELS: NonNullable<CheckOptions["sizes"]> = {
+  ...{ batch: [2], kvHeads: [1, 2], groups: [2], lengthQ: [9, 33, 70], lengthK: [17, 40, 65] },
+  headDim: [20],
+};
+/** Options that change kernels; all at once they cost one more set. */
+const TOGETHER = CHECKED_OPTIONS.filter((name) =>
+  name !== "largeScores" && name !== "causalTopLeft"
+);
 
 /** All parts. */
 export const CHECKED_PARTS: readonly CheckedPart[] = [
   {
     name: "passes",
     options: { sizes: { headDim: [15, 20] }, options: ["causal", "largeScores"], problems: 8 },
+    inSoftware: { sizes: FEW_KERNELS, problems: 6 },
   },
   {
     name: "tiles", // more than one tile along both lengths
@@ -30,6 +46,7 @@ export const CHECKED_PARTS: readonly CheckedPart[] = [
       },
       ...{ options: ["causal"], problems: 6 },
     },
+    inSoftware: {},
   },
   {
     name: "decode", // few queries, many keys, grouped heads
@@ -40,6 +57,10 @@ export const CHECKED_PARTS: readonly CheckedPart[] = [
       },
       ...{ options: ["causal", "keyLengths"], problems: 8 },
     },
+    inSoftware: {
+      sizes: { ...FEW_KERNELS, lengthQ: [1, 5], lengthK: [200, 389] },
+      problems: 4 + 2, // four without options, each alone
+    },
   },
   // four without options, each alone twice, then several at once; one head dimension, as a GPU compiles kernels for each
   {
@@ -48,9 +69,18 @@ export const CHECKED_PARTS: readonly CheckedPart[] = [
       ...{ sizes: { headDim: [20] }, options: CHECKED_OPTIONS },
       problems: 8 + 2 * CHECKED_OPTIONS.length,
     },
+    inSoftware: { sizes: FEW_KERNELS, problems: 4 + CHECKED_OPTIONS.length },
   },
-  { name: "f16", options: { ...SIXTEEN_BITS, storage: "f16" } },
-  { name: "bf16", options: { ...SIXTEEN_BITS, storage: "bf16" } },
+  {
+    name: "together",
+    options: { sizes: { headDim: [20] }, options: [], always: TOGETHER, problems: 4 },
+    inSoftware: { sizes: FEW_KERNELS, problems: 2 },
+  },
+  ...(["f16", "bf16"] as const).map((storage): CheckedPart => ({
+    name: storage,
+    options: { ...SIXTEEN_BITS, storage },
+    inSoftware: { sizes: FEW_KERNELS, problems: 3 },
+  })),
 ];
 
 /** The calls of an engine: host tensors in float32, resident ones in 16 bits. */

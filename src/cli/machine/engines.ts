@@ -10,6 +10,8 @@ import { findAdapters, type FoundAdapter } from "./adapters.ts";
 export interface EngineChoice {
   readonly name: string;
   readonly backend: "wasm" | "webgpu";
+  /** Whether it is a GPU in software. */
+  readonly software: boolean;
   readonly make: () => Promise<Engine>;
 }
 
@@ -22,7 +24,7 @@ export async function wasmChoices(threads: number | undefined): Promise<EngineCh
   const counts = [...new Set([1, target.threads])];
   const choice = (simd: EngineOptions["simd"], threads: number): EngineChoice => ({
     name: `wasm ${simd}, ${threads} thread${threads === 1 ? "" : "s"}`,
-    backend: "wasm",
+    ...{ backend: "wasm", software: false },
     make: () => createEngine({ backend: "wasm", simd, threads }),
   });
   return [
@@ -51,7 +53,7 @@ export async function gpuChoices(
   const wanted = adapters.filter((one) => software || !one.software);
   const choices = wanted.map((found): EngineChoice => ({
     name: `webgpu ${found.name}`,
-    backend: "webgpu",
+    ...{ backend: "webgpu", software: found.software },
     make: () => openOn(found),
   }));
   const leftOut = adapters.length === 0

@@ -57,7 +57,7 @@ export class GpuMemory implements BufferPool {
   }
 
   #outOfMemory(bytes: number, why: string): RangeError {
-    return new RangeError(`Out of memory: ${bytes} bytes of GPU memory were asked for but ${why}`);
+    return new RangeError(`Cannot allocate ${bytes} bytes of GPU memory: ${why}`);
   }
 
   /** A new buffer. Throws when it is too large; a device without room says so in `settle`. */

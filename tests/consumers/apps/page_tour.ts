@@ -3,8 +3,11 @@ import { createEngine } from "@flashtile/attention";
 import type { TourReport, WorkersReport } from "./messages.ts";
 import { tour } from "./tour.ts";
 
-/** A call that is worth sending to workers, the same with them and without. */
-async function shared(): Promise<WorkersReport> {
+/** Milliseconds for which a refusal is waited for. */
+const REFUSED_MS = 2000;
+
+/** A call that is worth sending to workers, the same with them and without. `threads`: those that another engine got. */
+async function shared(threads: number): Promise<WorkersReport> {
   const shape = [1, 1024, 4, 64], n = shape.reduce((size, axis) => size * axis, 1);
   const q = {
     data: Float32Array.from({ length: n }, (_, i) => (i * 7919) % 2003 / 1001 - 1),
@@ -14,7 +17,13 @@ async function shared(): Promise<WorkersReport> {
   const some = await createEngine({ backend, workers: 2 });
   try {
     const want = (await one.attention(q, q, q)).out.data;
-    await some.attention(q, q, q); // where threads are refused too, the second call is the first that tries workers
+    await some.attention(q, q, q);
+    // where threads are refused too, the second call is the first that tries workers, once the refusal was heard of
+    const crew = () => some.target.backend === "wasm" ? some.target.threads : 1;
+    for (let ms = 0; ms < REFUSED_MS && crew() > threads; ms += 20) {
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    await some.attention(q, q, q);
     const got = (await some.attention(q, q, q)).out.data;
     return {
       workers: some.explain(q, q, q).workers ?? 0,
@@ -40,7 +49,7 @@ export async function tourOfPage(): Promise<TourReport> {
   const engine = await createEngine({ threads: 2 });
   try {
     const report = await tour(engine, () => ready);
-    return { ...report, shared: await shared() };
+    return { ...report, shared: await shared(report.threads) };
   } finally {
     engine.dispose();
   }

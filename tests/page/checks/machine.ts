@@ -30,11 +30,20 @@ async function isolated(site: Site): Promise<string> {
   return facts.get("The engine says")!;
 }
 
+/** Everything but workers from blobs. */
+const NO_WORKERS = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; " +
+  "style-src 'self' 'unsafe-inline'; worker-src 'self'";
+
 async function plain(site: Site): Promise<string> {
   const facts = await factsOf(await site.open({ isolated: false }));
-  says(facts, "Threads", /^1 of .*Cross-Origin-Opener-Policy/);
+  says(facts, "Threads", /^1 of \d+ cores?, and \d+ workers\..*Cross-Origin-Opener-Policy/);
   says(facts, "Isolation", /^Not isolated.*Cross-Origin-Embedder-Policy/);
   says(facts, "First result", /agree/);
+  says(facts, "The engine says", /, \d+ workers with a memory of their own/);
+  const headers = { "Content-Security-Policy": NO_WORKERS };
+  const alone = await factsOf(await site.open({ isolated: false, headers }));
+  says(alone, "Threads", /^1 of \d+ cores?\..*No workers either: .*Cross-Origin-Opener-Policy/);
+  says(alone, "First result", /agree/);
   return facts.get("Threads")!;
 }
 

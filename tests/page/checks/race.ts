@@ -85,7 +85,9 @@ async function stopped(site: Site): Promise<string> {
   await startShort(page);
   await untilDone(page);
   checkResult(await download(page), ["flash cpu", "standard cpu"]);
-  return "twice, then a whole race on one thread";
+  const done = await status(page).innerText();
+  ok(/\d workers on the CPU/.test(done), `it says "${done}"`);
+  return `twice, then a whole race: ${done}`;
 }
 
 async function both(site: Site): Promise<string> {

@@ -24,7 +24,9 @@ export function summaryOf({ backend, target }: Engine, gpu: Gpu): string {
   if (target.backend === "webgpu") {
     return `Attention runs on your GPU, ${target.adapter}, where that is faster than the CPU.`;
   }
-  const threads = plural(target.threads, "thread");
+  const { workers } = target;
+  const threads = plural(target.threads, "thread") +
+    (workers ? ` and ${plural(workers, "worker")}` : "");
   const without = gpu.kind === "software"
     ? "The only GPU is one in software, which is slower than that."
     : gpu.kind === "none"
@@ -70,25 +72,37 @@ function gpuFact({ target }: Engine, gpu: Gpu): Fact {
 
 /** What the engine adds where there are fewer threads than cores. */
 function shortageOf(reason: string): string | undefined {
-  return /; no more threads: (.*)$/s.exec(reason)?.[1];
+  return /; no more threads: (.*?)(?:; no more workers|$)/s.exec(reason)?.[1];
 }
 
-function threadsFact(cpu: Engine, { threads }: WasmTarget): Fact {
+const WHY_NO_THREADS =
+  "Threads share memory, which browsers allow only in a page that is isolated from others.";
+
+/** Of a page that may not share memory. */
+function workersFact(cpu: Engine, workers: number, value: string): Fact {
+  const term = "Threads";
+  if (workers === 0) {
+    const refused = /; no more workers: (.*)$/s.exec(cpu.reason)?.[1];
+    const why = refused ? `${WHY_NO_THREADS} No workers either: ${refused}.` : WHY_NO_THREADS;
+    return { term, value, why, remedy: HEADERS };
+  }
+  return {
+    term,
+    value: `${value.slice(0, -1)}, and ${plural(workers, "worker")}.`,
+    why:
+      `${WHY_NO_THREADS} Workers have a memory of their own: large calls are cut up and sent to them.`,
+    remedy: `Threads need no copies. ${HEADERS}`,
+  };
+}
+
+function threadsFact(cpu: Engine, { threads, workers = 0 }: WasmTarget): Fact {
   const cores = navigator.hardwareConcurrency ?? 1, term = "Threads";
   const value = `${count(threads)} of ${plural(cores, "core")}.`;
   const shortage = shortageOf(cpu.reason);
   if (shortage === undefined) {
     return { term, value, why: "Every core shares the work of a call." };
   }
-  if (!crossOriginIsolated) {
-    return {
-      term,
-      value,
-      why:
-        "Threads share memory, which browsers allow only in a page that is isolated from others.",
-      remedy: HEADERS,
-    };
-  }
+  if (!crossOriginIsolated) return workersFact(cpu, workers, value);
   return {
     term,
     value,
@@ -163,5 +177,10 @@ export function isolationFact(): Fact {
   const term = "Isolation";
   return crossOriginIsolated
     ? { term, value: "Isolated.", why: "Memory may be shared with worker threads." }
-    : { term, value: "Not isolated.", why: "Everything works, on one thread.", remedy: HEADERS };
+    : {
+      term,
+      value: "Not isolated.",
+      why: "Everything works; workers cannot share memory.",
+      remedy: HEADERS,
+    };
 }

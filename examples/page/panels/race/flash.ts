@@ -1,5 +1,6 @@
-// flashtile, on either backend, with tensors that lie where it computes.
-import type { AttentionResult, Engine, Tensor } from "@flashtile/attention";
+// flashtile, on either backend, with tensors that lie where it computes; in the page where workers compute, which have
+// memories of their own.
+import type { AttentionResult, Engine, Tensor, WasmTarget } from "@flashtile/attention";
 import type { Inputs } from "../../attention/inputs.ts";
 import type { Contender, Prepared } from "./contender.ts";
 
@@ -10,17 +11,44 @@ export function flashContender(engine: Engine): Contender {
     id: `flash ${place}`,
     name: `flashtile, ${place.toUpperCase()}`,
     tooLong: () => undefined,
-    prepare: (inputs, signal) => prepare(engine, inputs, signal),
+    prepare: (inputs, signal) =>
+      (engine.target as WasmTarget).workers
+        ? prepareHost(engine, inputs, signal)
+        : prepareResident(engine, inputs, signal),
   };
 }
 
-async function prepare(
+const LAYOUT = { layout: "bhsd" } as const;
+
+/** Host tensors, which are sent to workers: what stays in the engine's memory would be computed by one thread. */
+async function prepareHost(
   engine: Engine,
   { heads, length, headDim, q, k, v }: Inputs,
   signal: AbortSignal,
 ): Promise<Prepared> {
-  const shape = [1, heads, length, headDim],
-    options = { layout: "bhsd" } as const;
+  const shape = [1, heads, length, headDim], out = { data: new Float32Array(q.length), shape };
+  const [tq, tk, tv] = [q, k, v].map((data) => ({ data, shape }));
+  const options = { ...LAYOUT, into: { out } };
+  const call = (signal: AbortSignal) => engine.attention(tq!, tk!, tv!, { ...options, signal });
+  await call(signal);
+  return {
+    memoryBytes: engine.explain(tq!, tk!, tv!, options).memoryBytes,
+    async run(times, signal) {
+      const begin = performance.now();
+      for (let n = 0; n < times; n++) await call(signal);
+      return performance.now() - begin;
+    },
+    read: () => Promise.resolve(out.data),
+    dispose: () => {},
+  };
+}
+
+async function prepareResident(
+  engine: Engine,
+  { heads, length, headDim, q, k, v }: Inputs,
+  signal: AbortSignal,
+): Promise<Prepared> {
+  const shape = [1, heads, length, headDim];
   const tensors: Tensor[] = [];
   let result: AttentionResult<Tensor> | undefined;
   const freeResult = () => {
@@ -35,13 +63,13 @@ async function prepare(
   const call = (signal: AbortSignal) => {
     freeResult();
     const [tq, tk, tv] = tensors;
-    return engine.attention(tq!, tk!, tv!, { ...options, signal });
+    return engine.attention(tq!, tk!, tv!, { ...LAYOUT, signal });
   };
   try {
     for (const data of [q, k, v]) tensors.push(engine.tensor(data, shape));
     result = await call(signal);
     const [tq, tk, tv] = tensors;
-    const { memoryBytes } = engine.explain(tq!, tk!, tv!, options);
+    const { memoryBytes } = engine.explain(tq!, tk!, tv!, LAYOUT);
     return {
       memoryBytes,
       async run(times, signal) {

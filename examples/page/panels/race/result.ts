@@ -45,7 +45,7 @@ export interface RaceResult {
 /** What standard attention is here. */
 export const STANDARD: string =
   "Attention that is not fused: all scores of a head are written to memory, then their softmax, then the product with v. " +
-  "On the CPU it is made of the same register tiles as flashtile, in WebAssembly, with as many threads (bench/asm/unfused.ts); " +
+  "On the CPU it is made of the same register tiles as flashtile, in WebAssembly, with as many threads or workers (bench/asm/unfused.ts); " +
   "on a GPU of tiled products in workgroup memory (bench/subjects/unfused_shaders.ts).";
 
 /** As a document that says by itself what was measured where. */

@@ -1,5 +1,6 @@
-// Standard attention on the CPU: a worker for each thread that flashtile has, each with its share of the heads.
+// Standard attention on the CPU: a worker for each thread or worker that flashtile has, each with its share of the heads.
 import type { WasmTarget } from "@flashtile/attention";
+import { hands } from "../../engines.ts";
 import { startWorker } from "../../parts/worker.ts";
 import { bytes } from "../../parts/words.ts";
 import { type Contender, type Prepared, type Shape, unlessAborted } from "./contender.ts";
@@ -109,11 +110,11 @@ async function prepare(
 
 /** The contender; `budget`: bytes that its matrices may take, one for each thread at a time. */
 export async function standardCpu(
-  { threads, relaxedSimd }: WasmTarget,
+  target: WasmTarget,
   shape: Shape,
   budget: number,
 ): Promise<Contender> {
-  const module = await loadKernels(relaxedSimd);
+  const threads = hands(target), module = await loadKernels(target.relaxedSimd);
   return {
     id: "standard cpu",
     name: "standard, CPU",

@@ -5,6 +5,7 @@ import { element, fill } from "../../parts/elements.ts";
 import { type Run, runControls } from "../../parts/run_controls.ts";
 import { shareButtons } from "../../parts/share.ts";
 import { bytes, duration, plural } from "../../parts/words.ts";
+import { hands } from "../../engines.ts";
 import type { Page } from "../../panel.ts";
 import { LOOKS, raceCharts } from "./charts.ts";
 import type { Contender } from "./contender.ts";
@@ -18,9 +19,9 @@ import { errorSentence, pointsTable, stopsList, summary } from "./tables.ts";
 const HEAD_DIM = 64;
 const MIB = 2 ** 20;
 
-/** At least four heads, and as many to each thread: nobody waits for a thread that has more than others. */
-function headsFor(threads: number): number {
-  return threads * Math.ceil(4 / threads);
+/** At least four heads, and as many to each thread or worker: nobody waits for one that has more than others. */
+function headsFor(hands: number): number {
+  return hands * Math.ceil(4 / hands);
 }
 
 async function contendersFor(
@@ -71,7 +72,8 @@ function explanation(): HTMLElement {
     element(
       "p",
       { class: "note" },
-      "Both have their tensors where they compute, in float32, without a mask. A call is warmed up once and then measured " +
+      "Both have their tensors where they compute, in float32, without a mask; only in a page that is not isolated " +
+        "flashtile has them in the page, and sends them to workers in the time that is measured. A call is warmed up once and then measured " +
         "three to five times, in turns; the fastest counts. Memory is what is held beyond q, k, v and the result. Error is the " +
         "largest difference from float64 in four rows, as a share of the largest value.",
     ),
@@ -122,9 +124,9 @@ export function raceView(panel: HTMLElement, page: Page): void {
   const run = async ({ signal, say }: Run) => {
     say("Getting the engines …");
     const engines = await page.engines();
-    const { threads } = engines[0]!.target as WasmTarget;
+    const target = engines[0]!.target as WasmTarget, { workers } = target;
     const settings = {
-      ...{ heads: headsFor(threads), headDim: HEAD_DIM },
+      ...{ heads: headsFor(hands(target)), headDim: HEAD_DIM },
       ...{ limitMs: limit.value(), budget: budget.value() },
     };
     const contenders = await contendersFor(engines, settings);
@@ -134,7 +136,9 @@ export function raceView(panel: HTMLElement, page: Page): void {
     show();
     await runRace(contenders, settings, result, { signal, say, changed: show });
     say(
-      `Done: ${settings.heads} heads of ${HEAD_DIM}, ${plural(threads, "thread")} on the CPU.`,
+      `Done: ${settings.heads} heads of ${HEAD_DIM}, ${
+        plural(hands(target), workers ? "worker" : "thread")
+      } on the CPU.`,
     );
     page.announce(`The race is over. ${summary(result).join(" ")}`);
   };

@@ -28,14 +28,15 @@ export function lossChart(losses: () => Losses): Chart {
     draw(plot, width) {
       const { beginning, training, heldOut } = losses();
       if (!beginning || training.length === 0) return undefined;
+      // in the margin, where they cover nothing: the legend has their words
       const rules = [
-        { loss: beginning.unigram, label: "knowing how often each byte occurs" },
-        { loss: beginning.bigram, label: "knowing the byte before" },
+        { loss: beginning.unigram, label: "alone" },
+        { loss: beginning.bigram, label: "pairs" },
       ];
       const line = thinned(training), last = training.at(-1)!.step;
       return plot.plot({
         ...plotDefaults(width),
-        ...{ height: 300, marginRight: 12 },
+        ...{ height: 300, marginRight: 44 },
         x: {
           label: "step",
           domain: [training[0]!.step, Math.max(last, training[0]!.step + 20)],
@@ -51,8 +52,8 @@ export function lossChart(losses: () => Losses): Chart {
             stroke: COLORS.paper,
           }),
           plot.text(rules, {
-            ...{ y: "loss", text: "label", frameAnchor: "right", textAnchor: "end", dy: -7 },
-            ...{ fill: COLORS.soft, stroke: COLORS.paper, strokeWidth: 5 },
+            ...{ y: "loss", text: "label", frameAnchor: "right", textAnchor: "start", dx: 6 },
+            fill: COLORS.soft,
           }),
         ],
       });

@@ -97,6 +97,12 @@ class TrainingView {
           "on the text that it learns from",
         ),
         element("li", {}, element("span", { class: "key-dot" }), "on text held back from it"),
+        element(
+          "li",
+          {},
+          element("span", { class: "key-dashes" }),
+          "of whoever knows how often bytes occur: alone, in pairs",
+        ),
       ),
       controlRow(this.#save, this.#look, loadField),
     ];
