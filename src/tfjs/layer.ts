@@ -2,6 +2,7 @@
 import { Complaint, show } from "../tensor/errors.ts";
 import { isTensor } from "./inputs.ts";
 import {
+  checkNames,
   type LayerSettings,
   type MultiHeadAttentionArgs,
   parseArgs,
@@ -9,6 +10,7 @@ import {
   type WeightSettings,
 } from "./layer_args.ts";
 import {
+  CALL_NAMES,
   hiddenOf,
   listInputs,
   type MultiHeadAttentionCall,
@@ -182,6 +184,7 @@ export function layerClass(
     override apply(inputs: unknown, given?: MultiHeadAttentionCall | null): unknown {
       const kwargs = given ?? {};
       refuseScores(kwargs);
+      checkNames("the call", kwargs, CALL_NAMES);
       const list = listInputs(inputs, kwargs);
       if (!isTensor(list[0])) refuseKeywords(kwargs, complaint); // a tensor that is yet to come
       const { value: _v, key: _k, attentionMask: _m, ...rest } = kwargs;
