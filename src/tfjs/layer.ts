@@ -142,7 +142,7 @@ function featuresOf(shape: TfShape | readonly TfShape[]): [number, number, numbe
 /** A seed for a layer that was given none. */
 const anySeed = () => Math.floor(Math.random() * 2 ** 31);
 
-/** The class of the layer, on the `Layer` of an instance of TensorFlow.js, which learns to load it. */
+/** The class of the layer, on the `Layer` of an instance of TensorFlow.js. */
 export function layerClass(
   ops: TfOps,
   attention: Op,
@@ -202,6 +202,5 @@ export function layerClass(
       return { ...super.getConfig(), ...this.#settings, ...this.#weights.config() };
     }
   }
-  ops.serialization.registerClass(MultiHeadAttention);
   return MultiHeadAttention;
 }
