@@ -47,7 +47,7 @@ async function check({ tf }: Nanogpt, attend: Attend): Promise<GradientReport> {
     },
     {
       ...{ layout: "bhsd", always: ["causal"], options: [], seed: 2 },
-      problems: tf.getBackend() === "cpu" ? 8 : 3, // finite differences are many calls
+      problems: tf.getBackend() === "cpu" ? 8 : 2, // finite differences are many calls
       sizes: {
         groups: [1],
         lengthQ: [5, 33],
@@ -112,12 +112,10 @@ nanogptTest("on its GPU path it learns the same with our attention", async (nano
   const right = await check(nanogpt, ownAttend(nanogpt));
   assert.ok(right.passed, right.text);
   const flash = withFlash(nanogpt, await flashFor(nanogpt));
-  for (const optimizer of ["adam", "sgd"] as const) {
-    const training = { length: 32, steps: 3, optimizer };
-    const own = await trainWith(nanogpt, nanogpt.own.forward, training);
-    const ours = await trainWith(nanogpt, flash, training);
-    own.losses.forEach((loss, n) => {
-      assert.ok(Math.abs(loss - ours.losses[n]!) <= 1e-5, `${own.losses}, ${ours.losses}`);
-    });
-  }
+  const training = { length: 32, steps: 4, optimizer: "sgd" } as const; // Adam hides the size of gradients
+  const own = await trainWith(nanogpt, nanogpt.own.forward, training);
+  const ours = await trainWith(nanogpt, flash, training);
+  own.losses.forEach((loss, n) => {
+    assert.ok(Math.abs(loss - ours.losses[n]!) <= 1e-5, `${own.losses}, ${ours.losses}`);
+  });
 }, true);
