@@ -20,10 +20,7 @@ export interface Case {
   readonly v: readonly number[];
   /** Shapes of tensors that have gradients too. */
   readonly learned?: Readonly<Record<string, readonly number[]>>;
-  /**
-   * Left to `deno task test:all` on WebGPU, where each set of options compiles kernels of its own: the last case has them
-   * together.
-   */
+  /** Left out on WebGPU, where each set of options compiles kernels of its own: the last case has them together. */
   readonly alone?: true;
   readonly options: (learned: Learned) => FlashAttentionOptions<tf.Tensor>;
   readonly formula: (learned: Learned) => Formula;

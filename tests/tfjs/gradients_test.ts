@@ -3,7 +3,6 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import type { FlashAttention } from "@flashtile/attention/tfjs";
-import { runTakes } from "../selection.ts";
 import { onBackends, useBackend } from "./backends.ts";
 import { type Case, CASES } from "./cases.ts";
 import { compare, normal, runCase, valuesOf } from "./run_case.ts";
@@ -23,7 +22,7 @@ async function wantedOf(c: Case): Promise<Map<string, Float32Array>> {
 
 onBackends("results and gradients of every option", async (_, name) => {
   for (const c of CASES) {
-    if (c.alone && name === "webgpu" && !runTakes("rest")) continue;
+    if (c.alone && name === "webgpu") continue;
     const want = await wantedOf(c),
       flashAttention: FlashAttention<tf.Tensor> = await useBackend(name);
     const got = await runCase(c, (q, k, v, learned) => flashAttention(q, k, v, c.options(learned)));
