@@ -17,14 +17,16 @@
  *
  * @module
  */
+import { type AdapterOptions, checkAdapterOptions } from "./tfjs/adapter_options.ts";
 import { layerClass } from "./tfjs/layer.ts";
 import type { MultiHeadAttentionArgs } from "./tfjs/layer_args.ts";
 import { flashAttention } from "./tfjs/op.ts";
 import type { FlashAttentionOptions } from "./tfjs/options.ts";
 import { prepareRunner, runnerOf } from "./tfjs/runners.ts";
-import { opsOf, type TensorFlowWithLayers } from "./tfjs/tf_layers.ts";
+import { opsOf, type TensorFlowWithLayers, type TfLayerClass } from "./tfjs/tf_layers.ts";
 import { engineOf, type TensorFlow, type TfTensor } from "./tfjs/tensorflow.ts";
 
+export type { AdapterOptions } from "./tfjs/adapter_options.ts";
 export type { FlashAttentionOptions, TfPerSequence, TfRotary } from "./tfjs/options.ts";
 export type { Engine } from "./engine/engine.ts";
 export type { MultiHeadAttentionArgs, TfIdentifier } from "./tfjs/layer_args.ts";
@@ -61,9 +63,11 @@ export type FlashAttention<T extends TfTensor = TfTensor> = (
 
 /**
  * Makes `flashAttention` for an instance of TensorFlow.js, once its backend is ready. Where that is WebGPU, its device is
- * looked at, and so it has to be set before; the others may be set at any time.
+ * looked at, and so it has to be set before; the others may be set at any time. `options.engine` computes, which stays the
+ * caller's.
  *
- * @throws {TypeError} `tf` is not TensorFlow.js. @throws {UnsupportedError} its device computes wrongly.
+ * @throws {TypeError} `tf` is not TensorFlow.js, or `engine` no engine. @throws {RangeError} the engine is not on the device of
+ * TensorFlow.js. @throws {UnsupportedError} that device computes wrongly.
  *
  * @example Gradients of variables
  * ```ts
@@ -80,11 +84,23 @@ export type FlashAttention<T extends TfTensor = TfTensor> = (
  */
 export async function createFlashAttention<T extends TfTensor>(
   tf: TensorFlow<T>,
+  options: AdapterOptions = {},
 ): Promise<FlashAttention<T>> {
-  const engine = engineOf(tf, "createFlashAttention");
+  const call = await prepared(tf, options, "createFlashAttention");
+  return (q, k, v, options) => call({ q, k, v }, options) as T;
+}
+
+/** The op for the backend that is set, once it can run there. */
+async function prepared(
+  tf: TensorFlow,
+  options: AdapterOptions,
+  action: string,
+): Promise<(given: { q: unknown; k: unknown; v: unknown }, options: unknown) => TfTensor> {
+  const engine = engineOf(tf, action), own = checkAdapterOptions(options, action);
   await tf.ready();
-  await prepareRunner(engine);
-  return (q, k, v, options) => flashAttention(engine, runnerOf, { q, k, v }, options) as T;
+  await prepareRunner(engine, own, action);
+  return (given, options) =>
+    flashAttention(engine, (engine) => runnerOf(engine, own), given, options);
 }
 
 /** The class of a layer. */
@@ -95,8 +111,8 @@ export interface MultiHeadAttentionClass<L extends object = object> {
   new (args: MultiHeadAttentionArgs): L;
 }
 
-/** One class for each `Layer` that it extends: TensorFlow.js keeps what is registered. */
-const LAYERS = new WeakMap<object, unknown>();
+/** One class for each `Layer` that it extends and engine that computes, or that `Layer` again. */
+const LAYERS = new WeakMap<object, WeakMap<object, TfLayerClass>>();
 
 /**
  * Makes the layer `MultiHeadAttention` for an instance of TensorFlow.js, and registers it there, so that models that were
@@ -104,9 +120,9 @@ const LAYERS = new WeakMap<object, unknown>();
  * layer for grouped queries; attention itself is `flashAttention`.
  *
  * Inputs are [batch, length, features]: a query alone, or `[query, value]`, `[query, value, key]`,
- * `[query, value, key, attentionMask]`.
+ * `[query, value, key, attentionMask]`. Models that are loaded have layers of the class that was made last, and so its engine.
  *
- * @throws {TypeError} `tf` is not TensorFlow.js with its layers. @throws {UnsupportedError} as `createFlashAttention`.
+ * @throws {TypeError} `tf` is not TensorFlow.js with its layers. Else it throws as `createFlashAttention`.
  *
  * @example
  * ```ts
@@ -126,17 +142,17 @@ const LAYERS = new WeakMap<object, unknown>();
  */
 export async function createMultiHeadAttention<T extends TfTensor, L extends object>(
   tf: TensorFlowWithLayers<T, L>,
+  options: AdapterOptions = {},
 ): Promise<MultiHeadAttentionClass<L>> {
-  const engine = engineOf(tf, "createMultiHeadAttention");
-  const ops = opsOf(tf, "createMultiHeadAttention");
-  await tf.ready();
-  await prepareRunner(engine);
-  const known = LAYERS.get(ops.layers.Layer);
-  if (known) return known as MultiHeadAttentionClass<L>;
-  const made = layerClass(
-    ops,
-    (q, k, v, options) => flashAttention(engine, runnerOf, { q, k, v }, options),
-  ) as unknown as MultiHeadAttentionClass<L>;
-  LAYERS.set(ops.layers.Layer, made);
-  return made;
+  const action = "createMultiHeadAttention";
+  engineOf(tf, action);
+  const ops = opsOf(tf, action), { Layer } = ops.layers;
+  const call = await prepared(tf, options, action);
+  const classes = LAYERS.get(Layer) ?? new WeakMap<object, TfLayerClass>(),
+    key = options.engine ?? Layer;
+  const made = classes.get(key) ??
+    layerClass(ops, (q, k, v, options) => call({ q, k, v }, options));
+  LAYERS.set(Layer, classes.set(key, made as TfLayerClass));
+  ops.serialization.registerClass(made); // what is loaded from here on is of this class
+  return made as unknown as MultiHeadAttentionClass<L>;
 }

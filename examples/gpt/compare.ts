@@ -1,15 +1,15 @@
 /** Steps of training with each kind of attention, in one process and in turns, each in a worker with a heap of its own. */
 import { formatBytes, formatCount } from "../byte_lm/progress.ts";
 import { Random } from "../byte_lm/random.ts";
-import { loadText } from "../byte_lm/load_text.ts";
 import { randomBatch, type Text } from "../byte_lm/text.ts";
-import type { AttentionName } from "./attention.ts";
+import type { AttentionName } from "../transformer/attention.ts";
+import { loadCorpus } from "./corpus.ts";
 import type { Answer, Question } from "./compare_worker.ts";
 import type { Options } from "./options.ts";
 
 const NAMES: readonly AttentionName[] = ["flash", "by-heads", "materialised"];
-/** Rounds after the first, which warms up, for as long as all together take no longer. */
-const MOST_ROUNDS = 5, SECONDS_OF_ROUNDS = 20;
+/** Rounds after the first, which warms up; each takes part for so many seconds of its own, and once in any case. */
+const MOST_ROUNDS = 5, SECONDS_OF_EACH = 20;
 
 /** One kind of attention at one length. */
 class Entrant {
@@ -20,7 +20,7 @@ class Entrant {
   losses: number[] = [];
   growth = 0;
   /** Milliseconds of the gradients of attention alone, of all layers. */
-  attention = NaN;
+  readonly attention: number[] = [];
   failed: string | undefined;
 
   constructor(name: AttentionName) {
@@ -43,10 +43,13 @@ class Entrant {
     return answer.error === undefined ? answer : undefined;
   }
 
+  /** Whether there is time for a further step. */
+  get hasTime(): boolean {
+    return this.steps.reduce((sum, ms) => sum + ms, 0) < 1000 * SECONDS_OF_EACH;
+  }
+
   get msOfStep(): number {
-    const sorted = this.steps.toSorted((a, b) => a - b), half = sorted.length >> 1;
-    if (sorted.length % 2 === 1) return sorted[half]!;
-    return (sorted[half - 1]! + sorted[half]!) / 2;
+    return median(this.steps);
   }
 
   end(): void {
@@ -56,14 +59,17 @@ class Entrant {
 
 /** Measures and prints; a line of JSON for each row goes to stderr. */
 export async function compare(options: Options): Promise<void> {
-  const text = await loadText(options.file, options.context);
+  const text = await loadCorpus(options.file, options.context);
   const { layers, heads, dim, batch, context, recompute } = options;
   console.log(
     `Deno ${Deno.version.deno}, TensorFlow.js on wasm, one thread: ${layers} layers, ` +
       `${heads} heads, ${dim} channels, batch ${batch}, whole steps of training` +
       `${recompute ? ", layers run again for gradients" : ""}\n`,
   );
-  const head = ["tokens", "attention", "tokens/s", "flash is", "attention alone", "memory growth"];
+  const head = [
+    ...["tokens", "attention", "tokens/s", "ms of a step: median, least, most", "flash is"],
+    ...["attention alone, of all layers", "flash is", "memory growth"],
+  ];
   console.log(`| ${head.join(" | ")} |\n|${" --- |".repeat(head.length)}`);
   const entrants = NAMES.map((name) => new Entrant(name));
   try {
@@ -79,31 +85,40 @@ async function race(entrants: Entrant[], options: Options, text: Text): Promise<
   for (const entrant of entrants) {
     await entrant.ask({ ask: "create", name: entrant.name, options, batch });
   }
-  const start = performance.now();
   for (let round = 0; round <= MOST_ROUNDS; round++) {
     const pieces = randomBatch(text.training, batch, context, random);
-    for (const entrant of entrants) {
+    for (const entrant of entrants.filter(({ hasTime }) => hasTime)) {
       const answer = await entrant.ask({ ask: "step", pieces });
       if (!answer) continue;
-      if (round > 0) entrant.steps.push(answer.ms);
       entrant.losses.push(answer.loss);
       entrant.growth = answer.growth;
+      if (round === 0) continue;
+      entrant.steps.push(answer.ms);
+      const alone = await entrant.ask({ ask: "attention" });
+      if (alone) entrant.attention.push(layers * alone.ms);
     }
-    if (round > 0 && performance.now() - start > 1000 * SECONDS_OF_ROUNDS) break;
-  }
-  for (const entrant of entrants) {
-    const answer = await entrant.ask({ ask: "attention" });
-    if (answer) entrant.attention = layers * answer.ms;
   }
 }
 
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b), half = sorted.length >> 1;
+  if (sorted.length % 2 === 1) return sorted[half]!;
+  return (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** The median of times, and between what they lie. */
+function timesCell(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return [median(values), least, most].map((ms) => ms.toFixed(0)).join(", ");
+}
+
 function printRow(entrant: Entrant, first: Entrant, tokens: number): void {
-  const { name, failed, msOfStep, attention, growth, losses } = entrant;
+  const { name, failed, msOfStep, steps, attention, growth, losses } = entrant;
   const speed = failed ? `failed: ${failed}` : formatCount(Math.round(1000 * tokens / msOfStep));
+  const over = (ours: number, theirs: number) => `${(theirs / ours).toFixed(2)} times as fast`;
   const cells = [
-    ...[formatCount(tokens), name, speed],
-    `${(msOfStep / first.msOfStep).toFixed(2)} times as fast`,
-    `${Math.round(attention)} of ${Math.round(msOfStep)} ms`,
+    ...[formatCount(tokens), name, speed, timesCell(steps), over(first.msOfStep, msOfStep)],
+    ...[timesCell(attention), over(median(first.attention), median(attention))],
     `${formatBytes(growth)} (${(growth / first.growth).toFixed(1)})`,
   ];
   console.log(`| ${cells.join(" | ")} |`);
@@ -113,6 +128,7 @@ function printRow(entrant: Entrant, first: Entrant, tokens: number): void {
       subject: name,
       failed: failed ?? null,
       msOfStep,
+      steps,
       attention,
       growth,
       losses,

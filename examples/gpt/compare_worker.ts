@@ -1,8 +1,8 @@
 /** One kind of attention on a heap of its own: what it needs there is not hidden by the needs of another. */
 import * as tf from "@tensorflow/tfjs";
 import type { Batch } from "../byte_lm/text.ts";
-import { type AttentionName, createAttention } from "./attention.ts";
-import { bytesHeld, openBackend } from "./backend.ts";
+import { type AttentionName, createAttention } from "../transformer/attention.ts";
+import { bytesHeld, openBackend } from "../transformer/backend.ts";
 import { Learner, type LearnerOptions } from "./learner.ts";
 
 /** What a worker is asked for. */
@@ -28,7 +28,7 @@ async function create({ name, options, batch }: Question & { ask: "create" }): P
   learner = await Learner.create(name, options);
   const { heads, dim, context } = options;
   const inputs = [1, 2, 3].map(() => tf.zeros([batch, context, heads, dim / heads]));
-  const { attend } = await createAttention(name, context);
+  const { attend } = await createAttention(name, { causal: true, length: context });
   const differentiate = tf.grads((q, k, v) => attend(q!, k!, v!));
   attentionGradients = () => tf.dispose(differentiate(inputs));
   heldAtFirst = total();

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { Random } from "../byte_lm/random.ts";
 import { type Batch, randomBatch } from "../byte_lm/text.ts";
 import { run, start, testProcess } from "../llama/testing/process.ts";
-import { type AttentionName, createAttention } from "./attention.ts";
-import { type BackendName, openBackend } from "./backend.ts";
+import { type AttentionName, createAttention } from "../transformer/attention.ts";
+import { type BackendName, openBackend } from "../transformer/backend.ts";
+import { loadCorpus } from "./corpus.ts";
 import { gradientsAtOnce, gradientsByStage } from "./gradients.ts";
 import { Learner, type LearnerOptions } from "./learner.ts";
 import { Gpt } from "./model.ts";
@@ -58,7 +59,7 @@ Deno.test("gpt: gradients match finite differences, at once and by stages", asyn
   const random = new Random(5), { tokens, targets }: Batch = randomBatch(text, 2, 24, random);
   const [read, next] = [tokens, targets].map((bytes) => tf.tensor1d(bytes, "int32"));
   for (const name of NAMES) {
-    const { attend, dispose } = await createAttention(name, tiny.context);
+    const { attend, dispose } = await createAttention(name, { causal: true, length: tiny.context });
     const model = new Gpt(tiny, random, attend);
     for (const variable of model.variables) { // far from the small weights of the beginning
       variable.assign(tf.tidy(() => {
@@ -106,6 +107,19 @@ Deno.test("gpt: what is wrong with flags is said", () => {
   refused(/^RangeError: Cannot --compare on --backend cpu/, "--compare", "--backend", "cpu");
   assert.equal(parseOptions(["--help"]), undefined);
   assert.deepEqual(parseOptions(["--attention", "both"])!.attention, ["flash", "materialised"]);
+});
+
+Deno.test("gpt: the default text is this project's pages, with Debian's licences where they are", async () => {
+  const pages = await loadCorpus(undefined, 8, new URL("none/", import.meta.url));
+  assert.match(pages.name, /^this project's own \d+ pages$/);
+  const folder = new URL("./", import.meta.url), both = await loadCorpus(undefined, 8, folder);
+  const sources = [...Deno.readDirSync(folder)].map(({ name }) =>
+    Deno.statSync(new URL(name, folder)).size
+  );
+  assert.equal(both.name, `${pages.name} and ${sources.length} licences of Debian`);
+  assert.equal(both.bytes.length, sources.reduce((sum, size) => sum + size, pages.bytes.length));
+  assert.deepEqual(both.bytes.slice(-pages.bytes.length), pages.bytes);
+  assert.match((await loadCorpus("README.md", 8, folder)).name, /^README\.md$/);
 });
 
 const gpt = (...args: string[]): string[] => [

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { Random } from "../byte_lm/random.ts";
 import type { Batch } from "../byte_lm/text.ts";
-import { type AttentionName, createAttention } from "./attention.ts";
+import { type AttentionName, createAttention } from "../transformer/attention.ts";
 import { gradientsAtOnce, gradientsByStage } from "./gradients.ts";
 import { Gpt, type ModelShape } from "./model.ts";
 
@@ -34,7 +34,10 @@ export class Learner {
 
   /** Weights depend on the seed and the shape alone. */
   static async create(name: AttentionName, options: LearnerOptions): Promise<Learner> {
-    const { attend, dispose } = await createAttention(name, options.context);
+    const { attend, dispose } = await createAttention(name, {
+      causal: true,
+      length: options.context,
+    });
     const model = new Gpt(options, new Random(options.seed), attend);
     return new Learner(name, model, options, dispose);
   }

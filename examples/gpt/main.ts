@@ -1,10 +1,11 @@
 /** Trains a model of GPT-2's shape in TensorFlow.js. `--help` has the flags. */
-import { loadText } from "../byte_lm/load_text.ts";
-import { openBackend } from "./backend.ts";
+import { openBackend, sayMemory } from "../transformer/backend.ts";
+import { Interrupt } from "../transformer/interrupt.ts";
 import { compare } from "./compare.ts";
+import { loadCorpus } from "./corpus.ts";
 import { Learner } from "./learner.ts";
 import { HELP, type Options, parseOptions } from "./options.ts";
-import { CurvePrinter, introduce, sayMemory } from "./report.ts";
+import { CurvePrinter, introduce } from "./report.ts";
 import { train } from "./train.ts";
 
 if (import.meta.main) {
@@ -21,27 +22,21 @@ if (import.meta.main) {
 
 /** Trains until the schedule ends; the first Ctrl-C ends it too, a second one the program. */
 async function run(options: Options): Promise<void> {
-  const text = await loadText(options.file, options.context);
+  const text = await loadCorpus(options.file, options.context);
   await openBackend(options.backend);
   const learners: Learner[] = [];
   for (const name of options.attention) learners.push(await Learner.create(name, options));
   introduce(options, text, learners);
 
-  const stop = new AbortController();
-  const onInterrupt = (): void => {
-    Deno.removeSignalListener("SIGINT", onInterrupt);
-    stop.abort();
-  };
-  Deno.addSignalListener("SIGINT", onInterrupt);
+  const interrupt = new Interrupt();
   const printer = new CurvePrinter(options.attention, options.every);
   const tokens = options.batch * options.context;
   const courses = await train(
-    ...[learners, text, options, stop.signal] as const,
+    ...[learners, text, options, interrupt.signal] as const,
     (courses) => printer.report(courses, tokens),
   );
   printer.finish(courses, tokens);
-  if (stop.signal.aborted) console.error("Stopped by Ctrl-C.");
-  else Deno.removeSignalListener("SIGINT", onInterrupt);
+  interrupt.end();
   sayMemory();
   for (const learner of learners) learner.dispose();
 }

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { oneOf, positive, whole } from "../flags.ts";
-import type { AttentionName } from "./attention.ts";
-import type { BackendName } from "./backend.ts";
+import { ATTENTION_HELP, type AttentionName, parseAttention } from "../transformer/attention.ts";
+import type { BackendName } from "../transformer/backend.ts";
 import type { LearnerOptions } from "./learner.ts";
 
 export interface Options extends LearnerOptions {
@@ -15,11 +15,12 @@ export interface Options extends LearnerOptions {
   compare: boolean;
 }
 
-export const HELP =
+export const HELP: string =
   `Trains a model of GPT-2's shape in TensorFlow.js on the bytes of a text file, with this
 library's attention, with attention as it is usually written, or with both in turns.
 
-Usage: deno task gpt [FILE] [options]     (FILE: default this project's own pages)
+Usage: deno task gpt [FILE] [options]     (FILE: default this project's own pages,
+                                            with Debian's licences where they are)
 
 Model
   --context N       bytes the model sees at once (default 256)
@@ -28,10 +29,7 @@ Model
   --dim N           channels; a multiple of the heads (default 128)
 
 Attention
-  --attention NAME  flash: this library's (default)
-                    materialised: all scores are stored, gradients by TensorFlow.js
-                    by-heads: the same formula, written to be fast on the wasm backend
-                    both: flash and materialised, each a model, in turns on the same text
+${ATTENTION_HELP}
 
 Training
   --batch N         pieces of text a step (default 1)
@@ -78,16 +76,13 @@ export function parseOptions(args: string[]): Options | undefined {
   if (positionals.length > 1) {
     throw new RangeError(`Cannot train on ${positionals.length} files: name one`);
   }
-  const attention = oneOf("attention", values.attention, [
-    ...["flash", "materialised", "by-heads", "both"] as const,
-  ]);
   const options: Options = {
     file: positionals[0],
     context: whole("context", values.context, 256, 8),
     layers: whole("layers", values.layers, 4, 1),
     heads: whole("heads", values.heads, 4, 1),
     dim: whole("dim", values.dim, 128, 1),
-    attention: attention === "both" ? ["flash", "materialised"] : [attention],
+    attention: parseAttention(values.attention),
     batch: whole("batch", values.batch, 1, 1),
     steps: whole("steps", values.steps, 200, 1),
     seconds: positive("seconds", values.seconds, 600),

@@ -1,7 +1,6 @@
 /** Lines for the terminal: results to stdout, the rest to stderr. */
-import { formatBytes, formatCount } from "../byte_lm/progress.ts";
+import { formatCount } from "../byte_lm/progress.ts";
 import { entropies, type Text } from "../byte_lm/text.ts";
-import { bytesHeld } from "./backend.ts";
 import type { Learner } from "./learner.ts";
 import type { Options } from "./options.ts";
 import type { Course } from "./train.ts";
@@ -56,12 +55,4 @@ export class CurvePrinter {
     console.log([formatCount(step).padStart(6), ...padded].join("  "));
     this.#printed = step;
   }
-}
-
-export function sayMemory(): void {
-  const { tensors, engine } = bytesHeld();
-  console.error(
-    `memory   ${formatBytes(tensors)} of TensorFlow.js, ${formatBytes(engine)} of this library, ` +
-      `${formatBytes(Deno.memoryUsage().rss)} the whole process`,
-  );
 }

@@ -1,5 +1,6 @@
 import { Random } from "../byte_lm/random.ts";
 import { randomBatch, type Text } from "../byte_lm/text.ts";
+import { letSignalsThrough } from "../transformer/interrupt.ts";
 import type { Learner } from "./learner.ts";
 
 /** When to stop, whichever comes first. */
@@ -39,9 +40,4 @@ export async function train(
     await letSignalsThrough();
   }
   return courses;
-}
-
-/** Signals are heard only between tasks. */
-function letSignalsThrough(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

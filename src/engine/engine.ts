@@ -24,6 +24,7 @@ import type { AnyTensor, HostTensor, ResultOf, Tensor, TensorOf } from "../tenso
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
 import { EngineCalls } from "./engine_calls.ts";
 import { type Abortable, checkEngineOptions, type EngineOptions } from "./engine_options.ts";
+import { noteGpu } from "./gpu_of.ts";
 import type { GpuSource } from "./gpu_source.ts";
 import { checkWrapOptions, describeEmpty, describeTensor, type WrapOptions } from "./new_tensor.ts";
 import { newCache } from "./new_cache.ts";
@@ -61,6 +62,7 @@ export class Engine extends EngineCalls {
     });
     checkEngineOptions(options);
     this.#router = new Router(options, gpu);
+    noteGpu(this, () => this.#router.webgpu);
   }
 
   /** The backend that computes; on an engine with a GPU, synchronous calls use WASM. */

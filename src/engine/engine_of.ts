@@ -17,12 +17,17 @@ export function engineOf(
     const places = typeof into === "object" && into !== null ? Object.values(into) : [];
     return (ownerOf([...tensors, ...places]) as Engine | undefined) ?? other();
   }
+  return checkEngine(engine, new Complaint(action));
+}
+
+/** The engine that an option names; throws where it is none. */
+export function checkEngine(engine: unknown, complaint: Complaint): Engine {
   // by what it can do: another copy of this module, as bundlers make, has a class of its own
   const runs = typeof engine === "object" && engine !== null && "attentionSync" in engine &&
     "explain" in engine;
-  if (!runs) throw new Complaint(action).type(`engine is ${show(engine)} but must be an Engine`);
-  checkBare(engine, new Complaint(action));
-  return engine;
+  if (!runs) throw complaint.type(`engine is ${show(engine)} but must be an Engine`);
+  checkBare(engine as Engine, complaint);
+  return engine as Engine;
 }
 
 /** Throws where an engine is behind a proxy, as reactive stores of frameworks put it: it has no private fields there. */

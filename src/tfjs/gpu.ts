@@ -1,10 +1,12 @@
 // Calls on TensorFlow.js' WebGPU backend, on its device: operands are its buffers, results are written into buffers that it
 // owns and frees, and nothing is read back.
+import type { Engine } from "../engine/engine.ts";
+import { gpuOf } from "../engine/gpu_of.ts";
 import type { CallOptions } from "../problem/call_options.ts";
 import { backwardCall, forwardCall } from "../problem/into.ts";
 import { learnedOf } from "../problem/learned.ts";
 import type { Call } from "../problem/problem.ts";
-import { UnsupportedError } from "../tensor/errors.ts";
+import { Complaint, UnsupportedError } from "../tensor/errors.ts";
 import type { AnyTensor, MaskTensor, Tensor } from "../tensor/tensor.ts";
 import { WebGpuBackend } from "../webgpu/backend.ts";
 import type { GpuAdapterInfo, GpuBuffer, GpuDevice } from "../webgpu/device/api.ts";
@@ -55,21 +57,47 @@ export async function openGpu(engine: TfEngine, backend: object): Promise<Runner
     throw new UnsupportedError("flashAttention", engine.backendName, remedy);
   }
   const own = new WebGpuBackend(found.open, { memoryBudget: BUDGET, debug: false });
-  return new GpuRunner(engine, gpu, own);
+  return new GpuRunner(engine, gpu, () => own);
+}
+
+/** The runner of a backend on an engine of the caller's; throws where that is on another device, at each call as well. */
+export function openOn(
+  engine: TfEngine,
+  backend: object,
+  own: Engine,
+  action: string,
+): Runner {
+  const gpu = backend as TfGpu;
+  const find = (action: string): WebGpuBackend => {
+    const found = gpuOf(own); // another one after a loss
+    if (found?.open.device === gpu.device) return found;
+    const computes = found ? "another device" : own.reason;
+    throw new Complaint(action).range(
+      `engine computes on ${computes} but must be on the device of TensorFlow.js: ` +
+        "createEngine({ device: tf.backend().device })",
+    );
+  };
+  find(action);
+  return new GpuRunner(engine, gpu, () => find("flashAttention"));
 }
 
 /** Runs calls in the buffers of the backend. */
 class GpuRunner implements Runner {
   readonly #engine: TfEngine;
   readonly #gpu: TfGpu;
-  readonly #own: WebGpuBackend;
+  readonly #find: () => WebGpuBackend;
   readonly #packer: BytePacker;
 
-  constructor(engine: TfEngine, gpu: TfGpu, own: WebGpuBackend) {
+  constructor(engine: TfEngine, gpu: TfGpu, find: () => WebGpuBackend) {
     this.#engine = engine;
     this.#gpu = gpu;
-    this.#own = own;
+    this.#find = find;
     this.#packer = new BytePacker(gpu.device);
+  }
+
+  /** The backend of the library on that device. */
+  get #own(): WebGpuBackend {
+    return this.#find();
   }
 
   /** The buffer of a tensor. */

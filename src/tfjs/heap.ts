@@ -1,6 +1,7 @@
 // Calls on TensorFlow.js' WASM backend: operands and results are views of its heap, so that values are copied once each way,
 // into the memory of the kernels and out of it.
 import { attentionBackwardSync, attentionSync } from "../attention.ts";
+import type { Engine } from "../engine/engine.ts";
 import type { CallOptions } from "../problem/call_options.ts";
 import type { TensorData } from "../tensor/dtype.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
@@ -32,10 +33,13 @@ export const hasHeap = (backend: object): backend is TfHeap =>
 /** Runs calls on views of the heap. */
 export class HeapRunner implements Runner {
   readonly #engine: TfEngine;
+  /** The engine that computes, where it is not that which calls share. */
+  readonly #own: Engine | undefined;
   readonly #heap: TfHeap;
 
-  constructor(engine: TfEngine, heap: TfHeap) {
+  constructor(engine: TfEngine, heap: TfHeap, own: Engine | undefined) {
     this.#engine = engine;
+    this.#own = own;
     this.#heap = heap;
   }
 
@@ -60,7 +64,11 @@ export class HeapRunner implements Runner {
     const view = (tensor: TfTensor) => this.#view(tensor); // from here on nothing grows the heap
     const given = withTensors(inputs, options, view);
     const into = { out: view(out), lse: view(lse) };
-    attentionSync(view(inputs.q), view(inputs.k), view(inputs.v), { ...given, into });
+    attentionSync(view(inputs.q), view(inputs.k), view(inputs.v), {
+      ...given,
+      engine: this.#own,
+      into,
+    });
     return { out, lse };
   }
 
@@ -77,7 +85,11 @@ export class HeapRunner implements Runner {
       ...{ out: view(inputs.out), lse: view(inputs.lse) },
     };
     const given = withTensors(inputs, options, view);
-    const { dCaptured } = attentionBackwardSync(view(inputs.dOut), saved, { ...given, into });
+    const { dCaptured } = attentionBackwardSync(view(inputs.dOut), saved, {
+      ...given,
+      engine: this.#own,
+      into,
+    });
     const captured = [...dCaptured ?? []].map(([array, { data, shape }]) =>
       [array, this.#engine.makeTensor(data, [...shape], "float32")] as const
     );

@@ -1,5 +1,6 @@
 // Calls on backends whose values the host can read at once: the arrays of the CPU backend as they are, what WebGL reads back.
 import { attentionBackwardSync, attentionSync } from "../attention.ts";
+import type { Engine } from "../engine/engine.ts";
 import type { CallOptions } from "../problem/call_options.ts";
 import { arrayKind, type TensorData } from "../tensor/dtype.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
@@ -24,9 +25,12 @@ const KINDS: Readonly<Record<string, Float32ArrayConstructor | Uint8ArrayConstru
 /** Runs calls on the values that the host reads. */
 export class HostRunner implements Runner {
   readonly #engine: TfEngine;
+  /** The engine that computes, where it is not that which calls share. */
+  readonly #own: Engine | undefined;
 
-  constructor(engine: TfEngine) {
+  constructor(engine: TfEngine, own: Engine | undefined) {
     this.#engine = engine;
+    this.#own = own;
   }
 
   #view(tensor: TfTensor): HostTensor {
@@ -44,7 +48,10 @@ export class HostRunner implements Runner {
   forward(inputs: Inputs, options: CallOptions): { out: TfTensor; lse: TfTensor } {
     const view = (tensor: TfTensor) => this.#view(tensor);
     const [q, k, v] = [inputs.q, inputs.k, inputs.v].map(view);
-    const { out, lse } = attentionSync(q!, k!, v!, withTensors(inputs, options, view));
+    const { out, lse } = attentionSync(q!, k!, v!, {
+      ...withTensors(inputs, options, view),
+      engine: this.#own,
+    });
     return { out: this.#make(out), lse: this.#make(lse) };
   }
 
@@ -54,7 +61,10 @@ export class HostRunner implements Runner {
       ...{ q: view(inputs.q), k: view(inputs.k), v: view(inputs.v) },
       ...{ out: view(inputs.out), lse: view(inputs.lse) },
     };
-    const all = attentionBackwardSync(view(inputs.dOut), saved, withTensors(inputs, options, view));
+    const all = attentionBackwardSync(view(inputs.dOut), saved, {
+      ...withTensors(inputs, options, view),
+      engine: this.#own,
+    });
     const made: { [name in LearnedName]?: TfTensor } = {};
     for (const name of learnedInputs(inputs)) {
       made[name] = this.#make(all[gradientName(name)] as HostTensor);

@@ -2,6 +2,7 @@
 import { Complaint, show } from "../tensor/errors.ts";
 import { isTensor } from "./inputs.ts";
 import {
+  checkNames,
   type LayerSettings,
   type MultiHeadAttentionArgs,
   parseArgs,
@@ -9,6 +10,7 @@ import {
   type WeightSettings,
 } from "./layer_args.ts";
 import {
+  CALL_NAMES,
   hiddenOf,
   listInputs,
   type MultiHeadAttentionCall,
@@ -140,7 +142,7 @@ function featuresOf(shape: TfShape | readonly TfShape[]): [number, number, numbe
 /** A seed for a layer that was given none. */
 const anySeed = () => Math.floor(Math.random() * 2 ** 31);
 
-/** The class of the layer, on the `Layer` of an instance of TensorFlow.js, which learns to load it. */
+/** The class of the layer, on the `Layer` of an instance of TensorFlow.js. */
 export function layerClass(
   ops: TfOps,
   attention: Op,
@@ -182,6 +184,7 @@ export function layerClass(
     override apply(inputs: unknown, given?: MultiHeadAttentionCall | null): unknown {
       const kwargs = given ?? {};
       refuseScores(kwargs);
+      checkNames("the call", kwargs, CALL_NAMES);
       const list = listInputs(inputs, kwargs);
       if (!isTensor(list[0])) refuseKeywords(kwargs, complaint); // a tensor that is yet to come
       const { value: _v, key: _k, attentionMask: _m, ...rest } = kwargs;
@@ -199,6 +202,5 @@ export function layerClass(
       return { ...super.getConfig(), ...this.#settings, ...this.#weights.config() };
     }
   }
-  ops.serialization.registerClass(MultiHeadAttention);
   return MultiHeadAttention;
 }

@@ -86,6 +86,23 @@ const WEIGHT_NAMES = [
 
 const complaint = new Complaint("MultiHeadAttention");
 
+/** Arguments of this layer, and those that every layer of TensorFlow.js has. */
+const KNOWN: readonly string[] = [
+  ...["numHeads", "keyDim", "valueDim", "numKeyValueHeads", "dropout", "useBias", "outputShape"],
+  ...["useCausalMask", "rotary", "seed", "attentionAxes", "activityRegularizer", ...WEIGHT_NAMES],
+  ...["name", "trainable", "inputShape", "batchInputShape", "batchSize", "dtype", "inputDType"],
+  ...["weights", "customObjects"], // the last comes with a configuration that is loaded
+];
+
+/** Throws for a name that would be silently left out. */
+export function checkNames(called: string, given: object, known: readonly string[]): void {
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw complaint.type(
+    `${called} has the unknown name ${show(unknown)}, wanted one of ${known.join(", ")}`,
+  );
+}
+
 function sizeOf(name: string, value: unknown): number {
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return value;
   throw complaint.range(`${name} is ${show(value)} but must be an integer >= 1`);
@@ -117,6 +134,7 @@ export function parseArgs(args: unknown): LayerSettings {
   }
   const given = args as Readonly<Record<string, unknown>>;
   refuse(given);
+  checkNames("args", given, KNOWN);
   const numHeads = sizeOf("numHeads", given["numHeads"]);
   const keyDim = sizeOf("keyDim", given["keyDim"]);
   const numKeyValueHeads = sizeOf("numKeyValueHeads", given["numKeyValueHeads"] ?? numHeads);
@@ -134,6 +152,7 @@ export function parseArgs(args: unknown): LayerSettings {
   }
   const shape = given["outputShape"] ?? undefined;
   const rotary = given["rotary"] ?? false;
+  if (typeof rotary === "object") checkNames("rotary", rotary, ["base", "dims", "interleaved"]);
   return {
     ...{ numHeads, numKeyValueHeads, keyDim, dropout, seed: seed as number | undefined },
     valueDim: sizeOf("valueDim", given["valueDim"] ?? keyDim),

@@ -26,6 +26,12 @@ export interface MultiHeadAttentionCall {
   readonly mask?: TfTensor | readonly (TfTensor | null)[] | null | undefined;
 }
 
+/** Names of these arguments, and that of the one which is refused where it is true. */
+export const CALL_NAMES: readonly string[] = [
+  ...["value", "key", "attentionMask", "queryMask", "valueMask", "keyMask", "useCausalMask"],
+  ...["training", "mask", "returnAttentionScores"],
+];
+
 /** Inputs in one list, [query, value, key, attentionMask]: as many as there are. */
 export function listInputs(inputs: unknown, call: MultiHeadAttentionCall): unknown[] {
   const [query, value, key, mask] = Array.isArray(inputs) ? inputs : [inputs];

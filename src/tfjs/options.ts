@@ -101,7 +101,9 @@ function checkNames(options: unknown, complaint: Complaint): Readonly<Record<str
   for (const [name, value] of Object.entries(options)) {
     if (KNOWN.includes(name) || value === undefined) continue;
     if (ELSEWHERE.includes(name)) {
-      const remedy = "leave it out, or call attention of @flashtile/attention";
+      const remedy = name === "engine"
+        ? "give it to createFlashAttention(tf, { engine })"
+        : "leave it out, or call attention of @flashtile/attention";
       throw new UnsupportedError(`the option ${name} of flashAttention`, "any", remedy);
     }
     throw complaint.type(

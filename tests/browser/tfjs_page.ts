@@ -4,6 +4,9 @@ import * as tf from "@tensorflow/tfjs";
 import { getThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import "@tensorflow/tfjs-backend-webgpu";
 import { createFlashAttention } from "../../src/tfjs.ts";
+import { CASES } from "../tfjs/cases.ts";
+import { materialized } from "../tfjs/materialized.ts";
+import { compare, runCase } from "../tfjs/run_case.ts";
 import { check, ok, send } from "./checks.ts";
 
 /** Largest difference that is accepted, as a share of the largest value. */
@@ -27,7 +30,7 @@ async function run(): Promise<Float32Array[]> {
   return values.map((x) => Float32Array.from(x));
 }
 
-function compare(got: readonly Float32Array[], want: readonly Float32Array[]): string {
+function compareAll(got: readonly Float32Array[], want: readonly Float32Array[]): string {
   let worst = 0;
   want.forEach((values, n) => {
     const largest = values.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
@@ -52,13 +55,26 @@ async function main(): Promise<void> {
   for (const name of ["wasm", "webgl", "webgpu"]) {
     await check(`TensorFlow.js, ${name}`, async () => {
       ok(await tf.setBackend(name), `there is no backend ${name}`);
-      const text = compare(await run(), want);
+      const text = compareAll(await run(), want);
       if (name !== "wasm") return text;
       const heap = (tf.backend() as unknown as { wasm: { HEAPU8: Uint8Array } }).wasm.HEAPU8;
       ok(heap.buffer instanceof SharedArrayBuffer, "its heap is not shared");
       return `${text}, ${getThreadsCount()} threads, shared heap`;
     });
   }
+  await check("TensorFlow.js, webgpu, every option that has a gradient", learnedOptions);
+}
+
+/** All of them in one call beside the formula that stores the scores: SwiftShader compiles each other set of options anew. */
+async function learnedOptions(): Promise<string> {
+  const c = CASES.at(-1)!, learned = Object.keys(c.learned!);
+  await tf.setBackend("cpu");
+  const want = await runCase(c, (q, k, v, of) => materialized(q, k, v, c.formula(of)));
+  await tf.setBackend("webgpu");
+  const flashAttention = await createFlashAttention<tf.Tensor>(tf);
+  const got = await runCase(c, (q, k, v, of) => flashAttention(q, k, v, c.options(of)));
+  for (const [of, values] of want) compare(got.get(of)!, values, of);
+  return `q, k, v, ${learned.join(", ")}`;
 }
 
 await main();

@@ -4,11 +4,12 @@ import * as tf from "@tensorflow/tfjs";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import "@tensorflow/tfjs-backend-webgpu";
 import { createFlashAttention, type FlashAttention } from "@flashtile/attention/tfjs";
-import { normalNumbers, seedOf } from "../random.ts";
 import { absent } from "../webgpu/support.ts";
 
 // its file lies beside its code, wherever Deno keeps that
 setWasmPaths(new URL("./", import.meta.resolve("@tensorflow/tfjs-backend-wasm")).pathname);
+
+export { normal, valuesOf } from "./run_case.ts";
 
 export type BackendName = "cpu" | "wasm" | "webgpu";
 
@@ -37,15 +38,4 @@ export function onBackends(
       fn: async () => await fn(await useBackend(name), name),
     });
   }
-}
-
-/** Normal numbers that the name of a tensor and its shape decide. */
-export function normal(name: string, shape: readonly number[]): tf.Tensor {
-  const size = shape.reduce((a, b) => a * b, 1);
-  return tf.tensor(Float32Array.from(normalNumbers(seedOf(`${name} ${shape}`), size)), [...shape]);
-}
-
-/** Values in host memory, one after the other. */
-export async function valuesOf(tensors: readonly tf.Tensor[]): Promise<Float32Array[]> {
-  return await Promise.all(tensors.map(async (t) => Float32Array.from(await t.data())));
 }

@@ -52,6 +52,8 @@ const WRONG: readonly (readonly [options: () => object, message: RegExp])[] = [
   [() => ({ stats: ["entropy"] }), /UnsupportedError: the option stats of flashAttention/],
   [() => ({ precision: "f16" }), /UnsupportedError: the option precision of flashAttention/],
   [() => ({ verify: "sample" }), /UnsupportedError: the option verify of flashAttention/],
+  [() => ({ sequences: [0] }), /UnsupportedError: the option sequences of flashAttention/],
+  [() => ({ signal: AbortSignal.abort() }), /UnsupportedError: the option signal of flashAtt/],
   [
     () => ({ bias: tf.tensor([1], [1], "int32") }),
     /bias has dtype "int32" but must have "float32"/,

@@ -3,45 +3,10 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import type { FlashAttention } from "@flashtile/attention/tfjs";
-import { normal, onBackends, useBackend, valuesOf } from "./backends.ts";
-import { type Case, CASES, type Learned } from "./cases.ts";
+import { onBackends, useBackend } from "./backends.ts";
+import { type Case, CASES } from "./cases.ts";
+import { compare, normal, runCase, valuesOf } from "./run_case.ts";
 import { materialized } from "./materialized.ts";
-
-type Op = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, learned: Learned) => tf.Tensor;
-
-/** The result of a case and the gradients of all its tensors, by name. */
-async function run(c: Case, op: Op): Promise<Map<string, Float32Array>> {
-  const extra = Object.keys(c.learned ?? {});
-  const inputs = [
-    ...(["q", "k", "v"] as const).map((name) => normal(`${c.name} ${name}`, c[name])),
-    ...extra.map((name) => normal(`${c.name} ${name}`, c.learned![name]!)),
-  ];
-  const call = (...given: tf.Tensor[]) => {
-    const learned = Object.fromEntries(extra.map((name, n) => [name, given[3 + n]!]));
-    return op(given[0]!, given[1]!, given[2]!, learned);
-  };
-  const out = call(...inputs), weights = normal(`${c.name} weights`, out.shape);
-  const gradients = tf.grads((...given) => tf.sum(tf.mul(call(...given), weights)))(inputs);
-  const values = await valuesOf([out, ...gradients]);
-  const names = ["out", ...["q", "k", "v", ...extra].map((name) => `d ${name}`)];
-  tf.disposeVariables();
-  return new Map(names.map((name, n) => [name, values[n]!]));
-}
-
-/** Rounding of both sides in sums of up to 67 terms, of the largest value. */
-const ALLOWED = 3e-6;
-
-function compare(got: Float32Array, want: Float32Array, name: string): void {
-  assert.equal(got.length, want.length, name);
-  const size = Math.max(1, ...want.map(Math.abs));
-  got.forEach((x, n) => {
-    const error = Math.abs(x - want[n]!);
-    assert.ok(
-      error <= ALLOWED * size,
-      `${name}[${n}] is ${x} but must be ${want[n]} (${error / size})`,
-    );
-  });
-}
 
 /** What the formula gives, in TensorFlow.js' own CPU backend. */
 const wanted = new Map<string, Map<string, Float32Array>>();
@@ -50,7 +15,7 @@ async function wantedOf(c: Case): Promise<Map<string, Float32Array>> {
   const known = wanted.get(c.name);
   if (known) return known;
   await useBackend("cpu");
-  const made = await run(c, (q, k, v, learned) => materialized(q, k, v, c.formula(learned)));
+  const made = await runCase(c, (q, k, v, learned) => materialized(q, k, v, c.formula(learned)));
   wanted.set(c.name, made);
   return made;
 }
@@ -60,7 +25,7 @@ onBackends("results and gradients of every option", async (_, name) => {
     if (c.alone && name === "webgpu") continue;
     const want = await wantedOf(c),
       flashAttention: FlashAttention<tf.Tensor> = await useBackend(name);
-    const got = await run(c, (q, k, v, learned) => flashAttention(q, k, v, c.options(learned)));
+    const got = await runCase(c, (q, k, v, learned) => flashAttention(q, k, v, c.options(learned)));
     for (const [of, values] of want) compare(got.get(of)!, values, `${c.name}: ${of}`);
   }
 });

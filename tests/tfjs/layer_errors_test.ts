@@ -21,6 +21,9 @@ const WRONG_ARGS: readonly (readonly [args: object | undefined, message: RegExp]
   [{ ...good, attentionAxes: [2] }, /UnsupportedError: attentionAxes \[2\]/],
   [{ ...good, activityRegularizer: "l1l2" }, /UnsupportedError: activityRegularizer/],
   [{ ...good, kernelInitializer: "none" }, /Unknown initializer/],
+  [{ ...good, dropOut: 0.5 }, /TypeError: .*args has the unknown name "dropOut", wanted one of/],
+  [{ ...good, rotary: { base: 100, dim: 4 } }, /rotary has the unknown name "dim", wanted one of/],
+  [{ ...good, flashAttention: true }, /args has the unknown name "flashAttention"/],
 ];
 
 Deno.test("wrong arguments are named", async () => {
@@ -45,6 +48,7 @@ Deno.test("wrong calls are named", async () => {
     ],
     [x, { queryMask: tf.ones([2, 5]) }, /queryMask is of shape \[2, 5\] but must be.*\[2,4\]/],
     [x, { valueMask: 1 }, /valueMask is 1 but must be a tensor of shape/],
+    [x, { useCasualMask: true }, /TypeError: .*the call has the unknown name "useCasualMask"/],
     [x, { attentionMask: tf.ones([4]) }, /attentionMask has shape \[4\]/],
     [x, { attentionMask: tf.ones([3, 4]) }, /RangeError/],
     [[x, normal("x", [2, 4, 5])], {}, /key has shape \[2, 4, 5\] but must be \[batch, length, 6\]/],

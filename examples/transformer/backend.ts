@@ -1,6 +1,7 @@
 /** The backends of TensorFlow.js, and what they hold. */
 import * as tf from "@tensorflow/tfjs";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
+import { formatBytes } from "../byte_lm/progress.ts";
 import { defaultEngine } from "../../src/engine/create_engine.ts"; // the engine that the op calls
 
 export type BackendName = "wasm" | "cpu";
@@ -24,4 +25,13 @@ export function bytesHeld(): Held {
   const { wasm } = tf.backend() as { wasm?: { HEAPU8: Uint8Array } };
   const tensors = wasm ? wasm.HEAPU8.byteLength : tf.memory().numBytes;
   return { tensors, engine: defaultEngine().memory.total };
+}
+
+/** A line to stderr. */
+export function sayMemory(): void {
+  const { tensors, engine } = bytesHeld();
+  console.error(
+    `memory   ${formatBytes(tensors)} of TensorFlow.js, ${formatBytes(engine)} of this library, ` +
+      `${formatBytes(Deno.memoryUsage().rss)} the whole process`,
+  );
 }

@@ -4,8 +4,6 @@
  */
 import * as tf from "@tensorflow/tfjs";
 
-export const VOCABULARY = 256;
-
 interface Definition {
   /** The result, and what the gradient needs of the call. */
   forward: (...inputs: tf.Tensor[]) => { value: tf.Tensor; saved: tf.Tensor[] };
@@ -96,19 +94,19 @@ function parabola(x: tf.Tensor, factor: number): tf.Tensor {
   return tf.tidy(() => tf.add(tf.mul(tf.square(x), factor), LINEAR));
 }
 
-/** Rows of a table `[VOCABULARY, channels]` that bytes name. */
+/** Rows of a table `[names, channels]` that tokens name. */
 export function embed(tokens: tf.Tensor1D, table: tf.Tensor): tf.Tensor {
   return op({
     forward: (table) => {
-      const named = oneHot(tokens);
+      const named = oneHot(tokens, table!.shape[0]!);
       return { value: tf.matMul(named, table!), saved: [named] };
     },
     backward: (dOut, named) => [tableGradient(named!, dOut)],
   })(table);
 }
 
-/** The product of every row with every row of the table: logits of bytes. */
-export const scoreBytes: (x: tf.Tensor, table: tf.Tensor) => tf.Tensor = op({
+/** The product of every row with every row of the table: logits of tokens. */
+export const scoreTokens: (x: tf.Tensor, table: tf.Tensor) => tf.Tensor = op({
   forward: (x, table) => ({ value: tf.matMul(x!, tf.transpose(table!)), saved: [x!, table!] }),
   backward: (dOut, x, table) => [
     tf.matMul(dOut, table!),
@@ -116,11 +114,12 @@ export const scoreBytes: (x: tf.Tensor, table: tf.Tensor) => tf.Tensor = op({
   ],
 });
 
-/** The mean cross entropy of logits, in nats a byte. */
+/** The mean cross entropy of logits `[rows, names]`, in nats a row. */
 export function crossEntropy(logits: tf.Tensor, targets: tf.Tensor1D): tf.Scalar {
   return op({
     forward: (logits) => {
-      const named = oneHot(targets), shifted = tf.sub(logits!, tf.max(logits!, 1, true));
+      const named = oneHot(targets, logits!.shape[1]!),
+        shifted = tf.sub(logits!, tf.max(logits!, 1, true));
       const total = tf.sum(tf.exp(shifted), 1);
       const loss = tf.mean(tf.sub(tf.log(total), tf.sum(tf.mul(shifted, named), 1)));
       return { value: loss, saved: [tf.softmax(logits!), named] };
@@ -131,7 +130,7 @@ export function crossEntropy(logits: tf.Tensor, targets: tf.Tensor1D): tf.Scalar
   })(logits) as tf.Scalar;
 }
 
-/** Ones where bytes are. Made of integers: on the WASM backend tf.oneHot of float32 holds their bits. */
-function oneHot(tokens: tf.Tensor1D): tf.Tensor {
-  return tf.cast(tf.oneHot(tokens, VOCABULARY), "float32");
+/** Ones where names are. Made of integers: on the WASM backend tf.oneHot of float32 holds their bits. */
+function oneHot(names: tf.Tensor1D, count: number): tf.Tensor {
+  return tf.cast(tf.oneHot(names, count), "float32");
 }
