@@ -225,6 +225,18 @@ const bad: readonly Bad[] = [
     wants: /export: sequence is 3/,
   },
   {
+    about: "exporting rows that are not there",
+    call: (c) => c.export(2, 0, 1000),
+    error: RangeError,
+    wants: /export: end is 1000 but must be an integer from 0 to \d+$/,
+  },
+  {
+    about: "exporting from behind the end",
+    call: (c) => c.export(2, 3, 2),
+    error: RangeError,
+    wants: /export: first is 3 but must be an integer from 0 to 2$/,
+  },
+  {
     about: "importing nothing",
     call: (c) => c.import(undefined as never),
     error: TypeError,

@@ -187,6 +187,34 @@ testEngines(
   },
 );
 
+testEngines("a long sequence comes back in pieces, also behind a fork", async (engine) => {
+  using other = await createEngine({ backend: "wasm", threads: 1 });
+  for (const dtype of ["f32", "f16", "i8"] as const) {
+    using cache = engine.kvCache({ ...paged(16), dtype });
+    using target = other.kvCache({ ...paged(16), dtype });
+    cache.append(keys(53), values(53), { sequences: [2] });
+    const whole = await cache.export(2), part = await cache.export(2, 19, 50);
+    assert.deepEqual([part.first, part.length, part.keys.rows.shape[0]], [19, 50, 31]);
+    const { data, shape: [, heads, columns] } = whole.values.rows, row = heads! * columns!;
+    const rows = (data as Float32Array).subarray(19 * row, 50 * row);
+    assert.deepEqual(Array.from(part.values.rows.data), Array.from(rows));
+    assert.deepEqual(await cache.export(2, 0, 53), whole);
+    assert.equal((await cache.export(2, 7, 7)).keys.rows.data.length, 0);
+    // whole pages, one piece behind the other
+    const there = await target.import(await cache.export(2, 0, 16));
+    await target.import(await cache.export(2, 16, 40), there);
+    const fork = await target.fork(there), free = target.freePages;
+    const last = await cache.export(2, 32);
+    await target.import(last, there); // the page with rows 32 to 39 is shared until now
+    assert.deepEqual(await target.export(there), whole);
+    assert.deepEqual(await target.export(fork), await cache.export(2, 0, 40));
+    assert.equal(target.freePages, free - 2);
+    const late = await cache.export(2, 48);
+    await assert.rejects(() => target.import(late), /state.first is 48 but must be .* 0 to 0$/);
+    await assert.rejects(() => target.import(late, fork), /state.first is 48 but .* 0 to 32$/);
+  }
+});
+
 testEngines("packed appends and packed queries", async (engine) => {
   using cache = engine.kvCache(paged(16)), other = engine.kvCache(paged(16));
   const starts = Int32Array.of(0, 5, 5, 30),

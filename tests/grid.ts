@@ -156,8 +156,8 @@ function grouped(n: number): Partial<Case> {
   return { queryHeads, kvHeads };
 }
 
-/** The whole grid. */
-export const grid: readonly Section[] = [
+/** The sections about sizes and storage. */
+export const sizeSections: readonly Section[] = [
   zeroLengths,
   headDimSection,
   valueDimSection,
@@ -165,8 +165,10 @@ export const grid: readonly Section[] = [
   headSection,
   storageSection,
   decodeSection,
-  ...featureSections,
 ];
+
+/** The whole grid. */
+export const grid: readonly Section[] = [...sizeSections, ...featureSections];
 
 /** The cheap part of the grid, for the many ways to call that share the kernels. */
 export function smallCases(sections: readonly Section[]): Section[] {

@@ -28,7 +28,7 @@ import { assertSameBits } from "./same_bits.ts";
 import { everything } from "./selection.ts";
 
 const pass: Pass = {
-  name: "attention",
+  name: "attention()",
   expect: expectIntegers,
   run: (session, inputs) => session.forward({ ...inputs, options: { ...inputs.options, ...int8 } }),
 };

@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { createEngine, type Engine, type HostTensor } from "../mod.ts";
-import { bothPasses, hostSession, openGpu } from "./backends.ts";
+import { bothPasses as runBoth, hostSession, openGpu } from "./backends.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
 import { makeInputs, plainTensor } from "./inputs.ts";
 import {
@@ -17,11 +17,12 @@ import {
   wasmWith,
 } from "./least_memory.ts";
 import { packedInputs } from "./packed.ts";
-import { backwardPass, forwardPass, testGrid } from "./run_grid.ts";
+import { bothPasses, testGrid } from "./run_grid.ts";
 import { everything } from "./selection.ts";
 import { mapTuple } from "./tuples.ts";
 
 /** Longer than a chunk of keys and taller than the least region of rows, on both axes. */
+const file = "tests/memory_budget_test.ts";
 const crossing = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 70, lengthK: 134, headDim: 12 };
 const statistics = { stats: true, dEntropy: true, dLse: true };
 
@@ -46,10 +47,8 @@ for (const threads of [1, 2]) {
     `wasm, ${threads} threads,`,
     () => Promise.resolve(wasmWith(threads)),
   );
-  for (const pass of [forwardPass, backwardPass]) {
-    const sections = [{ title: `${threads} threads`, cases: taken }];
-    testGrid(pass, sections, [configuration], "in the least memory", "tests/memory_budget_test.ts");
-  }
+  const sections = [{ title: `${threads} threads`, cases: taken }];
+  testGrid(bothPasses, sections, [configuration], "in the least memory", file);
 }
 
 /** Kernels that other tests of a GPU have too. */
@@ -65,11 +64,8 @@ const gpuCases = [
     layout: "bhsd",
   }),
 ];
-for (const pass of [forwardPass, backwardPass]) {
-  const sections = [{ title: "webgpu", cases: gpuCases }],
-    configuration = [leastMemory("gpu", gpuWith)];
-  testGrid(pass, sections, configuration, "in the least memory", "tests/memory_budget_test.ts");
-}
+const gpuSections = [{ title: "webgpu", cases: gpuCases }];
+testGrid(bothPasses, gpuSections, [leastMemory("gpu", gpuWith)], "in the least memory", file);
 
 /** Whether two results are the same within a rounding or two. */
 function assertNear(got: object, want: object): void {
@@ -104,8 +100,8 @@ Deno.test("packed sequences in the least memory", async () => {
     { lengths, fields, queries: true, keys: true, behind: 3 } as never,
   );
   using plenty = await createEngine({ backend: "wasm", threads: 1 });
-  const want = await bothPasses(hostSession(plenty), inputs);
-  const run = (engine: Engine) => bothPasses(hostSession(engine), inputs);
+  const want = await runBoth(hostSession(plenty), inputs);
+  const run = (engine: Engine) => runBoth(hostSession(engine), inputs);
   assertNear((await inLeastMemory(wasmWith(1), run)).result, want);
 });
 
@@ -181,7 +177,7 @@ onBoth("explain() tells the most that a call takes", async (budgeted) => {
 onBoth("a budget gives the same bits from run to run", async (budgeted) => {
   const fields = { queryHeads: 4, kvHeads: 2, headDim: 32, causal: true } as const;
   const inputs = makeInputs(defineCase({ ...fields, lengthQ: 200, lengthK: 300 }));
-  const run = (engine: Engine) => bothPasses(hostSession(engine), inputs);
+  const run = (engine: Engine) => runBoth(hostSession(engine), inputs);
   using plenty = await budgeted.open(2 ** 28);
   const { q, k, v, options } = inputs, { peakBytes } = plenty.explain(q, k, v, options);
   // the least memory of a GPU means a hundred regions

@@ -36,13 +36,23 @@ export function problemOf({ q, k, v, options }: Inputs): Problem {
   return describeProblem(q, k, v, options);
 }
 
+/** The forward pass of a problem, exact and by the plain formula. */
+interface Evaluated {
+  readonly problem: Problem;
+  readonly exact: ForwardF64;
+  readonly plain: ForwardF32;
+}
+
+function evaluate(inputs: Inputs): Evaluated {
+  const problem = problemOf(inputs);
+  return { problem, exact: attentionF64(problem), plain: attentionF32(problem) };
+}
+
 /** Wanted out and lse, and the statistics that are asked for. */
 export function expectForward(
   inputs: Inputs,
+  { problem, exact, plain }: Evaluated = evaluate(inputs),
 ): Readonly<Record<"out" | "lse", Expected>> & ExpectedResults {
-  const problem = problemOf(inputs);
-  const exact = attentionF64(problem);
-  const plain = attentionF32(problem);
   const floors = forwardFloors(problem, exact);
   const bound = (name: "out" | "lse") =>
     errorBound(forwardRule, plain[name], exact[name], floors[name]);
@@ -118,15 +128,22 @@ export function gradientInputs(
   };
 }
 
-/** Wanted gradients. */
-export function expectBackward(inputs: Inputs): ExpectedResults {
-  const problem = problemOf(inputs);
+/** Wanted results of both passes. */
+export function expectBoth(inputs: Inputs): ExpectedResults {
+  const evaluated = evaluate(inputs);
+  return { ...expectForward(inputs, evaluated), ...expectGradients(inputs, evaluated) };
+}
+
+function expectGradients(
+  inputs: Inputs,
+  { problem, exact: forward, plain: plainForward }: Evaluated,
+): ExpectedResults {
   const dOut = readOperand(inputs.dOut, inputs.options.layout ?? "bshd");
   const dLse = inputs.dLse && readPacked(inputs.dLse);
   const dEntropy = inputs.dEntropy && readPacked(inputs.dEntropy);
-  const forward = attentionF64(problem), given = [dOut, dLse, dEntropy] as const;
+  const given = [dOut, dLse, dEntropy] as const;
   const exact = attentionBackwardF64(problem, forward, ...given);
-  const plain = attentionBackwardF32(problem, attentionF32(problem), ...given);
+  const plain = attentionBackwardF32(problem, plainForward, ...given);
   const floors = gradientFloors(problem, forward, exact, dOut, dtypeOf(inputs.q), dEntropy);
   const expected: Record<string, Expected> = {};
   for (const [name, operand] of Object.entries(gradientInputs(inputs))) {

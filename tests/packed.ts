@@ -4,7 +4,7 @@
 
 import { type Case, defineCase } from "./case.ts";
 import { type Inputs, makeInputs, plainTensor } from "./inputs.ts";
-import { expectBackward, expectForward } from "./oracle.ts";
+import { expectBoth } from "./oracle.ts";
 import type { ReferenceOptions, TestTensor } from "./reference/problem.ts";
 import type { Expected } from "./tolerance.ts";
 
@@ -138,7 +138,7 @@ function addExpected(all: readonly Expected[]): Expected {
 
 /** Wanted results of both passes. */
 export function expectPacked({ sequences }: PackedInputs): PackedExpected[] {
-  const results = sequences.map((one) => ({ ...expectForward(one), ...expectBackward(one) }));
+  const results = sequences.map(expectBoth);
   const ofSequences = results.flatMap((one, sequence) =>
     Object.entries(one).filter(([name]) => name !== "dSink")
       .map(([name, expected]) => ({ name, expected: expected!, sequence }))

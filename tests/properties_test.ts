@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { type Configuration, gpuConfiguration, wasmConfigurations } from "./backends.ts";
 import { type Case, caseWork, defineCase } from "./case.ts";
 import { rerunLine } from "./assert_close.ts";
-import { backwardPass, checkCase, forwardPass, type Pass } from "./run_grid.ts";
+import { bothPasses, checkCase } from "./run_grid.ts";
 import { everything, onlyCase, restIsElsewhere, runTakes, sharesKernels } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 
@@ -165,23 +165,22 @@ const sharedGpuCases = fc.tuple(gpuCases, oneByOne).map(([c, option]): Case => {
   return { ...rest, arrangement, queryHeads: 2 * c.kvHeads, ...option };
 }).filter(sharesKernels);
 
-for (const pass of [forwardPass, backwardPass]) {
-  const of = (n: number) => `${pass.name}() agrees with the oracle on ${n} random problems`;
-  if (runTakes("core")) {
-    testRandomCases(pass, cases, wasmConfigurations, { name: of(runs), numRuns: runs });
-    testRandomCases(pass, sharedGpuCases, [gpuConfiguration], {
-      name: `${of(gpuRuns)}, on a GPU`,
-      numRuns: gpuRuns,
-    });
-  }
-  const mixed = `${of(mixedRuns)} of options in any combination, on a GPU`, why = restIsElsewhere();
-  const name = why ? `${mixed} (left out: ${why})` : mixed;
-  const test = { name, ignore: why !== undefined, numRuns: mixedRuns };
-  testRandomCases(pass, gpuCases, [gpuConfiguration], test);
+const of = (n: number) => `${bothPasses.name} beside the oracle on ${n} random problems`;
+if (runTakes("core")) {
+  testRandomCases(cases, wasmConfigurations, { name: of(runs), numRuns: runs });
+  testRandomCases(sharedGpuCases, [gpuConfiguration], {
+    name: `${of(gpuRuns)}, on a GPU`,
+    numRuns: gpuRuns,
+  });
 }
+const mixed = `${of(mixedRuns)} of options in any combination, on a GPU`, why = restIsElsewhere();
+testRandomCases(gpuCases, [gpuConfiguration], {
+  name: why ? `${mixed} (left out: ${why})` : mixed,
+  ignore: why !== undefined,
+  numRuns: mixedRuns,
+});
 
 function testRandomCases(
-  pass: Pass,
   cases: fc.Arbitrary<Case>,
   configurations: readonly Configuration[],
   { numRuns, ...test }: {
@@ -199,7 +198,7 @@ function testRandomCases(
       const sessions = await open();
       const check = (c: Case) => {
         const json = JSON.stringify(c);
-        return checkCase(pass, c, sessions, file, rerunLine(json, file));
+        return checkCase(bothPasses, c, sessions, file, rerunLine(json, file));
       };
       const only = onlyCase();
       if (only !== undefined) return await check(JSON.parse(only));

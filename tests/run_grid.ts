@@ -2,13 +2,19 @@
 
 import assert, { AssertionError } from "node:assert/strict";
 import { assertClose, rerunLine } from "./assert_close.ts";
-import type { BackwardResult, Configuration, ForwardResult, Session } from "./backends.ts";
+import {
+  type BackwardResult,
+  bothPasses as runBoth,
+  type Configuration,
+  type ForwardResult,
+  type Session,
+} from "./backends.ts";
 import { type Case, caseName } from "./case.ts";
 import type { Section } from "./grid.ts";
 import { type Inputs, makeInputs, operandShape } from "./inputs.ts";
 import {
   dtypeOf,
-  expectBackward,
+  expectBoth,
   type ExpectedResults,
   expectForward,
   gradientInputs,
@@ -17,24 +23,24 @@ import { onlyCase } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 import { type Layout, readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
 
-/** A pass of the library with what it must give. */
+/** What is asked of the library, with what it must give. */
 export interface Pass {
-  readonly name: "attention" | "attentionBackward";
+  readonly name: string;
   expect(inputs: Inputs): ExpectedResults;
   run(session: Session, inputs: Inputs): Promise<ForwardResult | BackwardResult>;
 }
 
 export const forwardPass: Pass = {
-  name: "attention",
+  name: "attention()",
   expect: expectForward,
   run: (session, inputs) => session.forward(inputs),
 };
 
-/** Backward on what the library's own forward saved, as a caller would. */
-export const backwardPass: Pass = {
-  name: "attentionBackward",
-  expect: expectBackward,
-  run: async (session, inputs) => await session.backward(inputs, await session.forward(inputs)),
+/** Both, backward on what the library's own forward saved, as a caller would: the oracle makes S and P once. */
+export const bothPasses: Pass = {
+  name: "attention() and attentionBackward()",
+  expect: expectBoth,
+  run: runBoth,
 };
 
 /** Registers one test a section, with one step a case. */
@@ -50,7 +56,7 @@ export function testGrid(
     const wanted = only === undefined ? cases : cases.filter((c) => caseName(c) === only);
     if (wanted.length === 0) continue;
     Deno.test({
-      name: `${pass.name}() agrees with the oracle ${how}: ${title}`,
+      name: `${pass.name} beside the oracle, ${how}: ${title}`,
       // The engines' workers end with the engines, after the last test of the file.
       sanitizeOps: false,
       sanitizeResources: false,

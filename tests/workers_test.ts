@@ -7,11 +7,16 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import type { Worker as NodeWorker } from "node:worker_threads";
 import { type AttentionOptions, createEngine, type Engine, type EngineOptions } from "../mod.ts";
+import type { WasmTarget } from "../src/plan/target.ts";
+import { planAttention } from "../src/plan/wasm/plan.ts";
+import { workersFor } from "../src/plan/workers.ts";
 import type { CallOptions } from "../src/problem/call_options.ts";
+import { describeBackward } from "../src/problem/problem.ts";
 import { bothPasses, hostSession } from "./backends.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
 import { makeInputs, plainTensor } from "./inputs.ts";
 import { packedInputs } from "./packed.ts";
+import { readPacked, type TestTensor } from "./reference/problem.ts";
 import { assertSameBits } from "./same_bits.ts";
 
 function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
@@ -74,6 +79,48 @@ test("packed sequences, each of its own length, have the bits of one thread", as
   );
   const got = await bothPasses(hostSession(sent), inputs);
   assertSameBits(got, await bothPasses(hostSession(one), inputs), "packed");
+});
+
+/** One kv head, whose keys are cut: every option that has a gradient, and what hides pairs, once. */
+const single = { queryHeads: 2, kvHeads: 1, lengthQ: 700, lengthK: 1300, headDim: 64 } as const;
+const cutKeys: readonly Case[] = [
+  defineCase({ ...single, layout: "bhsd", causal: true, softcap: 5, dLse: true }),
+  defineCase({ ...single, dtype: "f16", arrangement: "transposed", window: { left: 900 } }),
+  defineCase({ ...single, sink: true, alibiSlopes: "h", bias: "11qk", causal: true }),
+  defineCase({ ...single, bias: "bhqk", mask: { axes: "b1qk", pattern: "documents" } }),
+  defineCase({ ...single, dropout: 0.2, keyLengths: [1111], rotary: { base: 10000 } }),
+  defineCase({ ...single, scoreMod: "learned", maskMod: "heads" }),
+  defineCase({ ...single, blockMask: { made: "blocks", mask: "documents", size: [64, 96] } }),
+];
+
+test("gradients of one kv head, whose keys are cut, are those of one thread but for the order of a sum", async (t) => {
+  using one = await createEngine({ backend: "wasm", threads: 1 });
+  using sent = await open();
+  for (const c of cutKeys) {
+    await t.step(caseName(c), async () => {
+      const inputs = makeInputs(c),
+        { q, k, v, dOut } = inputs,
+        options = inputs.options as CallOptions;
+      const { out, lse } = await one.attention(q, k, v, options);
+      const { problem } = describeBackward(dOut, { q, k, v, out, lse }, options);
+      const { workers } = workersFor(problem, { threads: 1, workers: 2 });
+      const { regions } = planAttention(problem, { ...sent.target as WasmTarget, workers });
+      assert.ok(regions.some(({ keyBegin }) => keyBegin > 0), `${workers} workers`);
+      const got = await bothPasses(hostSession(sent), inputs);
+      assertSameBits(await bothPasses(hostSession(sent), inputs), got, "again");
+      const want = await bothPasses(hostSession(one), inputs);
+      const [x, y] = [got, want].map((all) => Object.entries<TestTensor>({ ...all }));
+      y!.forEach(([name, tensor], n) => {
+        const [a, b] = [readPacked(x![n]![1]), readPacked(tensor)];
+        const most = b.reduce((m, value) => Math.max(m, Math.abs(value)), 0);
+        const off = b.reduce((m, value, i) => Math.max(m, Math.abs(value - a[i]!)), 0) / most;
+        assert.ok(
+          off < (c.dtype === "f16" ? 2e-3 : 4e-6),
+          `${name} is off by ${off} of its largest`,
+        );
+      });
+    });
+  }
 });
 
 const x = plainTensor(1, [1, 700, 8, 64]), long = plainTensor(2, [1, 3000, 8, 64]);

@@ -2,7 +2,8 @@
 
 import { createEngine, type HostTensor } from "@flashtile/attention";
 import { startCluster } from "../../tests/cluster/processes.ts";
-import { median } from "./report.ts";
+import type { Results } from "../measure/store.ts";
+import { median, spread } from "./report.ts";
 
 const KV_HEADS = 8, HEADS = 32, DIM = 64, CHUNK = 8192;
 
@@ -81,6 +82,7 @@ export async function decode(
   lengths: readonly number[],
   steps: number,
   nodes: number,
+  results: Results,
 ): Promise<void> {
   const most = lengths.at(-1)!;
   await using started = await startCluster(nodes, { deadline: 120_000 });
@@ -120,12 +122,27 @@ export async function decode(
       slowest.push(slow);
       over.push(timing.total / slow - 1);
     }
-    const share = (100 * median(over)).toFixed(1);
+    const percent = (share: number) => (100 * share).toFixed(1);
+    const { minMs, maxMs } = spread(totals),
+      [least, middle, largest] = [
+        Math.min(...over),
+        median(over),
+        Math.max(...over),
+      ];
+    results.add("cluster-decode", {
+      ...{ keys: length, nodes, steps, ...spread(totals), slowestShardMs: median(slowest) },
+      ...{ overheadMin: least, overheadMedian: middle, overheadMax: largest, sameBits: same },
+      ...{ fromOneEngine: error, error: errorOf(first!.data, exact) },
+      ...{ errorOneEngine: errorOf(want.out.data, exact), errorFormula: plain },
+    });
     console.log(
-      `${length} keys over ${nodes} nodes: ${median(totals).toFixed(1)} ms a step, slowest shard ` +
-        `${median(slowest).toFixed(1)} ms, ${share} % beyond it; ${
-          same ? "the same bits" : "OTHER BITS"
-        } in ${steps} runs, ` +
+      `${length} keys over ${nodes} nodes: ${median(totals).toFixed(1)} ms a step (${
+        minMs.toFixed(1)
+      } to ${maxMs.toFixed(1)}), slowest shard ${median(slowest).toFixed(1)} ms, ${
+        percent(middle)
+      } % beyond it (${percent(least)} to ${percent(largest)}); ${
+        same ? "the same bits" : "OTHER BITS"
+      } in ${steps} runs, ` +
         `at most ${
           error.toExponential(1)
         } from one engine. Error of the first head beside float64: ` +

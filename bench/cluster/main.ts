@@ -1,7 +1,10 @@
 // What a cluster costs and survives, on node processes of this machine. Needs nats-server.
 //
 //   deno task bench:cluster [--only=decode,faults,model,passes,soak] [--keys=1048576] [--nodes=4] [--seconds=600]
+//     [--repeats=7] [--store]
 import { parseArgs } from "node:util";
+import { describeMachine, machineLine } from "../measure/machine.ts";
+import { Results } from "../measure/store.ts";
 import { decode } from "./decode.ts";
 import { faults, soak } from "./faults.ts";
 import { model } from "./model.ts";
@@ -17,13 +20,26 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "600" },
     pause: { type: "string", default: "0" }, // milliseconds between steps
     steps: { type: "string", default: "15" },
+    repeats: { type: "string", default: "7" },
+    store: { type: "boolean", default: false },
   },
 });
-const nodes = Number(values.nodes), only = values.only.split(",");
-if (only.includes("decode")) {
-  await decode([65536, Number(values.keys)], Number(values.steps), nodes);
+const { only, store, ...numbers } = values;
+const { keys, nodes, tokens, heads, seconds, pause, steps, repeats } = Object.fromEntries(
+  Object.entries(numbers).map(([name, text]) => [name, Number(text)]),
+) as Record<keyof typeof numbers, number>;
+const results = new Results(), machine = describeMachine();
+console.log(machineLine(machine));
+const sections: Readonly<Record<string, () => Promise<void>>> = {
+  decode: () => decode([65536, keys], steps, nodes, results),
+  faults: () => faults(pause, results),
+  model: () => model(65536, steps, results),
+  passes: () => passes(tokens, heads, nodes, repeats, results),
+  soak: () => soak(seconds, pause, results),
+};
+for (const name of only.split(",")) {
+  const run = sections[name];
+  if (!run) throw new RangeError(`--only=${name}: known are ${Object.keys(sections).join(", ")}`);
+  await run();
+  if (store) results.store(machine); // a run that is cut off keeps the sections before
 }
-if (only.includes("faults")) await faults(Number(values.pause));
-if (only.includes("model")) await model(65536, Number(values.steps));
-if (only.includes("passes")) await passes(Number(values.tokens), Number(values.heads), nodes);
-if (only.includes("soak")) await soak(Number(values.seconds), Number(values.pause));

@@ -4,6 +4,7 @@ import { connectCluster, type HostTensor } from "@flashtile/attention/cluster";
 import { connect } from "@nats-io/transport-node";
 import { startCluster } from "../../tests/cluster/processes.ts";
 import { randomNumbers } from "../../tests/random.ts";
+import type { Results } from "../measure/store.ts";
 import { median } from "./report.ts";
 
 const KV_HEADS = 8, HEADS = 32, DIM = 64, CHUNK = 8192;
@@ -105,7 +106,7 @@ function simulated(
 const ms = (x: number) => x >= 100 ? x.toFixed(0) : x.toPrecision(3);
 
 /** Fits the costs to one node, and replies to the most nodes; says what they predict of the rest. */
-function compare(all: readonly Measured[], cores: number): Costs {
+function compare(all: readonly Measured[], cores: number, results: Results): Costs {
   const most = Math.max(...all.map(({ nodes }) => nodes));
   const lengths = all.map(({ keys }) => keys), long = Math.max(...lengths);
   const short = Math.min(...lengths);
@@ -124,6 +125,11 @@ function compare(all: readonly Measured[], cores: number): Costs {
   );
   for (const one of all) {
     const { slowest, total } = modelled(costs, one.keys, one.nodes, cores);
+    results.add("cluster-model", {
+      ...{ nodes: one.nodes, keys: one.keys, modelMs: total, measuredMs: one.total },
+      ...{ modelSlowestMs: slowest, measuredSlowestMs: one.slowest, replyMs: reply },
+      ...{ bytesOut: one.out, bytesIn: one.in },
+    });
     console.log(
       `${one.nodes} nodes, ${one.keys} keys: model ${ms(total)} ms, measured ${
         ms(one.total)
@@ -158,8 +164,8 @@ function extrapolate(perReply: number): void {
 }
 
 /** Model and measurement side by side. */
-export async function model(longest: number, steps: number): Promise<void> {
+export async function model(longest: number, steps: number, results: Results): Promise<void> {
   const all: Measured[] = [];
   for (const nodes of [1, 2, 4, 8]) all.push(...await measure(nodes, [2048, longest], steps));
-  extrapolate(compare(all, navigator.hardwareConcurrency).reply);
+  extrapolate(compare(all, navigator.hardwareConcurrency, results).reply);
 }

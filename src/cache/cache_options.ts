@@ -123,3 +123,12 @@ export function checkCacheOptions(options: unknown, also: readonly string[] = []
   }
   return { sequences, paged, keys: pool(headDim), values: pool(valueDim) };
 }
+
+/** The number of a sequence of a cache. Throws where it has none of that number. */
+export function checkSequence(sequence: unknown, sequences: number, complaint: Complaint): number {
+  const number = sequence as number;
+  if (Number.isSafeInteger(sequence) && number >= 0 && number < sequences) return number;
+  throw complaint.range(
+    `sequence is ${show(sequence)} but the cache has the sequences 0 to ${sequences - 1}`,
+  );
+}

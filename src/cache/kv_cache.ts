@@ -10,9 +10,18 @@ import type { TurnCall } from "../problem/rotations.ts";
 import { type AnyTensor, isResident, type Tensor } from "../tensor/tensor.ts";
 import { type View, viewOperand } from "../tensor/view.ts";
 import { type Append, type AppendOptions, describeAppend } from "./append.ts";
-import type { CacheShape } from "./cache_options.ts";
+import { type CacheShape, checkSequence } from "./cache_options.ts";
 import { type PageCopy, PageTables } from "./page_tables.ts";
-import { type CacheState, checkState, floatsOf, pagesOfRows, rowsOfPages } from "./state.ts";
+import {
+  type CacheState,
+  checkGoesOn,
+  checkRowRange,
+  checkState,
+  floatsOf,
+  pagesBehind,
+  rowsOfPages,
+  stateOfPages,
+} from "./state.ts";
 
 /** What a cache needs of its engine. */
 export interface CacheHome {
@@ -114,15 +123,7 @@ export class KvCache {
   }
 
   #checkSequence(sequence: unknown, complaint: Complaint): number {
-    const { sequences } = this.#shape;
-    if (
-      Number.isSafeInteger(sequence) && sequence as number >= 0 && sequence as number < sequences
-    ) {
-      return sequence as number;
-    }
-    throw complaint.range(
-      `sequence is ${show(sequence)} but the cache has the sequences 0 to ${sequences - 1}`,
-    );
+    return checkSequence(sequence, this.#shape.sequences, complaint);
   }
 
   /** Rows that a sequence holds. */
@@ -245,20 +246,27 @@ export class KvCache {
     return await target;
   }
 
-  /** The rows of a sequence as host tensors, for another cache of this type and these heads, paged or not. */
-  async export(sequence: number): Promise<CacheState> {
-    const s = this.#checkSequence(sequence, this.#begin("export")), { keys, values } = this.#shape;
-    const length = this.#tables.lengths[s]!, pages = this.#tables.pagesOf(s);
+  /**
+   * The rows of a sequence as host tensors, for another cache of this type and these heads, paged or not; or those from `first`
+   * to before `end`, so that a long one can go in pieces.
+   */
+  async export(sequence: number, first = 0, end?: number): Promise<CacheState> {
+    const complaint = this.#begin("export"), s = this.#checkSequence(sequence, complaint);
+    const { keys } = this.#shape, length = end ?? this.#tables.lengths[s]!;
+    checkRowRange(first, length, this.#tables.lengths[s]!, complaint);
+    const [from, to] = [Math.floor(first / keys.rows), Math.ceil(length / keys.rows)];
+    const pages = this.#tables.pagesOf(s).slice(from, to);
     const [k, v] = await Promise.all([
       this.#pools.keys.readPages(pages),
       this.#pools.values.readPages(pages),
     ]);
-    return { length, keys: rowsOfPages(k, keys, length), values: rowsOfPages(v, values, length) };
+    return stateOfPages(k, v, this.#shape, first, length);
   }
 
   /**
    * Puts what `export` returned into the lowest sequence without rows; resolves to its number. `onto`: behind the rows of
-   * that sequence, with which the state must begin, as those of a fork: their pages stay shared.
+   * that sequence, with which the state must begin, as those of a fork: their pages stay shared. A state of later rows only
+   * must have all of the page that is written next.
    */
   async import(state: CacheState, onto?: number): Promise<number> {
     const complaint = this.#begin("import"), { keys, values } = this.#shape;
@@ -266,21 +274,16 @@ export class KvCache {
     const target = onto === undefined
       ? this.#tables.empty(-1, complaint)
       : this.#checkSequence(onto, complaint);
-    const held = this.#tables.lengths[target]!, rows = state.length - held;
-    if (rows < 0) {
-      throw complaint.range(
-        `state.length is ${state.length} but sequence ${target} holds ${held} rows, with which it must begin`,
-      );
-    }
-    if (rows === 0) return await target;
-    this.#grown([target], [rows], complaint, () => {
-      const pages = this.#tables.pagesOf(target), first = Math.floor(held / keys.rows);
-      const put = (pool: RowPool, shape: typeof keys, rows: CacheState["keys"]) =>
-        pagesOfRows(rows, shape, state.length).forEach((bytes, n) =>
-          n >= first && pool.writePage(pages[n]!, bytes)
+    const held = this.#tables.lengths[target]!, { length } = state;
+    checkGoesOn(state, target, held, keys.rows, complaint);
+    if (length === held) return await target;
+    this.#grown([target], [length - held], complaint, () => {
+      const pages = this.#tables.pagesOf(target).slice(Math.floor(held / keys.rows));
+      for (const [name, pool] of [["keys", keys], ["values", values]] as const) {
+        pagesBehind(held, state, name, pool).forEach((bytes, n) =>
+          this.#pools[name].writePage(pages[n]!, bytes)
         );
-      put(this.#pools.keys, keys, state.keys);
-      put(this.#pools.values, values, state.values);
+      }
     });
     return await target;
   }
@@ -293,7 +296,7 @@ export class KvCache {
     const held = Array.from(lengths), pages = held.map((_, s) => [...this.#tables.pagesOf(s)]);
     for (const [s, length] of held.entries()) {
       const read = await this.#pools[part].readPages(pages[s]!);
-      all.set(floatsOf(rowsOfPages(read, pool, length)), s * n);
+      all.set(floatsOf(rowsOfPages(read, pool, 0, length)), s * n);
     }
     return all;
   }

@@ -8,16 +8,18 @@ import { widened } from "../tensor/convert.ts";
 
 /** Rows of one sequence: plain data, which can be cloned and stored. */
 export interface CacheRows {
-  /** `[length, kvHeads, columns]`, in the type of the cache. */
+  /** `[rows, kvHeads, columns]`, in the type of the cache. */
   readonly rows: HostTensor;
-  /** `"i8"`: the scale of each row and head, `[length, kvHeads]`. */
+  /** `"i8"`: the scale of each row and head, `[rows, kvHeads]`. */
   readonly scales?: Float32Array | undefined;
 }
 
 /** What `cache.export` returns and `cache.import` takes. */
 export interface CacheState {
-  /** Rows of the sequence. */
+  /** Rows of the sequence, up to the last one of these. */
   readonly length: number;
+  /** The row where these begin. Missing: the first one, 0. */
+  readonly first?: number | undefined;
   /** Its keys. */
   readonly keys: CacheRows;
   /** Its values. */
@@ -37,54 +39,90 @@ function rowBytes({ columns, dtype }: PoolShape): { values: number; front: numbe
   return { values: columns * BYTES[dtype], front: dtype === "i8" ? 4 : 0 };
 }
 
-/** Visits every row and head: the byte of its page where it lies, and its number among rows and heads. */
+/**
+ * Visits every row from one to before another, and head: its page, counted from that of the first row, the byte where it lies
+ * there, and its number among rows and heads.
+ */
 function eachRow(
   pool: PoolShape,
-  length: number,
+  first: number,
+  end: number,
   visit: (page: number, byte: number, index: number) => void,
 ): void {
   const [, head, row] = poolStrides(pool), bytes = BYTES[pool.dtype];
-  for (let r = 0; r < length; r++) {
+  const page = Math.floor(first / pool.rows);
+  for (let r = first; r < end; r++) {
     for (let h = 0; h < pool.heads; h++) {
       visit(
-        Math.floor(r / pool.rows),
+        Math.floor(r / pool.rows) - page,
         (h * head + r % pool.rows * row) * bytes,
-        r * pool.heads + h,
+        (r - first) * pool.heads + h,
       );
     }
   }
 }
 
-/** The rows that lie in some pages. */
+/** The rows from one to before another, which lie in some pages. */
 export function rowsOfPages(
   pages: readonly Uint8Array[],
   pool: PoolShape,
-  length: number,
+  first: number,
+  end: number,
 ): CacheRows {
-  const { values, front } = rowBytes(pool), n = length * pool.heads;
+  const { values, front } = rowBytes(pool), n = (end - first) * pool.heads;
   const data = new ARRAYS[pool.dtype as keyof typeof ARRAYS](n * pool.columns),
     target = new Uint8Array(data.buffer);
   const scales = front ? new Uint8Array(4 * n) : undefined;
-  eachRow(pool, length, (page, byte, index) => {
+  eachRow(pool, first, end, (page, byte, index) => {
     const from = pages[page]!;
     scales?.set(from.subarray(byte, byte + front), 4 * index);
     target.set(from.subarray(byte + front, byte + front + values), index * values);
   });
-  const rows = { data, shape: [length, pool.heads, pool.columns], dtype: pool.dtype };
+  const rows = { data, shape: [end - first, pool.heads, pool.columns], dtype: pool.dtype };
   return { rows, ...scales && { scales: new Float32Array(scales.buffer) } };
 }
 
-/** Pages that hold rows. */
-export function pagesOfRows(
+/** The state of rows from one to before another, which lie in some pages of keys and of values. */
+export function stateOfPages(
+  k: readonly Uint8Array[],
+  v: readonly Uint8Array[],
+  { keys, values }: { readonly keys: PoolShape; readonly values: PoolShape },
+  first: number,
+  length: number,
+): CacheState {
+  return {
+    length,
+    ...first > 0 && { first },
+    keys: rowsOfPages(k, keys, first, length),
+    values: rowsOfPages(v, values, first, length),
+  };
+}
+
+/** The pages of a state from that on which is written next where a sequence holds so many rows. */
+export function pagesBehind(
+  held: number,
+  { length, first = 0, ...state }: CacheState,
+  name: "keys" | "values",
+  pool: PoolShape,
+): Uint8Array[] {
+  const skipped = Math.floor(held / pool.rows) - Math.floor(first / pool.rows);
+  return pagesOfRows(state[name], pool, first, length).slice(skipped);
+}
+
+/** Pages that hold the rows from one to before another, from that of the first row on. */
+function pagesOfRows(
   { rows, scales }: CacheRows,
   pool: PoolShape,
-  length: number,
+  first: number,
+  end: number,
 ): Uint8Array[] {
   const { values, front } = rowBytes(pool), pages: Uint8Array[] = [];
   const { buffer, byteOffset } = rows.data, source = new Uint8Array(buffer, byteOffset);
   const factors = scales && new Uint8Array(scales.buffer, scales.byteOffset);
-  for (let n = 0; n * pool.rows < length; n++) pages.push(new Uint8Array(pageBytes(pool)));
-  eachRow(pool, length, (page, byte, index) => {
+  for (let n = Math.floor(first / pool.rows); n * pool.rows < end; n++) {
+    pages.push(new Uint8Array(pageBytes(pool)));
+  }
+  eachRow(pool, first, end, (page, byte, index) => {
     const to = pages[page]!;
     if (factors) to.set(factors.subarray(4 * index, 4 * index + 4), byte);
     to.set(source.subarray(index * values, (index + 1) * values), byte + front);
@@ -140,10 +178,43 @@ export function checkState(
   if (typeof state !== "object" || state === null) {
     throw complaint.type(`state is ${show(state)} but must be what export returned`);
   }
-  const { length } = state;
+  const { length, first = 0 } = state;
   if (!(Number.isSafeInteger(length) && length >= 0)) {
     throw complaint.range(`state.length is ${show(length)} but must be an integer >= 0`);
   }
-  checkRows("keys", state.keys, pools.keys, length, complaint);
-  checkRows("values", state.values, pools.values, length, complaint);
+  checkRange("state.first", first, length, complaint);
+  checkRows("keys", state.keys, pools.keys, length - first, complaint);
+  checkRows("values", state.values, pools.values, length - first, complaint);
+}
+
+function checkRange(name: string, value: number, most: number, complaint: Complaint): void {
+  if (Number.isSafeInteger(value) && value >= 0 && value <= most) return;
+  throw complaint.range(`${name} is ${show(value)} but must be an integer from 0 to ${most}`);
+}
+
+/** Throws unless a sequence of so many rows has those from `first` to before `end`. */
+export function checkRowRange(
+  first: number,
+  end: number,
+  held: number,
+  complaint: Complaint,
+): void {
+  checkRange("end", end, held, complaint);
+  checkRange("first", first, end, complaint);
+}
+
+/** Throws unless a state goes on where a sequence that holds so many rows ends: with all of the page that is written next. */
+export function checkGoesOn(
+  { length, first = 0 }: CacheState,
+  target: number,
+  held: number,
+  pageRows: number,
+  complaint: Complaint,
+): void {
+  if (length < held) {
+    throw complaint.range(
+      `state.length is ${length} but sequence ${target} holds ${held} rows, with which it must begin`,
+    );
+  }
+  checkRange("state.first", first, Math.floor(held / pageRows) * pageRows, complaint);
 }

@@ -30,8 +30,8 @@ export interface EngineOptions {
   /**
    * Workers that have a memory of their own each, from 2 to 64, for hosts where memory cannot be shared: pages that are not
    * cross-origin isolated, which have one thread. Large calls of host tensors are sent to them by heads, sequences and rows
-   * where that gains a tenth or more; results have the bits of one thread. `memoryBudget` holds for all memories together.
-   * Default: none.
+   * where that gains a tenth or more; results have the bits of one thread, but for dq of fewer kv heads than workers, whose
+   * keys are cut. `memoryBudget` holds for all memories together. Default: none.
    */
   readonly workers?: number | undefined;
   /**

@@ -17,9 +17,17 @@ export function threadsMs(problem: AttentionProblem, threads: number): number {
   return callMs + 1e3 * Math.max(flops / (WASM_RATE.flops * threads), bytes / WASM_RATE.bytes);
 }
 
-/** Pieces that workers may have: gradients of the keys of one head are made by one of them. */
-function pieces({ pass, batch, kvHeads, lengthQ }: AttentionProblem): number {
-  return batch * kvHeads * (pass === "forward" ? Math.max(1, Math.ceil(lengthQ / 128)) : 1);
+/** Keys whose gradients are worth a worker of their own, at least: all queries are sent there once more. */
+const LEAST_KEYS = 512;
+
+/** Pieces that workers may have. Gradients of the keys of one head are made by one of them where there are heads for all. */
+function pieces(
+  { pass, batch, kvHeads, lengthQ, lengthK }: AttentionProblem,
+  workers: number,
+): number {
+  const heads = batch * kvHeads;
+  if (pass === "forward") return heads * Math.max(1, Math.ceil(lengthQ / 128));
+  return heads >= workers ? heads : heads * Math.max(1, Math.floor(lengthK / LEAST_KEYS));
 }
 
 /** Whether workers can run a call at all: they have no tensors of their own. */
@@ -48,8 +56,10 @@ export function workersFor(
   if (!mayRun(problem)) {
     return alone("workers take attention and attentionBackward of host tensors only");
   }
-  const all = pieces(problem), used = Math.min(workers, all);
-  if (used < 2) return alone("the call has one kv head, whose gradients one engine makes");
+  const all = pieces(problem, workers), used = Math.min(workers, all);
+  if (used < 2) {
+    return alone("the call has one kv head of few keys, whose gradients one engine makes");
+  }
   const { flops, bytes } = problemCost(problem);
   const turns = Math.ceil(all / used) / all; // share of the one that has most
   const ms = MESSAGES.callMs +

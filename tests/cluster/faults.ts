@@ -101,6 +101,19 @@ clusterTest("a server may go away and come back", async () => {
   assert.equal(twin.cache.missing, 0);
 });
 
+clusterTest("a node that was back with the server and then died is gone at once", async () => {
+  // while the server is on its way a node may take four times as long, which is more than the deadline
+  await using started = await startCluster(2, { deadline: 5000, grace: 1500 });
+  await using twin = await Twin.open(started.cluster);
+  await twin.append([0, 1], 16);
+  await started.server.stop();
+  await started.server.again();
+  await twin.step([0, 1]);
+  await twin.append([0, 1], 16); // both nodes have answered
+  await kill(started.nodes.get("n1"));
+  await assert.rejects(twin.append([0, 1], 16), /shard \d on node n1: the node is gone$/);
+});
+
 clusterTest("a node that hangs is asked elsewhere, and is the same node afterwards", async () => {
   await using started = await startCluster(2, { deadline: 2500, patience: 300 });
   const { cluster, nodes } = started;

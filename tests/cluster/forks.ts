@@ -1,6 +1,8 @@
 /** Forks of a cache's sequences: each node shares the pages that it has. `deno task test:cluster`. */
 
 import assert from "node:assert/strict";
+import { connect } from "@nats-io/transport-node";
+import { decode } from "../../src/cluster/wire/message.ts";
 import { clusterTest, startCluster } from "./processes.ts";
 import { Twin } from "./twin.ts";
 
@@ -64,7 +66,18 @@ clusterTest(
     started.nodes.get("n0")!.kill("SIGKILL");
     await twin.step();
     await started.add("n2");
+    // what is in the pages travels once, however many sequences have them: 2 heads of 16 bytes and a scale, keys and values
+    const stranger = await connect({ servers: started.server.url });
+    let moved = 0;
+    stranger.subscribe("flashtile.v1.main.node.*.get", {
+      callback: (_, { data }) => void (moved += decode(data).head["length"] as number),
+    });
+    await stranger.flush();
     assert.equal(await cache.repair(), 0);
+    await stranger.flush();
+    const held = (40 - cache.freePages) * 8 * 2 * 2 * (16 + 4);
+    assert.ok(moved > held / 2 && moved <= held, `${moved} of ${held} bytes`);
+    await stranger.close();
     started.nodes.get("n1")!.kill("SIGKILL");
     await twin.check([0, 1, 2], 4);
     await twin.step();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { type Cluster, connectCluster, startNode } from "@flashtile/attention/cluster";
 import { connect } from "@nats-io/transport-node";
 import { encode } from "../../src/cluster/wire/message.ts";
-import { clusterTest, startCluster } from "./processes.ts";
+import { clusterTest, startCluster, startNodeProcess } from "./processes.ts";
 import { Twin } from "./twin.ts";
 
 const rows = (n: number, dim = 16, batch = 1) => ({
@@ -70,6 +70,80 @@ clusterTest(
     await twin.step();
   },
 );
+
+/** Waits until no node has a request that it has not answered, or until that would be the end of what it computes. */
+async function nodesRest(cluster: Cluster, busy: boolean): Promise<void> {
+  for (let n = 0; n < 20; n++) {
+    const waiting = (await cluster.status()).map(({ pending }) => pending);
+    if (waiting.some((bytes) => bytes > 0) === busy) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(busy ? "no node began" : "a node computes what nobody waits for");
+}
+
+clusterTest("what was given up is computed no further", async () => {
+  await using started = await startCluster(0, { deadline: 120_000, patience: 60_000 });
+  const { cluster, server } = started, keys = 200_000, heads = 4;
+  // its calling thread hears while another one computes
+  await using _node = await startNodeProcess(server.url, "n", ["--threads", "2"]);
+  await cluster.nodes();
+  const random = (n: number, heads: number) => ({
+    data: Float32Array.from({ length: n * heads * 16 }, (_, i) => Math.sin(1.3 * i)),
+    shape: [1, n, heads, 16],
+  });
+  const q = random(16_384, heads), few = random(50_000, 1);
+  await using cache = await cluster.kvCache({
+    ...{ sequences: 1, kvHeads: 1, headDim: 16, dtype: "f16", pages: 2 * keys / 64 },
+  });
+  for (let n = 0; n < keys; n += 50_000) await cache.append(few, few);
+  // each would take more than the time that nodes are looked at
+  for (
+    const begin of [
+      (signal: AbortSignal) => cluster.attention(q, few, few, { signal }),
+      (signal: AbortSignal) => cluster.attention(q, cache, { signal }),
+    ]
+  ) {
+    const stop = new AbortController(), call = begin(stop.signal);
+    call.catch(() => {});
+    await nodesRest(cluster, true);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    stop.abort(new Error("enough"));
+    await assert.rejects(call, /enough/);
+    await nodesRest(cluster, false);
+  }
+  assert.equal((await cluster.attention(rows(1), cache)).out.data.length, 16);
+});
+
+clusterTest("parts of a call that has failed are asked for no more", async () => {
+  await using started = await startCluster(2, { deadline: 20_000, patience: 300, grace: 300 });
+  const { cluster, nodes, server } = started, q = rows(40);
+  await using twin = await Twin.open(cluster, { shards: 2 });
+  await twin.append([0], 40);
+  const stranger = await connect({ servers: server.url }), heard: string[] = [];
+  stranger.subscribe("flashtile.v1.main.node.*.*", {
+    callback: (_, { subject }) => void heard.push(subject.split(".").at(-1)!),
+  });
+  await stranger.flush();
+  nodes.get("n1")!.kill("SIGSTOP");
+  // the first part is there, and who hears of it wants no more
+  const signal = {
+    throwIfAborted: () => {},
+    progress: () => {
+      throw new Error("enough of this");
+    },
+  };
+  const begin = performance.now();
+  await assert.rejects(cluster.attention(q, q, q, { signal }), /enough of this/);
+  assert.ok(performance.now() - begin < 10_000, "it waited for the other part");
+  nodes.get("n0")!.kill("SIGKILL");
+  await assert.rejects(twin.check([0]), /shard 0 on node n0: /);
+  await stranger.flush();
+  heard.length = 0;
+  await new Promise((resolve) => setTimeout(resolve, 3000)); // it would be asked again three times
+  assert.deepEqual(heard.filter((what) => what !== "drop"), []);
+  nodes.get("n1")!.kill("SIGCONT");
+  await stranger.close();
+});
 
 clusterTest(
   "a node outlives messages that say nothing, and rows of thousands of sequences",

@@ -6,7 +6,7 @@ import { type Split, UnsupportedError } from "@flashtile/attention/cluster";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { grid, smallCases } from "../grid.ts";
 import { featureSections } from "../grid_features.ts";
-import { backwardPass, checkCase, forwardPass } from "../run_grid.ts";
+import { bothPasses, checkCase } from "../run_grid.ts";
 import { clusterTest, startCluster } from "./processes.ts";
 import { splitSession, splitTakes } from "./session.ts";
 
@@ -67,8 +67,7 @@ clusterTest("passes over four nodes give what the oracle gives", async (t) => {
     const some = [...cases, ...rest.filter((_, n) => n % every === SPLITS.indexOf(split))];
     for (const c of some.filter((c) => splitTakes(c, split))) {
       await t.step(`${split}: ${caseName(c)}`, async () => {
-        await checkCase(forwardPass, c, sessions, "tests/cluster/passes.ts");
-        await checkCase(backwardPass, c, sessions, "tests/cluster/passes.ts");
+        await checkCase(bothPasses, c, sessions, "tests/cluster/passes.ts");
       });
     }
   }

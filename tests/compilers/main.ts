@@ -43,14 +43,14 @@ const programs: Record<Program["name"], Program> = {
     title: "SwiftShader (Deno)",
     seconds: 480,
     env: { VK_ICD_FILENAMES: SWIFTSHADER },
-    tell: ({ texts }) => `${texts} passes agree with the oracle`,
+    tell: ({ texts }) => `${texts} cases agree with the oracle, in both passes`,
   },
   dawn: {
     name: "dawn",
     title: "a caller's device of Dawn (SwiftShader)",
     seconds: 360,
     env: { VK_ICD_FILENAMES: SWIFTSHADER },
-    tell: ({ texts }) => `${texts} passes agree with the oracle`,
+    tell: ({ texts }) => `${texts} cases agree with the oracle, in both passes`,
   },
 };
 

@@ -2,11 +2,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createEngine } from "../../mod.ts";
-import { OPERATION_TABLE } from "../../src/cluster/node/operations.ts";
-import { Store } from "../../src/cluster/node/store.ts";
 import { Latencies } from "../../src/cluster/node/latencies.ts";
-import { Shard } from "../../src/cluster/node/shard.ts";
 import { randomNumbers } from "../random.ts";
 import { splitRuns } from "../../src/cluster/split.ts";
 import { dealRows, localLength, ownerOf } from "../../src/cluster/stripes.ts";
@@ -94,73 +90,6 @@ Deno.test("errors come back as what they were", () => {
   assert.ok(same(new UnsupportedError("a", "wasm", "b")) instanceof UnsupportedError);
   const refused = same(new RefusedError("behind", "it is"));
   assert.ok(refused instanceof RefusedError && refused.refusal === "behind");
-});
-
-Deno.test("changes of a shard are made once, and one that comes late changes nothing", async () => {
-  using engine = await createEngine({ backend: "wasm", threads: 1 });
-  const spec = {
-    shard: 0,
-    shards: 1,
-    stripe: 4,
-    sequences: 2,
-    kvHeads: 1,
-    headDim: 1,
-    valueDim: 1,
-  };
-  const shard = new Shard(engine, { ...spec, dtype: "f32", pageSize: 4, pages: 4 });
-  const add = (version: number, from: number, ...values: number[]) => {
-    const rows = { data: Float32Array.from(values), shape: [values.length, 1, 1] };
-    return shard.append(
-      { version, sequences: [1], from: [from], rows: [values.length] },
-      rows,
-      rows,
-    );
-  };
-  const held = async () => Array.from((await shard.export(1)).keys.rows.data);
-  await add(1, 0, 1, 2);
-  await add(2, 2, 3);
-  await add(2, 2, 3); // asked twice
-  assert.deepEqual(await held(), [1, 2, 3]);
-  await shard.truncate(3, [1], [0]);
-  await add(4, 0, 7, 8, 9);
-  // messages that were on their way all the time
-  await assert.rejects(add(1, 0, 1, 2), /Cannot run append: shard 0 missed rows/);
-  await assert.rejects(shard.truncate(3, [1], [0]), /Cannot run truncate: shard 0 missed rows/);
-  assert.deepEqual(await held(), [7, 8, 9]);
-  await shard.dispose();
-});
-
-Deno.test("a copy that fails says from where, and leaves nothing on either node", async () => {
-  using engine = await createEngine({ backend: "wasm", threads: 1 });
-  const store = new Store(engine, 2 ** 20, () => {}), asked: string[] = [];
-  const askNode = () => (operation: string) => {
-    asked.push(operation);
-    const tensors = { keys: { dtype: "f32", shape: [1, 1, 1], bytes: 4 } };
-    if (operation === "get") return Promise.reject(new Error("no responders"));
-    return Promise.resolve({ head: { job: "export", length: 1, tensors }, tensors: {} });
-  };
-  const spec = {
-    shard: 0,
-    shards: 1,
-    stripe: 4,
-    sequences: 1,
-    kvHeads: 1,
-    headDim: 1,
-    valueDim: 1,
-  };
-  const head = {
-    ...{ cache: "c", from: "n7", sequences: [0], version: 1 },
-    spec: { ...spec, dtype: "f32", pageSize: 4, pages: 4 },
-    owner: { client: "me", lease: 1000 },
-  };
-  const site = { store, engine, askNode, payload: () => 1024, publish: () => {} };
-  await assert.rejects(
-    async () => await OPERATION_TABLE.copy(site, { head, tensors: {} }),
-    /^RefusedError: Cannot copy shard 0 from node n7: no responders$/,
-  );
-  assert.deepEqual(asked, ["export", "get", "drop"]);
-  assert.equal(store.all.shards.length, 0);
-  await store.dispose();
 });
 
 Deno.test("percentiles of calls are those of a sorted list, within a bucket, and old calls fade", () => {

@@ -11,7 +11,7 @@ import { hostSession } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { makeInputs } from "../inputs.ts";
 import { fewRows } from "../selection.ts";
-import { backwardPass, checkCase, forwardPass } from "../run_grid.ts";
+import { bothPasses, checkCase } from "../run_grid.ts";
 import { everything, restIsElsewhere } from "../selection.ts";
 import { absent, type Forced, forcedEngine, gpuTest, type Watch } from "./support.ts";
 
@@ -97,9 +97,7 @@ async function checkCases(
   const { engine, watch } = await forcedEngine(forced);
   const sessions = new Map([["webgpu, forced", hostSession(engine)]]);
   for (const c of cases) {
-    for (const pass of [forwardPass, backwardPass]) {
-      await t.step(`${pass.name}: ${caseName(c)}`, () => checkCase(pass, c, sessions, file));
-    }
+    await t.step(caseName(c), () => checkCase(bothPasses, c, sessions, file));
   }
   await t.step("nothing is left behind", () => assert.equal(engine.memory.used, 0));
   await t.step("what was asked of the device", () => after(engine, watch));

@@ -86,8 +86,9 @@ export class Asker {
   readonly waiting: Waiting;
   /** Ends the listening to the connection, which may live on. */
   readonly stop: () => void;
-  /** When the server came back last. */
+  /** When the server came back last, and the nodes that have answered since. */
   #cameBack = -Infinity;
+  readonly #returned = new Set<string>();
   /** Whom to tell that the server is there again. A promise for all would keep what waited for it until then. */
   readonly #waiters = new Set<() => void>();
 
@@ -99,6 +100,7 @@ export class Asker {
     this.stop = onStatus(connection.nats, (type) => {
       if (type !== "reconnect") return;
       this.#cameBack = performance.now();
+      this.#returned.clear();
       for (const tell of [...this.#waiters]) tell();
     });
   }
@@ -111,10 +113,10 @@ export class Asker {
     return { again, stop: () => this.#waiters.delete(tell) };
   }
 
-  /** How long a node may be away: longer where the server was away itself, and nodes are on their way back to it. */
-  get #grace(): number {
+  /** How long a node may be away: longer where the server was away itself, and the node may be on its way back to it. */
+  #graceOf({ id }: NodeInfo): number {
     const { grace } = this.waiting, recent = performance.now() - this.#cameBack < 10 * grace;
-    return recent ? 4 * grace : grace;
+    return recent && !this.#returned.has(id) ? 4 * grace : grace;
   }
 
   /** Limits of a call that begins now. */
@@ -173,6 +175,7 @@ export class Asker {
         heeded.aborted,
       ]);
       this.#nodes.clear(node);
+      if (this.#cameBack > 0) this.#returned.add(node.id);
       return readReply(message);
     } catch (error) {
       if (isAbsent(error)) throw new MissError("gone");
@@ -209,8 +212,9 @@ export class Asker {
       }
       const there = list.filter(({ id }) => !absent.has(id));
       if (there.length === 0) {
-        const latest = Math.max(...list.map(({ id }) => absent.get(id)!));
-        if (now - latest > this.#grace) throw new ClusterError(action, "the node is gone", where);
+        if (list.every((node) => now - absent.get(node.id)! > this.#graceOf(node))) {
+          throw new ClusterError(action, "the node is gone", where);
+        }
         await sleep(RETRY_MS).promise;
       }
       const from = there.length > 0 ? there : list, node = last = from[turn % from.length]!;

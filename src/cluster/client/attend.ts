@@ -5,6 +5,7 @@ import type { HostTensor } from "../../tensor/tensor.ts";
 import { readReply } from "../wire/ask_once.ts";
 import { encode, type Head, type Message } from "../wire/message.ts";
 import { type Asker, heed, type Limits, sleep } from "./asker.ts";
+import { type Ending, endingOf } from "./ending.ts";
 import type { ShardedRows } from "./sharded_rows.ts";
 import type { ShardPlace } from "./cache_shards.ts";
 import type { NodeInfo, Nodes } from "./nodes.ts";
@@ -23,6 +24,7 @@ class Query {
   readonly #head: Head;
   readonly #tensors: Readonly<Record<string, HostTensor>>;
   readonly #limits: Limits;
+  readonly #ending: Ending;
   readonly #replies: (Message | undefined)[];
   readonly #arrived: (() => void)[];
   readonly #waits: Promise<void>[];
@@ -38,6 +40,7 @@ class Query {
     this.#cache = cache;
     this.#head = head;
     this.#tensors = tensors;
+    this.#ending = endingOf(limits);
     this.#limits = limits;
     const { places } = cache;
     this.#replies = places.map(() => undefined);
@@ -63,9 +66,8 @@ class Query {
       this.#cache.drop(shard, node);
       return true;
     };
-    this.#arrive(
-      await asker.askAny(others, "attend", request, { ...this.#limits, shard }, refused),
-    );
+    const limits = { ...this.#ending.limits, shard };
+    this.#arrive(await asker.askAny(others, "attend", request, limits, refused));
   }
 
   /** Sees to it that the shards that a node was chosen for are answered. */
@@ -104,6 +106,14 @@ class Query {
     } catch {
       giveUp(); // nobody listens
     }
+  }
+
+  /** Asks no more, and tells nodes that nobody waits for what they compute. */
+  #giveUp(): void {
+    this.#ending.end();
+    const { asker } = this.#site, { places } = this.#cache, call = this.#head["call"];
+    const asked = new Map(places.flatMap(({ holders }) => holders.map((node) => [node.id, node])));
+    for (const node of asked.values()) asker.tell(node, "drop", { call });
   }
 
   /** All replies, in the order of the shards. */
@@ -149,6 +159,9 @@ class Query {
     );
     try {
       await Promise.race([Promise.all(followed), heeded.aborted]);
+    } catch (error) {
+      this.#giveUp();
+      throw error;
     } finally {
       end();
       heeded.stop();

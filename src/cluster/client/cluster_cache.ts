@@ -1,5 +1,6 @@
 // A cache whose rows lie on several nodes, as its user sees it.
 import { describeAppend } from "../../cache/append.ts";
+import { checkSequence } from "../../cache/cache_options.ts";
 import { Complaint, show } from "../../tensor/errors.ts";
 import type { AnyTensor } from "../../tensor/tensor.ts";
 import { type ClusterAppendOptions, refuseAppend } from "../options/append.ts";
@@ -69,17 +70,7 @@ export class ClusterCache {
   }
 
   #checkSequence(sequence: unknown, action: string): number {
-    const { sequences } = this.#rows.shape.spec;
-    if (
-      Number.isSafeInteger(sequence) && sequence as number >= 0 && sequence as number < sequences
-    ) {
-      return sequence as number;
-    }
-    throw new RangeError(
-      `Cannot run ${action}: sequence is ${show(sequence)} but the cache has the sequences 0 to ${
-        sequences - 1
-      }`,
-    );
+    return checkSequence(sequence, this.#rows.shape.spec.sequences, new Complaint(action));
   }
 
   /**

@@ -1,6 +1,6 @@
 // Replicas that were lost with their nodes, made anew on others.
 import type { PageTables } from "../../cache/page_tables.ts";
-import type { CopiedSequence } from "../wire/requests.ts";
+import type { CopiedSequence, CopyHead } from "../wire/requests.ts";
 import type { ClusterHome } from "./home.ts";
 import type { ClusterCacheShape, ShardPlace } from "./cache_shards.ts";
 import type { NodeInfo } from "./nodes.ts";
@@ -31,7 +31,7 @@ export function copiesOf(pages: PageTables): CopiedSequence[] {
       const shared = pages.shared(sequence, other);
       if (shared > rows) [like, rows] = [other, shared];
     }
-    copied.push({ sequence, like, rows });
+    copied.push({ sequence, length, like, rows });
   }
   return copied;
 }
@@ -60,11 +60,11 @@ export async function repairShards(
       if (!node) break;
       const sequences = sequencesOf(shard), { holders } = place;
       const from = (holders.find((holder) => !home.nodes.isSuspect(holder)) ?? holders[0]!).id;
-      const head = { cache, from, spec: { ...spec, shard }, owner, sequences, version };
+      const copy: CopyHead = { cache, from, spec: { ...spec, shard }, owner, sequences, version };
       try {
         const until = performance.now() + COPY_DEADLINES * asker.waiting.deadline;
         const limits = { action: "repair", until, shard };
-        await asker.ask(node, "copy", head, {}, limits);
+        await asker.ask(node, "copy", { ...copy }, {}, limits);
         place.holders.push(node);
       } catch (error) {
         if (!(error instanceof ClusterError || error instanceof RangeError)) throw error;

@@ -9,6 +9,7 @@ import type { Head } from "../wire/message.ts";
 import type { TellHead } from "../wire/requests.ts";
 import { fetchTensor, sendTensor, type TensorInfo, windowed } from "../wire/transfer.ts";
 import type { Limits } from "./asker.ts";
+import { endingOf } from "./ending.ts";
 import type { ClusterHome } from "./home.ts";
 import type { NodeInfo } from "./nodes.ts";
 import { partProgress } from "./part_progress.ts";
@@ -99,8 +100,9 @@ export async function runParts(
   name: string,
 ): Promise<PartResult[]> {
   const results: PartResult[] = [], progress = partProgress(home, limits.signal, parts.length);
+  const ending = endingOf(limits);
   const run = async ([n, part]: [number, Part]) => {
-    const within = { ...limits, shard: n }, tell = progress?.of(n);
+    const within = { ...ending.limits, shard: n }, tell = progress?.of(n);
     for (let turn = 0;; turn++) {
       const node = nodes[(n + turn) % nodes.length]!, job = `${name}.${n}.${turn}`;
       try {
@@ -112,8 +114,13 @@ export async function runParts(
     }
     progress?.done(n);
   };
+  const orEnd = (part: [number, Part]) =>
+    run(part).catch((error) => {
+      ending.end(); // the others are not waited for any longer than it takes to say so
+      throw error;
+    });
   try {
-    await windowed(parts.entries(), run, parts.length);
+    await windowed(parts.entries(), orEnd, parts.length);
     return results;
   } finally {
     progress?.stop();

@@ -10,19 +10,33 @@ interface Stored extends TensorInfo {
   readonly values: Uint8Array;
 }
 
+/** Takes room of a node for so many bytes more of what. Throws where there is none. */
+export type Grow = (bytes: number, what: string) => void;
+
 /** One job. */
 export class Job {
   readonly #tensors = new Map<string, Stored>();
   /** What it computes; a request that is sent twice waits for the same. */
   run: Promise<unknown> | undefined;
+  #over = false;
+
+  /** Nobody waits for it any more. */
+  end(): void {
+    this.#over = true;
+  }
+
+  /** Throws when nobody waits for it: between pieces of its work. */
+  readonly check = (): void => {
+    if (this.#over) throw new RefusedError("missing", "Cannot go on: nobody waits for the job");
+  };
 
   /** Bytes of its tensors. */
   get bytes(): number {
     return [...this.#tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Takes in one piece of a tensor. `grow`: throws where the node has no room for so many bytes more. */
-  put({ head, tensors }: Message, grow: (bytes: number) => void): void {
+  /** Takes in one piece of a tensor. */
+  put({ head, tensors }: Message, grow: Grow): void {
     const { name, dtype, shape, bytes, at } = head as {
       name: string;
       dtype: DType;
@@ -37,7 +51,7 @@ export class Job {
           `Cannot run put: ${name} has ${bytes} bytes but shape [${shape}] of ${dtype} was wanted`,
         );
       }
-      grow(bytes);
+      grow(bytes, "were sent");
       stored = { dtype, shape, bytes, values: new Uint8Array(bytes) };
       this.#tensors.set(name, stored);
     }
@@ -64,9 +78,10 @@ export class Job {
   }
 
   /** Keeps a result, to be fetched. */
-  keep(name: string, tensor: HostTensor): TensorInfo {
+  keep(name: string, tensor: HostTensor, grow: Grow): TensorInfo {
     const values = bytesOf(tensor), { shape } = tensor, bytes = values.length;
     const info = { dtype: dtypeOf(tensor), shape, bytes };
+    grow(bytes, "are the result");
     this.#tensors.set(name, { ...info, values });
     return info;
   }

@@ -8,7 +8,7 @@ import type { Head } from "../wire/message.ts";
 import { toFloats, toWire } from "../wire/narrow.ts";
 import type { PartHead, RunHead } from "../wire/requests.ts";
 import type { TensorInfo } from "../wire/transfer.ts";
-import type { Job } from "./jobs.ts";
+import type { Grow, Job } from "./jobs.ts";
 import type { SignalOf } from "./tell_progress.ts";
 
 type Named = Readonly<Record<string, HostTensor | undefined>>;
@@ -87,13 +87,15 @@ export async function runPart(
   job: Job,
   head: PartHead,
   signalOf: SignalOf,
+  grow: Grow,
 ): Promise<Head> {
   const begin = performance.now(), sent = job.names;
   const results = await (head.pass === "forward" ? forward : backward)(engine, job, head, signalOf);
   const ms = performance.now() - begin, tensors: Record<string, TensorInfo> = {};
+  job.check(); // what is kept now would stay
   job.forget(sent);
   for (const [name, tensor] of Object.entries(results)) {
-    tensors[name] = job.keep(name, name === "lse" ? tensor : toWire(tensor, head.wire));
+    tensors[name] = job.keep(name, name === "lse" ? tensor : toWire(tensor, head.wire), grow);
   }
   return { tensors, ms };
 }

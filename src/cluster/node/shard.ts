@@ -1,5 +1,6 @@
 // A shard: the rows of a cache that one node holds, in a cache of its engine. What is asked of it is safe to ask twice: changes
 // are numbered, so that a message that was lost is sent again, and one that comes late changes nothing.
+import type { AbortSignalLike } from "../../backend/backend.ts";
 import type { KvCache } from "../../cache/kv_cache.ts";
 import type { CacheState } from "../../cache/state.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -8,13 +9,7 @@ import type { HostTensor } from "../../tensor/tensor.ts";
 import { shardOptions } from "../options/cached.ts";
 import { localLength } from "../stripes.ts";
 import { RefusedError } from "../wire/errors.ts";
-import type {
-  AppendHead,
-  AttendHead,
-  CopiedSequence,
-  ForkHead,
-  ShardSpec,
-} from "../wire/requests.ts";
+import type { AppendHead, AttendHead, ForkHead, ShardSpec } from "../wire/requests.ts";
 
 /** A shard of a cache. */
 export class Shard {
@@ -137,8 +132,10 @@ export class Shard {
     head: AttendHead,
     q: HostTensor<Float32Array>,
     operands: Readonly<Record<string, HostTensor>>,
+    signal: AbortSignalLike,
   ): Promise<{ result: AttentionResult<HostTensor<Float32Array>>; ms: number }> {
     return this.#next(async () => {
+      signal.throwIfAborted();
       if (this.#version < head.versions[this.spec.shard]!) throw this.#behind("attention");
       const { sequences, starts } = head, { shard } = this.spec;
       const slots = sequences.map((sequence) => this.#slot(sequence));
@@ -150,24 +147,29 @@ export class Shard {
       }
       // which stripes they have follows from where they begin
       const rows = { ...this.spec, starts, slots, lengths };
-      const options = shardOptions(head.options, rows, operands), { keys, values } = this.#cache;
-      const begin = performance.now();
+      const options = { ...shardOptions(head.options, rows, operands), signal };
+      const begin = performance.now(), { keys, values } = this.#cache;
       const result = await this.#engine.attention(q, keys, values, options);
       return { result, ms: performance.now() - begin };
     });
   }
 
-  /** The rows of a sequence, as they are stored. */
-  export(sequence: number): Promise<CacheState> {
-    return this.#next(() => this.#cache.export(this.#slot(sequence)));
+  /** Rows of a sequence from one to before another, as they are stored. */
+  export(sequence: number, first?: number, end?: number): Promise<CacheState> {
+    return this.#next(() => this.#cache.export(this.#slot(sequence), first, end));
   }
 
-  /** Puts exported rows into a shard that has none of that sequence. `like`: its first `rows` rows are those of another. */
-  import({ sequence, like, rows }: CopiedSequence, state: CacheState): Promise<void> {
+  /** Makes a sequence that has no rows begin with the first rows of another. */
+  share(like: number, sequence: number, rows: number): Promise<void> {
+    return this.#next(() => this.#fork(like, sequence, rows));
+  }
+
+  /** Puts exported rows behind those that it has of a sequence. */
+  import(sequence: number, state: CacheState): Promise<void> {
     return this.#next(async () => {
-      if (like === undefined) return this.#move(sequence, await this.#cache.import(state));
-      await this.#fork(like, sequence, rows);
-      await this.#cache.import(state, this.#slot(sequence));
+      const slot = this.#slot(sequence), empty = this.#cache.length(slot) === 0;
+      const put = await this.#cache.import(state, empty ? undefined : slot);
+      if (empty) this.#move(sequence, put);
     });
   }
 

@@ -1,10 +1,17 @@
 // What a node holds: shards and jobs, each until it is closed or its client's lease ends, within a budget of bytes for jobs.
+import type { AbortSignalLike } from "../../backend/backend.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { RefusedError } from "../wire/errors.ts";
-import { Job } from "./jobs.ts";
+import { type Grow, Job } from "./jobs.ts";
 import { Leases } from "./leases.ts";
 import type { Owner, ShardSpec } from "../wire/requests.ts";
 import { Shard } from "./shard.ts";
+
+/** What takes long and is done once, until nobody waits for it. */
+interface Running {
+  readonly promise: Promise<unknown>;
+  readonly end: () => void;
+}
 
 /** Shards and jobs of a node. */
 export class Store {
@@ -12,7 +19,7 @@ export class Store {
   readonly #jobBytes: number;
   readonly #shards = new Map<string, Shard>();
   readonly #jobs = new Map<string, Job>();
-  readonly #running = new Map<string, Promise<unknown>>();
+  readonly #running = new Map<string, Running>();
   /** The leases of both. */
   readonly leases: Leases = new Leases();
   /** Called when the first shard of a cache comes, and when its last one has gone. */
@@ -47,10 +54,10 @@ export class Store {
     return shard;
   }
 
-  /** Lets a shard go. */
-  async close(cache: string, number: number): Promise<void> {
+  /** Lets a shard go; `only`: where it is this one. */
+  async close(cache: string, number: number, only?: Shard): Promise<void> {
     const key = `${cache}/${number}`, shard = this.#shards.get(key);
-    if (!shard) return;
+    if (!shard || only && only !== shard) return;
     this.#shards.delete(key);
     this.leases.drop(`shard ${key}`);
     if (this.shardsOf(cache).length === 0) this.#changed(cache, false);
@@ -85,28 +92,38 @@ export class Store {
   }
 
   /** Throws where the tensors of jobs would be more than the node has room for. */
-  grow(bytes: number): void {
+  readonly grow: Grow = (bytes, what) => {
     const held = this.all.jobs.reduce((sum, job) => sum + job.bytes, 0);
     if (held + bytes <= this.#jobBytes) return;
     throw new RangeError(
-      `Cannot run put: the node holds ${held} bytes of calls and ${bytes} more were sent but its ` +
+      `Cannot take more: the node holds ${held} bytes of calls and ${bytes} more ${what} but its ` +
         `jobBytes are ${this.#jobBytes}`,
     );
-  }
+  };
 
-  /** Lets a job go. */
+  /** Lets a job go, and what it computes. */
   drop(name: string): void {
+    this.#jobs.get(name)?.end();
     this.#jobs.delete(name);
     this.leases.drop(`job ${name}`);
   }
 
   /** Runs what takes long once: who asks while it runs waits for the same. */
-  once<T>(name: string, run: () => Promise<T>): Promise<T> {
+  once<T>(name: string, run: (signal: AbortSignalLike) => Promise<T>): Promise<T> {
     const known = this.#running.get(name);
-    if (known) return known as Promise<T>;
-    const running = run().finally(() => this.#running.delete(name));
-    this.#running.set(name, running);
-    return running;
+    if (known) return known.promise as Promise<T>;
+    let over = false;
+    const throwIfAborted = () => {
+      if (over) throw new RefusedError("missing", "Cannot go on: nobody waits for the call");
+    };
+    const promise = run({ throwIfAborted }).finally(() => this.#running.delete(name));
+    this.#running.set(name, { promise, end: () => over = true });
+    return promise;
+  }
+
+  /** Ends what runs for a call: nobody waits for it any more. */
+  giveUp(call: string): void {
+    for (const [name, { end }] of this.#running) if (name.startsWith(`${call}/`)) end();
   }
 
   /** Lets everything go. */

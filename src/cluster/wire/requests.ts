@@ -52,9 +52,32 @@ export interface ForkHead {
 /** A sequence of a shard that is copied to another node. */
 export interface CopiedSequence {
   readonly sequence: number;
+  /** Rows that the shard has of it. */
+  readonly length: number;
   /** One of those before it whose first `rows` rows it shares. */
   readonly like?: number | undefined;
   readonly rows: number;
+}
+
+/** A shard that is copied from another node. */
+export interface CopyHead {
+  readonly cache: string;
+  /** Number of the instance that has it. */
+  readonly from: string;
+  readonly spec: ShardSpec;
+  readonly owner: Owner;
+  readonly sequences: readonly CopiedSequence[];
+  readonly version: number;
+}
+
+/** Rows of a sequence of a shard, from one to before another, to be fetched. */
+export interface ExportHead {
+  readonly cache: string;
+  readonly shard: number;
+  readonly sequence: number;
+  readonly owner: Owner;
+  readonly first: number;
+  readonly end: number;
 }
 
 /** A call that reads. */

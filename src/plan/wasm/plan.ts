@@ -168,7 +168,8 @@ export function planAttention(
     }
     return found;
   };
-  const link = limits && !problem.documents ? linkRegions : wholeRegions;
+  const inChunks = limits || all.some(({ keyBegin }) => keyBegin > 0);
+  const link = inChunks && !problem.documents ? linkRegions : wholeRegions;
   const regions = link(problem, kernel, all).map((region): PlannedRegion => ({
     ...region,
     steps: regionSteps(problem, kernel, tile, { splits, of: cutsOf(region) }, region),

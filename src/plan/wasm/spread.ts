@@ -1,7 +1,7 @@
 // Regions for workers that each have a memory of their own: a region goes to one of them, so there must be some for each.
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { KernelName } from "../kernel.ts";
-import type { Region } from "./regions.ts";
+import { CHUNK_KEYS, type Region } from "./regions.ts";
 
 /** Regions for each worker: of about the same size, so that the last to finish is not far behind. */
 const REGIONS_EACH = 3;
@@ -20,19 +20,48 @@ function ranges(begin: number, end: number, count: number, multiple = 1): [numbe
   return Array.from({ length: n }, (_, i) => [border(i), border(i + 1)]);
 }
 
+/** Regions of the same heads, whose rows add to the same dK and dV. */
+const headsId = ({ batchBegin, kvHeadBegin }: Region) => `${batchBegin} ${kvHeadBegin}`;
+
 /**
  * Regions cut until there are some for each of `workers`: by sequences, by heads, and in forward by whole blocks of rows. Each
- * row and each key is computed as in one region: no bit of a result changes.
+ * row and each key is computed as in one region: no bit of a result changes. Backward of fewer heads than workers is cut by
+ * keys, as where memory is short: dQ is then a sum of parts, in their order.
  */
 export function spreadRegions(
-  { pass }: AttentionProblem,
+  problem: AttentionProblem,
   kernel: KernelName,
   regions: readonly Region[],
   rows: number,
   workers: number,
 ): Region[] {
-  const wanted = workers * REGIONS_EACH;
-  if (workers === 0 || regions.length === 0 || regions.length >= wanted) return [...regions];
+  if (workers === 0 || regions.length === 0) return [...regions];
+  const wanted = workers * REGIONS_EACH, cut = cutRegions(problem, kernel, regions, rows, wanted);
+  const heads = new Set(cut.map(headsId)).size;
+  return kernel !== "backward" || heads >= workers ? cut : cutKeys(cut, Math.ceil(wanted / heads));
+}
+
+/** All rows of the first keys, then all rows of those behind them. */
+function cutKeys(regions: readonly Region[], pieces: number): Region[] {
+  const chunks = regions.map(({ keyBegin, keyEnd }) =>
+    ranges(keyBegin, keyEnd, pieces, CHUNK_KEYS)
+  );
+  const most = chunks.reduce((n, { length }) => Math.max(n, length), 0);
+  return Array.from({ length: most }, (_, n) =>
+    regions.flatMap((region, i) => {
+      const [keyBegin, keyEnd] = chunks[i]![n] ?? [];
+      return keyBegin === undefined ? [] : [{ ...region, keyBegin, keyEnd: keyEnd! }];
+    })).flat();
+}
+
+function cutRegions(
+  { pass }: AttentionProblem,
+  kernel: KernelName,
+  regions: readonly Region[],
+  rows: number,
+  wanted: number,
+): Region[] {
+  if (regions.length >= wanted) return [...regions];
   const pieces = Math.ceil(wanted / regions.length);
   return regions.flatMap((region) => {
     const { batchBegin, batchEnd, kvHeadBegin, kvHeadEnd, rowBegin, rowEnd } = region;

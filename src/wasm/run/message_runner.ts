@@ -10,7 +10,8 @@ import type { ThreadScratch } from "./scratch.ts";
 import type { Block, StagedRegion, Staging } from "./staging.ts";
 
 /** Regions that depend on each other: those that add to the same dK and dV run on one worker, one behind the other. */
-const chainOf = ({ batchBegin, kvHeadBegin }: PlannedRegion) => `${batchBegin} ${kvHeadBegin}`;
+const chainOf = ({ batchBegin, kvHeadBegin, keyBegin }: PlannedRegion) =>
+  `${batchBegin} ${kvHeadBegin} ${keyBegin}`;
 
 const pairsOf = ({ steps }: PlannedRegion): number =>
   steps.reduce((sum, { items }) => items.reduce((n, { pairs }) => n + pairs, sum), 0);
