@@ -11,10 +11,10 @@ import { combineItem, reduceDqItem } from "./kernels/combine";
 import { maxSimGradient, maxSimItem, maxSimScratch } from "./kernels/max_sim";
 import { rotate } from "./kernels/rotate";
 import { storeRows } from "./kernels/store";
-import { probeApart, probeNeighbours } from "./micro/tiles.gen";
+import { probeApart, probeFours, probeNeighbours } from "./micro/tiles.gen";
 
 export {
-  backwardScratch, decodeScratch, forwardScratch, insideScratch, maxSimGradient, maxSimScratch, narrow, probeApart, probeNeighbours,
+  backwardScratch, decodeScratch, forwardScratch, insideScratch, maxSimGradient, maxSimScratch, narrow, probeApart, probeFours, probeNeighbours,
   rotate, storeRows, summarizeBlocks, widen,
 };
 

@@ -62,6 +62,7 @@ const TAGS: Readonly<Record<string, string>> = {
   "wasm backward": "s128 s512! s1024 s2048 s2048d32 s2048d128 s4096",
   "wasm decode": "dec4k! dec32kgqa",
   "wasm threads": "s128 s512! s1024 s2048 s4096 s16384",
+  "wasm int8": "1x1x1024x64! 1x1x1024x128 1x1x4096x64 1x1x4096x128",
   "wasm density": "s4096 s1024?",
   "wasm features": "1x2x2048x64 1x2x512x64?",
   "wasm tfjs": "1x4x128x64! 1x4x512x64 1x4x1024x64 1x4x2048x64",

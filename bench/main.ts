@@ -25,6 +25,7 @@ import { featuresSection } from "./sections/features.ts";
 import { causalSection, forwardSection } from "./sections/forward.ts";
 import { freshSection, peersFreshSection } from "./sections/fresh.ts";
 import { hostSection } from "./sections/host.ts";
+import { int8Section } from "./sections/int8.ts";
 import { linformerErrorSection, linformerSection } from "./sections/linformer.ts";
 import { maxSimSection } from "./sections/max_sim.ts";
 import { memorySection } from "./sections/memory.ts";
@@ -61,6 +62,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
     max_sim: maxSimSection,
     memory: memorySection,
     fresh: freshSection,
+    int8: int8Section,
     linformer: linformerSection,
     linformer_error: linformerErrorSection,
     package: packageSection,
@@ -72,7 +74,7 @@ const SUITES: Readonly<Record<"wasm" | "peers" | "webgpu", Sections>> = {
   webgpu: { ...both, host: hostSection, peers: webgpuPeersSection },
 };
 /** Sections that run only when they are named. */
-const ASKED = ["linformer", "linformer_error", "sparse", "tfjs", "tiles", "sweep"];
+const ASKED = ["int8", "linformer", "linformer_error", "sparse", "tfjs", "tiles", "sweep"];
 /** Sections that take the shapes asked for. */
 const SHAPED = ["forward", "half", "backward", "peers"];
 

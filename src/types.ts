@@ -45,7 +45,7 @@ export type { MaskMod, MaskSymbols, ScoreMod, ScoreSymbols } from "./expression/
 export type { Cost } from "./plan/cost.ts";
 export type { Estimates } from "./plan/estimate.ts";
 export type { KernelName } from "./plan/kernel.ts";
-export type { Target, WasmTarget, WebGpuTarget } from "./plan/target.ts";
+export type { DotForm, Target, WasmTarget, WebGpuTarget } from "./plan/target.ts";
 export type { Precision } from "./problem/precision.ts";
 export type { Tile } from "./plan/wasm/tiles.ts";
 export type {

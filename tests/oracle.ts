@@ -70,13 +70,34 @@ const HALVES = 4;
 export function expectHalves(
   inputs: Inputs,
 ): Readonly<Record<"out" | "lse", Expected>> & ExpectedResults {
-  const problem = problemOf(inputs), floors = forwardFloors(problem, attentionF64(problem), u16);
+  const problem = problemOf(inputs), forward = attentionF64(problem);
+  return widened(inputs, forwardFloors(problem, forward, { unit: u16 }), HALVES);
+}
+
+/** Times what rounding to integers makes in the mean of a row, whose largest element is to stay within it. */
+const INTEGERS = 4;
+
+/** The same of `precision: "int8"`, and of the statistics that are asked for. */
+export function expectIntegers(
+  inputs: Inputs,
+): Readonly<Record<"out" | "lse", Expected>> & ExpectedResults {
+  const problem = problemOf(inputs), forward = attentionF64(problem), rounding = { integers: true };
+  const floors = forwardFloors(problem, forward, rounding);
+  const all = { ...statisticFloors(problem, forward, rounding), ...floors };
+  return widened(inputs, all, INTEGERS);
+}
+
+/** What float32 is allowed, and so many times the floors of another rounding. */
+function widened(
+  inputs: Inputs,
+  floors: Readonly<Record<string, number>>,
+  times: number,
+): ReturnType<typeof expectForward> {
   const expected = expectForward(inputs);
-  const wider = (name: "out" | "lse"): Expected => {
-    const { bound, ...rest } = expected[name];
-    return { ...rest, bound: bound + HALVES * floors[name] };
-  };
-  return { ...expected, out: wider("out"), lse: wider("lse") };
+  const wider = Object.entries(expected).map(([name, { bound, ...rest }]) =>
+    [name, { ...rest, bound: bound + times * (floors[name] ?? 0) }] as const
+  );
+  return Object.fromEntries(wider) as ReturnType<typeof expectForward>;
 }
 
 function expectStatistics(

@@ -28,6 +28,13 @@
  * With `precision: "f16"` the operands of the two products are rounded to f16, and so are their sums on the way: u of the
  * products, and of a probability on its way to v, is then that of f16.
  *
+ * With `precision: "int8"` elements of q and k become integers: a step is 1/127 of the largest of a query, 1/63 of the largest
+ * of a key, and a rounding is 1/√12 of it in the mean, independent of the others. A score is then off by
+ *
+ *   δs = scale·(max|q|/127·‖k‖ + max|k|/63·‖q‖)/√12
+ *
+ * more, times the slope of what follows it. That k is taken less a mean makes it smaller at most, where it counts.
+ *
  * In backward δp is p·(u + δs + u·|lse|): it makes p from its own score and the stored lse, and does not divide by a sum
  * in which an error would cancel.
  */
@@ -46,6 +53,7 @@ import {
   scoreSlope,
 } from "./reference/features.ts";
 import { type Problem, type StatisticName, STATISTICS } from "./reference/problem.ts";
+import { turned } from "./reference/rotary.ts";
 import { mapTuple } from "./tuples.ts";
 
 /** A wanted result with the error allowed at each of its elements. */
@@ -101,14 +109,20 @@ export function maxError(plain: Float32Array, exact: Float64Array): number {
 /** The same in f16. */
 export const u16: number = halfUlp.f16 / Math.sqrt(3);
 
-/** Rounding floors of the forward results; `unit`: that of the operands of products, and of their products. */
+/** What rounds scores: `unit`, that of the operands of products and of their products, and whether they are integers. */
+export interface ProductRounding {
+  readonly unit?: number;
+  readonly integers?: boolean;
+}
+
+/** Rounding floors of the forward results. */
 export function forwardFloors(
   problem: Problem,
   forward: ForwardF64,
-  unit: number = u,
+  rounding: ProductRounding = {},
 ): { out: number; lse: number } {
-  const { lengthK, valueDim } = problem;
-  const scoreError = scoreErrors(problem, forward, unit);
+  const { lengthK, valueDim } = problem, { unit = u } = rounding;
+  const scoreError = scoreErrors(problem, forward, rounding);
   const out = new Sums(forward.lse.length);
   let lse = 0;
   forEachRow(problem, (row) => {
@@ -166,8 +180,9 @@ function statisticErrors(
 export function statisticFloors(
   problem: Problem,
   forward: ForwardF64,
+  rounding: ProductRounding = {},
 ): Record<StatisticName, number> {
-  const scoreError = scoreErrors(problem, forward);
+  const scoreError = scoreErrors(problem, forward, rounding);
   const floors = { entropy: 0, maxProbability: 0, expectedKey: 0 };
   forEachRow(problem, (row) => {
     const errors = statisticErrors(problem, forward, row, scoreError);
@@ -407,9 +422,15 @@ type Row = Parameters<Parameters<typeof forEachRow>[1]>[0];
 function scoreErrors(
   problem: Problem,
   { scores, dots }: ForwardF64,
-  unit = u,
+  { unit = u, integers = false }: ProductRounding = {},
 ): (row: Row, j: number) => number {
   const { lengthK, headDim, alibiSlopes: alibi } = problem;
+  const steps = integers
+    ? {
+      q: rowSteps(turned(problem, "q", problem.q), headDim, 127),
+      k: rowSteps(turned(problem, "k", problem.k), headDim, 63),
+    }
+    : undefined;
   const queryNorms = rowNorms(problem.q, headDim);
   const keyNorms = rowNorms(problem.k, headDim);
   return ({ b, h, i, index, kvBase }, j) => {
@@ -420,7 +441,11 @@ function scoreErrors(
       : 0;
     const product = slope * queryNorms[index]! * keyNorms[kvBase + j]!;
     const score = scores[at]!, others = unit / u;
-    const roundings = others * product + 3 * Math.abs(subtracted);
+    const ofSteps = steps
+      ? slope *
+        (steps.q[index]! * keyNorms[kvBase + j]! + steps.k[kvBase + j]! * queryNorms[index]!)
+      : 0;
+    const roundings = others * product + 3 * Math.abs(subtracted) + ofSteps / u;
     if (!problem.options.scoreMod) return u * (Math.abs(score) + roundings);
     const before = scoreBeforeMod(problem, dots[at]!, b, h, i, j);
     const own = u * (Math.abs(before) + roundings);
@@ -433,6 +458,14 @@ function rowNorms(values: Float64Array, dim: number): Float64Array {
   const squares = new Float64Array(values.length / dim);
   for (let n = 0; n < values.length; n++) squares[Math.floor(n / dim)]! += values[n]! ** 2;
   return squares.map(Math.sqrt);
+}
+
+/** What rounding the elements of each row to so many steps of the largest makes. */
+function rowSteps(values: Float64Array, dim: number, steps: number): Float64Array {
+  return Float64Array.from(
+    { length: values.length / dim },
+    (_, n) => maxMagnitude(values.subarray(n * dim, (n + 1) * dim)) / steps / Math.sqrt(12),
+  );
 }
 
 function maxFinite(a: number, b: number): number {

@@ -68,7 +68,7 @@ class Engine {
 
 /** Calls come every few milliseconds, for five seconds. */
 function lookOn(engine: Engine, every: number): WideProbe {
-  const probe = new WideProbe(engine.loops, undefined, engine.clock);
+  const probe = new WideProbe(engine.loops, undefined, undefined, engine.clock);
   while (engine.now < 5000) {
     probe.look();
     engine.now += every;
@@ -98,6 +98,17 @@ Deno.test("the look at the clock is not misled by a neighbour who takes the proc
   for (let n = 0; n < 200; n++) {
     const packs = n % 2 === 0, noise = () => random() < 0.1 ? 1 + 5 * random() : 1;
     assert.equal(lookOn(new Engine(6000, packs, 0, noise), 3).wide, packs, `run ${n}`);
+  }
+});
+
+Deno.test("the same look tells a dot product that is one instruction from one that is several", () => {
+  for (const times of [1, 2]) {
+    const engine = new Engine(6000, false, 0), { probeApart } = engine.loops;
+    const loops = { probeNeighbours: (turns: number) => probeApart(times * turns), probeApart };
+    const probe = new WideProbe(loops, undefined, 1.3, engine.clock);
+    for (; engine.now < 5000; engine.now += 5) probe.look();
+    assert.equal(probe.wide, times === 1);
+    assert(probe.spent <= 5, `${probe.spent} ms`);
   }
 });
 

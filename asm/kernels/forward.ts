@@ -24,6 +24,7 @@ import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } fro
 import { FORWARD_PITCH } from "../micro/tiles.gen";
 import { LOG2E, prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
+import { beginIntegers, layOutIntegers, packIntegers, scoreIntegers } from "../stages/integers";
 import { outputRun } from "../stages/output_run";
 import { outputPair, scorePair, shareKeys } from "../stages/pairs";
 import { setPanel } from "../stages/panel";
@@ -52,13 +53,13 @@ let packed: u32 = 0;
 // Whether any panel of the block saw a key of the tile so far.
 let prefetched: bool = false;
 
-/** Bytes of scratch that a forward item of `rows` rows needs. */
-export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: i32): usize {
-  layOut(0, headDim, valueDim, rows, keyTile);
+/** Bytes of scratch that a forward item of `rows` rows needs; `integers`: its scores are made by them. */
+export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: i32, integers: bool): usize {
+  layOut(0, headDim, valueDim, rows, keyTile, integers);
   return features;
 }
 
-function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32): void {
+function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32, integers: bool): void {
   const panels = <usize>(rows + 7) >> 3, dv = (<usize>valueDim + 3) & ~3;
   kPitch = <usize>headDim << 2;
   vPitch = <usize>(keyTile + 16) << 2;
@@ -68,7 +69,7 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
   scoresNext = scores + <usize>(keyTile + 8) * FORWARD_PITCH;
   states = scoresNext + <usize>(keyTile + 8) * FORWARD_PITCH;
   kRows = states + panels * State.Bytes;
-  vT = kRows + <usize>keyTile * kPitch;
+  vT = integers ? layOutIntegers(kRows, headDim, panels, keyTile) : kRows + <usize>keyTile * kPitch;
   vRows = vT + dv * vPitch;
   panel = vRows + <usize>CHUNK * (<usize>valueDim << 2);
   origin = panel + PANEL_BYTES;
@@ -79,7 +80,7 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32)
 /** Prefetches the rows of the tile once a panel needs them. Not where blocks are hidden: few may be needed. */
 function prefetchTile(): void {
   prefetched = true;
-  if (kTile != kRows) prefetch(kTile, kPitch, kPitch, tileKeys);
+  if (kTile && kTile != kRows) prefetch(kTile, kPitch, kPitch, tileKeys);
   if (dtype == DTypeCode.F32 && rowsAhead(task, tileKey, tileKeys) == tileKeys) {
     prefetch(keyRow(task, Operand.V, batch, kv, tileKey), vStride, <usize>valueDim << 2, tileKeys);
   }
@@ -132,7 +133,9 @@ function settleRun(p: usize, sp: usize, from: i32, to: i32, fullBegin: i32, full
 function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, partial: bool): void {
   const q = qPanels + p * (<usize>headDim << 5), sp = scores + <usize>from * FORWARD_PITCH;
   packChunks(from, to);
-  scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, to - from, headDim, flags & SCORE_FLAGS ? origin : states + p * State.Bytes);
+  const start = flags & SCORE_FLAGS ? origin : states + p * State.Bytes;
+  if (flags & Flag.Integers) scoreIntegers(p, q, scores, from, to, origin, start, flags);
+  else scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, to - from, headDim, start);
   settleRun(p, sp, from, to, fullBegin, fullEnd, partial);
   outputRun(vT, vPitch, scores, oPanels + p * (<usize>columns << 5), columns, from, to);
 }
@@ -147,9 +150,11 @@ function visitPair(p: usize): bool {
   packChunks(min(from, fromNext), max(to, toNext));
   const q = qPanels + p * (<usize>headDim << 5), o = oPanels + p * (<usize>columns << 5), state = states + p * State.Bytes;
   const bent = (flags & SCORE_FLAGS) != 0, hides = (flags & HIDE_FLAGS) != 0, apart = scoresNext - scores;
-  scorePair(
-    kTile, kPitch, q, scores, apart, headDim, bent ? origin : state, bent ? origin : state + State.Bytes, from, to, fromNext, toNext,
-  );
+  const start = bent ? origin : state, startNext = bent ? origin : state + State.Bytes;
+  if (flags & Flag.Integers) {
+    scoreIntegers(p, q, scores, from, to, origin, start, flags);
+    scoreIntegers(p + 1, q + (<usize>headDim << 5), scoresNext, fromNext, toNext, origin, startNext, flags);
+  } else scorePair(kTile, kPitch, q, scores, apart, headDim, start, startNext, from, to, fromNext, toNext);
   const fullFrom = firstKey(sequence, first + 7) - tileKey, fullTo = endKey(sequence, first) - tileKey;
   settleRun(p, scores + <usize>from * FORWARD_PITCH, from, to, fullFrom, fullTo, hides);
   const fullFromNext = firstKey(sequence, last) - tileKey, fullToNext = endKey(sequence, next) - tileKey;
@@ -231,7 +236,8 @@ export function forwardItem(item: usize, ws: usize): void {
   vStride = rowStride(task, Operand.V);
   setBlocks(task, batch, head);
   const rows = rowEnd - rowBegin, panels = <usize>(rows + 7) >> 3, tile = load<i32>(task, Task.Tile);
-  layOut(ws, headDim, valueDim, rows, tile);
+  const integers = (flags & Flag.Integers) != 0;
+  layOut(ws, headDim, valueDim, rows, tile, integers);
   if (flags & BEGIN_FLAGS) beginItem(task, flags, features);
   const qStride = rowStride(task, Operand.Q), scale = f32x4.splat(load<f32>(task, Task.Scale) * LOG2E);
   v128.store(origin, scale, State.L);
@@ -239,7 +245,9 @@ export function forwardItem(item: usize, ws: usize): void {
   const q = rowsOf(task, Operand.Q, batch, head) + <usize>rowBegin * qStride;
   prefetch(q, qStride, kPitch, rows);
   for (let p: usize = 0; p < panels; ++p) {
-    packPanel(q + (p << 3) * qStride, qStride, qPanels + p * (<usize>headDim << 5), rows - <i32>(p << 3), headDim, origin + State.L);
+    const to = qPanels + p * (<usize>headDim << 5);
+    packPanel(q + (p << 3) * qStride, qStride, to, rows - <i32>(p << 3), headDim, origin + State.L);
+    if (integers) packIntegers(p, to);
   }
   memory.fill(oPanels, 0, panels * (<usize>columns << 5));
   memory.fill(states, 0, panels * State.Bytes);
@@ -253,7 +261,8 @@ export function forwardItem(item: usize, ws: usize): void {
     if (flags & Flag.Blocks) tileKey = firstSeen(rowBegin, rowEnd, tileKey, end);
     tileKeys = min(tile, end - tileKey);
     if (tileKeys <= 0) break;
-    kTile = sideBySide(task, Operand.K, tileKey, tileKeys, headDim) ? keyRow(task, Operand.K, batch, kv, tileKey) : kRows;
+    kTile = integers ? 0 : sideBySide(task, Operand.K, tileKey, tileKeys, headDim) ? keyRow(task, Operand.K, batch, kv, tileKey) : kRows;
+    if (integers) beginIntegers(task, sequence, batch, kv, tileKey, tileKeys);
     packed = 0;
     prefetched = false;
     if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);

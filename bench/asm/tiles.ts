@@ -4,6 +4,7 @@
 
 import {
   gemm_dkv_6x16, gemm_dkv_6x8, gemm_dq_4x16, gemm_dq_5x8, gemm_o_6x16, gemm_o_6x8, gemm_s_6x16, gemm_s_6x8, gemm_s_dp_6x16,
+  gemm_s_fours_6x8, gemm_s_pairs_4x8, gemm_s_wide_1x8,
 } from "../../asm/micro/tiles.gen";
 import { softmaxTile } from "../../asm/stages/softmax";
 
@@ -15,6 +16,25 @@ const FORWARD_KEYS: i32 = 384, BACKWARD_QUERIES: i32 = 128, BACKWARD_KEYS: i32 =
 export function benchScoreTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 32 * KIB, scores = base + 64 * KIB, state = base + 80 * KIB;
   for (; repeats > 0; --repeats) gemm_s_6x8(base, panel, scores, headDim, <usize>headDim << 2, state, 8);
+  return 2 * 48 * 8 * headDim;
+}
+
+/** S^T[48 keys][8 queries] of bytes, by dot products of four, of two, and in plain SIMD. */
+export function benchFoursTile(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, scores = base + 64 * KIB, state = base + 80 * KIB, lanes = base + 96 * KIB, d = <usize>headDim;
+  for (; repeats > 0; --repeats) gemm_s_fours_6x8(base, panel, scores, d, d, lanes, lanes, lanes, state, 8);
+  return 2 * 48 * 8 * headDim;
+}
+
+export function benchPairsTile(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, scores = base + 64 * KIB, state = base + 80 * KIB, lanes = base + 96 * KIB, d = <usize>headDim;
+  for (; repeats > 0; --repeats) gemm_s_pairs_4x8(base, panel, scores, d, d, lanes, lanes, lanes, state, 12);
+  return 2 * 48 * 8 * headDim;
+}
+
+export function benchWideTile(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, scores = base + 64 * KIB, state = base + 80 * KIB, lanes = base + 96 * KIB, d = <usize>headDim;
+  for (; repeats > 0; --repeats) gemm_s_wide_1x8(base, panel, scores, d, d, lanes, lanes, lanes, state, 48);
   return 2 * 48 * 8 * headDim;
 }
 

@@ -19,6 +19,9 @@ type TileBench = (operands: number, headDim: number, repeats: number) => number;
 const SOFTMAX = "benchSoftmax";
 const TILES: Readonly<Record<string, string>> = {
   benchScoreTile: "scores, 6 keys × 8 queries",
+  benchFoursTile: "scores of bytes, 6 keys × 8 queries, by fours",
+  benchPairsTile: "scores of bytes, 4 keys × 8 queries, by twos",
+  benchWideTile: "scores of bytes, 1 key × 8 queries, plain SIMD",
   benchOutputTile: "output, 6 columns × 8 queries",
   [SOFTMAX]: "softmax pass",
   benchGradTile: "dK, dV, 6 keys × 8 columns",

@@ -3,6 +3,7 @@ import type { Cost } from "../plan/cost.ts";
 import type { Estimates } from "../plan/estimate.ts";
 import type { KernelName } from "../plan/kernel.ts";
 import type { ExplainedBlocks } from "../plan/explained_blocks.ts";
+import type { DotForm } from "../plan/target.ts";
 import type { Precision } from "../problem/precision.ts";
 import type { Tile } from "../plan/wasm/tiles.ts";
 
@@ -61,6 +62,11 @@ export interface Explanation {
   readonly kernel: KernelName;
   /** What products are computed in. */
   readonly precision: Precision;
+  /**
+   * With precision `"int8"`: how four products of bytes are added up. On a processor with an instruction for it, `"three
+   * instructions"` until the engine has measured that (in its first calls of that precision): the results are the same.
+   */
+  readonly dots?: DotForm;
   /** Query rows of a block and keys of a tile. */
   readonly tile: Tile;
   /** Whether the tile was found by trying on this GPU (`tune`). */

@@ -3,7 +3,6 @@ import type { MemoryUse } from "../backend/backend.ts";
 import type { KvCacheOptions } from "../cache/cache_options.ts";
 import type { KvCache } from "../cache/kv_cache.ts";
 import type { Explanation } from "../backend/explanation.ts";
-import { precisionsOf } from "../plan/precision.ts";
 import type { Target } from "../plan/target.ts";
 import type {
   AttentionGradients,
@@ -71,11 +70,11 @@ export class Engine extends EngineCalls {
   }
 
   /**
-   * What the option `precision` may be in calls on this engine: with `"f16"` on a GPU whose device has the feature
-   * `shader-f16`. `attention` alone has it, and of calls with few query rows none.
+   * What the option `precision` may be in calls on this engine: `"f16"` on a GPU whose device has the feature `shader-f16`,
+   * `"int8"` on the CPU. `attention` alone has them, and of calls with few query rows none.
    */
   get precisions(): readonly Precision[] {
-    return precisionsOf(this.target);
+    return this.#router.precisions;
   }
 
   /** What the backend can do. */

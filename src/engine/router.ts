@@ -9,9 +9,10 @@ import {
 } from "../backend/backend.ts";
 import { type Estimates, wasmMs } from "../plan/estimate.ts";
 import { cascadeKeys } from "../plan/cascade.ts";
-import { checkPrecision } from "../plan/precision.ts";
+import { checkPrecision, precisionsOf } from "../plan/precision.ts";
 import { explainedBlocks } from "../plan/explained_blocks.ts";
 import type { Explanation } from "../backend/explanation.ts";
+import type { Precision } from "../problem/precision.ts";
 import type { MergePart, MergeShape } from "../problem/merge.ts";
 import type { AttentionProblem, Call, Views } from "../problem/problem.ts";
 import type { TurnCall } from "../problem/rotations.ts";
@@ -77,6 +78,12 @@ export class Router {
   /** The backends that there are so far. */
   get all(): Backend[] {
     return [this.gpu, this.#cpu].filter((backend) => backend !== undefined);
+  }
+
+  /** What calls may be computed in: with a GPU also on the CPU, where calls may go there. */
+  get precisions(): readonly Precision[] {
+    const all = precisionsOf(this.first.target);
+    return this.gpu && this.#options.backend !== "webgpu" ? [...all, "int8"] : all;
   }
 
   /** Why the first backend is the first. */
@@ -262,7 +269,7 @@ export class Router {
     // without a turn where there is nothing to wait for: calls begin before what their caller does next
     if (this.#gpu?.pending) await this.#gpu.pending;
     const worthIt = () =>
-      problem.precision !== "f32" || this.estimates(problem).wasm > DETECT_AFTER_MS;
+      problem.precision === "f16" || this.estimates(problem).wasm > DETECT_AFTER_MS;
     if (this.#gpu && !this.#gpu.detected && !resident && worthIt()) await this.#gpu.detect();
     const { backend } = this.route(problem, views, into);
     try {

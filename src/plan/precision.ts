@@ -6,7 +6,8 @@ import type { Target } from "./target.ts";
 
 /** The precisions of a machine. */
 export function precisionsOf(target: Target): readonly Precision[] {
-  return target.backend === "webgpu" && target.shaderF16 ? ["f32", "f16"] : ["f32"];
+  if (target.backend === "wasm") return ["f32", "int8"];
+  return target.shaderF16 ? ["f32", "f16"] : ["f32"];
 }
 
 const LEAVE_OUT = "leave precision out, which computes in f32";
@@ -16,25 +17,28 @@ const asked = ({ precision, pass }: AttentionProblem) =>
 
 /** Throws where a machine cannot compute a call in the precision that is asked for. */
 export function checkPrecision(problem: AttentionProblem, target: Target): void {
-  if (problem.precision === "f32") return;
+  const { precision, pass } = problem, { backend } = target;
+  if (precision === "f32") return;
   const what = asked(problem);
-  if (problem.pass !== "forward") throw new UnsupportedError(what, "any", LEAVE_OUT);
-  if (target.backend === "wasm") {
-    const remedy = `${LEAVE_OUT}, or use an engine that has it among its precisions`;
-    throw new UnsupportedError(what, "wasm", remedy);
-  }
-  if (target.shaderF16) return;
-  const remedy = `its device (${target.adapter}) lacks the feature shader-f16; ${LEAVE_OUT}`;
-  throw new UnsupportedError(what, "webgpu", remedy);
+  if (pass !== "forward") throw new UnsupportedError(what, "any", LEAVE_OUT);
+  if (precisionsOf(target).includes(precision)) return;
+  const remedy = `${LEAVE_OUT}, or use an engine that has it among its precisions`;
+  if (backend === "wasm" || precision === "int8") throw new UnsupportedError(what, backend, remedy);
+  const lacks = `its device (${target.adapter}) lacks the feature shader-f16`;
+  throw new UnsupportedError(what, "webgpu", `${lacks}; ${LEAVE_OUT}`);
 }
 
 /** The same of calls whose rows are so few that a kernel of their own computes them. */
-export function refuseFewRows(problem: AttentionProblem): void {
-  if (problem.precision === "f32") return;
-  const rows = problem.lengthQ * problem.queryHeads / Math.max(1, problem.kvHeads);
+export function refuseFewRows(problem: AttentionProblem, { backend }: Target): void {
+  const { precision, lengthQ, queryHeads, kvHeads } = problem;
+  if (precision === "f32") return;
+  const rows = lengthQ * queryHeads / Math.max(1, kvHeads);
+  const stored = precision === "f16"
+    ? 'of which k and v of dtype "f16" take half'
+    : 'of which a cache of dtype "i8" takes a quarter';
   throw new UnsupportedError(
     `${asked(problem)} with ${rows} rows for each head of k`,
-    "webgpu",
-    `so few rows wait for memory, of which k and v of dtype "f16" take half; ${LEAVE_OUT}`,
+    backend,
+    `so few rows wait for memory, ${stored}; ${LEAVE_OUT}`,
   );
 }

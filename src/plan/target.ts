@@ -1,5 +1,11 @@
 // What the machine can do: a snapshot that makes planning a pure function.
 
+/**
+ * How four products of bytes are added up on the CPU: by one instruction, where the processor has it and the JavaScript engine
+ * uses it (VNNI, SDOT), as far as is known by now; by three of relaxed SIMD; or in plain SIMD. The results are the same.
+ */
+export type DotForm = "one instruction" | "three instructions" | "plain SIMD";
+
 /** Capabilities of the CPU that a plan may use. */
 export interface WasmTarget {
   /** Which backend computes. */
@@ -15,6 +21,8 @@ export interface WasmTarget {
    * is known by now.
    */
   readonly vectorBits: 128 | 256;
+  /** How products of bytes are made, with precision `"int8"`. */
+  readonly dots: DotForm;
   /** Whether the memory can be shared with workers. */
   readonly shared: boolean;
 }

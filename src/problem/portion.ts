@@ -5,6 +5,7 @@ import { rowMajor } from "../tensor/shape.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import { type MutableAxes, tensorAxes, type View } from "../tensor/view.ts";
 import { feature } from "./features/table.ts";
+import { HAD_BY } from "./precision.ts";
 import { type AttentionProblem, type Call, specsOf, type Views } from "./problem.ts";
 
 /** What a call is cut along. */
@@ -20,7 +21,7 @@ const INDEX = { "kv heads": 1, "sequences": 0 } as const;
 export function cutOf({ problem, views }: Call, results: Views): Cut {
   const { pass, batch, kvHeads, packed, features, precision } = problem;
   if (pass !== "forward" && pass !== "backward") return { whole: "it is none of the two passes" };
-  if (precision !== "f32") return { whole: `precision "${precision}" is what GPUs have` };
+  if (precision !== "f32") return { whole: `precision "${precision}" is ${HAD_BY[precision]}` };
   const all = [...Object.values(views), ...Object.values(results)];
   if (all.some(({ resident }) => resident)) return { whole: "its tensors live in one backend" };
   const records = features.map(({ name, params }) => ({ ...feature(name), params }));

@@ -9,7 +9,7 @@ import type { AttentionProblem } from "../problem/problem.ts";
 import { rotationOf } from "../problem/rotations.ts";
 import type { InputName } from "../tensor/operands.ts";
 import type { Reader } from "./read.ts";
-import { COARSE, dot, finite, type Row, rowOf, U, U16 } from "./rounding.ts";
+import { COARSE, dot, finite, type Row, rowOf, STEPS, U, U16 } from "./rounding.ts";
 
 /** The tensors of a call as numbers, by the names of operands. */
 export type Readers = Readonly<Record<string, Reader>>;
@@ -162,6 +162,9 @@ export class Pairs {
     let s = softmaxScale * dot(q.values, k.values), slope = 1, slopeError = 0;
     let error = this.unit * (Math.abs(s) + scale * q.norm * k.norm) +
       this.coarse * scale * q.most * k.norm;
+    if (this.problem.precision === "int8") { // less a mean, keys are smaller at most
+      error += scale * (q.most / STEPS.query * k.norm + k.most / STEPS.key * q.norm);
+    }
     for (const { score, slope: slopeAt } of meanings) {
       if (!score || s === -Infinity) continue; // what is hidden stays so
       if (slopes && slopeAt) {

@@ -9,6 +9,15 @@ export const U16: number = 2 ** -11 / Math.sqrt(3), LEAST16: number = 2 ** -25;
 /** Half a step of the 15 bits to which queries and weights may be rounded beside rows of bytes (docs/caches.md). */
 export const COARSE: number = 2 ** -15;
 
+/**
+ * Steps in the largest element of a row that becomes integers, with precision `"int8"`: of a query and of a key. A step rounds
+ * by 1/√12 of it in the mean.
+ */
+export const STEPS: { readonly query: number; readonly key: number } = {
+  query: 127 * Math.sqrt(12),
+  key: 63 * Math.sqrt(12),
+};
+
 /** A row of numbers: its norm, and the size of its largest element. */
 export interface Row {
   readonly values: Float64Array;

@@ -76,13 +76,14 @@ export function explainPlan(
   problem: AttentionProblem,
   { reason, scratchBytes, budget }: { reason: string; scratchBytes: number; budget: number },
 ): Explanation {
-  const { kernel, tile, threads, workers, splits, regions, cost } = plan,
+  const { kernel, tile, threads, workers, splits, regions, cost, dots } = plan,
     steps = explainSteps(plan);
   return {
     backend: "wasm",
     reason,
     kernel,
     precision: problem.precision,
+    ...dots && { dots },
     tile,
     threads,
     ...workers > 0 && { workers },

@@ -13,6 +13,8 @@ export interface WasmSettings {
   readonly level: SimdLevel;
   /** Whether operations are 256 bits wide, where the caller says so. */
   readonly wide?: boolean | undefined;
+  /** Whether a product of bytes is one instruction, where that is known. */
+  readonly fours?: boolean | undefined;
   readonly shared: boolean;
   readonly threads: number;
   /** Why there are fewer threads than were asked for. */

@@ -91,8 +91,10 @@ Deno.test("the plain build is the relaxed one with its multiply-adds taken apart
     bytes.filter((b, i) => b === 0xfd && bytes[i + 1] === code && bytes[i + 2] === 2).length;
   const fused = count(relaxed, 0x85), changed = relaxed.filter((b, i) => b !== plain[i]).length;
   assert.ok(fused > 300 && count(plain, 0x85) === 0);
-  // three bytes for each multiplication, two for each addition, and the flag
-  assert.equal(changed, 5 * fused + 1);
+  const fours = count(relaxed, 0x93), twos = count(relaxed, 0x92);
+  assert.ok(fours > 12 && twos > 7 && count(plain, 0x93) + count(plain, 0x92) === 0);
+  // three bytes for each multiplication, two for each addition, and the flag; what has dot products never runs
+  assert.equal(changed, 5 * fused + 5 * fours + 2 * twos + 1);
   assert.deepEqual([relaxed[relaxedFlagOffset], plain[relaxedFlagOffset]], [1, 0]);
 });
 
@@ -153,7 +155,10 @@ Deno.test("scratch of a thread stays below 1 MiB for head dimensions up to 256",
       const about = `headDim ${headDim}, valueDim ${valueDim}`;
       const problem = { lengthQ: 65536, lengthK: 65536, headDim, valueDim };
       const { rows, keys } = forwardTile(problem);
-      check(kernels.forwardScratch(headDim, valueDim, rows, keys), `forward, ${about}`);
+      for (const integers of [false, true]) {
+        const bytes = kernels.forwardScratch(headDim, valueDim, rows, keys, integers);
+        check(bytes, `forward, integers ${integers}, ${about}`);
+      }
       const inside = insideTile({ ...problem, count: 256 });
       check(kernels.insideScratch(headDim, inside.rows, inside.keys, 256), `inside, ${about}`);
       const backward = backwardTile(problem);

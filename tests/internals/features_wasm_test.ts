@@ -14,6 +14,7 @@ const target = {
   threads: 2,
   relaxedSimd: true,
   vectorBits: 128,
+  dots: "three instructions",
   shared: true,
 } as const;
 

@@ -65,20 +65,25 @@ function sharedFlagOffset(shared: Uint8Array, unshared: Uint8Array): number {
 
 /** Sources whose multiply-adds leave marks: instructions that occur nowhere else, of the same length. */
 function mark(path: string, text: string): string {
-  const marks: Record<string, [from: string, to: string]> = {
-    "asm/micro/vmath.ts": ["f32x4.add(f32x4.mul(a, b), c)", "f32x4.min(f32x4.max(a, b), c)"],
-    "asm/main.ts": ["ASC_FEATURE_RELAXED_SIMD ? 1 : 0", "1"],
+  const marks: Record<string, [from: string, to: string][]> = {
+    "asm/micro/vmath.ts": [
+      ["f32x4.add(f32x4.mul(a, b), c)", "f32x4.min(f32x4.max(a, b), c)"],
+      ["i32x4.add(f32x4.mul(a, b), c)", "i32x4.sub(f32x4.max(a, b), c)"],
+      ["i16x8.q15mulr_sat_s(a, b)", "i16x8.avgr_u(a, b)"],
+    ],
+    "asm/main.ts": [["ASC_FEATURE_RELAXED_SIMD ? 1 : 0", "1"]],
   };
-  const found = marks[path];
-  if (!found) return text;
-  if (text.split(found[0]).length !== 2) throw new RangeError(`${path} has no single ${found[0]}`);
-  return text.replace(found[0], found[1]);
+  for (const [from, to] of marks[path] ?? []) {
+    if (text.split(from).length !== 2) throw new RangeError(`${path} has no single ${from}`);
+    text = text.replace(from, to);
+  }
+  return text;
 }
 
 /**
  * The relaxed form of the plain build, found where the marked build differs from it: in place of the
- * multiplication stands a constant that is dropped, in place of the addition the fused instruction
- * (docs/decisions/002).
+ * multiplication stands a constant that is dropped, in place of the addition the fused instruction; the
+ * same for dot products of four bytes, and of two (docs/decisions/002).
  */
 function relax(plain: Uint8Array, marked: Uint8Array): { relaxed: Uint8Array; flag: number } {
   const relaxed = plain.slice(), flags: number[] = [];
@@ -87,6 +92,8 @@ function relax(plain: Uint8Array, marked: Uint8Array): { relaxed: Uint8Array; fl
     if (plain[i] === marked[i]) continue;
     if (plain[i] === 0xe6 && marked[i] === 0xe9) relaxed.set([0x41, 0, 0x1a], i - 1);
     else if (plain[i] === 0xe4 && marked[i] === 0xe8) relaxed.set([0xfd, 0x85, 0x02], i - 1);
+    else if (plain[i] === 0xae && marked[i] === 0xb1) relaxed.set([0xfd, 0x93, 0x02], i - 1);
+    else if (plain[i] === 0x82 && marked[i] === 0x9b) relaxed.set([0xfd, 0x92, 0x02], i - 1);
     else if (plain[i] === 0 && marked[i] === 1) relaxed[flags[flags.push(i) - 1]!] = 1;
     else throw new Error(`byte ${i} is no mark: ${plain[i]} in plain, ${marked[i]} in marked`);
   }

@@ -155,7 +155,14 @@ export function parseProblem(words: readonly string[]): {
 
 /** A CPU target, as planning sees one. */
 export function wasmTarget(threads: number): WasmTarget {
-  return { backend: "wasm", threads, relaxedSimd: true, vectorBits: 128, shared: threads > 1 };
+  return {
+    backend: "wasm",
+    threads,
+    relaxedSimd: true,
+    vectorBits: 128,
+    dots: "three instructions",
+    shared: threads > 1,
+  };
 }
 
 /** Columns padded to the width of their widest cell. */

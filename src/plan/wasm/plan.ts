@@ -3,7 +3,8 @@
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { rotationOf } from "../../problem/rotations.ts";
 import type { OperandSpec } from "../../tensor/view.ts";
-import type { WasmTarget } from "../target.ts";
+import { refuseFewRows } from "../precision.ts";
+import type { DotForm, WasmTarget } from "../target.ts";
 import { type Cost, problemCost } from "../cost.ts";
 import type { KernelName } from "../kernel.ts";
 import { roomOf } from "../sequences.ts";
@@ -36,6 +37,8 @@ export interface Plan {
   readonly tile: Tile;
   /** Panels of eight queries are multiplied two at a time. */
   readonly pairs: boolean;
+  /** How products of bytes are made, where scores are sums of such. */
+  readonly dots: DotForm | undefined;
   /** Key ranges that are computed separately and then combined. */
   readonly splits: number;
   /** Threads worth waking. */
@@ -117,8 +120,13 @@ function groupsAtOnce(problem: AttentionProblem, kernel: KernelName, regions: Re
 }
 
 /** The kernel, where keys may have to come in chunks: those of decode are always whole. */
-function kernelWithin(problem: AttentionProblem, limits: RegionLimits | undefined): KernelName {
+function kernelWithin(
+  problem: AttentionProblem,
+  target: WasmTarget,
+  limits: RegionLimits | undefined,
+): KernelName {
   const kernel = chooseKernel(problem);
+  if (kernel === "decode") refuseFewRows(problem, target);
   return kernel === "decode" && limits && limits.keys < problem.lengthK ? "forward" : kernel;
 }
 
@@ -131,7 +139,7 @@ export function planAttention(
   const cost = problemCost(problem);
   const workers = limits ? 0 : target.workers ?? 0; // as many as are worth it for this call
   const threads = workers > 0 || cost.flops < THREAD_FLOPS ? 1 : target.threads;
-  const kernel = kernelWithin(problem, limits);
+  const kernel = kernelWithin(problem, target, limits);
   const { lengthQ, lengthK } = problem,
     { rows, keys: most } = limits ?? { rows: lengthQ, keys: lengthK };
   // as tall and as long as a region is at most
@@ -167,7 +175,8 @@ export function planAttention(
     steps: regionSteps(problem, kernel, tile, { splits, of: cutsOf(region) }, region),
   }));
   const pairs = target.vectorBits === 256 && (kernel === "forward" || kernel === "backward");
-  return { kernel, tile, pairs, splits, threads, workers, regions, limits, cost };
+  const dots = problem.precision === "int8" ? target.dots : undefined;
+  return { kernel, tile, pairs, dots, splits, threads, workers, regions, limits, cost };
 }
 
 /** Items that threads share, of all regions. */

@@ -134,7 +134,7 @@ function planForward(
     region.rowEnd - region.rowBegin === lengthQ && region.groupEnd - region.groupBegin === group
   );
   const decode = whole ? decodeShape({ lengthQ, group, headDim, valueDim }, target) : undefined;
-  if (decode) refuseFewRows(problem);
+  if (decode) refuseFewRows(problem, target);
   const forward = decode ? undefined : chooseTile("forward", needs, target);
   const kernel = decode ? "decode" : "forward", tileRows = forward?.rows;
   const classifiersOf = regionClassifiers(problem);

@@ -7,7 +7,13 @@ import { kernelBytes, type SimdLevel } from "./kernel_bytes.ts";
 export interface KernelExports {
   readonly run: (item: number, scratch: number) => void;
   readonly relaxed: () => number;
-  readonly forwardScratch: (d: number, dv: number, rows: number, keys: number) => number;
+  readonly forwardScratch: (
+    d: number,
+    dv: number,
+    rows: number,
+    keys: number,
+    integers: boolean,
+  ) => number;
   readonly backwardScratch: (d: number, dv: number, rows: number) => number;
   readonly decodeScratch: (d: number, dv: number, rows: number, keys: number) => number;
   readonly insideScratch: (d: number, rows: number, keys: number, count: number) => number;
@@ -37,6 +43,7 @@ export interface KernelExports {
   readonly storeRows: (record: number) => void;
   readonly probeNeighbours: (turns: number) => void;
   readonly probeApart: (turns: number) => void;
+  readonly probeFours: (turns: number) => void;
   readonly summarizeBlocks: (
     rows: number,
     pitch: number,
@@ -63,6 +70,7 @@ const KERNEL_EXPORTS: readonly (keyof KernelExports | "runTicket")[] = [
   "storeRows",
   "probeNeighbours",
   "probeApart",
+  "probeFours",
   "summarizeBlocks",
 ];
 

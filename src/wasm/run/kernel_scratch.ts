@@ -8,14 +8,14 @@ import type { KernelExports } from "../module/module.ts";
 export function kernelScratch(
   kernels: KernelExports,
   problem: AttentionProblem,
-  { kernel, tile }: Plan,
+  { kernel, tile, dots }: Plan,
 ): number {
   const { headDim, valueDim, lengthQ, queryHeads, kvHeads, count } = problem;
   if (problem.documents) {
     return kernels.maxSimScratch(headDim, lengthQ, tile.keys, mostDocuments(problem)) >>> 0;
   }
   if (kernel === "forward") {
-    return kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys) >>> 0;
+    return kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys, !!dots) >>> 0;
   }
   if (kernel === "inside") {
     return kernels.insideScratch(headDim, tile.rows, tile.keys, count) >>> 0;

@@ -8,6 +8,7 @@ import { abiName, gradientsOf, type OperandName, OPERANDS } from "../../tensor/o
 import { UNBOUNDED } from "../../problem/features/feature.ts";
 import { feature, numbersOf } from "../../problem/features/table.ts";
 import type { Plan, PlannedRegion } from "../../plan/wasm/plan.ts";
+import type { DotForm } from "../../plan/target.ts";
 import type { WorkItem } from "../../plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { LinearMemory } from "../memory/linear_memory.ts";
@@ -38,6 +39,13 @@ export interface PartialRows {
   readonly outBytes: number;
   readonly lseBytes: number;
 }
+
+/** Which tiles make products of bytes. */
+const DOT_FLAGS: Readonly<Record<DotForm, number>> = {
+  "one instruction": Flag.Fours,
+  "three instructions": Flag.TwoByTwo,
+  "plain SIMD": 0,
+};
 
 /** The flag of a feature, of a statistic or of a gradient; 0 for those that kernels need not know, like structural masks. */
 function flagOf(name: string): number {
@@ -149,6 +157,7 @@ export function writeTask(
     u32[Task.KvDtype / 4] = DTYPE_CODES[k!.dtype as DType]!;
   }
   if (plan.pairs) u32[Task.Flags / 4]! |= Flag.Pairs;
+  if (plan.dots) u32[Task.Flags / 4]! |= Flag.Integers | DOT_FLAGS[plan.dots];
   if (region.accumulate) u32[Task.Flags / 4]! |= Flag.Accumulate;
   const f32 = room.memory.f32(task, TASK_BYTES / 4);
   f32[Task.Scale / 4] = problem.softmaxScale;

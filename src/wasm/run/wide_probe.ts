@@ -49,6 +49,7 @@ interface Times {
 export class WideProbe {
   readonly #loops: WideLoops;
   readonly #now: () => number;
+  readonly #limit: number;
   #manner: Manner | undefined;
   /** When the loops first ran, and what a thousand turns took then. */
   #begun = 0;
@@ -60,14 +61,16 @@ export class WideProbe {
   #next = 0;
   #decided: boolean | undefined;
 
-  /** `decided`: what is known without looking. */
+  /** `decided`: what is known without looking; `limit`: neighbours that take less than so many times the others are packed. */
   constructor(
     loops: WideLoops,
     decided?: boolean,
+    limit: number = PACKED,
     now: () => number = () => performance.now(),
   ) {
     this.#loops = loops;
     this.#decided = decided;
+    this.#limit = limit;
     this.#now = now;
   }
 
@@ -128,7 +131,7 @@ export class WideProbe {
     const optimised = (time: number, before: number) =>
       time < thousands * Math.max(OPTIMISED.part * before, OPTIMISED.ms);
     if (!optimised(neighbours, first.neighbours) || !optimised(apart, first.apart)) return;
-    if (neighbours < PACKED * apart) this.#packed++;
+    if (neighbours < this.#limit * apart) this.#packed++;
     else {
       this.#packed = 0;
       this.#single++;

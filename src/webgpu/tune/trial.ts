@@ -76,7 +76,7 @@ function isClose(got: Float32Array, { data }: HostTensor, precision: Precision):
     const off = Math.abs(got[i]! - wanted[i]!);
     if (!(off <= error)) error = off; // NaN stays
   }
-  return error <= CLOSE[precision] * largest;
+  return error <= CLOSE[precision === "f16" ? "f16" : "f32"] * largest;
 }
 
 /** Tiles on trial. */
