@@ -1,11 +1,12 @@
 /** Trains a model of GPT-2's shape in TensorFlow.js. `--help` has the flags. */
 import { openBackend, sayMemory } from "../transformer/backend.ts";
+import { CurvePrinter } from "../transformer/curve_printer.ts";
 import { Interrupt } from "../transformer/interrupt.ts";
 import { compare } from "./compare.ts";
 import { loadCorpus } from "./corpus.ts";
 import { Learner } from "./learner.ts";
 import { HELP, type Options, parseOptions } from "./options.ts";
-import { CurvePrinter, introduce } from "./report.ts";
+import { introduce } from "./report.ts";
 import { train } from "./train.ts";
 
 if (import.meta.main) {
@@ -28,14 +29,14 @@ async function run(options: Options): Promise<void> {
   for (const name of options.attention) learners.push(await Learner.create(name, options));
   introduce(options, text, learners);
 
-  const interrupt = new Interrupt();
-  const printer = new CurvePrinter(options.attention, options.every);
-  const tokens = options.batch * options.context;
+  const interrupt = new Interrupt(),
+    tokens = { unit: "tokens", each: options.batch * options.context };
+  const printer = new CurvePrinter(options.attention, options.every, tokens);
   const courses = await train(
     ...[learners, text, options, interrupt.signal] as const,
-    (courses) => printer.report(courses, tokens),
+    (courses) => printer.report(courses),
   );
-  printer.finish(courses, tokens);
+  printer.finish(courses);
   interrupt.end();
   sayMemory();
   for (const learner of learners) learner.dispose();

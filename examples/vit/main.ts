@@ -1,10 +1,11 @@
 /** Trains a vision transformer in TensorFlow.js on handwritten digits. `--help` has the flags. */
 import { openBackend, sayMemory } from "../transformer/backend.ts";
+import { CurvePrinter } from "../transformer/curve_printer.ts";
 import { Interrupt } from "../transformer/interrupt.ts";
 import { loadDigits } from "./digits.ts";
 import { Learner } from "./learner.ts";
 import { HELP, type Options, parseOptions } from "./options.ts";
-import { CurvePrinter, introduce, reportAccuracy } from "./report.ts";
+import { introduce, reportAccuracy } from "./report.ts";
 import { train } from "./train.ts";
 
 if (import.meta.main) {
@@ -26,7 +27,8 @@ async function run(options: Options): Promise<void> {
   for (const name of options.attention) learners.push(await Learner.create(name, options));
   introduce(options, digits, learners);
 
-  const interrupt = new Interrupt(), printer = new CurvePrinter(options.attention, options);
+  const interrupt = new Interrupt(), pictures = { unit: "pictures", each: options.batch };
+  const printer = new CurvePrinter(options.attention, options.every, pictures);
   const courses = await train(
     ...[learners, digits.training, options, interrupt.signal] as const,
     (courses) => printer.report(courses),

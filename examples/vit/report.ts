@@ -4,7 +4,6 @@ import type { Digits } from "./digits.ts";
 import type { Learner } from "./learner.ts";
 import { patchesOf } from "./model.ts";
 import type { Options } from "./options.ts";
-import type { Course } from "./train.ts";
 
 export function introduce(
   options: Options,
@@ -24,41 +23,6 @@ export function introduce(
     `model    ${layers} layers, ${heads} heads, ${dim} channels, ${patchesOf(options)} patches: ` +
       `${formatCount(parameters)} parameters, ${batch} pictures a step`,
   );
-}
-
-/** Prints the curves side by side, a line every so many steps: means since the line before. */
-export class CurvePrinter {
-  readonly #every: number;
-  readonly #batch: number;
-  readonly #widths: readonly number[];
-  #printed = 0;
-
-  constructor(names: readonly string[], { every, batch }: { every: number; batch: number }) {
-    this.#every = every;
-    this.#batch = batch;
-    const heads = names.flatMap((name) => [`loss, ${name}`, "pictures/s"]);
-    this.#widths = heads.map((head) => head.length);
-    console.log(["  step", ...heads].join("  "));
-  }
-
-  report(courses: readonly Course[]): void {
-    const step = courses[0]!.losses.length;
-    if (step === 1 || step % this.#every === 0) this.finish(courses);
-  }
-
-  /** The line of the last step, if it was not printed yet. */
-  finish(courses: readonly Course[]): void {
-    const step = courses[0]!.losses.length;
-    if (step === this.#printed) return;
-    const cells = courses.flatMap(({ losses, seconds }) => {
-      const last = losses.slice(this.#printed);
-      const loss = last.reduce((sum, one) => sum + one, 0) / last.length;
-      return [loss.toFixed(5), formatCount(Math.round(step * this.#batch / seconds))];
-    });
-    const padded = cells.map((cell, n) => cell.padStart(this.#widths[n]!));
-    console.log([formatCount(step).padStart(6), ...padded].join("  "));
-    this.#printed = step;
-  }
 }
 
 /** What the models know now. */

@@ -1,21 +1,12 @@
 import { Random } from "../byte_lm/random.ts";
-import { letSignalsThrough } from "../transformer/interrupt.ts";
+import { type Course, type Limits, trainInTurns } from "../transformer/turns.ts";
 import { cutPatches, type Digits } from "./digits.ts";
 import type { Learner } from "./learner.ts";
 
-/** When to stop, whichever comes first. */
-export interface Schedule {
+export interface Schedule extends Limits {
   patch: number;
   batch: number;
-  steps: number;
-  seconds: number;
   seed: number;
-}
-
-/** What one learner did so far. */
-export interface Course {
-  losses: number[];
-  seconds: number;
 }
 
 /** The learning rate rises for this share of the steps, then falls to 0 along half a wave. */
@@ -28,29 +19,23 @@ export function shareOfRate(step: number, steps: number): number {
 }
 
 /** Trains the learners in turns, each on the same pictures; `report` hears of every step. */
-export async function train(
+export function train(
   learners: readonly Learner[],
   digits: Digits,
-  { patch, batch, steps, seconds, seed }: Schedule,
+  { patch, batch, seed, ...limits }: Schedule,
   stop: AbortSignal,
   report: (courses: readonly Course[]) => void,
 ): Promise<Course[]> {
-  const random = new Random(seed + 1), start = performance.now();
-  const courses = learners.map((): Course => ({ losses: [], seconds: 0 }));
+  const random = new Random(seed + 1);
   let order: number[] = [];
-  for (let step = 0; step < steps && !stop.aborted; step++) {
+  const prepare = () => {
     if (order.length < batch) order = [...order, ...shuffled(digits.labels.length, random)];
-    const pieces = cutPatches(digits, order.splice(0, batch), patch, random);
-    for (const [n, learner] of learners.entries()) {
-      const before = performance.now();
-      courses[n]!.losses.push(learner.step(pieces, shareOfRate(step, steps)));
-      courses[n]!.seconds += (performance.now() - before) / 1000;
-    }
-    report(courses);
-    if (performance.now() - start >= 1000 * seconds) break;
-    await letSignalsThrough();
-  }
-  return courses;
+    return cutPatches(digits, order.splice(0, batch), patch, random);
+  };
+  return trainInTurns(learners, limits, stop, {
+    prepare,
+    learn: (learner, pieces, step) => learner.step(pieces, shareOfRate(step, limits.steps)),
+  }, report);
 }
 
 /** The numbers below `count`, in another order (Fisher and Yates). */
