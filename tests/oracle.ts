@@ -70,8 +70,8 @@ const HALVES = 4;
 export function expectHalves(
   inputs: Inputs,
 ): Readonly<Record<"out" | "lse", Expected>> & ExpectedResults {
-  const problem = problemOf(inputs), forward = attentionF64(problem);
-  return widened(inputs, forwardFloors(problem, forward, { unit: u16 }), HALVES);
+  const evaluated = evaluate(inputs), { problem, exact } = evaluated;
+  return widened(inputs, evaluated, forwardFloors(problem, exact, { unit: u16 }), HALVES);
 }
 
 /** Times what rounding to integers makes in the mean of a row, whose largest element is to stay within it. */
@@ -81,19 +81,20 @@ const INTEGERS = 4;
 export function expectIntegers(
   inputs: Inputs,
 ): Readonly<Record<"out" | "lse", Expected>> & ExpectedResults {
-  const problem = problemOf(inputs), forward = attentionF64(problem), rounding = { integers: true };
-  const floors = forwardFloors(problem, forward, rounding);
-  const all = { ...statisticFloors(problem, forward, rounding), ...floors };
-  return widened(inputs, all, INTEGERS);
+  const evaluated = evaluate(inputs), { problem, exact } = evaluated, rounding = { integers: true };
+  const floors = forwardFloors(problem, exact, rounding);
+  const all = { ...statisticFloors(problem, exact, rounding), ...floors };
+  return widened(inputs, evaluated, all, INTEGERS);
 }
 
 /** What float32 is allowed, and so many times the floors of another rounding. */
 function widened(
   inputs: Inputs,
+  evaluated: Evaluated,
   floors: Readonly<Record<string, number>>,
   times: number,
 ): ReturnType<typeof expectForward> {
-  const expected = expectForward(inputs);
+  const expected = expectForward(inputs, evaluated);
   const wider = Object.entries(expected).map(([name, { bound, ...rest }]) =>
     [name, { ...rest, bound: bound + times * (floors[name] ?? 0) }] as const
   );
