@@ -9,7 +9,7 @@ import {
 } from "../backend/backend.ts";
 import { type Estimates, wasmMs } from "../plan/estimate.ts";
 import { cascadeKeys } from "../plan/cascade.ts";
-import { checkPrecision, precisionsOf } from "../plan/precision.ts";
+import { checkPrecision, CPU_PRECISIONS, precisionsOf } from "../plan/precision.ts";
 import { explainedBlocks } from "../plan/explained_blocks.ts";
 import type { Explanation } from "../backend/explanation.ts";
 import type { Precision } from "../problem/precision.ts";
@@ -83,7 +83,7 @@ export class Router {
   /** What calls may be computed in: with a GPU also on the CPU, where calls may go there. */
   get precisions(): readonly Precision[] {
     const all = precisionsOf(this.first.target);
-    return this.gpu && this.#options.backend !== "webgpu" ? [...all, "int8"] : all;
+    return this.#options.backend === "webgpu" ? all : [...new Set([...all, ...CPU_PRECISIONS])];
   }
 
   /** Why the first backend is the first. */

@@ -4,9 +4,12 @@ import type { Precision } from "../problem/precision.ts";
 import { UnsupportedError } from "../tensor/errors.ts";
 import type { Target } from "./target.ts";
 
+/** The precisions of every CPU. */
+export const CPU_PRECISIONS: readonly Precision[] = ["f32", "int8"];
+
 /** The precisions of a machine. */
 export function precisionsOf(target: Target): readonly Precision[] {
-  if (target.backend === "wasm") return ["f32", "int8"];
+  if (target.backend === "wasm") return CPU_PRECISIONS;
   return target.shaderF16 ? ["f32", "f16"] : ["f32"];
 }
 
