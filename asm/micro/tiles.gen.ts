@@ -1635,10 +1635,10 @@ export function probeApart(turns: i32): void {
 }
 
 export function probeFours(turns: i32): void {
-  const p = probeRoom, x = v128.load(p), y = v128.load(p, 16);
+  const p = probeRoom, x = v128.load(p), y = v128.load(p, 16), u = v128.load(p, 32), w = v128.load(p, 48);
   let c0 = v128.load(p, 64); let c1 = v128.load(p, 96); let c2 = v128.load(p, 128); let c3 = v128.load(p, 160); let c4 = v128.load(p, 192); let c5 = v128.load(p, 224); let c6 = v128.load(p, 256); let c7 = v128.load(p, 288); let c8 = v128.load(p, 320); let c9 = v128.load(p, 352); let c10 = v128.load(p, 384); let c11 = v128.load(p, 416); let c12 = v128.load(p, 448); let c13 = v128.load(p, 480); let c14 = v128.load(p, 512); let c15 = v128.load(p, 544);
   for (; turns > 0; --turns) {
-    c0 = dotFours(x, y, c0, x); c1 = dotFours(x, y, c1, x); c2 = dotFours(x, y, c2, x); c3 = dotFours(x, y, c3, x); c4 = dotFours(x, y, c4, x); c5 = dotFours(x, y, c5, x); c6 = dotFours(x, y, c6, x); c7 = dotFours(x, y, c7, x); c8 = dotFours(x, y, c8, x); c9 = dotFours(x, y, c9, x); c10 = dotFours(x, y, c10, x); c11 = dotFours(x, y, c11, x); c12 = dotFours(x, y, c12, x); c13 = dotFours(x, y, c13, x); c14 = dotFours(x, y, c14, x); c15 = dotFours(x, y, c15, x);
+    c0 = dotFours(x, u, c0, x); c1 = dotFours(y, w, c1, x); c2 = dotFours(x, u, c2, x); c3 = dotFours(y, w, c3, x); c4 = dotFours(x, u, c4, x); c5 = dotFours(y, w, c5, x); c6 = dotFours(x, u, c6, x); c7 = dotFours(y, w, c7, x); c8 = dotFours(x, u, c8, x); c9 = dotFours(y, w, c9, x); c10 = dotFours(x, u, c10, x); c11 = dotFours(y, w, c11, x); c12 = dotFours(x, u, c12, x); c13 = dotFours(y, w, c13, x); c14 = dotFours(x, u, c14, x); c15 = dotFours(y, w, c15, x);
   }
-  v128.store(p, c0, 64); v128.store(p, c1, 96); v128.store(p, c2, 128); v128.store(p, c3, 160); v128.store(p, c4, 192); v128.store(p, c5, 224); v128.store(p, c6, 256); v128.store(p, c7, 288); v128.store(p, c8, 320); v128.store(p, c9, 352); v128.store(p, c10, 384); v128.store(p, c11, 416); v128.store(p, c12, 448); v128.store(p, c13, 480); v128.store(p, c14, 512); v128.store(p, c15, 544);
+  v128.store(p, c1, 96); v128.store(p, c0, 64); v128.store(p, c3, 160); v128.store(p, c2, 128); v128.store(p, c5, 224); v128.store(p, c4, 192); v128.store(p, c7, 288); v128.store(p, c6, 256); v128.store(p, c9, 352); v128.store(p, c8, 320); v128.store(p, c11, 416); v128.store(p, c10, 384); v128.store(p, c13, 480); v128.store(p, c12, 448); v128.store(p, c15, 544); v128.store(p, c14, 512);
 }
