@@ -98,9 +98,7 @@ export const statistics: Pick<Case, "stats" | "dEntropy"> = { stats: true, dEntr
 export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as const;
 
 /** Functions of scores and masks whose kernels the core has: each pair of them is a text. */
-const coreFunctions = [
-  ...["sine", "bent", "alibi, documents", "softcap, prefix", "lists 16,32 documents"],
-];
+const coreFunctions = ["bent", "alibi, documents", "softcap, prefix", "lists 16,32 documents"];
 
 /**
  * The functions of a case, in one word. A block mask of a function is that function to kernels; one of lists reads them,
