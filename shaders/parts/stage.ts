@@ -29,8 +29,8 @@ export interface Source {
   row(index: string): string;
   /** Columns of the operand in vec4; those past them are zero. */
   readonly columns4: string;
-  /** Factor on every value. */
-  readonly factor?: string | undefined;
+  /** Factor on every value of row `local` of the tile. */
+  factor?(local: string): string;
 }
 
 /** The tiles: of rows, of columns, and of P where Q stays. */
@@ -93,6 +93,8 @@ export function cell(
 const loadOf = ({ name, row }: Source, at: string, column: string) =>
   `load_${shaderName(name)}(${row(`min(${at}, last_row)`)}, ${column})`;
 
+const timesFactor = ({ factor }: Source, local: string) => factor ? ` * ${factor(local)}` : "";
+
 /** Names of what exists, before loads from vec4 column `column` on. */
 function bounds({ limit, columns4 }: Source, column: string): string {
   return `    let last_row = max(${limit}, 1u) - 1u; let last_column = ${columns4} - 1u;
@@ -111,8 +113,7 @@ export function stageSteps(
   before = "",
 ): string {
   const slots = (tile === "rt" ? g.rows : g.columns) / 4, stride = g.threads / g.d4;
-  const count = Math.ceil(slots / stride), factor = source.factor ? ` * ${source.factor}` : "";
-  const vector = tileVector(g);
+  const count = Math.ceil(slots / stride), vector = tileVector(g);
   const slot = (n: number) => n ? `(stage_slot + ${n * stride}u)` : "stage_slot";
   const row = (n: number, j: number) =>
     tile === "rt"
@@ -123,7 +124,10 @@ export function stageSteps(
       4,
       (j) =>
         `    let from${n}_${j} = ${source.first} + ${row(n, j)}; let x${n}_${j} = ${
-          tileValue(g, `${loadOf(source, `from${n}_${j}`, "from_column")}${factor}`)
+          tileValue(
+            g,
+            `${loadOf(source, `from${n}_${j}`, "from_column")}${timesFactor(source, row(n, j))}`,
+          )
         };`,
     );
   const lanes = (of: (j: number) => string) => [0, 1, 2, 3].map(of).join(", ");
@@ -150,14 +154,18 @@ ${partial ? `    if (${slot(count - 1)} < ${slots}u) {\n${text}\n    }` : text}
 export function stageRows(g: Geometry, source: Source, c0: string, skip: number): string {
   const stride = g.threads / g.c4, loads = Math.ceil(g.depth / stride);
   const partial = g.depth % stride !== 0; // the last load is not for every thread
-  const factor = source.factor ? ` * ${source.factor}` : "";
   const row = (n: number) => n ? `stage_row + ${n * stride}u` : "stage_row";
   return `  {
 ${bounds(source, `(${c0} + stage_column)`)}
 ${
     each(loads, (n) =>
       `    let from${n} = ${source.first} + ${skip + n * stride}u + stage_row; let x${n} = ${
-        tileValue(g, `${loadOf(source, `from${n}`, "from_column")}${factor}`)
+        tileValue(
+          g,
+          `${loadOf(source, `from${n}`, "from_column")}${
+            timesFactor(source, skip ? `${skip}u + ${row(n)}` : row(n))
+          }`,
+        )
       };`)
   }
 ${

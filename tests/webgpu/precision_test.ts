@@ -12,8 +12,8 @@ import { tileClass } from "../../src/plan/webgpu/tiles.ts";
 import { hostSession } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { plainTensor } from "../inputs.ts";
-import { expectHalves } from "../oracle.ts";
-import { checkCase, type Pass } from "../run_grid.ts";
+import { expectBothHalves } from "../oracle.ts";
+import { bothPasses, checkCase, type Pass } from "../run_grid.ts";
 import { everything } from "../selection.ts";
 import { absent, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
 
@@ -30,10 +30,10 @@ const lacks = absent ??
 const gpu = (): Engine => engine!;
 
 const pass: Pass = {
-  name: "attention",
-  expect: expectHalves,
+  name: "both passes",
+  expect: expectBothHalves,
   run: (session, inputs) => {
-    return session.forward({ ...inputs, options: { ...inputs.options, ...halves } });
+    return bothPasses.run(session, { ...inputs, options: { ...inputs.options, ...halves } });
   },
 };
 
@@ -51,7 +51,7 @@ const cases: readonly Case[] = [
   }),
 ];
 
-gpuTest("attention() in f16 agrees with the oracle within its bound", async (t) => {
+gpuTest("both passes in f16 agree with the oracle within their bounds", async (t) => {
   const session = hostSession(gpu());
   for (const c of cases) {
     await t.step(caseName(c), async () => {

@@ -5,6 +5,7 @@ import {
   geometry,
   HALF_DEPTH,
   keptBytes,
+  powerBytes,
   tileBytes,
   type TileShape,
 } from "../../../shaders/abi.ts";
@@ -208,6 +209,19 @@ function overPads(dim: number, tile: TileShape): boolean {
   return chunksOf(dim, tile) * tile.chunk > Math.ceil(dim / 32) * 32;
 }
 
+/** Workgroup memory of a kernel. */
+function bytesOf(kernel: TiledKernel, g: Geometry, needs: TileNeeds): number {
+  const [queries, keys] = kernel === "dkv" ? [g.columns, g.rows] : [g.rows, g.columns];
+  const gradients = kernel === "dq" || kernel === "dkv" || kernel === "pairSum";
+  return tileBytes(g, chunksOf(needs.headDim, g)) +
+    (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
+    (gradients ? powerBytes(g, queries, kernel !== "pairSum") : 0) +
+    (kernel === "pairSum" ? 4 * g.threads : 0) +
+    (needs.learned && kernel === "dq" ? 32 * g.threads : 0) +
+    (needs.kept && kernel !== "inside" ? keptBytes(queries, keys) : 0) +
+    (kernel === "inside" ? 4 * g.rows * (g.columns + 1) : 0) + 48; // the vote of tiles; variables begin at 16
+}
+
 /** The tile of a kernel. */
 export function chooseTile(
   kernel: TiledKernel,
@@ -226,13 +240,7 @@ export function chooseTile(
       : tile.tm * tile.tn <= 16
       ? REGISTERS.small
       : REGISTERS.large;
-    const [queries, keys] = kernel === "dkv" ? [g.columns, g.rows] : [g.rows, g.columns];
-    const bytes = tileBytes(g, chunksOf(headDim, tile)) +
-      (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
-      (kernel === "pairSum" ? 4 * g.threads : 0) +
-      (needs.learned && kernel === "dq" ? 32 * g.threads : 0) +
-      (needs.kept && kernel !== "inside" ? keptBytes(queries, keys) : 0) +
-      (kernel === "inside" ? 4 * g.rows * (g.columns + 1) : 0) + 48; // the vote of tiles; variables begin at 16
+    const bytes = bytesOf(kernel, g, needs);
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
