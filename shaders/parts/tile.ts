@@ -8,7 +8,8 @@
 // would leave the registers.
 //
 // Operands that are halves are multiplied and added up in f16 for HALF_RUN steps, two columns an instruction where the
-// hardware has such; each run then joins its sum in f32.
+// hardware has such; each run then joins its sum in f32. Runs past the last step that exists are left out: they are zeros. That
+// their number is not known to compilers matters as well: NAK unrolls a loop of two runs of 16 steps, to 140 KB of code in dK/dV.
 import { type Geometry, HALF_RUN } from "../abi.ts";
 import { findRowPowers, readRowPowers } from "./powers.ts";
 import { cell, type Source, stageRows, stageSteps, type TileName, tileValue } from "./stage.ts";
@@ -19,9 +20,14 @@ const turnOf = ({ unroll }: Geometry, turn: string, body: (turn: string, step: n
   each(unroll, (u) => `    {\n${body(turn, u)}\n    }`);
 
 /** A loop over the staged steps; no loop when one turn is all. */
-function steps(g: Geometry, name: string, body: (turn: string, step: number) => string): string {
+function steps(
+  g: Geometry,
+  name: string,
+  body: (turn: string, step: number) => string,
+  turns = `${g.depth / g.unroll}u`,
+): string {
   if (g.unroll === g.depth) return turnOf(g, "0u", body);
-  return `  for (var ${name} = 0u; ${name} < ${g.depth / g.unroll}u; ${name}++) {
+  return `  for (var ${name} = 0u; ${name} < ${turns}; ${name}++) {
 ${turnOf(g, name, body)}
   }`;
 }
@@ -38,6 +44,8 @@ interface Product {
   readonly sums: string;
   readonly count: number;
   readonly from?: number;
+  /** Steps from the first that is staged to the last that exists: maybe none, maybe more than are staged. */
+  readonly left: string;
   /** A factor of what row i adds. */
   factor?(i: number): string;
 }
@@ -45,7 +53,7 @@ interface Product {
 /** sums[i][n] += row i . column n over the staged steps: tm * 4 count fma for tm / 4 + count vec4 loads. */
 function multiply(
   g: Geometry,
-  { tile, before = "", loop, sums, count, from = 0, factor }: Product,
+  { tile, before = "", loop, sums, count, from = 0, left, factor }: Product,
 ): string {
   const row = (turn: string, step: number, w: number) =>
     `${tile}[${before}${turn}][${step}][ty * ${g.iv}u + ${w}u]`;
@@ -57,7 +65,7 @@ function multiply(
     `${each(g.iv, (w) => `      let a${w} = ${row(turn, step, w)};`)}
 ${each(count, (n) => `      let b${n} = ct[${turn}][${step}][tx + ${g.nx * n}u];`)}
 ${pairs(add)}`;
-  if (g.halves) return multiplyHalves(g, loop, { step, factors, pairs, sum, factor });
+  if (g.halves) return multiplyHalves(g, loop, { step, factors, pairs, sum, left, factor });
   return steps(g, loop, (turn, u) =>
     step(turn, u, (i, n) => {
       const [a, b] = factors(i, n);
@@ -71,14 +79,15 @@ interface Parts {
   factors(i: number, n: number): readonly string[];
   pairs(line: (i: number, n: number) => string): string;
   sum(i: number, n: number): string;
-  factor: Product["factor"];
+  readonly left: string;
+  readonly factor: Product["factor"];
 }
 
 /** The same of halves: f16 adds up the products of a run, then runs, and the sums take what they come to. */
 function multiplyHalves(
   g: Geometry,
   loop: string,
-  { step, factors, pairs, sum, factor }: Parts,
+  { step, factors, pairs, sum, left, factor }: Parts,
 ): string {
   const next = (i: number, n: number, begins: boolean) => {
     const [a, b] = factors(i, n), run = `run${i}_${n}`;
@@ -94,8 +103,9 @@ function multiplyHalves(
       loop,
       (turn, u) =>
         `${step(turn, u, (i, n) => next(i, n, u % HALF_RUN === 0))}${ends(u) ? `\n${join}` : ""}`,
+      "runs_left",
     )
-    : `  for (var ${number} = 0u; ${number} < ${g.depth / HALF_RUN}u; ${number}++) {
+    : `  for (var ${number} = 0u; ${number} < runs_left; ${number}++) {
 ${pairs((i, n) => `    run${i}_${n} = vec4<f16>(0.0);`)}
   for (var ${loop} = ${number} * ${turns}u; ${loop} < (${number} + 1u) * ${turns}u; ${loop}++) {
 ${turnOf(g, loop, (turn, u) => step(turn, u, (i, n) => next(i, n, false)))}
@@ -107,6 +117,13 @@ ${join}
     return factor ? `${to} = fma(${runs}, vec4<f32>(${factor(i)}), ${to});` : `${to} += ${runs};`;
   };
   return `  {
+${
+    g.unroll === g.depth
+      ? ""
+      : `    let runs_left = min((${left} + ${HALF_RUN - 1}u) / ${HALF_RUN}u, ${
+        g.depth / HALF_RUN
+      }u);`
+  }
 ${pairs((i, n) => `    var run${i}_${n}: vec4<f16>; var runs${i}_${n} = vec4<f16>(0.0);`)}
 ${text}
 ${pairs((i, n) => `    ${add(i, n)}`)}
@@ -123,6 +140,7 @@ export function dotProducts(
 ): string {
   const zero = each(g.tm, (i) => each(g.jv, (v) => `  ${acc}${i}_${v} = vec4<f32>(0.0);`));
   const before = g.resident ? `c0 * 4u / ${g.unroll}u + ` : "";
+  const left = `4u * (max(${rows.columns4}, c0) - c0)`;
   // a loop of one turn as well: without it SwiftShader compiles for 16 to 65 s instead of 2
   return `${zero}
   for (var c0 = 0u; c0 < ${chunks * g.c4}u; c0 += ${g.d4}u) {
@@ -130,7 +148,7 @@ export function dotProducts(
 ${g.resident ? "" : stageSteps(g, "rt", rows, "c0")}
 ${stageSteps(g, "ct", columns, "c0")}
   workgroupBarrier();
-${multiply(g, { tile: "rt", before, loop: "d", sums: acc, count: g.jv })}
+${multiply(g, { tile: "rt", before, loop: "d", sums: acc, count: g.jv, left })}
   }`;
 }
 
@@ -171,12 +189,14 @@ export function products(
   const text = each(g.parts, (part) =>
     each(chunks, (chunk) => {
       const c0 = first === "0u" ? `${chunk * g.c4}u` : `(${first} + ${chunk * g.c4}u)`;
+      const row = part === 0 ? columns.first : `(${columns.first} + ${part * g.depth}u)`;
+      const left = `(max(${columns.limit}, ${row}) - ${row})`;
       return `  workgroupBarrier();
 ${moves && chunk === 0 && part === 0 ? readRowPowers(g) : ""}
 ${chunk === 0 ? storePart(g, p, part, moves) : ""}
 ${stageRows(g, columns, c0, part * g.depth)}
   workgroupBarrier();
-${multiply(g, { ...product, from: chunk * g.cc })}`;
+${multiply(g, { ...product, from: chunk * g.cc, left })}`;
     }));
   return moves ? `  {\n${findRowPowers(g, p)}\n${text}\n  }` : text;
 }

@@ -85,8 +85,10 @@ const HARDWARE: readonly TileShape[] = [
  */
 const CODE = {
   ...{ most: 6400, rest: 1000, stage: 300, step: 1.1, runs: 0 },
-  /** Two products an instruction; rounding what is staged, and what runs add to the sums. */
-  halves: { stage: 500, step: 0.55, runs: 2.5 },
+  /**
+   * Two products an instruction; rounding what is staged, by vec4 of a thread, and what runs add to the sums.
+   */
+  halves: { stage: 130, step: 0.55, runs: 2.5 },
 };
 /**
  * Operations of a call from which products are unrolled as far as that: 0.3 ms of an H200, whose driver then compiles
@@ -187,7 +189,7 @@ function halvesOf(
 
 /**
  * The tile with as many steps in a turn of its products as its code allows; `step`: multiply-adds of all products in one,
- * `stages`: pieces of operands with a text of their own.
+ * `stages`: pieces of operands with a text of their own, or of halves the vec4 of a thread in them.
  */
 function unrolled(
   tile: TileShape,
@@ -200,6 +202,11 @@ function unrolled(
   const code = (unroll: number) => CODE.rest + stage * stages + (ofStep * unroll + runs) * step;
   const fits = (n: number) => tile.depth % n === 0 && n <= most && code(n) <= CODE.most;
   return { ...tile, unroll: [32, 16, 8, 4, 2].find(fits) ?? 1 };
+}
+
+/** Pieces of scores and of results, as `unrolled` counts them: those of scores are four vec4 of a thread. */
+function staged({ halves, depth, c4, threads }: Geometry, scores: number, pieces: number): number {
+  return halves ? 4 * scores + Math.ceil(depth * c4 / threads) * pieces : scores + pieces;
 }
 
 const chunksOf = (dim: number, { chunk }: TileShape): number => Math.ceil(dim / chunk);
@@ -250,7 +257,7 @@ export function chooseTile(
       const pieces = g.parts * (fused ? whole : Math.min(sums, 1) * blockChunks);
       const step = g.tm * (g.tn * scores + 4 * g.cc * pieces);
       return {
-        tile: unrolls ? unrolled(tile, step, scores + pieces, needs) : tile,
+        tile: unrolls ? unrolled(tile, step, staged(g, scores, pieces), needs) : tile,
         ...{ rows: g.rows, columns: g.columns, threads: g.threads },
         ...{ blockChunks, fused, bytes, registers: count },
       };
