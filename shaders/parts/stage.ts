@@ -95,6 +95,18 @@ const loadOf = ({ name, row }: Source, at: string, column: string) =>
 
 const timesFactor = ({ factor }: Source, local: string) => factor ? ` * ${factor(local)}` : "";
 
+/**
+ * Declares `from<n>`, a row, and `x<n>`, what is loaded of it. Halves are 0 already where it is not there: selected as they
+ * are stored they are moved about (NAK, forward, D 64: 4221 slots a tile instead of 4139).
+ */
+function loaded(g: Geometry, source: Source, n: string, row: string, local: string): string {
+  const value = `${loadOf(source, `from${n}`, "from_column")}${timesFactor(source, local)}`;
+  const real = `inside & (from${n} < ${source.limit})`;
+  return `    let from${n} = ${source.first} + ${row}; let x${n} = ${
+    g.halves ? tileValue(g, `select(vec4<f32>(0.0), ${value}, ${real})`) : value
+  };`;
+}
+
 /** Names of what exists, before loads from vec4 column `column` on. */
 function bounds({ limit, columns4 }: Source, column: string): string {
   return `    let last_row = max(${limit}, 1u) - 1u; let last_column = ${columns4} - 1u;
@@ -119,27 +131,22 @@ export function stageSteps(
     tile === "rt"
       ? `4u * ${slot(n)} + ${j}u`
       : `${slot(n)} % ${g.nx}u + ${g.nx}u * (4u * (${slot(n)} / ${g.nx}u) + ${j}u)`;
-  const load = (n: number) =>
-    each(
-      4,
-      (j) =>
-        `    let from${n}_${j} = ${source.first} + ${row(n, j)}; let x${n}_${j} = ${
-          tileValue(
-            g,
-            `${loadOf(source, `from${n}_${j}`, "from_column")}${timesFactor(source, row(n, j))}`,
-          )
-        };`,
-    );
+  const load = (n: number) => each(4, (j) => loaded(g, source, `${n}_${j}`, row(n, j), row(n, j)));
   const lanes = (of: (j: number) => string) => [0, 1, 2, 3].map(of).join(", ");
   const store = (n: number) =>
-    `    let real${n} = vec4<bool>(inside) & vec4<bool>(${
-      lanes((j) => `from${n}_${j} < ${source.limit}`)
-    });
+    `${
+      g.halves
+        ? ""
+        : `    let real${n} = vec4<bool>(inside) & vec4<bool>(${
+          lanes((j) => `from${n}_${j} < ${source.limit}`)
+        });`
+    }
 ${
       each(4, (e) => {
         const at = cell(g, tile, `4u * stage_step + ${e}u`, slot(n), before);
         const value = `${vector}(${lanes((j) => `x${n}_${j}.${XYZW[e]}`)})`;
-        return `    ${at} = select(${vector}(0.0), ${value}, real${n});`;
+        const real = g.halves ? value : `select(${vector}(0.0), ${value}, real${n})`;
+        return `    ${at} = ${real};`;
       })
     }`;
   const text = `${each(count, load)}\n${each(count, store)}`;
@@ -159,18 +166,19 @@ export function stageRows(g: Geometry, source: Source, c0: string, skip: number)
 ${bounds(source, `(${c0} + stage_column)`)}
 ${
     each(loads, (n) =>
-      `    let from${n} = ${source.first} + ${skip + n * stride}u + stage_row; let x${n} = ${
-        tileValue(
-          g,
-          `${loadOf(source, `from${n}`, "from_column")}${
-            timesFactor(source, skip ? `${skip}u + ${row(n)}` : row(n))
-          }`,
-        )
-      };`)
+      loaded(
+        g,
+        source,
+        `${n}`,
+        `${skip + n * stride}u + stage_row`,
+        skip ? `${skip}u + ${row(n)}` : row(n),
+      ))
   }
 ${
     each(loads, (n) => {
-      const value = `select(${tileVector(g)}(0.0), x${n}, inside & (from${n} < ${source.limit}))`;
+      const value = g.halves
+        ? `x${n}`
+        : `select(${tileVector(g)}(0.0), x${n}, inside & (from${n} < ${source.limit}))`;
       const store = `${cell(g, "ct", row(n), "stage_column")} = ${value};`;
       return partial && n === loads - 1
         ? `    if (${row(n)} < ${g.depth}u) { ${store} }`

@@ -85,9 +85,7 @@ const HARDWARE: readonly TileShape[] = [
  */
 const CODE = {
   ...{ most: 6400, rest: 1000, stage: 300, step: 1.1, runs: 0 },
-  /**
-   * Two products an instruction; rounding what is staged, by vec4 of a thread, and what runs add to the sums.
-   */
+  /** Two products an instruction; rounding what is staged, by vec4 of a thread, and what runs add to the sums. */
   halves: { stage: 130, step: 0.55, runs: 2.5 },
 };
 /**
