@@ -166,8 +166,9 @@ export interface CallOptions {
   readonly stats?: readonly StatisticName[] | undefined;
   /**
    * What products are computed in. `"f16"` is for GPUs that compute two products in float16 where they do one in float32: q, k,
-   * v and probabilities are rounded to float16, all else is float32, and rows with values that float16 does not have are
-   * computed again in float32. `"int8"` is for the CPU: scores are made of products of bytes, q in 8 bits and k less a mean of
+   * v and probabilities, in backward dOut and the gradients of scores as well, are rounded to float16, all else is float32, and
+   * rows with values that float16 does not have are computed again in float32; gradients may be of any size. Give backward
+   * the lse of a forward call in the same precision. `"int8"` is for `attention` on the CPU: scores are made of products of bytes, q in 8 bits and k less a mean of
    * keys in 7, all else is float32. It is not exact: `out` is off by a hundredth of its largest element, and by far more where
    * channels of k differ in size. It gains little where the processor has no instruction for it (1.05 to 1.27 times as fast
    * as `"f32"` on Zen 3); where it has one, nothing was measured. Calls that an engine has no kernels for throw
