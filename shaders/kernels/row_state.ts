@@ -62,8 +62,7 @@ ${softmaxOfTile(g, 0)}`;
       let top = max(m${i}, s); l = l * exp2((m${i} - top) * ${LOG2E}) + exp2((s - top) * ${LOG2E}); m${i} = top;
     } }`
     ).join("\n");
-  return tidy(`${directives(g)}
-${PARAMS}
+  return tidy(`${directives(g)}\n${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
 ${seenTileDeclarations(v, SIDE)}
 ${rowsReader("q", v.kinds.q)}

@@ -117,7 +117,7 @@ function headInputs(c: Case): Inputs {
 }
 
 /** Inputs of a case in f16. */
-function halfInputs(c: Case): Inputs {
+export function halfInputs(c: Case): Inputs {
   const inputs = makeInputs(c);
   return {
     ...inputs,
@@ -191,7 +191,7 @@ function homeOf(target: WebGpuTarget): Home {
 }
 
 /** The steps of a call with its plan. */
-function stepsOf(
+export function stepsOf(
   { problem, views }: { problem: AttentionProblem; views: Views },
   target: WebGpuTarget,
 ): { plan: GpuPlan; steps: Step[] } {
@@ -202,7 +202,7 @@ function stepsOf(
 }
 
 /** Forward and backward of a case, described; backward on results in the form that forward gives them. */
-function callsOf(
+export function callsOf(
   { q, k, v, dOut, dLse, dEntropy, options }: Inputs,
 ): { problem: AttentionProblem; views: Views }[] {
   const forward = describeForward(q, k, v, options);

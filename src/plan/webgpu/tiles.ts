@@ -199,7 +199,7 @@ function unrolled(
   const most = flops < UNROLLED_FLOPS ? USUAL_UNROLL : tile.unroll;
   const code = (unroll: number) => CODE.rest + stage * stages + (ofStep * unroll + runs) * step;
   const fits = (n: number) => tile.depth % n === 0 && n <= most && code(n) <= CODE.most;
-  return { ...tile, unroll: [32, 16, 8, 4, 2].find(fits) ?? 1 };
+  return { ...tile, unroll: [32, 16, 8, 4, 2].find(fits) ?? (tile.halves ? 4 : 1) };
 }
 
 /** Pieces of scores and of results, as `unrolled` counts them: those of scores are four vec4 of a thread. */
