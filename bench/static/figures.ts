@@ -3,7 +3,7 @@
  * @module
  */
 
-import { decodeLayout } from "../../shaders/abi.ts";
+import { decodeLayout, type DecodeShape } from "../../shaders/abi.ts";
 import type { Row } from "../measure/store.ts";
 import type { Analyzer, Counts, Report } from "./kit.ts";
 
@@ -39,6 +39,19 @@ function tileSlots(report: Report): { slots: number; fmas: number } | undefined 
   return { slots: Math.round(slots - more * sum((c) => slotsOf(report, c)) / loops), fmas };
 }
 
+/**
+ * Turns of the loops of a decode kernel in a block of keys: those of k, sums of lanes, weights, those of v. The search for
+ * the maximum of a row, within weights, counts once.
+ */
+function decodeTrips(shape: DecodeShape, inner: number): number[] | undefined {
+  const { rows, threads, keys, turns } = shape, { block, groups, shares } = decodeLayout(shape);
+  const own = block / groups, loads = keys > 1 ? [8, 4, 2].find((n) => own % n === 0) ?? 1 : 1;
+  const sums = Math.ceil(rows * block / threads);
+  const all = [turns, sums, Math.ceil(rows * groups * shares / threads), own / loads];
+  // a loop of one turn may be none
+  return inner === 4 ? all : inner === 3 && turns === 1 ? all.slice(1) : undefined;
+}
+
 /** Clocks that a key takes, by issue slots, and by the bytes of its rows of k and v on an H100. */
 function decodeClocks(
   report: Report,
@@ -47,7 +60,14 @@ function decodeClocks(
 ): { slots: number; counts: Counts; ratio: number } | undefined {
   const { decode: shape, isa, stored } = report;
   if (!shape || isa !== "nv") return undefined;
-  const { counts } = turnOf(dir, report, () => []), { threads, head4, value4 } = shape;
+  let known = true;
+  const { counts } = turnOf(dir, report, (inner) => {
+    const trips = decodeTrips(shape, inner);
+    known = trips !== undefined;
+    return trips ?? [];
+  });
+  if (!known) return undefined;
+  const { threads, head4, value4 } = shape;
   const bytes = 4 * (head4 + value4) * (stored === "f32" ? 4 : 2);
   const clocks = counts.all * (threads / 32) / 4 / decodeLayout(shape).block;
   return { slots: counts.all, counts, ratio: clocks / (bytes * CLOCKS_OF_512_BYTES / 512) };
