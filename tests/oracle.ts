@@ -75,8 +75,9 @@ export function expectHalves(
 }
 
 function halvesOf(inputs: Inputs, evaluated: Evaluated): ReturnType<typeof expectForward> {
-  const { problem, exact } = evaluated;
-  const floors = forwardFloors(problem, exact, { unit: u16 });
+  const { problem, exact } = evaluated, rounding = { unit: u16 };
+  const ofStatistics = statisticFloors(problem, exact, rounding);
+  const floors = { ...ofStatistics, ...forwardFloors(problem, exact, rounding) };
   return widened(expectForward(inputs, evaluated), floors, HALVES);
 }
 

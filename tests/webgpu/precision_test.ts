@@ -55,9 +55,13 @@ const cases: readonly Case[] = [
   defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 75, headDim: 20, dtype: "f16" }),
 ];
 
-/** Several chunks, and all features: in the core of the grid forward alone. */
+/** Several chunks, statistics, and all features: in the core of the grid forward alone. */
 const long: readonly Case[] = [
   defineCase({ lengthQ: 64, lengthK: 97, headDim: 128, causal: true }),
+  defineCase({
+    ...{ queryHeads: 2, lengthQ: 60, lengthK: 70, headDim: 32 },
+    ...{ stats: true, dEntropy: true, sink: true, dLse: true },
+  }),
   defineCase({
     ...{ queryHeads: 4, kvHeads: 2, lengthQ: 50, lengthK: 65, headDim: 35, valueDim: 33 },
     ...everything,
