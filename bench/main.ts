@@ -6,9 +6,10 @@
 
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import type { ParseArgsOptionsConfig } from "node:util";
 import { caseOf, tagged } from "./cases.ts";
 import type { Context, Flags, Limits, Section } from "./context.ts";
+import { OPTIONS, readFlags, refuse, usage } from "./flags.ts";
 import { type Measured, reportGoals } from "./goals.ts";
 import { measureRooflines } from "./limits/wasm.ts";
 import { adapterName, measureDevice, printDevice } from "./limits/webgpu.ts";
@@ -78,33 +79,20 @@ const ASKED = ["int8", "linformer", "linformer_error", "sparse", "tfjs", "tiles"
 /** Sections that take the shapes asked for. */
 const SHAPED = ["forward", "half", "backward", "peers"];
 
-const OPTIONS: ParseArgsOptionsConfig = {
-  backend: { type: "string", default: "wasm" },
-  peers: { type: "boolean", default: false },
-  quick: { type: "boolean", default: false },
-  store: { type: "boolean", default: false },
-  html: { type: "boolean", default: false },
-  only: { type: "string", default: "" },
-  threads: { type: "string", default: "1,2" },
-  budget: { type: "string" },
-  samples: { type: "string" },
-  shapes: { type: "string" },
-  modules: { type: "string" },
-};
-
 /** Runs a report; a tool may add sections with options of their own. */
 export async function bench(
   args: readonly string[],
   added: { sections: Sections; options: ParseArgsOptionsConfig } = { sections: {}, options: {} },
 ): Promise<void> {
   const options = { ...OPTIONS, ...added.options };
-  const flags = parseArgs({ args: [...args], options }).values as Flags;
+  const flags = readFlags(args, options);
   const { backend } = flags;
   if (backend !== "wasm" && backend !== "webgpu") {
-    throw new RangeError(`--backend=${backend}: wasm or webgpu`);
+    refuse(`--backend=${backend}: wasm or webgpu`);
   }
   const suite = flags.peers && backend === "wasm" ? "peers" : backend;
   const sections = { ...SUITES[suite], ...added.sections };
+  if (flags.help) return console.log(usage(options, Object.keys(sections)));
   const results = new Results();
   // a report alone is of what is stored
   const names = flags.html && !flags.only ? [] : sectionsWanted(sections, String(flags.only));
@@ -145,7 +133,7 @@ async function writeReport(results: Results, machine?: Machine): Promise<void> {
 function sectionsWanted(sections: Sections, only: string): string[] {
   const known = Object.keys(sections), names = only.split(",").filter(Boolean);
   const unknown = names.find((name) => !known.includes(name));
-  if (unknown) throw new RangeError(`--only=${unknown}: known are ${known.join(", ")}`);
+  if (unknown) refuse(`--only=${unknown}: known are ${known.join(", ")}`);
   return names.length ? names : known.filter((name) => !ASKED.includes(name));
 }
 
@@ -164,7 +152,7 @@ function common(flags: Flags, race: RaceOptions, ownBudget = false) {
 function onCpu(flags: Flags, results: Results): Bench {
   const threads = String(flags.threads).split(",").map(Number).sort((a, b) => a - b);
   if (threads.some((n) => !Number.isInteger(n) || n < 1)) {
-    throw new RangeError(`--threads=${flags.threads}: whole numbers from 1 up, such as 1,2`);
+    refuse(`--threads=${flags.threads}: whole numbers from 1 up, such as 1,2`);
   }
   const machine = describeMachine();
   console.log(machineLine(machine));

@@ -1,11 +1,11 @@
 /**
  * The shared case list: every backend runs it, forward and backward. Sizes keep the whole list within seconds for the
- * float64 oracle. Single subjects are here; `grid_features.ts` has the options and their pairs.
+ * float64 oracle. Single subjects are here; `grid_features.ts` has the options, `grid_pairs.ts` their pairs.
  */
 
-import { type Case, caseName, caseWork, defineCase } from "./case.ts";
+import { type Case, caseName, defineCase } from "./case.ts";
 import { featureSections } from "./grid_features.ts";
-import { fewRows } from "./selection.ts";
+import { fewRows, isSmall } from "./selection.ts";
 
 /** Cases about one subject. */
 export interface Section {
@@ -172,18 +172,9 @@ export const grid: readonly Section[] = [...sizeSections, ...featureSections];
 
 /** The cheap part of the grid, for the many ways to call that share the kernels. */
 export function smallCases(sections: readonly Section[]): Section[] {
-  return sections.map(({ title, cases }) => ({
-    title,
-    cases: cases.filter((c) => caseWork(c) <= 4e5),
-  })).filter(({ cases }) => cases.length > 0);
-}
-
-/** Small cases whose operands can be put into an engine's memory as they are: packed. */
-export function residentCases(sections: readonly Section[]): Section[] {
-  return smallCases(sections).map(({ title, cases }) => ({
-    title,
-    cases: cases.filter((c) => c.arrangement === "packed"),
-  }));
+  return sections.map((section) => ({ ...section, cases: section.cases.filter(isSmall) })).filter((
+    { cases },
+  ) => cases.length > 0);
 }
 
 /** All names, for the check that they are unique: a name is a seed and a filter. */

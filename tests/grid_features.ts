@@ -2,7 +2,8 @@
 
 import { type Case, type CausalForm, defineCase } from "./case.ts";
 import type { Section } from "./grid.ts";
-import { everything, fewRows } from "./selection.ts";
+import { coveringSection, pairSection } from "./grid_pairs.ts";
+import { everything, fewRows, statistics } from "./selection.ts";
 
 /** Shapes that cross tile borders on both axes, with more keys, more queries, and as many. */
 const crossing = [[70, 131], [131, 70], [97, 97]] as const;
@@ -362,7 +363,6 @@ const keyLengthSection: Section = {
   ),
 };
 
-const statistics = { stats: true, dEntropy: true } as const;
 const ofStatistics: Partial<Case> = {
   ...{ batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 70, headDim: 12 },
   ...statistics,
@@ -404,52 +404,6 @@ const scoreSection: Section = {
     defineCase({ lengthQ: 130, headDim: 32, amplitude: 50, causal: true }),
     defineCase({ lengthQ: 64, headDim: 32, softmaxScale: 1, amplitude: 5, dtype: "f16" }),
     defineCase({ lengthQ: 64, headDim: 32, softcap: 15, amplitude: 5, dtype: "bf16" }),
-  ),
-};
-
-/** One form of each option, for the pairs. Two that set the same field make no pair, nor do both kinds of conditions. */
-const features: readonly Partial<Case>[] = [
-  { rotary: { dims: 8 } },
-  { rotary: { interleaved: true, positions: "each" } },
-  { causal: true },
-  { causal: "top-left" },
-  { causal: { offset: [7, -4] } },
-  { window: { left: 20, right: 9 } },
-  { mask: { axes: "b1qk", pattern: "random" } },
-  { mask: { axes: "qk", pattern: "blocks" } },
-  { bias: "1hqk" },
-  { bias: "b11k", biasHoles: true },
-  { alibiSlopes: "bh" },
-  { sink: true },
-  { dropout: 0.3 },
-  { scoreMod: "bent", maskMod: "documents" }, // together: on a GPU each pair is texts to compile
-  { blockMask: { made: "lists", size: [16, 32], mask: "prefix" } },
-  { keyLengths: [33, 61] },
-  { softcap: 5 },
-  { softmaxScale: 0.3 },
-  { amplitude: 5 },
-  { dtype: "f16" },
-  { dtype: "bf16" },
-  { arrangement: "padded rows", layout: "bhsd" },
-  { arrangement: "transposed" },
-  { dLse: true },
-  statistics,
-  { valueDim: 9 },
-];
-
-const pairSection: Section = {
-  title: "pairs of options",
-  cases: features.flatMap((first, n) =>
-    features.slice(n + 1).filter((second) => !Object.keys(first).some((key) => key in second))
-      .filter((second) => !(first.maskMod && second.blockMask))
-      .map((second, m) =>
-        defineCase({
-          ...{ batch: 2, queryHeads: 4, kvHeads: 2 },
-          // Alternately one tile with a tail, and several tiles.
-          ...((n + m) % 2 ? { lengthQ: 29, lengthK: 61 } : { lengthQ: 70, lengthK: 134 }),
-          ...{ headDim: 12, ...first, ...second },
-        })
-      )
   ),
 };
 
@@ -499,5 +453,6 @@ export const featureSections: readonly Section[] = [
   scoreSection,
   statisticSection,
   pairSection,
+  coveringSection,
   togetherSection,
 ];

@@ -1,10 +1,13 @@
-/** What the tests of `precision: "int8"` share. */
+/** What the tests of `precision: "int8"` and `"int8-pv"` share. */
 
 import type { HostTensor } from "../mod.ts";
 import { plainTensor } from "./inputs.ts";
 import type { TestTensor } from "./reference/problem.ts";
 
 export const int8 = { precision: "int8" } as const;
+export const int8pv = { precision: "int8-pv" } as const;
+/** Both, in order. */
+export const both: readonly { readonly precision: "int8" | "int8-pv" }[] = [int8, int8pv];
 
 export const q: TestTensor = plainTensor(1, [1, 60, 2, 32]);
 export const k: TestTensor = plainTensor(2, [1, 250, 2, 32]);

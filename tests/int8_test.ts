@@ -1,4 +1,7 @@
-/** `precision: "int8"`: within its bound of the oracle, the same bits however it is made, and refused where it is not there. */
+/**
+ * `precision: "int8"` and `"int8-pv"`: within their bounds of the oracle, the same bits however they are made, and refused where
+ * they are not there.
+ */
 
 import assert from "node:assert/strict";
 import {
@@ -20,18 +23,24 @@ import {
 } from "./backends.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
 import { grid, smallCases } from "./grid.ts";
+import { encode } from "./half.ts";
 import { makeInputs, plainTensor } from "./inputs.ts";
-import { differences, int8, k, largest, numbers, q, v } from "./int8.ts";
+import { both, differences, int8, int8pv, k, largest, numbers, q, v } from "./int8.ts";
 import { expectIntegers } from "./oracle.ts";
 import { type Pass, testGrid } from "./run_grid.ts";
 import { assertSameBits } from "./same_bits.ts";
 import { everything } from "./selection.ts";
 
-const pass: Pass = {
+/** A call of the grid in a precision, of which such products are those of integers. */
+const passOf = (
+  asked: typeof both[number],
+  integers: Parameters<typeof expectIntegers>[1],
+): Pass => ({
   name: "attention()",
-  expect: expectIntegers,
-  run: (session, inputs) => session.forward({ ...inputs, options: { ...inputs.options, ...int8 } }),
-};
+  expect: (inputs) => expectIntegers(inputs, integers),
+  run: (session, inputs) =>
+    session.forward({ ...inputs, options: { ...inputs.options, ...asked } }),
+});
 
 /** Whether a case has so few rows that they are refused. */
 const isFew = ({ lengthQ, queryHeads, kvHeads }: Case) =>
@@ -45,7 +54,14 @@ const sections = smallCases(grid).map(({ title, cases }) => ({
 /** Each has other tiles of integers. */
 const builds: readonly Configuration[] = wasmConfigurations.slice(0, 2);
 
-testGrid(pass, sections, builds, "in int8", "tests/int8_test.ts");
+testGrid(passOf(int8, "scores"), sections, builds, "in int8", "tests/int8_test.ts");
+testGrid(
+  passOf(int8pv, "scores and outputs"),
+  sections,
+  builds,
+  "in int8-pv",
+  "tests/int8_test.ts",
+);
 
 /** Dims with tails, groups of keys that begin anywhere, features, storage. */
 const cases: readonly Case[] = [
@@ -58,7 +74,7 @@ const cases: readonly Case[] = [
   defineCase({ lengthQ: 500, lengthK: 500, headDim: 64 }),
 ];
 
-Deno.test("one instruction, three, and plain SIMD make the same bits of int8", () => {
+Deno.test("one instruction, three, and plain SIMD make the same bits", () => {
   const settings = wasmSettings({ backend: "wasm", threads: 1 });
   const forms = [true, false].map((fours) => new WasmBackend({ ...settings, fours }));
   assert.deepEqual(forms.map(({ target }) => target.dots), [
@@ -68,95 +84,124 @@ Deno.test("one instruction, three, and plain SIMD make the same bits of int8", (
   // the tiles of plain SIMD in the relaxed build: what is not products is fused as it is there
   const plain = new WasmBackend({ ...settings, fours: false });
   Object.defineProperty(plain, "target", { value: { ...plain.target, dots: "plain SIMD" } });
-  for (const c of cases) {
+  for (const [c, asked] of cases.flatMap((c) => both.map((asked) => [c, asked] as const))) {
     const { q, k, v, options } = makeInputs(c);
-    const { problem, views } = describeForward(q, k, v, { ...options as CallOptions, ...int8 });
+    const { problem, views } = describeForward(q, k, v, { ...options as CallOptions, ...asked });
     const [want, ...others] = [...forms, plain].map((backend) => {
       const [out, lse] = backend.runSync(problem, views)
         .map(({ tensor }) => hostTensor(tensor as HostTensor));
       return { out: out!, lse: lse! };
     });
-    others.forEach((other) => assertSameBits(other, want!, caseName(c)));
+    const about = `${caseName(c)} ${asked.precision}`;
+    others.forEach((other) => assertSameBits(other, want!, about));
   }
   [...forms, plain].forEach((backend) => backend.dispose());
 });
 
-Deno.test("int8 has the same bits on one thread, on two, on workers, and again", async () => {
-  const engines = await Promise.all(
-    ([{ threads: 1 }, { threads: 2 }, { threads: 1, workers: 2 }, {
-      threads: 1,
-      simd: "wide",
-    }] as const)
-      .map((options) => createEngine({ backend: "wasm", ...options })),
-  );
-  for (const c of cases) {
-    const inputs = makeInputs(c), asked = { ...inputs, options: { ...inputs.options, ...int8 } };
-    const [one, ...others] = await Promise.all(
-      engines.map((engine) => hostSession(engine).forward(asked)),
-    );
-    for (const other of others) assertSameBits(other, one!, caseName(c));
-    assertSameBits(await hostSession(engines[1]!).forward(asked), one!, `${caseName(c)}, again`);
-  }
-  // blocks of another height begin tiles elsewhere: sums are in another order, but of the same scores
-  const c = defineCase({
-    lengthQ: 900,
-    lengthK: 900,
-    headDim: 64,
-    window: { left: 300, right: 10 },
-  });
-  const { q, k, v, options } = makeInputs(c), asked = { ...options as CallOptions, ...int8 };
-  const [one, two] = await Promise.all(engines.map((engine) => engine.attention(q, k, v, asked)));
-  assert.deepEqual(engines.slice(0, 2).map((e) => e.explain(q, k, v, asked).threads), [1, 2]);
-  assert.ok(Math.max(...differences(one!.out as HostTensor, two!.out as HostTensor)) < 1e-6);
-  engines.forEach((engine) => engine.dispose());
+/** Blocks of another height on two threads begin tiles elsewhere: sums are in another order, but of the same scores. */
+const windowed = defineCase({
+  lengthQ: 900,
+  lengthK: 900,
+  headDim: 64,
+  window: { left: 300, right: 10 },
 });
 
-Deno.test("int8 is computed where it is asked for, and explain says so", async () => {
+for (const precision of both) {
+  const { precision: name } = precision;
+  Deno.test(`${name} has the same bits on one thread, on two, on workers, and again`, async () => {
+    const ways = [{ threads: 1 }, { threads: 2 }, { threads: 1, workers: 2 }, {
+      threads: 1,
+      simd: "wide",
+    }] as const;
+    const engines = await Promise.all(
+      ways.map((options) => createEngine({ backend: "wasm", ...options })),
+    );
+    for (const c of cases) {
+      const inputs = makeInputs(c);
+      const asked = { ...inputs, options: { ...inputs.options, ...precision } };
+      const [one, ...others] = await Promise.all(
+        engines.map((engine) => hostSession(engine).forward(asked)),
+      );
+      for (const other of others) assertSameBits(other, one!, caseName(c));
+      assertSameBits(await hostSession(engines[1]!).forward(asked), one!, `${caseName(c)}, again`);
+    }
+    const { q, k, v, options } = makeInputs(windowed);
+    const asked = { ...options as CallOptions, ...precision };
+    const [one, two] = await Promise.all(engines.map((engine) => engine.attention(q, k, v, asked)));
+    assert.deepEqual(engines.slice(0, 2).map((e) => e.explain(q, k, v, asked).threads), [1, 2]);
+    const off = Math.max(...differences(one!.out as HostTensor, two!.out as HostTensor));
+    // the last bit of a score may take a weight that lies between two integers to the other one
+    assert.ok(off < (name === "int8" ? 1e-6 : 2e-3), `${off}`);
+    engines.forEach((engine) => engine.dispose());
+  });
+}
+
+Deno.test("integers are computed with where they are asked for, and explain says so", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 1 });
-  assert.deepEqual(engine.precisions, ["f32", "int8"]);
-  const plain = await engine.attention(q, k, v), asked = await engine.attention(q, k, v, int8);
-  const off = Math.max(...differences(asked.out, plain.out));
-  assert.ok(off > 1e-4 && off < 0.05 * largest(numbers(plain.out)), `${off}`);
-  const facts = engine.explain(q, k, v, int8);
-  assert.equal(facts.precision, "int8");
-  assert.match(facts.dots!, /^(one instruction|three instructions|plain SIMD)$/);
+  assert.deepEqual(engine.precisions, ["f32", "int8", "int8-pv"]);
+  const plain = await engine.attention(q, k, v);
+  const [scores, outputs] = await Promise.all(both.map(async (asked) => {
+    const result = await engine.attention(q, k, v, asked);
+    const off = Math.max(...differences(result.out, plain.out));
+    assert.ok(off > 1e-4 && off < 0.05 * largest(numbers(plain.out)), `${off}`);
+    const facts = engine.explain(q, k, v, asked);
+    assert.equal(facts.precision, asked.precision);
+    assert.match(facts.dots!, /^(one instruction|three instructions|plain SIMD)$/);
+    return result;
+  }));
+  // sums of weights are those of float32 in both: lse has the same bits, out has not
+  assert.deepEqual(numbers(outputs!.lse), numbers(scores!.lse));
+  assert.notDeepEqual(numbers(outputs!.out), numbers(scores!.out));
   assert.equal(engine.explain(q, k, v).dots, undefined);
   using none = await createEngine({ backend: "wasm", threads: 1, simd: "plain" });
   assert.equal(none.explain(q, k, v, int8).dots, "plain SIMD");
 });
 
-Deno.test("int8 keeps a memory budget, and reads the pages of a cache", async () => {
-  const long = [11, 12, 13].map((seed) => plainTensor(seed, [1, 2000, 1, 32])) as HostTensor[];
+Deno.test("a memory budget is kept with integers, and pages of a cache are read", async () => {
+  const [a, b, c] = [11, 12, 13].map((seed) => plainTensor(seed, [1, 2000, 1, 32])) as [
+    HostTensor,
+    HostTensor,
+    HostTensor,
+  ];
   using plenty = await createEngine({ backend: "wasm", threads: 1 });
-  const want = await plenty.attention(long[0]!, long[1]!, long[2]!, int8);
-  const { peakBytes } = plenty.explain(long[0]!, long[1]!, long[2]!, int8);
   using short = await createEngine({ backend: "wasm", threads: 1, memoryBudget: 2 ** 19 });
-  const facts = short.explain(long[0]!, long[1]!, long[2]!, int8);
-  assert.ok(facts.keyChunks > 1 && facts.peakBytes < peakBytes && facts.peakBytes <= 2 ** 19);
-  const got = await short.attention(long[0]!, long[1]!, long[2]!, int8);
-  // groups of keys are the same in chunks of keys: other bits come from merging alone
-  assert.ok(Math.max(...differences(got.out, want.out)) < 1e-5 * largest(numbers(want.out)));
-  const cache = plenty.kvCache({ sequences: 1, kvHeads: 2, headDim: 32, pageSize: 16, pages: 20 });
-  cache.append(k, v);
-  const paged = await plenty.attention(q, cache.keys, cache.values, int8);
-  const whole = await plenty.attention(q, k, v, int8);
-  assertSameBits({
-    out: hostTensor(paged.out as HostTensor),
-    lse: hostTensor(paged.lse as HostTensor),
-  }, {
-    out: hostTensor(whole.out as HostTensor),
-    lse: hostTensor(whole.lse as HostTensor),
-  }, "pages");
-  cache.dispose();
+  for (const asked of both) {
+    const want = await plenty.attention(a, b, c, asked);
+    const { peakBytes } = plenty.explain(a, b, c, asked), facts = short.explain(a, b, c, asked);
+    assert.ok(facts.keyChunks > 1 && facts.peakBytes < peakBytes && facts.peakBytes <= 2 ** 19);
+    const got = await short.attention(a, b, c, asked);
+    // groups of keys are the same in chunks of keys: other bits come from merging, which may take a weight to the next integer
+    const most = asked === int8 ? 1e-5 : 3e-3;
+    assert.ok(Math.max(...differences(got.out, want.out)) < most * largest(numbers(want.out)));
+  }
+  for (const dtype of ["f32", "bf16"] as const) {
+    const heads = { kvHeads: 2, headDim: 32 };
+    const cache = plenty.kvCache({ sequences: 1, ...heads, pageSize: 16, pages: 20, dtype });
+    cache.append(k, v);
+    for (const asked of both) {
+      const paged = await plenty.attention(q, cache.keys, cache.values, asked);
+      const [keys, values] = [k, v].map(({ data, shape }) => {
+        return { data: encode(Float64Array.from(data), dtype), shape, dtype };
+      });
+      const whole = await plenty.attention(q, keys!, values!, asked);
+      const results = (x: typeof whole) => {
+        return { out: hostTensor(x.out as HostTensor), lse: hostTensor(x.lse as HostTensor) };
+      };
+      assertSameBits(results(paged), results(whole), `pages of ${dtype}, ${asked.precision}`);
+    }
+    cache.dispose();
+  }
 });
 
-Deno.test("a verified call in int8 is measured by int8", async () => {
+Deno.test("a verified call is measured by its precision", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 1 });
-  const { verified } = await engine.attention(q, k, v, { ...int8, verify: { rows: Infinity } });
-  assert.ok(verified!.error > 0.1 && verified!.error < 8, `${verified!.error}`);
+  for (const asked of both) {
+    const { verified } = await engine.attention(q, k, v, { ...asked, verify: { rows: Infinity } });
+    assert.ok(verified!.error > 0.1 && verified!.error < 8, `${verified!.error}`);
+  }
 });
 
-Deno.test("what int8 is not made for is refused by name, before any work", async () => {
+Deno.test("what integers are not made for is refused by name, before any work", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 1 });
   const refused = (what: RegExp, call: (e: Engine) => unknown) =>
     assert.rejects(async () => await call(engine), (error: Error) => {
@@ -165,28 +210,34 @@ Deno.test("what int8 is not made for is refused by name, before any work", async
       return true;
     });
   const one = plainTensor(4, [1, 1, 2, 32]);
-  const few =
-    /^precision "int8" of attention with 1 rows for each head of k is not supported by the wasm backend: .*"i8"/;
-  await refused(few, (e) => e.attention(one, k, v, int8));
-  await refused(few, (e) => e.explain(one, k, v, int8));
-  await refused(few, (e) => e.attentionSync(one, k, v, int8));
   const saved = { q, k, v, ...await engine.attention(q, k, v) }, used = engine.memory.used;
-  await refused(
-    /^precision "int8" of attentionBackward/,
-    (e) => e.attentionBackward(q, saved, int8),
-  );
+  for (const asked of both) {
+    const named = `^precision "${asked.precision}" of attention`;
+    const few = new RegExp(
+      `${named} with 1 rows for each head of k is not supported by the wasm backend: .*"i8"`,
+    );
+    await refused(few, (e) => e.attention(one, k, v, asked));
+    await refused(few, (e) => e.explain(one, k, v, asked));
+    await refused(few, (e) => e.attentionSync(one, k, v, asked));
+    await refused(new RegExp(`${named}Backward`), (e) => e.attentionBackward(q, saved, asked));
+  }
   assert.equal(engine.memory.used, used);
   await assert.rejects(
     engine.attention(q, k, v, { precision: "int4" as "int8" }),
-    /^TypeError: Cannot run attention: precision is "int4" but must be "f32", "f16" or "int8"/,
+    /^TypeError: Cannot run attention: precision is "int4" but must be "f32", "f16", "int8" or "int8-pv"/,
   );
   const gpu = await openGpu();
   if ("absent" in gpu) return console.log(`no GPU refuses it: ${gpu.absent}`);
-  assert.ok(!gpu.precisions.includes("int8"));
-  await assert.rejects(
-    gpu.attention(q, k, v, int8),
-    /^UnsupportedError: precision "int8" of attention is not supported by the webgpu backend: leave precision out/,
-  );
+  for (const asked of both) {
+    const { precision } = asked;
+    assert.ok(!gpu.precisions.includes(precision));
+    await assert.rejects(
+      gpu.attention(q, k, v, asked),
+      new RegExp(
+        `^UnsupportedError: precision "${precision}" of attention is not supported by the webgpu backend: leave precision out`,
+      ),
+    );
+  }
   gpu.dispose();
   using auto = await createEngine({ backend: "auto", allowFallbackAdapter: true, threads: 1 });
   await auto.attention(q, k, v, { precision: "f16" }).catch(() =>

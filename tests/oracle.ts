@@ -91,11 +91,12 @@ export function expectBothHalves(inputs: Inputs): ExpectedResults {
 /** Times what rounding to integers makes in the mean of a row, whose largest element is to stay within it. */
 const INTEGERS = 4;
 
-/** The same of `precision: "int8"`, and of the statistics that are asked for. */
+/** The same of `precision: "int8"` or `"int8-pv"`, and of the statistics that are asked for. */
 export function expectIntegers(
   inputs: Inputs,
+  integers: NonNullable<ProductRounding["integers"]>,
 ): Readonly<Record<"out" | "lse", Expected>> & ExpectedResults {
-  const evaluated = evaluate(inputs), { problem, exact } = evaluated, rounding = { integers: true };
+  const evaluated = evaluate(inputs), { problem, exact } = evaluated, rounding = { integers };
   const floors = forwardFloors(problem, exact, rounding);
   const all = { ...statisticFloors(problem, exact, rounding), ...floors };
   return widened(expectForward(inputs, evaluated), all, INTEGERS);

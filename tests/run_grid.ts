@@ -6,8 +6,11 @@ import {
   type BackwardResult,
   bothPasses as runBoth,
   type Configuration,
+  engineConfigurations,
   type ForwardResult,
+  residentConfigurations,
   type Session,
+  syncConfiguration,
 } from "./backends.ts";
 import { type Case, caseName } from "./case.ts";
 import type { Section } from "./grid.ts";
@@ -19,7 +22,7 @@ import {
   expectForward,
   gradientInputs,
 } from "./oracle.ts";
-import { onlyCase } from "./selection.ts";
+import { isSmall, onlyCase } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 import { type Layout, readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
 
@@ -42,6 +45,28 @@ export const bothPasses: Pass = {
   expect: expectBoth,
   run: runBoth,
 };
+
+/** A way to call that takes some cases only. */
+function taking(configuration: Configuration, takes: (c: Case) => boolean): Configuration {
+  const open = async () => {
+    const session = await configuration.open();
+    if ("absent" in session) return session;
+    return { ...session, takes: (c: Case) => takes(c) && session.takes(c) };
+  };
+  return { ...configuration, open };
+}
+
+/**
+ * Every way to call, which one run of the oracle serves: every engine, and for small cases calls without await and, where
+ * operands are packed, resident tensors.
+ */
+export const gridConfigurations: readonly Configuration[] = [
+  ...engineConfigurations,
+  taking(syncConfiguration, isSmall),
+  ...residentConfigurations.map((way) =>
+    taking(way, (c) => isSmall(c) && c.arrangement === "packed")
+  ),
+];
 
 /** Registers one test a section, with one step a case. */
 export function testGrid(

@@ -38,17 +38,32 @@ export function partTaken(part: Part): boolean {
   return taken;
 }
 
+const parts = new WeakMap<Case, Part>();
+
+/** Puts a case into one part on the CPU. A GPU, which would compile for each, has those of the rest only. */
+export function inPart(part: Part, c: Case): Case {
+  parts.set(c, part);
+  return c;
+}
+
 /** The same of a case on a backend; `resident`: on tensors there, whose lse may be large for all the host knows. */
 export function caseTaken(backend: "wasm" | "webgpu", c: Case, resident = false): boolean {
   // resident tensors add kernels of the state of rows, in which features are seen one at a time, and all together
   if (resident && backend === "webgpu" && subjectsOf(c).length > 1 && !hasAll(c)) return false;
+  const part = parts.get(c);
+  if (part === "core" && backend === "webgpu") return false;
   const shared = backend === "wasm" || (sharesKernels(c) && !(resident && hasOneSubject(c)));
-  return partTaken(isLong(c) || !shared ? "rest" : "core");
+  return partTaken(part ?? (isLong(c) || !shared ? "rest" : "core"));
 }
 
 /** Longer than a few tiles: minutes of the oracle, who finds little more in them; the longest is in the core. */
 function isLong(c: Case): boolean {
   return caseWork(c) > 3e6 && c.lengthQ !== 1025;
+}
+
+/** Cheap: for the many ways to call that share the kernels. */
+export function isSmall(c: Case): boolean {
+  return caseWork(c) <= 4e5;
 }
 
 /** What was left out so far, in one line; undefined where nothing was. */
@@ -75,6 +90,9 @@ export const everything: Pick<
   mask: { axes: "b1qk", pattern: "random" },
   dropout: 0.25,
 };
+
+/** What is asked of rows beside out and lse, and the gradient that it brings. */
+export const statistics: Pick<Case, "stats" | "dEntropy"> = { stats: true, dEntropy: true };
 
 /** Four rows of a kv head: the decode kernel that every test of a GPU shares. */
 export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as const;

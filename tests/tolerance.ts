@@ -36,6 +36,14 @@
  *
  * more, times the slope of what follows it. That k is taken less a mean makes it smaller at most, where it counts.
  *
+ * With `"int8-pv"` weights on their way to v, z·p, and elements of v less a mean become integers too, in groups of 96 keys: a
+ * step is 1/127 of the largest weight of a row in a group, and of the largest element of a column of v there less its mean. A
+ * term of out is off by
+ *
+ *   √((max z·p/127)² + (z·p/127)²)/√12·max|v|
+ *
+ * more, which takes v for what it is less a mean; a weight of 0 is none, and stays so.
+ *
  * In backward δp is p·(u + δs + u·|lse|): it makes p from its own score and the stored lse, and does not divide by a sum
  * in which an error would cancel.
  */
@@ -110,11 +118,14 @@ export function maxError(plain: Float32Array, exact: Float64Array): number {
 /** The same in f16. */
 export const u16: number = halfUlp.f16 / Math.sqrt(3);
 
-/** What rounds scores: `unit`, that of the operands of products and of their products, and whether they are integers. */
+/** What rounds products: `unit`, that of their operands and of themselves, and which are those of integers. */
 export interface ProductRounding {
   readonly unit?: number;
-  readonly integers?: boolean;
+  readonly integers?: "scores" | "scores and outputs";
 }
+
+/** Keys that share a unit where weights and values become integers; its steps in the largest of them. */
+const GROUP = 96, STEPS = 127;
 
 /** Rounding floors of the forward results. */
 export function forwardFloors(
@@ -122,8 +133,9 @@ export function forwardFloors(
   forward: ForwardF64,
   rounding: ProductRounding = {},
 ): { out: number; lse: number } {
-  const { lengthK, valueDim } = problem, { unit = u } = rounding;
+  const { lengthK, valueDim } = problem, { unit = u, integers } = rounding;
   const scoreError = scoreErrors(problem, forward, rounding);
+  const weightStep = integers === "scores and outputs" ? stepErrors(problem, forward) : () => 0;
   const out = new Sums(forward.lse.length);
   let lse = 0;
   forEachRow(problem, (row) => {
@@ -133,7 +145,10 @@ export function forwardFloors(
       if (!forward.visible[index * lengthK + j]) continue;
       const p = forward.probabilities[index * lengthK + j]!;
       const error = scoreError(row, j);
-      out.addTerm(index, weightError(problem, index, j, p, error, unit));
+      out.addTerm(
+        index,
+        Math.hypot(weightError(problem, index, j, p, error, unit), weightStep(index, j)),
+      );
       squares += (p * (u + error)) ** 2; // dlse/ds = p
     }
     // Three roundings of the size of lse itself: the maximum, the logarithm, and the change of base between them.
@@ -203,6 +218,35 @@ function weightError(
 ): number {
   const z = dropoutFactor(problem, index, j);
   return z === 0 ? p * p * score : z * p * (unit + (1 - p) * score);
+}
+
+/** What rounding weights and values to integers does to the term of a row's key `j` in out, in the size of the largest value. */
+function stepErrors(
+  problem: Problem,
+  { probabilities }: ForwardF64,
+): (index: number, j: number) => number {
+  const { lengthK } = problem, groups = Math.ceil(lengthK / GROUP);
+  const weight = (index: number, j: number) => {
+    const z = dropoutFactor(problem, index, j);
+    return z === 0 ? 0 : z * probabilities[index * lengthK + j]!;
+  };
+  const most = new Map<number, number>(); // of a row, group by group
+  const mostOf = (index: number, group: number) => {
+    const at = index * groups + group;
+    let found = most.get(at);
+    if (found === undefined) {
+      found = 0;
+      const end = Math.min(lengthK, (group + 1) * GROUP);
+      for (let j = group * GROUP; j < end; j++) found = maxFinite(found, weight(index, j));
+      most.set(at, found);
+    }
+    return found;
+  };
+  return (index, j) => {
+    const own = weight(index, j);
+    if (own === 0) return 0;
+    return 1 / STEPS / Math.sqrt(12) * Math.hypot(own, mostOf(index, Math.floor(j / GROUP)));
+  };
 }
 
 /** What the elements of each row of out are expected to be off by. */
@@ -426,7 +470,7 @@ type Row = Parameters<Parameters<typeof forEachRow>[1]>[0];
 function scoreErrors(
   problem: Problem,
   { scores, dots }: ForwardF64,
-  { unit = u, integers = false }: ProductRounding = {},
+  { unit = u, integers }: ProductRounding = {},
 ): (row: Row, j: number) => number {
   const { lengthK, headDim, alibiSlopes: alibi } = problem;
   const steps = integers

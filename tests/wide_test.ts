@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { createEngine } from "../mod.ts";
-import { WideProbe } from "../src/wasm/run/wide_probe.ts";
+import { LoopProbe } from "../src/wasm/run/loop_probe.ts";
 import { hostSession } from "./backends.ts";
 import { caseName } from "./case.ts";
 import { grid } from "./grid.ts";
@@ -61,14 +61,14 @@ class Engine {
   }
 
   readonly loops = {
-    probeNeighbours: (turns: number) => this.#run(turns, true),
-    probeApart: (turns: number) => this.#run(turns, false),
+    asked: (turns: number) => this.#run(turns, true),
+    beside: (turns: number) => this.#run(turns, false),
   };
 }
 
 /** Calls come every few milliseconds, for five seconds. */
-function lookOn(engine: Engine, every: number): WideProbe {
-  const probe = new WideProbe(engine.loops, undefined, undefined, engine.clock);
+function lookOn(engine: Engine, every: number): LoopProbe {
+  const probe = new LoopProbe(engine.loops, 0.7, undefined, engine.clock);
   while (engine.now < 5000) {
     probe.look();
     engine.now += every;
@@ -83,7 +83,7 @@ Deno.test("the look at the clock decides right, early code or late, fine clock o
         for (const packs of [true, false]) {
           const probe = lookOn(new Engine(optimisedFrom, packs, step), every);
           const about = JSON.stringify({ step, optimisedFrom, every, packs });
-          assert.equal(probe.wide, packs, about);
+          assert.equal(probe.yes, packs, about);
           // a coarse clock needs slices of half a millisecond
           assert(probe.spent <= (step < 0.1 ? 3 : 5), `${probe.spent} ms, ${about}`);
         }
@@ -97,22 +97,22 @@ Deno.test("the look at the clock is not misled by a neighbour who takes the proc
   const random = () => (seed = Math.imul(seed, 1103515245) + 12345 & 0x7fffffff) / 2 ** 31;
   for (let n = 0; n < 200; n++) {
     const packs = n % 2 === 0, noise = () => random() < 0.1 ? 1 + 5 * random() : 1;
-    assert.equal(lookOn(new Engine(6000, packs, 0, noise), 3).wide, packs, `run ${n}`);
+    assert.equal(lookOn(new Engine(6000, packs, 0, noise), 3).yes, packs, `run ${n}`);
   }
 });
 
 Deno.test("the same look tells a dot product that is one instruction from one that is several", () => {
   for (const times of [1, 2]) {
-    const engine = new Engine(6000, false, 0), { probeApart } = engine.loops;
-    const loops = { probeNeighbours: (turns: number) => probeApart(times * turns), probeApart };
-    const probe = new WideProbe(loops, undefined, 1.3, engine.clock);
+    const engine = new Engine(6000, false, 0), { beside } = engine.loops;
+    const loops = { asked: (turns: number) => beside(times * turns), beside };
+    const probe = new LoopProbe(loops, 1.3, undefined, engine.clock);
     for (; engine.now < 5000; engine.now += 5) probe.look();
-    assert.equal(probe.wide, times === 1);
+    assert.equal(probe.yes, times === 1);
     assert(probe.spent <= 5, `${probe.spent} ms`);
   }
 });
 
 Deno.test("a clock that stands still decides for what is always right", () => {
   const engine = new Engine(0, true, 1e9), probe = lookOn(engine, 100);
-  assert.equal(probe.wide, false);
+  assert.equal(probe.yes, false);
 });

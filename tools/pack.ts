@@ -1,25 +1,12 @@
-// Makes the npm package: what `deno pack` makes, without what only a build needs, with what npm and bundlers look for in
-// package.json, with the kernels as a file that edge functions import as a module, and with the packages of the command
-// line inside, so that installing the library installs nothing else.
+// Makes the npm package: the types that `deno pack` makes, JavaScript as one file for each entry and the chunks that they
+// share, what npm and bundlers look for in package.json, and the kernels as a file that edge functions import as a module.
 //
 //   deno task pack [FILE.tgz]
-import { resolve } from "node:path";
+import { gzipSync } from "node:zlib";
+import { createTar, parseTarGzip } from "nanotar";
 import { kernelBytes } from "../src/kernels.ts";
-import { BUNDLED, NOTICES, PACKAGES } from "./bundled.ts";
-import { addFile, changeFile } from "./tar.ts";
-
-const root = new URL("../", import.meta.url);
-/** Sources of the kernels: the package holds what became of them. */
-const LEFT_OUT = [
-  "expression/",
-  "features/",
-  "kernels/",
-  "micro/",
-  "stages/",
-  "main.ts",
-  "tsconfig.json",
-]
-  .map((name) => `asm/${name}`);
+import { NOTICES, PACKAGES } from "./bundled.ts";
+import { bundleEntries, minified, runDeno } from "./chunks.ts";
 
 /** What `deno pack` does not know of. */
 const METADATA = {
@@ -41,6 +28,7 @@ const METADATA = {
   engines: { node: ">=18.20" },
 };
 
+const MANIFEST = "package.json", CLI = "src/cli.js";
 /** The kernels as a file, and its types: an object, since a project may have no types of WebAssembly. */
 const KERNELS = "flashtile.wasm", KERNEL_TYPES = "flashtile.wasm.d.ts";
 const TYPES = `/** The kernels, a compiled WebAssembly.Module: for createEngine({ wasmModule }). */
@@ -48,69 +36,76 @@ declare const wasmModule: object;
 export default wasmModule;
 `;
 
-async function through(
-  bytes: Uint8Array<ArrayBuffer>,
-  stream: CompressionStream | DecompressionStream,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const body = new Blob([bytes]).stream().pipeThrough(stream);
-  return new Uint8Array(await new Response(body).arrayBuffer());
+/** Files of a package by path. */
+type Files = Map<string, string | Uint8Array>;
+
+/** What `deno pack` makes, by paths within the package. */
+async function denoPack(): Promise<Files> {
+  const target = await Deno.makeTempFile({ prefix: "flashtile-", suffix: ".tgz" });
+  try {
+    // source maps would name files of this machine
+    await runDeno(["pack", "--allow-dirty", "--quiet", "--no-source-maps", "--output", target]);
+    const files = await parseTarGzip(await Deno.readFile(target));
+    return new Map(files.map(({ name, data }) => [name.replace(/^package\//, ""), data!]));
+  } finally {
+    await Deno.remove(target);
+  }
 }
 
-const { version } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
-const [target = `flashtile-attention-${version}.tgz`] = Deno.args;
-// under npx the name on the PATH is not the path of the executable
-const deno = [Deno.execPath(), "deno"]
-  .find((command) => Deno.permissions.querySync({ name: "run", command }).state === "granted");
-const { success, stderr } = await new Deno.Command(deno ?? "deno", {
-  // source maps would name files of this machine
-  args: ["pack", "--allow-dirty", "--quiet", "--no-source-maps", `--ignore=${LEFT_OUT}`]
-    .concat("--output", resolve(target)),
-  cwd: root,
-  stderr: "piped",
-}).output();
-if (!success) {
-  console.error(new TextDecoder().decode(stderr));
-  Deno.exit(1);
-}
-/** A file of the command line with the packages that it imports, as one text. */
-async function bundled(file: string): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(deno ?? "deno", {
-    args: ["bundle", "--quiet", "--minify", "--platform=browser", file],
-    ...{ cwd: root, stdout: "piped", stderr: "piped" },
-  }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-  const notice = [
-    ...NOTICES[file]!,
-    "MIT License: its text is in the file LICENSE of this package",
-  ];
-  return `/*! ${notice.join("\n * ")} */\n${new TextDecoder().decode(stdout)}`;
+/** Types, and what people read. */
+function isKept(path: string): boolean {
+  return path.endsWith(".d.ts") || path.endsWith(".md") || path === "LICENSE";
 }
 
-/** The name of a source in the package. */
-const inPackage = (file: string): string => `package/${file.replace(/\.ts$/, ".js")}`;
-
-const MANIFEST = "package/package.json";
-let packed = await through(await Deno.readFile(target), new DecompressionStream("gzip"));
-packed = changeFile(packed, MANIFEST, (text) => {
-  const { name, version, exports, dependencies, ...rest } = JSON.parse(text);
+/** package.json, from what `deno pack` puts into it. */
+function manifestOf({ name, version, exports, dependencies, ...rest }: Manifest): string {
   const kernels = { types: `./${KERNEL_TYPES}`, default: `./${KERNELS}` };
-  const all = { ...exports, [`./${KERNELS}`]: kernels };
   // only ./cluster has any that are not bundled: whoever imports it installs them, and nobody else has to
   const peers = Object.entries(dependencies).filter(([peer]) => !PACKAGES.includes(peer));
   const made = {
-    ...{ name, version, ...METADATA, ...rest, exports: all },
+    ...{ name, version, ...METADATA, ...rest, exports: { ...exports, [`./${KERNELS}`]: kernels } },
     peerDependencies: Object.fromEntries(peers),
     peerDependenciesMeta: Object.fromEntries(peers.map(([peer]) => [peer, { optional: true }])),
   };
   return `${JSON.stringify(made, null, 2)}\n`;
-});
-packed = addFile(packed, MANIFEST, `package/${KERNELS}`, kernelBytes("relaxed"));
-packed = addFile(packed, MANIFEST, `package/${KERNEL_TYPES}`, new TextEncoder().encode(TYPES));
-for (const file of BUNDLED) {
-  const text = await bundled(file);
-  packed = changeFile(packed, inPackage(file), () => text);
 }
-packed = changeFile(packed, inPackage("src/cli.ts"), (text) => `#!/usr/bin/env node\n${text}`);
-const result = await through(packed, new CompressionStream("gzip"));
+
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+}
+
+/** The JavaScript of every entry. The command line, a program and its packages, is minified; the library can be read. */
+async function javascriptOf(dependencies: readonly string[]): Promise<Files> {
+  const { exports } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
+  const entries = Object.values<string>(exports);
+  const packages = dependencies.filter((name) => !PACKAGES.includes(name));
+  const texts = await bundleEntries(entries, packages);
+  for (const [path, text] of texts) {
+    if (path === CLI || path.startsWith("encode_png")) texts.set(path, await minified(text));
+  }
+  texts.set(CLI, `#!/usr/bin/env node\n${texts.get(CLI)!}`);
+  return texts;
+}
+
+const made = await denoPack();
+const manifest: Manifest = JSON.parse(new TextDecoder().decode(made.get(MANIFEST) as Uint8Array));
+const files: Files = new Map([
+  [MANIFEST, manifestOf(manifest)],
+  ...[...made].filter(([path]) => isKept(path)),
+  ...await javascriptOf(Object.keys(manifest.dependencies)),
+  [KERNELS, kernelBytes("relaxed")],
+  [KERNEL_TYPES, TYPES],
+  ["NOTICES", NOTICES],
+]);
+// the same files make the same bytes: no time of day, nobody's name
+const attrs = { mode: "644", mtime: 0, uid: 0, gid: 0 };
+const archive = createTar([...files].map(([name, data]) => ({ name: `package/${name}`, data })), {
+  attrs,
+});
+const [target = `flashtile-attention-${manifest.version}.tgz`] = Deno.args;
+const result = gzipSync(archive, { level: 9 });
 await Deno.writeFile(target, result);
 console.log(`${target}: ${(result.length / 1024).toFixed(0)} KiB`);

@@ -16,6 +16,7 @@
 import { DTypeCode, Item, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
 import { allFull, blocksOfPanel, firstEmpty, firstNonEmpty, firstSeen, setBlocks } from "../features/blocks";
+import { GROUP } from "../micro/integers";
 import { packPanel, packTranspose, unpackPanel } from "../micro/pack";
 import { bringRows, keyRow, rowsAhead, sideBySide } from "../micro/pages";
 import { PanelSums, State, UPPER } from "../micro/records";
@@ -25,6 +26,7 @@ import { FORWARD_PITCH } from "../micro/tiles.gen";
 import { LOG2E, prefetch } from "../micro/vmath";
 import { hideScores } from "../stages/hide";
 import { beginIntegers, layOutIntegers, packIntegers, scoreIntegers } from "../stages/integers";
+import { beginOutputs, layOutOutputs, outputIntegers } from "../stages/integer_outputs";
 import { outputRun } from "../stages/output_run";
 import { outputPair, scorePair, shareKeys } from "../stages/pairs";
 import { setPanel } from "../stages/panel";
@@ -53,13 +55,13 @@ let packed: u32 = 0;
 // Whether any panel of the block saw a key of the tile so far.
 let prefetched: bool = false;
 
-/** Bytes of scratch that a forward item of `rows` rows needs; `integers`: its scores are made by them. */
-export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: i32, integers: bool): usize {
-  layOut(0, headDim, valueDim, rows, keyTile, integers);
+/** Bytes of scratch that a forward item of `rows` rows needs; `flags`: those of products of integers. */
+export function forwardScratch(headDim: i32, valueDim: i32, rows: i32, keyTile: i32, flags: i32): usize {
+  layOut(0, headDim, valueDim, rows, keyTile, flags);
   return features;
 }
 
-function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32, integers: bool): void {
+function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32, flags: i32): void {
   const panels = <usize>(rows + 7) >> 3, dv = (<usize>valueDim + 3) & ~3;
   kPitch = <usize>headDim << 2;
   vPitch = <usize>(keyTile + 16) << 2;
@@ -69,9 +71,9 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, keyTile: i32,
   scoresNext = scores + <usize>(keyTile + 8) * FORWARD_PITCH;
   states = scoresNext + <usize>(keyTile + 8) * FORWARD_PITCH;
   kRows = states + panels * State.Bytes;
-  vT = integers ? layOutIntegers(kRows, headDim, panels, keyTile) : kRows + <usize>keyTile * kPitch;
+  vT = flags & Flag.Integers ? layOutIntegers(kRows, headDim, panels, keyTile) : kRows + <usize>keyTile * kPitch;
   vRows = vT + dv * vPitch;
-  panel = vRows + <usize>CHUNK * (<usize>valueDim << 2);
+  panel = flags & Flag.IntegerOutputs ? layOutOutputs(vT, valueDim, keyTile) : vRows + <usize>CHUNK * (<usize>valueDim << 2);
   origin = panel + PANEL_BYTES;
   sums = origin + State.Bytes;
   features = (sums + panels * PanelSums.Bytes + 63) & ~63;
@@ -98,11 +100,12 @@ function packValues(begin: i32, end: i32): void {
 }
 
 /**
- * Packs the chunks that keys [from, to) need and that no panel of this block needed before: V^T, and
+ * Packs the chunks that keys [from, to) need and that no panel of this block needed before: V^T unless it is of integers, and
  * the rows of K where they are not side by side: at a stride of 4 KiB (heads side by side) twelve of them share
  * the eight ways of a set of the second-level cache.
  */
 function packChunks(from: i32, to: i32): void {
+  if (flags & Flag.IntegerOutputs) return;
   for (let c = from / CHUNK; c * CHUNK < to; ++c) {
     if (packed >> c & 1) continue;
     packed |= 1 << c;
@@ -137,7 +140,9 @@ function visitRun(p: usize, from: i32, to: i32, fullBegin: i32, fullEnd: i32, pa
   if (flags & Flag.Integers) scoreIntegers(p, q, scores, from, to, origin, start, flags);
   else scoreRun(kTile + <usize>from * kPitch, kPitch, q, sp, to - from, headDim, start);
   settleRun(p, sp, from, to, fullBegin, fullEnd, partial);
-  outputRun(vT, vPitch, scores, oPanels + p * (<usize>columns << 5), columns, from, to);
+  const o = oPanels + p * (<usize>columns << 5);
+  if (flags & Flag.IntegerOutputs) outputIntegers(scores, o, from, to, flags);
+  else outputRun(vT, vPitch, scores, o, columns, from, to);
 }
 
 /** Panels p and p + 1 against the tile, where they share keys enough; whether they did. */
@@ -159,7 +164,10 @@ function visitPair(p: usize): bool {
   settleRun(p, scores + <usize>from * FORWARD_PITCH, from, to, fullFrom, fullTo, hides);
   const fullFromNext = firstKey(sequence, last) - tileKey, fullToNext = endKey(sequence, next) - tileKey;
   settleRun(p + 1, scoresNext + <usize>fromNext * FORWARD_PITCH, fromNext, toNext, fullFromNext, fullToNext, hides);
-  outputPair(vT, vPitch, scores, apart, o, columns, from, to, fromNext, toNext);
+  if (flags & Flag.IntegerOutputs) {
+    outputIntegers(scores, o, from, to, flags);
+    outputIntegers(scoresNext, o + (<usize>columns << 5), fromNext, toNext, flags);
+  } else outputPair(vT, vPitch, scores, apart, o, columns, from, to, fromNext, toNext);
   return true;
 }
 
@@ -237,7 +245,7 @@ export function forwardItem(item: usize, ws: usize): void {
   setBlocks(task, batch, head);
   const rows = rowEnd - rowBegin, panels = <usize>(rows + 7) >> 3, tile = load<i32>(task, Task.Tile);
   const integers = (flags & Flag.Integers) != 0;
-  layOut(ws, headDim, valueDim, rows, tile, integers);
+  layOut(ws, headDim, valueDim, rows, tile, flags);
   if (flags & BEGIN_FLAGS) beginItem(task, flags, features);
   const qStride = rowStride(task, Operand.Q), scale = f32x4.splat(load<f32>(task, Task.Scale) * LOG2E);
   v128.store(origin, scale, State.L);
@@ -256,13 +264,15 @@ export function forwardItem(item: usize, ws: usize): void {
 
   kv = kvHeadOf(task, head);
   const end = min(load<i32>(item, Item.KeyEnd), endKey(sequence, rowEnd - 1));
-  tileKey = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, rowBegin) & ~15);
+  const multiple = flags & Flag.IntegerOutputs ? GROUP : 16;
+  tileKey = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, rowBegin) / multiple * multiple);
   for (; tileKey < end; tileKey += tile) {
-    if (flags & Flag.Blocks) tileKey = firstSeen(rowBegin, rowEnd, tileKey, end);
+    if (flags & Flag.Blocks) tileKey = firstSeen(rowBegin, rowEnd, tileKey, end) / multiple * multiple;
     tileKeys = min(tile, end - tileKey);
     if (tileKeys <= 0) break;
     kTile = integers ? 0 : sideBySide(task, Operand.K, tileKey, tileKeys, headDim) ? keyRow(task, Operand.K, batch, kv, tileKey) : kRows;
     if (integers) beginIntegers(task, sequence, batch, kv, tileKey, tileKeys);
+    if (flags & Flag.IntegerOutputs) beginOutputs(task, sequence, batch, kv, tileKey);
     packed = 0;
     prefetched = false;
     if (flags & BEGIN_FLAGS) beginTile(flags, batch, tileKey, tileKeys, 1);

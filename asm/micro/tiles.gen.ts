@@ -1614,6 +1614,90 @@ export function gemm_s_wide_1x8(ap: usize, q: usize, cp: usize, bytes: usize, ld
   }
 }
 
+export function gemm_o_fours_6x8(vp: usize, p: usize, cp: usize, n: usize, ld: usize, lanes: usize, units: usize, means: usize, groups: i32): void {
+  const ones = i16x8.splat(1);
+  for (; groups > 0; --groups) {
+  let a: v128, bp = p, b0 = i32x4.splat(0), b1 = b0;
+  let c0_0 = b0; let c0_1 = b0; let c1_0 = b0; let c1_1 = b0; let c2_0 = b0; let c2_1 = b0; let c3_0 = b0; let c3_1 = b0; let c4_0 = b0; let c4_1 = b0; let c5_0 = b0; let c5_1 = b0;
+  let p0 = vp + ld * 0; let p1 = vp + ld * 1; let p2 = vp + ld * 2; let p3 = vp + ld * 3; let p4 = vp + ld * 4; let p5 = vp + ld * 5;
+  const end = p0 + n;
+  do {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    a = v128.load_splat<i32>(p0, 0); c0_0 = dotFours(a, b0, c0_0, ones); c0_1 = dotFours(a, b1, c0_1, ones);
+    a = v128.load_splat<i32>(p1, 0); c1_0 = dotFours(a, b0, c1_0, ones); c1_1 = dotFours(a, b1, c1_1, ones);
+    a = v128.load_splat<i32>(p2, 0); c2_0 = dotFours(a, b0, c2_0, ones); c2_1 = dotFours(a, b1, c2_1, ones);
+    a = v128.load_splat<i32>(p3, 0); c3_0 = dotFours(a, b0, c3_0, ones); c3_1 = dotFours(a, b1, c3_1, ones);
+    a = v128.load_splat<i32>(p4, 0); c4_0 = dotFours(a, b0, c4_0, ones); c4_1 = dotFours(a, b1, c4_1, ones);
+    a = v128.load_splat<i32>(p5, 0); c5_0 = dotFours(a, b0, c5_0, ones); c5_1 = dotFours(a, b1, c5_1, ones);
+    b0 = v128.load(bp, 32); b1 = v128.load(bp, 48);
+    a = v128.load_splat<i32>(p0, 4); c0_0 = dotFours(a, b0, c0_0, ones); c0_1 = dotFours(a, b1, c0_1, ones);
+    a = v128.load_splat<i32>(p1, 4); c1_0 = dotFours(a, b0, c1_0, ones); c1_1 = dotFours(a, b1, c1_1, ones);
+    a = v128.load_splat<i32>(p2, 4); c2_0 = dotFours(a, b0, c2_0, ones); c2_1 = dotFours(a, b1, c2_1, ones);
+    a = v128.load_splat<i32>(p3, 4); c3_0 = dotFours(a, b0, c3_0, ones); c3_1 = dotFours(a, b1, c3_1, ones);
+    a = v128.load_splat<i32>(p4, 4); c4_0 = dotFours(a, b0, c4_0, ones); c4_1 = dotFours(a, b1, c4_1, ones);
+    a = v128.load_splat<i32>(p5, 4); c5_0 = dotFours(a, b0, c5_0, ones); c5_1 = dotFours(a, b1, c5_1, ones);
+    bp += 64; p0 += 8; p1 += 8; p2 += 8; p3 += 8; p4 += 8; p5 += 8;
+  } while (p0 < end);
+  a = v128.load_splat<f32>(units, 0); b0 = v128.load_splat<f32>(means, 0); c0_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c0_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 0))); c0_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c0_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 16)));
+  a = v128.load_splat<f32>(units, 4); b0 = v128.load_splat<f32>(means, 4); c1_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c1_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 32))); c1_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c1_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 48)));
+  a = v128.load_splat<f32>(units, 8); b0 = v128.load_splat<f32>(means, 8); c2_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c2_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 64))); c2_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c2_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 80)));
+  a = v128.load_splat<f32>(units, 12); b0 = v128.load_splat<f32>(means, 12); c3_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c3_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 96))); c3_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c3_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 112)));
+  a = v128.load_splat<f32>(units, 16); b0 = v128.load_splat<f32>(means, 16); c4_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c4_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 128))); c4_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c4_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 144)));
+  a = v128.load_splat<f32>(units, 20); b0 = v128.load_splat<f32>(means, 20); c5_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c5_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 160))); c5_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c5_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 176)));
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96); v128.store(cp, c4_1, 144); v128.store(cp, c4_0, 128); v128.store(cp, c5_1, 176); v128.store(cp, c5_0, 160);
+  vp += ld * 6; cp += 192; units += 24; means += 24;
+  }
+}
+
+export function gemm_o_pairs_4x8(vp: usize, p: usize, cp: usize, n: usize, ld: usize, lanes: usize, units: usize, means: usize, groups: i32): void {
+  const ones = i16x8.splat(1);
+  for (; groups > 0; --groups) {
+  let a: v128, bp = p, b0 = i32x4.splat(0), b1 = b0;
+  let c0_0 = b0; let c0_1 = b0; let c1_0 = b0; let c1_1 = b0; let c2_0 = b0; let c2_1 = b0; let c3_0 = b0; let c3_1 = b0;
+  let p0 = vp + ld * 0; let p1 = vp + ld * 1; let p2 = vp + ld * 2; let p3 = vp + ld * 3;
+  const end = p0 + n;
+  do {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    a = v128.load_splat<i32>(p0, 0); c0_0 = dotPairs(a, b0, c0_0, ones); c0_1 = dotPairs(a, b1, c0_1, ones);
+    a = v128.load_splat<i32>(p1, 0); c1_0 = dotPairs(a, b0, c1_0, ones); c1_1 = dotPairs(a, b1, c1_1, ones);
+    a = v128.load_splat<i32>(p2, 0); c2_0 = dotPairs(a, b0, c2_0, ones); c2_1 = dotPairs(a, b1, c2_1, ones);
+    a = v128.load_splat<i32>(p3, 0); c3_0 = dotPairs(a, b0, c3_0, ones); c3_1 = dotPairs(a, b1, c3_1, ones);
+    b0 = v128.load(bp, 32); b1 = v128.load(bp, 48);
+    a = v128.load_splat<i32>(p0, 4); c0_0 = dotPairs(a, b0, c0_0, ones); c0_1 = dotPairs(a, b1, c0_1, ones);
+    a = v128.load_splat<i32>(p1, 4); c1_0 = dotPairs(a, b0, c1_0, ones); c1_1 = dotPairs(a, b1, c1_1, ones);
+    a = v128.load_splat<i32>(p2, 4); c2_0 = dotPairs(a, b0, c2_0, ones); c2_1 = dotPairs(a, b1, c2_1, ones);
+    a = v128.load_splat<i32>(p3, 4); c3_0 = dotPairs(a, b0, c3_0, ones); c3_1 = dotPairs(a, b1, c3_1, ones);
+    bp += 64; p0 += 8; p1 += 8; p2 += 8; p3 += 8;
+  } while (p0 < end);
+  a = v128.load_splat<f32>(units, 0); b0 = v128.load_splat<f32>(means, 0); c0_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c0_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 0))); c0_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c0_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 16)));
+  a = v128.load_splat<f32>(units, 4); b0 = v128.load_splat<f32>(means, 4); c1_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c1_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 32))); c1_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c1_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 48)));
+  a = v128.load_splat<f32>(units, 8); b0 = v128.load_splat<f32>(means, 8); c2_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c2_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 64))); c2_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c2_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 80)));
+  a = v128.load_splat<f32>(units, 12); b0 = v128.load_splat<f32>(means, 12); c3_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c3_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 96))); c3_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c3_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 112)));
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96);
+  vp += ld * 4; cp += 128; units += 16; means += 16;
+  }
+}
+
+export function gemm_o_wide_1x8(vp: usize, p: usize, cp: usize, n: usize, ld: usize, lanes: usize, units: usize, means: usize, groups: i32): void {
+  const ones = i16x8.splat(1);
+  for (; groups > 0; --groups) {
+  let a: v128, bp = p, b0 = i32x4.splat(0), b1 = b0;
+  let c0_0 = b0; let c0_1 = b0;
+  let p0 = vp + ld * 0;
+  const end = p0 + n;
+  do {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    a = v128.load_splat<i32>(p0, 0); c0_0 = dotWide(a, b0, c0_0, ones); c0_1 = dotWide(a, b1, c0_1, ones);
+    b0 = v128.load(bp, 32); b1 = v128.load(bp, 48);
+    a = v128.load_splat<i32>(p0, 4); c0_0 = dotWide(a, b0, c0_0, ones); c0_1 = dotWide(a, b1, c0_1, ones);
+    bp += 64; p0 += 8;
+  } while (p0 < end);
+  a = v128.load_splat<f32>(units, 0); b0 = v128.load_splat<f32>(means, 0); c0_0 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c0_0), v128.load(lanes, 0)), madd(b0, v128.load(lanes, 32), v128.load(cp, 0))); c0_1 = madd(a, f32x4.mul(f32x4.convert_i32x4_s(c0_1), v128.load(lanes, 16)), madd(b0, v128.load(lanes, 48), v128.load(cp, 16)));
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0);
+  vp += ld * 1; cp += 32; units += 4; means += 4;
+  }
+}
+
 let probeRoom: usize = memory.data(576, 16);
 
 export function probeNeighbours(turns: i32): void {
@@ -1635,10 +1719,10 @@ export function probeApart(turns: i32): void {
 }
 
 export function probeFours(turns: i32): void {
-  const p = probeRoom, x = v128.load(p), y = v128.load(p, 16);
+  const p = probeRoom, x = v128.load(p), y = v128.load(p, 16), u = v128.load(p, 32), w = v128.load(p, 48);
   let c0 = v128.load(p, 64); let c1 = v128.load(p, 96); let c2 = v128.load(p, 128); let c3 = v128.load(p, 160); let c4 = v128.load(p, 192); let c5 = v128.load(p, 224); let c6 = v128.load(p, 256); let c7 = v128.load(p, 288); let c8 = v128.load(p, 320); let c9 = v128.load(p, 352); let c10 = v128.load(p, 384); let c11 = v128.load(p, 416); let c12 = v128.load(p, 448); let c13 = v128.load(p, 480); let c14 = v128.load(p, 512); let c15 = v128.load(p, 544);
   for (; turns > 0; --turns) {
-    c0 = dotFours(x, y, c0, x); c1 = dotFours(x, y, c1, x); c2 = dotFours(x, y, c2, x); c3 = dotFours(x, y, c3, x); c4 = dotFours(x, y, c4, x); c5 = dotFours(x, y, c5, x); c6 = dotFours(x, y, c6, x); c7 = dotFours(x, y, c7, x); c8 = dotFours(x, y, c8, x); c9 = dotFours(x, y, c9, x); c10 = dotFours(x, y, c10, x); c11 = dotFours(x, y, c11, x); c12 = dotFours(x, y, c12, x); c13 = dotFours(x, y, c13, x); c14 = dotFours(x, y, c14, x); c15 = dotFours(x, y, c15, x);
+    c0 = dotFours(x, u, c0, x); c1 = dotFours(y, w, c1, x); c2 = dotFours(x, u, c2, x); c3 = dotFours(y, w, c3, x); c4 = dotFours(x, u, c4, x); c5 = dotFours(y, w, c5, x); c6 = dotFours(x, u, c6, x); c7 = dotFours(y, w, c7, x); c8 = dotFours(x, u, c8, x); c9 = dotFours(y, w, c9, x); c10 = dotFours(x, u, c10, x); c11 = dotFours(y, w, c11, x); c12 = dotFours(x, u, c12, x); c13 = dotFours(y, w, c13, x); c14 = dotFours(x, u, c14, x); c15 = dotFours(y, w, c15, x);
   }
-  v128.store(p, c0, 64); v128.store(p, c1, 96); v128.store(p, c2, 128); v128.store(p, c3, 160); v128.store(p, c4, 192); v128.store(p, c5, 224); v128.store(p, c6, 256); v128.store(p, c7, 288); v128.store(p, c8, 320); v128.store(p, c9, 352); v128.store(p, c10, 384); v128.store(p, c11, 416); v128.store(p, c12, 448); v128.store(p, c13, 480); v128.store(p, c14, 512); v128.store(p, c15, 544);
+  v128.store(p, c1, 96); v128.store(p, c0, 64); v128.store(p, c3, 160); v128.store(p, c2, 128); v128.store(p, c5, 224); v128.store(p, c4, 192); v128.store(p, c7, 288); v128.store(p, c6, 256); v128.store(p, c9, 352); v128.store(p, c8, 320); v128.store(p, c11, 416); v128.store(p, c10, 384); v128.store(p, c13, 480); v128.store(p, c12, 448); v128.store(p, c15, 544); v128.store(p, c14, 512);
 }

@@ -12,20 +12,17 @@
 import { DTypeCode, Sequence, Task } from "../abi";
 import { Flag, Operand } from "../tables.gen";
 import { widen } from "../micro/convert";
+import { factorOf, GROUP, integers, lastBytes, MOST } from "../micro/integers";
 import { keyRow } from "../micro/pages";
 import { FORWARD_PITCH, gemm_s_6x8, gemm_s_fours_6x8, gemm_s_pairs_4x8, gemm_s_wide_1x8 } from "../micro/tiles.gen";
 import { beginMaximum } from "./score_run";
 
-/** Keys that share a mean: chunks of keys begin at multiples of it (CHUNK_KEYS in src/plan/wasm/regions.ts). */
-const GROUP: i32 = 96;
 /** Groups that a tile of up to 384 keys touches at most; six rows make a tile of their products with queries. */
 const GROUPS: usize = 6;
 /** The largest integers of a query and of a key; what is added to those of keys. */
 const QUERY: f32 = 127;
 const KEY: f32 = 63;
 const MIDDLE: i32 = 64;
-/** The largest number of units in 1: rows below 2^-119 have fewer levels, but no unit is denormal. */
-const MOST: f32 = 8.507059173023462e37; // 2^126
 /** Bytes beside the integers of a panel: 64 times their sums, to subtract, and the units. */
 const LANES: usize = 64;
 
@@ -53,29 +50,20 @@ export function layOutIntegers(ws: usize, headDim: i32, rows: usize, keyTile: i3
   return wide + pitch;
 }
 
-/** Four integers of a vector, 0 where one is no number. */
-// @ts-ignore: decorator
-@inline
-function integers(x: v128, factor: v128): v128 {
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x, factor)));
-}
-
 /** Makes integers of panel p, whose queries are at q: [column][8]. */
 export function packIntegers(p: usize, q: usize): void {
-  const last = i32x4.splat(255), most = f32x4.splat(MOST), one = f32x4.splat(1), zero = f32x4.splat(0);
+  const one = f32x4.splat(1), zero = f32x4.splat(0);
   for (let v: usize = 0; v < 32; v += 16) {
     const end = q + (<usize>columns << 5) + v;
     let largest = zero;
     for (let x = q + v; x < end; x += 32) largest = f32x4.max(largest, f32x4.abs(v128.load(x))); // NaN stays
-    const least = f32x4.pmin(f32x4.div(f32x4.splat(QUERY), largest), most);
-    const factor = v128.bitselect(one, least, f32x4.eq(largest, zero));
+    const factor = factorOf(largest, QUERY);
     let sum = i32x4.splat(0), x = q + v, to = panels + p * (bytes << 3) + v;
     for (const stop = to + (bytes << 3); to < stop; to += 32, x += 128) {
       const a = x < end ? integers(v128.load(x), factor) : zero, b = x + 32 < end ? integers(v128.load(x, 32), factor) : zero;
       const c = x + 64 < end ? integers(v128.load(x, 64), factor) : zero, d = x + 96 < end ? integers(v128.load(x, 96), factor) : zero;
       sum = i32x4.add(i32x4.add(sum, i32x4.add(a, b)), i32x4.add(c, d));
-      const low = v128.or(v128.and(a, last), i32x4.shl(v128.and(b, last), 8));
-      v128.store(to, v128.or(v128.or(low, i32x4.shl(v128.and(c, last), 16)), i32x4.shl(d, 24)));
+      v128.store(to, lastBytes(a, b, c, d));
     }
     v128.store(lanes + p * LANES + v, i32x4.mul(sum, i32x4.splat(-MIDDLE)));
     v128.store(lanes + p * LANES + v, f32x4.div(one, factor), 32);

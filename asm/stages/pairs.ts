@@ -1,6 +1,6 @@
 // Products of two panels at once, 16 queries: the shape of processors and engines that make one operation of 256 bits of
 // two neighbours of 128 (V8's re-vectorisation). Elsewhere its 24 sums do not fit the registers; see
-// src/wasm/run/wide_probe.ts for who chooses. Each sum has the same terms in the same order as with one panel.
+// src/wasm/run/loop_probe.ts for who chooses. Each sum has the same terms in the same order as with one panel.
 //
 //   keys that both panels see           two panels at once
 //   keys before and behind them         one panel

@@ -4,8 +4,9 @@
 
 import {
   gemm_dkv_6x16, gemm_dkv_6x8, gemm_dq_4x16, gemm_dq_5x8, gemm_o_6x16, gemm_o_6x8, gemm_s_6x16, gemm_s_6x8, gemm_s_dp_6x16,
-  gemm_s_fours_6x8, gemm_s_pairs_4x8, gemm_s_wide_1x8,
+  gemm_o_fours_6x8, gemm_o_pairs_4x8, gemm_o_wide_1x8, gemm_s_fours_6x8, gemm_s_pairs_4x8, gemm_s_wide_1x8,
 } from "../../asm/micro/tiles.gen";
+import { GROUP } from "../../asm/micro/integers";
 import { softmaxTile } from "../../asm/stages/softmax";
 
 const KIB: usize = 1024;
@@ -43,6 +44,25 @@ export function benchOutputTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 224 * KIB, out = base + 240 * KIB, groups = headDim / 6;
   for (; repeats > 0; --repeats) gemm_o_6x8(base, panel, out, FORWARD_KEYS, <usize>(FORWARD_KEYS + 16) << 2, groups);
   return 2 * 6 * groups * 8 * FORWARD_KEYS;
+}
+
+/** O^T[columns][8 queries] += V^T · P^T over a group of keys in bytes, by dot products of four, of two, and in plain SIMD. */
+export function benchFoursOutput(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, out = base + 48 * KIB, lanes = base + 64 * KIB, tiles = headDim / 6;
+  for (; repeats > 0; --repeats) gemm_o_fours_6x8(base, panel, out, GROUP, GROUP, lanes, lanes, lanes, tiles);
+  return 2 * 6 * tiles * 8 * GROUP;
+}
+
+export function benchPairsOutput(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, out = base + 48 * KIB, lanes = base + 64 * KIB;
+  for (; repeats > 0; --repeats) gemm_o_pairs_4x8(base, panel, out, GROUP, GROUP, lanes, lanes, lanes, headDim / 4);
+  return 2 * headDim * 8 * GROUP;
+}
+
+export function benchWideOutput(base: usize, headDim: i32, repeats: i32): i32 {
+  const panel = base + 32 * KIB, out = base + 48 * KIB, lanes = base + 64 * KIB;
+  for (; repeats > 0; --repeats) gemm_o_wide_1x8(base, panel, out, GROUP, GROUP, lanes, lanes, lanes, headDim);
+  return 2 * headDim * 8 * GROUP;
 }
 
 /**

@@ -63,8 +63,8 @@ export interface Explanation {
   /** What products are computed in. */
   readonly precision: Precision;
   /**
-   * With precision `"int8"`: how four products of bytes are added up. On a processor with an instruction for it, `"three
-   * instructions"` until the engine has measured that (in its first calls of that precision): the results are the same.
+   * With precision `"int8"` or `"int8-pv"`: how four products of bytes are added up. On a processor with an instruction for it, `"three
+   * instructions"` until the engine has measured that (in its first calls of these precisions): the results are the same.
    */
   readonly dots?: DotForm;
   /** Query rows of a block and keys of a tile. */

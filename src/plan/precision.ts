@@ -5,7 +5,7 @@ import { UnsupportedError } from "../tensor/errors.ts";
 import type { Target } from "./target.ts";
 
 /** The precisions of every CPU. */
-export const CPU_PRECISIONS: readonly Precision[] = ["f32", "int8"];
+export const CPU_PRECISIONS: readonly Precision[] = ["f32", "int8", "int8-pv"];
 
 /** The precisions of a machine. */
 export function precisionsOf(target: Target): readonly Precision[] {
@@ -22,6 +22,7 @@ const asked = ({ precision, pass }: AttentionProblem) =>
 const PASSES: Readonly<Record<Exclude<Precision, "f32">, readonly Pass[]>> = {
   f16: ["forward", "backward"],
   int8: ["forward"],
+  "int8-pv": ["forward"],
 };
 
 /** Throws where a machine cannot compute a call in the precision that is asked for. */
@@ -32,7 +33,7 @@ export function checkPrecision(problem: AttentionProblem, target: Target): void 
   if (!PASSES[precision].includes(pass)) throw new UnsupportedError(what, "any", LEAVE_OUT);
   if (precisionsOf(target).includes(precision)) return;
   const remedy = `${LEAVE_OUT}, or use an engine that has it among its precisions`;
-  if (backend === "wasm" || precision === "int8") throw new UnsupportedError(what, backend, remedy);
+  if (backend === "wasm" || precision !== "f16") throw new UnsupportedError(what, backend, remedy);
   const lacks = `its device (${target.adapter}) lacks the feature shader-f16`;
   throw new UnsupportedError(what, "webgpu", `${lacks}; ${LEAVE_OUT}`);
 }

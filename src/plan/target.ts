@@ -21,7 +21,7 @@ export interface WasmTarget {
    * is known by now.
    */
   readonly vectorBits: 128 | 256;
-  /** How products of bytes are made, with precision `"int8"`. */
+  /** How products of bytes are made, with precision `"int8"` or `"int8-pv"`. */
   readonly dots: DotForm;
   /** Whether the memory can be shared with workers. */
   readonly shared: boolean;

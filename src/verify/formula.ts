@@ -1,6 +1,8 @@
 // One row of attention in float64, straight from the formula, and the rounding error that is to be expected of the same
 // formula in float32.
 import type { ExactFeature } from "../problem/features/exact.ts";
+import { hasIntegerOutputs } from "../problem/precision.ts";
+import { integerSquares } from "./integers.ts";
 import type { Pairs, RowIndex } from "./pairs.ts";
 import { addScaled, largest, LEAST16, U } from "./rounding.ts";
 
@@ -60,21 +62,24 @@ export function computeRow(pairs: Pairs, row: RowIndex): ExactRow {
   const least = precision === "f16" ? LEAST16 : 0;
   const rough = (pairs.coarse + least) *
     Math.exp(scores.reduce((a, b) => Math.max(a, b), -Infinity) - lse);
+  const weights: number[] = [];
   let size = 0, ofOut = 0, ofLse = 0;
   keys.forEach((key, n) => {
     const p = Math.exp(scores[n]! - lse), error = errors[n]!, pair = { batch, head, query, key };
     const z = meanings.reduce((z, { weight }) => z * (weight?.(pair) ?? 1), 1);
     const v = pairs.row("v", "k", batch, kvHead, key);
     if (z !== 0) addScaled(out, p * z, v.values);
+    weights.push(p * z);
     size = Math.max(size, v.most);
     ofOut += (z === 0 ? p * p * error : z * p * (pairs.unit + (1 - p) * error)) ** 2 +
       (z * rough) ** 2;
     ofLse += (p * (U + error)) ** 2;
   });
+  const steps = hasIntegerOutputs(precision) ? integerSquares(pairs, row, keys, weights) : 0;
   return {
     ...{ out, lse },
     errors: {
-      out: Math.sqrt(ofOut * size ** 2 + (U * largest(out)) ** 2 * (1 + keys.length / 3)),
+      out: Math.sqrt(ofOut * size ** 2 + steps + (U * largest(out)) ** 2 * (1 + keys.length / 3)),
       lse: 3 * U * Math.abs(lse) + Math.sqrt(ofLse),
     },
   };

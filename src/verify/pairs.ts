@@ -5,6 +5,7 @@ import type { Place } from "../expression/symbols.ts";
 import type { ExactCall, ExactFeature, Pair } from "../problem/features/exact.ts";
 import type { RowRotation } from "../problem/features/row_rotation.ts";
 import { feature } from "../problem/features/table.ts";
+import { hasIntegerScores } from "../problem/precision.ts";
 import type { AttentionProblem } from "../problem/problem.ts";
 import { rotationOf } from "../problem/rotations.ts";
 import type { InputName } from "../tensor/operands.ts";
@@ -162,7 +163,7 @@ export class Pairs {
     let s = softmaxScale * dot(q.values, k.values), slope = 1, slopeError = 0;
     let error = this.unit * (Math.abs(s) + scale * q.norm * k.norm) +
       this.coarse * scale * q.most * k.norm;
-    if (this.problem.precision === "int8") { // less a mean, keys are smaller at most
+    if (hasIntegerScores(this.problem.precision)) { // less a mean, keys are smaller at most
       error += scale * (q.most / STEPS.query * k.norm + k.most / STEPS.key * q.norm);
     }
     for (const { score, slope: slopeAt } of meanings) {

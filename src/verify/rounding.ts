@@ -10,12 +10,13 @@ export const U16: number = 2 ** -11 / Math.sqrt(3), LEAST16: number = 2 ** -25;
 export const COARSE: number = 2 ** -15;
 
 /**
- * Steps in the largest element of a row that becomes integers, with precision `"int8"`: of a query and of a key. A step rounds
- * by 1/√12 of it in the mean.
+ * Steps in the largest element of what becomes integers, with precision `"int8"` and `"int8-pv"`: of a query, of a key, of a
+ * column of values and of the weights of a row. A step rounds by 1/√12 of it in the mean.
  */
-export const STEPS: { readonly query: number; readonly key: number } = {
+export const STEPS: Readonly<Record<"query" | "key" | "value", number>> = {
   query: 127 * Math.sqrt(12),
   key: 63 * Math.sqrt(12),
+  value: 127 * Math.sqrt(12),
 };
 
 /** A row of numbers: its norm, and the size of its largest element. */

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Control } from "../../asm/abi.ts";
+import { Flag } from "../../asm/tables.gen.ts";
 import { kernelBytes as publicBytes } from "../../src/kernels.ts";
 import {
   backwardTile,
@@ -10,6 +11,7 @@ import {
   forwardTile,
   insideTile,
 } from "../../src/plan/wasm/tiles.ts";
+import { CHUNK_KEYS } from "../../src/plan/wasm/regions.ts";
 import { CONTROL_BYTE, HEAP_BYTE } from "../../src/wasm/memory/linear_memory.ts";
 import { kernelBytes, type SimdLevel } from "../../src/wasm/module/kernel_bytes.ts";
 import { relaxedFlagOffset, sharedFlagOffset } from "../../src/wasm/module/kernels.gen.ts";
@@ -155,9 +157,16 @@ Deno.test("scratch of a thread stays below 1 MiB for head dimensions up to 256",
       const about = `headDim ${headDim}, valueDim ${valueDim}`;
       const problem = { lengthQ: 65536, lengthK: 65536, headDim, valueDim };
       const { rows, keys } = forwardTile(problem);
-      for (const integers of [false, true]) {
-        const bytes = kernels.forwardScratch(headDim, valueDim, rows, keys, integers);
-        check(bytes, `forward, integers ${integers}, ${about}`);
+      const whole = Math.ceil(keys / CHUNK_KEYS) * CHUNK_KEYS; // keys of a tile, where outputs are of integers
+      for (
+        const [flags, tile] of [
+          [0, keys],
+          [Flag.Integers, keys],
+          [Flag.Integers | Flag.IntegerOutputs, whole],
+        ] as const
+      ) {
+        const bytes = kernels.forwardScratch(headDim, valueDim, rows, tile, flags);
+        check(bytes, `forward, flags ${flags}, ${about}`);
       }
       const inside = insideTile({ ...problem, count: 256 });
       check(kernels.insideScratch(headDim, inside.rows, inside.keys, 256), `inside, ${about}`);

@@ -205,7 +205,7 @@ gpuTest("a device without shader-f16 refuses", async () => {
 
 Deno.test("the CPU refuses f16, by every way to it", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 1 });
-  assert.deepEqual(engine.precisions, ["f32", "int8"]);
+  assert.deepEqual(engine.precisions, ["f32", "int8", "int8-pv"]);
   const refused = (call: (e: Engine) => unknown) =>
     assert.rejects(async () => await call(engine), (error: Error) => {
       assert.ok(error instanceof UnsupportedError);
@@ -221,7 +221,7 @@ Deno.test("the CPU refuses f16, by every way to it", async () => {
   await engine.attentionBackward(q, saved, { precision: "f32" });
   await assert.rejects(
     engine.attention(q, k, v, { precision: "half" as "f16" }),
-    /^TypeError: Cannot run attention: precision is "half" but must be "f32", "f16" or "int8"/,
+    /^TypeError: Cannot run attention: precision is "half" but must be "f32", "f16", "int8" or "int8-pv"/,
   );
 });
 

@@ -38,7 +38,8 @@ export function tablesSource(): string {
     "Pairs", // panels are multiplied two at a time: see stages/pairs.ts
     "Blocks", // pairs are hidden, and there is a summary of them by blocks
     "Integers", // scores by products of bytes: see stages/integers.ts
-    "Fours", // made by the instruction that adds four of them
+    "IntegerOutputs", // outputs too: see stages/integer_outputs.ts
+    "Fours", // those are made by the instruction that adds four of them
     "TwoByTwo", // made two by two; otherwise in plain SIMD
     ...FEATURES.map(({ name }) => name).filter(kernelsKnow).map(abiName),
     ...[...STATISTIC_NAMES, "dEntropy"].map(abiName), // which a call asks for, and the gradient that it was given

@@ -12,7 +12,7 @@ import {
   statisticsTile,
 } from "./tiles/exponentials.ts";
 import { BF16, F16, halfOutputTile, halfScoreTile } from "./tiles/halves.ts";
-import { integerScoreTile } from "./tiles/integers.ts";
+import { integerOutputTile, integerScoreTile } from "./tiles/integers.ts";
 import { BACKWARD_PITCH, FORWARD_PITCH } from "./tiles/pitch.ts";
 import { dotLoop, PROBE_ROOM, probeLoop } from "./tiles/probe.ts";
 import { gradientTile, outputTile, queryPairTile, queryTile, scoreTile } from "./tiles/products.ts";
@@ -65,6 +65,9 @@ export function tilesSource(): string {
     integerScoreTile("gemm_s_fours_6x8", 6, "dotFours"),
     integerScoreTile("gemm_s_pairs_4x8", 4, "dotPairs"),
     integerScoreTile("gemm_s_wide_1x8", 1, "dotWide"),
+    integerOutputTile("gemm_o_fours_6x8", 6, "dotFours"),
+    integerOutputTile("gemm_o_pairs_4x8", 4, "dotPairs"),
+    integerOutputTile("gemm_o_wide_1x8", 1, "dotWide"),
     PROBE_ROOM,
     probeLoop("probeNeighbours", 16),
     probeLoop("probeApart", 32),

@@ -1,6 +1,7 @@
 // How a problem is computed: kernel, tiles, threads, regions and the steps of work on them. A pure function of
 // problem and target, so it can be tested and explained without a device.
 import type { AttentionProblem } from "../../problem/problem.ts";
+import { hasIntegerOutputs, hasIntegerScores } from "../../problem/precision.ts";
 import { rotationOf } from "../../problem/rotations.ts";
 import type { OperandSpec } from "../../tensor/view.ts";
 import { refuseFewRows } from "../precision.ts";
@@ -22,7 +23,14 @@ import {
 } from "./tiles.ts";
 import { cutKeys } from "../visible.ts";
 import { type LinkedRegion, linkRegions, wholeRegions } from "./chunks.ts";
-import { ITEM_FLOPS, LEAST_ROWS, type Region, type RegionLimits, regionsOf } from "./regions.ts";
+import {
+  CHUNK_KEYS,
+  ITEM_FLOPS,
+  LEAST_ROWS,
+  type Region,
+  type RegionLimits,
+  regionsOf,
+} from "./regions.ts";
 import { spreadRegions } from "./spread.ts";
 
 /** A region and the work on it. */
@@ -39,6 +47,8 @@ export interface Plan {
   readonly pairs: boolean;
   /** How products of bytes are made, where scores are sums of such. */
   readonly dots: DotForm | undefined;
+  /** Whether outputs are, too. */
+  readonly integerOutputs: boolean;
   /** Key ranges that are computed separately and then combined. */
   readonly splits: number;
   /** Threads worth waking. */
@@ -108,7 +118,9 @@ function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: numb
   while (rows > 64 && threads > 1 && heads * Math.ceil(lengthQ / rows) < 2 * threads) {
     rows = half(rows);
   }
-  return { rows, keys: tile.keys };
+  // integers are made of whole groups, which tiles and chunks begin with
+  const keys = hasIntegerOutputs(problem.precision) ? CHUNK_KEYS : 1;
+  return { rows, keys: Math.ceil(tile.keys / keys) * keys };
 }
 
 /** Kv groups whose items may run at the same time. */
@@ -175,8 +187,10 @@ export function planAttention(
     steps: regionSteps(problem, kernel, tile, { splits, of: cutsOf(region) }, region),
   }));
   const pairs = target.vectorBits === 256 && (kernel === "forward" || kernel === "backward");
-  const dots = problem.precision === "int8" ? target.dots : undefined;
-  return { kernel, tile, pairs, dots, splits, threads, workers, regions, limits, cost };
+  const dots = hasIntegerScores(problem.precision) ? target.dots : undefined;
+  const integerOutputs = hasIntegerOutputs(problem.precision);
+  const products = { pairs, dots, integerOutputs };
+  return { kernel, tile, ...products, splits, threads, workers, regions, limits, cost };
 }
 
 /** Items that threads share, of all regions. */

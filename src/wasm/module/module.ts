@@ -12,7 +12,7 @@ export interface KernelExports {
     dv: number,
     rows: number,
     keys: number,
-    integers: boolean,
+    flags: number,
   ) => number;
   readonly backwardScratch: (d: number, dv: number, rows: number) => number;
   readonly decodeScratch: (d: number, dv: number, rows: number, keys: number) => number;

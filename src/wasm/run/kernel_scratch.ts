@@ -3,19 +3,22 @@ import type { Plan } from "../../plan/wasm/plan.ts";
 import { mostDocuments } from "../../plan/wasm/work_items.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import type { KernelExports } from "../module/module.ts";
+import { integerFlags } from "./task_record.ts";
 
 /** Bytes of scratch of a thread, without that of programs. */
 export function kernelScratch(
   kernels: KernelExports,
   problem: AttentionProblem,
-  { kernel, tile, dots }: Plan,
+  plan: Plan,
 ): number {
+  const { kernel, tile } = plan;
   const { headDim, valueDim, lengthQ, queryHeads, kvHeads, count } = problem;
   if (problem.documents) {
     return kernels.maxSimScratch(headDim, lengthQ, tile.keys, mostDocuments(problem)) >>> 0;
   }
   if (kernel === "forward") {
-    return kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys, !!dots) >>> 0;
+    const flags = integerFlags(plan);
+    return kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys, flags) >>> 0;
   }
   if (kernel === "inside") {
     return kernels.insideScratch(headDim, tile.rows, tile.keys, count) >>> 0;

@@ -47,6 +47,12 @@ const DOT_FLAGS: Readonly<Record<DotForm, number>> = {
   "plain SIMD": 0,
 };
 
+/** Flags of products that are made of integers. */
+export function integerFlags({ dots, integerOutputs }: Plan): number {
+  if (!dots) return 0;
+  return Flag.Integers | DOT_FLAGS[dots] | (integerOutputs ? Flag.IntegerOutputs : 0);
+}
+
 /** The flag of a feature, of a statistic or of a gradient; 0 for those that kernels need not know, like structural masks. */
 function flagOf(name: string): number {
   return Flag[abiName(name) as keyof typeof Flag] ?? 0;
@@ -157,7 +163,7 @@ export function writeTask(
     u32[Task.KvDtype / 4] = DTYPE_CODES[k!.dtype as DType]!;
   }
   if (plan.pairs) u32[Task.Flags / 4]! |= Flag.Pairs;
-  if (plan.dots) u32[Task.Flags / 4]! |= Flag.Integers | DOT_FLAGS[plan.dots];
+  u32[Task.Flags / 4]! |= integerFlags(plan);
   if (region.accumulate) u32[Task.Flags / 4]! |= Flag.Accumulate;
   const f32 = room.memory.f32(task, TASK_BYTES / 4);
   f32[Task.Scale / 4] = problem.softmaxScale;

@@ -1,17 +1,23 @@
-// Whether this JavaScript engine makes one operation of 256 bits of two neighbours of 128 (V8 does, where it is told to
-// re-vectorise): asked of its code by the clock, while calls come and go.
+// Whether a loop takes clearly less time than another: what a JavaScript engine makes of instructions, asked of its code by the
+// clock, while calls come and go. Two questions are asked this way:
 //
-//   two loops of the same arithmetic: vectors stored side by side, which may be packed, and apart, which may not
+//   does it make one operation of 256 bits of two neighbours of 128 (V8, where it is told to re-vectorise)?
+//       vectors stored side by side, which may be packed, against vectors apart, which may not
+//   is a product of bytes one instruction (VNNI, SDOT)?
+//       a loop of them, against one of multiply-adds
+//
 //   before a call of some length, at first every 2 ms, then ever more seldom: a few slices of each
-//     as slow as at first:                  not optimised yet, nothing is packed; says nothing
-//     both fast, neighbours twice as fast:  packed
-//     both fast, and the same:              not packed
+//     as slow as at first:                  not optimised yet; says nothing
+//     both fast, and the first one ahead:   yes
+//     both fast, and not so:                no
 //
 // V8 optimises the loops 10 to 500 ms after they first ran, one after the other: the larger kernels wait for the same compiler.
-import type { KernelExports } from "../module/module.ts";
 
-/** The loops, of asm/micro/tiles.gen.ts. */
-export type WideLoops = Pick<KernelExports, "probeNeighbours" | "probeApart">;
+/** Two loops of as many turns as they are told; of asm/micro/tiles.gen.ts. */
+export interface ProbedLoops {
+  readonly asked: (turns: number) => void;
+  readonly beside: (turns: number) => void;
+}
 
 /** How to look with a clock. */
 interface Manner {
@@ -34,20 +40,18 @@ const MANNERS: readonly Manner[] = [
 ];
 /** Code is optimised that takes this part of the time that it took at first, or so many milliseconds for a thousand turns. */
 const OPTIMISED = { part: 0.6, ms: 0.006 };
-/** Packed loops take 0.4 to 0.55 of the time, others 0.97 to 1.08. */
-const PACKED = 0.7;
-/** Looks that must agree: on packed ones in a row, on others in all. */
-const SURE = { packed: 2, single: 4 };
+/** Looks that must agree: on yes in a row, on no in all. */
+const SURE = { yes: 2, no: 4 };
 
 /** What slices of the two loops took, milliseconds. */
 interface Times {
-  readonly neighbours: number;
-  readonly apart: number;
+  readonly asked: number;
+  readonly beside: number;
 }
 
 /** Takes looks until it is sure, or has looked often enough. */
-export class WideProbe {
-  readonly #loops: WideLoops;
+export class LoopProbe {
+  readonly #loops: ProbedLoops;
   readonly #now: () => number;
   readonly #limit: number;
   #manner: Manner | undefined;
@@ -55,17 +59,17 @@ export class WideProbe {
   #begun = 0;
   #first: Times | undefined;
   #looks = 0;
-  #packed = 0;
-  #single = 0;
+  #yes = 0;
+  #no = 0;
   #spent = 0;
   #next = 0;
   #decided: boolean | undefined;
 
-  /** `decided`: what is known without looking; `limit`: neighbours that take less than so many times the others are packed. */
+  /** `limit`: the answer is yes where the first loop takes less than so many times the other; `decided`: what is known of it. */
   constructor(
-    loops: WideLoops,
+    loops: ProbedLoops,
+    limit: number,
     decided?: boolean,
-    limit: number = PACKED,
     now: () => number = () => performance.now(),
   ) {
     this.#loops = loops;
@@ -74,8 +78,8 @@ export class WideProbe {
     this.#now = now;
   }
 
-  /** Whether operations are 256 bits wide, as far as is known. */
-  get wide(): boolean {
+  /** The answer, as far as is known. */
+  get yes(): boolean {
     return this.#decided ?? false;
   }
 
@@ -112,31 +116,31 @@ export class WideProbe {
   }
 
   #times(turns: number, slices: number): Times {
-    let [neighbours, apart] = [Infinity, Infinity];
+    let [asked, beside] = [Infinity, Infinity];
     for (let n = 0; n < slices; n++) {
       const begin = this.#now();
-      this.#loops.probeNeighbours(turns);
+      this.#loops.asked(turns);
       const middle = this.#now();
-      this.#loops.probeApart(turns);
-      neighbours = Math.min(neighbours, middle - begin);
-      apart = Math.min(apart, this.#now() - middle);
+      this.#loops.beside(turns);
+      asked = Math.min(asked, middle - begin);
+      beside = Math.min(beside, this.#now() - middle);
     }
-    return { neighbours, apart };
+    return { asked, beside };
   }
 
   #judge({ turns, slices }: Manner, first: Times): void {
     this.#looks++;
-    const { neighbours, apart } = this.#times(turns, slices), thousands = turns / 1000;
-    if (apart <= 0) return void (this.#decided = false); // a clock that stands still tells nothing
+    const { asked, beside } = this.#times(turns, slices), thousands = turns / 1000;
+    if (beside <= 0) return void (this.#decided = false); // a clock that stands still tells nothing
     const optimised = (time: number, before: number) =>
       time < thousands * Math.max(OPTIMISED.part * before, OPTIMISED.ms);
-    if (!optimised(neighbours, first.neighbours) || !optimised(apart, first.apart)) return;
-    if (neighbours < this.#limit * apart) this.#packed++;
+    if (!optimised(asked, first.asked) || !optimised(beside, first.beside)) return;
+    if (asked < this.#limit * beside) this.#yes++;
     else {
-      this.#packed = 0;
-      this.#single++;
+      this.#yes = 0;
+      this.#no++;
     }
-    if (this.#packed === SURE.packed) this.#decided = true;
-    else if (this.#single === SURE.single) this.#decided = false;
+    if (this.#yes === SURE.yes) this.#decided = true;
+    else if (this.#no === SURE.no) this.#decided = false;
   }
 }
