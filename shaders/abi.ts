@@ -91,6 +91,14 @@ export function tileBytes(g: Geometry, chunks = 1): number {
   return (halves ? 8 : 16) * (ofRows * rowPitch + depth * columnPitch);
 }
 
+/**
+ * Bytes of the powers of rows where operands of gradients are halves: of `count` rows of dOut, and with `moved` of the rows of
+ * P or dS in a tile (parts/powers.ts).
+ */
+export function powerBytes({ halves, rows, nx }: Geometry, count: number, moved: boolean): number {
+  return halves ? 4 * count + (moved ? 4 * rows * (nx + 2) : 0) : 0;
+}
+
 /** What a decode kernel depends on. `tile` of the variant is not used. */
 export interface DecodeShape {
   /** Query rows times heads of a group. */

@@ -71,8 +71,21 @@ const HALVES = 4;
 export function expectHalves(
   inputs: Inputs,
 ): Readonly<Record<"out" | "lse", Expected>> & ExpectedResults {
-  const evaluated = evaluate(inputs), { problem, exact } = evaluated;
-  return widened(inputs, evaluated, forwardFloors(problem, exact, { unit: u16 }), HALVES);
+  return halvesOf(inputs, evaluate(inputs));
+}
+
+function halvesOf(inputs: Inputs, evaluated: Evaluated): ReturnType<typeof expectForward> {
+  const { problem, exact } = evaluated, rounding = { unit: u16 };
+  const ofStatistics = statisticFloors(problem, exact, rounding);
+  const floors = { ...ofStatistics, ...forwardFloors(problem, exact, rounding) };
+  return widened(expectForward(inputs, evaluated), floors, HALVES);
+}
+
+/** ... and of both passes. */
+export function expectBothHalves(inputs: Inputs): ExpectedResults {
+  const evaluated = evaluate(inputs);
+  const { expected, floors } = gradientsOf(inputs, evaluated, { unit: u16 });
+  return { ...halvesOf(inputs, evaluated), ...widened(expected, floors, HALVES) };
 }
 
 /** Times what rounding to integers makes in the mean of a row, whose largest element is to stay within it. */
@@ -86,21 +99,19 @@ export function expectIntegers(
   const evaluated = evaluate(inputs), { problem, exact } = evaluated, rounding = { integers };
   const floors = forwardFloors(problem, exact, rounding);
   const all = { ...statisticFloors(problem, exact, rounding), ...floors };
-  return widened(inputs, evaluated, all, INTEGERS);
+  return widened(expectForward(inputs, evaluated), all, INTEGERS);
 }
 
 /** What float32 is allowed, and so many times the floors of another rounding. */
-function widened(
-  inputs: Inputs,
-  evaluated: Evaluated,
+function widened<R extends ExpectedResults>(
+  expected: R,
   floors: Readonly<Record<string, number>>,
   times: number,
-): ReturnType<typeof expectForward> {
-  const expected = expectForward(inputs, evaluated);
+): R {
   const wider = Object.entries(expected).map(([name, { bound, ...rest }]) =>
     [name, { ...rest, bound: bound + times * (floors[name] ?? 0) }] as const
   );
-  return Object.fromEntries(wider) as ReturnType<typeof expectForward>;
+  return Object.fromEntries(wider) as unknown as R;
 }
 
 function expectStatistics(
@@ -137,17 +148,24 @@ export function expectBoth(inputs: Inputs): ExpectedResults {
   return { ...expectForward(inputs, evaluated), ...expectGradients(inputs, evaluated) };
 }
 
-function expectGradients(
+function expectGradients(inputs: Inputs, evaluated: Evaluated): ExpectedResults {
+  return gradientsOf(inputs, evaluated).expected;
+}
+
+/** Wanted gradients, and the floors of another rounding of products. */
+function gradientsOf(
   inputs: Inputs,
   { problem, exact: forward, plain: plainForward }: Evaluated,
-): ExpectedResults {
+  rounding?: ProductRounding,
+): { expected: ExpectedResults; floors: ReturnType<typeof gradientFloors> } {
   const dOut = readOperand(inputs.dOut, inputs.options.layout ?? "bshd");
   const dLse = inputs.dLse && readPacked(inputs.dLse);
   const dEntropy = inputs.dEntropy && readPacked(inputs.dEntropy);
   const given = [dOut, dLse, dEntropy] as const;
   const exact = attentionBackwardF64(problem, forward, ...given);
   const plain = attentionBackwardF32(problem, plainForward, ...given);
-  const floors = gradientFloors(problem, forward, exact, dOut, dtypeOf(inputs.q), dEntropy);
+  const about = [problem, forward, exact, dOut, dtypeOf(inputs.q), dEntropy] as const;
+  const floors = gradientFloors(...about);
   const expected: Record<string, Expected> = {};
   for (const [name, operand] of Object.entries(gradientInputs(inputs))) {
     const [values, plainValues] = [exact[name as "dq"], plain[name as "dq"]];
@@ -158,5 +176,5 @@ function expectGradients(
       dtype: dtypeOf(operand),
     };
   }
-  return expected;
+  return { expected, floors: rounding ? gradientFloors(...about, rounding) : floors };
 }

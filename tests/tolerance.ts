@@ -26,7 +26,8 @@
  * The maximum that a row counts from may lag behind its largest score by LAG, and what is P times a score then is as large.
  *
  * With `precision: "f16"` the operands of the two products are rounded to f16, and so are their sums on the way: u of the
- * products, and of a probability on its way to v, is then that of f16.
+ * products, and of a probability on its way to v, is then that of f16. In backward u of dp is that of f16, p on its way to dv
+ * and ds on its way to dq and dk have one more such rounding, and delta is made of an out that is off by as much.
  *
  * With `precision: "int8"` elements of q and k become integers: a step is 1/127 of the largest of a query, 1/63 of the largest
  * of a key, and a rounding is 1/√12 of it in the mean, independent of the others. A score is then off by
@@ -313,16 +314,18 @@ export function gradientFloors(
   dOut: Float64Array,
   dtype: StorageType,
   dEntropy?: Float64Array,
+  rounding: ProductRounding = {},
 ): Record<"dq" | "dk" | "dv" | "dBias" | "dAlibiSlopes" | "dSink" | "dCaptured", number> {
   const { lengthK, queryHeads, kvHeads, batch, headDim, valueDim } = problem;
-  const { alibiSlopes: alibi, bias, sink } = problem;
+  const { alibiSlopes: alibi, bias, sink } = problem, { unit = u } = rounding;
+  const narrowed = unit === u ? 0 : unit;
   const columns = batch * kvHeads * lengthK;
   const [dq, dk, dv] = mapTuple([forward.lse.length, columns, columns], (n) => new Sums(n));
   const dBias = new Sums(bias ? bias.values.length : 0);
   const dAlibiSlopes = new Sums(alibi ? alibi.values.length : 0);
   const dSink = new Sums(sink ? sink.length : 0), storedShifts = new Float64Array(queryHeads);
   const dCaptured = new Sums(learnedCount(problem));
-  const scoreError = scoreErrors(problem, forward);
+  const scoreError = scoreErrors(problem, forward, rounding);
   const dOutNorms = rowNorms(dOut, valueDim);
   const outNorms = rowNorms(forward.out, valueDim);
   const valueNorms = rowNorms(problem.v, valueDim);
@@ -331,7 +334,7 @@ export function gradientFloors(
   forEachRow(problem, (row) => {
     const { b, h, i, index, kvBase } = row;
     // delta is a sum over dOut∘out, and that out is the stored one.
-    const stored = halfUlp[dtype] / Math.sqrt(3);
+    const stored = halfUlp[dtype] / Math.sqrt(3) + narrowed;
     const dH = Math.abs(dEntropy?.[index] ?? 0), entropy = forward.statistics.entropy[index]!;
     const lost = dH === 0 ? 0 : statisticErrors(problem, forward, row, scoreError).entropy;
     const deltaError = u * Math.abs(backward.delta[index]!) +
@@ -376,7 +379,7 @@ export function gradientFloors(
       const pError = p * (u + scoreError(row, j) + u * Math.abs(forward.lse[index]!));
       const dp = backward.dp[at]!, delta = backward.delta[index]!;
       const z = dropoutFactor(problem, index, j);
-      const dpError = u * (Math.abs(dp) + z * dOutNorms[index]! * valueNorms[kvBase + j]!);
+      const dpError = unit * (Math.abs(dp) + z * dOutNorms[index]! * valueNorms[kvBase + j]!);
       const logarithm = dH === 0 || p === 0 ? 0 : Math.log(p);
       // log p is the score less lse, and so is off like both
       const size = Math.abs(dp - delta) + dH * Math.abs(logarithm + entropy + 1);
@@ -387,10 +390,11 @@ export function gradientFloors(
         dCaptured.addTerm(element, ofScore * Math.abs(slope) + p * size * own);
       }
       const dsError = ofScore * Math.abs(modSlopeOf(problem, forward.dots[at]!, b, h, i, j));
-      const dotError = dsError * Math.abs(scoreSlope(problem, forward.dots[at]!));
+      const slope = Math.abs(scoreSlope(problem, forward.dots[at]!));
+      const dotError = (dsError + narrowed * p * size) * slope;
       dq.addTerm(index, dotError);
       dk.addTerm(kvBase + j, dotError);
-      dv.addTerm(kvBase + j, z * pError);
+      dv.addTerm(kvBase + j, z * (pError + narrowed * p));
       if (bias) dBias.addTerm(broadcastIndex(bias, b, h, i, j), dsError);
       if (alibi) {
         const distance = alibiDistance(problem, b, i, j);

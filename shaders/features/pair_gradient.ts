@@ -3,6 +3,7 @@ import type { FeatureName } from "../../src/problem/features/feature.ts";
 import type { Geometry } from "../abi.ts";
 import { headOf, queryOf } from "../parts/address.ts";
 import { keysOf, outside } from "../parts/band.ts";
+import { rowPower } from "../parts/powers.ts";
 import { entropyTerm, gainAt } from "../parts/statistics.ts";
 import { each, EMPTY_LSE, LOG2E } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
@@ -23,7 +24,8 @@ export function gradientRows(v: Variant, g: Geometry): string {
       };
   let head${i} = ${headOf(`row${i}`, v.grouped)};
   var lse${i} = ${EMPTY_LSE}; var delta${i} = 0.0; var low_sum${i} = 0.0;
-  if (row${i} < row_count) { let x = stats[stats_base + row${i}]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }${
+  if (row${i} < row_count) { let x = stats[stats_base + row${i}]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }
+${rowPower(g, i, `row${i} < row_count`, `stats_base + row${i}`)}${
         v.statistics
           ? `
   var gain${i} = 0.0; if (row${i} < row_count) { gain${i} = ${gainAt(`stats_base + row${i}`)}; }`

@@ -29,9 +29,10 @@ import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
+import { powerMemory, undoRows } from "../parts/powers.ts";
 import { rowsReader } from "../parts/storage.ts";
 import { each, tidy, XYZW } from "../parts/text.ts";
-import { threadPlace, tileMemory } from "../parts/stage.ts";
+import { directives, threadPlace, tileMemory } from "../parts/stage.ts";
 import { columnIndices, dotProducts, scoreRegisters } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 
@@ -96,7 +97,8 @@ ${gather(g)}`)
 }
 
 function declarations(v: Variant, g: Geometry): string {
-  return `${PARAMS}
+  return `${directives(g)}
+${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
 ${seenTileDeclarations(v, SIDE)}
 ${(["q", "k", "v", "dOut"] as const).map((name) => rowsReader(name, v.kinds[name]!)).join("\n")}
@@ -106,6 +108,7 @@ ${(["q", "k", "v", "dOut"] as const).map(rowFunction).join("\n")}
 ${IS_TOP}
 ${keptMemory(v, g, SIDE)}
 ${tileMemory(g)}
+${powerMemory(g, g.rows)}
 var<workgroup> shares: array<vec4<f32>, ${g.threads}>;
 var<workgroup> places: array<vec4<u32>, ${g.threads}>;
 ${ADD}`;
@@ -114,7 +117,8 @@ ${ADD}`;
 /** WGSL of a variant. Dispatch (items, kv heads); U.count: elements; U.target_at: the item of slot 0. */
 export function capturedSumShader(v: Variant): string {
   const g = geometry(v.tile), { terms } = learnedBy(v)!;
-  const queries = (name: "q" | "dOut") => pairSource(name, "first", "row_count", v.grouped);
+  const queries = (name: "q" | "dOut") =>
+    pairSource(name, "first", "row_count", v.grouped, g.halves);
   const keys = (name: "k" | "v") => keySource(name, "k0", "end");
   const kept = keepTile(v, g, SIDE, {
     firstQuery: "first",
@@ -125,6 +129,7 @@ export function capturedSumShader(v: Variant): string {
   const body = `${kept}
   // dP = dOut V^T
 ${dotProducts(g, "dp", queries("dOut"), keys("v"), v.valueChunks)}
+${undoRows(g)}
   // S = Q K^T
 ${dotProducts(g, "s", queries("q"), keys("k"), v.headChunks)}
   // sums += dS term

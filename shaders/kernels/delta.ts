@@ -5,7 +5,8 @@
 //
 // With a gradient dH of the entropy H the second is rowsum(dOut * out) - dLse + dH (H + the weight of what joins the row
 // without a pair), and behind the stats of all rows lie (dH ln 2, dH, 0, 0) of each: dS of a pair has - dH ln p beside
-// dP - delta.
+// dP - delta. Where products are of halves the third of these is a power of two, which brings the largest element of the row of
+// dOut into [1, 2): see parts/powers.ts.
 //
 // Eight lanes for a row; their partial sums are added in the order of the lanes.
 import { PARAMS } from "../features/params.ts";
@@ -13,6 +14,7 @@ import { scoreDeclarations } from "../features/score.ts";
 import { activeFeatures } from "../features/table.ts";
 import { rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
+import { POWER_TO, SIZE4 } from "../parts/powers.ts";
 import { rowsReader, type StorageKind } from "../parts/storage.ts";
 import { each, EMPTY_LSE, LN2, tidy } from "../parts/text.ts";
 import type { Variant } from "../parts/variant.ts";
@@ -27,6 +29,8 @@ export interface DeltaVariant {
   readonly withDLse: boolean;
   /** The entropy was given a gradient. `features`: those of rows. */
   readonly withDEntropy: boolean;
+  /** Whether products are of halves, whose rows of dOut have powers. */
+  readonly withPowers: boolean;
   readonly features: Variant["features"];
 }
 
@@ -54,8 +58,13 @@ function entropyDelta(features: Variant["features"]): string {
 
 /** WGSL of a variant. Dispatch (query tiles, query heads, batch). */
 export function deltaShader(
-  { dOut, out, withDLse, withDEntropy, features }: DeltaVariant,
+  { dOut, out, withDLse, withDEntropy, withPowers, features }: DeltaVariant,
 ): string {
+  const more = [
+    ...withDEntropy ? [`given * ${LN2}`, "given"] : ["0.0", "0.0"],
+    withPowers ? "power_to(top, 0u)" : "0.0",
+    "0.0",
+  ].join(", ");
   return tidy(`${PARAMS}
 ${rowsReader("dOut", dOut)}
 ${rowsReader("out", out)}
@@ -66,29 +75,38 @@ ${(["dOut", "out", "lse"] as const).map(rowFunction).join("\n")}
 ${withDLse ? rowFunction("dLse") : ""}
 ${withDEntropy ? entropyDeclarations(features) : ""}
 var<workgroup> part: array<array<f32, ${LANES + 1}>, ${ROWS}>;
+${
+    withPowers
+      ? `var<workgroup> tops: array<array<f32, ${LANES + 1}>, ${ROWS}>;\n${SIZE4}\n${POWER_TO}`
+      : ""
+  }
 @compute @workgroup_size(${ROWS * LANES})
 fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: vec3<u32>) {
   let lane = li % ${LANES}u; let slot = li / ${LANES}u;
   let query = (U.item_base + wid.x) * ${ROWS}u + slot; let head = wid.y; let batch = wid.z;
-  var sum = vec4<f32>(0.0);
+  var sum = vec4<f32>(0.0);${withPowers ? " var top = 0.0;" : ""}
   if (query < U.length_q) {
     let a = dout_row(batch, head, query); let b = out_row(batch, head, query);
     let columns = (U.value_dim + 3u) / 4u;
-    for (var c = lane; c < columns; c += ${LANES}u) { sum = fma(load_dout(a, c), load_out(b, c), sum); }
+    for (var c = lane; c < columns; c += ${LANES}u) {${
+    withPowers ? " top = max(top, size4(load_dout(a, c)));" : ""
+  } sum = fma(load_dout(a, c), load_out(b, c), sum); }
   }
+  ${withPowers ? "tops[slot][lane] = top;" : ""}
   part[slot][lane] = (sum.x + sum.y) + (sum.z + sum.w);
   workgroupBarrier();
   if (lane == 0u && query < U.length_q) {
     var total = 0.0;
 ${each(LANES, (x) => `    total += part[slot][${x}];`)}
     ${withDLse ? "total -= dlse[dlse_row(batch, head, query)];" : ""}
+${withPowers ? each(LANES, (x) => `    top = max(top, tops[slot][${x}]);`) : ""}
     let x = lse[lse_row(batch, head, query)];
     ${withDEntropy ? entropyDelta(features) : ""}
     let rows = U.length_q * U.group;
     let at = (batch * U.kv_heads + head / U.group) * rows + query * U.group + head % U.group;
     let empty = bitcast<u32>(x) == 0xff800000u;
     stats[at] = vec4<f32>(select(x, ${EMPTY_LSE}, empty), total, 0.0, x);
-    ${withDEntropy ? `stats[U.split_rows + at] = vec4<f32>(given * ${LN2}, given, 0.0, 0.0);` : ""}
+    ${withDEntropy || withPowers ? `stats[U.split_rows + at] = vec4<f32>(${more});` : ""}
   }
 }`);
 }

@@ -8,6 +8,9 @@
 //     dK += dSᵀ Q, dV += features(Pᵀ) dOut
 //   dk = dK (Q is staged with the scale), dv = dV
 //
+// Where operands are halves rows of dOut, of dSᵀ and of Pᵀ go into their products with powers of two, which come off behind
+// them: see parts/powers.ts. That of a row of dOut comes off in P, where it becomes a column of the sum.
+//
 // It can make only one of the two: where a row is too wide for the registers of both, and where the operands of
 // features would be more storage buffers than a device has.
 import { type Geometry, geometry } from "../abi.ts";
@@ -31,10 +34,11 @@ import { crossesBand, outside, queriesOf } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
+import { columnPowers, columnUndo, powerMemory, undoColumns } from "../parts/powers.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { entropyTerm, gainAt } from "../parts/statistics.ts";
 import { each, EMPTY_LSE, LOG2E, tidy } from "../parts/text.ts";
-import { type Source, threadPlace, tileMemory } from "../parts/stage.ts";
+import { directives, type Source, threadPlace, tileMemory } from "../parts/stage.ts";
 import {
   columnIndices,
   dotProducts,
@@ -49,9 +53,10 @@ const SIDE: Side = "rows are keys";
 /** Which gradients a kernel makes. */
 export type Makes = "kv" | "k" | "v";
 
-function declarations(v: Variant, makes: Makes, scalarOut: boolean): string {
+function declarations(v: Variant, g: Geometry, makes: Makes, scalarOut: boolean): string {
   const withK = makes !== "v", withV = makes !== "k";
-  return `${PARAMS}
+  return `${directives(g)}
+${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>", SIDE)}
 ${seenTileDeclarations(v, SIDE)}
 ${rowsReader("q", v.kinds.q)}
@@ -63,7 +68,10 @@ ${withK ? rowsWriter("dk", scalarOut) : ""}
 ${withV ? rowsWriter("dv", scalarOut) : ""}
 ${(["q", "k", "dOut"] as const).map(rowFunction).join("\n")}
 ${withK ? `${rowFunction("v")}\n${rowFunction("dk")}` : ""}
-${withV ? rowFunction("dv") : ""}`;
+${withV ? rowFunction("dv") : ""}
+${keptMemory(v, g, SIDE)}
+${tileMemory(g)}
+${powerMemory(g, g.columns, true)}`;
 }
 
 /** lse and delta of this thread's query rows; rows past the end get the highest lse, so P = 0. */
@@ -100,7 +108,7 @@ ${
 ${keptPairs(v, g, SIDE, i, n)}
     let log2p = fma(s${i}_${n} - lse_${n}, vec4<f32>(${LOG2E}), -low_sum_${n});
     let p = exp2(log2p);
-${keep(`s${i}_${n}`, weighed(v, "p"))}
+${keep(`s${i}_${n}`, `${weighed(v, "p")}${g.halves ? ` * undo_${n}` : ""}`)}
 ${
         withK
           ? keep(
@@ -184,9 +192,9 @@ export function dkvShader(v: Variant, makes: Makes, { scalarOut }: { scalarOut: 
   const ofV = makes === "kv" ? v.valueChunks : v.blockChunks;
   const wholeK = ofK === v.headChunks, wholeV = ofV === v.valueChunks;
   const keys = (name: "k" | "v") => keySource(name, "first", "limit");
-  const queries = (name: "q" | "dOut") => pairSource(name, "r0", "end", v.grouped);
+  const queries = (name: "q" | "dOut") => pairSource(name, "r0", "end", v.grouped, g.halves);
   const sums = (name: "dk" | "dv", p: string, source: Source, chunks: number, whole: boolean) =>
-    products(g, name, p, source, { chunks, first: whole ? "0u" : "block" });
+    products(g, name, p, source, { chunks, first: whole ? "0u" : "block", moved: true });
   const exists = (i: number, n: number) =>
     `(row_${n} < select(vec4<u32>(0u), vec4<u32>(end), key${i} < limit))`;
   const kept = keepTile(v, g, SIDE, {
@@ -203,15 +211,15 @@ ${
   }
   // S^T = K Q^T
 ${dotProducts(g, "s", keys("k"), queries("q"), v.headChunks)}
+${columnUndo(g)}
+${withK ? undoColumns(g) : ""}
 ${probabilities(v, g, withK)}
 ${band(v, g, withK)}
 ${withK ? "  // dK += dS^T Q" : ""}
 ${withK ? sums("dk", "dp", queries("q"), ofK, wholeK) : ""}
 ${withV ? "  // dV += P^T dOut" : ""}
 ${withV ? sums("dv", "s", queries("dOut"), ofV, wholeV) : ""}`;
-  return tidy(`${declarations(v, makes, scalarOut)}
-${keptMemory(v, g, SIDE)}
-${tileMemory(g)}
+  return tidy(`${declarations(v, g, makes, scalarOut)}
 @compute @workgroup_size(${g.threads})
 fn main(${INPUTS}) {
 ${threadPlace(g)}
@@ -222,6 +230,7 @@ ${setUp(v, g, makes, { k: ofK, v: ofV })}
 ${lastSeenTile(v, "left")}
   let r0 = begin + (left - 1u) * ${g.columns}u;
 ${statistics(v, g, withK)}
+${columnPowers(g)}
 ${columnShares(g, v, SIDE)}
 ${skipUnseenTiles(g, v, SIDE, exists, "left - 1u", body)}
   }

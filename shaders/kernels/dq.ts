@@ -7,6 +7,9 @@
 //     P = exp(features(S) - lse), dS = P (features(dP) - delta) slope
 //     dQ += dS K
 //   dq = scale dQ
+//
+// Where operands are halves rows of dOut and of dS go into their products with powers of two, which come off behind them: see
+// parts/powers.ts. lse, delta, P and dS are f32.
 import { type Geometry, geometry } from "../abi.ts";
 import type { Side } from "../features/feature.ts";
 import { gradientRows } from "../features/pair_gradient.ts";
@@ -29,10 +32,11 @@ import { headOf, queryOf, rowFunction } from "../parts/address.ts";
 import { declare } from "../parts/bindings.ts";
 import { INPUTS, READ_ITEM } from "../parts/item.ts";
 import { keySource, pairSource } from "../parts/sources.ts";
+import { powerMemory, undoRows } from "../parts/powers.ts";
 import { rowsReader, rowsWriter } from "../parts/storage.ts";
 import { entropyTerm } from "../parts/statistics.ts";
 import { each, LOG2E, tidy } from "../parts/text.ts";
-import { threadPlace, tileMemory } from "../parts/stage.ts";
+import { directives, threadPlace, tileMemory } from "../parts/stage.ts";
 import {
   columnIndices,
   dotProducts,
@@ -76,7 +80,7 @@ ${queriesOfTile(g, v)}`;
 /** WGSL of a variant; `blockChunks` counts head columns. Dispatch (items, kv heads, blocks). */
 export function dqShader(v: Variant, { scalarOut }: { scalarOut: boolean }): string {
   const g = geometry(v.tile), whole = v.blockChunks === v.headChunks;
-  const rows = (name: "q" | "dOut") => pairSource(name, "first", "row_count", v.grouped);
+  const rows = (name: "q" | "dOut") => pairSource(name, "first", "row_count", v.grouped, g.halves);
   const keys = (name: "k" | "v") => keySource(name, "k0", "end");
   const kept = keepTile(v, g, SIDE, {
     firstQuery: "first",
@@ -87,6 +91,7 @@ export function dqShader(v: Variant, { scalarOut }: { scalarOut: boolean }): str
   const body = `${kept}
   // dP = dOut V^T
 ${dotProducts(g, "dp", rows("dOut"), keys("v"), v.valueChunks)}
+${undoRows(g)}
   // S = Q K^T
 ${dotProducts(g, "s", rows("q"), keys("k"), v.headChunks)}
 ${scoreGradient(v, g)}
@@ -96,9 +101,11 @@ ${
     products(g, "dq", "dp", keys("k"), {
       chunks: v.blockChunks,
       first: whole ? "0u" : "block",
+      moved: true,
     })
   }`;
-  return tidy(`${PARAMS}
+  return tidy(`${directives(g)}
+${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
 ${seenTileDeclarations(v, SIDE)}
 ${rowsReader("q", v.kinds.q)}
@@ -110,6 +117,7 @@ ${rowsWriter("dq", scalarOut)}
 ${(["q", "k", "v", "dOut", "dq"] as const).map(rowFunction).join("\n")}
 ${keptMemory(v, g, SIDE)}
 ${tileMemory(g)}
+${powerMemory(g, g.rows, true)}
 @compute @workgroup_size(${g.threads})
 fn main(${INPUTS}) {
 ${threadPlace(g)}

@@ -32,10 +32,11 @@ import { missesBand } from "../parts/band.ts";
 import { declare } from "../parts/bindings.ts";
 import { READ_SEQUENCE } from "../parts/item.ts";
 import { keySource, querySource } from "../parts/sources.ts";
+import { powerMemory, rowPower, undoRows } from "../parts/powers.ts";
 import { rowsReader } from "../parts/storage.ts";
 import { gainAt } from "../parts/statistics.ts";
 import { each, EMPTY_LSE, tidy } from "../parts/text.ts";
-import { threadPlace, tileMemory } from "../parts/stage.ts";
+import { directives, threadPlace, tileMemory } from "../parts/stage.ts";
 import { columnIndices, dotProducts, scoreRegisters } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 
@@ -119,7 +120,8 @@ ${gradientOfPairs(v, g, of.name, [i, n], { seen: seenPairs(v, SIDE, i, n) })}
 }
 
 function declarations(v: Variant, g: Geometry, { operand }: Gradient): string {
-  return `${PARAMS}
+  return `${directives(g)}
+${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
 ${rowsReader("q", v.kinds.q)}
 ${rowsReader("k", v.kinds.k)}
@@ -131,13 +133,14 @@ ${(["q", "k", "v", "dOut"] as const).map(rowFunction).join("\n")}
 ${IS_TOP}
 ${keptMemory(v, g, SIDE)}
 ${tileMemory(g)}
+${powerMemory(g, g.rows)}
 var<workgroup> shares: array<f32, ${g.threads}>;`;
 }
 
 /** dP, S and the terms of a tile of queries (i0 ..) and keys (j0 ..). */
 function tile(v: Variant, g: Geometry, of: ShaderFeature): string {
-  const rows = (name: "q" | "dOut") =>
-    querySource(name, "i0", "U.length_q", (r) => `${shaderName(name)}_row(batch, head, ${r})`);
+  const row = (name: "q" | "dOut") => (r: string) => `${shaderName(name)}_row(batch, head, ${r})`;
+  const rows = (name: "q" | "dOut") => querySource(name, "i0", "U.length_q", row(name), g.halves);
   const keys = (name: "k" | "v") => keySource(name, "j0", "end");
   return `${each(g.jv, (n) => `  let key_${n} = ${columnIndices(g, "j0", n)};`)}
 ${columnShares(g, v, SIDE)}
@@ -151,6 +154,7 @@ ${
   }
   // dP = dOut V^T
 ${dotProducts(g, "dp", rows("dOut"), keys("v"), v.valueChunks)}
+${undoRows(g)}
   // S = Q K^T
 ${dotProducts(g, "s", rows("q"), keys("k"), v.headChunks)}
   // acc += term(P (dP - delta))
@@ -192,7 +196,8 @@ ${READ_SEQUENCE}
 ${
     each(g.tm, (i) =>
       `  let query${i} = i0 + ty * ${g.tm}u + ${i}u; let head${i} = head; var lse${i} = ${EMPTY_LSE}; var delta${i} = 0.0; var low_sum${i} = 0.0;
-  if (query${i} < U.length_q) { let x = stats[stats_base + query${i} * U.group]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }${
+  if (query${i} < U.length_q) { let x = stats[stats_base + query${i} * U.group]; lse${i} = x.x; delta${i} = x.y; low_sum${i} = x.z; }
+${rowPower(g, i, `query${i} < U.length_q`, `stats_base + query${i} * U.group`)}${
         v.statistics
           ? `
   var gain${i} = 0.0; if (query${i} < U.length_q) { gain${i} = ${

@@ -32,7 +32,7 @@ import { keySource, pairSource } from "../parts/sources.ts";
 import { rowsReader } from "../parts/storage.ts";
 import { each, LARGE, LN2, LOG2E, LOWEST, tidy } from "../parts/text.ts";
 import { softmaxOfTile } from "../parts/softmax.ts";
-import { threadPlace, tileMemory } from "../parts/stage.ts";
+import { directives, threadPlace, tileMemory } from "../parts/stage.ts";
 import { columnIndices, dotProducts, scoreRegisters } from "../parts/tile.ts";
 import type { Variant } from "../parts/variant.ts";
 
@@ -62,7 +62,7 @@ ${softmaxOfTile(g, 0)}`;
       let top = max(m${i}, s); l = l * exp2((m${i} - top) * ${LOG2E}) + exp2((s - top) * ${LOG2E}); m${i} = top;
     } }`
     ).join("\n");
-  return tidy(`${PARAMS}
+  return tidy(`${directives(g)}\n${PARAMS}
 ${scoreDeclarations(v, "vec4<f32>")}
 ${seenTileDeclarations(v, SIDE)}
 ${rowsReader("q", v.kinds.q)}

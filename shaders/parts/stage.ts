@@ -29,8 +29,8 @@ export interface Source {
   row(index: string): string;
   /** Columns of the operand in vec4; those past them are zero. */
   readonly columns4: string;
-  /** Factor on every value. */
-  readonly factor?: string | undefined;
+  /** Factor on every value of row `local` of the tile. */
+  factor?(local: string): string;
 }
 
 /** The tiles: of rows, of columns, and of P where Q stays. */
@@ -93,6 +93,20 @@ export function cell(
 const loadOf = ({ name, row }: Source, at: string, column: string) =>
   `load_${shaderName(name)}(${row(`min(${at}, last_row)`)}, ${column})`;
 
+const timesFactor = ({ factor }: Source, local: string) => factor ? ` * ${factor(local)}` : "";
+
+/**
+ * Declares `from<n>`, a row, and `x<n>`, what is loaded of it. Halves are 0 already where it is not there: selected as they
+ * are stored they are moved about (NAK, forward, D 64: 4221 slots a tile instead of 4139).
+ */
+function loaded(g: Geometry, source: Source, n: string, row: string, local: string): string {
+  const value = `${loadOf(source, `from${n}`, "from_column")}${timesFactor(source, local)}`;
+  const real = `inside & (from${n} < ${source.limit})`;
+  return `    let from${n} = ${source.first} + ${row}; let x${n} = ${
+    g.halves ? tileValue(g, `select(vec4<f32>(0.0), ${value}, ${real})`) : value
+  };`;
+}
+
 /** Names of what exists, before loads from vec4 column `column` on. */
 function bounds({ limit, columns4 }: Source, column: string): string {
   return `    let last_row = max(${limit}, 1u) - 1u; let last_column = ${columns4} - 1u;
@@ -111,31 +125,28 @@ export function stageSteps(
   before = "",
 ): string {
   const slots = (tile === "rt" ? g.rows : g.columns) / 4, stride = g.threads / g.d4;
-  const count = Math.ceil(slots / stride), factor = source.factor ? ` * ${source.factor}` : "";
-  const vector = tileVector(g);
+  const count = Math.ceil(slots / stride), vector = tileVector(g);
   const slot = (n: number) => n ? `(stage_slot + ${n * stride}u)` : "stage_slot";
   const row = (n: number, j: number) =>
     tile === "rt"
       ? `4u * ${slot(n)} + ${j}u`
       : `${slot(n)} % ${g.nx}u + ${g.nx}u * (4u * (${slot(n)} / ${g.nx}u) + ${j}u)`;
-  const load = (n: number) =>
-    each(
-      4,
-      (j) =>
-        `    let from${n}_${j} = ${source.first} + ${row(n, j)}; let x${n}_${j} = ${
-          tileValue(g, `${loadOf(source, `from${n}_${j}`, "from_column")}${factor}`)
-        };`,
-    );
+  const load = (n: number) => each(4, (j) => loaded(g, source, `${n}_${j}`, row(n, j), row(n, j)));
   const lanes = (of: (j: number) => string) => [0, 1, 2, 3].map(of).join(", ");
   const store = (n: number) =>
-    `    let real${n} = vec4<bool>(inside) & vec4<bool>(${
-      lanes((j) => `from${n}_${j} < ${source.limit}`)
-    });
+    `${
+      g.halves
+        ? ""
+        : `    let real${n} = vec4<bool>(inside) & vec4<bool>(${
+          lanes((j) => `from${n}_${j} < ${source.limit}`)
+        });`
+    }
 ${
       each(4, (e) => {
         const at = cell(g, tile, `4u * stage_step + ${e}u`, slot(n), before);
         const value = `${vector}(${lanes((j) => `x${n}_${j}.${XYZW[e]}`)})`;
-        return `    ${at} = select(${vector}(0.0), ${value}, real${n});`;
+        const real = g.halves ? value : `select(${vector}(0.0), ${value}, real${n})`;
+        return `    ${at} = ${real};`;
       })
     }`;
   const text = `${each(count, load)}\n${each(count, store)}`;
@@ -150,19 +161,24 @@ ${partial ? `    if (${slot(count - 1)} < ${slots}u) {\n${text}\n    }` : text}
 export function stageRows(g: Geometry, source: Source, c0: string, skip: number): string {
   const stride = g.threads / g.c4, loads = Math.ceil(g.depth / stride);
   const partial = g.depth % stride !== 0; // the last load is not for every thread
-  const factor = source.factor ? ` * ${source.factor}` : "";
   const row = (n: number) => n ? `stage_row + ${n * stride}u` : "stage_row";
   return `  {
 ${bounds(source, `(${c0} + stage_column)`)}
 ${
     each(loads, (n) =>
-      `    let from${n} = ${source.first} + ${skip + n * stride}u + stage_row; let x${n} = ${
-        tileValue(g, `${loadOf(source, `from${n}`, "from_column")}${factor}`)
-      };`)
+      loaded(
+        g,
+        source,
+        `${n}`,
+        `${skip + n * stride}u + stage_row`,
+        skip ? `${skip}u + ${row(n)}` : row(n),
+      ))
   }
 ${
     each(loads, (n) => {
-      const value = `select(${tileVector(g)}(0.0), x${n}, inside & (from${n} < ${source.limit}))`;
+      const value = g.halves
+        ? `x${n}`
+        : `select(${tileVector(g)}(0.0), x${n}, inside & (from${n} < ${source.limit}))`;
       const store = `${cell(g, "ct", row(n), "stage_column")} = ${value};`;
       return partial && n === loads - 1
         ? `    if (${row(n)} < ${g.depth}u) { ${store} }`

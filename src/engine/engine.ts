@@ -71,7 +71,8 @@ export class Engine extends EngineCalls {
 
   /**
    * What the option `precision` may be in calls on this engine: `"f16"` on a GPU whose device has the feature `shader-f16`,
-   * `"int8"` and `"int8-pv"` on the CPU. `attention` alone has them, and of calls with few query rows none.
+   * `"int8"` and `"int8-pv"` on the CPU. `attentionBackward` has the first of them too; calls of `attention` with few query
+   * rows have none.
    */
   get precisions(): readonly Precision[] {
     return this.#router.precisions;

@@ -1,5 +1,5 @@
 // Which precisions a machine has, and calls that have none but f32 there.
-import { type AttentionProblem, CALL_NAMES } from "../problem/problem.ts";
+import { type AttentionProblem, CALL_NAMES, type Pass } from "../problem/problem.ts";
 import type { Precision } from "../problem/precision.ts";
 import { UnsupportedError } from "../tensor/errors.ts";
 import type { Target } from "./target.ts";
@@ -18,12 +18,19 @@ const LEAVE_OUT = "leave precision out, which computes in f32";
 const asked = ({ precision, pass }: AttentionProblem) =>
   `precision "${precision}" of ${CALL_NAMES[pass]}`;
 
+/** The passes that some machine has in a precision. */
+const PASSES: Readonly<Record<Exclude<Precision, "f32">, readonly Pass[]>> = {
+  f16: ["forward", "backward"],
+  int8: ["forward"],
+  "int8-pv": ["forward"],
+};
+
 /** Throws where a machine cannot compute a call in the precision that is asked for. */
 export function checkPrecision(problem: AttentionProblem, target: Target): void {
   const { precision, pass } = problem, { backend } = target;
   if (precision === "f32") return;
   const what = asked(problem);
-  if (pass !== "forward") throw new UnsupportedError(what, "any", LEAVE_OUT);
+  if (!PASSES[precision].includes(pass)) throw new UnsupportedError(what, "any", LEAVE_OUT);
   if (precisionsOf(target).includes(precision)) return;
   const remedy = `${LEAVE_OUT}, or use an engine that has it among its precisions`;
   if (backend === "wasm" || precision !== "f16") throw new UnsupportedError(what, backend, remedy);

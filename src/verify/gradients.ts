@@ -1,5 +1,5 @@
 // Rows of dq, dk and dv in float64, straight from the formula, and the rounding error that is to be expected of the same
-// formula in float32.
+// formula in float32, or with products of halves in float16.
 //
 //   p = exp(s - lse)      delta = dOut · out - dLse + dEntropy (entropy + exp(sink - lse))
 //   dS = p (z dOut · v - delta - dEntropy log p)        dq = Σ dS slope scale k      dk = Σ dS slope scale q
@@ -101,7 +101,8 @@ function pairGradient(
   pair: Pair,
   meanings: readonly ExactFeature[],
 ): PairGradient | undefined {
-  const { dOut, lse, own, dEntropy, delta } = row, scale = pairs.problem.softmaxScale;
+  const { dOut, lse, own, dEntropy, delta } = row,
+    { unit, problem: { softmaxScale: scale } } = pairs;
   const { score, error, slope, slopeError } = pairs.score(row.q, k, pair, meanings, true);
   if (score === -Infinity) return undefined;
   const p = own ? Math.exp(score - own.top) / own.sum : weight(score, lse);
@@ -112,7 +113,7 @@ function pairGradient(
   const dS = p * size, pError = p * (U + error + ofLse) + Math.min(p, NOTHING);
   // each part of dS is rounded by itself, and p multiplies them all
   const dSError = pError * (Math.abs(ofWeight - delta) + Math.abs(log) + Math.abs(dEntropy)) +
-    p * (U * (Math.abs(ofWeight) + Math.abs(size) + (z === 0 ? 0 : z * dOut.norm * v.norm))) +
+    p * (unit * (Math.abs(ofWeight) + Math.abs(size) + (z === 0 ? 0 : z * dOut.norm * v.norm))) +
     p * (Math.abs(dEntropy) * (error + ofLse) + U * Math.abs(log));
   return {
     ofScore: dS * slope * scale,
@@ -122,7 +123,7 @@ function pairGradient(
     ),
     ofDelta: finite(p * slope * scale),
     ofValue: p * z,
-    ofValueError: finite(z * (pError + U * p)),
+    ofValueError: finite(z * (pError + unit * p)),
   };
 }
 

@@ -11,7 +11,7 @@ function scratchBytes(plan: GpuPlan, { valueDim }: AttentionProblem): number {
     const rows = (r.batchEnd - r.batchBegin) * (r.kvHeadEnd - r.kvHeadBegin) *
       (r.groupEnd - r.groupBegin) * (r.rowEnd - r.rowBegin);
     const splits = r.splits > 1 ? r.splits * rows * (valueDim + 1) * 4 : 0;
-    const stats = plan.kernel === "backward" ? rows * 16 : 0;
+    const stats = plan.kernel === "backward" ? rows * (plan.dq?.tile.halves ? 32 : 16) : 0;
     return Math.max(most, splits + stats + (r.rowItems.length + r.keyItems.length) * 32);
   }, 0);
 }

@@ -76,11 +76,14 @@ const unrolledCases: readonly Case[] = [
   defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 8192, headDim: 64, dtype: "f16", softcap: 5 }),
 ];
 
-/** In f16: the two tiles of hardware, and every kind of text beside them. */
+/** In f16: the tiles of hardware, and every kind of text beside them, sums of captured arrays and of heads too. */
 const halfCases: readonly Case[] = [
   defineCase({ lengthQ: 8192, headDim: 64 }),
   defineCase({ lengthQ: 8192, headDim: 128 }),
   defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 90, headDim: 35, dtype: "f16", ...everything }),
+  defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 90, headDim: 35, scoreMod: "bent" }),
+  defineCase({ lengthQ: 90, headDim: 256, dEntropy: true, stats: true }),
+  defineCase({ queryHeads: 2, lengthQ: 90, headDim: 64, alibiSlopes: "h" }),
 ];
 
 /** Cut into regions on a machine of small bindings: joined over keys, over queries, in dBias. */
@@ -113,9 +116,14 @@ function headInputs(c: Case): Inputs {
   return { ...inputs, name: `${inputs.name}, numbers of heads`, options };
 }
 
-/** The forward call of a case in f16. */
-function halfCall({ q, k, v, options }: Inputs): Call {
-  return describeForward(q, k, v, { ...options, precision: "f16" });
+/** Inputs of a case in f16. */
+export function halfInputs(c: Case): Inputs {
+  const inputs = makeInputs(c);
+  return {
+    ...inputs,
+    name: `${inputs.name}, in f16`,
+    options: { ...inputs.options, precision: "f16" } as Inputs["options"],
+  };
 }
 
 /** Parts of merges: every format, in fours and element by element, with columns in fours and not. */
@@ -183,7 +191,7 @@ function homeOf(target: WebGpuTarget): Home {
 }
 
 /** The steps of a call with its plan. */
-function stepsOf(
+export function stepsOf(
   { problem, views }: { problem: AttentionProblem; views: Views },
   target: WebGpuTarget,
 ): { plan: GpuPlan; steps: Step[] } {
@@ -194,7 +202,7 @@ function stepsOf(
 }
 
 /** Forward and backward of a case, described; backward on results in the form that forward gives them. */
-function callsOf(
+export function callsOf(
   { q, k, v, dOut, dLse, dEntropy, options }: Inputs,
 ): { problem: AttentionProblem; views: Views }[] {
   const forward = describeForward(q, k, v, options);
@@ -313,10 +321,9 @@ export function findKernels(dialect: Dialect): Found {
   for (const c of unrolledCases) {
     for (const target of hardware) collection.addCalls(makeInputs(c), target);
   }
-  for (const inputs of halfCases.map(makeInputs)) {
+  for (const inputs of halfCases.map(halfInputs)) {
     for (const target of targets.filter(({ shaderF16 }) => shaderF16)) {
-      const name = `${inputs.name}, in f16`;
-      collection.addCalls({ ...inputs, name }, target, [halfCall(inputs)]);
+      collection.addCalls(inputs, target);
     }
   }
   for (const c of windowCases) {

@@ -12,9 +12,9 @@ import { tileClass } from "../../src/plan/webgpu/tiles.ts";
 import { hostSession } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { plainTensor } from "../inputs.ts";
-import { expectHalves } from "../oracle.ts";
-import { checkCase, type Pass } from "../run_grid.ts";
-import { everything } from "../selection.ts";
+import { expectBothHalves, expectHalves } from "../oracle.ts";
+import { bothPasses, checkCase, type Pass } from "../run_grid.ts";
+import { everything, partTaken } from "../selection.ts";
 import { absent, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
 
 const halves = { precision: "f16" } as const;
@@ -30,6 +30,15 @@ const lacks = absent ??
 const gpu = (): Engine => engine!;
 
 const pass: Pass = {
+  name: "both passes",
+  expect: expectBothHalves,
+  run: (session, inputs) => {
+    return bothPasses.run(session, { ...inputs, options: { ...inputs.options, ...halves } });
+  },
+};
+
+/** Forward alone, where gradients compile for 10 to 20 s on lavapipe. */
+const forwardPass: Pass = {
   name: "attention",
   expect: expectHalves,
   run: (session, inputs) => {
@@ -37,25 +46,40 @@ const pass: Pass = {
   },
 };
 
-/** Dims, tails, groups, masks, features, storage: cases that share few kernels. */
+/** Dims, tails, groups, masks, storage: cases that share few kernels. */
 const cases: readonly Case[] = [
   defineCase({ queryHeads: 2, lengthQ: 100, lengthK: 130, headDim: 32 }),
   defineCase({ queryHeads: 2, lengthQ: 100, lengthK: 130, headDim: 32, amplitude: 5 }),
   defineCase({ queryHeads: 2, lengthQ: 70, lengthK: 70, headDim: 32, causal: true }),
   defineCase({ lengthQ: 90, lengthK: 300, headDim: 32, window: { left: 40 }, causal: true }),
-  defineCase({ lengthQ: 64, lengthK: 97, headDim: 128, causal: true }),
   defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 75, headDim: 20, dtype: "f16" }),
+];
+
+/** Several chunks, statistics, and all features: in the core of the grid forward alone. */
+const long: readonly Case[] = [
+  defineCase({ lengthQ: 64, lengthK: 97, headDim: 128, causal: true }),
+  defineCase({
+    ...{ queryHeads: 2, lengthQ: 60, lengthK: 70, headDim: 32 },
+    ...{ stats: true, dEntropy: true, sink: true, dLse: true },
+  }),
   defineCase({
     ...{ queryHeads: 4, kvHeads: 2, lengthQ: 50, lengthK: 65, headDim: 35, valueDim: 33 },
     ...everything,
   }),
 ];
 
-gpuTest("attention() in f16 agrees with the oracle within its bound", async (t) => {
+gpuTest("both passes in f16 agree with the oracle within their bounds", async (t) => {
   const session = hostSession(gpu());
   for (const c of cases) {
     await t.step(caseName(c), async () => {
       await checkCase(pass, c, new Map([["webgpu, f16", session]]), "webgpu/precision_test.ts");
+    });
+  }
+  for (const c of long) {
+    await t.step(caseName(c), async () => {
+      const wanted = partTaken("rest") ? pass : forwardPass;
+      const sessions = new Map([["webgpu, f16", session]]);
+      await checkCase(wanted, c, sessions, "webgpu/precision_test.ts");
     });
   }
 }, lacks);

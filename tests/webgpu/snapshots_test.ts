@@ -84,6 +84,7 @@ const learned: Variant = {
 };
 const repair: Variant = { ...full, kinds: { q: scalars, k: scalars, v: scalars, dOut: scalars } };
 const rows = { dOut: VECTORS, out: VECTORS };
+const given = { withDLse: false, withDEntropy: false, withPowers: false };
 const shape = { rows: 2, head4: 2, value4: 2, threads: 8, keys: 2, turns: 1 };
 const out = { scalarOut: false };
 const all = { batch: false, head: false, row: false, column: false };
@@ -108,13 +109,16 @@ const texts: Readonly<Record<string, string>> = {
   combine_splits_statistics: combineSplitsShader(false, true),
   merge_into: mergeIntoShader(VECTORS, false, { kept: true, statistics: false }),
   merge_into_statistics: mergeIntoShader(VECTORS, false, { kept: false, statistics: true }),
-  delta: deltaShader({ ...rows, withDLse: true, withDEntropy: false, features: new Map() }),
+  delta: deltaShader({ ...rows, ...given, withDLse: true, features: new Map() }),
   delta_entropy: deltaShader({
-    ...{ ...rows, withDLse: false, withDEntropy: true, features: new Map([["sink", ""]]) },
+    ...{ ...rows, ...given, withDEntropy: true, features: new Map([["sink", ""]]) },
   }),
+  delta_halves: deltaShader({ ...rows, ...given, withPowers: true, features: new Map() }),
   row_state: rowStateShader(full),
   dq: dqShader(full, out),
   dq_entropy: dqShader(counted, out),
+  dq_halves: dqShader({ ...plain, tile: halves }, out),
+  dkv_halves: dkvShader({ ...plain, tile: halves }, "kv", out),
   dkv: dkvShader(plain, "kv", out),
   dkv_entropy: dkvShader(counted, "kv", out),
   dkv_features: dkvShader(full, "k", out),

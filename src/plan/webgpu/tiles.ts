@@ -5,6 +5,7 @@ import {
   geometry,
   HALF_DEPTH,
   keptBytes,
+  powerBytes,
   tileBytes,
   type TileShape,
 } from "../../../shaders/abi.ts";
@@ -84,8 +85,8 @@ const HARDWARE: readonly TileShape[] = [
  */
 const CODE = {
   ...{ most: 6400, rest: 1000, stage: 300, step: 1.1, runs: 0 },
-  /** Two products an instruction; rounding what is staged, and what runs add to the sums. */
-  halves: { stage: 500, step: 0.55, runs: 2.5 },
+  /** Two products an instruction; rounding what is staged, by vec4 of a thread, and what runs add to the sums. */
+  halves: { stage: 130, step: 0.55, runs: 2.5 },
 };
 /**
  * Operations of a call from which products are unrolled as far as that: 0.3 ms of an H200, whose driver then compiles
@@ -188,7 +189,7 @@ function halvesOf(
 
 /**
  * The tile with as many steps in a turn of its products as its code allows; `step`: multiply-adds of all products in one,
- * `stages`: pieces of operands with a text of their own.
+ * `stages`: pieces of operands with a text of their own, or of halves the vec4 of a thread in them.
  */
 function unrolled(
   tile: TileShape,
@@ -200,14 +201,31 @@ function unrolled(
   const most = flops < UNROLLED_FLOPS ? USUAL_UNROLL : tile.unroll;
   const code = (unroll: number) => CODE.rest + stage * stages + (ofStep * unroll + runs) * step;
   const fits = (n: number) => tile.depth % n === 0 && n <= most && code(n) <= CODE.most;
-  return { ...tile, unroll: [32, 16, 8, 4, 2].find(fits) ?? 1 };
+  return { ...tile, unroll: [32, 16, 8, 4, 2].find(fits) ?? (tile.halves ? 4 : 1) };
+}
+
+/** Pieces of scores and of results, as `unrolled` counts them: those of scores are four vec4 of a thread. */
+function staged({ halves, depth, c4, threads }: Geometry, scores: number, pieces: number): number {
+  return halves ? 4 * scores + Math.ceil(depth * c4 / threads) * pieces : scores + pieces;
 }
 
 const chunksOf = (dim: number, { chunk }: TileShape): number => Math.ceil(dim / chunk);
 
 /** Columns that padding to a tile's chunk adds to what the narrowest chunk, 32, adds. */
-function overPads(dim: number, tile: TileShape): boolean {
-  return chunksOf(dim, tile) * tile.chunk > Math.ceil(dim / 32) * 32;
+const overPads = (dim: number, tile: TileShape): boolean =>
+  chunksOf(dim, tile) * tile.chunk > Math.ceil(dim / 32) * 32;
+
+/** Workgroup memory of a kernel. */
+function bytesOf(kernel: TiledKernel, g: Geometry, needs: TileNeeds): number {
+  const [queries, keys] = kernel === "dkv" ? [g.columns, g.rows] : [g.rows, g.columns];
+  const gradients = kernel === "dq" || kernel === "dkv" || kernel === "pairSum";
+  return tileBytes(g, chunksOf(needs.headDim, g)) +
+    (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
+    (gradients ? powerBytes(g, queries, kernel !== "pairSum") : 0) +
+    (kernel === "pairSum" ? 4 * g.threads : 0) +
+    (needs.learned && kernel === "dq" ? 32 * g.threads : 0) +
+    (needs.kept && kernel !== "inside" ? keptBytes(queries, keys) : 0) +
+    (kernel === "inside" ? 4 * g.rows * (g.columns + 1) : 0) + 48; // the vote of tiles; variables begin at 16
 }
 
 /** The tile of a kernel. */
@@ -228,13 +246,7 @@ export function chooseTile(
       : tile.tm * tile.tn <= 16
       ? REGISTERS.small
       : REGISTERS.large;
-    const [queries, keys] = kernel === "dkv" ? [g.columns, g.rows] : [g.rows, g.columns];
-    const bytes = tileBytes(g, chunksOf(headDim, tile)) +
-      (kernel === "forward" ? 4 * g.rows * (g.nx + 1) : 0) +
-      (kernel === "pairSum" ? 4 * g.threads : 0) +
-      (needs.learned && kernel === "dq" ? 32 * g.threads : 0) +
-      (needs.kept && kernel !== "inside" ? keptBytes(queries, keys) : 0) +
-      (kernel === "inside" ? 4 * g.rows * (g.columns + 1) : 0) + 48; // the vote of tiles; variables begin at 16
+    const bytes = bytesOf(kernel, g, needs);
     if (bytes > workgroupBytes || g.threads > workgroupThreads) continue;
     const head = chunksOf(headDim, tile), value = chunksOf(valueDim, tile);
     const result = kernel === "forward" ? value : kernel === "dq" ? head : Math.max(head, value);
@@ -244,7 +256,7 @@ export function chooseTile(
       const pieces = g.parts * (fused ? whole : Math.min(sums, 1) * blockChunks);
       const step = g.tm * (g.tn * scores + 4 * g.cc * pieces);
       return {
-        tile: unrolls ? unrolled(tile, step, scores + pieces, needs) : tile,
+        tile: unrolls ? unrolled(tile, step, staged(g, scores, pieces), needs) : tile,
         ...{ rows: g.rows, columns: g.columns, threads: g.threads },
         ...{ blockChunks, fused, bytes, registers: count },
       };

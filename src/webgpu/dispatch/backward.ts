@@ -23,12 +23,15 @@ export function backwardInputs(
   return { q: r.input("q"), k: r.input("k"), v: r.input("v"), dOut: r.input("dOut") };
 }
 
+/** Whether rows of dOut have powers, because products are of halves. */
+const hasPowers = ({ call: { plan } }: RegionCall) => plan.dq?.tile.halves === true;
+
 /**
  * What the gradient kernels take from each row, four floats: see shaders/kernels/row_state.ts. With a gradient of the
- * entropy four more a row lie behind them.
+ * entropy, or powers, four more a row lie behind them.
  */
 export const statsOf = (r: RegionCall): Bound =>
-  r.rowScratch("stats", r.call.variant.statistics ? 8 : 4);
+  r.rowScratch("stats", r.call.variant.statistics || hasPowers(r) ? 8 : 4);
 
 const visible = (r: RegionCall, items: readonly GpuItem[]) => 2 * pairs(items) * r.heads;
 
@@ -36,6 +39,7 @@ const visible = (r: RegionCall, items: readonly GpuItem[]) => 2 * pairs(items) *
 export function deltaStep(r: RegionCall): Step {
   const { sizes, rows } = r, { views, variant } = r.call, withDLse = views.dLse !== undefined;
   const kinds = { dOut: r.kind("dOut"), out: r.kind("out") }, withDEntropy = variant.statistics;
+  const withPowers = hasPowers(r);
   const features = rowFeatures(withDEntropy ? variant.features : new Map());
   const { bindings, params } = r.bind({
     dOut: r.input("dOut"),
@@ -48,9 +52,10 @@ export function deltaStep(r: RegionCall): Step {
     kernel: {
       key: [
         ...["delta", kindName(kinds.dOut), kindName(kinds.out), withDLse, withDEntropy],
+        ...withPowers ? ["powers"] : [],
         ...features.keys(),
       ].join(" "),
-      code: () => deltaShader({ ...kinds, withDLse, withDEntropy, features }),
+      code: () => deltaShader({ ...kinds, withDLse, withDEntropy, withPowers, features }),
     },
     bindings: { ...bindings, stats: statsOf(r) },
     params: withDEntropy ? { ...params, ...r.scheduledAddresses() } : params,

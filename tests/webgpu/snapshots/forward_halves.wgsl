@@ -97,49 +97,46 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   {
     let last_row = max(row_count, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
     let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
-    let from0_0 = first + 4u * stage_slot + 0u; let x0_0 = to_halves(load_q(q_row(batch, (kv_head * U.group + min(from0_0, last_row) % U.group), (min(from0_0, last_row) / U.group)), from_column) * staged_scale);
-    let from0_1 = first + 4u * stage_slot + 1u; let x0_1 = to_halves(load_q(q_row(batch, (kv_head * U.group + min(from0_1, last_row) % U.group), (min(from0_1, last_row) / U.group)), from_column) * staged_scale);
-    let from0_2 = first + 4u * stage_slot + 2u; let x0_2 = to_halves(load_q(q_row(batch, (kv_head * U.group + min(from0_2, last_row) % U.group), (min(from0_2, last_row) / U.group)), from_column) * staged_scale);
-    let from0_3 = first + 4u * stage_slot + 3u; let x0_3 = to_halves(load_q(q_row(batch, (kv_head * U.group + min(from0_3, last_row) % U.group), (min(from0_3, last_row) / U.group)), from_column) * staged_scale);
-    let from1_0 = first + 4u * (stage_slot + 4u) + 0u; let x1_0 = to_halves(load_q(q_row(batch, (kv_head * U.group + min(from1_0, last_row) % U.group), (min(from1_0, last_row) / U.group)), from_column) * staged_scale);
-    let from1_1 = first + 4u * (stage_slot + 4u) + 1u; let x1_1 = to_halves(load_q(q_row(batch, (kv_head * U.group + min(from1_1, last_row) % U.group), (min(from1_1, last_row) / U.group)), from_column) * staged_scale);
-    let from1_2 = first + 4u * (stage_slot + 4u) + 2u; let x1_2 = to_halves(load_q(q_row(batch, (kv_head * U.group + min(from1_2, last_row) % U.group), (min(from1_2, last_row) / U.group)), from_column) * staged_scale);
-    let from1_3 = first + 4u * (stage_slot + 4u) + 3u; let x1_3 = to_halves(load_q(q_row(batch, (kv_head * U.group + min(from1_3, last_row) % U.group), (min(from1_3, last_row) / U.group)), from_column) * staged_scale);
-    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < row_count, from0_1 < row_count, from0_2 < row_count, from0_3 < row_count);
-    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f16>(0.0), vec4<f16>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
-    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f16>(0.0), vec4<f16>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
-    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f16>(0.0), vec4<f16>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
-    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f16>(0.0), vec4<f16>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
-    let real1 = vec4<bool>(inside) & vec4<bool>(from1_0 < row_count, from1_1 < row_count, from1_2 < row_count, from1_3 < row_count);
-    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][(stage_slot + 4u)] = select(vec4<f16>(0.0), vec4<f16>(x1_0.x, x1_1.x, x1_2.x, x1_3.x), real1);
-    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][(stage_slot + 4u)] = select(vec4<f16>(0.0), vec4<f16>(x1_0.y, x1_1.y, x1_2.y, x1_3.y), real1);
-    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][(stage_slot + 4u)] = select(vec4<f16>(0.0), vec4<f16>(x1_0.z, x1_1.z, x1_2.z, x1_3.z), real1);
-    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][(stage_slot + 4u)] = select(vec4<f16>(0.0), vec4<f16>(x1_0.w, x1_1.w, x1_2.w, x1_3.w), real1);
+    let from0_0 = first + 4u * stage_slot + 0u; let x0_0 = to_halves(select(vec4<f32>(0.0), load_q(q_row(batch, (kv_head * U.group + min(from0_0, last_row) % U.group), (min(from0_0, last_row) / U.group)), from_column) * staged_scale, inside & (from0_0 < row_count)));
+    let from0_1 = first + 4u * stage_slot + 1u; let x0_1 = to_halves(select(vec4<f32>(0.0), load_q(q_row(batch, (kv_head * U.group + min(from0_1, last_row) % U.group), (min(from0_1, last_row) / U.group)), from_column) * staged_scale, inside & (from0_1 < row_count)));
+    let from0_2 = first + 4u * stage_slot + 2u; let x0_2 = to_halves(select(vec4<f32>(0.0), load_q(q_row(batch, (kv_head * U.group + min(from0_2, last_row) % U.group), (min(from0_2, last_row) / U.group)), from_column) * staged_scale, inside & (from0_2 < row_count)));
+    let from0_3 = first + 4u * stage_slot + 3u; let x0_3 = to_halves(select(vec4<f32>(0.0), load_q(q_row(batch, (kv_head * U.group + min(from0_3, last_row) % U.group), (min(from0_3, last_row) / U.group)), from_column) * staged_scale, inside & (from0_3 < row_count)));
+    let from1_0 = first + 4u * (stage_slot + 4u) + 0u; let x1_0 = to_halves(select(vec4<f32>(0.0), load_q(q_row(batch, (kv_head * U.group + min(from1_0, last_row) % U.group), (min(from1_0, last_row) / U.group)), from_column) * staged_scale, inside & (from1_0 < row_count)));
+    let from1_1 = first + 4u * (stage_slot + 4u) + 1u; let x1_1 = to_halves(select(vec4<f32>(0.0), load_q(q_row(batch, (kv_head * U.group + min(from1_1, last_row) % U.group), (min(from1_1, last_row) / U.group)), from_column) * staged_scale, inside & (from1_1 < row_count)));
+    let from1_2 = first + 4u * (stage_slot + 4u) + 2u; let x1_2 = to_halves(select(vec4<f32>(0.0), load_q(q_row(batch, (kv_head * U.group + min(from1_2, last_row) % U.group), (min(from1_2, last_row) / U.group)), from_column) * staged_scale, inside & (from1_2 < row_count)));
+    let from1_3 = first + 4u * (stage_slot + 4u) + 3u; let x1_3 = to_halves(select(vec4<f32>(0.0), load_q(q_row(batch, (kv_head * U.group + min(from1_3, last_row) % U.group), (min(from1_3, last_row) / U.group)), from_column) * staged_scale, inside & (from1_3 < row_count)));
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = vec4<f16>(x0_0.x, x0_1.x, x0_2.x, x0_3.x);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = vec4<f16>(x0_0.y, x0_1.y, x0_2.y, x0_3.y);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = vec4<f16>(x0_0.z, x0_1.z, x0_2.z, x0_3.z);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = vec4<f16>(x0_0.w, x0_1.w, x0_2.w, x0_3.w);
+    rt[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][(stage_slot + 4u)] = vec4<f16>(x1_0.x, x1_1.x, x1_2.x, x1_3.x);
+    rt[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][(stage_slot + 4u)] = vec4<f16>(x1_0.y, x1_1.y, x1_2.y, x1_3.y);
+    rt[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][(stage_slot + 4u)] = vec4<f16>(x1_0.z, x1_1.z, x1_2.z, x1_3.z);
+    rt[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][(stage_slot + 4u)] = vec4<f16>(x1_0.w, x1_1.w, x1_2.w, x1_3.w);
   }
   {
     let last_row = max(end, 1u) - 1u; let last_column = ((U.head_dim + 3u) >> 2u) - 1u;
     let inside = (c0 + stage_step) <= last_column; let from_column = min((c0 + stage_step), last_column);
-    let from0_0 = k0 + stage_slot % 4u + 4u * (4u * (stage_slot / 4u) + 0u); let x0_0 = to_halves(load_k(k_row(batch, kv_head, min(from0_0, last_row)), from_column));
-    let from0_1 = k0 + stage_slot % 4u + 4u * (4u * (stage_slot / 4u) + 1u); let x0_1 = to_halves(load_k(k_row(batch, kv_head, min(from0_1, last_row)), from_column));
-    let from0_2 = k0 + stage_slot % 4u + 4u * (4u * (stage_slot / 4u) + 2u); let x0_2 = to_halves(load_k(k_row(batch, kv_head, min(from0_2, last_row)), from_column));
-    let from0_3 = k0 + stage_slot % 4u + 4u * (4u * (stage_slot / 4u) + 3u); let x0_3 = to_halves(load_k(k_row(batch, kv_head, min(from0_3, last_row)), from_column));
-    let from1_0 = k0 + (stage_slot + 4u) % 4u + 4u * (4u * ((stage_slot + 4u) / 4u) + 0u); let x1_0 = to_halves(load_k(k_row(batch, kv_head, min(from1_0, last_row)), from_column));
-    let from1_1 = k0 + (stage_slot + 4u) % 4u + 4u * (4u * ((stage_slot + 4u) / 4u) + 1u); let x1_1 = to_halves(load_k(k_row(batch, kv_head, min(from1_1, last_row)), from_column));
-    let from1_2 = k0 + (stage_slot + 4u) % 4u + 4u * (4u * ((stage_slot + 4u) / 4u) + 2u); let x1_2 = to_halves(load_k(k_row(batch, kv_head, min(from1_2, last_row)), from_column));
-    let from1_3 = k0 + (stage_slot + 4u) % 4u + 4u * (4u * ((stage_slot + 4u) / 4u) + 3u); let x1_3 = to_halves(load_k(k_row(batch, kv_head, min(from1_3, last_row)), from_column));
-    let real0 = vec4<bool>(inside) & vec4<bool>(from0_0 < end, from0_1 < end, from0_2 < end, from0_3 < end);
-    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = select(vec4<f16>(0.0), vec4<f16>(x0_0.x, x0_1.x, x0_2.x, x0_3.x), real0);
-    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = select(vec4<f16>(0.0), vec4<f16>(x0_0.y, x0_1.y, x0_2.y, x0_3.y), real0);
-    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = select(vec4<f16>(0.0), vec4<f16>(x0_0.z, x0_1.z, x0_2.z, x0_3.z), real0);
-    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = select(vec4<f16>(0.0), vec4<f16>(x0_0.w, x0_1.w, x0_2.w, x0_3.w), real0);
-    let real1 = vec4<bool>(inside) & vec4<bool>(from1_0 < end, from1_1 < end, from1_2 < end, from1_3 < end);
-    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][(stage_slot + 4u)] = select(vec4<f16>(0.0), vec4<f16>(x1_0.x, x1_1.x, x1_2.x, x1_3.x), real1);
-    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][(stage_slot + 4u)] = select(vec4<f16>(0.0), vec4<f16>(x1_0.y, x1_1.y, x1_2.y, x1_3.y), real1);
-    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][(stage_slot + 4u)] = select(vec4<f16>(0.0), vec4<f16>(x1_0.z, x1_1.z, x1_2.z, x1_3.z), real1);
-    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][(stage_slot + 4u)] = select(vec4<f16>(0.0), vec4<f16>(x1_0.w, x1_1.w, x1_2.w, x1_3.w), real1);
+    let from0_0 = k0 + stage_slot % 4u + 4u * (4u * (stage_slot / 4u) + 0u); let x0_0 = to_halves(select(vec4<f32>(0.0), load_k(k_row(batch, kv_head, min(from0_0, last_row)), from_column), inside & (from0_0 < end)));
+    let from0_1 = k0 + stage_slot % 4u + 4u * (4u * (stage_slot / 4u) + 1u); let x0_1 = to_halves(select(vec4<f32>(0.0), load_k(k_row(batch, kv_head, min(from0_1, last_row)), from_column), inside & (from0_1 < end)));
+    let from0_2 = k0 + stage_slot % 4u + 4u * (4u * (stage_slot / 4u) + 2u); let x0_2 = to_halves(select(vec4<f32>(0.0), load_k(k_row(batch, kv_head, min(from0_2, last_row)), from_column), inside & (from0_2 < end)));
+    let from0_3 = k0 + stage_slot % 4u + 4u * (4u * (stage_slot / 4u) + 3u); let x0_3 = to_halves(select(vec4<f32>(0.0), load_k(k_row(batch, kv_head, min(from0_3, last_row)), from_column), inside & (from0_3 < end)));
+    let from1_0 = k0 + (stage_slot + 4u) % 4u + 4u * (4u * ((stage_slot + 4u) / 4u) + 0u); let x1_0 = to_halves(select(vec4<f32>(0.0), load_k(k_row(batch, kv_head, min(from1_0, last_row)), from_column), inside & (from1_0 < end)));
+    let from1_1 = k0 + (stage_slot + 4u) % 4u + 4u * (4u * ((stage_slot + 4u) / 4u) + 1u); let x1_1 = to_halves(select(vec4<f32>(0.0), load_k(k_row(batch, kv_head, min(from1_1, last_row)), from_column), inside & (from1_1 < end)));
+    let from1_2 = k0 + (stage_slot + 4u) % 4u + 4u * (4u * ((stage_slot + 4u) / 4u) + 2u); let x1_2 = to_halves(select(vec4<f32>(0.0), load_k(k_row(batch, kv_head, min(from1_2, last_row)), from_column), inside & (from1_2 < end)));
+    let from1_3 = k0 + (stage_slot + 4u) % 4u + 4u * (4u * ((stage_slot + 4u) / 4u) + 3u); let x1_3 = to_halves(select(vec4<f32>(0.0), load_k(k_row(batch, kv_head, min(from1_3, last_row)), from_column), inside & (from1_3 < end)));
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][stage_slot] = vec4<f16>(x0_0.x, x0_1.x, x0_2.x, x0_3.x);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][stage_slot] = vec4<f16>(x0_0.y, x0_1.y, x0_2.y, x0_3.y);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][stage_slot] = vec4<f16>(x0_0.z, x0_1.z, x0_2.z, x0_3.z);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][stage_slot] = vec4<f16>(x0_0.w, x0_1.w, x0_2.w, x0_3.w);
+    ct[(4u * stage_step + 0u) / 2u][(4u * stage_step + 0u) % 2u][(stage_slot + 4u)] = vec4<f16>(x1_0.x, x1_1.x, x1_2.x, x1_3.x);
+    ct[(4u * stage_step + 1u) / 2u][(4u * stage_step + 1u) % 2u][(stage_slot + 4u)] = vec4<f16>(x1_0.y, x1_1.y, x1_2.y, x1_3.y);
+    ct[(4u * stage_step + 2u) / 2u][(4u * stage_step + 2u) % 2u][(stage_slot + 4u)] = vec4<f16>(x1_0.z, x1_1.z, x1_2.z, x1_3.z);
+    ct[(4u * stage_step + 3u) / 2u][(4u * stage_step + 3u) % 2u][(stage_slot + 4u)] = vec4<f16>(x1_0.w, x1_1.w, x1_2.w, x1_3.w);
   }
   workgroupBarrier();
   {
+    let runs_left = min((4u * (max(((U.head_dim + 3u) >> 2u), c0) - c0) + 15u) / 16u, 2u);
     var run0_0: vec4<f16>; var runs0_0 = vec4<f16>(0.0);
     var run0_1: vec4<f16>; var runs0_1 = vec4<f16>(0.0);
     var run1_0: vec4<f16>; var runs1_0 = vec4<f16>(0.0);
@@ -148,7 +145,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     var run2_1: vec4<f16>; var runs2_1 = vec4<f16>(0.0);
     var run3_0: vec4<f16>; var runs3_0 = vec4<f16>(0.0);
     var run3_1: vec4<f16>; var runs3_1 = vec4<f16>(0.0);
-  for (var d_run = 0u; d_run < 2u; d_run++) {
+  for (var d_run = 0u; d_run < runs_left; d_run++) {
     run0_0 = vec4<f16>(0.0);
     run0_1 = vec4<f16>(0.0);
     run1_0 = vec4<f16>(0.0);
@@ -283,25 +280,26 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   {
     let last_row = max(end, 1u) - 1u; let last_column = ((U.value_dim + 3u) >> 2u) - 1u;
     let inside = ((block + 0u) + stage_column) <= last_column; let from_column = min(((block + 0u) + stage_column), last_column);
-    let from0 = k0 + 0u + stage_row; let x0 = to_halves(load_v(v_row(batch, kv_head, min(from0, last_row)), from_column));
-    let from1 = k0 + 4u + stage_row; let x1 = to_halves(load_v(v_row(batch, kv_head, min(from1, last_row)), from_column));
-    let from2 = k0 + 8u + stage_row; let x2 = to_halves(load_v(v_row(batch, kv_head, min(from2, last_row)), from_column));
-    let from3 = k0 + 12u + stage_row; let x3 = to_halves(load_v(v_row(batch, kv_head, min(from3, last_row)), from_column));
-    let from4 = k0 + 16u + stage_row; let x4 = to_halves(load_v(v_row(batch, kv_head, min(from4, last_row)), from_column));
-    let from5 = k0 + 20u + stage_row; let x5 = to_halves(load_v(v_row(batch, kv_head, min(from5, last_row)), from_column));
-    let from6 = k0 + 24u + stage_row; let x6 = to_halves(load_v(v_row(batch, kv_head, min(from6, last_row)), from_column));
-    let from7 = k0 + 28u + stage_row; let x7 = to_halves(load_v(v_row(batch, kv_head, min(from7, last_row)), from_column));
-    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = select(vec4<f16>(0.0), x0, inside & (from0 < end));
-    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = select(vec4<f16>(0.0), x1, inside & (from1 < end));
-    ct[(stage_row + 8u) / 2u][(stage_row + 8u) % 2u][stage_column] = select(vec4<f16>(0.0), x2, inside & (from2 < end));
-    ct[(stage_row + 12u) / 2u][(stage_row + 12u) % 2u][stage_column] = select(vec4<f16>(0.0), x3, inside & (from3 < end));
-    ct[(stage_row + 16u) / 2u][(stage_row + 16u) % 2u][stage_column] = select(vec4<f16>(0.0), x4, inside & (from4 < end));
-    ct[(stage_row + 20u) / 2u][(stage_row + 20u) % 2u][stage_column] = select(vec4<f16>(0.0), x5, inside & (from5 < end));
-    ct[(stage_row + 24u) / 2u][(stage_row + 24u) % 2u][stage_column] = select(vec4<f16>(0.0), x6, inside & (from6 < end));
-    ct[(stage_row + 28u) / 2u][(stage_row + 28u) % 2u][stage_column] = select(vec4<f16>(0.0), x7, inside & (from7 < end));
+    let from0 = k0 + 0u + stage_row; let x0 = to_halves(select(vec4<f32>(0.0), load_v(v_row(batch, kv_head, min(from0, last_row)), from_column), inside & (from0 < end)));
+    let from1 = k0 + 4u + stage_row; let x1 = to_halves(select(vec4<f32>(0.0), load_v(v_row(batch, kv_head, min(from1, last_row)), from_column), inside & (from1 < end)));
+    let from2 = k0 + 8u + stage_row; let x2 = to_halves(select(vec4<f32>(0.0), load_v(v_row(batch, kv_head, min(from2, last_row)), from_column), inside & (from2 < end)));
+    let from3 = k0 + 12u + stage_row; let x3 = to_halves(select(vec4<f32>(0.0), load_v(v_row(batch, kv_head, min(from3, last_row)), from_column), inside & (from3 < end)));
+    let from4 = k0 + 16u + stage_row; let x4 = to_halves(select(vec4<f32>(0.0), load_v(v_row(batch, kv_head, min(from4, last_row)), from_column), inside & (from4 < end)));
+    let from5 = k0 + 20u + stage_row; let x5 = to_halves(select(vec4<f32>(0.0), load_v(v_row(batch, kv_head, min(from5, last_row)), from_column), inside & (from5 < end)));
+    let from6 = k0 + 24u + stage_row; let x6 = to_halves(select(vec4<f32>(0.0), load_v(v_row(batch, kv_head, min(from6, last_row)), from_column), inside & (from6 < end)));
+    let from7 = k0 + 28u + stage_row; let x7 = to_halves(select(vec4<f32>(0.0), load_v(v_row(batch, kv_head, min(from7, last_row)), from_column), inside & (from7 < end)));
+    ct[(stage_row) / 2u][(stage_row) % 2u][stage_column] = x0;
+    ct[(stage_row + 4u) / 2u][(stage_row + 4u) % 2u][stage_column] = x1;
+    ct[(stage_row + 8u) / 2u][(stage_row + 8u) % 2u][stage_column] = x2;
+    ct[(stage_row + 12u) / 2u][(stage_row + 12u) % 2u][stage_column] = x3;
+    ct[(stage_row + 16u) / 2u][(stage_row + 16u) % 2u][stage_column] = x4;
+    ct[(stage_row + 20u) / 2u][(stage_row + 20u) % 2u][stage_column] = x5;
+    ct[(stage_row + 24u) / 2u][(stage_row + 24u) % 2u][stage_column] = x6;
+    ct[(stage_row + 28u) / 2u][(stage_row + 28u) % 2u][stage_column] = x7;
   }
   workgroupBarrier();
   {
+    let runs_left = min(((max(end, k0) - k0) + 15u) / 16u, 2u);
     var run0_0: vec4<f16>; var runs0_0 = vec4<f16>(0.0);
     var run0_1: vec4<f16>; var runs0_1 = vec4<f16>(0.0);
     var run1_0: vec4<f16>; var runs1_0 = vec4<f16>(0.0);
@@ -310,7 +308,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     var run2_1: vec4<f16>; var runs2_1 = vec4<f16>(0.0);
     var run3_0: vec4<f16>; var runs3_0 = vec4<f16>(0.0);
     var run3_1: vec4<f16>; var runs3_1 = vec4<f16>(0.0);
-  for (var x_run = 0u; x_run < 2u; x_run++) {
+  for (var x_run = 0u; x_run < runs_left; x_run++) {
     run0_0 = vec4<f16>(0.0);
     run0_1 = vec4<f16>(0.0);
     run1_0 = vec4<f16>(0.0);
