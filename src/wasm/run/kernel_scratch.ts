@@ -12,7 +12,7 @@ export function kernelScratch(
 ): number {
   const { headDim, valueDim, lengthQ, queryHeads, kvHeads, count } = problem;
   if (problem.documents) {
-    return kernels.maxSimScratch(headDim, lengthQ, tile.keys, mostDocuments(problem)) >>> 0;
+    return kernels.maxSimScratch(headDim, lengthQ, mostDocuments(problem)) >>> 0;
   }
   if (kernel === "forward") {
     return kernels.forwardScratch(headDim, valueDim, tile.rows, tile.keys, !!dots) >>> 0;
