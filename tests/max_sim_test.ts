@@ -293,6 +293,35 @@ onEngines("infinite products", async (engine) => {
   assert.deepEqual([...keys.data], [0, 3]);
 });
 
+onEngines(
+  "products that are not finite, at every place of documents of many lengths",
+  async (engine) => {
+    // each document has ones, and at one place something else; or nothing but minus infinity
+    const lengths = [1, 2, 5, 6, 7, 10, 13, 16, 17], documents: number[][] = [];
+    for (const length of lengths) {
+      documents.push(new Array<number>(length).fill(-Infinity));
+      for (const bad of [NaN, Infinity, -Infinity]) {
+        for (let at = 0; at < length; at++) {
+          documents.push(Array.from({ length }, (_, n) => n === at ? bad : 1));
+        }
+      }
+    }
+    const tokens = 9, rows = documents.flat();
+    const starts = documents.reduce((all, { length }) => [...all, all.at(-1)! + length], [0]);
+    const { scores, keys } = await engine.maxSim(
+      matrix([tokens, 1], new Array<number>(tokens).fill(1)),
+      matrix([rows.length, 1], rows),
+      { cuSeqlens: starts },
+    );
+    const want = oracle({
+      ...{ sets: 1, tokens, dim: 1, starts },
+      ...{ queries: new Float64Array(tokens).fill(1), rows: Float64Array.from(rows) },
+    });
+    assert.deepEqual([...scores.data], [...want.scores]);
+    assert.deepEqual([...keys.data], [...want.keys]);
+  },
+);
+
 onEngines("a gradient of 0 adds nothing, whatever rows hold", async (engine) => {
   const queries = matrix([1, 2], [1, 1]), documents = matrix([2, 2], [1, 2, NaN, NaN]);
   const { keys } = await engine.maxSim(queries, documents, { cuSeqlens: [0, 1, 2] });

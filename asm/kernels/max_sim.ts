@@ -2,45 +2,46 @@
 // of it. One product, the score tile of forward; its keys are rows of documents that lie one behind the other.
 //
 //   Q^T [D][8] of all panels of 8 queries
-//   for each tile of rows of the item's documents           K tile [rows][D]
-//     for each panel
-//       S^T[row][8] = K . Q^T
-//       for each document that has rows of the tile
+//   for each document
+//     for six of its rows at a time                         gemm_max_6x8
+//       for each panel
+//         S^T[row][8] = K . Q^T, in registers
 //         m, arg = the larger of (m, arg) and each S          equal ones: the first row
-//         where it ends: arg of each query is written, score[document] += the sum of m
+//     up to three rows that are left: with the first ones of the next documents, S^T in memory
+//     arg of each query is written, score[document] += the sum of m
 //
+// The rows are read once from memory, for all panels, which stay in the cache; the tile reads the next six on its way.
 // Sums are float64 and in the order of the queries, so that neither tiles nor threads change them. A document without rows
 // has m = -infinity and no row. A product that is NaN is the largest, the first of them.
 import { Item, Task } from "../abi";
 import { Operand } from "../tables.gen";
 import { packPanel } from "../micro/pack";
-import { State, UPPER } from "../micro/records";
+import { Best, State, UPPER } from "../micro/records";
 import { rowAt, rowsOf, rowStride, taskOf } from "../micro/task";
-import { FORWARD_PITCH, gemm_s_6x8 } from "../micro/tiles.gen";
-import { madd, prefetch } from "../micro/vmath";
+import { FORWARD_PITCH, gemm_max_6x8 } from "../micro/tiles.gen";
+import { escape, madd, prefetch } from "../micro/vmath";
 import { scoreRun } from "../stages/score_run";
 
-/** The largest products of a panel so far, and their rows: two vectors each. */
-const BEST_BYTES: usize = 64, ARG: usize = 32;
+/** Groups of six rows that are brought into the cache at once where one panel meets them. */
+const FEW: i32 = 4;
 
 // The item at hand; see forward.ts on module state.
 let task: usize = 0, head: i32 = 0, tokens: i32 = 0, D: i32 = 0, panels: i32 = 0;
-let documentBegin: i32 = 0, documentEnd: i32 = 0, starts: usize = 0;
+let documentBegin: i32 = 0, documentEnd: i32 = 0, starts: usize = 0, rowsEnd: usize = 0;
 // Scratch, in this order.
-let q: usize = 0, scores: usize = 0, best: usize = 0, sums: usize = 0, origin: usize = 0;
-// Rows behind the tile at hand that are not in the cache yet, and how much of them is brought at a time.
-let ahead: usize = 0, aheadEnd: usize = 0, aheadBytes: usize = 0;
+let q: usize = 0, scores: usize = 0, again: usize = 0, best: usize = 0, sums: usize = 0, origin: usize = 0;
 
 /** Bytes of scratch that an item of so many documents needs. */
-export function maxSimScratch(dim: i32, queries: i32, keyTile: i32, documents: i32): usize {
-  return layOut(0, dim, (queries + 7) >> 3, keyTile, documents);
+export function maxSimScratch(dim: i32, queries: i32, documents: i32): usize {
+  return layOut(0, dim, (queries + 7) >> 3, documents);
 }
 
-function layOut(ws: usize, dim: i32, count: i32, keyTile: i32, documents: i32): usize {
+function layOut(ws: usize, dim: i32, count: i32, documents: i32): usize {
   q = ws;
   scores = q + <usize>count * (<usize>dim << 5);
-  best = scores + <usize>(keyTile + 8) * FORWARD_PITCH;
-  sums = best + <usize>count * BEST_BYTES;
+  again = scores + 6 * FORWARD_PITCH;
+  best = again + 6 * FORWARD_PITCH;
+  sums = best + <usize>count * Best.Bytes;
   origin = (sums + (<usize>documents << 3) + 15) & ~15;
   return (origin + State.Bytes + 63) & ~63;
 }
@@ -52,72 +53,44 @@ function startOf(document: i32): i32 {
   return load<i32>(starts + (<usize>document << 2));
 }
 
-/** Brings some of the rows that come next into the cache: products wait less for a few lines than for many. */
-// @ts-ignore: decorator
-@inline
-function bringAhead(): void {
-  if (ahead >= aheadEnd) return;
-  const bytes = min(aheadBytes, aheadEnd - ahead);
-  prefetch(ahead, bytes, bytes, 1);
-  ahead += bytes;
-}
-
-/** S^T[n rows][8] of a panel, as in stages/score_run.ts. */
-function scoreRows(rows: usize, pitch: usize, panel: usize, n: i32): void {
-  let at = 0;
-  for (; at + 6 <= n; at += 6) {
-    bringAhead();
-    gemm_s_6x8(rows + <usize>at * pitch, panel, scores + <usize>at * FORWARD_PITCH, D, pitch, origin, 1);
-  }
-  if (at == n) return;
-  // the last six rows, some once more; see there
-  const last = <usize>max(0, n - 6);
-  scoreRun(rows + last * pitch, pitch, panel, scores + last * FORWARD_PITCH, n - <i32>last, D, origin);
-}
-
-/** No row yet. */
-function clear(at: usize): void {
-  const least = f32x4.splat(-Infinity), none = i32x4.splat(-1);
+/** No product yet: -infinity is one as well, so the first row is the one to beat. */
+function begin(panel: i32, document: i32): void {
+  const at = best + <usize>panel * Best.Bytes, least = f32x4.splat(-Infinity);
+  let row = -1;
+  if (document < documentEnd && startOf(document) < startOf(document + 1)) row = startOf(document);
   v128.store(at, least);
   v128.store(at, least, UPPER);
-  v128.store(at, none, ARG);
-  v128.store(at, none, ARG + UPPER);
+  v128.store(at, i32x4.splat(row), Best.Row);
+  v128.store(at, i32x4.splat(row), Best.Row + UPPER);
+  v128.store(at, f32x4.splat(0), Best.Sum);
 }
 
 /** Takes in S of n rows from `row` on. */
 function scan(at: usize, sp: usize, n: i32, row: i32): void {
-  let m0 = v128.load(at), m1 = v128.load(at, UPPER), key = i32x4.splat(row), sum0 = f32x4.splat(0), sum1 = sum0;
-  const zero = i32x4.splat(0), one = i32x4.splat(1), end = sp + <usize>n * FORWARD_PITCH;
-  let x0 = v128.load(at, ARG), x1 = v128.load(at, ARG + UPPER);
-  // -infinity is a product as well: where there is no row yet, it is the first
-  x0 = v128.bitselect(key, x0, i32x4.lt_s(x0, zero));
-  x1 = v128.bitselect(key, x1, i32x4.lt_s(x1, zero));
-  v128.store(at, x0, ARG);
-  v128.store(at, x1, ARG + UPPER);
-  for (let p = sp; p < end; p += FORWARD_PITCH) {
-    const s0 = v128.load(p), s1 = v128.load(p, UPPER);
+  let m0 = v128.load(at), m1 = v128.load(at, UPPER), key = i32x4.splat(row), sum = v128.load(at, Best.Sum);
+  let x0 = v128.load(at, Best.Row), x1 = v128.load(at, Best.Row + UPPER);
+  const one = i32x4.splat(1);
+  for (const end = sp + <usize>n * FORWARD_PITCH; sp < end; sp += FORWARD_PITCH) {
+    const s0 = v128.load(sp), s1 = v128.load(sp, UPPER);
     // rows come in their order, so the last one that was larger is the largest of them
     x0 = i32x4.max_s(x0, v128.and(key, f32x4.lt(m0, s0)));
     x1 = i32x4.max_s(x1, v128.and(key, f32x4.lt(m1, s1)));
     m0 = f32x4.pmax(m0, s0);
     m1 = f32x4.pmax(m1, s1);
-    sum0 = f32x4.add(sum0, s0);
-    sum1 = f32x4.add(sum1, s1);
+    sum = f32x4.add(sum, f32x4.add(s0, s1));
     key = i32x4.add(key, one);
   }
-  // the sums say whether there may be a NaN, which comparisons pass by; m may be one from the rows before
-  sum0 = f32x4.add(f32x4.add(sum0, m0), f32x4.add(sum1, m1));
-  if (v128.any_true(f32x4.ne(sum0, sum0))) return scanAgain(at, sp, n, row);
   v128.store(at, m0);
   v128.store(at, m1, UPPER);
-  v128.store(at, x0, ARG);
-  v128.store(at, x1, ARG + UPPER);
+  v128.store(at, x0, Best.Row);
+  v128.store(at, x1, Best.Row + UPPER);
+  v128.store(at, sum, Best.Sum);
 }
 
 /** The same where some products are not finite. */
 function scanAgain(at: usize, sp: usize, n: i32, row: i32): void {
   let m0 = v128.load(at), m1 = v128.load(at, UPPER), key = i32x4.splat(row);
-  let x0 = v128.load(at, ARG), x1 = v128.load(at, ARG + UPPER);
+  let x0 = v128.load(at, Best.Row), x1 = v128.load(at, Best.Row + UPPER);
   const one = i32x4.splat(1);
   for (const end = sp + <usize>n * FORWARD_PITCH; sp < end; sp += FORWARD_PITCH) {
     const s0 = v128.load(sp), s1 = v128.load(sp, UPPER);
@@ -131,34 +104,75 @@ function scanAgain(at: usize, sp: usize, n: i32, row: i32): void {
   }
   v128.store(at, m0);
   v128.store(at, m1, UPPER);
-  v128.store(at, x0, ARG);
-  v128.store(at, x1, ARG + UPPER);
+  v128.store(at, x0, Best.Row);
+  v128.store(at, x1, Best.Row + UPPER);
+}
+
+/** A document once more for a panel, some of whose products are not finite. */
+function repeat(panel: i32, document: i32): void {
+  const pitch = <usize>D << 2, end = startOf(document + 1), at = best + <usize>panel * Best.Bytes;
+  begin(panel, document);
+  for (let row = startOf(document); row < end; row += 6) {
+    const n = min(6, end - row);
+    scoreRun(rowAt(task, Operand.K, 0, 0, row), pitch, q + <usize>panel * (<usize>D << 5), again, n, D, origin);
+    scanAgain(at, again, n, row);
+  }
 }
 
 /** The end of a document for a panel: rows are written, products added up. */
 function finish(panel: i32, document: i32): void {
-  const at = best + <usize>panel * BEST_BYTES, lanes = min(8, tokens - (panel << 3));
+  const at = best + <usize>panel * Best.Bytes, lanes = min(8, tokens - (panel << 3)), check = v128.load(at, Best.Sum);
+  // comparisons pass by what is NaN
+  if (v128.any_true(f32x4.ne(check, check))) repeat(panel, document);
   const sum = sums + (<usize>(document - documentBegin) << 3);
   let out = rowAt(task, Operand.DocumentKeys, 0, head, document) + (<usize>panel << 5), total = load<f64>(sum);
   for (let lane: usize = 0; lane < <usize>lanes; ++lane, out += 4) {
     total += <f64>load<f32>(at + (lane << 2));
-    store<i32>(out, load<i32>(at + (lane << 2), ARG));
+    store<i32>(out, load<i32>(at + (lane << 2), Best.Row));
   }
   store<f64>(sum, total);
-  clear(at);
+  begin(panel, document + 1);
 }
 
-/** Gives the S of rows [row, row + n) to the documents from `document` on; returns the first that has more rows. */
-function visit(panel: i32, document: i32, row: i32, n: i32): i32 {
-  const at = best + <usize>panel * BEST_BYTES, end = row + n;
+/** Gives the S of rows [row, row + n) at sp to the documents from `document` on; returns the first that has more rows. */
+function visit(panel: i32, document: i32, row: i32, n: i32, sp: usize): i32 {
+  const at = best + <usize>panel * Best.Bytes, end = row + n;
   for (let from = row; document < documentEnd; ++document) {
     const next = startOf(document + 1), to = min(next, end);
-    if (to > from) scan(at, scores + <usize>(from - row) * FORWARD_PITCH, to - from, from);
+    if (to > from) scan(at, sp + <usize>(from - row) * FORWARD_PITCH, to - from, from);
     if (next > end) break;
     finish(panel, document);
     from = to;
   }
   return document;
+}
+
+/** Takes in groups of six rows of one document. */
+function takeIn(row: i32, groups: i32): void {
+  const pitch = <usize>D << 2, six = 6 * pitch;
+  // what is read ahead are the next six rows, or the item's last
+  const last = rowsEnd - six - 4, ahead = six / <usize>max(1, panels * (D >> 3));
+  // one panel has too few turns to read a line in each
+  const several = panels > 1 ? groups : FEW;
+  for (; groups > 0; groups -= several, row += 6 * several) {
+    const n = min(groups, several), rows = rowAt(task, Operand.K, 0, 0, row);
+    if (panels == 1) prefetch(rows, pitch, pitch, 6 * n);
+    escape(gemm_max_6x8(rows, q, best, D, pitch, panels, row, n, last, ahead));
+  }
+}
+
+/** Takes in n rows from `row` on, at most six and of several documents; returns as `visit`. */
+function takeInApart(document: i32, row: i32, n: i32): i32 {
+  const pitch = <usize>D << 2, end = startOf(documentEnd);
+  // the last six rows of the item, some once more: cheaper than up to five single rows
+  const first = max(startOf(documentBegin), min(row, end - 6)), rows = rowAt(task, Operand.K, 0, 0, first);
+  prefetch(rowAt(task, Operand.K, 0, 0, row + n), pitch, pitch, min(6, end - row - n));
+  let next = document;
+  for (let p = 0; p < panels; ++p) {
+    scoreRun(rows, pitch, q + <usize>p * (<usize>D << 5), scores, row + n - first, D, origin);
+    next = visit(p, document, row, n, scores + <usize>(row - first) * FORWARD_PITCH);
+  }
+  return next;
 }
 
 export function maxSimItem(item: usize, ws: usize): void {
@@ -170,32 +184,35 @@ export function maxSimItem(item: usize, ws: usize): void {
   D = load<i32>(task, Task.HeadDim);
   panels = (tokens + 7) >> 3;
   starts = rowsOf(task, Operand.Documents, 0, 0);
-  const tile = load<i32>(task, Task.Tile), pitch = <usize>D << 2, panelBytes = <usize>D << 5;
-  layOut(ws, D, panels, tile, documentEnd - documentBegin);
+  const panelBytes = <usize>D << 5;
+  layOut(ws, D, panels, documentEnd - documentBegin);
   memory.fill(origin, 0, State.Bytes);
   memory.fill(sums, 0, <usize>(documentEnd - documentBegin) << 3);
   for (let v: usize = 0; v < 32; v += UPPER) v128.store(origin + v, f32x4.splat(1), State.L);
   for (let p = 0; p < panels; ++p) {
     const first = p << 3;
     packPanel(rowAt(task, Operand.Q, 0, head, first), rowStride(task, Operand.Q), q + <usize>p * panelBytes, tokens - first, D, origin + State.L);
-    clear(best + <usize>p * BEST_BYTES);
+    begin(p, documentBegin);
   }
-  let document = documentBegin, row = startOf(documentBegin);
   const end = startOf(documentEnd);
-  do { // once where there are no rows: the documents end nevertheless
-    const n = min(tile, end - row), rows = rowAt(task, Operand.K, 0, 0, row);
-    const blocks = max(1, n / 6 * panels);
-    ahead = rows + <usize>n * pitch;
-    aheadEnd = ahead + <usize>min(tile, end - row - n) * pitch;
-    aheadBytes = ((aheadEnd - ahead) / <usize>blocks + 64) & ~63;
-    let next = document;
-    for (let p = 0; p < panels; ++p) {
-      if (n > 0) scoreRows(rows, pitch, q + <usize>p * panelBytes, n);
-      next = visit(p, document, row, n);
+  rowsEnd = rowAt(task, Operand.K, 0, 0, end);
+  let document = documentBegin, row = startOf(document);
+  while (document < documentEnd) {
+    const next = startOf(document + 1), groups = (next - row) / 6;
+    if (groups > 0) takeIn(row, groups);
+    row += 6 * groups;
+    const left = next - row;
+    if (left > 3 && next - startOf(document) >= 6) takeIn(next - 6, 1); // six rows, some once more
+    else if (left > 0) {
+      const n = min(6, end - row);
+      document = takeInApart(document, row, n);
+      row += n;
+      continue;
     }
-    document = next;
-    row += n;
-  } while (row < end);
+    for (let p = 0; p < panels; ++p) finish(p, document);
+    ++document;
+    row = next;
+  }
   for (let d = documentBegin; d < documentEnd; ++d) {
     store<f32>(rowAt(task, Operand.DocumentScores, 0, head, d), <f32>load<f64>(sums + (<usize>(d - documentBegin) << 3)));
   }

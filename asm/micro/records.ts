@@ -27,6 +27,16 @@ export enum State {
   Bytes = 96,
 }
 
+/** The largest products of a panel of eight queries with the rows of a document so far; see kernels/max_sim.ts. */
+export enum Best {
+  Product = 0,
+  /** The row of each; i32[8]. */
+  Row = 32,
+  /** Sums of all products, NaN where one of them is; four lanes. */
+  Sum = 64,
+  Bytes = 80,
+}
+
 /** The same of a quad of four lanes (decode), and the narrowest band of its lanes. */
 export enum QuadState {
   NegativeM = 0,

@@ -20,6 +20,16 @@ export function benchScoreTile(base: usize, headDim: i32, repeats: i32): i32 {
   return 2 * 48 * 8 * headDim;
 }
 
+/** The same over rows from memory, behind the first 256 KiB: 48 of them, then the next, with four panels of queries each. */
+export function benchScoreRows(base: usize, headDim: i32, blocks: i32): i32 {
+  const panels = base + 32 * KIB, scores = base + 64 * KIB, state = base + 80 * KIB, pitch = <usize>headDim << 2;
+  let rows = base + 256 * KIB;
+  for (; blocks > 0; --blocks, rows += 48 * pitch) {
+    for (let p: usize = 0; p < 4; ++p) gemm_s_6x8(rows, panels + p * (pitch << 3), scores, headDim, pitch, state, 8);
+  }
+  return 4 * 2 * 48 * 8 * headDim;
+}
+
 /** S^T[48 keys][8 queries] of bytes, by dot products of four, of two, and in plain SIMD. */
 export function benchFoursTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 32 * KIB, scores = base + 64 * KIB, state = base + 80 * KIB, lanes = base + 96 * KIB, d = <usize>headDim;

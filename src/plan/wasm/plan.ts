@@ -16,7 +16,7 @@ import {
   DECODE_QUERIES,
   DECODE_ROWS,
   decodeTile,
-  documentTile,
+  DOCUMENT_TILE,
   forwardTile,
   insideTile,
   type Tile,
@@ -102,7 +102,7 @@ function chooseKernel(problem: AttentionProblem): KernelName {
 }
 
 function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: number): Tile {
-  if (problem.documents) return documentTile(problem);
+  if (problem.documents) return DOCUMENT_TILE;
   if (kernel === "backward") return backwardTile(problem);
   if (kernel === "decode") {
     const rows = problem.lengthQ * (problem.queryHeads / problem.kvHeads);

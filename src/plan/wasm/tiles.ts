@@ -84,15 +84,8 @@ export function insideTile(
   return { rows: Math.max(8, Math.min(Math.floor(most / 8) * 8, up(lengthQ, 8))), keys };
 }
 
-/**
- * Late interaction: rows of documents of a tile, a multiple of the six of the score tile. measured on an Intel Xeon, D 128,
- * 32 queries, 1000 documents of 100 rows, where the score tile alone makes 39 to 41 GFLOP/s: 48 / 96 / 192 rows 31.4 / 32.9 / 32.2
- * to 33.2; 31.4 with 48 rows that are brought into the cache all at once, which costs 44 ns a row, instead of a few lines
- * between two blocks.
- */
-export function documentTile({ headDim }: { headDim: number }): Tile {
-  return { rows: 8, keys: Math.max(12, Math.min(384, Math.floor(12288 / headDim / 6) * 6)) };
-}
+/** Late interaction: the rows of documents that meet all queries at a time, those of the register tile. */
+export const DOCUMENT_TILE: Tile = { rows: 8, keys: 6 };
 
 /** Keys of a block of decode whose rows are bytes: outputs are summed as integers for a block, its rows in the caches. */
 const BYTES_KEYS = 256;

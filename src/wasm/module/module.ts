@@ -17,7 +17,7 @@ export interface KernelExports {
   readonly backwardScratch: (d: number, dv: number, rows: number) => number;
   readonly decodeScratch: (d: number, dv: number, rows: number, keys: number) => number;
   readonly insideScratch: (d: number, rows: number, keys: number, count: number) => number;
-  readonly maxSimScratch: (dim: number, queries: number, keys: number, documents: number) => number;
+  readonly maxSimScratch: (dim: number, queries: number, documents: number) => number;
   readonly maxSimGradient: (
     q: number,
     k: number,

@@ -14,7 +14,7 @@ export function kernelScratch(
   const { kernel, tile } = plan;
   const { headDim, valueDim, lengthQ, queryHeads, kvHeads, count } = problem;
   if (problem.documents) {
-    return kernels.maxSimScratch(headDim, lengthQ, tile.keys, mostDocuments(problem)) >>> 0;
+    return kernels.maxSimScratch(headDim, lengthQ, mostDocuments(problem)) >>> 0;
   }
   if (kernel === "forward") {
     const flags = integerFlags(plan);

@@ -4,7 +4,7 @@
 // 6 rows x 2 vectors is the largest that fits.
 import { BACKWARD_PITCH, range } from "./pitch.ts";
 
-interface Shape {
+export interface Shape {
   rows: number;
   /** Of four lanes; those beyond two belong to a second panel. */
   vectors: number;
@@ -18,13 +18,13 @@ function at(first: string, second: string, v: number): readonly [base: string, o
   return [v < PANEL ? first : second, v % PANEL * 16];
 }
 
-interface Accumulator {
+export interface Accumulator {
   row: number;
   vector: number;
   name: string;
 }
 
-function accumulators({ rows, vectors }: Shape): Accumulator[] {
+export function accumulators({ rows, vectors }: Shape): Accumulator[] {
   return range(rows).flatMap((row) =>
     range(vectors).map((vector) => ({ row, vector, name: `c${row}_${vector}` }))
   );
@@ -43,7 +43,7 @@ function stores(acc: Accumulator[], at: (c: Accumulator) => readonly [string, nu
 }
 
 /** One step of the product: load B[u], then for each row splat A[row][u] and multiply-add. */
-function step(shape: Shape, u: number): string {
+export function step(shape: Shape, u: number): string {
   const width = Math.min(shape.vectors, PANEL);
   const loads = range(shape.vectors).map((v) => {
     const [base, offset] = at("bp", "bq", v);
@@ -80,7 +80,7 @@ function reduction(shape: Shape, count: string, options: { whole: boolean }): st
   while (p0 < end) {\n${step(shape, 0)}\n${advance(1)}\n  }`;
 }
 
-function pointers(shape: Shape, base: string, stride: string): string {
+export function pointers(shape: Shape, base: string, stride: string): string {
   return `  ${
     range(shape.rows).map((row) => `let p${row} = ${base} + ${stride} * ${row};`).join(" ")
   }`;
