@@ -462,12 +462,15 @@ const optionCalls: readonly BadCall[] = [
     options: wrong({ dropout: { probability: "0.1", seed: 1 } }),
     ...{ error: TypeError, wants: [/dropout\.probability/, /"0\.1"/, /number/] },
   },
-  ...[-1, 0.5, 2 ** 53, NaN, -1n, 2n ** 64n].map((seed): BadCall => ({
-    about: `a dropout seed of ${seed}${typeof seed === "bigint" ? "n" : ""}`,
+  ...[-1, 0.5, 2 ** 53, NaN, -1n, 2n ** 64n].map((seed) => ({
+    seed,
+    named: `${seed}${typeof seed === "bigint" ? "n" : ""}`,
+  })).map(({ seed, named }): BadCall => ({
+    about: `a dropout seed of ${named}`,
     options: { dropout: { probability: 0, seed } },
     ...{
       error: RangeError,
-      wants: [/dropout\.seed/, RegExp(`is ${seed} `), /safe integer.*2\^64/],
+      wants: [/dropout\.seed/, RegExp(`is ${named} `), /safe integer.*2\^64/],
     },
   })),
   {

@@ -7,8 +7,10 @@ import { captured, maskMod, masks, scoreMod } from "../mod.ts";
 import { normalNumbers, randomNumbers } from "./random.ts";
 import type { MaskFunction, Place, ScoreFunction } from "./reference/functions.ts";
 
-/** Heads, and rows of a sequence, that captured arrays have room for. */
-const HEADS = 16, ROWS = 4096;
+/** Heads that captured arrays have room for. */
+export const HEADS = 16;
+/** Rows of a sequence that they have room for. */
+const ROWS = 4096;
 
 /** ALiBi's slopes. */
 export const slopes: Float32Array<ArrayBuffer> = Float32Array.from(

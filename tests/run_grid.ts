@@ -122,7 +122,8 @@ export async function checkCase(
   if (failures.length > 0) throw new AssertionError({ message: failures.join("\n") });
 }
 
-function checkResults(
+/** Throws unless all results of a case are what they must be. */
+export function checkResults(
   c: Case,
   inputs: Inputs,
   configuration: string,

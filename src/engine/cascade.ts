@@ -45,16 +45,17 @@ export async function runCascade(
 ): Promise<readonly BackendResult[]> {
   const shared = cascadeKeys(call.problem, call.views, backend.target);
   if (shared === 0) return await run(call, false);
-  const calls = takeApart(call, shared), made: BackendResult[] = [];
+  const [prefix, rest] = takeApart(call, shared), made: BackendResult[] = [];
   try {
-    const parts: MergePart[] = [];
-    for (const one of calls) {
+    const part = async (one: Call): Promise<MergePart> => {
       const results = await run(one, true);
       made.push(...results);
-      parts.push(partOf(results, one));
-    }
-    const { part, shape } = asSequences(call.problem, parts[0]!);
-    return await broughtHome(backend.merge([part, parts[1]!], shape), call);
+      return partOf(results, one);
+    };
+    // the rest has as few rows as the call: a precision that these have not is refused before any work
+    const second = await part(rest), first = await part(prefix);
+    const { part: lines, shape } = asSequences(call.problem, first);
+    return await broughtHome(backend.merge([lines, second], shape), call);
   } finally {
     for (const { tensor } of made) if (isResident(tensor)) tensor.dispose();
   }

@@ -48,7 +48,7 @@ export function checkNames(
     if (known.has(key) || value === undefined) continue;
     if (OF_SOME.has(key)) {
       const remedy = "leave it out: attention and attentionBackward have it";
-      throw new UnsupportedError(`the option ${key} of this call`, "any", remedy);
+      throw new UnsupportedError(`the option ${key} of ${complaint.action}`, "any", remedy);
     }
     throw complaint.type(
       `options has the unknown name ${show(key)}${here(key)}, wanted one of ${

@@ -82,6 +82,7 @@ function showObject(value: object): string {
 export function show(value: unknown, depth = 0): string {
   if (typeof value === "string") return showText(value);
   if (typeof value === "function") return "a function";
+  if (typeof value === "bigint") return `${value}n`;
   if (typeof value !== "object" || value === null) return String(value);
   try {
     if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
@@ -100,6 +101,11 @@ export class Complaint {
 
   constructor(action: string) {
     this.#action = action;
+  }
+
+  /** What cannot be run. */
+  get action(): string {
+    return this.#action;
   }
 
   /** Wrong kind of value. */

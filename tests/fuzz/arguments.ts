@@ -26,8 +26,9 @@ export interface Sizes {
 /** Small ones, of which none is 0 most of the time. */
 export function pickSizes(pick: Pick): Sizes {
   const kvHeads = pick.integer(1, 2), small = () => pick.once(20) ? 0 : pick.integer(1, 9);
+  const lengthQ = pick.once(4) ? pick.integer(16, 24) : small(); // of few, precisions are refused
   return {
-    ...{ batch: pick.integer(1, 2), lengthQ: small(), lengthK: small(), kvHeads },
+    ...{ batch: pick.integer(1, 2), lengthQ, lengthK: small(), kvHeads },
     ...{ queryHeads: kvHeads * pick.integer(1, 2), headDim: 2 * pick.integer(1, 6) },
     ...{ valueDim: pick.integer(1, 9), layout: pick.of("bshd", "bhsd") },
   };
@@ -137,4 +138,16 @@ export function pickOptions(pick: Pick, sizes: Sizes, placed: Placed): Record<st
     chosen["blockMask"] = createBlockMask(masks.causal(), { lengthQ, lengthK, blockSize: 4 });
   }
   return { layout, ...chosen };
+}
+
+/** Names of precisions: all that there are, and some that somebody might think of. */
+const PRECISIONS = ["f32", "f16", "int8", "int8-pv", "int8-pv", "half", "F16", "float32", "bf16"]
+  .concat(["int4", "int8_pv", "int8-pv ", "INT8", "i8", "highest", "", "toString", "__proto__"]);
+
+/** What calls are asked beside what they compute: a precision, rows to verify. */
+export function pickAsked(pick: Pick): Record<string, unknown> {
+  return {
+    ...pick.some(3, { precision: () => pick.of(...PRECISIONS.slice(0, pick.once(3) ? 99 : 5)) }),
+    ...pick.some(6, { verify: () => pick.of<unknown>("sample", false, { rows: 3, seed: 5 }) }),
+  };
 }

@@ -1,17 +1,26 @@
 /** A KV cache beside a model of it in plain arrays: any order of any actions, with good and bad arguments. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Engine, KvCache, KvCacheOptions } from "../../mod.ts";
+import type { Engine, KvCache, KvCacheOptions, Precision } from "../../mod.ts";
 import { undocumented } from "./oracle.ts";
 
 const HEADS = 2, DIM = 3;
+
+/** What a mean of some 40 numbers below 200 may be off by: half a step of them, or of their sum in float16. */
+const OFF: Readonly<Record<Precision, number>> = { f32: 1e-3, f16: 2, int8: 1e-3, "int8-pv": 0.8 };
 
 /** What is done to a cache. Numbers of sequences may be none that it has. */
 export type CacheAction =
   | { readonly do: "append"; readonly sequences: readonly number[]; readonly rows: number }
   | { readonly do: "truncate"; readonly sequence: number; readonly length: number }
   | { readonly do: "free" | "fork" | "copy" | "read"; readonly sequence: number }
-  | { readonly do: "call"; readonly sequences: readonly number[] };
+  | {
+    readonly do: "call";
+    readonly sequences: readonly number[];
+    /** Rows of q of each. */
+    readonly rows: number;
+    readonly precision: Precision;
+  };
 
 /** A cache and actions on it. */
 export interface CacheTrial {
@@ -51,7 +60,15 @@ const actions: fc.Arbitrary<CacheAction> = fc.oneof(
       sequence,
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("call" as const), sequences: some }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("call" as const),
+      sequences: some,
+      rows: fc.constantFrom(1, 1, 20),
+      precision: fc.constantFrom("f32", "f32", "f16", "int8", "int8-pv"),
+    }),
+  },
 );
 
 /** Any cache, and what is done to it. */
@@ -128,22 +145,27 @@ class Session {
       case "read":
         return await this.#compare();
       case "call":
-        return await this.#call(action.sequences);
+        return await this.#call(action);
     }
   }
 
-  async #call(sequences: readonly number[]): Promise<void> {
+  async #call({ sequences, rows, precision }: CacheAction & { do: "call" }): Promise<void> {
     const { keys, values } = this.#cache;
     const q = {
-      data: new Float32Array(sequences.length * HEADS * DIM),
-      shape: [sequences.length, 1, HEADS, DIM],
+      data: new Float32Array(sequences.length * rows * HEADS * DIM),
+      shape: [sequences.length, rows, HEADS, DIM],
     };
-    const { out } = await this.#engine.attention(q, keys, values, { sequences });
+    const { out } = await this.#engine.attention(q, keys, values, { sequences, precision });
     sequences.forEach((s, n) => { // equal scores: the mean of the rows
-      const rows = this.#model[s]!,
-        mean = rows.reduce((a, b) => a + b, 0) / Math.max(1, rows.length);
-      const got = out.data[n * HEADS * DIM]!;
-      assert.ok(Math.abs(got - mean) <= 1e-3, `sequence ${s}: ${got} but ${mean} is the mean`);
+      const model = this.#model[s]!,
+        mean = model.reduce((a, b) => a + b, 0) / Math.max(1, model.length);
+      for (let at = n * rows * HEADS * DIM; at < (n + 1) * rows * HEADS * DIM; at++) {
+        const got = out.data[at]!, off = Math.abs(got - mean);
+        assert.ok(
+          off <= OFF[precision],
+          `sequence ${s}, ${precision}: ${got}, the mean is ${mean}`,
+        );
+      }
     });
   }
 

@@ -1,6 +1,7 @@
 /** The calls of an engine, each with good arguments. */
 import type { Engine } from "../../mod.ts";
 import {
+  pickAsked,
   pickOperands,
   pickOptions,
   pickResults,
@@ -49,7 +50,7 @@ function forwardArgs(setting: Setting): unknown[] {
     out: shapeOf(sizes, queryHeads, lengthQ, valueDim),
     lse: [batch, queryHeads, lengthQ],
   }, setting);
-  return [q, k, v, { ...pickOptions(pick, sizes, placed), ...into }];
+  return [q, k, v, { ...pickOptions(pick, sizes, placed), ...into, ...pickAsked(pick) }];
 }
 
 function backwardArgs({ pick, sizes, placed }: Setting): unknown[] {
@@ -60,7 +61,8 @@ function backwardArgs({ pick, sizes, placed }: Setting): unknown[] {
     dLse: () => placed.at(pick.tensor(lse.shape)),
     dEntropy: () => placed.at(pick.tensor(lse.shape)),
   });
-  return [dOut, { q, k, v, out, lse, stats }, { ...pickOptions(pick, sizes, placed), ...more }];
+  const asked = { ...more, precision: pickAsked(pick)["precision"] };
+  return [dOut, { q, k, v, out, lse, stats }, { ...pickOptions(pick, sizes, placed), ...asked }];
 }
 
 /** Packed queries and keys. */
@@ -73,7 +75,12 @@ function packedArgs({ pick, sizes, placed }: Setting): unknown[] {
     rows(lengthQ, queryHeads, headDim),
     rows(lengthK, kvHeads, headDim),
     rows(lengthK, kvHeads, valueDim),
-    { ...options, cuSeqlensQ: starts(lengthQ), cuSeqlensK: Int32Array.from(starts(lengthK)) },
+    {
+      ...options,
+      ...pickAsked(pick),
+      cuSeqlensQ: starts(lengthQ),
+      cuSeqlensK: Int32Array.from(starts(lengthK)),
+    },
   ];
 }
 

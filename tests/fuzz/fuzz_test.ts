@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { onEngines } from "../engines.ts";
 import { cacheTrials, runCacheTrial } from "./cache_model.ts";
 import { fileTrials, runFileTrial } from "./files.ts";
+import { type PrecisionTrial, precisionTrials, runPrecisionTrial } from "./precision_trial.ts";
 import { Target, trials } from "./trial.ts";
 import { watch } from "./watchdog.ts";
 
@@ -36,6 +37,11 @@ onEngines(
 
 onEngines("a cache does what a model of it does, whatever is done to it", async (engine) => {
   await holds(cacheTrials, SECONDS[engine.backend], (trial) => runCacheTrial(engine, trial));
+});
+
+onEngines("a precision is within its bound, whatever is asked beside it", async (engine) => {
+  const run = (trial: PrecisionTrial) => runPrecisionTrial(engine, trial);
+  await holds(precisionTrials(engine), SECONDS[engine.backend], run);
 });
 
 Deno.test("damaged files of models are refused with what is wrong", async () => {

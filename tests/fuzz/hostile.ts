@@ -16,7 +16,7 @@ const constant = (name: string, make: () => unknown): Hostile => ({ name, make }
 const NUMBERS = [0, -0, 1, -1, 2, 3, 0.5, NaN, Infinity, -Infinity, 255, 2 ** 24, 2 ** 31 - 1]
   .concat([2 ** 31, 2 ** 32, 2 ** 53, 2 ** 64, -(2 ** 31), -(2 ** 53), 1e308, 5e-324, 1e-40]);
 
-const TEXTS = ["", "0", "f32", "f16", "bf16", "bool", "i8", "i32", "bhsd", "bottom-right"]
+const TEXTS = ["", "0", "f32", "f16", "bf16", "bool", "i8", "i32", "int8", "bhsd", "bottom-right"]
   .concat(["__proto__", "constructor", "toString", "\u0000\ud800", "x".repeat(100_000)]);
 
 function cyclicArray(): unknown[] {

@@ -8,6 +8,7 @@ import { openGpu } from "../backends.ts";
 import fc from "fast-check";
 import { cacheTrials, runCacheTrial } from "./cache_model.ts";
 import { fileTrials, runFileTrial } from "./files.ts";
+import { precisionTrials, runPrecisionTrial } from "./precision_trial.ts";
 import { Target, trials } from "./trial.ts";
 import { watch } from "./watchdog.ts";
 
@@ -62,18 +63,48 @@ async function attack(name: string, engine: Engine, until: number): Promise<numb
   return seen.size;
 }
 
-/** Damaged files and caches, shrunk where they fail. */
-async function attackOthers(engine: Engine, until: number): Promise<void> {
-  const left = () => Math.max(0, until - performance.now());
-  const bounds = () => ({ seed, numRuns: 1e9, interruptAfterTimeLimit: left() / 2 });
-  await fc.assert(fc.asyncProperty(fileTrials, runFileTrial), bounds());
-  await fc.assert(fc.asyncProperty(cacheTrials, (t) => runCacheTrial(engine, t)), bounds());
+/** Trials in so many milliseconds, the failing one shrunk. How many there were. */
+async function holds<T>(
+  arbitrary: fc.Arbitrary<T>,
+  run: (trial: T) => Promise<void>,
+  interruptAfterTimeLimit: number,
+): Promise<number> {
+  const bounds = { seed, numRuns: 1e9, interruptAfterTimeLimit };
+  const details = await fc.check(fc.asyncProperty(arbitrary, run), bounds);
+  if (!details.failed) return details.numRuns;
+  const message = await fc.asyncDefaultReportMessage(details);
+  throw new Error(message, { cause: details.errorInstance });
+}
+
+/** What is attacked beside calls, by names that `--call` takes too. */
+const others: Readonly<Record<string, (engine: Engine, ms: number) => Promise<number>>> = {
+  files: (_, ms) => holds(fileTrials, runFileTrial, ms),
+  caches: (engine, ms) => holds(cacheTrials, (t) => runCacheTrial(engine, t), ms),
+  precisions: async (engine, ms) => {
+    const outcomes = new Map<string, number>(), trials = precisionTrials(engine);
+    const runs = await holds(trials, (t) => runPrecisionTrial(engine, t, outcomes), ms);
+    console.log(JSON.stringify([...outcomes]));
+    return runs;
+  },
+};
+
+/** Each of some in its share of the time. */
+async function attackOthers(
+  engine: Engine,
+  until: number,
+  names: readonly string[] = Object.keys(others),
+): Promise<void> {
+  for (const [n, name] of names.entries()) {
+    const left = Math.max(0, until - performance.now());
+    console.log(`${await others[name]!(engine, left / (names.length - n))} trials of ${name}`);
+  }
 }
 
 console.log(`seed ${seed}, ${seconds} s`);
 using _watch = watch(true);
 const names = flags.has("engine") ? [flags.get("engine")!] : Object.keys(engines);
 let failures = 0;
+const only = [flags.get("call")].find((name) => name && Object.hasOwn(others, name));
 for (const name of names) {
   const engine = await engines[name]!();
   if ("absent" in engine) {
@@ -81,8 +112,11 @@ for (const name of names) {
     continue;
   }
   const share = 1000 * seconds / names.length, begin = performance.now();
-  failures += await attack(name, engine, begin + 0.8 * share);
-  await attackOthers(engine, begin + share);
+  if (only) await attackOthers(engine, begin + share, [only]);
+  else {
+    failures += await attack(name, engine, begin + 0.7 * share);
+    await attackOthers(engine, begin + share);
+  }
   engine.dispose();
 }
 Deno.exit(failures > 0 ? 1 : 0);
