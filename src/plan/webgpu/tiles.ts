@@ -289,8 +289,7 @@ export function targetWorkgroups(
   return software ? 8 : kernel === "decode" ? 528 : 264;
 }
 
-/** What `longestStream` depends on. */
-interface StreamNeeds extends Omit<TileNeeds, "flops"> {
+interface StreamNeeds extends TileNeeds {
   /** Of the largest keys, and of captured arrays. */
   readonly count: number;
   readonly elements?: number;
@@ -298,11 +297,11 @@ interface StreamNeeds extends Omit<TileNeeds, "flops"> {
 
 /**
  * Most keys or rows that a workgroup may stream. llvmpipe ends every loop of an invocation once all of them together
- * have run 65535 times (LP_MAX_TGSI_LOOP_ITERATIONS), and says nothing: results would be wrong. A tile of 32 takes
- * c4 turns and one more for each chunk of each product, four products at most; ten at most find out which pairs are kept.
+ * have run 65535 times (LP_MAX_TGSI_LOOP_ITERATIONS), and says nothing: results would be wrong. A tile of 32 takes the
+ * turns of a chunk and one more for each product, four products at most; ten at most find out which pairs are kept.
  */
 export function longestStream(
-  { headDim, valueDim, count, elements = 0, kept = false, learned = 0 }: StreamNeeds,
+  { headDim, valueDim, flops, count, elements = 0, kept = false, learned = 0 }: StreamNeeds,
   { software }: WebGpuTarget,
 ): number | undefined {
   if (!software) return undefined;
@@ -310,7 +309,8 @@ export function longestStream(
   // each key of a tile is looked at, and at worst goes through a heap of `count`
   const key = count > 0 ? 2 + Math.ceil(Math.log2(count)) : 0, draws = kept ? 10 : 0;
   // sums of captured arrays: what each thread wrote down is read in 16 turns, 8 times a tile at most
-  const turns = 18 * chunks + 6 + draws + 32 * key + 140 * learned;
+  const { depth, unroll } = flops < SOFTWARE_FLOPS ? ROLLED : SMALL;
+  const turns = 2 * (depth / unroll + 1) * chunks + 6 + draws + 32 * key + 140 * learned;
   return Math.max(32, Math.floor((60000 - count / 8 - elements / 64) / turns) * 32);
 }
 
