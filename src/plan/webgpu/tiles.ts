@@ -106,8 +106,6 @@ const SOFTWARE: TileShape = { ...SMALL, nx: 4, tm: 8, tn: 8, resident: true };
  * products, SMALL 4.9; compiled for 2 to 3 s.
  */
 const SOFTWARE_BACKWARD: TileShape = { ...SMALL, tm: 8 };
-/** What compiles fastest, a fifth faster than SMALL and to the same bits: a call below SOFTWARE_FLOPS compiles longer than it runs. */
-const ROLLED: TileShape = { ...SMALL, unroll: 1 };
 /** Operations of a call from which a software adapter takes the large tile. */
 const SOFTWARE_FLOPS = 1e9;
 
@@ -163,7 +161,7 @@ function usualOf(
 ): readonly TileShape[] {
   if (needs.precision === "f16") return halvesOf(kernel, needs, target);
   if (!target.software) return HARDWARE;
-  if (needs.flops < SOFTWARE_FLOPS) return [ROLLED];
+  if (needs.flops < SOFTWARE_FLOPS) return [SMALL];
   return kernel === "forward"
     ? [SOFTWARE, { ...SOFTWARE, resident: false }, SMALL]
     : [SOFTWARE_BACKWARD, SMALL];
@@ -289,7 +287,8 @@ export function targetWorkgroups(
   return software ? 8 : kernel === "decode" ? 528 : 264;
 }
 
-interface StreamNeeds extends TileNeeds {
+/** What `longestStream` depends on. */
+interface StreamNeeds extends Omit<TileNeeds, "flops"> {
   /** Of the largest keys, and of captured arrays. */
   readonly count: number;
   readonly elements?: number;
@@ -297,11 +296,11 @@ interface StreamNeeds extends TileNeeds {
 
 /**
  * Most keys or rows that a workgroup may stream. llvmpipe ends every loop of an invocation once all of them together
- * have run 65535 times (LP_MAX_TGSI_LOOP_ITERATIONS), and says nothing: results would be wrong. A tile of 32 takes the
- * turns of a chunk and one more for each product, four products at most; ten at most find out which pairs are kept.
+ * have run 65535 times (LP_MAX_TGSI_LOOP_ITERATIONS), and says nothing: results would be wrong. A tile of 32 takes
+ * c4 turns and one more for each chunk of each product, four products at most; ten at most find out which pairs are kept.
  */
 export function longestStream(
-  { headDim, valueDim, flops, count, elements = 0, kept = false, learned = 0 }: StreamNeeds,
+  { headDim, valueDim, count, elements = 0, kept = false, learned = 0 }: StreamNeeds,
   { software }: WebGpuTarget,
 ): number | undefined {
   if (!software) return undefined;
@@ -309,8 +308,7 @@ export function longestStream(
   // each key of a tile is looked at, and at worst goes through a heap of `count`
   const key = count > 0 ? 2 + Math.ceil(Math.log2(count)) : 0, draws = kept ? 10 : 0;
   // sums of captured arrays: what each thread wrote down is read in 16 turns, 8 times a tile at most
-  const { depth, unroll } = flops < SOFTWARE_FLOPS ? ROLLED : SMALL;
-  const turns = 2 * (depth / unroll + 1) * chunks + 6 + draws + 32 * key + 140 * learned;
+  const turns = 18 * chunks + 6 + draws + 32 * key + 140 * learned;
   return Math.max(32, Math.floor((60000 - count / 8 - elements / 64) / turns) * 32);
 }
 
