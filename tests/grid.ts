@@ -5,6 +5,7 @@
 
 import { type Case, caseName, defineCase } from "./case.ts";
 import { featureSections } from "./grid_features.ts";
+import { pairSection } from "./grid_pairs.ts";
 import { fewRows, isSmall } from "./selection.ts";
 
 /** Cases about one subject. */
@@ -169,6 +170,9 @@ export const sizeSections: readonly Section[] = [
 
 /** The whole grid. */
 export const grid: readonly Section[] = [...sizeSections, ...featureSections];
+
+/** The grid for calls that compute what others do in the same kernels: pairs of options come in sets alone. */
+export const gridOfSets: readonly Section[] = grid.filter((section) => section !== pairSection);
 
 /** The cheap part of the grid, for the many ways to call that share the kernels. */
 export function smallCases(sections: readonly Section[]): Section[] {

@@ -22,7 +22,7 @@ import {
   wasmConfigurations,
 } from "./backends.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
-import { grid, smallCases } from "./grid.ts";
+import { gridOfSets, smallCases } from "./grid.ts";
 import { encode } from "./half.ts";
 import { makeInputs, plainTensor } from "./inputs.ts";
 import { both, differences, int8, int8pv, k, largest, numbers, q, v } from "./int8.ts";
@@ -46,7 +46,7 @@ const passOf = (
 const isFew = ({ lengthQ, queryHeads, kvHeads }: Case) =>
   lengthQ > 0 && lengthQ <= 15 && lengthQ * queryHeads / kvHeads <= 64;
 
-const sections = smallCases(grid).map(({ title, cases }) => ({
+const sections = smallCases(gridOfSets).map(({ title, cases }) => ({
   title,
   cases: cases.filter((c) => !isFew(c)),
 })).filter(({ cases }) => cases.length > 0);
