@@ -168,11 +168,11 @@ export const sizeSections: readonly Section[] = [
   decodeSection,
 ];
 
-/** The whole grid. */
-export const grid: readonly Section[] = [...sizeSections, ...featureSections];
-
 /** The grid for calls that compute what others do in the same kernels: pairs of options come in sets alone. */
-export const gridOfSets: readonly Section[] = grid.filter((section) => section !== pairSection);
+export const gridOfSets: readonly Section[] = [...sizeSections, ...featureSections];
+
+/** The whole grid. */
+export const grid: readonly Section[] = [...gridOfSets, pairSection];
 
 /** The cheap part of the grid, for the many ways to call that share the kernels. */
 export function smallCases(sections: readonly Section[]): Section[] {

@@ -2,7 +2,7 @@
 
 import { type Case, type CausalForm, defineCase } from "./case.ts";
 import type { Section } from "./grid.ts";
-import { coveringSection, pairSection } from "./grid_pairs.ts";
+import { coveringSection } from "./grid_pairs.ts";
 import { everything, fewRows, statistics } from "./selection.ts";
 
 /** Shapes that cross tile borders on both axes, with more keys, more queries, and as many. */
@@ -452,7 +452,6 @@ export const featureSections: readonly Section[] = [
   blockSection,
   scoreSection,
   statisticSection,
-  pairSection,
   coveringSection,
   togetherSection,
 ];

@@ -1,10 +1,8 @@
 /** The part of the grid about options; a file of its own, so that it runs beside tests/grid_test.ts. */
 
 import { featureSections } from "./grid_features.ts";
-import { pairSection } from "./grid_pairs.ts";
 import { bothPasses, gridConfigurations, testGrid } from "./run_grid.ts";
 
 const file = "tests/grid_features_test.ts";
-const sections = featureSections.filter((section) => section !== pairSection);
 
-testGrid(bothPasses, sections, gridConfigurations, "in every way to call", file);
+testGrid(bothPasses, featureSections, gridConfigurations, "in every way to call", file);

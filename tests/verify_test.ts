@@ -14,12 +14,13 @@ import {
 import { type Case, caseName, defineCase } from "./case.ts";
 import { onEngines } from "./engines.ts";
 import { featureSections } from "./grid_features.ts";
+import { pairSection } from "./grid_pairs.ts";
 import { makeInputs, plainTensor } from "./inputs.ts";
 import { packedInputs } from "./packed.ts";
 import { withFault } from "./verify_faults.ts";
 
 /** Calls on the CPU: some of the sections about options, each with all of its features. */
-const cases: readonly Case[] = featureSections.flatMap(({ cases }) => cases)
+const cases: readonly Case[] = [...featureSections, pairSection].flatMap(({ cases }) => cases)
   .filter(({ lengthQ, lengthK }) => lengthQ * lengthK < 20_000).filter((_, n) => n % 9 === 0);
 /** A few of them on a GPU, where each compiles. */
 const onGpu = 3;
