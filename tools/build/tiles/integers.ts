@@ -7,6 +7,28 @@ const UNROLLED = 2;
 
 const VECTORS = [0, 1];
 
+/** The loop over `bytes` bytes of each row: `product` of four of them, a, and of those of the panel, b, joins its sum, c. */
+function loop(
+  bytes: string,
+  rows: number,
+  product: (a: string, b: string, c: string) => string,
+): string[] {
+  const step = (u: number) =>
+    [
+      `    b0 = v128.load(bp, ${u * 32}); b1 = v128.load(bp, ${u * 32 + 16});`,
+      ...range(rows).map((r) =>
+        `    a = v128.load_splat<i32>(p${r}, ${u * 4}); ` +
+        VECTORS.map((v) => `c${r}_${v} = ${product("a", `b${v}`, `c${r}_${v}`)};`).join(" ")
+      ),
+    ].join("\n");
+  return [
+    `  const end = p0 + ${bytes};`,
+    `  do {\n${range(UNROLLED).map(step).join("\n")}`,
+    `    bp += ${UNROLLED * 32}; ${range(rows).map((r) => `p${r} += ${UNROLLED * 4};`).join(" ")}`,
+    `  } while (p0 < end);`,
+  ];
+}
+
 /**
  * S^T[key][8 queries] = mean + start + unit * (sums + K rows . Q panel) for `groups` times `rows` successive keys of `bytes`
  * bytes, `ld` apart; the largest of each query is folded into the two vectors at ip + 64, as in scoreTile. `lanes`: sums
@@ -19,14 +41,6 @@ const VECTORS = [0, 1];
  */
 export function integerScoreTile(name: string, rows: number, dot: string): string {
   const all = range(rows).flatMap((r) => VECTORS.map((v) => ({ r, v, c: `c${r}_${v}` })));
-  const step = (u: number) =>
-    [
-      `    b0 = v128.load(bp, ${u * 32}); b1 = v128.load(bp, ${u * 32 + 16});`,
-      ...range(rows).map((r) =>
-        `    a = v128.load_splat<i32>(p${r}, ${u * 4}); ` +
-        VECTORS.map((v) => `c${r}_${v} = ${dot}(b${v}, a, c${r}_${v}, ones);`).join(" ")
-      ),
-    ].join("\n");
   const finish = range(rows).map((r) =>
     `  a = v128.load_splat<f32>(units, ${r * 4}); ` +
     VECTORS.map((v) =>
@@ -49,10 +63,7 @@ export function integerScoreTile(name: string, rows: number, dot: string): strin
     `  let a: v128, bp = q, b0 = v128.load(lanes), b1 = v128.load(lanes, 16);`,
     `  ${all.map(({ c, v }) => `let ${c} = b${v};`).join(" ")}`,
     `  ${range(rows).map((r) => `let p${r} = ap + ld * ${r};`).join(" ")}`,
-    `  const end = p0 + bytes;`,
-    `  do {\n${range(UNROLLED).map(step).join("\n")}`,
-    `    bp += ${UNROLLED * 32}; ${range(rows).map((r) => `p${r} += ${UNROLLED * 4};`).join(" ")}`,
-    `  } while (p0 < end);`,
+    ...loop("bytes", rows, (a, b, c) => `${dot}(${b}, ${a}, ${c}, ones)`),
     ...finish,
     `  ${stores.join(" ")}`,
     `  b0 = ${most(0)}; b1 = ${most(1)};`,
@@ -73,14 +84,6 @@ export function integerScoreTile(name: string, rows: number, dot: string): strin
  */
 export function integerOutputTile(name: string, rows: number, dot: string): string {
   const all = range(rows).flatMap((r) => VECTORS.map((v) => ({ r, v, c: `c${r}_${v}` })));
-  const step = (u: number) =>
-    [
-      `    b0 = v128.load(bp, ${u * 32}); b1 = v128.load(bp, ${u * 32 + 16});`,
-      ...range(rows).map((r) =>
-        `    a = v128.load_splat<i32>(p${r}, ${u * 4}); ` +
-        VECTORS.map((v) => `c${r}_${v} = ${dot}(a, b${v}, c${r}_${v}, ones);`).join(" ")
-      ),
-    ].join("\n");
   const finish = range(rows).map((r) =>
     `  a = v128.load_splat<f32>(units, ${r * 4}); b0 = v128.load_splat<f32>(means, ${r * 4}); ` +
     VECTORS.map((v) => {
@@ -100,10 +103,7 @@ export function integerOutputTile(name: string, rows: number, dot: string): stri
     `  let a: v128, bp = p, b0 = i32x4.splat(0), b1 = b0;`,
     `  ${all.map(({ c }) => `let ${c} = b0;`).join(" ")}`,
     `  ${range(rows).map((r) => `let p${r} = vp + ld * ${r};`).join(" ")}`,
-    `  const end = p0 + n;`,
-    `  do {\n${range(UNROLLED).map(step).join("\n")}`,
-    `    bp += ${UNROLLED * 32}; ${range(rows).map((r) => `p${r} += ${UNROLLED * 4};`).join(" ")}`,
-    `  } while (p0 < end);`,
+    ...loop("n", rows, (a, b, c) => `${dot}(${a}, ${b}, ${c}, ones)`),
     ...finish,
     `  ${stores.join(" ")}`,
     `  vp += ld * ${rows}; cp += ${rows * 32}; units += ${rows * 4}; means += ${rows * 4};`,
