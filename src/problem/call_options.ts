@@ -169,11 +169,11 @@ export interface CallOptions {
    * v and probabilities, in backward dOut and the gradients of scores as well, are rounded to float16, all else is float32, and
    * rows with values that float16 does not have are computed again in float32; gradients may be of any size. Give backward
    * the lse of a forward call in the same precision. `"int8"` is for `attention` on the CPU: scores are made of products of
-   * bytes, q in 8 bits and k less a mean of keys in 7, all else is float32. `"int8-pv"` also makes out of them, weights in 7 bits and v less a mean in 8. They are not
-   * exact: `out` is off by a hundredth or two of its largest element, and by far more where channels of k differ in size.
-   * On Zen 3, which has no instruction for such products, `"int8"` is 1.05 to 1.27 times as fast as `"f32"`, and `"int8-pv"` 1.4
-   * to 1.6 times; where there is one, nothing was measured. Calls that an engine has no kernels for throw `UnsupportedError`;
-   * `engine.precisions` lists what it has. Default `"f32"`.
+   * bytes, q in 8 bits and k less a mean of keys in 7, all else is float32. `"int8-pv"` also makes out of them, weights in 7
+   * bits and v less a mean in 8. They are not exact: `out` is off by a hundredth or two of its largest element, and by far more
+   * where channels of k differ in size. On Zen 3, which has no instruction for such products, `"int8"` is 1.05 to 1.27 times as
+   * fast as `"f32"`, and `"int8-pv"` 1.4 to 1.6 times; where there is one, nothing was measured. Calls that an engine has no
+   * kernels for throw `UnsupportedError`; `engine.precisions` lists what it has. Default `"f32"`.
    */
   readonly precision?: Precision | undefined;
   /**

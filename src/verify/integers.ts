@@ -1,10 +1,8 @@
 // What rounding weights and values to integers makes, with precision "int8-pv": in groups of keys, a step is so many-th of the
 // largest weight of the row, and of the largest element of a column of v less its mean (asm/stages/integer_outputs.ts).
+import { CHUNK_KEYS } from "../plan/wasm/regions.ts";
 import type { Pairs, RowIndex } from "./pairs.ts";
 import { addScaled, finite, STEPS } from "./rounding.ts";
-
-/** Keys of a group. */
-const GROUP = 96;
 
 /** The largest element of v less the mean of its column, of the keys [begin, end) of a head. */
 function largestRest(pairs: Pairs, batch: number, head: number, begin: number, end: number) {
@@ -27,7 +25,7 @@ export function integerSquares(
   const { lengthK } = pairs.problem.spans[batch]!, kvHead = pairs.kvHeadOf(head);
   let squares = 0;
   for (let n = 0; n < keys.length;) {
-    const begin = keys[n]! - keys[n]! % GROUP, end = Math.min(lengthK, begin + GROUP);
+    const begin = keys[n]! - keys[n]! % CHUNK_KEYS, end = Math.min(lengthK, begin + CHUNK_KEYS);
     let most = 0, count = 0, sum = 0;
     for (; n < keys.length && keys[n]! < end; n++) {
       const weight = weights[n]!;
