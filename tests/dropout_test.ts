@@ -7,7 +7,7 @@ import { type Case, defineCase } from "./case.ts";
 import { makeInputs } from "./inputs.ts";
 import { keptPairs } from "./reference/dropout.ts";
 import { readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
-import { testSessions } from "./sessions.ts";
+import { type GpuPart, testSessions } from "./sessions.ts";
 
 const wide = { probability: 0.3, seed: 2n ** 64n - 12345n };
 
@@ -98,8 +98,12 @@ Deno.test("dropoutMask refuses what is no rectangle, and names it", () => {
 });
 
 /** Registers a test of every configuration. */
-function onEngines(name: string, check: (session: Session) => Promise<void>): void {
-  testSessions(name, engineConfigurations, check);
+function onEngines(
+  name: string,
+  check: (session: Session) => Promise<void>,
+  gpu: GpuPart = "core",
+): void {
+  testSessions(name, engineConfigurations, check, gpu);
 }
 
 /** A tensor with other values. */

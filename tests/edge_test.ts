@@ -15,11 +15,15 @@ import { attentionBackwardF64, attentionF64 } from "./reference/attention_f64.ts
 import { readOperand, type Shape4, type TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
 import { everything } from "./selection.ts";
-import { testSessions } from "./sessions.ts";
+import { type GpuPart, testSessions } from "./sessions.ts";
 import { mapTuple } from "./tuples.ts";
 
-function edge(name: string, check: (session: Session) => Promise<void>): void {
-  testSessions(name, [...engineConfigurations, syncConfiguration], check);
+function edge(
+  name: string,
+  check: (session: Session) => Promise<void>,
+  gpu: GpuPart = "core",
+): void {
+  testSessions(name, [...engineConfigurations, syncConfiguration], check, gpu);
 }
 
 type Results = ForwardResult & BackwardResult;
@@ -63,7 +67,7 @@ edge("what masked positions hold does not matter, forward and backward", async (
       if (poisoned) assertSame(c, await bothPasses(session, poisoned), want);
     }
   }
-});
+}, "by case");
 
 edge("a row that sees nothing has out 0, lse −∞ and gradients 0", async (session) => {
   for (const options of [...hiding, { mask: { axes: "1111", pattern: "nothing" } } as const]) {
@@ -81,7 +85,7 @@ edge("a row that sees nothing has out 0, lse −∞ and gradients 0", async (ses
     }
     assert.ok(results.dk.data.every(Number.isFinite) && results.dv.data.every(Number.isFinite));
   }
-});
+}, "by case");
 
 /** Where a single bad number is put: operand, [sequence, row, head, dim]. */
 const places = [
@@ -100,7 +104,7 @@ edge("NaN that is visible reaches exactly the elements that depend on it", async
       assertSameNaN(c, bad, await bothPasses(session, bad), `${operand} at ${at}`);
     }
   }
-});
+}, "by case");
 
 edge("NaN late in a long block of queries reaches exactly what depends on it", async (session) => {
   const c = defineCase({ lengthQ: 300, lengthK: 60, headDim: 12, causal: true });
@@ -128,7 +132,7 @@ edge("one infinite score takes all the weight", async (session) => {
       assert.ok(out.data.every(Number.isFinite), "the other rows stay finite");
     }
   }
-});
+}, "by case");
 
 edge("one infinite score has the gradients of the limit", async (session) => {
   const c = defineCase({ ...shapes[0], bias: "1hqk" });
@@ -169,7 +173,7 @@ edge("a row that sees nothing but the sink has out 0 and lse = sink", async (ses
       assert.ok(results.dSink!.data.every(Number.isFinite), caseName(c));
     }
   }
-});
+}, "by case");
 
 edge("a sink of −∞ is none, one of +∞ takes all the weight, one of NaN spoils", async (session) => {
   for (const shape of shapes) {
@@ -215,7 +219,7 @@ edge("inputs are never written and results alias nothing", async (session) => {
     const resultShapes = [out, ...Object.values<TestTensor>({ ...gradients })].map((t) => t.shape);
     assert.ok(!resultShapes.some((shape) => givenShapes.includes(shape)), "a shape is an input's");
   }
-});
+}, "by case");
 
 edge("results of one call are not changed by the next", async (session) => {
   const c = defineCase(shapes[0]!);

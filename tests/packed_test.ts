@@ -187,6 +187,7 @@ testSessions(
       await check(session, c, configuration);
     }
   },
+  "by case",
 );
 
 Deno.test("one packed sequence gives the bits of a call without packing", () => {

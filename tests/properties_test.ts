@@ -6,7 +6,7 @@ import type { Case } from "./case.ts";
 import { rerunLine } from "./assert_close.ts";
 import { randomCases } from "./random_cases.ts";
 import { bothPasses, checkCase } from "./run_grid.ts";
-import { everything, onlyCase, restIsElsewhere, runTakes, sharesKernels } from "./selection.ts";
+import { elsewhere, everything, onlyCase, runTakes, sharesKernels } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 
 const file = "tests/properties_test.ts";
@@ -62,7 +62,7 @@ if (runTakes("core")) {
     numRuns: gpuRuns,
   });
 }
-const mixed = `${of(mixedRuns)} of options in any combination, on a GPU`, why = restIsElsewhere();
+const mixed = `${of(mixedRuns)} of options in any combination, on a GPU`, why = elsewhere("rest");
 testRandomCases(gpuCases, [gpuConfiguration], {
   name: why ? `${mixed} (left out: ${why})` : mixed,
   ignore: why !== undefined,

@@ -46,10 +46,21 @@ export function inPart(part: Part, c: Case): Case {
   return c;
 }
 
-/** The same of a case on a backend; `resident`: on tensors there, whose lse may be large for all the host knows. */
-export function caseTaken(backend: "wasm" | "webgpu", c: Case, resident = false): boolean {
+/**
+ * The same of a case on a backend; `resident`: on tensors there, whose lse may be large for all the host knows; `whole`:
+ * this run has both parts of the cases.
+ */
+export function caseTaken(
+  backend: "wasm" | "webgpu",
+  c: Case,
+  { resident = false, whole = false }: {
+    readonly resident?: boolean;
+    readonly whole?: boolean | undefined;
+  } = {},
+): boolean {
   // resident tensors add kernels of the state of rows, in which features are seen one at a time, and all together
   if (resident && backend === "webgpu" && subjectsOf(c).length > 1 && !hasAll(c)) return false;
+  if (whole) return true;
   const part = parts.get(c);
   if (part === "core" && backend === "webgpu") return false;
   const shared = backend === "wasm" || (sharesKernels(c) && !(resident && hasOneSubject(c)));
@@ -74,9 +85,10 @@ export function whatIsLeftOut(): string | undefined {
   return undefined;
 }
 
-/** Why a test of the rest does not run; undefined where it does. */
-export function restIsElsewhere(): string | undefined {
-  return runTakes("rest") ? undefined : "deno task test:all has it";
+/** Why a test of a part does not run; undefined where it does. */
+export function elsewhere(part: Part): string | undefined {
+  if (runTakes(part)) return undefined;
+  return part === "core" ? "deno task test has it" : "deno task test:all has it";
 }
 
 /** Every option that changes the text of all kernels, in one form that many cases have. */

@@ -82,7 +82,7 @@ gpuTest("both passes in f16 agree with the oracle within their bounds", async (t
       await checkCase(wanted, c, sessions, "webgpu/precision_test.ts");
     });
   }
-}, lacks);
+}, { lacks });
 
 const q = plainTensor(1, [1, 60, 2, 32]), k = plainTensor(2, [1, 70, 2, 32]);
 const v = plainTensor(3, [1, 70, 2, 32]);
@@ -113,7 +113,7 @@ gpuTest("f16 is computed where it is asked for, and explain says so", async () =
   assert.equal(facts.precision, "f16");
   assert.ok(facts.scratchBytes < engine.explain(q, k, v).scratchBytes);
   assert.deepEqual(await engine.attention(q, k, v, halves), f16, "the same bits again");
-}, lacks);
+}, { lacks });
 
 gpuTest("rows with numbers that f16 does not have are computed in f32", async () => {
   const engine = gpu();
@@ -143,13 +143,13 @@ gpuTest("rows with numbers that f16 does not have are computed in f32", async ()
   numbers(huge).fill(6e4); // each is a number of f16, their sums are none
   const { out } = await engine.attention(q, k, huge, halves);
   assert.ok(numbers(out).every((x) => Math.abs(x - 6e4) < 100));
-}, lacks);
+}, { lacks });
 
 gpuTest("a verified call in f16 is measured by f16", async () => {
   const engine = gpu();
   const { verified } = await engine.attention(q, k, v, { ...halves, verify: { rows: Infinity } });
   assert.ok(verified!.error > 0.1 && verified!.error < 8, `${verified!.error}`);
-}, lacks);
+}, { lacks });
 
 /** What docs/webgpu.md says of errors, in units of 1e-4: of out, relative to the largest, and of lse. */
 const DOCUMENTED = [
@@ -178,7 +178,7 @@ gpuTest("errors are those of the table in the docs", async () => {
     assert.ok(off <= row.out * 1e-4 && lse <= row.lse * 1e-4, about);
     assert.ok(off > row.out * 1e-5, about);
   }
-}, lacks);
+}, { lacks });
 
 gpuTest("few rows are refused in f16, before any work", async () => {
   const engine = gpu();
@@ -190,7 +190,7 @@ gpuTest("few rows are refused in f16, before any work", async () => {
   await assert.rejects(engine.attention(one, k, v, halves), refusal);
   assert.throws(() => engine.explain(one, k, v, halves), refusal);
   assert.equal(engine.memory.used, before);
-}, lacks);
+}, { lacks });
 
 gpuTest("a device without shader-f16 refuses", async () => {
   const { engine } = await forcedEngine({ target: { shaderF16: false } });
