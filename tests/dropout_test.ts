@@ -157,14 +157,14 @@ onEngines("every engine and tiling keeps the pairs of dropoutMask", async (sessi
       }
     }
   }
-});
+}, "rest");
 
 onEngines("probability 0 is no dropout, bit for bit", async (session) => {
   const inputs = makeInputs(defineCase(grouped));
   const want = await bothPasses(session, inputs),
     options = { dropout: { probability: 0, seed: 3 } };
   assert.deepEqual(await bothPasses(session, { ...inputs, options }), want);
-});
+}, "rest");
 
 onEngines("the mean over many seeds comes near the result without", async (session) => {
   const inputs = makeInputs(defineCase({ ...grouped, batch: 1, lengthQ: 12, lengthK: 40 }));
@@ -182,7 +182,7 @@ onEngines("the mean over many seeds comes near the result without", async (sessi
     const size = wanted.reduce((sum, x) => sum + x * x, 0);
     assert.ok(off < 0.02 * size, `${name}: ${Math.sqrt(off / size)} of its size`);
   });
-});
+}, "rest");
 
 onEngines("what a dropped pair has in v does not matter", async (session) => {
   const options = { dropout: { probability: 0.5, seed: 4 } };
@@ -211,4 +211,4 @@ onEngines("what a dropped pair has in v does not matter", async (session) => {
     }
   });
   assert.ok(seen > 0 && seen < 18, `${seen} rows keep the pair`);
-});
+}, "rest");

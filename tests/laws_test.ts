@@ -89,7 +89,7 @@ law("the order of the keys does not matter", async (session) => {
   assertNear(shuffled.dq, plain.dq);
   assertNear(shuffled.dk, permuteAxis(plain.dk, 1, order));
   assertNear(shuffled.dv, permuteAxis(plain.dv, 1, order));
-});
+}, "rest");
 
 law(
   "a constant added to the bias moves lse by it and leaves out and gradients",
@@ -109,6 +109,7 @@ law(
     const shifted = { ...plain.lse, data: Float32Array.from(plain.lse.data, (x) => x + 4) };
     assertNear(moved.lse, shifted);
   },
+  "rest",
 );
 
 law("values of 1 give an out of 1 wherever something is visible", async (session) => {
@@ -163,6 +164,7 @@ law(
       assertAllNear(await bothPasses(session, { ...inputs, options }), want);
     }
   },
+  "rest",
 );
 
 law("keyLengths equal tensors cut to those lengths", async (session) => {
@@ -303,7 +305,7 @@ law("a sink is one more key with a value of 0 whose score is the sink", async (s
     return sum;
   });
   assertNear(own.dSink, { data: sums, shape: [queryHeads] }, 1e-5);
-});
+}, "rest");
 
 law("layouts give the same results", async (session) => {
   for (const { inputs } of taken(session, elementwise)) {

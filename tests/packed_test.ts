@@ -240,6 +240,7 @@ testSessions(
       assert.ok(Math.abs(x - want.out.data[n]!) < 1e-5, `out[${n}]`);
     });
   },
+  "rest",
 );
 
 Deno.test("starts that are none, and tensors that do not fit them, are refused by name", () => {

@@ -29,6 +29,22 @@ export function runTakes(part: Part): boolean {
   return asked === "all" || asked === part || onlyCase() !== undefined;
 }
 
+/** A test of one part, which the other leaves out visibly. */
+export function partTest(
+  part: Part,
+  name: string,
+  fn: (t: Deno.TestContext) => void | Promise<void>,
+): void {
+  const why = elsewhere(part);
+  Deno.test({
+    name: why ? `${name} (left out: ${why})` : name,
+    ignore: why !== undefined,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn,
+  });
+}
+
 const leftOut = { core: 0, rest: 0 };
 
 /** Whether this run takes a case of the core, or of the rest; what it leaves out is counted and said. */
@@ -110,7 +126,10 @@ export const statistics: Pick<Case, "stats" | "dEntropy"> = { stats: true, dEntr
 export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as const;
 
 /** Functions of scores and masks whose kernels the core has: each pair of them is a text. */
-const coreFunctions = ["bent", "alibi, documents", "softcap, prefix", "lists 16,32 documents"];
+const coreFunctions = ["bent", "alibi, documents", "lists 16,32 documents"];
+
+/** Subjects that the core has alone; those of `everything` it has together. */
+const coreSubjects = ["stats", "functions", "16 bits", "strides", "odd dims"];
 
 /**
  * The functions of a case, in one word. A block mask of a function is that function to kernels; one of lists reads them,
@@ -122,9 +141,6 @@ function functionsOf({ scoreMod, maskMod, blockMask }: Case): string | undefined
   const names = [scoreMod, maskMod, blocks].filter((name) => name !== undefined);
   return names.length === 0 ? undefined : names.join(", ");
 }
-
-/** Forms of a bias, of which each has a kernel for its gradient. */
-const biasAxes = ["bhqk", "1hqk", "b11k"];
 
 /** Whether a case has every option of `everything`. */
 const hasAll = (c: Case): boolean =>
@@ -145,7 +161,7 @@ function subjectsOf(c: Case): string[] {
 
 const hasOneSubject = (c: Case): boolean => subjectsOf(c).length === 1;
 
-/** Whether the kernels of a case are those of many: one subject at a time, or all of them, on a few dims. */
+/** Whether the kernels of a case are those of many: none, few of them alone, or all of them, on a few dims. */
 export function sharesKernels(c: Case): boolean {
   const { headDim, valueDim, lengthQ, queryHeads, kvHeads } = c, group = queryHeads / kvHeads;
   if (c.batch * lengthQ === 0 || (c.lengthK === 0 && !c.sink)) return true; // no kernel at all
@@ -164,6 +180,7 @@ export function sharesKernels(c: Case): boolean {
     return plain && group === 1 && headDim === 64 && valueDim === 64; // two chunks of a tile
   }
   if (plain) return true;
-  if (group === 1 || !both || (c.bias && !biasAxes.includes(c.bias))) return false;
-  return subjects.length === (all ? Object.keys(everything).length : 1);
+  if (group === 1 || !both || c.dtype === "bf16") return false;
+  if (all) return c.bias === everything.bias && subjects.length === Object.keys(everything).length;
+  return subjects.length === 1 && coreSubjects.includes(subjects[0]!);
 }
