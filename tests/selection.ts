@@ -1,8 +1,8 @@
 /**
  * Which part of the tests a run takes. `FLASHTILE_GRID` is "all", "rest" (what the core leaves out), or missing: the
- * core. The CPU runs everything in the core, but for plain SIMD on two threads, whose halves it runs. A GPU compiles a
- * kernel for each combination of dims, storage and features that a case has, in software for about a second each, so its
- * core is made of cases that share kernels.
+ * core. The CPU runs nearly everything in the core, but for plain SIMD on two threads, whose halves it runs. A GPU compiles
+ * a kernel for each combination of dims, storage and features that a case has, in software for a second or two each, so its
+ * core is made of few kinds of cases, which share kernels: every feature is in one of them.
  */
 
 import { type Case, caseWork } from "./case.ts";
@@ -18,7 +18,8 @@ export function onlyCase(): string | undefined {
   return variable("FLASHTILE_CASE");
 }
 
-export type Part = "core" | "rest";
+/** "all": what only a run of all has. */
+export type Part = "core" | "rest" | "all";
 
 /** Whether this run takes a part. */
 export function runTakes(part: Part): boolean {
@@ -45,7 +46,7 @@ export function partTest(
   });
 }
 
-const leftOut = { core: 0, rest: 0 };
+const leftOut = { core: 0, rest: 0, all: 0 };
 
 /** Whether this run takes a case of the core, or of the rest; what it leaves out is counted and said. */
 export function partTaken(part: Part): boolean {
@@ -54,11 +55,17 @@ export function partTaken(part: Part): boolean {
   return taken;
 }
 
-const parts = new WeakMap<Case, Part>();
+/** The part of a case on each backend; where there is none, no run has it there. */
+interface Parts {
+  readonly wasm?: Part;
+  readonly webgpu?: Part;
+}
 
-/** Puts a case into one part on the CPU. A GPU, which would compile for each, has those of the rest only. */
-export function inPart(part: Part, c: Case): Case {
-  parts.set(c, part);
+const parts = new WeakMap<Case, Parts>();
+
+/** Says in which parts a case is, whatever its kernels are. */
+export function inParts(ofCase: Parts, c: Case): Case {
+  parts.set(c, ofCase);
   return c;
 }
 
@@ -77,10 +84,10 @@ export function caseTaken(
   // resident tensors add kernels of the state of rows, in which features are seen one at a time, and all together
   if (resident && backend === "webgpu" && subjectsOf(c).length > 1 && !hasAll(c)) return false;
   if (whole) return true;
-  const part = parts.get(c);
-  if (part === "core" && backend === "webgpu") return false;
+  const given = parts.get(c), part = given?.[backend];
+  if (given) return part !== undefined && partTaken(part);
   const shared = backend === "wasm" || (sharesKernels(c) && !(resident && hasOneSubject(c)));
-  return partTaken(part ?? (isLong(c) || !shared ? "rest" : "core"));
+  return partTaken(isLong(c) || !shared ? "rest" : "core");
 }
 
 /** Longer than a few tiles: minutes of the oracle, who finds little more in them; the longest is in the core. */
@@ -95,9 +102,9 @@ export function isSmall(c: Case): boolean {
 
 /** What was left out so far, in one line; undefined where nothing was. */
 export function whatIsLeftOut(): string | undefined {
-  const { core, rest } = leftOut;
+  const { core, rest, all } = leftOut;
   if (core > 0) return `left out: ${core} runs of cases that deno task test has`;
-  if (rest > 0) return `left out: ${rest} runs of cases, which deno task test:all has`;
+  if (rest + all > 0) return `left out: ${rest + all} runs of cases, which deno task test:all has`;
   return undefined;
 }
 
