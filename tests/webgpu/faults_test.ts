@@ -351,7 +351,7 @@ gpuTest(
     assert.deepEqual(again.out.data as Float32Array, want.out.data as Float32Array);
     await checkWell(engine);
   },
-  { lacks: hardware },
+  { lacks: hardware, part: "rest" },
 );
 
 gpuTest("aborted in the middle of a backward pass, and of a call on resident tensors", async () => {
