@@ -113,10 +113,10 @@ function cases(rows: number): Extreme[] {
   ];
 }
 
-/** Whether a run takes a case on an engine: on a GPU the core has a few sets of features, whose kernels are shared. */
+/** Whether a run takes a case on an engine: on a GPU the core has those without options, whose kernels are shared. */
 function taken(engine: string, rows: number, options: ReferenceOptions): boolean {
   const names = Object.keys(options).filter((name) => !["causal", "softmaxScale"].includes(name));
-  const core = rows > 1 && names.every((name) => name === "bias" || name === "mask");
+  const core = rows > 1 && names.length === 0;
   return runTakes(core || engine !== "webgpu" ? "core" : "rest");
 }
 

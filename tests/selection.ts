@@ -133,7 +133,7 @@ export const statistics: Pick<Case, "stats" | "dEntropy"> = { stats: true, dEntr
 export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as const;
 
 /** Functions of scores and masks whose kernels the core has: each pair of them is a text. */
-const coreFunctions = ["bent", "alibi, documents", "lists 16,32 documents"];
+const coreFunctions = ["bent", "alibi, documents"];
 
 /** Subjects that the core has alone; those of `everything` it has together. */
 const coreSubjects = ["stats", "functions", "16 bits", "strides", "odd dims"];
