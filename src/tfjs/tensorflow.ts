@@ -55,6 +55,8 @@ export interface TfEngine {
   makeTensor(values: TfValues, shape: number[], dtype: string): TfTensor;
   makeTensorFromTensorInfo(info: TfTensorInfo): TfTensor;
   readSync(dataId: object): ArrayLike<number>;
+  /** Keeps a tensor beyond the scope that it was made in. */
+  keep(tensor: TfTensor): TfTensor;
   customGrad(op: TfCustomOp): (...inputs: TfTensor[]) => TfTensor;
 }
 
