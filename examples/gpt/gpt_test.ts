@@ -96,6 +96,61 @@ Deno.test("gpt: gradients match finite differences, at once and by stages", asyn
   tf.dispose([read!, next!]);
 });
 
+/** The most bytes that tensors had at once on the heap of the WASM backend. */
+function peakOf(work: () => void): number {
+  type Heap = { _malloc(bytes: number): number; _free(at: number): void };
+  const { wasm } = tf.backend() as unknown as { wasm: Heap };
+  wasm._free(wasm._malloc(1)); // the first call of each puts another function in its place
+  const { _malloc, _free } = wasm;
+  const sizes = new Map<number, number>();
+  let live = 0, peak = 0;
+  wasm._malloc = (bytes) => {
+    const at = _malloc(bytes);
+    sizes.set(at, bytes);
+    live += bytes;
+    peak = Math.max(peak, live);
+    return at;
+  };
+  wasm._free = (at) => {
+    live -= sizes.get(at) ?? 0;
+    sizes.delete(at);
+    _free(at);
+  };
+  try {
+    work();
+  } finally {
+    Object.assign(wasm, { _malloc, _free });
+  }
+  return peak;
+}
+
+// 27 and 82; with copies for clones, and a stage in one piece, 64 and 108
+Deno.test("gpt: a step by stages takes few tensors as large as its rows at once", async () => {
+  await openBackend("wasm");
+  const context = 1024, dim = 128, rows = 4 * context * dim;
+  const long = new Uint8Array(2 * context).map((_, n) => text[n % text.length]!);
+  const tensors = async (recompute: boolean): Promise<number> => {
+    const learner = await Learner.create("flash", { ...tiny, context, dim, recompute });
+    const pieces = randomBatch(long, 1, context, new Random(4));
+    const peak = peakOf(() => void learner.step(pieces));
+    learner.dispose();
+    return peak / rows;
+  };
+  const byStages = await tensors(true), atOnce = await tensors(false);
+  assert.ok(byStages < 30, `${byStages} tensors of the size of all rows`);
+  assert.ok(atOnce < 90, `${atOnce} tensors of the size of all rows`);
+});
+
+Deno.test("gpt: clones share values, which live as long as one of them", async () => {
+  await openBackend("wasm");
+  const x = tf.tensor1d([1, 2, 3]), before = tf.memory().numDataBuffers, clone = x.clone();
+  assert.equal(tf.memory().numDataBuffers, before);
+  x.dispose();
+  assert.deepEqual([...await clone.data()], [1, 2, 3]);
+  clone.dispose();
+  assert.equal(tf.memory().numDataBuffers, before - 1);
+});
+
 Deno.test("gpt: what is wrong with flags is said", () => {
   const refused = (message: RegExp, ...args: string[]) =>
     assert.throws(() => parseOptions(args), message);

@@ -19,7 +19,7 @@ export function gradientsAtOnce(
 
 /**
  * The same numbers in less memory (Chen et al., 2016): each stage runs a second time for its gradients, so that only the
- * inputs of stages live all the while, and the tape of one stage.
+ * inputs of stages live all the while, and the tape of one piece of one stage.
  */
 export function gradientsByStage(
   model: Gpt,
@@ -29,26 +29,31 @@ export function gradientsByStage(
   const gradients: tf.NamedTensorMap = {};
   const add = (variables: tf.Variable[], made: tf.Tensor[]) =>
     variables.forEach(({ name }, n) => {
-      const before = gradients[name];
-      gradients[name] = tf.keep(before ? tf.add(before, made[n]!) : made[n]!);
-      before?.dispose();
+      const before = gradients[name], more = made[n]!;
+      gradients[name] = tf.keep(before ? tf.add(before, more) : more);
+      if (before) tf.dispose([before, more]);
     });
   const loss = tf.tidy(() => {
     const inputs = [model.embed(tokens)];
-    for (const { apply } of model.stages) inputs.push(tf.tidy(() => apply(inputs.at(-1)!)));
+    for (const { apply, pieces } of model.stages) {
+      inputs.push(byRows([inputs.at(-1)!], pieces, ([x]) => tf.tidy(() => apply(x!))));
+    }
 
     const last = inputs.pop()!, variables = model.headVariables;
     const head = tf.valueAndGrads((x) => model.head(x!, targets))([last, ...variables]);
     let [dx, ...made] = head.grads as [tf.Tensor, ...tf.Tensor[]];
     add(variables, made);
     last.dispose();
-    for (const { apply, variables } of model.stages.toReversed()) {
+    for (const { apply, variables, pieces } of model.stages.toReversed()) {
       const x = inputs.pop()!, dOut = dx;
-      [dx, ...made] = tf.grads((x) => apply(x!))([x, ...variables], dOut) as typeof head.grads as [
-        tf.Tensor,
-        ...tf.Tensor[],
-      ];
-      add(variables, made);
+      dx = byRows([x, dOut], pieces, ([x, dOut]) => {
+        const [dx, ...made] = tf.grads((x) => apply(x!))([x!, ...variables], dOut) as [
+          tf.Tensor,
+          ...tf.Tensor[],
+        ];
+        add(variables, made);
+        return dx;
+      });
       tf.dispose([x, dOut]);
     }
     const first = model.embedVariables;
@@ -56,4 +61,27 @@ export function gradientsByStage(
     return head.value as tf.Scalar;
   });
   return { loss, gradients };
+}
+
+/**
+ * What `f` makes of rows, of so many pieces of them in turn. They are cut with tf.gather, since tf.slice of the WASM backend
+ * copies all rows to the host, for each piece.
+ */
+function byRows(
+  inputs: tf.Tensor[],
+  pieces: number,
+  f: (inputs: tf.Tensor[]) => tf.Tensor,
+): tf.Tensor {
+  if (pieces === 1) return f(inputs);
+  const rows = inputs[0]!.shape[0]!, each = Math.ceil(rows / pieces);
+  return tf.tidy(() => {
+    const made: tf.Tensor[] = [];
+    for (let first = 0; first < rows; first += each) {
+      const which = tf.range(first, Math.min(first + each, rows), 1, "int32");
+      const cut = inputs.map((input) => tf.gather(input, which));
+      made.push(f(cut));
+      tf.dispose([which, ...cut]);
+    }
+    return tf.concat(made);
+  });
 }

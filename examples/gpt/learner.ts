@@ -11,11 +11,12 @@ export interface LearnerOptions extends ModelShape {
   recompute: boolean;
 }
 
-/** A model and its optimizer. */
+/** A model and its optimizers. */
 export class Learner {
   readonly name: AttentionName;
   readonly model: Gpt;
-  readonly #optimizer: tf.AdamOptimizer;
+  /** One for each variable: an optimizer frees what it makes on the way when it has done all that it is given. */
+  readonly #optimizers: ReadonlyMap<string, tf.AdamOptimizer>;
   readonly #recompute: boolean;
   readonly #disposeAttention: () => void;
 
@@ -27,7 +28,9 @@ export class Learner {
   ) {
     this.name = name;
     this.model = model;
-    this.#optimizer = tf.train.adam(rate, 0.9, 0.98);
+    this.#optimizers = new Map(
+      model.variables.map(({ name }) => [name, tf.train.adam(rate, 0.9, 0.98)]),
+    );
     this.#recompute = recompute;
     this.#disposeAttention = disposeAttention;
   }
@@ -48,17 +51,17 @@ export class Learner {
       const [read, next] = [tokens, targets].map((bytes) => tf.tensor1d(bytes, "int32"));
       const differentiate = this.#recompute ? gradientsByStage : gradientsAtOnce;
       const { loss, gradients } = differentiate(this.model, read!, next!);
-      this.#optimizer.applyGradients(
-        Object.entries(gradients).map(([name, tensor]) => ({ name, tensor })),
-      );
-      tf.dispose(gradients);
+      for (const [name, tensor] of Object.entries(gradients)) {
+        this.#optimizers.get(name)!.applyGradients([{ name, tensor }]);
+        tensor.dispose();
+      }
       return loss.dataSync()[0]!;
     });
   }
 
   dispose(): void {
     this.model.dispose();
-    this.#optimizer.dispose();
+    for (const optimizer of this.#optimizers.values()) optimizer.dispose();
     this.#disposeAttention();
   }
 }

@@ -11,6 +11,25 @@ export async function openBackend(name: BackendName): Promise<void> {
   // its file lies beside its code, wherever Deno keeps that
   setWasmPaths(new URL("./", import.meta.resolve("@tensorflow/tfjs-backend-wasm")).pathname);
   if (!await tf.setBackend(name)) throw new Error(`Cannot start the backend ${name}`);
+  if (name === "wasm") shareClones();
+}
+
+/**
+ * Makes clones share the values of their tensor, as they do on all backends but the wasm one, where they are copies: what ops
+ * keep for their gradients are clones.
+ */
+function shareClones(): void {
+  const backendName = "wasm", kernelName = tf.Identity;
+  tf.unregisterKernel(kernelName, backendName);
+  tf.registerKernel({
+    kernelName,
+    backendName,
+    kernelFunc: ({ inputs, backend }) => {
+      const { dataId, shape, dtype } = inputs["x"]!;
+      (backend as tf.KernelBackend).incRef(dataId);
+      return { dataId, shape, dtype };
+    },
+  });
 }
 
 /** Bytes of memory that do not shrink: so they are the most that was needed so far. */

@@ -18,6 +18,8 @@ export interface BlockShape {
 export interface Stage {
   readonly variables: tf.Variable[];
   readonly apply: (x: tf.Tensor) => tf.Tensor;
+  /** How many times as wide as its input it gets: so many pieces of rows take no more. 1 where rows see each other. */
+  readonly pieces: number;
 }
 
 /** Attention and MLP of each layer, in turn. */
@@ -39,11 +41,14 @@ function attentionStage(
   return {
     variables: [gain, shift, pack, packBias, out, outBias],
     apply: (x) => {
-      const packed = linear(layerNorm(x, gain, shift), pack, packBias);
-      const all = tf.reshape(packed, [-1, length, 3 * heads, dim / heads]);
-      const [q, k, v] = tf.split(all, 3, 2) as [tf.Tensor, tf.Tensor, tf.Tensor];
+      const rows = layerNorm(x, gain, shift), biases = tf.split(packBias, 3);
+      // not the rows are split: tf.split of the WASM backend copies all that it splits to the host, for each part
+      const [q, k, v] = tf.split(pack, 3, 1).map((weight, n) =>
+        tf.reshape(linear(rows, weight, biases[n]!), [-1, length, heads, dim / heads])
+      ) as [tf.Tensor, tf.Tensor, tf.Tensor];
       return tf.add(x, linear(tf.reshape(attend(q, k, v), [-1, dim]), out, outBias));
     },
+    pieces: 1,
   };
 }
 
@@ -58,6 +63,7 @@ function mlpStage({ layers, dim, deviation }: BlockShape, random: Random): Stage
       const rows = linear(layerNorm(x, gain, shift), wide, wideBias);
       return tf.add(x, geluLinear(rows, out, outBias));
     },
+    pieces: 4,
   };
 }
 

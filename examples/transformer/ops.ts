@@ -53,16 +53,23 @@ export const layerNorm: (x: tf.Tensor, gain: tf.Tensor, shift: tf.Tensor) => tf.
   }),
   backward: (dOut, x, gain) => {
     const { rows, scale } = normalized(x!), d = tf.mul(dOut, gain!);
-    const along = tf.mul(rows, tf.mean(tf.mul(d, rows), 1, true));
-    const dx = tf.mul(tf.sub(tf.sub(d, tf.mean(d, 1, true)), along), scale);
-    return [dx, tf.sum(tf.mul(dOut, rows), 0), tf.sum(dOut, 0)];
+    const centred = tf.tidy(() => tf.sub(d, tf.mean(d, 1, true)));
+    const along = tf.tidy(() => tf.mul(rows, tf.mean(tf.mul(d, rows), 1, true)));
+    d.dispose();
+    const dGain = tf.tidy(() => tf.sum(tf.mul(dOut, rows), 0));
+    rows.dispose();
+    const dx = tf.tidy(() => tf.mul(tf.sub(centred, along), scale));
+    return [dx, dGain, tf.sum(dOut, 0)];
   },
 });
 
 function normalized(x: tf.Tensor): { rows: tf.Tensor; scale: tf.Tensor } {
-  const centred = tf.sub(x, tf.mean(x, 1, true));
-  const scale = tf.rsqrt(tf.add(tf.mean(tf.square(centred), 1, true), 1e-5));
-  return { rows: tf.mul(centred, scale), scale };
+  return tf.tidy(() => {
+    const centred = tf.sub(x, tf.mean(x, 1, true));
+    const variance = tf.tidy(() => tf.mean(tf.square(centred), 1, true));
+    const scale = tf.rsqrt(tf.add(variance, 1e-5));
+    return { rows: tf.mul(centred, scale), scale };
+  });
 }
 
 /** GELU in the form of GPT-2, `x (1 + tanh u) / 2` with `u = √(2/π) (x + 0.044715 x³)`; that is `x sigmoid(2 u)`. */

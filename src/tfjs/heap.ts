@@ -24,6 +24,8 @@ export interface TfHeap {
   typedArrayFromHeap(tensor: TfTensor): TensorData;
   /** Room for a result. */
   makeOutput(shape: number[], dtype: string): TfTensorInfo;
+  /** Counts one tensor more that has these values. */
+  incRef(dataId: object): void;
 }
 
 /** Whether a backend has a heap. */
@@ -55,6 +57,11 @@ export class HeapRunner implements Runner {
   /** Brings all inputs onto the heap: a heap that grows takes the views of before with it. */
   #bring(inputs: Inputs): void {
     for (const tensor of Object.values(inputs)) this.#heap.typedArrayFromHeap(tensor);
+  }
+
+  share({ dataId, shape, dtype }: TfTensor): TfTensor {
+    this.#heap.incRef(dataId);
+    return this.#engine.makeTensorFromTensorInfo({ dataId, shape: [...shape], dtype });
   }
 
   forward(inputs: Inputs, options: CallOptions): { out: TfTensor; lse: TfTensor } {

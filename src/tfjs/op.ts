@@ -30,6 +30,16 @@ function withoutGradient(engine: TfEngine, value: TfTensor, inputs: readonly TfT
   return engine.customGrad(() => ({ value, gradFunc }))(...inputs);
 }
 
+/**
+ * What a gradient keeps of a call. TensorFlow.js maps `clone` over the list, and on its WASM backend that copies values. There
+ * the list maps itself, to tensors that share them; it is asked only while a gradient is being recorded.
+ */
+function toKeep(engine: TfEngine, runner: Runner, tensors: TfTensor[]): TfTensor[] {
+  if (!runner.share) return tensors;
+  const shared = () => tensors.map((tensor) => engine.keep(runner.share!(tensor)));
+  return Object.assign([...tensors], { map: shared as TfTensor[]["map"] });
+}
+
 /** Runs attention on checked tensors. */
 function attend(
   engine: TfEngine,
@@ -55,8 +65,8 @@ function attend(
   const op = engine.customGrad((...given) => {
     const save = given[given.length - 1] as (tensors: TfTensor[]) => void;
     fillCaptured(captured);
-    const { out, lse } = runnerOf(engine).forward(inputs, host);
-    save([out, lse, ...kept.map((name) => inputs[name]!)]);
+    const runner = runnerOf(engine), { out, lse } = runner.forward(inputs, host);
+    save(toKeep(engine, runner, [out, lse, ...kept.map((name) => inputs[name]!)]));
     return {
       value: out,
       gradFunc: (dOut, [out, lse, ...saved]) => {

@@ -48,6 +48,8 @@ export interface Runner {
   forward(inputs: Inputs, options: CallOptions): { readonly out: TfTensor; readonly lse: TfTensor };
   /** `attentionBackward`. */
   backward(inputs: SavedInputs, options: CallOptions): Gradients;
+  /** Another tensor with the values of one, not a copy of them; not there where `clone` of the backend does no more. */
+  share?(tensor: TfTensor): TfTensor;
 }
 
 const OPERANDS: readonly InputName[] = ["bias", "alibiSlopes", "sink", "mask"];

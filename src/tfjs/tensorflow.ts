@@ -55,6 +55,8 @@ export interface TfEngine {
   makeTensor(values: TfValues, shape: number[], dtype: string): TfTensor;
   makeTensorFromTensorInfo(info: TfTensorInfo): TfTensor;
   readSync(dataId: object): ArrayLike<number>;
+  /** Keeps a tensor beyond the scope that it was made in. */
+  keep(tensor: TfTensor): TfTensor;
   customGrad(op: TfCustomOp): (...inputs: TfTensor[]) => TfTensor;
 }
 
@@ -65,8 +67,8 @@ export function engineOf(tf: unknown, action: string): TfEngine {
     typeof tf.engine === "function";
   if (!looks) throw complaint.type(`tf is ${show(tf)} but must be ${wanted}`);
   const engine = (tf.engine as () => object)();
-  const missing = ["state", "makeTensor", "makeTensorFromTensorInfo", "readSync", "customGrad"]
-    .find((name) => !(name in engine));
+  const makes = ["makeTensor", "makeTensorFromTensorInfo", "customGrad"];
+  const missing = [...makes, "state", "readSync", "keep"].find((name) => !(name in engine));
   if (missing === undefined) return engine as TfEngine;
   throw complaint.type(`tf.engine() has no ${missing} but must be that of ${wanted}`);
 }

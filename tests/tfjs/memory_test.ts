@@ -83,3 +83,33 @@ onBackends("constants of the host are used, and leave nothing", async (flashAtte
   assert.equal(tf.memory().numTensors, before);
   tf.dispose([q, bias, sink, mask]);
 });
+
+onBackends("a gradient keeps tensors, not copies of them", async (flashAttention) => {
+  const [x, bias] = [normal("x", [1, 4, 2, 8]), normal("bias", [4, 4])];
+  const mask = tf.tensor(Uint8Array.of(1, 0, 0, 0, 1, 1, 0, 0), [2, 4], "bool");
+  const options = { bias, mask: tf.concat([mask, mask]) };
+  const counts = (): number[] => {
+    const { numTensors, numBytes, numDataBuffers } = tf.memory();
+    return [numTensors, numBytes, numDataBuffers];
+  };
+  let added = NaN;
+  const learn = (disposeFirst: boolean) =>
+    tf.grads((x, bias) => {
+      const [q, k, v] = [1, 2, 3].map((factor) => tf.mul(x!, factor));
+      const before = tf.memory().numDataBuffers;
+      const out = flashAttention(q!, k!, v!, { ...options, bias: bias! });
+      added = tf.memory().numDataBuffers - before;
+      if (disposeFirst) tf.dispose([q!, k!, v!]);
+      return tf.square(out);
+    })([x, bias]);
+  const want = learn(false), before = counts();
+  assert.equal(added, 2); // out, and a number a row
+  const got = learn(true);
+  assert.deepEqual(await valuesOf(got), await valuesOf(want));
+  tf.dispose(got);
+  assert.deepEqual(counts(), before);
+  // what does not lead to the result is freed with the rest
+  tf.dispose(tf.grads((x) => (flashAttention(x!, x!, x!, options), tf.square(x!)))([x]));
+  assert.deepEqual(counts(), before);
+  tf.dispose([...want, x, bias, mask, options.mask]);
+});
