@@ -50,7 +50,7 @@ gpuTest("slopes are a bias of distances", async (t) => {
   for (const [name, sizes] of Object.entries(meetings)) {
     await t.step(name, () => checkSlopes(engine, call(sizes), name !== "plain"));
   }
-});
+}, { part: "rest" });
 
 gpuTest("slopes are a bias of distances beside other features", async (t) => {
   using engine = await gpuEngine();
@@ -68,7 +68,7 @@ gpuTest("a sink joins the denominator once", async (t) => {
     await t.step(name, () => checkSink(engine, c, sinks(c.heads)));
   }
   await t.step("no keys", () => checkSink(engine, call({ lengthK: 0 }), sinks(4)));
-});
+}, { part: "rest" });
 
 gpuTest("a sink joins the denominator once beside other features", async (t) => {
   using engine = await gpuEngine();
@@ -104,7 +104,7 @@ gpuTest("a sink is an extra key without a value, which has its score from a bias
     if (n % (lengthK + 1) === lengthK) dSink[Math.floor(n / ((lengthK + 1) * lengthQ))]! += x;
   });
   near(got.dSink!, dSink, 2e-5, "dSink");
-});
+}, { part: "rest" });
 
 gpuTest(
   "infinite sinks take all, NaN spreads, and very low ones hold rows without keys",
