@@ -19,7 +19,7 @@ function inventory(watch: Watch | undefined): object {
 
 /** Of training. A software GPU takes 13 ms for one: all of them are in `deno task test:all`. */
 const STEPS: { readonly [name in BackendName]: number } = {
-  ...{ cpu: 1000, wasm: 1000, webgpu: runTakes("rest") ? 1000 : 110 },
+  ...{ cpu: 1000, wasm: 1000, webgpu: runTakes("rest") ? 1000 : 150 },
 };
 
 onBackends("many steps of training leave nothing behind", async (flashAttention, name) => {
