@@ -15,9 +15,9 @@ const TAIL: usize = 180;
 const END: usize = 184;
 /** A symbol: four bytes of its opcode, how many they are, stream, count, and these bits. */
 const SYMBOL: usize = 8;
-const ENDS: u32 = 1;
-const RAW: u32 = 2;
-const COPY: u32 = 4;
+const ENDS: u32 = 1 << 24;
+const RAW: u32 = 2 << 24;
+const COPY: u32 = 4 << 24;
 const ESCAPE: u32 = 89;
 const BASE: u32 = 89;
 
@@ -81,18 +81,20 @@ function readBody(to: usize): usize {
       at += 2;
     }
     const symbol = TABLE + <usize>value * SYMBOL;
-    bits = load<u8>(symbol, 7);
-    if (bits & COPY) {
-      const distance = number(3), n = number(2);
-      memory.copy(to, to - distance, n);
-      to += n;
+    store<u32>(to, load<u32>(symbol));
+    bits = load<u32>(symbol, 4); // one load for all that is said of it
+    to += bits & 255;
+    let n = bits >> 16 & 255;
+    if (!n) {
+      if (bits & COPY) {
+        const distance = number(3);
+        n = number(2);
+        memory.copy(to, to - distance, n);
+        to += n;
+      }
       continue;
     }
-    store<u32>(to, load<u32>(symbol));
-    to += load<u8>(symbol, 4);
-    let n: u32 = load<u8>(symbol, 6);
-    if (!n) continue;
-    const stream = <usize>load<u8>(symbol, 5);
+    const stream = <usize>(bits >> 8 & 255);
     let from = load<u32>(stream);
     do {
       value = load<u8>(load<u8>(from++));
