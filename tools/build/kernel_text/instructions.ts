@@ -4,9 +4,9 @@
 export const Follows = {
   nothing: 0,
   local: 1,
-  memory: 2,
+  offset: 2,
   integer: 3,
-  label: 4,
+  written: 4, // locals that are set
   callee: 5,
   global: 6,
   rare: 7,
@@ -92,6 +92,7 @@ function readFunction(reader: Reader): Code["functions"][number] {
   while (reader.at < end) {
     const at = reader.at, first = reader.byte();
     const code = first === 0xfc || first === 0xfd ? first << 12 | reader.number() : first;
+    if (isWithOpcode(code)) reader.byte();
     const opcode = reader.since(at), from = reader.at;
     const follows = skipOperands(reader, code);
     body.push({ opcode, follows, operands: reader.since(from), last: reader.at === end });
@@ -100,30 +101,36 @@ function readFunction(reader: Reader): Code["functions"][number] {
   return { locals, body };
 }
 
+/** Whether the byte after an opcode counts as part of it: types and labels of blocks, alignment of addresses. */
+function isWithOpcode(code: number): boolean {
+  return (code >= 0x02 && code <= 0x04) || code === 0x0c || code === 0x0d ||
+    (code >= 0x28 && code <= 0x3e) || (code >= 0xfd000 && code <= 0xfd00b) ||
+    (code >= 0xfd054 && code <= 0xfd05d);
+}
+
 /** Opcodes whose operands are numbers: from, to (with it), how many, and which stream. */
 const NUMBERS: readonly (readonly [from: number, to: number, n: number, follows: number])[] = [
-  [0x02, 0x04, 1, Follows.label], // block, loop, if: types of one byte
-  [0x0c, 0x0d, 1, Follows.label],
   [0x10, 0x10, 1, Follows.callee],
   [0x11, 0x11, 2, Follows.rare],
-  [0x20, 0x22, 1, Follows.local],
+  [0x20, 0x20, 1, Follows.local],
+  [0x21, 0x22, 1, Follows.written],
   [0x23, 0x24, 1, Follows.global],
-  [0x28, 0x3e, 2, Follows.memory],
+  [0x28, 0x3e, 1, Follows.offset],
   [0x3f, 0x40, 1, Follows.rare],
   [0x41, 0x42, 1, Follows.integer],
   [0xfc00a, 0xfc00a, 2, Follows.rare],
   [0xfc00b, 0xfc00b, 1, Follows.rare],
-  [0xfd000, 0xfd00b, 2, Follows.memory],
+  [0xfd000, 0xfd00b, 1, Follows.offset],
   [0xfd015, 0xfd022, 1, Follows.rare], // lanes
-  [0xfd054, 0xfd05b, 3, Follows.rare],
-  [0xfd05c, 0xfd05d, 2, Follows.memory],
+  [0xfd054, 0xfd05b, 2, Follows.rare],
+  [0xfd05c, 0xfd05d, 1, Follows.offset],
 ];
 /** Opcodes with bytes after them, and how many. */
 const BYTES: Readonly<Record<number, number>> = { 0x43: 4, 0x44: 8, 0xfd00c: 16, 0xfd00d: 16 };
 
 /** Opcodes that nothing follows, as far as the kernels have them: whatever else comes is an error of the build. */
 function isAlone(code: number): boolean {
-  return code < 0x02 || code === 0x05 || code === 0x0b || code === 0x0f || code === 0x1a ||
+  return code <= 0x05 || (code >= 0x0b && code <= 0x0d) || code === 0x0f || code === 0x1a ||
     code === 0x1b || (code >= 0x45 && code <= 0xc4) || (code >= 0xfc000 && code <= 0xfc007) ||
     (code >= 0xfd00e && code <= 0xfd014) || (code >= 0xfd023 && code <= 0xfd053) || code >= 0xfd05e;
 }

@@ -7,7 +7,7 @@ export type Step =
   | { readonly distance: number; readonly bytes: number };
 
 /** Shortest run in bytes that is copied: shorter ones take more text as a copy than as themselves. */
-const LEAST = 16;
+const LEAST = 24;
 /** Instructions by which runs are found, and how many places are looked at. */
 const [PROBE, PLACES] = [4, 400];
 
