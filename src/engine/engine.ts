@@ -19,7 +19,7 @@ import type { DType, TensorData } from "../tensor/dtype.ts";
 import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor/gpu_types.ts";
 import type { AnyTensor, HostTensor, ResultOf, Tensor, TensorOf } from "../tensor/tensor.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
-import { EngineCalls } from "./engine_calls.ts";
+import { type CallRunner, EngineCalls } from "./engine_calls.ts";
 import { type Abortable, checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import { noteGpu } from "./gpu_of.ts";
 import type { GpuSource } from "./gpu_source.ts";
@@ -59,9 +59,10 @@ export class Engine extends EngineCalls {
   readonly #router: Router;
 
   /** Use `createEngine`. `gpu`: where a GPU comes from; `runner`: what runs calls, where there is one already. */
-  constructor(options: EngineOptions = {}, gpu?: GpuSource, runner?: Runner) {
+  constructor(options: EngineOptions = {}, gpu?: GpuSource, runner?: CallRunner) {
     checkEngineOptions(options);
-    const own = runner ?? new Runner(new Router(options, gpu));
+    // by another type, since declarations of the backends, which a Runner has, are not the interface's
+    const own = (runner ?? new Runner(new Router(options, gpu))) as Runner;
     super(own);
     own.engine = this;
     this.#runner = own;

@@ -50,7 +50,9 @@ export async function attentionOn<T extends AnyTensor>(
 ): Promise<AttentionResult<ResultOf<T>>> {
   const call = describeForwardOn(runner, q, k, v, options);
   const choice = parseVerify(options.verify, "attention");
-  const result = await runner.run<AttentionResult<ResultOf<T>>>(call, options);
+  // not by runner.run: a turn later, the promise would be settled after that of engine.synchronize
+  const results = await runner.router.run<AttentionResult<ResultOf<T>>>(call, options.signal);
+  const result = runner.own(call, results);
   if (!choice) return result;
   const { verify } = await import("../verify/verify.ts");
   const done = { call, given: { k, v }, sequences: options.sequences, result };
@@ -78,7 +80,8 @@ export async function backwardOn<Q extends AnyTensor, K extends AnyTensor, V ext
 ): Promise<Gradients<Q, K, V>> {
   const call = describeBackwardOn(runner, dOut, saved, options);
   const choice = parseVerify(options.verify, "attentionBackward");
-  const result = await runner.run<Gradients<Q, K, V>>(call, options);
+  const results = await runner.router.run<Gradients<Q, K, V>>(call, options.signal);
+  const result = runner.own(call, results);
   if (!choice) return result;
   const { verifyGradients } = await import("../verify/verify.ts");
   return { ...result, verified: await verifyGradients({ call, result }, choice) };

@@ -18,15 +18,16 @@ export class Runner {
   }
 
   async run<R extends object>(call: Call, { signal }: Abortable): Promise<R> {
-    return this.#own(call, await this.router.run<R>(call, signal));
+    return this.own(call, await this.router.run<R>(call, signal));
   }
 
   runSync<R extends object>(call: Call, { signal }: Abortable): R {
     signal?.throwIfAborted();
-    return this.#own(call, this.router.runSync<R>(call));
+    return this.own(call, this.router.runSync<R>(call));
   }
 
-  #own<R extends object>({ given }: Call, results: R): R {
+  /** Results of a call as its caller gets them. */
+  own<R extends object>({ given }: Call, results: R): R {
     if (this.engine) ownResults(results, this.engine);
     return given ? { ...results, ...given } : results;
   }

@@ -4,6 +4,7 @@
 // instead of writing and fails when a committed file is stale.
 import { readFileSync, writeFileSync } from "node:fs";
 import { unrelax } from "../../src/wasm/module/lower_relaxed.ts";
+import { type PackedKernels, TEXT_BYTE } from "../../src/wasm/module/unpack.ts";
 import { unpackAnywhere } from "../../src/wasm/module/unpack_anywhere.ts";
 import { compileAsm } from "./compile.ts";
 import { pageWithFeatures, readmeWithFeatures } from "./features_table.ts";
@@ -47,15 +48,16 @@ async function compile(
     ...["--initialMemory", "1", "--maximumMemory", "65536", "--noExportMemory"],
     ...["--enable", `simd,bulk-memory${shared ? ",threads" : ""}`],
     ...(shared ? ["--sharedMemory"] : []),
-  ], edit);
+  ], { edit });
   if (warnings && !check) console.warn(warnings);
   return sized(binary);
 }
 
-/** Compiles what makes the bytes of their text. */
-async function compileUnpacker(): Promise<Uint8Array> {
-  const flags = ["--initialMemory", "1", "--enable", "bulk-memory"];
-  const { binary, warnings } = await compileAsm("asm/unpack", flags);
+/** Compiles what makes the bytes of a text, with memory for both. */
+async function compileUnpacker({ text, size }: PackedKernels): Promise<Uint8Array> {
+  const pages = Math.ceil((TEXT_BYTE + text.length + size + 16) / 65536);
+  const flags = ["--initialMemory", `${pages}`, "--enable", "bulk-memory"];
+  const { binary, warnings } = await compileAsm("asm/unpack", flags, { ownMemory: true });
   if (warnings && !check) console.warn(warnings);
   return binary;
 }
@@ -148,7 +150,7 @@ export const packedKernels: PackedKernels = {
 };
 /** asm/unpack.ts compiled, hexadecimal. */
 export const unpackerHex: string =
-  "${(await compileUnpacker()).toHex()}";
+  "${(await compileUnpacker(packed)).toHex()}";
 /** Set this byte to 3 to make the build import shared memory instead. */
 export const sharedFlagOffset: number = ${offset};
 /** 1 in the relaxed build, 0 in the plain one. */

@@ -11,33 +11,32 @@ export interface PackedKernels {
   readonly text: string;
 }
 
-/** Where asm/unpack.ts has the places of streams, and where text may begin. */
-const [STREAMS, TEXT] = [128, 2304];
-const PAGE = 65536;
+/** Where asm/unpack.ts has the places of streams, and where the text begins. */
+const STREAMS_BYTE = 128;
+export const TEXT_BYTE: number = 2304;
 
 interface UnpackerExports {
+  readonly memory: WebAssembly.Memory;
   readonly unpack: (functions: number) => number;
 }
 
 /** Makes the bytes, with the compiled asm/unpack.ts; throws where nothing may be compiled. */
 export function unpack(
-  { size, functions, streams, text }: PackedKernels,
+  { functions, streams, text }: PackedKernels,
   unpacker: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> {
-  const module = new WebAssembly.Module(unpacker), end = TEXT + text.length;
-  const memory = new WebAssembly.Memory({ initial: Math.ceil((end + size + 16) / PAGE) });
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const buffer = memory.buffer as ArrayBuffer;
-  writeText(text, new Uint8Array(buffer, TEXT));
-  const places = new Uint32Array(buffer, STREAMS, streams.length + 1);
-  let place = TEXT;
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(unpacker));
+  const { memory, unpack } = exports as unknown as UnpackerExports;
+  const buffer = memory.buffer as ArrayBuffer, end = TEXT_BYTE + text.length;
+  writeText(text, new Uint8Array(buffer, TEXT_BYTE));
+  const places = new Uint32Array(buffer, STREAMS_BYTE, streams.length + 1);
+  let place = TEXT_BYTE;
   for (const [i, length] of streams.entries()) {
     places[i] = place;
     place += length;
   }
   places[streams.length] = end;
-  const bytes = (exports as unknown as UnpackerExports).unpack(functions);
-  return new Uint8Array(buffer, end, bytes).slice();
+  return new Uint8Array(buffer, end, unpack(functions)).slice();
 }
 
 /** Characters of ASCII as bytes. The scope of audio worklets has no TextEncoder. */
