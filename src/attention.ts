@@ -1,6 +1,8 @@
 // The public calls: check, plan, run on an engine.
-import { backwardTensors, engineOf, partTensors } from "./engine/engine_of.ts";
+import { backwardTensors, engineOf, namedEngine, partTensors } from "./engine/engine_of.ts";
 import { defaultEngine } from "./engine/create_engine.ts";
+import { defaultRunner } from "./engine/default_runner.ts";
+import { attentionOn, attentionSyncOn, backwardOn, backwardSyncOn } from "./engine/passes.ts";
 import type {
   AttentionGradients,
   AttentionResult,
@@ -45,7 +47,9 @@ export async function attention<T extends AnyTensor>(
   v: AnyTensor,
   options: AttentionOptions = {},
 ): Promise<AttentionResult<ResultOf<T>>> {
-  return await engineOf(options, "attention", [q, k, v], defaultEngine).attention(q, k, v, options);
+  const engine = namedEngine(options, "attention", [q, k, v]);
+  if (engine) return await engine.attention(q, k, v, options);
+  return await attentionOn(defaultRunner(), q, k, v, options);
 }
 
 /**
@@ -70,7 +74,9 @@ export function attentionSync<T extends AnyTensor>(
   v: AnyTensor,
   options: AttentionOptions = {},
 ): AttentionResult<ResultOf<T>> {
-  return engineOf(options, "attention", [q, k, v], defaultEngine).attentionSync(q, k, v, options);
+  const engine = namedEngine(options, "attention", [q, k, v]);
+  if (engine) return engine.attentionSync(q, k, v, options);
+  return attentionSyncOn(defaultRunner(), q, k, v, options);
 }
 
 /**
@@ -102,8 +108,9 @@ export async function attentionBackward<
   saved: SavedForBackward<Q, K, V>,
   options: AttentionBackwardOptions = {},
 ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
-  return await engineOf(options, "attentionBackward", backwardTensors(dOut, saved), defaultEngine)
-    .attentionBackward(dOut, saved, options);
+  const engine = namedEngine(options, "attentionBackward", backwardTensors(dOut, saved));
+  if (engine) return await engine.attentionBackward(dOut, saved, options);
+  return await backwardOn(defaultRunner(), dOut, saved, options);
 }
 
 /**
@@ -131,12 +138,9 @@ export function attentionBackwardSync<
   saved: SavedForBackward<Q, K, V>,
   options: AttentionBackwardOptions = {},
 ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
-  return engineOf(options, "attentionBackward", backwardTensors(dOut, saved), defaultEngine)
-    .attentionBackwardSync(
-      dOut,
-      saved,
-      options,
-    );
+  const engine = namedEngine(options, "attentionBackward", backwardTensors(dOut, saved));
+  if (engine) return engine.attentionBackwardSync(dOut, saved, options);
+  return backwardSyncOn(defaultRunner(), dOut, saved, options);
 }
 
 /**

@@ -15,8 +15,17 @@
  * @module
  */
 import { Engine } from "./engine/engine.ts";
-import { backwardTensors, engineOf, partTensors, savedTensors } from "./engine/engine_of.ts";
+import {
+  backwardTensors,
+  engineOf,
+  namedEngine,
+  partTensors,
+  savedTensors,
+} from "./engine/engine_of.ts";
 import { checkEngineOptions, type EngineOptions } from "./engine/engine_options.ts";
+import { attentionOn, attentionSyncOn, backwardOn, backwardSyncOn } from "./engine/passes.ts";
+import { Router } from "./engine/router.ts";
+import { Runner } from "./engine/runner.ts";
 import type {
   ApplyRotaryOptions,
   AttentionBackwardOptions,
@@ -37,12 +46,23 @@ import type { MaxSimGradientsOf, MaxSimResult, SavedForMaxSim } from "./problem/
 import { UnsupportedError } from "./tensor/errors.ts";
 import type { AnyTensor, FloatResultOf, ResultOf } from "./tensor/tensor.ts";
 
-let shared: Engine | undefined;
+const CPU = { backend: "wasm" } as const;
+let runner: Runner | undefined;
+let shared: { readonly runner: Runner; readonly engine: Engine } | undefined;
 
-/** The engine of calls that name none. */
+/** What runs calls that name no engine. */
+function defaultRunner(): Runner {
+  if (!runner || runner.router.disposed) runner = new Runner(new Router(CPU, undefined));
+  return runner;
+}
+
+/** An engine on it, for calls that are methods of engines only. */
 function defaultEngine(): Engine {
-  if (!shared || shared.disposed) shared = new Engine({ backend: "wasm" });
-  return shared;
+  const runner = defaultRunner();
+  if (shared?.runner !== runner) {
+    shared = { runner, engine: new Engine(CPU, undefined, runner) };
+  }
+  return shared.engine;
 }
 
 /** Options of `createEngine` of this entry: those of the whole library, less what is about GPUs. */
@@ -75,8 +95,9 @@ export async function attention<T extends AnyTensor>(
   v: AnyTensor,
   options: AttentionOptions = {},
 ): Promise<AttentionResult<ResultOf<T>>> {
-  return await engineOf(options, "attention", [q, k, v], defaultEngine)
-    .attention(q, k, v, options);
+  const engine = namedEngine(options, "attention", [q, k, v]);
+  if (engine) return await engine.attention(q, k, v, options);
+  return await attentionOn(defaultRunner(), q, k, v, options);
 }
 
 /** `attentionSync` of `@flashtile/attention`. */
@@ -86,8 +107,9 @@ export function attentionSync<T extends AnyTensor>(
   v: AnyTensor,
   options: AttentionOptions = {},
 ): AttentionResult<ResultOf<T>> {
-  return engineOf(options, "attention", [q, k, v], defaultEngine)
-    .attentionSync(q, k, v, options);
+  const engine = namedEngine(options, "attention", [q, k, v]);
+  if (engine) return engine.attentionSync(q, k, v, options);
+  return attentionSyncOn(defaultRunner(), q, k, v, options);
 }
 
 /** `attentionBackward` of `@flashtile/attention`. */
@@ -100,8 +122,9 @@ export async function attentionBackward<
   saved: SavedForBackward<Q, K, V>,
   options: AttentionBackwardOptions = {},
 ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
-  return await engineOf(options, "attentionBackward", backwardTensors(dOut, saved), defaultEngine)
-    .attentionBackward(dOut, saved, options);
+  const engine = namedEngine(options, "attentionBackward", backwardTensors(dOut, saved));
+  if (engine) return await engine.attentionBackward(dOut, saved, options);
+  return await backwardOn(defaultRunner(), dOut, saved, options);
 }
 
 /** `attentionBackwardSync` of `@flashtile/attention`. */
@@ -114,8 +137,9 @@ export function attentionBackwardSync<
   saved: SavedForBackward<Q, K, V>,
   options: AttentionBackwardOptions = {},
 ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
-  return engineOf(options, "attentionBackward", backwardTensors(dOut, saved), defaultEngine)
-    .attentionBackwardSync(dOut, saved, options);
+  const engine = namedEngine(options, "attentionBackward", backwardTensors(dOut, saved));
+  if (engine) return engine.attentionBackwardSync(dOut, saved, options);
+  return backwardSyncOn(defaultRunner(), dOut, saved, options);
 }
 
 /** `attentionScores` of `@flashtile/attention`. */

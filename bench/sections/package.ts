@@ -1,11 +1,12 @@
 /**
  * What a page downloads: the default entry bundled, minified and compressed, whole and without the
- * code for GPUs, which a bundler that splits code leaves for later; and the entries of the CPU alone of the ONNX operator and of the
- * gradient checker.
+ * code for GPUs, which a bundler that splits code leaves for later; the entry of the CPU alone, whole
+ * and as an application that imports `attention`; and those of the ONNX operator and of the gradient
+ * checker.
  * @module
  */
 
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import type { Context } from "../context.ts";
 import type { Measured } from "../goals.ts";
@@ -20,18 +21,21 @@ export async function packageSection(context: Context): Promise<Measured[]> {
   try {
     await bundle("--output", `${folder}/whole.js`, WHOLE);
     await bundle("--output", `${folder}/wasm.js`, CPU);
+    writeFileSync(`${folder}/one.ts`, `export { attention } from "file://${CPU}";\n`);
+    await bundle("--output", `${folder}/one.js`, `${folder}/one.ts`);
     await bundle("--output", `${folder}/onnx.js`, ONNX);
     await bundle("--output", `${folder}/check.js`, CHECK);
     await bundle("--code-splitting", "--outdir", `${folder}/split`, WHOLE);
     const [whole, wasm] = [compressed(`${folder}/whole.js`), compressed(`${folder}/wasm.js`)];
     const split = `${folder}/split`, onnx = compressed(`${folder}/onnx.js`);
-    const check = compressed(`${folder}/check.js`);
+    const check = compressed(`${folder}/check.js`), one = compressed(`${folder}/one.js`);
     const cpu = atOnce(split, "mod.js")
       .reduce((sum, name) => sum + compressed(`${split}/${name}`), 0);
     printTable("Package, minified, gzip -9", ["part", "KB"], [
       ["everything", (whole / 1000).toFixed(1)],
       ["without the code for GPUs", (cpu / 1000).toFixed(1)],
       ["@flashtile/attention/wasm", (wasm / 1000).toFixed(1)],
+      ["attention of it, alone", (one / 1000).toFixed(1)],
       ["@flashtile/attention/onnx", (onnx / 1000).toFixed(1)],
       ["@flashtile/attention/check", (check / 1000).toFixed(1)],
     ]);
@@ -39,6 +43,7 @@ export async function packageSection(context: Context): Promise<Measured[]> {
       wholeBytes: whole,
       cpuBytes: cpu,
       wasmBytes: wasm,
+      attentionBytes: one,
       onnxBytes: onnx,
       checkBytes: check,
     });

@@ -1,7 +1,9 @@
 // Making engines, and the one that calls use when they name none.
 import { Engine } from "./engine.ts";
 import { checkEngineOptions, type EngineOptions } from "./engine_options.ts";
+import { defaultRunner } from "./default_runner.ts";
 import { GpuHost } from "./gpu_source.ts";
+import type { Runner } from "./runner.ts";
 
 /**
  * Makes an engine. `"auto"` never rejects where WebAssembly SIMD exists; `engine.backend` and
@@ -25,13 +27,13 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   return new Engine(options, gpu);
 }
 
-let shared: Engine | undefined;
+let shared: { readonly runner: Runner; readonly engine: Engine } | undefined;
 
-/**
- * The engine of calls that name none; made at the first of them. It looks for a GPU when a call is long enough
- * to gain from one.
- */
+/** The engine of calls that name none, on the runner that they share. */
 export function defaultEngine(): Engine {
-  if (!shared || shared.disposed) shared = new Engine({}, new GpuHost({}));
-  return shared;
+  const runner = defaultRunner();
+  if (shared?.runner !== runner) {
+    shared = { runner, engine: new Engine({}, undefined, runner) };
+  }
+  return shared.engine;
 }

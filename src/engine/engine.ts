@@ -13,25 +13,29 @@ import type {
 } from "../problem/call_options.ts";
 import { describeRotary, type RotaryCallOptions } from "../problem/features/apply_rotary.ts";
 import { describeMerge, type MergeCallOptions } from "../problem/merge.ts";
-import { backwardCall, forwardCall } from "../problem/into.ts";
 import type { Precision } from "../problem/precision.ts";
-import type { Call } from "../problem/problem.ts";
-import { parseVerify, refuseVerify, type VerifyCallOptions } from "../problem/verification.ts";
+import { refuseVerify, type VerifyCallOptions } from "../problem/verification.ts";
 import type { DType, TensorData } from "../tensor/dtype.ts";
 import type { GpuBufferLike, GpuComputePassLike, HostGpuDevice } from "../tensor/gpu_types.ts";
 import type { AnyTensor, HostTensor, ResultOf, Tensor, TensorOf } from "../tensor/tensor.ts";
 import type { GpuDeviceLike } from "../webgpu/device/api.ts";
-import { EngineCalls } from "./engine_calls.ts";
+import { type CallRunner, EngineCalls } from "./engine_calls.ts";
 import { type Abortable, checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import { noteGpu } from "./gpu_of.ts";
 import type { GpuSource } from "./gpu_source.ts";
 import { checkWrapOptions, describeEmpty, describeTensor, type WrapOptions } from "./new_tensor.ts";
 import { newCache } from "./new_cache.ts";
 import { own, ownOptions, ownResults } from "./ownership.ts";
+import {
+  attentionOn,
+  attentionSyncOn,
+  backwardOn,
+  backwardSyncOn,
+  describeBackwardOn,
+  describeForwardOn,
+} from "./passes.ts";
 import { Router } from "./router.ts";
-
-/** Why a call that cannot wait does not verify. */
-const LOADED = "what verifies is loaded when it is needed";
+import { Runner } from "./runner.ts";
 
 /**
  * A backend with its memory and threads. Most programs never make one: the calls use a default
@@ -51,16 +55,18 @@ const LOADED = "what verifies is loaded when it is needed";
  * ```
  */
 export class Engine extends EngineCalls {
+  readonly #runner: Runner;
   readonly #router: Router;
 
-  /** Use `createEngine`. `gpu`: where a GPU comes from. */
-  constructor(options: EngineOptions = {}, gpu?: GpuSource) {
-    super({
-      run: (call, options) => this.#results(call, options),
-      runSync: (call, options) => this.#resultsSync(call, options),
-    });
+  /** Use `createEngine`. `gpu`: where a GPU comes from; `runner`: what runs calls, where there is one already. */
+  constructor(options: EngineOptions = {}, gpu?: GpuSource, runner?: CallRunner) {
     checkEngineOptions(options);
-    this.#router = new Router(options, gpu);
+    // by another type, since declarations of the backends, which a Runner has, are not the interface's
+    const own = (runner ?? new Runner(new Router(options, gpu))) as Runner;
+    super(own);
+    own.engine = this;
+    this.#runner = own;
+    this.#router = own.router;
     noteGpu(this, () => this.#router.webgpu);
   }
 
@@ -147,21 +153,6 @@ export class Engine extends EngineCalls {
     return newCache(options, this.#router, this);
   }
 
-  #forward(q: AnyTensor, k: AnyTensor, v: AnyTensor, options: CallOptions): Call {
-    return forwardCall(q, k, v, ownOptions(options, this, "attention"));
-  }
-
-  async #results<R extends object>(call: Call, { signal }: Abortable): Promise<R> {
-    const results = ownResults(await this.#router.run<R>(call, signal), this);
-    return call.given ? { ...results, ...call.given } : results;
-  }
-
-  #resultsSync<R extends object>(call: Call, { signal }: Abortable): R {
-    signal?.throwIfAborted();
-    const results = ownResults(this.#router.runSync<R>(call), this);
-    return call.given ? { ...results, ...call.given } : results;
-  }
-
   /** `attention` on this engine. */
   async attention<T extends AnyTensor>(
     q: T,
@@ -169,12 +160,7 @@ export class Engine extends EngineCalls {
     v: AnyTensor,
     options: CallOptions & Abortable & VerifyCallOptions = {},
   ): Promise<AttentionResult<ResultOf<T>>> {
-    const call = this.#forward(q, k, v, options), choice = parseVerify(options.verify, "attention");
-    const result = await this.#results<AttentionResult<ResultOf<T>>>(call, options);
-    if (!choice) return result;
-    const { verify } = await import("../verify/verify.ts");
-    const done = { call, given: { k, v }, sequences: options.sequences, result };
-    return { ...result, verified: await verify(done, choice) };
+    return await attentionOn(this.#runner, q, k, v, options);
   }
 
   /** `attentionSync` on this engine. */
@@ -184,12 +170,7 @@ export class Engine extends EngineCalls {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): AttentionResult<ResultOf<T>> {
-    refuseVerify(options, "attentionSync", `use attention: ${LOADED}`);
-    return this.#resultsSync(this.#forward(q, k, v, options), options);
-  }
-
-  #backward(dOut: AnyTensor, saved: SavedForBackward, options: BackwardCallOptions): Call {
-    return backwardCall(dOut, saved, ownOptions(options, this, "attentionBackward"));
+    return attentionSyncOn(this.#runner, q, k, v, options);
   }
 
   /** `attentionBackward` on this engine. */
@@ -198,14 +179,7 @@ export class Engine extends EngineCalls {
     saved: SavedForBackward<Q, K, V>,
     options: BackwardCallOptions & Abortable & VerifyCallOptions = {},
   ): Promise<AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>> {
-    const call = this.#backward(dOut, saved, options);
-    const choice = parseVerify(options.verify, "attentionBackward");
-    const result = await this.#results<
-      AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>>
-    >(call, options);
-    if (!choice) return result;
-    const { verifyGradients } = await import("../verify/verify.ts");
-    return { ...result, verified: await verifyGradients({ call, result }, choice) };
+    return await backwardOn(this.#runner, dOut, saved, options);
   }
 
   /** `attentionBackwardSync` on this engine. */
@@ -214,8 +188,7 @@ export class Engine extends EngineCalls {
     saved: SavedForBackward<Q, K, V>,
     options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<ResultOf<Q>, ResultOf<K>, ResultOf<V>> {
-    refuseVerify(options, "attentionBackwardSync", `use attentionBackward: ${LOADED}`);
-    return this.#resultsSync(this.#backward(dOut, saved, options), options);
+    return backwardSyncOn(this.#runner, dOut, saved, options);
   }
 
   /** `mergeAttention` on this engine. */
@@ -265,7 +238,8 @@ export class Engine extends EngineCalls {
     options: CallOptions & Abortable = {},
   ): AttentionResult<Tensor> {
     refuseVerify(options, "recorded calls", "use attention");
-    return ownResults(this.#router.encode(pass, this.#forward(q, k, v, options)), this);
+    const call = describeForwardOn(this.#runner, q, k, v, options);
+    return ownResults(this.#router.encode(pass, call), this);
   }
 
   /** Records `attentionBackward`, as `encode` records `attention`. */
@@ -276,7 +250,8 @@ export class Engine extends EngineCalls {
     options: BackwardCallOptions & Abortable = {},
   ): AttentionGradients<Tensor, Tensor, Tensor> {
     refuseVerify(options, "recorded calls", "use attentionBackward");
-    return ownResults(this.#router.encode(pass, this.#backward(dOut, saved, options)), this);
+    const call = describeBackwardOn(this.#runner, dOut, saved, options);
+    return ownResults(this.#router.encode(pass, call), this);
   }
 
   /** How `attention` with these arguments would run, as data; nothing is computed. */
@@ -286,7 +261,7 @@ export class Engine extends EngineCalls {
     v: AnyTensor,
     options: CallOptions & Abortable = {},
   ): Explanation {
-    return this.#router.explain(this.#forward(q, k, v, options));
+    return this.#router.explain(describeForwardOn(this.#runner, q, k, v, options));
   }
 
   /** Resolves when all work given to the engine so far has ended. */

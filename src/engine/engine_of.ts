@@ -5,17 +5,28 @@ import type { AnyTensor } from "../tensor/tensor.ts";
 import type { Engine } from "./engine.ts";
 import { ownerOf } from "./ownership.ts";
 
+type Options = { engine?: Engine | undefined; into?: object | undefined } | undefined;
+
 /** The engine of a call: the one that is named, or that of its resident tensors, or `other`. */
 export function engineOf(
-  options: { engine?: Engine | undefined; into?: object | undefined } | undefined,
+  options: Options,
   action: string,
   tensors: Iterable<AnyTensor | undefined>,
   other: () => Engine,
 ): Engine {
+  return namedEngine(options, action, tensors) ?? other();
+}
+
+/** The same, undefined where there is none. */
+export function namedEngine(
+  options: Options,
+  action: string,
+  tensors: Iterable<AnyTensor | undefined>,
+): Engine | undefined {
   const { engine, into } = options ?? {};
   if (engine === undefined) {
     const places = typeof into === "object" && into !== null ? Object.values(into) : [];
-    return (ownerOf([...tensors, ...places]) as Engine | undefined) ?? other();
+    return ownerOf([...tensors, ...places]) as Engine | undefined;
   }
   return checkEngine(engine, new Complaint(action));
 }

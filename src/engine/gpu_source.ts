@@ -1,6 +1,8 @@
 // The GPU of an engine: found when the engine is made or when the first call is worth it, found again when it
-// went away. Its code, and all WGSL, is loaded only then.
+// went away. Its code, and all WGSL, is loaded only then. What only an engine with a GPU needs comes from here, so that
+// an entry of the CPU alone does not hold it.
 import type { Backend } from "../backend/backend.ts";
+import { Coexecution, type Pair } from "./coexecute.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import { UnsupportedError } from "../tensor/errors.ts";
 import type { GpuAdapterInfo, GpuDevice } from "../webgpu/device/api.ts";
@@ -26,6 +28,8 @@ export interface GpuSource {
    * waits. `reference`: what is right.
    */
   tune?(problem: AttentionProblem, reference: () => Backend): Promise<void> | undefined;
+  /** What shares calls between this and the CPU; undefined where the options do not ask for it. */
+  coexecution?(pair: () => Pair | undefined): Coexecution | undefined;
   /** After a loss: another device, where there is one. */
   renew(lost: Backend): Promise<void>;
   /** Lets the engine's own device go. */
@@ -107,6 +111,10 @@ export class GpuHost implements GpuSource {
     const { Tuner } = await import("../webgpu/tune/tuner.ts"), { tuneStore } = this.#options;
     if (this.#tuner?.device !== backend) this.#tuner = new Tuner(backend, reference, tuneStore);
     await this.#tuner.prepare(problem);
+  }
+
+  coexecution(pair: () => Pair | undefined): Coexecution | undefined {
+    return this.#options.coexecute ? new Coexecution(pair) : undefined;
   }
 
   // Calls that lost their device together share the next one.

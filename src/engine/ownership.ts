@@ -30,7 +30,11 @@ export function ownerOf(tensors: Iterable<AnyTensor | undefined>): object | unde
 }
 
 /** The options of a method of an engine: `engine` may only be that one, which is what `attention()` passes on. */
-export function ownOptions<O extends object>(options: O, own: object, action: string): O {
+export function ownOptions<O extends object>(
+  options: O,
+  own: object | undefined,
+  action: string,
+): O {
   const { engine = own } = (options ?? {}) as { engine?: unknown };
   if (engine === own) return options;
   throw new Complaint(action).type(

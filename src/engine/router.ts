@@ -26,7 +26,7 @@ import { wasmReason, type WasmSettings, wasmSettings } from "../wasm/settings.ts
 import type { WebGpuBackend } from "../webgpu/backend.ts";
 import type { GpuComputePass } from "../webgpu/device/api.ts";
 import { runCascade } from "./cascade.ts";
-import { Coexecution } from "./coexecute.ts";
+import type { Coexecution } from "./coexecute.ts";
 import { backendOf, byName, checkFree, destinationsOf, type Owned } from "./call_tensors.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { GpuSource } from "./gpu_source.ts";
@@ -56,8 +56,7 @@ export class Router {
     this.#options = options;
     this.#settings = wasmSettings(options);
     this.#gpu = gpu;
-    const pair = () => this.gpu && { gpu: this.gpu, cpu: this.wasm };
-    if (options.coexecute) this.#coexecution = new Coexecution(pair);
+    this.#coexecution = gpu?.coexecution?.(() => this.gpu && { gpu: this.gpu, cpu: this.wasm });
     if (!gpu?.backend) void this.wasm; // what this host lacks is said now
   }
 

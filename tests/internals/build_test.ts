@@ -13,8 +13,13 @@ import {
 } from "../../src/plan/wasm/tiles.ts";
 import { CHUNK_KEYS } from "../../src/plan/wasm/regions.ts";
 import { CONTROL_BYTE, HEAP_BYTE } from "../../src/wasm/memory/linear_memory.ts";
-import { kernelBytes, type SimdLevel } from "../../src/wasm/module/kernel_bytes.ts";
-import { relaxedFlagOffset, sharedFlagOffset } from "../../src/wasm/module/kernels.gen.ts";
+import { kernelBytes, type SimdLevel, unpackCompiled } from "../../src/wasm/module/kernel_bytes.ts";
+import {
+  packedKernels,
+  relaxedFlagOffset,
+  sharedFlagOffset,
+} from "../../src/wasm/module/kernels.gen.ts";
+import { unpackAnywhere } from "../../src/wasm/module/unpack_anywhere.ts";
 import {
   detectSimd,
   instantiateKernels,
@@ -100,16 +105,25 @@ Deno.test("the plain build is the relaxed one with its multiply-adds taken apart
   assert.deepEqual([relaxed[relaxedFlagOffset], plain[relaxedFlagOffset]], [1, 0]);
 });
 
-Deno.test("without Uint8Array.fromHex the bytes are the same", () => {
-  const native = kernelBytes("relaxed", false), host = Uint8Array as { fromHex?: unknown };
-  const { fromHex } = host;
-  try {
-    host.fromHex = undefined;
-    assert.deepEqual(kernelBytes("relaxed", false), native);
-  } finally {
-    host.fromHex = fromHex;
-  }
+Deno.test("the text of the kernels gives the same bytes wherever it is unpacked", () => {
+  const bytes = kernelBytes("relaxed", false);
+  assert.equal(bytes.length, packedKernels.size);
+  assert.deepEqual(unpackCompiled(packedKernels), bytes);
+  assert.deepEqual(unpackAnywhere(packedKernels), bytes);
 });
+
+for (const missing of ["Uint8Array.fromHex", "TextEncoder"]) {
+  Deno.test(`without ${missing} the bytes are the same`, () => {
+    const host = (missing === "TextEncoder" ? globalThis : Uint8Array) as Record<string, unknown>;
+    const name = missing.split(".").pop()!, found = host[name];
+    try {
+      host[name] = undefined;
+      assert.deepEqual(unpackCompiled(packedKernels), kernelBytes("relaxed", false));
+    } finally {
+      host[name] = found;
+    }
+  });
+}
 
 Deno.test("a build takes only the kind of memory that it was made for", () => {
   if (typeof SharedArrayBuffer !== "function") return;
@@ -189,5 +203,18 @@ Deno.test("./kernels gives the unshared bytes, a new array each time", () => {
     assert.deepEqual(bytes, kernelBytes(level, false));
     bytes.fill(0);
     assert.equal(publicBytes(level)[1], 97);
+  }
+});
+
+Deno.test("./kernels gives the same bytes where compiling is forbidden", async () => {
+  const worker = new Worker(new URL("./forbidden_worker.ts", import.meta.url), { type: "module" });
+  try {
+    const bytes = await new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = (event) => reject(new Error(event.message));
+    });
+    assert.deepEqual(bytes, kernelBytes("plain", false));
+  } finally {
+    worker.terminate();
   }
 });

@@ -19,8 +19,16 @@ const PASSES = [
 ];
 const FLAGS = [
   ...["-O0", "--runPasses", PASSES.join(), "--noAssert", "--runtime", "stub"],
-  ...["--use", "abort=", "--importMemory"],
+  ...["--use", "abort="],
 ];
+
+/** What else may be asked for. */
+export interface CompileOptions {
+  /** May change the text of every source by its path. */
+  readonly edit?: ((path: string, text: string) => string) | undefined;
+  /** A module with a memory that it exports, in place of one that is imported. */
+  readonly ownMemory?: boolean;
+}
 
 /** Loaded when something is compiled: a bench of a GPU does without the registry and the compiler. */
 const COMPILER = "assemblyscript/asc";
@@ -29,16 +37,17 @@ const root = new URL("../../", import.meta.url);
 
 /**
  * Compiles a source, given by its path without `.ts`, such as `bench/asm/roofline`, with more flags of
- * asc, such as `--enable`. `edit` may change the text of every source by its path.
+ * asc, such as `--enable`.
  */
 export async function compileAsm(
   entry: string,
   flags: readonly string[],
-  edit: (path: string, text: string) => string = (_path, text) => text,
+  { edit = (_path, text) => text, ownMemory = false }: CompileOptions = {},
 ): Promise<{ binary: Uint8Array<ArrayBuffer>; warnings: string }> {
   let binary: Uint8Array<ArrayBuffer> | undefined;
   const { default: asc } = await import(COMPILER) as { default: typeof Asc };
-  const args = [`${entry}.ts`, "--outFile", `${entry}.wasm`, ...FLAGS, ...flags];
+  const memory = ownMemory ? [] : ["--importMemory"];
+  const args = [`${entry}.ts`, "--outFile", `${entry}.wasm`, ...FLAGS, ...memory, ...flags];
   const { error, stderr } = await asc.main(args, {
     readFile: (path: string) => {
       const url = new URL(path, root);
