@@ -49,8 +49,8 @@ export type BackwardInputs = ForwardInputs & Pick<Inputs, "dOut" | "dLse" | "dEn
 
 /** An open configuration. */
 export interface Session extends AsyncDisposable {
-  /** Whether this run takes a case here. */
-  takes(c: Case): boolean;
+  /** Whether this run takes a case here; `whole`: where it is not left to another run, whichever part it is in. */
+  takes(c: Case, whole?: boolean): boolean;
   forward(inputs: ForwardInputs): Promise<ForwardResult>;
   backward(inputs: BackwardInputs, saved: ForwardResult): Promise<BackwardResult>;
 }
@@ -177,7 +177,7 @@ export interface OpenSessions extends AsyncDisposable {
 /** A session that passes host tensors to an engine, and disposes of the engine at its end. */
 export function hostSession(engine: Engine): Session {
   return {
-    takes: (c) => caseTaken(engine.backend, c),
+    takes: (c, whole) => caseTaken(engine.backend, c, { whole }),
     forward: async ({ q, k, v, options }) => hostForward(await engine.attention(q, k, v, options)),
     backward: async (inputs, saved) =>
       hostBackward(
@@ -206,7 +206,7 @@ function residentSession(engine: Engine): Session {
     };
   };
   return {
-    takes: (c) => caseTaken(engine.backend, c, true),
+    takes: (c, whole) => caseTaken(engine.backend, c, { resident: true, whole }),
     forward: async ({ q, k, v, options }) => {
       using places = new DisposableStack();
       const [rq, rk, rv] = mapTuple([q, k, v], (tensor) => places.use(place(tensor)));

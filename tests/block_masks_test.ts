@@ -44,6 +44,7 @@ testSessions(
       }
     }
   },
+  "by case",
 );
 
 /** The blocks of documents and what they hold, as lists. */
@@ -88,6 +89,7 @@ testSessions(
       assert.deepEqual(got[name].data, want[name].data, name);
     }
   },
+  "by case",
 );
 
 Deno.test("a block mask that sees nothing, or all", async () => {

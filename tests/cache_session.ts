@@ -110,7 +110,7 @@ export const cachedConfigurations: readonly Configuration[] = [
       let n = 0;
       return cachedSession(
         engine,
-        (c) => caseTaken("webgpu", c, true) && partTaken(n++ % 8 ? "rest" : "core"),
+        (c) => caseTaken("webgpu", c, { resident: true }) && partTaken(n++ % 8 ? "rest" : "core"),
       );
     },
   },

@@ -7,17 +7,22 @@ import { bothPasses, hostSession, openGpu } from "./backends.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
 import { makeInputs, plainTensor } from "./inputs.ts";
 import { readPacked, type TestTensor } from "./reference/problem.ts";
-
-function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
-  Deno.test({ name, sanitizeOps: false, sanitizeResources: false, fn });
-}
+import { partTest } from "./selection.ts";
 
 const open = () => openGpu({ coexecute: true });
 
 /** Large enough that a GPU in software, whose read-back a busy machine delays, still gains by giving some away. */
 const sized = { queryHeads: 4, kvHeads: 2, lengthQ: 300, lengthK: 320, headDim: 64 } as const;
 
-const cases: readonly Case[] = [
+/** By sequences, with kernels that many tests have; longer, since a busy machine makes each part seem dearer. */
+const few: readonly Case[] = [
+  defineCase({
+    ...{ batch: 2, queryHeads: 2, kvHeads: 1, lengthQ: 700, lengthK: 720, headDim: 64 },
+    keyLengths: [720, 650],
+  }),
+];
+
+const more: readonly Case[] = [
   defineCase({
     ...sized,
     ...{ layout: "bhsd", alibiSlopes: "h", sink: true, dLse: true, softcap: 4 },
@@ -28,8 +33,6 @@ const cases: readonly Case[] = [
     arrangement: "padded rows",
     mask: { axes: "hqk", pattern: "random" },
   }),
-  // by sequences
-  defineCase({ ...sized, batch: 2, queryHeads: 2, kvHeads: 1, keyLengths: [320, 290] }),
 ];
 
 /** The largest difference of two results, as a share of the largest value. */
@@ -40,17 +43,18 @@ function difference(a: TestTensor, b: TestTensor): number {
   return x.reduce((most, value, n) => Math.max(most, Math.abs(value - y[n]!)), 0) / top;
 }
 
-test("a precision that only a GPU has is not shared", async () => {
+partTest("core", "a precision that only a GPU has is not shared", async () => {
   const engine = await open();
   if ("absent" in engine) return console.log(`not run: ${engine.absent}`);
   using _ = engine;
-  const { q, k, v, options } = makeInputs(cases[0]!), precision = "f16";
+  const { q, k, v, options } = makeInputs(few[0]!), precision = "f16";
   const { shares, reason } = engine.explain(q, k, v, { ...options as CallOptions, precision });
   assert.equal(shares, undefined);
   assert.match(reason, /not shared: precision "f16" is what GPUs have/);
 });
 
-test("a call shared between the GPU and the CPU gives what one of them gives, also to the formula", async (t) => {
+/** Shares each case, and compares with one thread and with the formula. */
+async function compare(t: Deno.TestContext, cases: readonly Case[]): Promise<void> {
   using one = await createEngine({ backend: "wasm", threads: 1 });
   for (const c of cases) {
     const engine = await open(); // a new one: what backends take is measured at its first call
@@ -74,9 +78,13 @@ test("a call shared between the GPU and the CPU gives what one of them gives, al
     });
     engine.dispose();
   }
-});
+}
 
-test("what one backend runs, and why, is said", async () => {
+const shared = "a call shared between the GPU and the CPU gives what one of them gives";
+partTest("core", `${shared}, also to the formula`, (t) => compare(t, few));
+partTest("rest", `${shared}: more options`, (t) => compare(t, more));
+
+partTest("core", "what one backend runs, and why, is said", async () => {
   using engine = await open() as Exclude<Awaited<ReturnType<typeof open>>, { absent: string }>;
   if ("absent" in engine) return;
   const x = plainTensor(1, [1, 140, 4, 32]), one = plainTensor(2, [1, 140, 1, 32]);
@@ -96,20 +104,24 @@ test("what one backend runs, and why, is said", async () => {
   assert.equal(out.data.length, x.data.length);
 });
 
-test("an aborted call rejects, into is filled, and the engine stays usable", async () => {
-  const engine = await open();
-  if ("absent" in engine) return;
-  const x = plainTensor(1, [1, 300, 4, 32]),
-    out = { data: new Float32Array(300 * 128), shape: x.shape };
-  const reason = new Error("enough"), signal = AbortSignal.abort(reason);
-  await assert.rejects(() => engine.attention(x, x, x, { signal }), (error) => error === reason);
-  const controller = new AbortController();
-  const running = engine.attention(x, x, x, { signal: controller.signal });
-  controller.abort(reason);
-  await assert.rejects(running, (error) => error === reason);
-  const first = await engine.attention(x, x, x, { into: { out } });
-  assert.equal(first.out.data, out.data);
-  const second = await engine.attention(x, x, x); // rates are known by now, and stay
-  assert.deepEqual((await engine.attention(x, x, x)).out.data, second.out.data);
-  engine.dispose();
-});
+partTest(
+  "core",
+  "an aborted call rejects, into is filled, and the engine stays usable",
+  async () => {
+    const engine = await open();
+    if ("absent" in engine) return;
+    const x = plainTensor(1, [1, 300, 4, 32]),
+      out = { data: new Float32Array(300 * 128), shape: x.shape };
+    const reason = new Error("enough"), signal = AbortSignal.abort(reason);
+    await assert.rejects(() => engine.attention(x, x, x, { signal }), (error) => error === reason);
+    const controller = new AbortController();
+    const running = engine.attention(x, x, x, { signal: controller.signal });
+    controller.abort(reason);
+    await assert.rejects(running, (error) => error === reason);
+    const first = await engine.attention(x, x, x, { into: { out } });
+    assert.equal(first.out.data, out.data);
+    const second = await engine.attention(x, x, x); // rates are known by now, and stay
+    assert.deepEqual((await engine.attention(x, x, x)).out.data, second.out.data);
+    engine.dispose();
+  },
+);

@@ -7,7 +7,7 @@ import { type Case, defineCase } from "./case.ts";
 import { makeInputs } from "./inputs.ts";
 import { keptPairs } from "./reference/dropout.ts";
 import { readOperand, readPacked, type TestTensor } from "./reference/problem.ts";
-import { testSessions } from "./sessions.ts";
+import { type GpuPart, testSessions } from "./sessions.ts";
 
 const wide = { probability: 0.3, seed: 2n ** 64n - 12345n };
 
@@ -98,8 +98,12 @@ Deno.test("dropoutMask refuses what is no rectangle, and names it", () => {
 });
 
 /** Registers a test of every configuration. */
-function onEngines(name: string, check: (session: Session) => Promise<void>): void {
-  testSessions(name, engineConfigurations, check);
+function onEngines(
+  name: string,
+  check: (session: Session) => Promise<void>,
+  gpu: GpuPart = "core",
+): void {
+  testSessions(name, engineConfigurations, check, gpu);
 }
 
 /** A tensor with other values. */
@@ -153,14 +157,14 @@ onEngines("every engine and tiling keeps the pairs of dropoutMask", async (sessi
       }
     }
   }
-});
+}, "rest");
 
 onEngines("probability 0 is no dropout, bit for bit", async (session) => {
   const inputs = makeInputs(defineCase(grouped));
   const want = await bothPasses(session, inputs),
     options = { dropout: { probability: 0, seed: 3 } };
   assert.deepEqual(await bothPasses(session, { ...inputs, options }), want);
-});
+}, "rest");
 
 onEngines("the mean over many seeds comes near the result without", async (session) => {
   const inputs = makeInputs(defineCase({ ...grouped, batch: 1, lengthQ: 12, lengthK: 40 }));
@@ -178,7 +182,7 @@ onEngines("the mean over many seeds comes near the result without", async (sessi
     const size = wanted.reduce((sum, x) => sum + x * x, 0);
     assert.ok(off < 0.02 * size, `${name}: ${Math.sqrt(off / size)} of its size`);
   });
-});
+}, "rest");
 
 onEngines("what a dropped pair has in v does not matter", async (session) => {
   const options = { dropout: { probability: 0.5, seed: 4 } };
@@ -207,4 +211,4 @@ onEngines("what a dropped pair has in v does not matter", async (session) => {
     }
   });
   assert.ok(seen > 0 && seen < 18, `${seen} rows keep the pair`);
-});
+}, "rest");

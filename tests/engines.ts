@@ -2,18 +2,28 @@
 
 import { createEngine, type Engine } from "../mod.ts";
 import { openGpu } from "./backends.ts";
+import { elsewhere, type Part, runTakes } from "./selection.ts";
 
-/** A test on each engine. */
-export function onEngines(name: string, fn: (engine: Engine) => Promise<void>): void {
+/** A test on each engine; `part`: that in which a GPU is one. */
+export function onEngines(
+  name: string,
+  fn: (engine: Engine) => Promise<void>,
+  part: Part = "core",
+): void {
+  const left = runTakes("core") || runTakes(part) ? undefined : elsewhere("core");
   Deno.test({
-    name,
+    name: left ? `${name} (left out: ${left})` : name,
+    ignore: left !== undefined,
     sanitizeOps: false,
     sanitizeResources: false,
     async fn(t) {
-      await t.step("wasm", async () => {
-        using engine = await createEngine({ backend: "wasm", threads: 2 });
-        await fn(engine);
-      });
+      if (runTakes("core")) {
+        await t.step("wasm", async () => {
+          using engine = await createEngine({ backend: "wasm", threads: 2 });
+          await fn(engine);
+        });
+      }
+      if (!runTakes(part)) return;
       const gpu = await openGpu();
       if ("absent" in gpu) return console.log(`not run on webgpu: ${gpu.absent}`);
       await t.step("webgpu", () => fn(gpu)).finally(() => gpu.dispose());

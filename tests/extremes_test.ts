@@ -14,7 +14,7 @@ import {
   type TestTensor,
 } from "./reference/problem.ts";
 import { runTakes } from "./selection.ts";
-import { testSessions } from "./sessions.ts";
+import { type GpuPart, testSessions } from "./sessions.ts";
 
 const LOWEST = -3.4028234663852886e38, HIDDEN = -Infinity;
 const f = Math.fround;
@@ -113,15 +113,19 @@ function cases(rows: number): Extreme[] {
   ];
 }
 
-/** Whether a run takes a case on an engine: on a GPU the core has a few sets of features, whose kernels are shared. */
+/** Whether a run takes a case on an engine: on a GPU the core has those without options, whose kernels are shared. */
 function taken(engine: string, rows: number, options: ReferenceOptions): boolean {
   const names = Object.keys(options).filter((name) => !["causal", "softmaxScale"].includes(name));
-  const core = rows > 1 && names.every((name) => name === "bias" || name === "mask");
-  return engine !== "webgpu" || runTakes(core ? "core" : "rest");
+  const core = rows > 1 && names.length === 0;
+  return runTakes(core || engine !== "webgpu" ? "core" : "rest");
 }
 
-function onEngines(name: string, fn: (session: Session, engine: string) => Promise<void>): void {
-  testSessions(name, engineConfigurations, fn);
+function onEngines(
+  name: string,
+  fn: (session: Session, engine: string) => Promise<void>,
+  gpu: GpuPart = "core",
+): void {
+  testSessions(name, engineConfigurations, fn, gpu);
 }
 
 function assertNear(got: number, want: number, scale: number, about: string): void {
@@ -156,7 +160,7 @@ onEngines("finite rows give out and lse as float64 rounds them", async (session,
       }
     }
   }
-});
+}, "by case");
 
 onEngines("weights of gradients add up to 1, however large lse is", async (session, engine) => {
   const [rows, D] = [9, 4],
@@ -208,4 +212,4 @@ onEngines("weights of gradients add up to 1, however large lse is", async (sessi
     }
     assert.ok([...dq.data, ...dk.data].every(Number.isFinite), `${about}: dq or dk is not finite`);
   }
-});
+}, "by case");

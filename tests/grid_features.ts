@@ -411,7 +411,11 @@ const scoreSection: Section = {
 const togetherSection: Section = {
   title: "all options together",
   cases: [
-    ...[{}, { causal: true, layout: "bhsd" }, { window: { left: 30, right: 5 }, dLse: true }],
+    ...[{}, { causal: true, layout: "bhsd" }, {
+      window: { left: 30, right: 5 },
+      dLse: true,
+      biasHoles: true,
+    }],
     ...[{ keyLengths: [0, 97] }, { causal: { offset: [7, -4] }, keyLengths: [134, 50] }],
     ...[{ ...statistics, causal: true, dLse: true }, { rotary: { dims: 8 }, causal: true }],
   ].flatMap((options) =>

@@ -2,7 +2,7 @@
 
 import { type Case, defineCase } from "./case.ts";
 import type { Section } from "./grid.ts";
-import { inPart, statistics } from "./selection.ts";
+import { inParts, statistics } from "./selection.ts";
 
 /** One form of each option, for the pairs. Two that set the same field make no pair, nor do both kinds of conditions. */
 const features: readonly Partial<Case>[] = [
@@ -49,20 +49,22 @@ function caseOf(options: readonly Partial<Case>[], large: boolean): Case {
   });
 }
 
-/** Each pair by itself: what fails says which two. */
+/** Each pair by itself: what fails says which two. A GPU, which compiles for each, has them in a run of all. */
 export const pairSection: Section = {
   title: "pairs of options",
   cases: features.flatMap((first, n) =>
     features.slice(n + 1).filter((second) => agree(first, second))
-      .map((second, m) => inPart("rest", caseOf([first, second], (n + m) % 2 === 0)))
+      .map((second, m) => {
+        return inParts({ wasm: "rest", webgpu: "all" }, caseOf([first, second], (n + m) % 2 === 0));
+      })
   ),
 };
 
-/** Most options of a set: with more, few scores of a row are seen at all. */
-const MOST = 6;
-
-/** Sets of options in which every pair that agrees occurs: as few as going for the most new pairs at each step finds. */
-function coveringSets(): (readonly Partial<Case>[])[] {
+/**
+ * Sets of options in which every pair that agrees occurs, of `most` options at most: as few sets as going for the most new
+ * pairs at each step finds.
+ */
+function coveringSets(most: number): (readonly Partial<Case>[])[] {
   const pair = (a: number, b: number) => `${Math.min(a, b)} ${Math.max(a, b)}`;
   const all = features.map((_, n) => n), open = new Set<string>();
   for (const a of all) {
@@ -71,7 +73,7 @@ function coveringSets(): (readonly Partial<Case>[])[] {
   const sets: (readonly Partial<Case>[])[] = [];
   while (open.size > 0) {
     const set = [...open][0]!.split(" ").map(Number);
-    while (set.length < MOST) {
+    while (set.length < most) {
       const fresh = (n: number) => set.filter((other) => open.has(pair(n, other))).length;
       const next = all.filter((n) => set.every((other) => agree(features[n]!, features[other]!)))
         .toSorted((a, b) => fresh(b) - fresh(a))[0];
@@ -84,8 +86,17 @@ function coveringSets(): (readonly Partial<Case>[])[] {
   return sets;
 }
 
-/** What the core has of pairs, on the CPU: a few dozen cases in place of hundreds. */
+const casesOf = (most: number, parts: Parameters<typeof inParts>[0]) =>
+  coveringSets(most).map((set, n) => inParts(parts, caseOf(set, n % 2 === 0)));
+
+/** What a GPU has of pairs in the rest: a third of the kernels. */
+export const threesSection: Section = {
+  title: "sets of three options with every pair",
+  cases: casesOf(3, { webgpu: "rest" }),
+};
+
+/** What the core has of pairs, on the CPU: a few dozen cases. With more options few scores of a row are seen at all. */
 export const coveringSection: Section = {
   title: "sets of options with every pair",
-  cases: coveringSets().map((set, n) => inPart("core", caseOf(set, n % 2 === 0))),
+  cases: casesOf(6, { wasm: "core" }),
 };

@@ -13,6 +13,7 @@ import { USAGE } from "../src/webgpu/device/api.ts";
 import { decode, encode } from "./half.ts";
 import { plainTensor } from "./inputs.ts";
 import { mapTuple } from "./tuples.ts";
+import type { Part } from "./selection.ts";
 import { forcedEngine, gpuTest } from "./webgpu/support.ts";
 
 const [q, dOut] = mapTuple([1, 4], (seed) => plainTensor(seed, [2, 21, 4, 16]) as HostTensor);
@@ -23,7 +24,11 @@ const bias = plainTensor(7, [4, 1, 33]) as HostTensor;
 /** What lies between the elements of a destination. */
 const GAP = 77;
 
-function onEngines(name: string, check: (engine: Engine) => Promise<void>): void {
+function onEngines(
+  name: string,
+  check: (engine: Engine) => Promise<void>,
+  gpu: Part = "core",
+): void {
   for (const threads of [1, 2]) {
     Deno.test(`${name}: wasm, ${threads} threads`, async () => {
       using engine = await createEngine({ backend: "wasm", threads });
@@ -34,7 +39,7 @@ function onEngines(name: string, check: (engine: Engine) => Promise<void>): void
     const { engine } = await forcedEngine({});
     await check(engine);
     engine.dispose();
-  });
+  }, { part: gpu });
 }
 
 const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
@@ -141,7 +146,7 @@ onEngines("host, strided and resident destinations get the bits of new results",
     await checkBoth(engine, half, { causal: true }, kind, `${name}, 16 bits`);
     assert.equal(engine.memory.used, used, `${name}: nothing is kept`);
   }
-});
+}, "rest");
 
 onEngines(
   "inputs that stay and strided destinations: sums are copied there in the end",
@@ -162,6 +167,7 @@ onEngines(
     assert.equal(engine.memory.used, used, "nothing is kept");
     for (const tensor of Object.values(want)) tensor.dispose();
   },
+  "rest",
 );
 
 Deno.test("a call without room for its other results lets go of its destination", async () => {

@@ -23,11 +23,15 @@ import {
   type TestTensor,
 } from "./reference/problem.ts";
 import { everything } from "./selection.ts";
-import { sharedSessions, testSessions } from "./sessions.ts";
+import { type GpuPart, sharedSessions, testSessions } from "./sessions.ts";
 
 /** Registers a law, checked on every configuration. */
-function law(name: string, check: (session: Session) => Promise<void>): void {
-  testSessions(name, engineConfigurations, check);
+function law(
+  name: string,
+  check: (session: Session) => Promise<void>,
+  gpu: GpuPart = "core",
+): void {
+  testSessions(name, engineConfigurations, check, gpu);
 }
 
 const grouped: Partial<Case> = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 45, lengthK: 70 };
@@ -63,7 +67,7 @@ law("the sum of q∘dq equals the sum of k∘dk", async (session) => {
     const error = Math.abs(left.sum - right.sum);
     assert.ok(error < 1e-6 * (left.size + right.size), `${left.sum}, ${right.sum}: ${inputs.name}`);
   }
-});
+}, "by case");
 
 law("the order of the keys does not matter", async (session) => {
   const inputs = makeInputs(defineCase({ ...grouped, bias: "b11k" }));
@@ -85,7 +89,7 @@ law("the order of the keys does not matter", async (session) => {
   assertNear(shuffled.dq, plain.dq);
   assertNear(shuffled.dk, permuteAxis(plain.dk, 1, order));
   assertNear(shuffled.dv, permuteAxis(plain.dv, 1, order));
-});
+}, "rest");
 
 law(
   "a constant added to the bias moves lse by it and leaves out and gradients",
@@ -105,6 +109,7 @@ law(
     const shifted = { ...plain.lse, data: Float32Array.from(plain.lse.data, (x) => x + 4) };
     assertNear(moved.lse, shifted);
   },
+  "rest",
 );
 
 law("values of 1 give an out of 1 wherever something is visible", async (session) => {
@@ -119,7 +124,7 @@ law("values of 1 give an out of 1 wherever something is visible", async (session
     // numerator and denominator sum the same 70 terms in different orders: a few roundings apart
     readPacked(out).forEach((x) => assert.ok(Math.abs(x - 1) < 1e-6, `${x}: ${inputs.name}`));
   }
-});
+}, "by case");
 
 law("each row of dBias sums to 0", async (session) => {
   const both = [{}, { softcap: 9 }].map((more) => ({
@@ -138,7 +143,7 @@ law("each row of dBias sums to 0", async (session) => {
       assert.ok(Math.abs(sum) <= 2e-6 * (size + 1), `row at ${row} sums to ${sum}, size ${size}`);
     }
   }
-});
+}, "by case");
 
 /** Options that change nothing: a window wider than the sequence, and every way to say "off". */
 const neutral = [
@@ -159,6 +164,7 @@ law(
       assertAllNear(await bothPasses(session, { ...inputs, options }), want);
     }
   },
+  "rest",
 );
 
 law("keyLengths equal tensors cut to those lengths", async (session) => {
@@ -215,7 +221,7 @@ law("ALiBi is a bias of minus slope times distance, its gradient the sum", async
     });
     assertNear(dAlibiSlopes, { data: sums, shape: slopes.shape }, 1e-5);
   }
-});
+}, "by case");
 
 /** Cases of functions stand for calls with like functions: a session takes those or none. */
 const withFunctions = (session: Session, more: Partial<Case>) =>
@@ -231,7 +237,7 @@ law("ALiBi is a function of scores", async (session) => {
     const { dAlibiSlopes: _1, ...twin } = await bothPasses(session, { ...inputs, options });
     assertAllNear(await bothPasses(session, inputs), twin, 4e-6);
   }
-});
+}, "by case");
 
 law("a causal mask is causal", async (session) => {
   if (!withFunctions(session, { maskMod: "prefix" })) return;
@@ -240,7 +246,7 @@ law("a causal mask is causal", async (session) => {
   const { causal: _, ...rest } = inputs.options;
   const masked = await bothPasses(session, { ...inputs, options: { ...rest, maskMod } });
   assertAllNear(masked, await bothPasses(session, inputs));
-});
+}, "by case");
 
 law("a mask of documents gives what packed sequences give", async (session) => {
   if (!withFunctions(session, { maskMod: "documents" })) return;
@@ -259,7 +265,7 @@ law("a mask of documents gives what packed sequences give", async (session) => {
   for (const name of ["out", "lse", "dq", "dk", "dv"] as const) {
     assertNear(flat(masked[name]), packed[name], 4e-6);
   }
-});
+}, "by case");
 
 law("a sink is one more key with a value of 0 whose score is the sink", async (session) => {
   const c = defineCase({ ...grouped, sink: true, bias: "1hqk" });
@@ -299,7 +305,7 @@ law("a sink is one more key with a value of 0 whose score is the sink", async (s
     return sum;
   });
   assertNear(own.dSink, { data: sums, shape: [queryHeads] }, 1e-5);
-});
+}, "rest");
 
 law("layouts give the same results", async (session) => {
   for (const { inputs } of taken(session, elementwise)) {
@@ -316,7 +322,7 @@ law("layouts give the same results", async (session) => {
     }
     assertNear(bhsd.lse, bshd.lse);
   }
-});
+}, "by case");
 
 law("twice dOut gives exactly twice the gradients, twice v exactly twice out", async (session) => {
   const inputs = makeInputs(defineCase({ ...grouped, causal: true, bias: "1hqk" }));
@@ -362,7 +368,7 @@ law("threads and builds agree", async (session) => {
       assertAllNear(await bothPasses(session, inputs), await bothPasses(first, inputs), 4e-6);
     }
   }
-});
+}, "by case");
 
 async function gradients(session: Session, inputs: Inputs): Promise<BackwardResult> {
   return await session.backward(inputs, await session.forward(inputs));

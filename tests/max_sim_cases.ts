@@ -94,7 +94,16 @@ function normsOf(values: Float64Array, dim: number): number {
   return most;
 }
 
-export function expectMaxSim({ c, problem }: MaxSimInputs): ExpectedMaxSim {
+const found = new WeakMap<MaxSimInputs, ExpectedMaxSim>();
+
+/** Once for all ways to call. */
+export function expectMaxSim(inputs: MaxSimInputs): ExpectedMaxSim {
+  let expected = found.get(inputs);
+  if (!expected) found.set(inputs, expected = computeMaxSim(inputs));
+  return expected;
+}
+
+function computeMaxSim({ c, problem }: MaxSimInputs): ExpectedMaxSim {
   const results = maxSim(problem), { queries, rows, dim, tokens } = problem;
   const plain = Float32Array.from(maxSim(problem, Math.fround).scores);
   const finite = (x: ArrayLike<number>) => Float64Array.from(x).filter(Number.isFinite);
@@ -109,11 +118,22 @@ export function expectMaxSim({ c, problem }: MaxSimInputs): ExpectedMaxSim {
   return { results, scores: { values: results.scores, bound, dtype: "f32" }, near };
 }
 
-/** What the gradients of a case must be, with the rows that were chosen. */
-export function expectGradients(
+type ExpectedGradients = Readonly<Record<"dQueries" | "dDocuments", Expected>>;
+const foundGradients = new WeakMap<MaxSimInputs, { keys: Int32Array; of: ExpectedGradients }>();
+
+/** What the gradients of a case must be, with the rows that were chosen: most ways to call choose the same. */
+export function expectGradients(inputs: MaxSimInputs, keys: Int32Array): ExpectedGradients {
+  const last = foundGradients.get(inputs);
+  if (last?.keys.every((key, n) => key === keys[n])) return last.of;
+  const of = computeGradients(inputs, keys);
+  foundGradients.set(inputs, { keys, of });
+  return of;
+}
+
+function computeGradients(
   { c, problem, dScores }: MaxSimInputs,
   keys: Int32Array,
-): Readonly<Record<"dQueries" | "dDocuments", Expected>> {
+): ExpectedGradients {
   const ds = Float64Array.from(dScores.data), exact = maxSimGradients(problem, keys, ds);
   const plain = maxSimGradients(problem, keys, ds, Math.fround), dtype = c.dtype ?? "f32";
   const largest = (x: Float64Array) => x.reduce((most, v) => Math.max(most, Math.abs(v)), 0);

@@ -247,7 +247,7 @@ onEngines("outputs are those that were asked for, and copies", async (engine) =>
   const { present_key } = await onnxAttention(inputs, {}, { engine, outputs: ["present_key"] });
   assert.deepEqual(present_key.data, inputs.K.data);
   assert.notEqual(present_key.data.buffer, inputs.K.data.buffer);
-});
+}, "rest");
 
 onCpu("results have the kind of array of their inputs", async (engine) => {
   const call = (storage: "bits" | "Float16Array") =>
@@ -274,6 +274,7 @@ onEngines(
     const more = { ...inputs, attn_mask: undefined, past_key: undefined, past_value: undefined };
     assert.deepEqual(await onnxAttention(more, loose, { ...options, opset: undefined }), want);
   },
+  "rest",
 );
 
 onCpu("strides of inputs and masks", async (engine) => {
@@ -318,7 +319,7 @@ onEngines("what is hidden has no effect, whatever it holds", async (engine) => {
   assert.deepEqual(got.Y, want);
   const row = got.qk_matmul_output.data as Float32Array;
   assert.deepEqual([...row.subarray(7, 14)], [0, 0, 0, 0, 0, 0, 0]); // the second query sees nothing
-});
+}, "rest");
 
 onCpu("a cache that grows gives what the whole gives", async (engine) => {
   const whole = makeCall({ about: "cache", rows: 7 }).inputs, attributes = { is_causal: 1 };

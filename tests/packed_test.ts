@@ -187,6 +187,7 @@ testSessions(
       await check(session, c, configuration);
     }
   },
+  "by case",
 );
 
 Deno.test("one packed sequence gives the bits of a call without packing", () => {
@@ -239,6 +240,7 @@ testSessions(
       assert.ok(Math.abs(x - want.out.data[n]!) < 1e-5, `out[${n}]`);
     });
   },
+  "rest",
 );
 
 Deno.test("starts that are none, and tensors that do not fit them, are refused by name", () => {

@@ -97,7 +97,7 @@ gpuTest("parts of a resident mask that begin between words are found", async () 
   assert.ok(regions > 1, `${regions} regions`);
   await checkMasks(engine);
   engine.dispose();
-});
+}, { part: "rest" });
 
 gpuTest("a mask may lie in a buffer of the caller's", async () => {
   const { engine } = await forcedEngine({}), data = bytes(37 * 45);

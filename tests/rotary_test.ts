@@ -322,7 +322,7 @@ onEngines("resident and 16-bit tensors turn too, and give their memory back", as
     held.push(engine.memory.used);
   }
   assert.equal(held[1], held[0]);
-});
+}, "rest");
 
 onEngines("the same call gives the same bits", async (engine) => {
   const options = { causal: true, rotary: { interleaved: true }, keyLengths: lengths } as const;

@@ -1,8 +1,8 @@
 /**
  * Which part of the tests a run takes. `FLASHTILE_GRID` is "all", "rest" (what the core leaves out), or missing: the
- * core. The CPU runs everything in the core, but for plain SIMD on two threads, whose halves it runs. A GPU compiles a
- * kernel for each combination of dims, storage and features that a case has, in software for about a second each, so its
- * core is made of cases that share kernels.
+ * core. The CPU runs nearly everything in the core, but for plain SIMD on two threads, whose halves it runs. A GPU compiles
+ * a kernel for each combination of dims, storage and features that a case has, in software for a second or two each, so its
+ * core is made of few kinds of cases, which share kernels: every feature is in one of them.
  */
 
 import { type Case, caseWork } from "./case.ts";
@@ -18,7 +18,8 @@ export function onlyCase(): string | undefined {
   return variable("FLASHTILE_CASE");
 }
 
-export type Part = "core" | "rest";
+/** "all": what only a run of all has. */
+export type Part = "core" | "rest" | "all";
 
 /** Whether this run takes a part. */
 export function runTakes(part: Part): boolean {
@@ -29,7 +30,23 @@ export function runTakes(part: Part): boolean {
   return asked === "all" || asked === part || onlyCase() !== undefined;
 }
 
-const leftOut = { core: 0, rest: 0 };
+/** A test of one part, which the other leaves out visibly. */
+export function partTest(
+  part: Part,
+  name: string,
+  fn: (t: Deno.TestContext) => void | Promise<void>,
+): void {
+  const why = elsewhere(part);
+  Deno.test({
+    name: why ? `${name} (left out: ${why})` : name,
+    ignore: why !== undefined,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn,
+  });
+}
+
+const leftOut = { core: 0, rest: 0, all: 0 };
 
 /** Whether this run takes a case of the core, or of the rest; what it leaves out is counted and said. */
 export function partTaken(part: Part): boolean {
@@ -38,22 +55,39 @@ export function partTaken(part: Part): boolean {
   return taken;
 }
 
-const parts = new WeakMap<Case, Part>();
+/** The part of a case on each backend; where there is none, no run has it there. */
+interface Parts {
+  readonly wasm?: Part;
+  readonly webgpu?: Part;
+}
 
-/** Puts a case into one part on the CPU. A GPU, which would compile for each, has those of the rest only. */
-export function inPart(part: Part, c: Case): Case {
-  parts.set(c, part);
+const parts = new WeakMap<Case, Parts>();
+
+/** Says in which parts a case is, whatever its kernels are. */
+export function inParts(ofCase: Parts, c: Case): Case {
+  parts.set(c, ofCase);
   return c;
 }
 
-/** The same of a case on a backend; `resident`: on tensors there, whose lse may be large for all the host knows. */
-export function caseTaken(backend: "wasm" | "webgpu", c: Case, resident = false): boolean {
+/**
+ * The same of a case on a backend; `resident`: on tensors there, whose lse may be large for all the host knows; `whole`:
+ * this run has both parts of the cases.
+ */
+export function caseTaken(
+  backend: "wasm" | "webgpu",
+  c: Case,
+  { resident = false, whole = false }: {
+    readonly resident?: boolean;
+    readonly whole?: boolean | undefined;
+  } = {},
+): boolean {
   // resident tensors add kernels of the state of rows, in which features are seen one at a time, and all together
   if (resident && backend === "webgpu" && subjectsOf(c).length > 1 && !hasAll(c)) return false;
-  const part = parts.get(c);
-  if (part === "core" && backend === "webgpu") return false;
+  if (whole) return true;
+  const given = parts.get(c), part = given?.[backend];
+  if (given) return part !== undefined && partTaken(part);
   const shared = backend === "wasm" || (sharesKernels(c) && !(resident && hasOneSubject(c)));
-  return partTaken(part ?? (isLong(c) || !shared ? "rest" : "core"));
+  return partTaken(isLong(c) || !shared ? "rest" : "core");
 }
 
 /** Longer than a few tiles: minutes of the oracle, who finds little more in them; the longest is in the core. */
@@ -68,15 +102,16 @@ export function isSmall(c: Case): boolean {
 
 /** What was left out so far, in one line; undefined where nothing was. */
 export function whatIsLeftOut(): string | undefined {
-  const { core, rest } = leftOut;
+  const { core, rest, all } = leftOut;
   if (core > 0) return `left out: ${core} runs of cases that deno task test has`;
-  if (rest > 0) return `left out: ${rest} runs of cases, which deno task test:all has`;
+  if (rest + all > 0) return `left out: ${rest + all} runs of cases, which deno task test:all has`;
   return undefined;
 }
 
-/** Why a test of the rest does not run; undefined where it does. */
-export function restIsElsewhere(): string | undefined {
-  return runTakes("rest") ? undefined : "deno task test:all has it";
+/** Why a test of a part does not run; undefined where it does. */
+export function elsewhere(part: Part): string | undefined {
+  if (runTakes(part)) return undefined;
+  return part === "core" ? "deno task test has it" : "deno task test:all has it";
 }
 
 /** Every option that changes the text of all kernels, in one form that many cases have. */
@@ -98,7 +133,10 @@ export const statistics: Pick<Case, "stats" | "dEntropy"> = { stats: true, dEntr
 export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as const;
 
 /** Functions of scores and masks whose kernels the core has: each pair of them is a text. */
-const coreFunctions = ["bent", "alibi, documents", "softcap, prefix", "lists 16,32 documents"];
+const coreFunctions = ["bent", "alibi, documents"];
+
+/** Subjects that the core has alone; those of `everything` it has together. */
+const coreSubjects = ["stats", "functions", "16 bits", "strides", "odd dims"];
 
 /**
  * The functions of a case, in one word. A block mask of a function is that function to kernels; one of lists reads them,
@@ -110,9 +148,6 @@ function functionsOf({ scoreMod, maskMod, blockMask }: Case): string | undefined
   const names = [scoreMod, maskMod, blocks].filter((name) => name !== undefined);
   return names.length === 0 ? undefined : names.join(", ");
 }
-
-/** Forms of a bias, of which each has a kernel for its gradient. */
-const biasAxes = ["bhqk", "1hqk", "b11k"];
 
 /** Whether a case has every option of `everything`. */
 const hasAll = (c: Case): boolean =>
@@ -133,7 +168,7 @@ function subjectsOf(c: Case): string[] {
 
 const hasOneSubject = (c: Case): boolean => subjectsOf(c).length === 1;
 
-/** Whether the kernels of a case are those of many: one subject at a time, or all of them, on a few dims. */
+/** Whether the kernels of a case are those of many: none, few of them alone, or all of them, on a few dims. */
 export function sharesKernels(c: Case): boolean {
   const { headDim, valueDim, lengthQ, queryHeads, kvHeads } = c, group = queryHeads / kvHeads;
   if (c.batch * lengthQ === 0 || (c.lengthK === 0 && !c.sink)) return true; // no kernel at all
@@ -152,6 +187,7 @@ export function sharesKernels(c: Case): boolean {
     return plain && group === 1 && headDim === 64 && valueDim === 64; // two chunks of a tile
   }
   if (plain) return true;
-  if (group === 1 || !both || (c.bias && !biasAxes.includes(c.bias))) return false;
-  return subjects.length === (all ? Object.keys(everything).length : 1);
+  if (group === 1 || !both || c.dtype === "bf16") return false;
+  if (all) return c.bias === everything.bias && subjects.length === Object.keys(everything).length;
+  return subjects.length === 1 && coreSubjects.includes(subjects[0]!);
 }

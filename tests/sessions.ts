@@ -1,7 +1,8 @@
 /** Engines that the tests of a file share, so that a GPU makes each kernel once a file. */
 
 import { type Configuration, openAll, type OpenSessions, type Session } from "./backends.ts";
-import { whatIsLeftOut } from "./selection.ts";
+import type { Case } from "./case.ts";
+import { elsewhere, type Part, runTakes, whatIsLeftOut } from "./selection.ts";
 
 const opened = new Map<Configuration, Promise<OpenSessions>>();
 let ends = false;
@@ -33,20 +34,37 @@ export function sharedSessions(
   };
 }
 
-/** Registers a test with a step for each configuration that this machine has. */
+/** The part in which a test has a GPU; "by case": it asks its sessions which cases they take. */
+export type GpuPart = Part | "by case";
+
+/**
+ * Registers a test with a step for each configuration that this machine has. The CPU's are in the core of the tests, the
+ * GPU's in the part that `gpu` names.
+ */
 export function testSessions(
   name: string,
   configurations: readonly Configuration[],
   check: (session: Session, configuration: string) => Promise<void>,
+  gpu: GpuPart = "core",
 ): void {
-  const open = sharedSessions(configurations);
+  const partOf = (configuration: string): GpuPart =>
+    gpu === "by case" || configuration.endsWith("webgpu") ? gpu : "core";
+  const taken = configurations.filter(({ name }) => {
+    const part = partOf(name);
+    return part === "by case" || runTakes(part);
+  });
+  const open = sharedSessions(taken);
   Deno.test({
-    name,
+    name: taken.length > 0 ? name : `${name} (left out: ${elsewhere("core")})`,
+    ignore: taken.length === 0,
     sanitizeOps: false,
     sanitizeResources: false,
     async fn(t) {
       for (const [configuration, session] of await open()) {
-        await t.step(configuration, () => check(session, configuration));
+        const takes = partOf(configuration) === "rest"
+          ? (c: Case) => session.takes(c, true)
+          : session.takes;
+        await t.step(configuration, () => check({ ...session, takes }, configuration));
       }
     },
   });

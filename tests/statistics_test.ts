@@ -9,14 +9,18 @@ import { type Inputs, makeInputs, plainTensor } from "./inputs.ts";
 import { expectForward, problemOf } from "./oracle.ts";
 import { attentionF64 } from "./reference/attention_f64.ts";
 import { STATISTICS, type TestTensor } from "./reference/problem.ts";
-import { testSessions } from "./sessions.ts";
+import { type GpuPart, testSessions } from "./sessions.ts";
 import { allowedError } from "./tolerance.ts";
 
 const configurations = [...engineConfigurations, syncConfiguration];
 
 /** Registers a test of every configuration. */
-function onEngines(name: string, check: (session: Session) => Promise<void>): void {
-  testSessions(name, configurations, check);
+function onEngines(
+  name: string,
+  check: (session: Session) => Promise<void>,
+  gpu: GpuPart = "core",
+): void {
+  testSessions(name, configurations, check, gpu);
 }
 
 const grouped: Partial<Case> = { batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 40, headDim: 12 };
@@ -92,7 +96,7 @@ onEngines("rows without keys have 0, with a sink too", async (session) => {
       }
     }
   }
-});
+}, "by case");
 
 onEngines("asking leaves out, lse and gradients as they are, bit for bit", async (session) => {
   for (const c of shapes) {
@@ -123,7 +127,7 @@ onEngines("dropout comes after", async (session) => {
   const options = { ...inputs.options, dropout: dropped.options.dropout! };
   const want = await session.forward(inputs), got = await session.forward({ ...inputs, options });
   for (const name of STATISTICS) assert.deepEqual(got[name], want[name]);
-});
+}, "by case");
 
 /** Fails unless every statistic is what the oracle has; NaN where that has it. */
 async function checkRepaired(session: Session, inputs: Inputs, about: string): Promise<number> {
@@ -203,6 +207,7 @@ onEngines(
       }
     }
   },
+  "by case",
 );
 
 Deno.test("statistics are resident where q is, and belong to its engine", async () => {

@@ -65,7 +65,7 @@ onEngines("right gradients verify, with every option", async (engine) => {
     const others = ["dBias", "dAlibiSlopes", "dSink", "dCaptured"] as const;
     assert.deepEqual(unchecked, others.filter((name) => result[name] !== undefined));
   }
-});
+}, "rest");
 
 Deno.test("gradients of packed calls verify, on queries, on keys and on both", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 1 });

@@ -6,6 +6,7 @@ import { EXIT } from "../../src/cli/exit.ts";
 import { VERSION } from "../../src/cli/version.ts";
 import denoJson from "../../deno.json" with { type: "json" };
 import { openGpu } from "../backends.ts";
+import { partTest } from "../selection.ts";
 import { cli } from "./session.ts";
 
 Deno.test("the version is that of the package", async () => {
@@ -89,20 +90,15 @@ Deno.test("check passes on a part, with errors beside the bounds", async () => {
   }
 });
 
-Deno.test({
-  name: "check asks a GPU too, in software where it may",
-  sanitizeOps: false, // of devices
-  sanitizeResources: false,
-  async fn() {
-    const gpu = await openGpu();
-    if ("absent" in gpu) return console.log(`not run on webgpu: ${gpu.absent}`);
-    gpu.dispose();
-    const args = ["check", "--backend=webgpu", "--software", "--part=decode"];
-    const { code, stdout } = await cli(args);
-    assert.equal(code, EXIT.done, stdout);
-    // fewer problems than elsewhere, whose kernels are few
-    assert.match(stdout, /^webgpu .* decode +6 .* ok$/m);
-  },
+partTest("rest", "check asks a GPU too, in software where it may", async () => {
+  const gpu = await openGpu();
+  if ("absent" in gpu) return console.log(`not run on webgpu: ${gpu.absent}`);
+  gpu.dispose();
+  const args = ["check", "--backend=webgpu", "--software", "--part=decode"];
+  const { code, stdout } = await cli(args);
+  assert.equal(code, EXIT.done, stdout);
+  // fewer problems than elsewhere, whose kernels are few
+  assert.match(stdout, /^webgpu .* decode +6 .* ok$/m);
 });
 
 Deno.test("check fails, with exit code 1, where an engine computes something else", async () => {

@@ -4,6 +4,7 @@ import { COMMANDS } from "../../src/cli/commands.ts";
 import { codeOf, EXIT } from "../../src/cli/exit.ts";
 import { npyParts } from "../../src/cli/files/npy.ts";
 import { safetensorsParts } from "../../src/cli/files/safetensors.ts";
+import { partTest } from "../selection.ts";
 import { cli, ended, inFolder, joined, spawn, tensor } from "./session.ts";
 
 /** What examples read, smaller than its readers would have it. */
@@ -27,7 +28,7 @@ const SHORTER: Readonly<Record<string, readonly string[]>> = {
 /** Commands of a cluster need a server: tests/cluster/commands.ts runs them, and what they do without one is below. */
 const HERE = COMMANDS.filter(({ name }) => !name.startsWith("cluster "));
 
-Deno.test("the examples of help run", () =>
+partTest("rest", "the examples of help run", () =>
   inFolder(async (folder) => {
     await writeInputs(folder);
     for (const { name, examples } of HERE) {

@@ -9,7 +9,7 @@ import { watch } from "./watchdog.ts";
 
 const SEED = 20261127;
 /** Of each engine; a GPU compiles for most of them. */
-const SECONDS = { wasm: 4, webgpu: 3 };
+const SECONDS = { wasm: 2, webgpu: 3 };
 
 /** A property in the time that it may take; a failure is shrunk. */
 async function holds<T>(
@@ -33,17 +33,18 @@ onEngines(
     const runs = engine.backend === "wasm" ? 1500 : 25; // each may compile for seconds
     await holds(trials(), SECONDS[engine.backend], (trial) => target.run(trial), runs);
   },
+  "rest",
 );
 
 onEngines("a cache does what a model of it does, whatever is done to it", async (engine) => {
   await holds(cacheTrials, SECONDS[engine.backend], (trial) => runCacheTrial(engine, trial));
-});
+}, "rest");
 
 onEngines("a precision is within its bound, whatever is asked beside it", async (engine) => {
   const run = (trial: PrecisionTrial) => runPrecisionTrial(engine, trial);
   await holds(precisionTrials(engine), SECONDS[engine.backend], run);
-});
+}, "rest");
 
 Deno.test("damaged files of models are refused with what is wrong", async () => {
-  await holds(fileTrials, 3, runFileTrial);
+  await holds(fileTrials, 1, runFileTrial);
 });

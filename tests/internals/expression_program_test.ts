@@ -121,8 +121,11 @@ Deno.test("programs of the functions that people write", () => {
   }
 });
 
+/** Random graphs: so many run every instruction. */
+const GRAPHS = 60;
+
 Deno.test("programs of random graphs", () => {
-  for (let seed = 1; seed <= 120; seed++) {
+  for (let seed = 1; seed <= GRAPHS; seed++) {
     checkMask(`mask ${seed}`, rootOf(randomMask(seed), "maskMod").root);
     checkScore(`score ${seed}`, randomScore(seed));
   }
@@ -144,7 +147,7 @@ Deno.test("these tests run every instruction", () => {
   };
   Object.values(SCORE_FUNCTIONS).forEach(({ mod }) => add(mod));
   Object.values(OTHERS).forEach(add);
-  for (let seed = 1; seed <= 120; seed++) {
+  for (let seed = 1; seed <= GRAPHS; seed++) {
     add(randomScore(seed));
     opcodesOf(hideProgram(rootOf(randomMask(seed), "maskMod").root)).forEach((op) => seen.add(op));
   }

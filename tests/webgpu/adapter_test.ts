@@ -141,7 +141,7 @@ gpuTest("a software adapter is taken only when it is asked for, and never by aut
   const taken = await told({ backend: "webgpu", allowFallbackAdapter: true });
   assert.equal(taken.backend, "webgpu");
   assert.match(taken.reason, /^WebGPU on .+, in software \(asked for\)$/);
-}, hardware);
+}, { lacks: hardware });
 
 gpuTest("a caller's device is taken whatever it is, and stays the caller's", async () => {
   const device = await callersDevice();

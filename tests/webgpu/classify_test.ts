@@ -160,7 +160,7 @@ gpuTest("so are those of the regions of a device with small bindings", async (t)
   const found = await detect({ allowFallbackAdapter: true, defaultLimits: true, limits });
   if ("absent" in found) throw new Error(found.absent);
   await checkCases(t, found.open);
-});
+}, { part: "rest" });
 
 gpuTest("masks whose rows lie apart are classified, and any byte but zero is set", async () => {
   const found = await detect({ allowFallbackAdapter: true });

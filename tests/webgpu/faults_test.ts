@@ -351,7 +351,7 @@ gpuTest(
     assert.deepEqual(again.out.data as Float32Array, want.out.data as Float32Array);
     await checkWell(engine);
   },
-  hardware,
+  { lacks: hardware, part: "rest" },
 );
 
 gpuTest("aborted in the middle of a backward pass, and of a call on resident tensors", async () => {
@@ -373,7 +373,7 @@ gpuTest("aborted in the middle of a backward pass, and of a call on resident ten
     assert.equal(engine.memory.used, used);
   }
   await checkWell(engine);
-}, hardware);
+}, { lacks: hardware, part: "rest" });
 
 gpuTest("an engine that is disposed of before its GPU is found lets it go", async () => {
   const engine = await createEngine({ backend: "auto" }); // looks, and finds software or hardware

@@ -15,8 +15,7 @@ import {
   sinks,
   values,
 } from "./definitions.ts";
-import { restIsElsewhere } from "../selection.ts";
-import { absent, deviceOf, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
+import { deviceOf, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
 import { homes, place } from "./tensors.ts";
 import { mapTuple } from "../tuples.ts";
 
@@ -51,14 +50,14 @@ gpuTest("slopes are a bias of distances", async (t) => {
   for (const [name, sizes] of Object.entries(meetings)) {
     await t.step(name, () => checkSlopes(engine, call(sizes), name !== "plain"));
   }
-});
+}, { part: "rest" });
 
 gpuTest("slopes are a bias of distances beside other features", async (t) => {
   using engine = await gpuEngine();
   for (const [name, sizes] of Object.entries(others)) {
     await t.step(name, () => checkSlopes(engine, call(sizes), true));
   }
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });
 
 // --- sink --------------------------------------------------------------------------------------------------
 
@@ -69,7 +68,7 @@ gpuTest("a sink joins the denominator once", async (t) => {
     await t.step(name, () => checkSink(engine, c, sinks(c.heads)));
   }
   await t.step("no keys", () => checkSink(engine, call({ lengthK: 0 }), sinks(4)));
-});
+}, { part: "rest" });
 
 gpuTest("a sink joins the denominator once beside other features", async (t) => {
   using engine = await gpuEngine();
@@ -77,7 +76,7 @@ gpuTest("a sink joins the denominator once beside other features", async (t) => 
     const c = call(sizes);
     await t.step(name, () => checkSink(engine, c, sinks(c.heads)));
   }
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });
 
 gpuTest("a sink is an extra key without a value, which has its score from a bias", async () => {
   using engine = await gpuEngine();
@@ -105,7 +104,7 @@ gpuTest("a sink is an extra key without a value, which has its score from a bias
     if (n % (lengthK + 1) === lengthK) dSink[Math.floor(n / ((lengthK + 1) * lengthQ))]! += x;
   });
   near(got.dSink!, dSink, 2e-5, "dSink");
-});
+}, { part: "rest" });
 
 gpuTest(
   "infinite sinks take all, NaN spreads, and very low ones hold rows without keys",
@@ -211,7 +210,7 @@ gpuTest("regions of every axis share slopes and add one sink", async (t) => {
   }
   assert.equal(engine.memory.used, 0);
   engine.dispose();
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });
 
 gpuTest(
   "tiles for hardware agree with those for software, all features of scores at once",
@@ -234,7 +233,7 @@ gpuTest(
       near(got[name]!, values(tensor), 2e-5, name);
     }
   },
-  absent ?? restIsElsewhere(),
+  { part: "rest" },
 );
 
 gpuTest("16 bits, odd columns and no groups: the same call in 32 bits", async () => {
@@ -254,4 +253,4 @@ gpuTest("16 bits, odd columns and no groups: the same call in 32 bits", async ()
   for (const [name, tensor] of Object.entries(want)) {
     near(got[name]!, values(tensor), name === "lse" ? 1e-6 : 3e-3, name);
   }
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });

@@ -3,10 +3,9 @@
 import assert from "node:assert/strict";
 import { captured, type HostTensor, maskMod, masks, scoreMod, type Tensor } from "../../mod.ts";
 import type { TestTensor } from "../reference/problem.ts";
-import { restIsElsewhere } from "../selection.ts";
 import { mapTuple } from "../tuples.ts";
 import { both, type Call, call, near, type Problem, values } from "./definitions.ts";
-import { absent, deviceOf, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
+import { deviceOf, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
 import { homes, place } from "./tensors.ts";
 
 const table = Float32Array.from({ length: 8 * 7 }, (_, n) => (n * 37 % 11) / 8 - 0.5);
@@ -76,7 +75,7 @@ gpuTest("functions know every number of a pair, in regions of every axis", async
   }
   assert.equal(engine.memory.used, 0);
   engine.dispose();
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });
 
 gpuTest("what a mask hides may be NaN, and functions may give infinities", async () => {
   using engine = await gpuEngine();
@@ -98,7 +97,7 @@ gpuTest("what a mask hides may be NaN, and functions may give infinities", async
   for (const [name, tensor] of Object.entries(await both(engine, c, mask))) {
     near(hidden[name]!, values(tensor), 1e-6, `${name} beside minus infinity`);
   }
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });
 
 gpuTest("what is captured is read at each call, also into a caller's pass", async () => {
   using engine = await gpuEngine();

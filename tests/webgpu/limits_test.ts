@@ -12,8 +12,8 @@ import { type Case, caseName, defineCase } from "../case.ts";
 import { makeInputs } from "../inputs.ts";
 import { fewRows } from "../selection.ts";
 import { bothPasses, checkCase } from "../run_grid.ts";
-import { everything, restIsElsewhere } from "../selection.ts";
-import { absent, type Forced, forcedEngine, gpuTest, type Watch } from "./support.ts";
+import { everything } from "../selection.ts";
+import { type Forced, forcedEngine, gpuTest, type Watch } from "./support.ts";
 
 const file = "tests/webgpu/limits_test.ts";
 
@@ -142,11 +142,11 @@ gpuTest("bindings of 12 KiB: regions of every axis agree with the oracle", async
     );
     for (const path of [...wanted, "decode by keys"]) assert.ok(seen.has(path), `none ${path}`);
   });
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });
 
 gpuTest("bindings of 12 KiB: regions agree with the oracle in every form of a bias", async (t) => {
   await checkCases(t, others, { defaultLimits: true, limits: { storageBinding: 12288 } });
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });
 
 gpuTest("no binding is larger than the device allows", async (t) => {
   const limits = { storageBinding: 16384 };
@@ -267,14 +267,14 @@ gpuTest("tiles of any depth, with loops and without, agree with the oracle", asy
       await checkCases(t, [defineCase({ ...shape, causal: true, headDim })], { target, limits });
     });
   }
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });
 
 gpuTest("the tiles for hardware agree with the oracle, on all dims", async (t) => {
   await checkCases(t, wide, hardware, (engine) => {
     const tiles = tilesOf(wide, engine.target as WebGpuTarget);
     assert.ok(tiles.size >= 3, `only ${[...tiles].join(" ")}`);
   });
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });
 
 gpuTest("the tiles for hardware agree with the oracle, with features", async (t) => {
   const plain = { queryHeads: 2, lengthQ: 70, lengthK: 90, headDim: 64 };
@@ -286,4 +286,4 @@ gpuTest("the tiles for hardware agree with the oracle, with features", async (t)
     defineCase({ queryHeads: 8, kvHeads: 1, lengthQ: 1, lengthK: 2000, headDim: 64 }),
     defineCase({ queryHeads: 1, lengthQ: 60, lengthK: 1600, headDim: 32, causal: true }),
   ], hardware);
-}, absent ?? restIsElsewhere());
+}, { part: "rest" });

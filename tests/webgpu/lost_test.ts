@@ -189,7 +189,10 @@ gpuTest("lost in the middle of a long call: computed again on another device", a
     checkForward(engine, long, await call, "webgpu");
   }
   await checkWell(engine);
-}, absent ?? (software ? undefined : "a hardware GPU may be done before the loss"));
+}, {
+  lacks: absent ?? (software ? undefined : "a hardware GPU may be done before the loss"),
+  part: "rest",
+});
 
 gpuTest("lost in the middle of a long call that is checked for errors: the same", async () => {
   using engine = await gpuEngine({ debug: true });
@@ -197,7 +200,10 @@ gpuTest("lost in the middle of a long call that is checked for errors: the same"
   setTimeout(() => device.destroy(), 100);
   checkForward(engine, long, await call, "webgpu");
   await checkWell(engine);
-}, absent ?? (software ? undefined : "a hardware GPU may be done before the loss"));
+}, {
+  lacks: absent ?? (software ? undefined : "a hardware GPU may be done before the loss"),
+  part: "rest",
+});
 
 gpuTest("lost during a call on resident tensors: rejects, and the engine goes on", async () => {
   using engine = await gpuEngine();

@@ -102,7 +102,7 @@ gpuTest("errors of gradients are those of the table in the docs", async () => {
     assert.ok(errors.every((error) => error <= row.most * 1e-4), about);
     assert.ok(errors.every((error) => error > row.most * 1e-5), about);
   }
-}, lacks);
+}, { lacks, part: "rest" });
 
 gpuTest("the size of dOut changes nothing but the size of gradients", async () => {
   const plain = await both(inputs, { causal: true });
@@ -120,7 +120,7 @@ gpuTest("the size of dOut changes nothing but the size of gradients", async () =
       });
     }
   }
-}, lacks);
+}, { lacks, part: "rest" });
 
 gpuTest("one row of dOut far larger than others spoils none of them", async () => {
   const dOut = changed(inputs.dOut, (x, row) => x * (row === 40 ? 1e6 : row === 41 ? 1e-6 : 1));
@@ -139,7 +139,7 @@ gpuTest("one row of dOut far larger than others spoils none of them", async () =
       assert.ok(error < 2.5 * usual + 1e-3, `${name}, part ${n}: ${error} instead of ${usual}`);
     }
   }
-}, lacks);
+}, { lacks, part: "rest" });
 
 gpuTest("keys that only a row far smaller than others sees have its gradients", async () => {
   const { dOut } = inputs, keep = { causal: { offset: 0 } };
@@ -150,7 +150,7 @@ gpuTest("keys that only a row far smaller than others sees have its gradients", 
     const error = off(found, name, (row) => row === 149);
     assert.ok(error < 5e-3, `${name}: ${error}`);
   }
-}, lacks);
+}, { lacks, part: "rest" });
 
 gpuTest("what f16 does not have is computed in f32, or is as in f32", async () => {
   const at = (name: keyof Inputs, row: number, column: number, value: number): Inputs => ({
@@ -172,7 +172,7 @@ gpuTest("what f16 does not have is computed in f32, or is as in f32", async () =
   await close(at("dOut", 5, 3, 3e38), "dOut");
   // each is a number of f16, their sums are none
   await close({ ...inputs, v: changed(inputs.v, (x) => x * 2e4) }, "sums of v");
-}, lacks);
+}, { lacks, part: "rest" });
 
 gpuTest("gradients in f16 are found right by f16, and are the same bits again", async () => {
   const { q, k, v, dOut } = inputs,
@@ -185,7 +185,7 @@ gpuTest("gradients in f16 are found right by f16, and are the same bits again", 
   assert.ok(error > 0.1 && error < 8, `${error}`);
   const again = await engine!.attentionBackward(dOut, saved, halves);
   for (const name of NAMES) assert.deepEqual(again[name], first[name]);
-}, lacks);
+}, { lacks });
 
 gpuTest("a device without shader-f16 refuses gradients", async () => {
   const { engine } = await forcedEngine({ target: { shaderF16: false } });

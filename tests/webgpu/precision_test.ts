@@ -12,9 +12,9 @@ import { tileClass } from "../../src/plan/webgpu/tiles.ts";
 import { hostSession } from "../backends.ts";
 import { type Case, caseName, defineCase } from "../case.ts";
 import { plainTensor } from "../inputs.ts";
-import { expectBothHalves, expectHalves } from "../oracle.ts";
+import { expectBothHalves } from "../oracle.ts";
 import { bothPasses, checkCase, type Pass } from "../run_grid.ts";
-import { everything, partTaken } from "../selection.ts";
+import { everything } from "../selection.ts";
 import { absent, forcedEngine, gpuEngine, gpuTest } from "./support.ts";
 
 const halves = { precision: "f16" } as const;
@@ -37,26 +37,17 @@ const pass: Pass = {
   },
 };
 
-/** Forward alone, where gradients compile for 10 to 20 s on lavapipe. */
-const forwardPass: Pass = {
-  name: "attention",
-  expect: expectHalves,
-  run: (session, inputs) => {
-    return session.forward({ ...inputs, options: { ...inputs.options, ...halves } });
-  },
-};
-
-/** Dims, tails, groups, masks, storage: cases that share few kernels. */
+/** Tails, masks, large scores: cases that share few kernels. */
 const cases: readonly Case[] = [
   defineCase({ queryHeads: 2, lengthQ: 100, lengthK: 130, headDim: 32 }),
   defineCase({ queryHeads: 2, lengthQ: 100, lengthK: 130, headDim: 32, amplitude: 5 }),
   defineCase({ queryHeads: 2, lengthQ: 70, lengthK: 70, headDim: 32, causal: true }),
   defineCase({ lengthQ: 90, lengthK: 300, headDim: 32, window: { left: 40 }, causal: true }),
-  defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 75, headDim: 20, dtype: "f16" }),
 ];
 
-/** Several chunks, statistics, and all features: in the core of the grid forward alone. */
-const long: readonly Case[] = [
+/** Several chunks, statistics, all features: more kernels. */
+const more: readonly Case[] = [
+  defineCase({ queryHeads: 4, kvHeads: 2, lengthQ: 40, lengthK: 75, headDim: 20, dtype: "f16" }),
   defineCase({ lengthQ: 64, lengthK: 97, headDim: 128, causal: true }),
   defineCase({
     ...{ queryHeads: 2, lengthQ: 60, lengthK: 70, headDim: 32 },
@@ -68,21 +59,18 @@ const long: readonly Case[] = [
   }),
 ];
 
-gpuTest("both passes in f16 agree with the oracle within their bounds", async (t) => {
+async function checkCases(t: Deno.TestContext, cases: readonly Case[]): Promise<void> {
   const session = hostSession(gpu());
   for (const c of cases) {
     await t.step(caseName(c), async () => {
       await checkCase(pass, c, new Map([["webgpu, f16", session]]), "webgpu/precision_test.ts");
     });
   }
-  for (const c of long) {
-    await t.step(caseName(c), async () => {
-      const wanted = partTaken("rest") ? pass : forwardPass;
-      const sessions = new Map([["webgpu, f16", session]]);
-      await checkCase(wanted, c, sessions, "webgpu/precision_test.ts");
-    });
-  }
-}, lacks);
+}
+
+const agree = "both passes in f16 agree with the oracle within their bounds";
+gpuTest(agree, (t) => checkCases(t, cases), { lacks });
+gpuTest(`${agree}: more kernels`, (t) => checkCases(t, more), { lacks, part: "rest" });
 
 const q = plainTensor(1, [1, 60, 2, 32]), k = plainTensor(2, [1, 70, 2, 32]);
 const v = plainTensor(3, [1, 70, 2, 32]);
@@ -113,7 +101,7 @@ gpuTest("f16 is computed where it is asked for, and explain says so", async () =
   assert.equal(facts.precision, "f16");
   assert.ok(facts.scratchBytes < engine.explain(q, k, v).scratchBytes);
   assert.deepEqual(await engine.attention(q, k, v, halves), f16, "the same bits again");
-}, lacks);
+}, { lacks });
 
 gpuTest("rows with numbers that f16 does not have are computed in f32", async () => {
   const engine = gpu();
@@ -143,13 +131,13 @@ gpuTest("rows with numbers that f16 does not have are computed in f32", async ()
   numbers(huge).fill(6e4); // each is a number of f16, their sums are none
   const { out } = await engine.attention(q, k, huge, halves);
   assert.ok(numbers(out).every((x) => Math.abs(x - 6e4) < 100));
-}, lacks);
+}, { lacks });
 
 gpuTest("a verified call in f16 is measured by f16", async () => {
   const engine = gpu();
   const { verified } = await engine.attention(q, k, v, { ...halves, verify: { rows: Infinity } });
   assert.ok(verified!.error > 0.1 && verified!.error < 8, `${verified!.error}`);
-}, lacks);
+}, { lacks });
 
 /** What docs/webgpu.md says of errors, in units of 1e-4: of out, relative to the largest, and of lse. */
 const DOCUMENTED = [
@@ -178,7 +166,7 @@ gpuTest("errors are those of the table in the docs", async () => {
     assert.ok(off <= row.out * 1e-4 && lse <= row.lse * 1e-4, about);
     assert.ok(off > row.out * 1e-5, about);
   }
-}, lacks);
+}, { lacks });
 
 gpuTest("few rows are refused in f16, before any work", async () => {
   const engine = gpu();
@@ -190,7 +178,7 @@ gpuTest("few rows are refused in f16, before any work", async () => {
   await assert.rejects(engine.attention(one, k, v, halves), refusal);
   assert.throws(() => engine.explain(one, k, v, halves), refusal);
   assert.equal(engine.memory.used, before);
-}, lacks);
+}, { lacks });
 
 gpuTest("a device without shader-f16 refuses", async () => {
   const { engine } = await forcedEngine({ target: { shaderF16: false } });

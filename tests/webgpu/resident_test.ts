@@ -226,7 +226,7 @@ gpuTest("a resident bias gets a resident gradient, of its type", async () => {
     assert.deepEqual([got.dBias.dtype, [...got.dBias.shape]], [dtype, shape]);
     sameBits(await home(got.dBias), await home(want.dBias!), `dBias in ${dtype}`);
   }
-});
+}, { part: "rest" });
 
 gpuTest("tensors of another engine are refused, on the same device too", async () => {
   const device = await callersDevice();

@@ -10,6 +10,7 @@ import type { GpuAdapter, GpuBuffer, GpuDevice } from "../../src/webgpu/device/a
 import { WebGpuBackend } from "../../src/webgpu/backend.ts";
 import { detect, type DetectOptions, OpenDevice } from "../../src/webgpu/device/device.ts";
 import { openGpu } from "../backends.ts";
+import { elsewhere, type Part } from "../selection.ts";
 
 /** What there is here. Fails where there is nothing and FLASHTILE_GPU is "required". */
 const found = await (async () => {
@@ -25,13 +26,17 @@ export const absent: string | undefined = "absent" in found ? found.absent : und
 /** Whether the only GPU computes on the CPU, as in CI. */
 export const software: boolean = "software" in found && found.software;
 
-/** A test that needs a GPU, and perhaps more: `lacks` says what is not there. */
+/**
+ * A test that needs a GPU, and perhaps more: `lacks` says what is not there. In the core of the tests or in the rest,
+ * which has what takes long on a GPU in software.
+ */
 export function gpuTest(
   name: string,
   fn: (t: Deno.TestContext) => Promise<void> | void,
-  lacks: string | undefined = absent,
+  { lacks = absent, part = "core" }: { lacks?: string | undefined; part?: Part } = {},
 ): void {
-  const ignore = lacks !== undefined, why = ignore ? ` (left out: ${lacks})` : "";
+  const left = lacks ?? elsewhere(part), ignore = left !== undefined;
+  const why = ignore ? ` (left out: ${left})` : "";
   Deno.test({ name: `${name}${why}`, ignore, sanitizeOps: false, sanitizeResources: false, fn });
 }
 

@@ -57,7 +57,7 @@ gpuTest("tuning leaves results right, is done once for a class, and is remembere
   store.setItem = () => assert.fail("it was tuned again");
   assert.deepEqual(await again.attention(large, large, large), a);
   again.dispose();
-});
+}, { part: "rest" });
 
 const engineSizes = { headDim: HEAD_DIM, valueDim: HEAD_DIM };
 const needs = { ...engineSizes, flops: 2e9 };
@@ -82,7 +82,7 @@ gpuTest("a tile from the store is used by large calls alone", async () => {
     await engine.attention(small, small, small),
     await plain.attention(small, small, small),
   );
-});
+}, { part: "rest" });
 
 Deno.test("what a store holds is not trusted", () => {
   const store = new MapStore(), memory = new TuneMemory(gpuTarget(), store);
