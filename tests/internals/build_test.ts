@@ -173,7 +173,7 @@ Deno.test("scratch of a thread stays below 1 MiB for head dimensions up to 256",
       const backward = backwardTile(problem);
       check(kernels.backwardScratch(headDim, valueDim, backward.rows), `backward, ${about}`);
       for (const rows of [1, 4, 5, DECODE_ROWS]) {
-        const tile = decodeTile({ rows, headDim });
+        const tile = decodeTile({ rows });
         check(
           kernels.decodeScratch(headDim, valueDim, rows, tile.keys),
           `decode ${rows}, ${about}`,

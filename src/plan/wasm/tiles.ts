@@ -89,17 +89,24 @@ export const DOCUMENT_TILE: Tile = { rows: 8, keys: 6 };
 
 /** Keys of a block of decode whose rows are bytes: outputs are summed as integers for a block, its rows in the caches. */
 const BYTES_KEYS = 256;
+/**
+ * Keys of a block of decode in panels: six at a time, and their rows of V at a stride of 512 bytes stay within the ways of the
+ * first-level cache while the tile walks them.
+ */
+const PANEL_KEYS = 48;
+
+/** Whether query rows of a kv group go through decode eight at a time (asm/kernels/group.ts), not four. */
+export function inPanels(rows: number, dtype: string | undefined): boolean {
+  return rows > 4 && dtype !== "i8";
+}
 
 /**
  * Decode: keys of a block. measured, D 128, f32 from DRAM: 4 rows to a kv head, 32768 keys: 1024 keys
- * 18.2 ms, 4096 keys 17.6; one row, 4096 keys: 512 / 1024 / 4096 keys 22.3 / 22.9 / 24.2 GB/s. Several quads read the block again from the second-level cache, so it shrinks.
+ * 18.2 ms, 4096 keys 17.6; one row, 4096 keys: 512 / 1024 / 4096 keys 22.3 / 22.9 / 24.2 GB/s.
  */
-export function decodeTile(
-  { rows, headDim, dtype }: { rows: number; headDim: number; dtype?: string | undefined },
-): Tile {
+export function decodeTile({ rows, dtype }: { rows: number; dtype?: string | undefined }): Tile {
   if (dtype === "i8") return { rows, keys: BYTES_KEYS };
-  if (rows <= 4) return { rows, keys: 4096 };
-  return { rows, keys: Math.max(64, Math.min(512, up(65536 / headDim, 64) / 2)) };
+  return { rows, keys: inPanels(rows, dtype) ? PANEL_KEYS : 4096 };
 }
 
 /**
