@@ -53,7 +53,7 @@ let rowsAt: usize = 0, rowsStride: usize = 0, rowsAheadAt: usize = 0, halves: bo
 /** Bytes of scratch for `rows` query rows (query heads of a group times queries). */
 export function decodeScratch(headDim: i32, valueDim: i32, rows: i32, block: i32): usize {
   layOut(0, headDim, valueDim, rows, block);
-  return max(features, groupScratch(headDim, valueDim, rows, block));
+  return rows > 4 ? max(features, groupScratch(headDim, valueDim, rows, block)) : features;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): void {

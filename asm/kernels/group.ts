@@ -33,7 +33,7 @@ import { rowsProduct } from "./query_gradient";
 let task: usize = 0, flags: i32 = 0, owner: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, plain: bool = false;
 let rows: i32 = 0, lengthQ: i32 = 0, panels: i32 = 0, slot: i32 = 0;
 let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, sums: usize = 0, lanes: usize = 0, origin: usize = 0;
-let kRows: usize = 0, vRows: usize = 0, features: usize = 0;
+let kRows: usize = 0, vRows: usize = 0, added: usize = 0, features: usize = 0;
 // Rows of K and V of the block at hand; 0 where they are read piece by piece.
 let kAt: usize = 0, kPitch: usize = 0, vAt: usize = 0, vPitch: usize = 0, pitch: usize = 0;
 
@@ -54,7 +54,8 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, count: i32, block: i32):
   origin = lanes + n * PANEL_BYTES;
   kRows = origin + State.Bytes;
   vRows = kRows + (<usize>(max(block, 8) * headDim) << 2);
-  features = (vRows + (<usize>(max(block, 8) * valueDim) << 2) + 63) & ~63;
+  added = vRows + (<usize>(max(block, 8) * valueDim) << 2);
+  features = (added + (<usize>valueDim << 5) + 63) & ~63;
 }
 
 // @ts-ignore: decorator
@@ -127,9 +128,19 @@ function scoreKeys(p: usize, j0: i32, n: i32): void {
   }
 }
 
-/** O^T of panel p += V^T . P^T of the same keys. */
+/** O^T of panel p += V^T . P^T of the same keys, summed by themselves first: shorter sums are rounded less. */
 function addValues(p: usize, j0: i32, n: i32): void {
-  const o = outputs + p * (<usize>Dv << 5);
+  const bytes = <usize>Dv << 5;
+  memory.fill(added, 0, bytes);
+  weighValues(j0, n, added);
+  for (let x = added, o = outputs + p * bytes, end = added + bytes; x < end; x += 32, o += 32) {
+    v128.store(o, f32x4.add(v128.load(o), v128.load(x)));
+    v128.store(o, f32x4.add(v128.load(o, UPPER), v128.load(x, UPPER)), UPPER);
+  }
+}
+
+/** V^T . P^T of n keys from key j0 on, added to what is at o. */
+function weighValues(j0: i32, n: i32, o: usize): void {
   if (vAt) return rowsProduct(vAt, vPitch, scores, FORWARD_PITCH, o, Dv, n);
   for (let j = 0, m = 0; j < n; j += m) {
     m = rowsAhead(task, j0 + j, n - j);
