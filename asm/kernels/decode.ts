@@ -1,6 +1,6 @@
 // Decode: few query rows against many keys. All query rows that share a kv head are one item, so each
 // byte of K and V is read once, in address order; long key ranges are cut into KV splits that are combined
-// (flash-decoding). More than four rows, unless of bytes: see group.ts.
+// (flash-decoding). Rows that fill panels of eight, unless of bytes: see group.ts.
 //
 //   rows r = (query head of the group, query), four to a quad, in the lanes of S[key][4]
 //   for each block of keys
@@ -30,7 +30,7 @@ import {
 import { softmaxQuad } from "../stages/softmax_quad";
 import { addLogit, addsLogits } from "../stages/state";
 import { finishRow, STATISTIC_FLAGS, writeRow, writeSplit } from "../stages/statistics";
-import { groupItem, groupScratch } from "./group";
+import { groupItem, groupScratch, inPanels } from "./group";
 
 /** Keys whose pairs are looked at together, where features hide some. */
 const CHUNK: i32 = 64;
@@ -38,6 +38,8 @@ const CHUNK: i32 = 64;
 const TOLD: i32 = 384;
 /** Rows of K or V that are brought together at a time, as float32: they stay in the first-level cache. */
 const WIDE_ROWS: i32 = 32;
+/** Keys of a block whose 16-bit rows are widened once for several quads. */
+const SHARED_ROWS: i32 = 64;
 /** How far ahead of the tile memory is prefetched, in bytes of K and of V. */
 const K_AHEAD: usize = 1024;
 const V_AHEAD: usize = 2048;
@@ -45,6 +47,8 @@ const V_AHEAD: usize = 2048;
 let task: usize = 0, flags: i32 = 0, owner: bool = false, batch: i32 = 0, kv: i32 = 0, D: i32 = 0, Dv: i32 = 0, dtype: i32 = 0, end: i32 = 0;
 let rows: i32 = 0, lengthQ: i32 = 0, qPitch: usize = 0, oPitch: usize = 0;
 let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0, panels: usize = 0, sums: usize = 0, wide: usize = 0, features: usize = 0;
+// Rows of K and V as float32 of the block at hand, where quads share them, and its first key.
+let shared: bool = false, sharedK: usize = 0, sharedV: usize = 0, sharedKey: i32 = 0;
 // Rows of bytes: queries and weights as integers, what units of the queries are worth, sums of a quad's outputs.
 let integers: usize = 0, units: usize = 0, weights: usize = 0, totals: usize = 0, iPitch: usize = 0, tPitch: usize = 0;
 // The rows of K or V that are read next: see nextRows. `halves`: the item's tiles widen 16-bit floats; `asStored`: these rows.
@@ -53,7 +57,7 @@ let rowsAt: usize = 0, rowsStride: usize = 0, rowsAheadAt: usize = 0, halves: bo
 /** Bytes of scratch for `rows` query rows (query heads of a group times queries). */
 export function decodeScratch(headDim: i32, valueDim: i32, rows: i32, block: i32): usize {
   layOut(0, headDim, valueDim, rows, block);
-  return rows > 4 ? max(features, groupScratch(headDim, valueDim, rows, block)) : features;
+  return inPanels(rows) ? max(features, groupScratch(headDim, valueDim, rows, block)) : features;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): void {
@@ -67,7 +71,9 @@ function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): 
   panels = states + quads * QuadState.Bytes;
   sums = panels + quads * PANEL_BYTES;
   wide = sums + quads * QuadSums.Bytes;
-  integers = wide + <usize>WIDE_ROWS * (<usize>max(headDim, valueDim) + 8 << 2);
+  sharedK = wide + <usize>WIDE_ROWS * (<usize>max(headDim, valueDim) + 8 << 2);
+  sharedV = sharedK + (rows > 4 ? <usize>SHARED_ROWS * (<usize>headDim << 2) : 0);
+  integers = sharedV + (rows > 4 ? <usize>SHARED_ROWS * (<usize>valueDim << 2) : 0);
   iPitch = <usize>((headDim + 7) & ~7) << 1;
   tPitch = <usize>((valueDim + 7) & ~7) << 2;
   units = integers + (quads * iPitch << 2);
@@ -104,9 +110,9 @@ function packRows(sequence: usize): void {
   if (halves) spreadRows(queries, lanes, D, factorOf(dtype));
 }
 
-/** Whether tiles can widen rows of K and V: not where a factor may not fit. */
+/** Whether tiles can widen rows of K and V: not where several quads share what is widened, or where a factor may not fit. */
 function takesHalves(): bool {
-  if (dtype != DTypeCode.F16 && dtype != DTypeCode.BF16 || (D | Dv) & 7 || flags & PROBABILITY_FLAGS) return false;
+  if (dtype != DTypeCode.F16 && dtype != DTypeCode.BF16 || rows > 4 || (D | Dv) & 7 || flags & PROBABILITY_FLAGS) return false;
   const s = load<f32>(task, Task.Scale) * LOG2E;
   for (let r = 0; r < rows; ++r) if (!fitsFactor(rowAt(task, Operand.Q, batch, headOf(r), r % lengthQ), D, s)) return false;
   return true;
@@ -125,6 +131,11 @@ function aheadOf(operand: i32, rows: usize, stride: usize, j: i32, n: i32, to: i
  */
 function nextRows(operand: i32, j: i32, n: i32): i32 {
   const columns = operand == Operand.K ? D : Dv, bytes = dtype == DTypeCode.I8;
+  if (shared) {
+    rowsStride = <usize>columns << 2;
+    rowsAt = rowsAheadAt = (operand == Operand.K ? sharedK : sharedV) + <usize>(j - sharedKey) * rowsStride;
+    return n;
+  }
   rowsStride = rowStride(task, operand);
   let m = bytes || dtype == DTypeCode.F32 ? rowsAhead(task, j, n) : 0;
   if (m < n) m &= bytes ? ~1 : ~3; // tiles take two or four keys at once: the same ones, wherever pages end
@@ -221,6 +232,11 @@ function addBytes(o: usize, j: i32, n: i32, lanes: i32): void {
 /** Keys [j0, j0 + n) for every quad. */
 function visitBlock(j0: i32, n: i32): void {
   if (flags & BEGIN_FLAGS) beginTile(flags, batch, j0, n, 2);
+  if (shared) {
+    bringRows(task, Operand.K, batch, kv, j0, n, sharedK, D);
+    bringRows(task, Operand.V, batch, kv, j0, n, sharedV, Dv);
+    sharedKey = j0;
+  }
   for (let quad = 0; quad << 2 < rows; ++quad) {
     const lanes = min(4, rows - (quad << 2)), panel = panels + <usize>quad * PANEL_BYTES, state = states + <usize>quad * QuadState.Bytes;
     const o = outputs + (<usize>quad * oPitch << 2);
@@ -265,10 +281,10 @@ function writeRows(slot: i32): void {
 
 export function decodeItem(item: usize, ws: usize): void {
   task = taskOf(item);
+  dtype = load<i32>(task, Task.KvDtype);
   lengthQ = load<i32>(task, Task.LengthQ);
   rows = lengthQ * load<i32>(task, Task.GroupSize);
-  dtype = load<i32>(task, Task.KvDtype);
-  if (rows > 4 && dtype != DTypeCode.I8) return groupItem(item, ws);
+  if (dtype != DTypeCode.I8 && inPanels(rows)) return groupItem(item, ws);
   flags = load<i32>(task, Task.Flags);
   const slot = load<i32>(item, Item.Slot);
   owner = addsLogits(flags, slot);
@@ -286,7 +302,9 @@ export function decodeItem(item: usize, ws: usize): void {
   asStored = false;
   packRows(sequence);
   end = min(load<i32>(item, Item.KeyEnd), endKey(sequence, lengthQ - 1));
-  const step = min(block, flags & HIDE_FLAGS ? CHUNK : flags & BEGIN_FLAGS ? TOLD : block);
+  shared = rows > 4 && (dtype == DTypeCode.F16 || dtype == DTypeCode.BF16);
+  let step = min(block, flags & HIDE_FLAGS ? CHUNK : flags & BEGIN_FLAGS ? TOLD : block);
+  if (shared) step = min(step, SHARED_ROWS);
   for (let j0 = max(load<i32>(item, Item.KeyBegin), firstKey(sequence, 0) & ~15); j0 < end; j0 += step) {
     visitBlock(j0, min(step, end - j0));
   }

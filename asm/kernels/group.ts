@@ -1,4 +1,4 @@
-// Decode of more query rows than a quad has: panels of eight rows of a kv group in the lanes of S^T[key][8], as in forward,
+// Decode of query rows that fill panels: eight rows of a kv group in the lanes of S^T[key][8], as in forward,
 // and K and V as they lie. Rows are few, so V^T is not packed: O^T[column][8] += V^T . P^T reads V in place.
 //
 //   rows r = (query head of the group, query), eight to a panel
@@ -36,6 +36,11 @@ let queries: usize = 0, outputs: usize = 0, scores: usize = 0, states: usize = 0
 let kRows: usize = 0, vRows: usize = 0, added: usize = 0, features: usize = 0;
 // Rows of K and V of the block at hand; 0 where they are read piece by piece.
 let kAt: usize = 0, kPitch: usize = 0, vAt: usize = 0, vPitch: usize = 0, pitch: usize = 0;
+
+/** Whether rows go by panels: the last one has at least six, or quads of rows are as fast; `inPanels` of src/plan/wasm/tiles.ts. */
+export function inPanels(count: i32): bool {
+  return (count - 1 & 7) > 4;
+}
 
 /** Bytes of scratch for `count` query rows (query heads of a group times queries). */
 export function groupScratch(headDim: i32, valueDim: i32, count: i32, block: i32): usize {

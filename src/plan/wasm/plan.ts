@@ -106,7 +106,7 @@ function chooseTile(kernel: KernelName, problem: AttentionProblem, threads: numb
   if (kernel === "backward") return backwardTile(problem);
   if (kernel === "decode") {
     const rows = problem.lengthQ * (problem.queryHeads / problem.kvHeads);
-    return decodeTile({ rows, dtype: problem.operands.k?.dtype });
+    return decodeTile({ rows, headDim: problem.headDim, dtype: problem.operands.k?.dtype });
   }
   const tile = kernel === "inside" ? insideTile(problem) : forwardTile(problem);
   const { lengthQ, lengthK, headDim, valueDim } = problem;
