@@ -1,6 +1,6 @@
 // Decode: few query rows against many keys. All query rows that share a kv head are one item, so each
 // byte of K and V is read once, in address order; long key ranges are cut into KV splits that are combined
-// (flash-decoding).
+// (flash-decoding). Rows that fill panels of eight, unless of bytes: see group.ts.
 //
 //   rows r = (query head of the group, query), four to a quad, in the lanes of S[key][4]
 //   for each block of keys
@@ -30,6 +30,7 @@ import {
 import { softmaxQuad } from "../stages/softmax_quad";
 import { addLogit, addsLogits } from "../stages/state";
 import { finishRow, STATISTIC_FLAGS, writeRow, writeSplit } from "../stages/statistics";
+import { groupItem, groupScratch, inPanels } from "./group";
 
 /** Keys whose pairs are looked at together, where features hide some. */
 const CHUNK: i32 = 64;
@@ -56,7 +57,7 @@ let rowsAt: usize = 0, rowsStride: usize = 0, rowsAheadAt: usize = 0, halves: bo
 /** Bytes of scratch for `rows` query rows (query heads of a group times queries). */
 export function decodeScratch(headDim: i32, valueDim: i32, rows: i32, block: i32): usize {
   layOut(0, headDim, valueDim, rows, block);
-  return features;
+  return inPanels(rows) ? max(features, groupScratch(headDim, valueDim, rows, block)) : features;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): void {
@@ -280,6 +281,10 @@ function writeRows(slot: i32): void {
 
 export function decodeItem(item: usize, ws: usize): void {
   task = taskOf(item);
+  dtype = load<i32>(task, Task.KvDtype);
+  lengthQ = load<i32>(task, Task.LengthQ);
+  rows = lengthQ * load<i32>(task, Task.GroupSize);
+  if (dtype != DTypeCode.I8 && inPanels(rows)) return groupItem(item, ws);
   flags = load<i32>(task, Task.Flags);
   const slot = load<i32>(item, Item.Slot);
   owner = addsLogits(flags, slot);
@@ -287,9 +292,6 @@ export function decodeItem(item: usize, ws: usize): void {
   kv = load<i32>(item, Item.Head);
   D = load<i32>(task, Task.HeadDim);
   Dv = load<i32>(task, Task.ValueDim);
-  dtype = load<i32>(task, Task.KvDtype);
-  lengthQ = load<i32>(task, Task.LengthQ);
-  rows = lengthQ * load<i32>(task, Task.GroupSize);
   const sequence = sequenceOf(task, batch), block = load<i32>(task, Task.Tile);
   layOut(ws, D, Dv, rows, block);
   if (flags & BEGIN_FLAGS) beginItem(task, flags, features);

@@ -811,29 +811,29 @@ export function gemm_dkv_1x4(ap: usize, bp: usize, cp: usize, n: i32, ld: usize)
   r = cp; v128.store(r, c0_0, 0);
 }
 
-export function gemm_dq_5x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
+export function gemm_dq_5x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, pitch: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let p = kp, bp = ds, n = keys;
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let c4_0 = v128.load(cp, 128); let c4_1 = v128.load(cp, 144); let a: v128, x: v128, b0: v128, b1: v128;
   for (; n >= 2; n -= 2) {
-    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    b0 = v128.load(bp); b1 = v128.load(bp, 16);
     x = v128.load(p, 0);
     a = v128.shuffle<f32>(x, x, 0, 0, 0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     a = v128.shuffle<f32>(x, x, 1, 1, 1, 1); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
     a = v128.shuffle<f32>(x, x, 2, 2, 2, 2); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
     a = v128.shuffle<f32>(x, x, 3, 3, 3, 3); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
     a = v128.load_splat<f32>(p, 16); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1);
-    b0 = v128.load(bp, 1088); b1 = v128.load(bp, 1104);
+    b0 = v128.load(bp + pitch); b1 = v128.load(bp + pitch, 16);
     x = v128.load(p + ld, 0);
     a = v128.shuffle<f32>(x, x, 0, 0, 0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     a = v128.shuffle<f32>(x, x, 1, 1, 1, 1); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
     a = v128.shuffle<f32>(x, x, 2, 2, 2, 2); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
     a = v128.shuffle<f32>(x, x, 3, 3, 3, 3); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
     a = v128.load_splat<f32>(p + ld, 16); c4_0 = madd(a, b0, c4_0); c4_1 = madd(a, b1, c4_1);
-    bp += 2176; p += ld * 2;
+    bp += pitch * 2; p += ld * 2;
   }
   if (n > 0) {
-    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    b0 = v128.load(bp); b1 = v128.load(bp, 16);
     x = v128.load(p, 0);
     a = v128.shuffle<f32>(x, x, 0, 0, 0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     a = v128.shuffle<f32>(x, x, 1, 1, 1, 1); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
@@ -875,27 +875,27 @@ export function gemm_dq_4x16(kp: usize, ds: usize, cp: usize, cpNext: usize, key
   }
 }
 
-export function gemm_dq_4x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
+export function gemm_dq_4x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, pitch: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let p = kp, bp = ds, n = keys;
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let c1_0 = v128.load(cp, 32); let c1_1 = v128.load(cp, 48); let c2_0 = v128.load(cp, 64); let c2_1 = v128.load(cp, 80); let c3_0 = v128.load(cp, 96); let c3_1 = v128.load(cp, 112); let a: v128, x: v128, b0: v128, b1: v128;
   for (; n >= 2; n -= 2) {
-    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    b0 = v128.load(bp); b1 = v128.load(bp, 16);
     x = v128.load(p, 0);
     a = v128.shuffle<f32>(x, x, 0, 0, 0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     a = v128.shuffle<f32>(x, x, 1, 1, 1, 1); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
     a = v128.shuffle<f32>(x, x, 2, 2, 2, 2); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
     a = v128.shuffle<f32>(x, x, 3, 3, 3, 3); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
-    b0 = v128.load(bp, 1088); b1 = v128.load(bp, 1104);
+    b0 = v128.load(bp + pitch); b1 = v128.load(bp + pitch, 16);
     x = v128.load(p + ld, 0);
     a = v128.shuffle<f32>(x, x, 0, 0, 0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     a = v128.shuffle<f32>(x, x, 1, 1, 1, 1); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
     a = v128.shuffle<f32>(x, x, 2, 2, 2, 2); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
     a = v128.shuffle<f32>(x, x, 3, 3, 3, 3); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
-    bp += 2176; p += ld * 2;
+    bp += pitch * 2; p += ld * 2;
   }
   if (n > 0) {
-    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    b0 = v128.load(bp); b1 = v128.load(bp, 16);
     x = v128.load(p, 0);
     a = v128.shuffle<f32>(x, x, 0, 0, 0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
     a = v128.shuffle<f32>(x, x, 1, 1, 1, 1); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
@@ -907,19 +907,19 @@ export function gemm_dq_4x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usiz
   }
 }
 
-export function gemm_dq_1x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {
+export function gemm_dq_1x8(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, pitch: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let p = kp, bp = ds, n = keys;
   let c0_0 = v128.load(cp, 0); let c0_1 = v128.load(cp, 16); let a: v128, x: v128, b0: v128, b1: v128;
   for (; n >= 2; n -= 2) {
-    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    b0 = v128.load(bp); b1 = v128.load(bp, 16);
     a = v128.load_splat<f32>(p, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
-    b0 = v128.load(bp, 1088); b1 = v128.load(bp, 1104);
+    b0 = v128.load(bp + pitch); b1 = v128.load(bp + pitch, 16);
     a = v128.load_splat<f32>(p + ld, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
-    bp += 2176; p += ld * 2;
+    bp += pitch * 2; p += ld * 2;
   }
   if (n > 0) {
-    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    b0 = v128.load(bp); b1 = v128.load(bp, 16);
     a = v128.load_splat<f32>(p, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
   }
   v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0);

@@ -14,6 +14,11 @@ export function beginMaximum(start: usize): void {
  */
 export function scoreRun(rows: usize, pitch: usize, q: usize, sp: usize, n: i32, columns: i32, start: usize): void {
   beginMaximum(start);
+  scoreMore(rows, pitch, q, sp, n, columns, start);
+}
+
+/** The same of keys beside others: their maximum joins that of T. */
+export function scoreMore(rows: usize, pitch: usize, q: usize, sp: usize, n: i32, columns: i32, start: usize): void {
   gemm_s_6x8(rows, q, sp, columns, pitch, start, n / 6);
   if (n % 6 == 0) return;
   if (n >= 6) { // the last six keys, some once more: cheaper than up to five single rows

@@ -95,7 +95,7 @@ export function benchGradTile(base: usize, headDim: i32, repeats: i32): i32 {
 /** dQ^T[columns][8 queries] += K^T · dS^T over the keys of a tile, five columns at a time. */
 export function benchQueryTile(base: usize, headDim: i32, repeats: i32): i32 {
   const panel = base + 64 * KIB, out = base + 128 * KIB, groups = headDim / 5;
-  for (; repeats > 0; --repeats) gemm_dq_5x8(base, panel, out, BACKWARD_KEYS, <usize>headDim << 2, groups);
+  for (; repeats > 0; --repeats) gemm_dq_5x8(base, panel, out, BACKWARD_KEYS, <usize>headDim << 2, BACKWARD_PITCH, groups);
   return 2 * 5 * groups * 8 * BACKWARD_KEYS;
 }
 

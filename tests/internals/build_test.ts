@@ -186,7 +186,7 @@ Deno.test("scratch of a thread stays below 1 MiB for head dimensions up to 256",
       check(kernels.insideScratch(headDim, inside.rows, inside.keys, 256), `inside, ${about}`);
       const backward = backwardTile(problem);
       check(kernels.backwardScratch(headDim, valueDim, backward.rows), `backward, ${about}`);
-      for (const rows of [1, 4, 5, DECODE_ROWS]) {
+      for (const rows of [1, 4, 5, 8, 12, DECODE_ROWS]) {
         const tile = decodeTile({ rows, headDim });
         check(
           kernels.decodeScratch(headDim, valueDim, rows, tile.keys),

@@ -4,6 +4,7 @@ import { Program } from "../../../asm/tables.gen.ts";
 import type { EncodedProgram } from "../../expression/encoding.ts";
 import type { CapturedArray } from "../../expression/node.ts";
 import type { Plan } from "../../plan/wasm/plan.ts";
+import { inPanels } from "../../plan/wasm/tiles.ts";
 import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { abiName } from "../../tensor/operands.ts";
@@ -15,12 +16,13 @@ interface ProgramUse {
   readonly program: EncodedProgram;
 }
 
-/** Keys of a tile of decode, two in a row: `TOLD` of asm/kernels/decode.ts. */
+/** Keys of a tile of decode by quads, two in a row: `TOLD` of asm/kernels/decode.ts. */
 const DECODE_KEYS = 384;
 
 /** The programs of a call; empty for most. */
 export function programsOf(problem: AttentionProblem, { kernel, tile }: Plan): ProgramUse[] {
-  const rows = kernel === "decode" ? Math.min(DECODE_KEYS, tile.keys) / 2 : tile.keys;
+  const quads = kernel === "decode" && !inPanels(tile.rows, problem.operands.k?.dtype);
+  const rows = quads ? Math.min(DECODE_KEYS, tile.keys) / 2 : tile.keys;
   const wanted = {
     slope: problem.pass === "backward",
     holes: problem.features.some(({ name }) => feature(name).hides),

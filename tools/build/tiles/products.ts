@@ -253,9 +253,9 @@ export function queryTile(name: string, columns: number): string {
   const one = (u: number) => {
     const at = u ? `p + ld${u > 1 ? ` * ${u}` : ""}` : "p";
     const lines = [
-      `    b0 = v128.load(bp, ${u * BACKWARD_PITCH}); b1 = v128.load(bp, ${
-        u * BACKWARD_PITCH + 16
-      });`,
+      `    b0 = v128.load(${u ? "bp + pitch" : "bp"}); b1 = v128.load(${
+        u ? "bp + pitch" : "bp"
+      }, 16);`,
     ];
     for (let column = 0; column < columns; column += 4) {
       if (columns - column < 4) {
@@ -279,15 +279,13 @@ export function queryTile(name: string, columns: number): string {
     return lines.join("\n");
   };
   return [
-    `export function ${name}(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, groups: i32): void {`,
+    `export function ${name}(kp: usize, ds: usize, cp: usize, keys: i32, ld: usize, pitch: usize, groups: i32): void {`,
     `  for (; groups > 0; --groups) {`,
     `  let p = kp, bp = ds, n = keys;`,
     `  ${
       acc.map((c) => `let ${c.name} = v128.load(cp, ${c.row * 32 + c.vector * 16});`).join(" ")
     } let a: v128, x: v128, b0: v128, b1: v128;`,
-    `  for (; n >= 2; n -= 2) {\n${one(0)}\n${one(1)}\n    bp += ${
-      2 * BACKWARD_PITCH
-    }; p += ld * 2;\n  }`,
+    `  for (; n >= 2; n -= 2) {\n${one(0)}\n${one(1)}\n    bp += pitch * 2; p += ld * 2;\n  }`,
     `  if (n > 0) {\n${one(0)}\n  }`,
     `  ${stores(acc, (c) => ["cp", c.row * 32 + c.vector * 16])}`,
     `  kp += ${columns * 4}; cp += ${columns * 32};\n  }`,
