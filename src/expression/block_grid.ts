@@ -138,13 +138,21 @@ export class BlockGrid {
     this.#bottom = bottom;
     this.#left = left;
     this.#right = right;
-    return this.#look(this.#levels.length - 1, 0, 0);
+    // squares that hold all of it, without calls: most of what is asked lies in one
+    let level = this.#levels.length - 1;
+    for (;; level--) {
+      const own = get(this.#levels[level]!, top >> level, left >> level);
+      if (own !== VARIED) return own as Verdict;
+      const half = level - 1;
+      if (top >> half !== (bottom - 1) >> half || left >> half !== (right - 1) >> half) break;
+    }
+    return this.#look(level, top >> level, left >> level);
   }
 
   #look(level: number, row: number, column: number): Verdict | undefined {
     const own = get(this.#levels[level]!, row, column);
     if (own !== VARIED) return own as Verdict;
-    const half = level - 1, size = 2 ** half;
+    const half = level - 1, size = 1 << half;
     let found: Verdict | undefined;
     for (let r = 2 * row; r < 2 * row + 2; r++) {
       if (r * size >= this.#bottom || (r + 1) * size <= this.#top) continue;

@@ -72,7 +72,18 @@ function gatherStep(
   const { shape, data } = captured!, { low, high } = state, last = data.length - 1;
   if (type === "float") return unknownFloat(n, state);
   if (last < 0) return () => putInt(state, n, -Infinity, Infinity);
-  const tree = treeOf(captured!, known);
+  const tree = treeOf(captured!, known), [index] = indices;
+  if (shape.length === 1) { // as below, with less to do
+    return () => {
+      const from = low[index!]!, to = high[index!]!;
+      tree.find(
+        from <= 0 ? 0 : from >= last ? last : from,
+        (to <= 0 ? 0 : to >= last ? last : to) + 1,
+      );
+      low[n] = tree.min;
+      high[n] = tree.max;
+    };
+  }
   return () => {
     let from = 0, to = 0;
     for (let axis = 0; axis < shape.length; axis++) {

@@ -42,15 +42,20 @@ export function askCoarseToFine(
   least: LeastTile,
   use: (verdict: Verdict, row: number, endRow: number, key: number, endKey: number) => void,
 ): void {
+  const { rows: leastRows, keys: leastKeys } = least;
+  // calls as little as it can: in a first call this runs before it is compiled, where calls are what takes the time
   const visit = (row: number, key: number, size: number): void => {
     if (row >= rowEnd || key >= keys) return;
-    const height = Math.max(size, least.rows), width = Math.max(size, least.keys);
-    const endRow = Math.min(rowEnd, row + height), endKey = Math.min(keys, key + width);
+    const height = size > leastRows ? size : leastRows, width = size > leastKeys ? size : leastKeys;
+    const endRow = row + height < rowEnd ? row + height : rowEnd;
+    const endKey = key + width < keys ? key + width : keys;
     const verdict = verdictOf(row, endRow, key, endKey), half = size / 2;
-    const finest = size <= least.rows && size <= least.keys;
-    if (verdict !== MIXED || finest) return use(verdict, row, endRow, key, endKey);
-    for (let i = row; i < row + height; i += Math.max(half, least.rows)) {
-      for (let j = key; j < key + width; j += Math.max(half, least.keys)) visit(i, j, half);
+    if (verdict !== MIXED || (size <= leastRows && size <= leastKeys)) {
+      return use(verdict, row, endRow, key, endKey);
+    }
+    const down = half > leastRows ? half : leastRows, along = half > leastKeys ? half : leastKeys;
+    for (let i = row; i < row + height; i += down) {
+      for (let j = key; j < key + width; j += along) visit(i, j, half);
     }
   };
   const longest = Math.max(rowEnd - rowBegin, keys, 32);

@@ -29,7 +29,8 @@ export function explainedBlocks(problem: AttentionProblem): ExplainedBlocks | un
   const counts: Record<Verdict, number> = { [NEVER]: 0, [ALWAYS]: 0, [MIXED]: 0 };
   const least = { rows: SIZE, keys: SIZE };
   askCoarseToFine(ask, [0, lengthQ], lengthK, least, (verdict, row, endRow, key, endKey) => {
-    counts[verdict] += Math.ceil((endRow - row) / SIZE) * Math.ceil((endKey - key) / SIZE);
+    const most = SIZE - 1; // of which the last block may lack
+    counts[verdict] += ((endRow - row + most) / SIZE | 0) * ((endKey - key + most) / SIZE | 0);
   });
   return {
     ...{ blockSize: SIZE, empty: counts[NEVER], partial: counts[MIXED], full: counts[ALWAYS] },

@@ -190,19 +190,35 @@ Deno.test("floats that may be NaN or overflow prove nothing", () => {
   }
 });
 
+/** Fails unless the extremes of random runs of an array are those of its elements. */
+function assertExtremes(data: Int32Array, random: () => number, name: string): void {
+  const extremes = new Extremes(data), { length } = data;
+  for (let n = 0; n < 200; n++) {
+    const first = Math.floor(random() * length),
+      end = first + 1 +
+        Math.floor(random() * (length - first));
+    extremes.find(first, end);
+    const run = data.subarray(first, end);
+    assert.equal(extremes.min, Math.min(...run), `${name}: ${first} to ${end}`);
+    assert.equal(extremes.max, Math.max(...run), `${name}: ${first} to ${end}`);
+  }
+}
+
 Deno.test("extremes of any run", () => {
   const random = randomNumbers(3);
   for (const length of [1, 2, 31, 32, 33, 64, 100, 257]) {
     const data = Int32Array.from({ length }, () => Math.floor(random() * 1000) - 500);
-    const extremes = new Extremes(data);
-    for (let n = 0; n < 200; n++) {
-      const first = Math.floor(random() * length),
-        end = first + 1 +
-          Math.floor(random() * (length - first));
-      extremes.find(first, end);
-      const run = data.subarray(first, end);
-      assert.equal(extremes.min, Math.min(...run), `${length}: ${first} to ${end}`);
-      assert.equal(extremes.max, Math.max(...run), `${length}: ${first} to ${end}`);
+    assertExtremes(data, random, `${length}`);
+    assertExtremes(data.toSorted(), random, `${length} that rise`);
+  }
+});
+
+Deno.test("extremes of an array that falls once, wherever it does", () => {
+  const random = randomNumbers(4);
+  for (const length of [2, 5, 8, 33]) {
+    for (let fall = 1; fall < length; fall++) {
+      const data = Int32Array.from({ length }, (_, n) => n < fall ? n : n - 2);
+      assertExtremes(data, random, `${length}, at ${fall}`);
     }
   }
 });

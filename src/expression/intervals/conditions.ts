@@ -1,16 +1,15 @@
 // Ranges of operations that give booleans: comparisons and logic.
 import type { Node } from "../node.ts";
-import { combined, inGap, leastOf, mostOf, type Slots, type State, type Step } from "./state.ts";
+import { combined, type End, endsOf, inGap, type Slots, type State, type Step } from "./state.ts";
 
-/** Takes the range of a − b; its ends are NaN where a or b may be. */
-type OfDifference = (least: number, most: number) => void;
-
-/** A step from the range of the difference of both operands, exact where both have affine forms. */
-function fromDifference({ a, b }: Slots, state: State, use: OfDifference): Step {
-  const { low, high, tile, affine } = state, first = affine[a], second = affine[b];
-  if (!first || !second) return () => use(low[a]! - high[b]!, high[a]! - low[b]!);
-  const form = combined(first, 1, second, -1);
-  return () => use(leastOf(form, tile), mostOf(form, tile));
+/** What finds the least and the most of a − b, NaN where a or b may be; exact where both have affine forms. */
+function differenceOf(
+  { a, b }: Slots,
+  { low, high, tile, affine }: State,
+): [least: End, most: End] {
+  const first = affine[a], second = affine[b];
+  if (first && second) return endsOf(combined(first, 1, second, -1), tile);
+  return [() => low[a]! - high[b]!, () => high[a]! - low[b]!];
 }
 
 /** Whether one operand is a number in a gap of the other. */
@@ -21,37 +20,49 @@ function apart({ a, b }: Slots, state: State): boolean {
 }
 
 /** `eq`, or `ne` where `equal` is 0. */
-function equality(slots: Slots, state: State, equal: 0 | 1): Step {
-  const { n } = slots, { low, high } = state;
-  return fromDifference(slots, state, (least, most) => {
-    const same = least === 0 && most === 0;
-    const different = least > 0 || most < 0 || apart(slots, state);
-    low[n] = same ? equal : different ? 1 - equal : 0;
-    high[n] = same ? equal : different ? 1 - equal : 1;
-  });
+function equality(node: Node, slots: Slots, state: State, equal: 0 | 1): Step {
+  const { n } = slots, { low, high } = state, [leastOf, mostOf] = differenceOf(slots, state);
+  const gaps = node.operands.some(({ op }) => op === "mod"); // nothing else has any
+  return () => {
+    const least = leastOf(), most = mostOf();
+    if (least > 0 || most < 0 || (gaps && apart(slots, state))) low[n] = high[n] = 1 - equal;
+    else if (least === 0 && most === 0) low[n] = high[n] = equal;
+    else {
+      low[n] = 0;
+      high[n] = 1;
+    }
+  };
 }
 
 /** Comparisons by the sign of the difference; nothing is known where an end is NaN. */
-function comparison(op: Node["op"], slots: Slots, state: State): Step | undefined {
+function comparison(node: Node, slots: Slots, state: State): Step | undefined {
   const { n } = slots, { low, high } = state;
-  const put = (always: boolean, never: boolean) => {
-    low[n] = always ? 1 : 0;
-    high[n] = never ? 0 : 1;
-  };
-  const step = (use: OfDifference) => fromDifference(slots, state, use);
-  switch (op) {
+  const [leastOf, mostOf] = differenceOf(slots, state);
+  switch (node.op) {
     case "lt":
-      return step((least, most) => put(most < 0, least >= 0));
+      return () => {
+        low[n] = mostOf() < 0 ? 1 : 0;
+        high[n] = leastOf() >= 0 ? 0 : 1;
+      };
     case "le":
-      return step((least, most) => put(most <= 0, least > 0));
+      return () => {
+        low[n] = mostOf() <= 0 ? 1 : 0;
+        high[n] = leastOf() > 0 ? 0 : 1;
+      };
     case "gt":
-      return step((least, most) => put(least > 0, most <= 0));
+      return () => {
+        low[n] = leastOf() > 0 ? 1 : 0;
+        high[n] = mostOf() <= 0 ? 0 : 1;
+      };
     case "ge":
-      return step((least, most) => put(least >= 0, most < 0));
+      return () => {
+        low[n] = leastOf() >= 0 ? 1 : 0;
+        high[n] = mostOf() < 0 ? 0 : 1;
+      };
     case "eq":
-      return equality(slots, state, 1);
+      return equality(node, slots, state, 1);
     case "ne":
-      return equality(slots, state, 0);
+      return equality(node, slots, state, 0);
   }
   return undefined;
 }
@@ -59,7 +70,7 @@ function comparison(op: Node["op"], slots: Slots, state: State): Step | undefine
 /** The step of an operation that gives a boolean. */
 export function conditionStep(node: Node, slots: Slots, state: State): Step {
   const { n, a, b, c } = slots, { low, high } = state;
-  const compared = comparison(node.op, slots, state);
+  const compared = comparison(node, slots, state);
   if (compared) return compared;
   const put = (least: number, most: number) => {
     low[n] = least;
@@ -67,7 +78,10 @@ export function conditionStep(node: Node, slots: Slots, state: State): Step {
   };
   switch (node.op) {
     case "and":
-      return () => put(low[a]! & low[b]!, high[a]! & high[b]!);
+      return () => {
+        low[n] = low[a]! & low[b]!;
+        high[n] = high[a]! & high[b]!;
+      };
     case "or":
       return () => put(low[a]! | low[b]!, high[a]! | high[b]!);
     case "xor":

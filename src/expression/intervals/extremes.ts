@@ -1,22 +1,37 @@
 // Smallest and largest element of any run of an array: by blocks, and over the blocks by a segment tree. Built once,
-// asked in logarithmic time; runs that begin and end with blocks, as those of tiles do, look at no element.
+// asked in logarithmic time; runs that begin and end with blocks, as those of tiles do, look at no element. Where the
+// elements never fall, as ids of documents in order, they are the ends of the run, and nothing is built: a first call
+// runs before this is compiled, where the tree of 65536 elements takes 2 to 5 ms and looking for one that falls 1.
 
 const BLOCK_BITS = 5;
 const BLOCK = 2 ** BLOCK_BITS;
+
+/** Whether no element is smaller than the one before it. */
+function neverFalls(data: Int32Array): boolean {
+  const end = data.length - 3;
+  let before = data[0]!, n = 1;
+  for (; n < end; n += 4) { // four a turn: before it is compiled, a turn is what takes the time
+    const a = data[n]!, b = data[n + 1]!, c = data[n + 2]!, d = data[n + 3]!;
+    if (a < before || b < a || c < b || d < c) return false;
+    before = d;
+  }
+  for (; n < data.length; n++) if (data[n]! < data[n - 1]!) return false;
+  return true;
+}
 
 /** Extremes of an array of integers. After `find`, `min` and `max` hold what was found. */
 export class Extremes {
   min = 0;
   max = 0;
   readonly #data: Int32Array;
-  /** Node k covers nodes 2k and 2k + 1; the blocks stand from `#blocks` on. */
+  /** Node k covers nodes 2k and 2k + 1; the blocks stand from `#blocks` on. None where elements never fall. */
   readonly #low: Int32Array;
   readonly #high: Int32Array;
   readonly #blocks: number;
 
   /** `data` must not be empty, and must not change. */
   constructor(data: Int32Array) {
-    const blocks = Math.ceil(data.length / BLOCK);
+    const blocks = neverFalls(data) ? 0 : Math.ceil(data.length / BLOCK);
     const low = new Int32Array(2 * blocks), high = new Int32Array(2 * blocks);
     this.#data = data;
     this.#low = low;
@@ -44,6 +59,11 @@ export class Extremes {
   /** Sets `min` and `max` to those of elements `first` to `end − 1`, at least one. */
   find(first: number, end: number): void {
     const low = this.#low, high = this.#high, blocks = this.#blocks, data = this.#data;
+    if (blocks === 0) {
+      this.min = data[first]!;
+      this.max = data[end - 1]!;
+      return;
+    }
     const firstBlock = (first + BLOCK - 1) >> BLOCK_BITS;
     const endBlock = end === data.length ? blocks : end >> BLOCK_BITS;
     this.min = this.max = data[first]!;

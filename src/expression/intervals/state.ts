@@ -85,13 +85,32 @@ export function inGap(state: State, n: number, x: number): boolean {
 }
 
 /** Least value of an affine form over the tile. */
-export function leastOf({ query, key, constant }: Affine, tile: Float64Array): number {
+function leastOf({ query, key, constant }: Affine, tile: Float64Array): number {
   return constant + query * tile[query >= 0 ? 0 : 1]! + key * tile[key >= 0 ? 2 : 3]!;
 }
 
 /** Largest value of an affine form over the tile. */
-export function mostOf({ query, key, constant }: Affine, tile: Float64Array): number {
+function mostOf({ query, key, constant }: Affine, tile: Float64Array): number {
   return constant + query * tile[query >= 0 ? 1 : 0]! + key * tile[key >= 0 ? 3 : 2]!;
+}
+
+/** Finds an end of a range over the tile. */
+export type End = () => number;
+
+/**
+ * What finds least and most of an affine form. It calls nothing: a first call with a mask runs it before it is compiled,
+ * where calls are what takes the time.
+ */
+export function endsOf(
+  { query, key, constant }: Affine,
+  tile: Float64Array,
+): [least: End, most: End] {
+  const leastQuery = query >= 0 ? 0 : 1, leastKey = key >= 0 ? 2 : 3;
+  const mostQuery = 1 - leastQuery, mostKey = 5 - leastKey;
+  return [
+    () => constant + query * tile[leastQuery]! + key * tile[leastKey]!,
+    () => constant + query * tile[mostQuery]! + key * tile[mostKey]!,
+  ];
 }
 
 /**
@@ -104,10 +123,10 @@ export function affineStep(state: State, n: number, form: Affine): Step | undefi
   const small = Math.max(Math.abs(query), Math.abs(key), Math.abs(constant)) <= 2 ** 31;
   if (!small || leastOf(form, whole) < LEAST || mostOf(form, whole) > MOST) return undefined;
   state.affine[n] = form;
-  const { low, high, tile } = state;
+  const { low, high } = state, [least, most] = endsOf(form, state.tile);
   return () => {
-    low[n] = leastOf(form, tile);
-    high[n] = mostOf(form, tile);
+    low[n] = least();
+    high[n] = most();
   };
 }
 
