@@ -12,25 +12,44 @@ import { type Timing, timingFields } from "../measure/statistics.ts";
 import { milliseconds, printTable } from "../measure/table.ts";
 import { wallClock } from "../measure/wall_clock.ts";
 import { CONTENDER_ENV, contenderArgs } from "../process/process.ts";
+import { bundle } from "./package.ts";
 
 /** A process that takes this long hangs; the report must say so rather than wait. */
 const LIMIT_MS = 30_000;
 const CONTENDERS = ["none", "flashtile", "onnxruntime-web/std", "tfjs-wasm/heads", "jax-js/wasm"];
 
-/** Two programs as a user would write them: bench/sections/empty.ts and first_result.ts. */
+/**
+ * Two programs as a user would write them, bench/sections/empty.ts and first_result.ts, from source; and the second as a
+ * bundler leaves it, with chunks for what it may need later.
+ */
 export async function freshSection(context: Context): Promise<Measured[]> {
   // A process is a slow thing to sample; the median needs more of them than the default gives.
   const options = context.quick
     ? { samples: 5, budgetMs: 4000, warmUpMs: 100 }
     : { samples: 21, budgetMs: 30_000, warmUpMs: 500 };
-  const path = (name: string) => new URL(`${name}.ts`, import.meta.url).pathname;
-  const run = (name: string) => finish(name, ["run", "--quiet", path(name)]);
-  const title = "First result in a fresh process (1, 128, 12, 64), defaults";
-  const timings = await timeProcesses(title, ["empty", "first_result"], run, options);
-  const [empty, whole] = timings as [Timing, Timing];
-  const beyondEmptyMs = whole.medianMs - empty.medianMs;
-  context.results.add("fresh", { beyondEmptyMs, ...timingFields(whole) });
-  return [{ id: "wasm fresh", values: [{ of: "s128", value: beyondEmptyMs }] }];
+  const folder = await Deno.makeTempDir({ prefix: "flashtile-fresh-" });
+  try {
+    const source = (name: string) => new URL(`${name}.ts`, import.meta.url).pathname;
+    await bundle("--code-splitting", "--outdir", folder, source("first_result"));
+    const paths: Readonly<Record<string, string>> = {
+      empty: source("empty"),
+      "from source": source("first_result"),
+      bundled: `${folder}/first_result.js`,
+    };
+    const run = (name: string) => finish(name, ["run", "--quiet", paths[name]!]);
+    const title = "First result in a fresh process (1, 128, 12, 64), defaults";
+    const [empty, ...wholes] = await timeProcesses(title, Object.keys(paths), run, options);
+    return [{
+      id: "wasm fresh",
+      values: wholes.map((whole) => {
+        const beyondEmptyMs = whole.medianMs - empty!.medianMs;
+        context.results.add("fresh", { of: whole.name, beyondEmptyMs, ...timingFields(whole) });
+        return { of: whole.name, value: beyondEmptyMs };
+      }),
+    }];
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }
 
 /** The same call by each library, as a contender that makes one call and ends. */

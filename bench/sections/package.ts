@@ -53,7 +53,8 @@ export async function packageSection(context: Context): Promise<Measured[]> {
   }
 }
 
-async function bundle(...target: string[]): Promise<void> {
+/** Bundles, minified. */
+export async function bundle(...target: string[]): Promise<void> {
   const args = ["bundle", "--quiet", "--minify", "--platform", "browser", ...target];
   const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
   if (code !== 0) throw new Error(`deno bundle failed: ${new TextDecoder().decode(stderr)}`);
