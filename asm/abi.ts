@@ -11,6 +11,14 @@ export enum OperandWord {
   Bytes = 16,
 }
 
+/**
+ * Keys of a block of decode whose rows go by panels of eight (asm/kernels/group.ts). No other block of decode has so many: a
+ * task's says which of the two kernels all its items take, however few rows a sequence has.
+ */
+export enum PanelBlock {
+  Keys = 48,
+}
+
 /** A task: everything the items of one staged region share. Byte offsets. */
 export enum Task {
   Sequences = 0,

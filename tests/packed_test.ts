@@ -63,6 +63,15 @@ const cases: readonly PackedCase[] = [
     ...{ queries: true, keys: true, fields: { ...fewRows, rotary: { keys: false } } },
     lengths: [[2, 700], [2, 9], [2, 1300], [2, 2]],
   },
+  // some sequences have rows that fill panels, others have not; scratch is that of the call
+  ...([
+    [[5, 40], [3, 700], [5, 9], [4, 60], [1, 3]],
+    [[4, 40], [3, 700], [1, 9], [2, 60], [0, 3]],
+  ] as const).map((lengths, n): PackedCase => ({
+    name: `decode of ${lengths[0][0]} rows and fewer, functions`,
+    ...{ queries: true, keys: true, lengths },
+    fields: { ...fewRows, causal: true, scoreMod: "softcap", maskMod: n ? "prefix" : undefined },
+  })),
   { name: "softcap", ...both, fields: { ...grouped, softcap: 3 } },
   {
     name: "functions of scores and masks",

@@ -1,6 +1,6 @@
 // Decode: few query rows against many keys. All query rows that share a kv head are one item, so each
 // byte of K and V is read once, in address order; long key ranges are cut into KV splits that are combined
-// (flash-decoding). Rows that fill panels of eight, unless of bytes: see group.ts.
+// (flash-decoding). Calls whose rows fill panels of eight, unless of bytes: see group.ts.
 //
 //   rows r = (query head of the group, query), four to a quad, in the lanes of S[key][4]
 //   for each block of keys
@@ -9,7 +9,7 @@
 //       features of scores, those that hide;  online softmax, lazily rescaled;  features of P
 //       O[row][columns] += P[key][row] V[key][columns]  O stays in the first-level cache
 //   out = O / l, lse; or the same of one split
-import { DTypeCode, Item, Task } from "../abi";
+import { DTypeCode, Item, PanelBlock, Task } from "../abi";
 import { Operand } from "../tables.gen";
 import { bringRows, keyRow, rowsAhead } from "../micro/pages";
 import { QuadState, QuadSums } from "../micro/records";
@@ -30,7 +30,7 @@ import {
 import { softmaxQuad } from "../stages/softmax_quad";
 import { addLogit, addsLogits } from "../stages/state";
 import { finishRow, STATISTIC_FLAGS, writeRow, writeSplit } from "../stages/statistics";
-import { groupItem, groupScratch, inPanels } from "./group";
+import { groupItem, groupScratch } from "./group";
 
 /** Keys whose pairs are looked at together, where features hide some. */
 const CHUNK: i32 = 64;
@@ -57,7 +57,7 @@ let rowsAt: usize = 0, rowsStride: usize = 0, rowsAheadAt: usize = 0, halves: bo
 /** Bytes of scratch for `rows` query rows (query heads of a group times queries). */
 export function decodeScratch(headDim: i32, valueDim: i32, rows: i32, block: i32): usize {
   layOut(0, headDim, valueDim, rows, block);
-  return inPanels(rows) ? max(features, groupScratch(headDim, valueDim, rows, block)) : features;
+  return block == PanelBlock.Keys ? groupScratch(headDim, valueDim, rows, block) : features;
 }
 
 function layOut(ws: usize, headDim: i32, valueDim: i32, rows: i32, block: i32): void {
@@ -284,7 +284,7 @@ export function decodeItem(item: usize, ws: usize): void {
   dtype = load<i32>(task, Task.KvDtype);
   lengthQ = load<i32>(task, Task.LengthQ);
   rows = lengthQ * load<i32>(task, Task.GroupSize);
-  if (dtype != DTypeCode.I8 && inPanels(rows)) return groupItem(item, ws);
+  if (load<i32>(task, Task.Tile) == PanelBlock.Keys) return groupItem(item, ws);
   flags = load<i32>(task, Task.Flags);
   const slot = load<i32>(item, Item.Slot);
   owner = addsLogits(flags, slot);

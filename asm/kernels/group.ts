@@ -37,11 +37,6 @@ let kRows: usize = 0, vRows: usize = 0, added: usize = 0, features: usize = 0;
 // Rows of K and V of the block at hand; 0 where they are read piece by piece.
 let kAt: usize = 0, kPitch: usize = 0, vAt: usize = 0, vPitch: usize = 0, pitch: usize = 0;
 
-/** Whether rows go by panels: the last one has at least six, or quads of rows are as fast; `inPanels` of src/plan/wasm/tiles.ts. */
-export function inPanels(count: i32): bool {
-  return (count - 1 & 7) > 4;
-}
-
 /** Bytes of scratch for `count` query rows (query heads of a group times queries). */
 export function groupScratch(headDim: i32, valueDim: i32, count: i32, block: i32): usize {
   layOut(0, headDim, valueDim, count, block);

@@ -1,5 +1,6 @@
 // Tile sizes of the CPU kernels: the only home of block sizes. The budget is the second-level cache
 // (1 MiB a core on the machine of the measurements); figures of 2026-11-20, Zen 4, Deno 2.9.6.
+import { PanelBlock } from "../../../asm/abi.ts";
 
 /** Query rows of a block and keys of a tile. */
 export interface Tile {
@@ -90,12 +91,6 @@ export const DOCUMENT_TILE: Tile = { rows: 8, keys: 6 };
 /** Keys of a block of decode whose rows are bytes: outputs are summed as integers for a block, its rows in the caches. */
 const BYTES_KEYS = 256;
 /**
- * Keys of a block of decode in panels: six at a time, and their rows of V at a stride of 512 bytes stay within the ways of the
- * first-level cache while the tile walks them.
- */
-const PANEL_KEYS = 48;
-
-/**
  * Whether query rows of a kv group go through decode eight at a time (asm/kernels/group.ts), not four: where the last panel has
  * at least six. measured on an AMD EPYC (family 25 model 1), D 128, f32, time by quads over that by panels: 32 rows 1.12 to
  * 1.17, 8 rows 1.02 to 1.25, 5 rows 0.98, 12 rows 0.84.
@@ -114,7 +109,8 @@ export function decodeTile(
 ): Tile {
   if (dtype === "i8") return { rows, keys: BYTES_KEYS };
   if (rows <= 4) return { rows, keys: 4096 };
-  if (inPanels(rows, dtype)) return { rows, keys: PANEL_KEYS };
+  // six at a time, and their rows of V at a stride of 512 bytes stay within the ways of the first-level cache
+  if (inPanels(rows, dtype)) return { rows, keys: PanelBlock.Keys };
   return { rows, keys: Math.max(64, Math.min(512, up(65536 / headDim, 64) / 2)) };
 }
 
