@@ -44,7 +44,7 @@ testSessions(
       }
     }
   },
-  "by case",
+  "rest",
 );
 
 /** The blocks of documents and what they hold, as lists. */

@@ -84,7 +84,7 @@ edge("a row that sees nothing has out 0, lse −∞ and gradients 0", async (ses
     }
     assert.ok(results.dk.data.every(Number.isFinite) && results.dv.data.every(Number.isFinite));
   }
-}, "by case");
+}, "rest");
 
 /** Where a single bad number is put: operand, [sequence, row, head, dim]. */
 const places = [
@@ -172,7 +172,7 @@ edge("a row that sees nothing but the sink has out 0 and lse = sink", async (ses
       assert.ok(results.dSink!.data.every(Number.isFinite), caseName(c));
     }
   }
-}, "by case");
+}, "rest");
 
 edge("a sink of −∞ is none, one of +∞ takes all the weight, one of NaN spoils", async (session) => {
   for (const shape of shapes) {

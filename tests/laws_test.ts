@@ -338,7 +338,7 @@ law("twice dOut gives exactly twice the gradients, twice v exactly twice out", a
   }
   const { out } = await session.forward({ ...inputs, v: twice(inputs.v) });
   assert.deepEqual(out.data, twice(saved.out).data);
-});
+}, "rest");
 
 law("grouped heads equal kv heads repeated, with their gradients summed", async (session) => {
   const inputs = makeInputs(defineCase(grouped));

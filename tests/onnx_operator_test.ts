@@ -187,7 +187,7 @@ function makeCall(c: OperatorCase) {
 /** Whether this run has a case on an engine. */
 function taken({ backend }: Engine, { gpu = "rest" }: OperatorCase): boolean {
   if (backend === "wasm") return runTakes("core");
-  return gpu !== "none" && runTakes(gpu);
+  return gpu !== "none" && runTakes("rest");
 }
 
 Deno.test({

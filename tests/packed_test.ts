@@ -15,7 +15,7 @@ import { plainTensor } from "./inputs.ts";
 import { expectPacked, type Lengths, type PackedCase, packedInputs, startsOf } from "./packed.ts";
 import { STATISTICS, type TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
-import { fewRows } from "./selection.ts";
+import { fewRows, runTakes } from "./selection.ts";
 import { testSessions } from "./sessions.ts";
 
 const file = "tests/packed_test.ts";
@@ -183,11 +183,12 @@ async function check(session: Session, c: PackedCase, configuration: string): Pr
   checkBehind(results, c);
 }
 
-const configurations = [...engineConfigurations, ...residentConfigurations, syncConfiguration];
+/** A GPU has them on tensors of its own in the rest. */
+const places = runTakes("rest") ? residentConfigurations : residentConfigurations.slice(0, 1);
 
 testSessions(
   "packed sequences give what each gives alone, forward and backward",
-  configurations,
+  [...engineConfigurations, ...places, syncConfiguration],
   async (session, configuration) => {
     for (const c of cases) {
       // a GPU compiles a kernel for each kind: the core has those that other tests share
@@ -233,7 +234,7 @@ Deno.test("packed sequences agree with padded ones and their key lengths", async
 
 testSessions(
   "dropout counts sequences, queries and keys as a batch does",
-  configurations,
+  [...engineConfigurations, ...places, syncConfiguration],
   async (session) => {
     const q = plainTensor(1, [3, 20, 4, 20]), k = plainTensor(2, [3, 30, 2, 20]);
     const dropout = { probability: 0.4, seed: 5 },

@@ -88,7 +88,7 @@ gpuTest("a resident mask is that of host memory: webgpu", async () => {
   await checkMasks(engine);
   await checkTensor(engine);
   engine.dispose();
-});
+}, { part: "rest" });
 
 gpuTest("parts of a resident mask that begin between words are found", async () => {
   const { limits } = gpuTarget({ storageBinding: 4096 });

@@ -136,7 +136,7 @@ export const fewRows = { queryHeads: 4, kvHeads: 2, lengthQ: 2, headDim: 20 } as
 const coreFunctions = ["bent", "alibi, documents"];
 
 /** Subjects that the core has alone; those of `everything` it has together. */
-const coreSubjects = ["stats", "functions", "16 bits", "strides", "odd dims"];
+const coreSubjects = ["stats", "functions"];
 
 /**
  * The functions of a case, in one word. A block mask of a function is that function to kernels; one of lists reads them,
@@ -183,9 +183,7 @@ export function sharesKernels(c: Case): boolean {
     return known && !(all && subjects.includes("stats")) && rows === 4 && headDim === 20 &&
       valueDim === 20;
   }
-  if (headDim > 32 || valueDim > 32) {
-    return plain && group === 1 && headDim === 64 && valueDim === 64; // two chunks of a tile
-  }
+  if (headDim > 32 || valueDim > 32) return false; // several chunks of a tile
   if (plain) return true;
   if (group === 1 || !both || c.dtype === "bf16") return false;
   if (all) return c.bias === everything.bias && subjects.length === Object.keys(everything).length;

@@ -4,6 +4,7 @@ import * as tf from "@tensorflow/tfjs";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import "@tensorflow/tfjs-backend-webgpu";
 import { createFlashAttention, type FlashAttention } from "@flashtile/attention/tfjs";
+import { elsewhere, type Part } from "../selection.ts";
 import { absent } from "../webgpu/support.ts";
 
 // its file lies beside its code, wherever Deno keeps that
@@ -22,14 +23,19 @@ export async function useBackend(name: BackendName): Promise<FlashAttention<tf.T
   return await createFlashAttention<tf.Tensor>(tf);
 }
 
-/** A test on each backend. */
+/**
+ * A test on each backend. A GPU, which compiles for each option, is in the rest of the tests where `gpu` does not say
+ * otherwise: the grid has its kernels.
+ */
 export function onBackends(
   title: string,
   fn: (flashAttention: FlashAttention<tf.Tensor>, name: BackendName) => Promise<void> | void,
   names: readonly BackendName[] = ["cpu", "wasm", "webgpu"],
+  gpu: Part = "rest",
 ): void {
   for (const name of names) {
-    const lacks = LACKS[name], why = lacks === undefined ? "" : ` (left out: ${lacks})`;
+    const lacks = LACKS[name] ?? elsewhere(name === "webgpu" ? gpu : "core"),
+      why = lacks === undefined ? "" : ` (left out: ${lacks})`;
     Deno.test({
       name: `${title}: ${name}${why}`,
       ignore: lacks !== undefined,

@@ -9,7 +9,6 @@ import {
 } from "@flashtile/attention/tfjs";
 import { layerClass } from "../../src/tfjs/layer.ts";
 import { opsOf } from "../../src/tfjs/tf_layers.ts";
-import { runTakes } from "../selection.ts";
 import { normal, onBackends, valuesOf } from "./backends.ts";
 import { materialized } from "./materialized.ts";
 
@@ -59,4 +58,4 @@ onBackends("a fitted model is that of the materialized attention", async () => {
       assert.ok(Math.abs(w - x) <= 2e-6, `weight ${n}[${m}] is ${x} but must be ${w}`);
     });
   });
-}, runTakes("rest") ? ["cpu", "wasm", "webgpu"] : ["cpu", "wasm"]);
+});

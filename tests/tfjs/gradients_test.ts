@@ -3,7 +3,6 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import type { FlashAttention } from "@flashtile/attention/tfjs";
-import { runTakes } from "../selection.ts";
 import { onBackends, useBackend } from "./backends.ts";
 import { type Case, CASES } from "./cases.ts";
 import { compare, normal, runCase, valuesOf } from "./run_case.ts";
@@ -21,9 +20,6 @@ async function wantedOf(c: Case): Promise<Map<string, Float32Array>> {
   return made;
 }
 
-/** A GPU compiles for each option, and the grid has its kernels; tests/tfjs/memory_test.ts has one in the core. */
-const backends = runTakes("rest") ? ["cpu", "wasm", "webgpu"] as const : ["cpu", "wasm"] as const;
-
 onBackends("results and gradients of every option", async (_, name) => {
   for (const c of CASES) {
     if (name === "webgpu" && c.alone) continue;
@@ -32,7 +28,7 @@ onBackends("results and gradients of every option", async (_, name) => {
     const got = await runCase(c, (q, k, v, learned) => flashAttention(q, k, v, c.options(learned)));
     for (const [of, values] of want) compare(got.get(of)!, values, `${c.name}: ${of}`);
   }
-}, backends);
+});
 
 onBackends("packed sequences are those that they are apart", async (flashAttention) => {
   const starts = [0, 3, 3, 7], q = normal("q", [7, 4, 8]), k = normal("k", [7, 2, 8]);
@@ -54,7 +50,7 @@ onBackends("packed sequences are those that they are apart", async (flashAttenti
   ];
   const got = await valuesOf(all(packed)), want = await valuesOf(all(apart));
   ["out", "dq", "dk"].forEach((name, n) => compare(got[n]!, want[n]!, name));
-}, backends);
+});
 
 onBackends(
   "gradients of variables, and of one tensor in all three places",
@@ -70,6 +66,8 @@ onBackends(
     compare(got[0]!, (await valuesOf([plain.grads[x.name]!]))[0]!, "dx");
     x.dispose();
   },
+  ["cpu", "wasm", "webgpu"],
+  "core",
 );
 
 Deno.test("a gradient is made on the backend that is set when it is wanted", async () => {

@@ -4,10 +4,9 @@ import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import { defaultEngine } from "../../src/engine/create_engine.ts";
 import type { GpuDevice } from "../../src/webgpu/device/api.ts";
-import { runTakes } from "../selection.ts";
 import { type Watch, watchDevice } from "../webgpu/support.ts";
 import type { FlashAttentionOptions } from "@flashtile/attention/tfjs";
-import { type BackendName, normal, onBackends, valuesOf } from "./backends.ts";
+import { normal, onBackends, valuesOf } from "./backends.ts";
 
 /** What there is at a moment. */
 function inventory(watch: Watch | undefined): object {
@@ -17,10 +16,8 @@ function inventory(watch: Watch | undefined): object {
   return { numTensors, numBytes, numDataBuffers, ...gpu, own: defaultEngine().memory };
 }
 
-/** Of training. A software GPU takes 13 ms for one: all of them are in `deno task test:all`. */
-const STEPS: { readonly [name in BackendName]: number } = {
-  ...{ cpu: 1000, wasm: 1000, webgpu: runTakes("rest") ? 1000 : 150 },
-};
+/** Of training. */
+const STEPS = 1000;
 
 onBackends("many steps of training leave nothing behind", async (flashAttention, name) => {
   const device = (tf.backend() as unknown as { device?: GpuDevice }).device;
@@ -36,7 +33,7 @@ onBackends("many steps of training leave nothing behind", async (flashAttention,
       return tf.mean(tf.square(flashAttention(x!, x!, x!, options))) as tf.Scalar;
     });
   let before = {};
-  for (let n = 0; n < STEPS[name]; n++) {
+  for (let n = 0; n < STEPS; n++) {
     step();
     if (n % 50 === 49) await x!.data(); // a GPU is not left behind by more than that
     if (n === 99) before = inventory(watch);

@@ -205,4 +205,4 @@ gpuTest("every operation on a GPU has its float64 value", async (t) => {
     });
   }
   device.destroy();
-});
+}, { part: "rest" });

@@ -129,6 +129,7 @@ gpuTest(
       assert.ok(spoilt.every((x, h) => h === 1 || Number.isFinite(x)), `${spoilt}`);
     }
   },
+  { part: "rest" },
 );
 
 /** Slopes and sinks of four heads. */
@@ -163,7 +164,7 @@ gpuTest("rows that hidden NaN spoil are repaired with slopes and sinks", async (
     assert.ok(Number.isNaN(x) || Math.abs(x - clean[n]!) < 1e-5, `out[${n}] is ${x}`);
   });
   assert.ok(nan > 0 && nan < 2 * c.lengthQ, `${nan} values of out are NaN`);
-});
+}, { part: "rest" });
 
 // --- where tensors live, and how much of them fits -----------------------------------------------------------
 

@@ -119,7 +119,7 @@ gpuTest("what is captured is read at each call, also into a caller's pass", asyn
     const encoded = await homes({ ...result } as unknown as Record<string, Tensor>);
     assert.deepEqual(encoded.out!.data, got.out.data);
   }
-});
+}, { part: "rest" });
 
 gpuTest("captured arrays beyond a quarter of a binding are refused before any work", async () => {
   const { engine } = await forcedEngine({ defaultLimits: true, limits: { storageBinding: 65536 } });

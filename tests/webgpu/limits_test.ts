@@ -111,7 +111,7 @@ gpuTest("the limits that every device has are enough", async (t) => {
     assert.deepEqual([workgroupBytes, storageBuffers, workgroupThreads], [16384, 8, 256]);
     assert.equal(watch.mostBindings, 8, "backward with bias takes all there are");
   });
-});
+}, { part: "rest" });
 
 gpuTest("bindings of 12 KiB: regions of every axis agree with the oracle", async (t) => {
   const limits = { storageBinding: 12288 };

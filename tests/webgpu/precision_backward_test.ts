@@ -185,7 +185,7 @@ gpuTest("gradients in f16 are found right by f16, and are the same bits again", 
   assert.ok(error > 0.1 && error < 8, `${error}`);
   const again = await engine!.attentionBackward(dOut, saved, halves);
   for (const name of NAMES) assert.deepEqual(again[name], first[name]);
-}, { lacks });
+}, { lacks, part: "rest" });
 
 gpuTest("a device without shader-f16 refuses gradients", async () => {
   const { engine } = await forcedEngine({ target: { shaderF16: false } });
