@@ -117,7 +117,7 @@ function cases(rows: number): Extreme[] {
 function taken(engine: string, rows: number, options: ReferenceOptions): boolean {
   const names = Object.keys(options).filter((name) => !["causal", "softmaxScale"].includes(name));
   const core = rows > 1 && names.length === 0;
-  return runTakes(core || engine !== "webgpu" ? "core" : "rest");
+  return runTakes(core || engine !== "webgpu" ? "core" : "all");
 }
 
 function onEngines(
@@ -139,7 +139,7 @@ onEngines("finite rows give out and lse as float64 rounds them", async (session,
       if (!taken(engine, rows, options)) continue;
       const v = tensor([1, KEYS, 1, 4], wave(3));
       // statistics have kernels of their own
-      const stats = engine !== "webgpu" || runTakes("rest") ? { stats: STATISTICS } : {};
+      const stats = engine !== "webgpu" || runTakes("all") ? { stats: STATISTICS } : {};
       const got = await session.forward({ q, k, v, options: { ...options, ...stats } });
       const want = attentionF64(describeProblem(q, k, v, options));
       // [head, row] in the reference, [row, head] in out
@@ -160,7 +160,7 @@ onEngines("finite rows give out and lse as float64 rounds them", async (session,
       }
     }
   }
-}, "by case");
+});
 
 onEngines("weights of gradients add up to 1, however large lse is", async (session, engine) => {
   const [rows, D] = [9, 4],
@@ -212,4 +212,4 @@ onEngines("weights of gradients add up to 1, however large lse is", async (sessi
     }
     assert.ok([...dq.data, ...dk.data].every(Number.isFinite), `${about}: dq or dk is not finite`);
   }
-}, "by case");
+});

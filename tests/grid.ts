@@ -5,7 +5,7 @@
 
 import { type Case, caseName, defineCase } from "./case.ts";
 import { featureSections } from "./grid_features.ts";
-import { pairSection, threesSection } from "./grid_pairs.ts";
+import { pairSection } from "./grid_pairs.ts";
 import { fewRows, isSmall } from "./selection.ts";
 
 /** Cases about one subject. */
@@ -172,7 +172,7 @@ export const sizeSections: readonly Section[] = [
 export const gridOfSets: readonly Section[] = [...sizeSections, ...featureSections];
 
 /** The whole grid. */
-export const grid: readonly Section[] = [...gridOfSets, pairSection, threesSection];
+export const grid: readonly Section[] = [...gridOfSets, pairSection];
 
 /** The cheap part of the grid, for the many ways to call that share the kernels. */
 export function smallCases(sections: readonly Section[]): Section[] {
