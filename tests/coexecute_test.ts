@@ -12,7 +12,7 @@ import { partTest } from "./selection.ts";
 const open = () => openGpu({ coexecute: true });
 
 /** Large enough that a GPU in software, whose read-back a busy machine delays, still gains by giving some away. */
-const sized = { queryHeads: 4, kvHeads: 2, lengthQ: 300, lengthK: 320, headDim: 64 } as const;
+const sized = { queryHeads: 4, kvHeads: 2, lengthQ: 700, lengthK: 720, headDim: 64 } as const;
 
 /** By sequences, with kernels that many tests have; longer, since a busy machine makes each part seem dearer. */
 const few: readonly Case[] = [
