@@ -48,7 +48,6 @@ import type { AnyTensor, FloatResultOf, ResultOf } from "./tensor/tensor.ts";
 
 const CPU = { backend: "wasm" } as const;
 let runner: Runner | undefined;
-let shared: { readonly runner: Runner; readonly engine: Engine } | undefined;
 
 /** What runs calls that name no engine. */
 function defaultRunner(): Runner {
@@ -59,10 +58,7 @@ function defaultRunner(): Runner {
 /** An engine on it, for calls that are methods of engines only. */
 function defaultEngine(): Engine {
   const runner = defaultRunner();
-  if (shared?.runner !== runner) {
-    shared = { runner, engine: new Engine(CPU, undefined, runner) };
-  }
-  return shared.engine;
+  return (runner.engine as Engine | undefined) ?? new Engine(CPU, undefined, runner);
 }
 
 /** Options of `createEngine` of this entry: those of the whole library, less what is about GPUs. */

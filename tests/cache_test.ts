@@ -13,7 +13,7 @@ import {
 } from "../mod.ts";
 import { openGpu } from "./backends.ts";
 import { normalNumbers } from "./random.ts";
-import { elsewhere, type Part, runTakes } from "./selection.ts";
+import { elsewhere, type Part, runTakes, testUnless } from "./selection.ts";
 
 const [KV_HEADS, HEADS, D, DV] = [2, 4, 24, 10];
 const sizes = { sequences: 4, kvHeads: KV_HEADS, headDim: D, valueDim: DV };
@@ -46,10 +46,7 @@ function testEngines(
 ): void {
   const taken = places.filter(({ name }) => runTakes(name === "webgpu" ? gpu : "core"));
   Deno.test({
-    name: taken.length > 0 ? name : `${name} (left out: ${elsewhere("core")})`,
-    ignore: taken.length === 0,
-    sanitizeOps: false,
-    sanitizeResources: false,
+    ...testUnless(taken.length > 0 ? undefined : elsewhere("core"), name),
     async fn(t) {
       for (const { name, open } of taken) {
         const engine = await open();

@@ -14,12 +14,9 @@ const open = () => openGpu({ coexecute: true });
 /** Large enough that a GPU in software, whose read-back a busy machine delays, still gains by giving some away. */
 const sized = { queryHeads: 4, kvHeads: 2, lengthQ: 700, lengthK: 720, headDim: 64 } as const;
 
-/** By sequences, with kernels that many tests have; longer, since a busy machine makes each part seem dearer. */
+/** By sequences, with kernels that many tests have. */
 const few: readonly Case[] = [
-  defineCase({
-    ...{ batch: 2, queryHeads: 2, kvHeads: 1, lengthQ: 700, lengthK: 720, headDim: 64 },
-    keyLengths: [720, 650],
-  }),
+  defineCase({ ...sized, batch: 2, queryHeads: 2, kvHeads: 1, keyLengths: [720, 650] }),
 ];
 
 const more: readonly Case[] = [

@@ -2,7 +2,7 @@
 
 import { createEngine, type Engine } from "../mod.ts";
 import { openGpu } from "./backends.ts";
-import { elsewhere, type Part, runTakes } from "./selection.ts";
+import { elsewhere, type Part, runTakes, testUnless } from "./selection.ts";
 
 /** A test on each engine; `part`: that in which a GPU is one. */
 export function onEngines(
@@ -12,10 +12,7 @@ export function onEngines(
 ): void {
   const left = runTakes("core") || runTakes(part) ? undefined : elsewhere("core");
   Deno.test({
-    name: left ? `${name} (left out: ${left})` : name,
-    ignore: left !== undefined,
-    sanitizeOps: false,
-    sanitizeResources: false,
+    ...testUnless(left, name),
     async fn(t) {
       if (runTakes("core")) {
         await t.step("wasm", async () => {

@@ -14,7 +14,7 @@ import {
   type TestTensor,
 } from "./reference/problem.ts";
 import { runTakes } from "./selection.ts";
-import { type GpuPart, testSessions } from "./sessions.ts";
+import { testSessions } from "./sessions.ts";
 
 const LOWEST = -3.4028234663852886e38, HIDDEN = -Infinity;
 const f = Math.fround;
@@ -120,12 +120,8 @@ function taken(engine: string, rows: number, options: ReferenceOptions): boolean
   return runTakes(core || engine !== "webgpu" ? "core" : "all");
 }
 
-function onEngines(
-  name: string,
-  fn: (session: Session, engine: string) => Promise<void>,
-  gpu: GpuPart = "core",
-): void {
-  testSessions(name, engineConfigurations, fn, gpu);
+function onEngines(name: string, fn: (session: Session, engine: string) => Promise<void>): void {
+  testSessions(name, engineConfigurations, fn);
 }
 
 function assertNear(got: number, want: number, scale: number, about: string): void {

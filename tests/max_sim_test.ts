@@ -26,7 +26,7 @@ import {
   valuesOf,
 } from "./max_sim_cases.ts";
 import { maxSim as oracle, maxSimGradients, productOf } from "./reference/max_sim.ts";
-import { absent, forcedEngine, gpuEngine } from "./webgpu/support.ts";
+import { forcedEngine, gpuEngine, gpuTest } from "./webgpu/support.ts";
 
 const many = (count: number, length: (n: number) => number) =>
   Array.from({ length: count }, (_, n) => length(n));
@@ -144,31 +144,25 @@ Deno.test("the CPU gives what the oracle gives, on one thread and two, in both b
   }
 });
 
-Deno.test({
-  name: `a GPU gives what the oracle gives${absent ? ` (left out: ${absent})` : ""}`,
-  ignore: absent !== undefined,
-  sanitizeOps: false,
-  sanitizeResources: false,
-  async fn(t) {
-    using engine = await gpuEngine();
-    const { limits } = engine.target as WebGpuTarget;
-    for (const c of cases) {
-      await t.step(nameOf(c), async () => {
-        const inputs = makeInputs(c);
-        await checkCase(engine, "webgpu", inputs, "host");
-        await checkCase(engine, "webgpu", inputs, "resident");
-      });
-    }
-    const target = { limits: { ...limits, storageBinding: 65536 + limits.offsetAlignment } };
-    const { engine: narrow } = await forcedEngine({ target });
-    for (const c of [cases[2]!, cases[4]!, cases[9]!]) {
-      await t.step(`by ranges: ${nameOf(c)}`, async () => {
-        await checkCase(narrow, "webgpu by ranges", makeInputs(c), "host");
-        await checkCase(narrow, "webgpu by ranges", makeInputs(c), "resident");
-      });
-    }
-    narrow.dispose();
-  },
+gpuTest("a GPU gives what the oracle gives", async (t) => {
+  using engine = await gpuEngine();
+  const { limits } = engine.target as WebGpuTarget;
+  for (const c of cases) {
+    await t.step(nameOf(c), async () => {
+      const inputs = makeInputs(c);
+      await checkCase(engine, "webgpu", inputs, "host");
+      await checkCase(engine, "webgpu", inputs, "resident");
+    });
+  }
+  const target = { limits: { ...limits, storageBinding: 65536 + limits.offsetAlignment } };
+  const { engine: narrow } = await forcedEngine({ target });
+  for (const c of [cases[2]!, cases[4]!, cases[9]!]) {
+    await t.step(`by ranges: ${nameOf(c)}`, async () => {
+      await checkCase(narrow, "webgpu by ranges", makeInputs(c), "host");
+      await checkCase(narrow, "webgpu by ranges", makeInputs(c), "resident");
+    });
+  }
+  narrow.dispose();
 });
 
 /** The bits of what a call gives. */

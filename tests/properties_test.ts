@@ -6,7 +6,14 @@ import type { Case } from "./case.ts";
 import { rerunLine } from "./assert_close.ts";
 import { randomCases } from "./random_cases.ts";
 import { bothPasses, checkCase } from "./run_grid.ts";
-import { elsewhere, everything, onlyCase, runTakes, sharesKernels } from "./selection.ts";
+import {
+  elsewhere,
+  everything,
+  onlyCase,
+  runTakes,
+  sharesKernels,
+  testUnless,
+} from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 
 const file = "tests/properties_test.ts";
@@ -49,27 +56,24 @@ if (runTakes("core")) {
     numRuns: gpuRuns,
   });
 }
-const mixed = `${of(mixedRuns)} of options in any combination, on a GPU`, why = elsewhere("rest");
 testRandomCases(gpuCases, [gpuConfiguration], {
-  name: why ? `${mixed} (left out: ${why})` : mixed,
-  ignore: why !== undefined,
+  name: `${of(mixedRuns)} of options in any combination, on a GPU`,
   numRuns: mixedRuns,
+  why: elsewhere("rest"),
 });
 
 function testRandomCases(
   cases: fc.Arbitrary<Case>,
   configurations: readonly Configuration[],
-  { numRuns, ...test }: {
+  { name, numRuns, why }: {
     readonly name: string;
-    readonly ignore?: boolean;
     readonly numRuns: number;
+    readonly why?: string | undefined;
   },
 ): void {
   const open = sharedSessions(configurations);
   Deno.test({
-    ...test,
-    sanitizeOps: false,
-    sanitizeResources: false,
+    ...testUnless(why, name),
     async fn() {
       const sessions = await open();
       const check = (c: Case) => {

@@ -2,7 +2,7 @@
 
 import { type Configuration, openAll, type OpenSessions, type Session } from "./backends.ts";
 import type { Case } from "./case.ts";
-import { elsewhere, type Part, runTakes, whatIsLeftOut } from "./selection.ts";
+import { elsewhere, type Part, runTakes, testUnless, whatIsLeftOut } from "./selection.ts";
 
 const opened = new Map<Configuration, Promise<OpenSessions>>();
 let ends = false;
@@ -55,10 +55,7 @@ export function testSessions(
   });
   const open = sharedSessions(taken);
   Deno.test({
-    name: taken.length > 0 ? name : `${name} (left out: ${elsewhere("core")})`,
-    ignore: taken.length === 0,
-    sanitizeOps: false,
-    sanitizeResources: false,
+    ...testUnless(taken.length > 0 ? undefined : elsewhere("core"), name),
     async fn(t) {
       for (const [configuration, session] of await open()) {
         const takes = partOf(configuration) === "rest"

@@ -3,7 +3,6 @@ import { Engine } from "./engine.ts";
 import { checkEngineOptions, type EngineOptions } from "./engine_options.ts";
 import { defaultRunner } from "./default_runner.ts";
 import { GpuHost } from "./gpu_source.ts";
-import type { Runner } from "./runner.ts";
 
 /**
  * Makes an engine. `"auto"` never rejects where WebAssembly SIMD exists; `engine.backend` and
@@ -27,13 +26,8 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   return new Engine(options, gpu);
 }
 
-let shared: { readonly runner: Runner; readonly engine: Engine } | undefined;
-
 /** The engine of calls that name none, on the runner that they share. */
 export function defaultEngine(): Engine {
   const runner = defaultRunner();
-  if (shared?.runner !== runner) {
-    shared = { runner, engine: new Engine({}, undefined, runner) };
-  }
-  return shared.engine;
+  return (runner.engine as Engine | undefined) ?? new Engine({}, undefined, runner);
 }

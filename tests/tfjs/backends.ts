@@ -4,7 +4,7 @@ import * as tf from "@tensorflow/tfjs";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import "@tensorflow/tfjs-backend-webgpu";
 import { createFlashAttention, type FlashAttention } from "@flashtile/attention/tfjs";
-import { elsewhere, type Part } from "../selection.ts";
+import { elsewhere, type Part, testUnless } from "../selection.ts";
 import { absent } from "../webgpu/support.ts";
 
 // its file lies beside its code, wherever Deno keeps that
@@ -34,13 +34,9 @@ export function onBackends(
   gpu: Part = "rest",
 ): void {
   for (const name of names) {
-    const lacks = LACKS[name] ?? elsewhere(name === "webgpu" ? gpu : "core"),
-      why = lacks === undefined ? "" : ` (left out: ${lacks})`;
+    const lacks = LACKS[name] ?? elsewhere(name === "webgpu" ? gpu : "core");
     Deno.test({
-      name: `${title}: ${name}${why}`,
-      ignore: lacks !== undefined,
-      sanitizeOps: false,
-      sanitizeResources: false,
+      ...testUnless(lacks, `${title}: ${name}`),
       fn: async () => await fn(await useBackend(name), name),
     });
   }

@@ -10,7 +10,7 @@ import type { GpuAdapter, GpuBuffer, GpuDevice } from "../../src/webgpu/device/a
 import { WebGpuBackend } from "../../src/webgpu/backend.ts";
 import { detect, type DetectOptions, OpenDevice } from "../../src/webgpu/device/device.ts";
 import { openGpu } from "../backends.ts";
-import { elsewhere, type Part } from "../selection.ts";
+import { elsewhere, type Part, testUnless } from "../selection.ts";
 
 /** What there is here. Fails where there is nothing and FLASHTILE_GPU is "required". */
 const found = await (async () => {
@@ -35,9 +35,7 @@ export function gpuTest(
   fn: (t: Deno.TestContext) => Promise<void> | void,
   { lacks = absent, part = "core" }: { lacks?: string | undefined; part?: Part } = {},
 ): void {
-  const left = lacks ?? elsewhere(part), ignore = left !== undefined;
-  const why = ignore ? ` (left out: ${left})` : "";
-  Deno.test({ name: `${name}${why}`, ignore, sanitizeOps: false, sanitizeResources: false, fn });
+  Deno.test({ ...testUnless(lacks ?? elsewhere(part), name), fn });
 }
 
 /** An engine of `openGpu` where there must be one. */

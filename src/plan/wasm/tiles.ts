@@ -95,7 +95,7 @@ const BYTES_KEYS = 256;
  * at least six. measured on an AMD EPYC (family 25 model 1), D 128, f32, time by quads over that by panels: 32 rows 1.12 to
  * 1.17, 8 rows 1.02 to 1.25, 5 rows 0.98, 12 rows 0.84.
  */
-export function inPanels(rows: number, dtype: string | undefined): boolean {
+function inPanels(rows: number, dtype: string | undefined): boolean {
   return (rows - 1) % 8 > 4 && dtype !== "i8";
 }
 

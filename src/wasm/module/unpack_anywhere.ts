@@ -2,11 +2,23 @@
 // bytes all the same. What asm/unpack.ts does, step by step.
 import type { PackedKernels } from "./unpack.ts";
 
-/** Streams beside those of operands, as tools/build/kernel_text/text.ts numbers them. */
-const [OPCODES, LOCALS, COPIES, SYMBOLS, HEAD, TAIL] = [0, 9, 10, 11, 12, 13];
+/** Streams beside those of operands, whose numbers are those of `Follows` in tools/build/kernel_text/instructions.ts. */
+export const STREAM = {
+  OPCODES: 0,
+  LOCALS: 9,
+  COPIES: 10,
+  SYMBOLS: 11,
+  HEAD: 12,
+  TAIL: 13,
+} as const;
 /** Bits of a symbol: it ends a function, raw bytes follow, it is a copy. */
-const [ENDS, RAW, COPY] = [1, 2, 4];
-const ESCAPE = 89, BASE = 89, CODE_SECTION = 10;
+export const BIT = { ENDS: 1, RAW: 2, COPY: 4 } as const;
+/** The value after which a byte follows in two. */
+export const ESCAPE = 89;
+/** Digits of distances and lengths. */
+export const BASE = 89;
+const { OPCODES, LOCALS, COPIES, SYMBOLS, HEAD, TAIL } = STREAM, { ENDS, RAW, COPY } = BIT;
+const CODE_SECTION = 10;
 
 interface Symbol {
   readonly opcode: readonly number[];

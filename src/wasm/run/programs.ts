@@ -1,10 +1,10 @@
 // Programs of features: functions that users wrote, as the kernels' interpreter reads them. They lie in memory as long
 // as their call, with the arrays that they captured; each thread has its registers in its scratch.
+import { PanelBlock } from "../../../asm/abi.ts";
 import { Program } from "../../../asm/tables.gen.ts";
 import type { EncodedProgram } from "../../expression/encoding.ts";
 import type { CapturedArray } from "../../expression/node.ts";
 import type { Plan } from "../../plan/wasm/plan.ts";
-import { inPanels } from "../../plan/wasm/tiles.ts";
 import { feature } from "../../problem/features/table.ts";
 import type { AttentionProblem } from "../../problem/problem.ts";
 import { abiName } from "../../tensor/operands.ts";
@@ -21,7 +21,7 @@ const DECODE_KEYS = 384;
 
 /** The programs of a call; empty for most. */
 export function programsOf(problem: AttentionProblem, { kernel, tile }: Plan): ProgramUse[] {
-  const quads = kernel === "decode" && !inPanels(tile.rows, problem.operands.k?.dtype);
+  const quads = kernel === "decode" && tile.keys !== PanelBlock.Keys;
   const rows = quads ? Math.min(DECODE_KEYS, tile.keys) / 2 : tile.keys;
   const wanted = {
     slope: problem.pass === "backward",

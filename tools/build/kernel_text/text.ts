@@ -4,18 +4,14 @@
 import { type Code, FIRST_RAW, Follows, type Instruction, readCode } from "./instructions.ts";
 import { SIZE_BYTES, type Step, stepsOf } from "./repeats.ts";
 import type { PackedKernels } from "../../../src/wasm/module/unpack.ts";
+import { BASE, BIT, ESCAPE, STREAM } from "../../../src/wasm/module/unpack_anywhere.ts";
 
-/** Streams: the table of symbols, those of `Follows`, locals of functions, three of copies, head, tail. */
-const [TABLE, OPCODES, LOCALS, COPIES, HEAD, TAIL] = [11, 0, 9, 10, 12, 13];
+const { OPCODES, LOCALS, COPIES, SYMBOLS, HEAD, TAIL } = STREAM, { ENDS, RAW, COPY } = BIT;
+/** Those of `Follows`, and those beside them. */
 const STREAMS = 14;
-/** Bits of a symbol: it ends a function, raw bytes follow, it is a copy. */
-const [ENDS, RAW, COPY] = [1, 2, 4];
 /** Characters by value: from % to ~, with others in place of < and \\ and `. The last is the escape. */
 const ALPHABET: string = Array.from({ length: 90 }, (_, i) => String.fromCharCode(i + 37)).join("")
   .replace("<", " ").replace("\\", "!").replace("`", "#");
-const ESCAPE = 89;
-/** Digits of distances and lengths. */
-const BASE = 89;
 
 /** A byte as one character, or three: what is too large for one follows an escape. Quotes and what ends texts are left out. */
 function character(byte: number): string {
@@ -79,9 +75,9 @@ export function kernelText(binary: Uint8Array): PackedKernels {
   for (const symbol of ranks.keys()) {
     const [opcode, ...rest] = symbol.split(";") as [string, ...string[]];
     const bytes = opcode === "" ? [] : opcode.split(",").map(Number);
-    streams[TABLE]!.push(bytes.length, ...bytes, ...rest.map(Number));
+    streams[SYMBOLS]!.push(bytes.length, ...bytes, ...rest.map(Number));
   }
-  streams[TABLE]!.unshift(ranks.size);
+  streams[SYMBOLS]!.unshift(ranks.size);
   streams[HEAD]!.push(...code.head);
   streams[TAIL]!.push(...code.tail);
   const texts = streams.map((bytes) => bytes.map(character).join(""));
