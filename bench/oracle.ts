@@ -10,7 +10,7 @@ import {
   attentionF64,
   type ForwardF64,
 } from "../tests/reference/attention_f64.ts";
-import type { Problem } from "../tests/reference/problem.ts";
+import { allOptions, type Problem } from "../tests/reference/problem.ts";
 import type { Call, Case, Operands } from "./cases.ts";
 
 export type Arrays<Name extends string> = Readonly<Record<Name, Float32Array>>;
@@ -34,7 +34,7 @@ function problemOf(c: Case, data: Pick<Operands, "q" | "k" | "v">, causal: boole
     ...{ ...c, valueDim: c.headDim, scale: 1 / Math.sqrt(c.headDim) },
     ...{ q: doubles(data.q), k: doubles(data.k), v: doubles(data.v) },
     ...{ ...none, sink: undefined, dropout: undefined },
-    options: causal ? { causal: true } : {},
+    options: allOptions(causal ? { causal: true } : {}),
   };
 }
 

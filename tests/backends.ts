@@ -19,7 +19,7 @@ import {
 import type { Case } from "./case.ts";
 import type { Inputs } from "./inputs.ts";
 import type { ReferenceOptions, TestTensor } from "./reference/problem.ts";
-import { caseTaken, partTaken, variable } from "./selection.ts";
+import { caseTaken, type Part, partTaken, variable } from "./selection.ts";
 import { mapTuple } from "./tuples.ts";
 
 /** Results of a forward pass in host memory. */
@@ -67,20 +67,23 @@ export async function bothPasses(
 /** A way to call the library. */
 export interface Configuration {
   readonly name: string;
+  /** Where it is not "core": the part of the tests that has it. */
+  readonly part?: Part;
   /** Opens it, or says why this machine does not have it. */
   open(): Promise<Session | { readonly absent: string }>;
 }
 
 /** The CPU engine: threads and builds. */
 export const wasmConfigurations: readonly Configuration[] = [1, 2].flatMap((threads) =>
-  (["relaxed", "plain"] as const).map((simd) => ({
-    name: `wasm, ${threads} thread${threads > 1 ? "s" : ""}, ${simd} SIMD`,
-    open: async () => {
+  (["relaxed", "plain"] as const).map((simd) => {
+    // each build and each number of threads is in the core once; synchronous calls are the first way there
+    const part: Part = (threads > 1) === (simd === "plain") ? "rest" : "core";
+    const open = async () => {
       const session = hostSession(await createEngine({ backend: "wasm", threads, simd }));
-      const rest = threads > 1 && simd === "plain"; // each of the two is in the core
-      return rest ? { ...session, takes: () => partTaken("rest") } : session;
-    },
-  }))
+      return part === "rest" ? { ...session, takes: () => partTaken("rest") } : session;
+    };
+    return { name: `wasm, ${threads} thread${threads > 1 ? "s" : ""}, ${simd} SIMD`, part, open };
+  })
 );
 
 /** The GPU engine on whatever adapter there is, software adapters too. */

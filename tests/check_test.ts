@@ -34,6 +34,7 @@ import {
   withoutGroupSum,
 } from "./check_faults.ts";
 import { decode, encode } from "./half.ts";
+import { partTest } from "./selection.ts";
 import { mapTuple } from "./tuples.ts";
 
 const everything: readonly CheckedOption[] = [
@@ -46,28 +47,32 @@ const small: CheckOptions = {
   problems: 10,
 };
 
-Deno.test("the library's own attention passes, with every option, whatever the seed", async () => {
-  for (const seed of [1, 2]) {
-    const report = await checkGradients(forward, backward, { options: everything, seed });
-    assert.ok(report.passed, report.text);
-    assert.deepEqual(report.findings, []);
-    assert.match(report.text, /^56 problems, all right: errors are at most 0\.\d+ of what is/);
-    assert.equal(`${report}`, report.text);
-    const names = new Set(report.problems.flatMap(({ results }) => results.map((r) => r.name)));
-    const all = ["out", "lse", "dq", "dk", "dv", "dAlibiSlopes", "dBias", "dSink"];
-    assert.deepEqual([...names].sort(), all.sort());
-    // finite differences were asked, and told something
-    const differences = report.problems.flatMap(({ results }) => results)
-      .flatMap(({ differences }) => differences ?? []);
-    assert.ok(differences.length > 100);
-    const tight = differences.filter(({ byForward, allowed }) =>
-      Math.abs(byForward) > 20 * allowed
-    );
-    assert.ok(tight.length > 20, `${tight.length} of ${differences.length} say something`);
-  }
-});
+for (const [seed, part] of [[1, "core"], [2, "rest"]] as const) {
+  partTest(
+    part,
+    `the library's own attention passes, with every option: seed ${seed}`,
+    async () => {
+      const report = await checkGradients(forward, backward, { options: everything, seed });
+      assert.ok(report.passed, report.text);
+      assert.deepEqual(report.findings, []);
+      assert.match(report.text, /^56 problems, all right: errors are at most 0\.\d+ of what is/);
+      assert.equal(`${report}`, report.text);
+      const names = new Set(report.problems.flatMap(({ results }) => results.map((r) => r.name)));
+      const all = ["out", "lse", "dq", "dk", "dv", "dAlibiSlopes", "dBias", "dSink"];
+      assert.deepEqual([...names].sort(), all.sort());
+      // finite differences were asked, and told something
+      const differences = report.problems.flatMap(({ results }) => results)
+        .flatMap(({ differences }) => differences ?? []);
+      assert.ok(differences.length > 100);
+      const tight = differences.filter(({ byForward, allowed }) =>
+        Math.abs(byForward) > 20 * allowed
+      );
+      assert.ok(tight.length > 20, `${tight.length} of ${differences.length} say something`);
+    },
+  );
+}
 
-Deno.test("asynchronous functions, and the other layout", async () => {
+partTest("core", "asynchronous functions, and the other layout", async () => {
   const report = await checkGradients(
     (q, k, v, options) => attention(q, k, v, options as AttentionOptions),
     (dOut, saved, options) => attentionBackward(dOut, saved, options as AttentionOptions),
@@ -76,7 +81,7 @@ Deno.test("asynchronous functions, and the other layout", async () => {
   assert.ok(report.passed, report.text);
 });
 
-Deno.test("resident tensors are read", async () => {
+partTest("core", "resident tensors are read", async () => {
   using engine = await createEngine({ backend: "wasm", threads: 1 });
   const near = ({ data, shape }: CheckedTensor): Tensor => engine.tensor(data, [...shape], "f32");
   const report = await checkGradients(
@@ -91,7 +96,7 @@ Deno.test("resident tensors are read", async () => {
   assert.ok(report.passed, report.text);
 });
 
-Deno.test("an attention that stores 16 bits", async () => {
+partTest("core", "an attention that stores 16 bits", async () => {
   for (const storage of ["f16", "bf16"] as const) {
     const stored = ({ data, shape }: CheckedTensor): CheckedTensor => ({
       data: Float32Array.from(decode(encode(Float64Array.from(data), storage), storage)),
@@ -302,7 +307,7 @@ function withoutSlope(
 }
 
 for (const [name, plant] of Object.entries(planted)) {
-  Deno.test(`found and named: ${name}`, async () => {
+  partTest("core", `found and named: ${name}`, async () => {
     const options = { ...small, ...plant.options };
     const [f, b] = [plant.forward ?? forward, plant.backward ?? backward];
     const report = await checkGradients(f, b, options);
@@ -329,7 +334,7 @@ for (const [name, plant] of Object.entries(planted)) {
   });
 }
 
-Deno.test("found and named: lse without its maximum", async () => {
+partTest("core", "found and named: lse without its maximum", async () => {
   const report = await checkGradients(
     lseWithoutMax,
     (dOut, saved, options) => backward(dOut, { ...saved, lse: saved.right }, options),
@@ -342,25 +347,29 @@ Deno.test("found and named: lse without its maximum", async () => {
   });
 });
 
-Deno.test("a forward pass that gives NaN for large scores is found with them alone", async () => {
-  const report = await checkGradients(
-    (q, k, v, options) => {
-      const { out, lse } = forward(q, k, v, options) as Forward;
-      const overflows = lse.data.some((x) => x > 88);
-      return { out: overflows ? mapped(out, () => NaN) : out, lse };
-    },
-    (dOut, saved, options) => {
-      const { out } = forward(saved.q, saved.k, saved.v, options) as Forward;
-      return backward(dOut, { ...saved, out }, options);
-    },
-    small,
-  );
-  const { diagnosis, when } = only(report, "out");
-  assert.deepEqual(diagnosis, { kind: "not finite", text: "NaN in all elements" });
-  assert.match(when, /^with largeScores, and only then/);
-});
+partTest(
+  "core",
+  "a forward pass that gives NaN for large scores is found with them alone",
+  async () => {
+    const report = await checkGradients(
+      (q, k, v, options) => {
+        const { out, lse } = forward(q, k, v, options) as Forward;
+        const overflows = lse.data.some((x) => x > 88);
+        return { out: overflows ? mapped(out, () => NaN) : out, lse };
+      },
+      (dOut, saved, options) => {
+        const { out } = forward(saved.q, saved.k, saved.v, options) as Forward;
+        return backward(dOut, { ...saved, out }, options);
+      },
+      small,
+    );
+    const { diagnosis, when } = only(report, "out");
+    assert.deepEqual(diagnosis, { kind: "not finite", text: "NaN in all elements" });
+    assert.match(when, /^with largeScores, and only then/);
+  },
+);
 
-Deno.test("a part of an axis is named", async () => {
+partTest("core", "a part of an axis is named", async () => {
   const lastRows = spoilt(({ dv }) => ({
     dv: mapped(
       dv,
@@ -372,25 +381,31 @@ Deno.test("a part of an axis is named", async () => {
   assert.match(diagnosis.text, /^off by .* at key 9 to 11, .* times what is allowed; its largest/);
 });
 
-Deno.test("functions that are not the same from call to call are found by finite differences", async () => {
-  let calls = 0;
-  const report = await checkGradients(
-    (q, k, v, options) => {
-      const { out, lse } = forward(q, k, v, options) as Forward;
-      return { out: calls++ === 0 ? out : mapped(out, (x, n) => x + Math.sin(calls + n)), lse };
-    },
-    (dOut, saved, options) => backward(dOut, saved, options),
-    {
-      ...small,
-      problem: "b1 h1/1 q9 k9 d8/8 #5",
-    },
-  );
-  assert.equal(only(report, "dq", "dk", "dv").diagnosis.kind, "differences");
-  const off = await checkGradients(forward, backward, { ...small, finiteDifferences: false });
-  assert.ok(off.problems.every(({ results }) => results.every((r) => r.differences === undefined)));
-});
+partTest(
+  "core",
+  "functions that are not the same from call to call are found by finite differences",
+  async () => {
+    let calls = 0;
+    const report = await checkGradients(
+      (q, k, v, options) => {
+        const { out, lse } = forward(q, k, v, options) as Forward;
+        return { out: calls++ === 0 ? out : mapped(out, (x, n) => x + Math.sin(calls + n)), lse };
+      },
+      (dOut, saved, options) => backward(dOut, saved, options),
+      {
+        ...small,
+        problem: "b1 h1/1 q9 k9 d8/8 #5",
+      },
+    );
+    assert.equal(only(report, "dq", "dk", "dv").diagnosis.kind, "differences");
+    const off = await checkGradients(forward, backward, { ...small, finiteDifferences: false });
+    assert.ok(
+      off.problems.every(({ results }) => results.every((r) => r.differences === undefined)),
+    );
+  },
+);
 
-Deno.test("results may be arrays, of any kind of number; lse may be left out", async () => {
+partTest("core", "results may be arrays, of any kind of number; lse may be left out", async () => {
   const report = await checkGradients(
     (q, k, v, options) => {
       const { out, lse } = forward(q, k, v, options) as Forward;
@@ -407,7 +422,7 @@ Deno.test("results may be arrays, of any kind of number; lse may be left out", a
   assert.ok(report.problems.every(({ results }) => results.every(({ name }) => name !== "lse")));
 });
 
-Deno.test("wrong shapes are findings", async () => {
+partTest("core", "wrong shapes are findings", async () => {
   const cases: readonly [RegExp, Parameters<typeof spoilt>[0]][] = [
     [/^\d+ elements but must be \d+, \[/, ({ dq }) => ({
       dq: { data: dq.data.slice(1), shape: dq.shape },
@@ -433,31 +448,35 @@ Deno.test("wrong shapes are findings", async () => {
   assert.match(only(report, "dk").diagnosis.text, /those of the query heads of a group must be/);
 });
 
-Deno.test("what was asked is decided by the seed alone, and told as it is done", async () => {
-  const told: string[] = [];
-  const run = async (seed: number, extra: CheckOptions = {}) => {
-    const report = await checkGradients(forward, backward, { ...small, seed, ...extra });
-    return report.problems.map(({ text }) => text);
-  };
-  const first = await run(7, {
-    onProblem: ({ text, passed }, done, of) => told.push(`${text} ${passed} ${done}/${of}`),
-  });
-  assert.deepEqual(await run(7), first);
-  assert.notDeepEqual(await run(8), first);
-  assert.deepEqual(told, first.map((text, n) => `${text} true ${n + 1}/10`));
-  // sizes come up as they were given, and no others
-  const sizes = {
-    batch: [3],
-    kvHeads: [2],
-    groups: [3],
-    lengthQ: [4],
-    lengthK: "lengthQ",
-  } as const;
-  const [only] = await run(1, { sizes: { ...sizes, headDim: [6], valueDim: [2] }, problems: 1 });
-  assert.match(only!, /^b3 h6\/2 q4 k4 d6\/2 #\d+$/);
-});
+partTest(
+  "core",
+  "what was asked is decided by the seed alone, and told as it is done",
+  async () => {
+    const told: string[] = [];
+    const run = async (seed: number, extra: CheckOptions = {}) => {
+      const report = await checkGradients(forward, backward, { ...small, seed, ...extra });
+      return report.problems.map(({ text }) => text);
+    };
+    const first = await run(7, {
+      onProblem: ({ text, passed }, done, of) => told.push(`${text} ${passed} ${done}/${of}`),
+    });
+    assert.deepEqual(await run(7), first);
+    assert.notDeepEqual(await run(8), first);
+    assert.deepEqual(told, first.map((text, n) => `${text} true ${n + 1}/10`));
+    // sizes come up as they were given, and no others
+    const sizes = {
+      batch: [3],
+      kvHeads: [2],
+      groups: [3],
+      lengthQ: [4],
+      lengthK: "lengthQ",
+    } as const;
+    const [only] = await run(1, { sizes: { ...sizes, headDim: [6], valueDim: [2] }, problems: 1 });
+    assert.match(only!, /^b3 h6\/2 q4 k4 d6\/2 #\d+$/);
+  },
+);
 
-Deno.test("an attention that always has some option is asked nothing else", async () => {
+partTest("core", "an attention that always has some option is asked nothing else", async () => {
   const asked = ["causalTopLeft", "bias", "causal"] as const;
   const report = await checkGradients(
     (q, k, v, options) => forward(q, k, v, { ...options, causal: true }) as Forward,
@@ -470,7 +489,7 @@ Deno.test("an attention that always has some option is asked nothing else", asyn
   assert.ok(all.some((own) => own.includes("bias")) && all.some((own) => own.length === 1));
 });
 
-Deno.test("without empty rows no query sees nothing", async () => {
+partTest("core", "without empty rows no query sees nothing", async () => {
   const options = ["causal", "mask", "keyLengths", "window"] as const;
   const asked = { ...small, options, problems: 24, finiteDifferences: false };
   const empty = (report: GradientReport) => report.problems.filter(({ emptyRows }) => emptyRows);
@@ -480,29 +499,33 @@ Deno.test("without empty rows no query sees nothing", async () => {
   assert.equal(none.problems.length, 24);
 });
 
-Deno.test("it stops after enough failures, when it is told to, and throws if that is wanted", async () => {
-  const wrong = scaled(() => 3, "dq");
-  const report = await checkGradients(forward, wrong, { ...small, maxFailures: 2 });
-  assert.equal(report.problems.filter(({ passed }) => !passed).length, 2);
-  assert.equal(report.problems.at(-1)!.passed, false);
+partTest(
+  "core",
+  "it stops after enough failures, when it is told to, and throws if that is wanted",
+  async () => {
+    const wrong = scaled(() => 3, "dq");
+    const report = await checkGradients(forward, wrong, { ...small, maxFailures: 2 });
+    assert.equal(report.problems.filter(({ passed }) => !passed).length, 2);
+    assert.equal(report.problems.at(-1)!.passed, false);
 
-  const reason = new Error("enough"), signal = AbortSignal.abort(reason);
-  await assert.rejects(() => checkGradients(forward, backward, { ...small, signal }), reason);
+    const reason = new Error("enough"), signal = AbortSignal.abort(reason);
+    await assert.rejects(() => checkGradients(forward, backward, { ...small, signal }), reason);
 
-  await assert.rejects(
-    () => checkGradients(forward, wrong, { ...small, throws: true }),
-    (error: unknown) => {
-      assert.ok(error instanceof GradientCheckError);
-      assert.equal(error.name, "GradientCheckError");
-      assert.equal(error.message, error.report.text);
-      assert.equal(error.report.passed, false);
-      return true;
-    },
-  );
-  assert.ok((await checkGradients(forward, backward, { ...small, throws: true })).passed);
-});
+    await assert.rejects(
+      () => checkGradients(forward, wrong, { ...small, throws: true }),
+      (error: unknown) => {
+        assert.ok(error instanceof GradientCheckError);
+        assert.equal(error.name, "GradientCheckError");
+        assert.equal(error.message, error.report.text);
+        assert.equal(error.report.passed, false);
+        return true;
+      },
+    );
+    assert.ok((await checkGradients(forward, backward, { ...small, throws: true })).passed);
+  },
+);
 
-Deno.test("a report is plain data", async () => {
+partTest("core", "a report is plain data", async () => {
   const report = await checkGradients(forward, scaled(Math.sqrt, "dq"), { ...small, problems: 3 });
   const { passed, findings, problems } = JSON.parse(JSON.stringify(report));
   assert.equal(passed, false);

@@ -12,11 +12,11 @@ import { partTest } from "./selection.ts";
 const open = () => openGpu({ coexecute: true });
 
 /** Large enough that a GPU in software, whose read-back a busy machine delays, still gains by giving some away. */
-const sized = { queryHeads: 4, kvHeads: 2, lengthQ: 700, lengthK: 720, headDim: 64 } as const;
+const sized = { queryHeads: 4, kvHeads: 2, lengthQ: 1000, lengthK: 1020, headDim: 32 } as const;
 
 /** By sequences, with kernels that many tests have. */
 const few: readonly Case[] = [
-  defineCase({ ...sized, batch: 2, queryHeads: 2, kvHeads: 1, keyLengths: [720, 650] }),
+  defineCase({ ...sized, batch: 2, queryHeads: 2, kvHeads: 1, keyLengths: [1020, 930] }),
 ];
 
 const more: readonly Case[] = [
@@ -97,8 +97,8 @@ partTest("core", "what one backend runs, and why, is said", async () => {
   const resident = engine.tensor(x.data, x.shape);
   const { reason } = engine.explain(resident, resident, resident);
   assert.match(reason, /not shared: its tensors live in one backend/);
-  const { out } = await engine.attention(x, x, x, { maskMod: mask });
-  assert.equal(out.data.length, x.data.length);
+  const { out } = await engine.attention(one, one, one);
+  assert.equal(out.data.length, one.data.length);
 });
 
 partTest(

@@ -15,7 +15,7 @@ import { everything, partTaken, runTakes } from "./selection.ts";
 import { sharedSessions } from "./sessions.ts";
 
 /** Of threads that race. */
-const repeats = runTakes("rest") ? 50 : 10;
+const repeats = runTakes("rest") ? 50 : 4;
 /** Without threads that race; on a GPU each takes longer in software, and tests/webgpu/repeat_test.ts has more. */
 const fewRepeats = 3;
 
@@ -32,8 +32,15 @@ const cases: readonly Case[] = [
   defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 70, lengthK: 800, sink: true, ...everything }),
 ];
 
-/** Small, with a kernel that many tests have. */
-const ofGpuCore = cases[2]!;
+/** On a GPU the core has small ones, with kernels that many tests have. */
+const ofGpuCore: readonly Case[] = [cases[2]!, cases[3]!];
+
+const made = new Map<Case, Inputs>();
+const inputsOf = (c: Case): Inputs => made.get(c) ?? made.set(c, makeInputs(c)).get(c)!;
+
+/** Whether this run has a case there. */
+const takes = (configuration: string, c: Case) =>
+  configuration !== "webgpu" || partTaken(ofGpuCore.includes(c) ? "core" : "rest");
 
 /** Runs `body` on each configuration, for each case. */
 function testCases(
@@ -41,7 +48,7 @@ function testCases(
   configurations: readonly Configuration[],
   body: (session: Session, inputs: Inputs, about: string) => Promise<void>,
 ): void {
-  const open = sharedSessions(configurations);
+  const open = sharedSessions(configurations.filter(({ part = "core" }) => runTakes(part)));
   Deno.test({
     name,
     sanitizeOps: false,
@@ -51,10 +58,7 @@ function testCases(
       for (const c of cases) {
         await t.step(caseName(c), async () => {
           for (const [configuration, session] of sessions) {
-            if (configuration === "webgpu" && !partTaken(c === ofGpuCore ? "core" : "rest")) {
-              continue;
-            }
-            await body(session, makeInputs(c), configuration);
+            if (takes(configuration, c)) await body(session, inputsOf(c), configuration);
           }
         });
       }
@@ -81,7 +85,8 @@ testCases(
   "concurrent calls on one engine give the bits of calls one after another",
   engineConfigurations,
   async (session, inputs, about) => {
-    const others = cases.map(makeInputs);
+    const few = about === "webgpu" && !runTakes("rest");
+    const others = few ? ofGpuCore.map(inputsOf) : cases.map(inputsOf);
     const alone: ForwardResult[] = [];
     for (const other of others) alone.push(await session.forward(other));
     const forward = await session.forward(inputs);
@@ -98,7 +103,7 @@ testCases(
   },
 );
 
-for (const configuration of engineConfigurations.slice(-2)) {
+for (const configuration of engineConfigurations.slice(-3)) {
   testCases(
     `a new engine gives the bits of an old one that has done other work: ${configuration.name}`,
     [configuration],

@@ -14,7 +14,7 @@ import { problemOf } from "./oracle.ts";
 import { attentionBackwardF64, attentionF64 } from "./reference/attention_f64.ts";
 import { readOperand, type Shape4, type TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
-import { everything } from "./selection.ts";
+import { everything, runTakes } from "./selection.ts";
 import { type GpuPart, testSessions } from "./sessions.ts";
 import { mapTuple } from "./tuples.ts";
 
@@ -72,8 +72,7 @@ edge("a row that sees nothing has out 0, lse −∞ and gradients 0", async (ses
   for (const options of [...hiding, { mask: { axes: "1111", pattern: "nothing" } } as const]) {
     const c = defineCase({ ...shapes[0], ...options, dLse: true });
     if (!session.takes(c)) continue;
-    const inputs = makeInputs(c);
-    const { visible } = attentionF64(problemOf(inputs));
+    const { inputs, visible } = seenOf(c);
     const results = await bothPasses(session, inputs);
     const [out, dq] = mapTuple([results.out, results.dq], (t) => readOperand(t, c.layout));
     for (let row = 0; row < c.batch * c.queryHeads * c.lengthQ; row++) {
@@ -94,10 +93,11 @@ const places = [
 ] as const;
 
 edge("NaN that is visible reaches exactly the elements that depend on it", async (session) => {
-  for (const options of [{}, ...hiding]) {
-    for (const { operand, at } of places) {
+  for (const [n, options] of [{}, ...hiding].entries()) {
+    for (const [m, { operand, at }] of places.entries()) {
       const c = defineCase({ ...shapes[0], ...options, lengthQ: 90, lengthK: 97 });
-      if (!session.takes(c)) continue;
+      // half of the places meet each option in the core
+      if (!session.takes(c) || !(runTakes("rest") || (n + m) % 2 === 0)) continue;
       const inputs = makeInputs(c);
       const bad = { ...inputs, [operand]: put(inputs[operand], at, NaN) };
       assertSameNaN(c, bad, await bothPasses(session, bad), `${operand} at ${at}`);
@@ -159,8 +159,7 @@ edge("a row that sees nothing but the sink has out 0 and lse = sink", async (ses
     for (const shape of shapes) {
       const c = defineCase({ ...shape, ...options, sink: true, dLse: true });
       if (!session.takes(c)) continue;
-      const inputs = makeInputs(c), sink = inputs.options.sink!;
-      const { visible } = attentionF64(problemOf(inputs));
+      const { inputs, visible } = seenOf(c), sink = inputs.options.sink!;
       const results = await bothPasses(session, inputs), out = readOperand(results.out, c.layout);
       for (let row = 0; row < c.batch * c.queryHeads * c.lengthQ; row++) {
         if (visible.subarray(row * c.lengthK, (row + 1) * c.lengthK).includes(1)) continue;
@@ -207,8 +206,8 @@ edge("inputs are never written and results alias nothing", async (session) => {
     const { out, lse } = await session.forward(inputs);
     const resultsBefore = structuredClone({ out, lse });
     const gradients = await session.backward(inputs, { out, lse });
-    assert.deepEqual(inputs, inputsBefore);
-    assert.deepEqual({ out, lse }, resultsBefore);
+    assertUnchanged(inputs, inputsBefore, "inputs");
+    assertUnchanged({ out, lse }, resultsBefore, "results");
     const { q, k, v, dOut, dLse, options: { bias, alibiSlopes } } = inputs;
     const given = [q, k, v, dOut, dLse, bias, alibiSlopes].map((tensor) => tensor?.data.buffer);
     const made = [out, lse, ...Object.values<TestTensor>({ ...gradients })]
@@ -220,13 +219,28 @@ edge("inputs are never written and results alias nothing", async (session) => {
   }
 }, "by case");
 
+/** The same values at every depth; arrays of numbers by their bytes, which is many times faster than element by element. */
+function assertUnchanged(got: unknown, want: unknown, about: string): void {
+  if (ArrayBuffer.isView(want)) {
+    assert.ok(ArrayBuffer.isView(got), about);
+    const [a, b] = [got, want].map((x) => new Uint8Array(x.buffer, x.byteOffset, x.byteLength));
+    assert.equal(a!.length, b!.length, about);
+    for (let n = 0; n < a!.length; n++) if (a![n] !== b![n]) assert.fail(`byte ${n} of ${about}`);
+  } else if (typeof want === "object" && want !== null) {
+    assert.deepEqual(Object.keys(got as object), Object.keys(want), about);
+    for (const [name, value] of Object.entries(want)) {
+      assertUnchanged((got as Record<string, unknown>)[name], value, `${name} of ${about}`);
+    }
+  } else assert.equal(got, want, about);
+}
+
 edge("results of one call are not changed by the next", async (session) => {
   const c = defineCase(shapes[0]!);
   const inputs = makeInputs(c);
   const results = await bothPasses(session, inputs);
   const before = structuredClone(results);
   await bothPasses(session, makeInputs({ ...c, causal: true }));
-  assert.deepEqual(results, before);
+  assertUnchanged(results, before, "results");
 });
 
 edge("operands may share one buffer", async (session) => {
@@ -245,6 +259,19 @@ edge("operands may share one buffer", async (session) => {
     await bothPasses(session, inputs),
   );
 });
+
+const seen = new Map<string, { readonly inputs: Inputs; readonly visible: Uint8Array }>();
+
+/** Inputs of a case and which pairs it sees: made once for all configurations. */
+function seenOf(c: Case) {
+  const name = caseName(c);
+  let made = seen.get(name);
+  if (!made) {
+    const inputs = makeInputs(c);
+    seen.set(name, made = { inputs, visible: attentionF64(problemOf(inputs)).visible });
+  }
+  return made;
+}
 
 const ofCases = new Map<
   string,

@@ -6,7 +6,7 @@
 import { type Case, caseName, defineCase } from "./case.ts";
 import { featureSections } from "./grid_features.ts";
 import { pairSection } from "./grid_pairs.ts";
-import { fewRows, isSmall } from "./selection.ts";
+import { fewRows, inTurn, isSmall, outOfTurn } from "./selection.ts";
 
 /** Cases about one subject. */
 export interface Section {
@@ -78,7 +78,14 @@ const lengthSection: Section = {
     const both = { lengthQ, lengthK, headDim };
     // Alternately causal where a case is expensive, both ways where it is not.
     if (large) return [defineCase({ ...both, causal: n % 2 ? true : undefined })];
-    return [defineCase(both), defineCase({ ...both, causal: true, queryHeads: 2, kvHeads: 1 })];
+    const short = lengthQ * lengthK < 2000;
+    return [
+      inTurn(short || n % 2 === 0, defineCase(both)),
+      inTurn(
+        short || n % 2 === 1,
+        defineCase({ ...both, causal: true, queryHeads: 2, kvHeads: 1 }),
+      ),
+    ];
   }),
 };
 
@@ -174,11 +181,12 @@ export const gridOfSets: readonly Section[] = [...sizeSections, ...featureSectio
 /** The whole grid. */
 export const grid: readonly Section[] = [...gridOfSets, pairSection];
 
-/** The cheap part of the grid, for the many ways to call that share the kernels. */
+/** The cheap part of the grid, for the many ways to call that share the kernels; the core has it all. */
 export function smallCases(sections: readonly Section[]): Section[] {
-  return sections.map((section) => ({ ...section, cases: section.cases.filter(isSmall) })).filter((
-    { cases },
-  ) => cases.length > 0);
+  return sections.map((section) => ({
+    ...section,
+    cases: section.cases.filter(isSmall).map(outOfTurn),
+  })).filter(({ cases }) => cases.length > 0);
 }
 
 /** All names, for the check that they are unique: a name is a seed and a filter. */

@@ -3,7 +3,7 @@
 import { type Case, type CausalForm, defineCase } from "./case.ts";
 import type { Section } from "./grid.ts";
 import { coveringSection } from "./grid_pairs.ts";
-import { everything, fewRows, statistics } from "./selection.ts";
+import { everything, fewRows, inTurn, statistics } from "./selection.ts";
 
 /** Shapes that cross tile borders on both axes, with more keys, more queries, and as many. */
 const crossing = [[70, 131], [131, 70], [97, 97]] as const;
@@ -19,9 +19,12 @@ const causalForms: CausalForm[] = [
 
 const causalSection: Section = {
   title: "causal forms",
-  cases: causalForms.flatMap((causal) =>
-    crossing.map(([lengthQ, lengthK]) =>
-      defineCase({ batch: 2, queryHeads: 2, kvHeads: 1, lengthQ, lengthK, headDim: 12, causal })
+  cases: causalForms.flatMap((causal, n) =>
+    crossing.map(([lengthQ, lengthK], m) =>
+      inTurn(
+        n % 3 === m,
+        defineCase({ batch: 2, queryHeads: 2, kvHeads: 1, lengthQ, lengthK, headDim: 12, causal }),
+      )
     )
   ),
 };
@@ -33,10 +36,16 @@ const windows = [
 
 const windowSection: Section = {
   title: "windows",
-  cases: windows.flatMap((window) =>
-    crossing.flatMap(([lengthQ, lengthK]) => [
-      defineCase({ queryHeads: 2, lengthQ, lengthK, headDim: 12, window }),
-      defineCase({ queryHeads: 2, lengthQ, lengthK, headDim: 12, window, causal: true }),
+  cases: windows.flatMap((window, n) =>
+    crossing.flatMap(([lengthQ, lengthK], m) => [
+      inTurn(
+        n % 3 === m,
+        defineCase({ queryHeads: 2, lengthQ, lengthK, headDim: 12, window }),
+      ),
+      inTurn(
+        (n + 1) % 3 === m,
+        defineCase({ queryHeads: 2, lengthQ, lengthK, headDim: 12, window, causal: true }),
+      ),
     ])
   ).concat(
     // Rows past the last key with a narrow window, and offsets outside the keys: nothing to see.
@@ -60,7 +69,7 @@ const maskSection: Section = {
     (["padding", "documents", "prefix", "dilated", "blocks", "empty rows", "nothing"] as const)
       .flatMap((pattern) => [
         defineCase({ ...broadcastShape, headDim: 10, mask: { axes: "b1qk", pattern } }),
-        defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 200, mask: { axes: "hqk", pattern } }),
+        defineCase({ queryHeads: 2, kvHeads: 1, lengthQ: 150, mask: { axes: "hqk", pattern } }),
       ]),
     defineCase({
       lengthQ: 300,
@@ -324,7 +333,17 @@ const rotarySection: Section = {
       ...[{ tables: true }, { tables: true, positions: "each", dims: 4 }, { keys: false }],
     ] as const).flatMap((rotary, n) => [
       defineCase({ ...broadcastShape, rotary, causal: n % 2 ? true : undefined }),
-      defineCase({ ...broadcastShape, rotary, lengthQ: 70, lengthK: 133, headDim: 12, dLse: true }),
+      inTurn(
+        n % 2 === 0,
+        defineCase({
+          ...broadcastShape,
+          rotary,
+          lengthQ: 70,
+          lengthK: 133,
+          headDim: 12,
+          dLse: true,
+        }),
+      ),
       defineCase({ ...fewRows, lengthK: 700, rotary }),
     ]),
     // more queries than keys: the first ones stand before position 0

@@ -43,9 +43,9 @@ export function numberToBf16(value: number): number {
 
 /** Every element of `data` as an exact float64. */
 export function decode(data: StorageArray, type: StorageType): Float64Array<ArrayBuffer> {
-  if (!(data instanceof Uint16Array)) return Float64Array.from(data);
+  if (!(data instanceof Uint16Array)) return new Float64Array(data);
   if (type === "bf16") return Float64Array.from(data, bf16ToNumber);
-  return Float64Array.from(new Float16Array(data.buffer, data.byteOffset, data.length));
+  return new Float64Array(new Float16Array(data.buffer, data.byteOffset, data.length));
 }
 
 /** A new array in the wanted format; `"bits"` gives 16-bit formats as Uint16Array. */
@@ -54,8 +54,8 @@ export function encode(
   type: StorageType,
   storage: "bits" | "Float16Array" = "bits",
 ): StorageArray {
-  if (type === "f32") return Float32Array.from(values);
+  if (type === "f32") return new Float32Array(values);
   if (type === "bf16") return Uint16Array.from(values, numberToBf16);
-  const half = Float16Array.from(values);
+  const half = new Float16Array(values);
   return storage === "Float16Array" ? half : new Uint16Array(half.buffer);
 }

@@ -94,7 +94,7 @@ function rotaryAt({ options, lengthQ, lengthK, batch }: Problem): ReferenceOptio
 /** The options that a stage shows. */
 function optionsAt(problem: Problem, stage: ScoreStage): ReferenceOptions {
   const { options } = problem, { layout, softmaxScale, softcap } = options;
-  if (stage === "masked" || stage === "probabilities") return options;
+  if (stage === "masked" || stage === "probabilities") return options as ReferenceOptions;
   const rotary = rotaryAt(problem);
   return {
     ...(rotary ? { rotary } : {}),

@@ -154,13 +154,14 @@ function test(
   });
 }
 
-/** A test on an engine of each kind. */
-function onEngines(name: string, fn: (engine: Engine) => Promise<void>): void {
+/** A test on an engine of each kind; `gpu`: the part in which a GPU is one. */
+function onEngines(name: string, fn: (engine: Engine) => Promise<void>, gpu: Part = "core"): void {
   test(name, async (t, subjects) => {
     for (const { name, engine } of subjects) {
-      if (name !== "wasm, 1 thread") await t.step(name, () => fn(engine));
+      const part = name.startsWith("webgpu") ? gpu : "core";
+      if (name !== "wasm, 1 thread" && runTakes(part)) await t.step(name, () => fn(engine));
     }
-  }, !runTakes("core"));
+  }, !runTakes("core") && !runTakes(gpu));
 }
 
 /** On a GPU the core has the cases without functions, and regions are in the rest. */
@@ -213,7 +214,7 @@ for (const level of [0, -1e5, -1e9, -3.4028234663852886e38]) {
       ranked.subarray(...at).forEach((x, n) => assert.ok(Math.abs(x - sorted[n]!) < 1e-6));
     });
     columns.forEach((x, n) => assert.ok(Math.abs(x - sums[n]!) < 4e-6));
-  });
+  }, "rest");
 }
 
 /** Rows whose first column is given: products are exact. */

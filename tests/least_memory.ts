@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createEngine, type Engine } from "../mod.ts";
 import { type Configuration, hostSession, openGpu } from "./backends.ts";
+import { runTakes } from "./selection.ts";
 
 /** Engines with a budget, the smallest one that they take, and by how many bytes budgets differ. */
 export interface Budgeted {
@@ -82,7 +83,7 @@ export function leastMemory(
       const budgeted = await open();
       if ("absent" in budgeted) return budgeted;
       return {
-        takes: () => true,
+        takes: () => runTakes("core"),
         forward: async (inputs) =>
           (await inLeastMemory(budgeted, (engine) => hostSession(engine).forward(inputs))).result,
         backward: async (inputs, saved) =>

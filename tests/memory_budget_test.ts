@@ -18,7 +18,7 @@ import {
 } from "./least_memory.ts";
 import { packedInputs } from "./packed.ts";
 import { bothPasses, testGrid } from "./run_grid.ts";
-import { everything } from "./selection.ts";
+import { elsewhere, everything, type Part, partTest, runTakes, testUnless } from "./selection.ts";
 import { mapTuple } from "./tuples.ts";
 
 /** Longer than a chunk of keys and taller than the least region of rows, on both axes. */
@@ -78,14 +78,17 @@ function assertNear(got: object, want: object): void {
   }
 }
 
-/** The same body on CPU engines, and on GPU engines where there is a GPU. */
-function onBoth(name: string, body: (budgeted: Budgeted) => Promise<void>): void {
+/** The same body on CPU engines, and on GPU engines where there is a GPU; `part`: that in which a GPU is one. */
+function onBoth(
+  name: string,
+  body: (budgeted: Budgeted) => Promise<void>,
+  part: Part = "core",
+): void {
   Deno.test({
-    name,
-    sanitizeOps: false,
-    sanitizeResources: false,
+    ...testUnless(runTakes("core") || runTakes(part) ? undefined : elsewhere("core"), name),
     async fn(t) {
-      await t.step("wasm", () => body(wasmWith(1)));
+      if (runTakes("core")) await t.step("wasm", () => body(wasmWith(1)));
+      if (!runTakes(part)) return;
       const gpu = await gpuWith();
       if ("absent" in gpu) return console.log(`not run on webgpu: ${gpu.absent}`);
       await t.step("webgpu", () => body(gpu)).finally(() => gpu[Symbol.dispose]());
@@ -93,7 +96,7 @@ function onBoth(name: string, body: (budgeted: Budgeted) => Promise<void>): void
   });
 }
 
-Deno.test("packed sequences in the least memory", async () => {
+partTest("core", "packed sequences in the least memory", async () => {
   const fields = { queryHeads: 2, kvHeads: 1, headDim: 16, causal: true } as const;
   const lengths = [[70, 70], [0, 5], [3, 210], [150, 150]] as const;
   const { inputs } = packedInputs(
@@ -152,6 +155,7 @@ onBoth(
       assertNear(result, want);
     }
   },
+  "rest",
 );
 
 onBoth("explain() tells the most that a call takes", async (budgeted) => {
@@ -189,54 +193,68 @@ onBoth("a budget gives the same bits from run to run", async (budgeted) => {
   using second = await budgeted.open(budget);
   assert.deepEqual(await run(second), want);
   assertNear(want, await run(plenty));
-});
+}, "rest");
 
-Deno.test("resident tensors and a cache leave the rest to calls, which come in parts", async () => {
-  using engine = await createEngine({ backend: "wasm", threads: 1, memoryBudget: 2 ** 20 });
-  using held = engine.tensor(new Float32Array(2 ** 17), [2 ** 17]); // half of it
-  using cache = engine.kvCache({ sequences: 1, kvHeads: 1, headDim: 32, pageSize: 16, pages: 20 });
-  const rows = plainTensor(1, [1, 300, 1, 32]);
-  cache.append(rows, rows, { sequences: [0] });
-  const x = plainTensor(2, [1, 2000, 1, 32]), one = plainTensor(3, [1, 1, 1, 32]);
-  using plenty = await createEngine({ backend: "wasm", threads: 1 });
-  assertNear(await engine.attention(x, x, x), await plenty.attention(x, x, x));
-  assert.ok(engine.memory.total <= 2 ** 20 && engine.explain(x, x, x).keyChunks > 1);
-  const step = await engine.attention(one, cache.keys, cache.values, { sequences: [0] });
-  assertNear(step, await plenty.attention(one, rows, rows));
-  assert.equal(held.disposed, false);
-});
+partTest(
+  "core",
+  "resident tensors and a cache leave the rest to calls, which come in parts",
+  async () => {
+    using engine = await createEngine({ backend: "wasm", threads: 1, memoryBudget: 2 ** 20 });
+    using held = engine.tensor(new Float32Array(2 ** 17), [2 ** 17]); // half of it
+    using cache = engine.kvCache({
+      sequences: 1,
+      kvHeads: 1,
+      headDim: 32,
+      pageSize: 16,
+      pages: 20,
+    });
+    const rows = plainTensor(1, [1, 300, 1, 32]);
+    cache.append(rows, rows, { sequences: [0] });
+    const x = plainTensor(2, [1, 2000, 1, 32]), one = plainTensor(3, [1, 1, 1, 32]);
+    using plenty = await createEngine({ backend: "wasm", threads: 1 });
+    assertNear(await engine.attention(x, x, x), await plenty.attention(x, x, x));
+    assert.ok(engine.memory.total <= 2 ** 20 && engine.explain(x, x, x).keyChunks > 1);
+    const step = await engine.attention(one, cache.keys, cache.values, { sequences: [0] });
+    assertNear(step, await plenty.attention(one, rows, rows));
+    assert.equal(held.disposed, false);
+  },
+);
 
-Deno.test("three times the memory of a GPU: live buffers stay within the budget", async () => {
-  const first = await openGpu();
-  if ("absent" in first) return console.log(`not run on webgpu: ${first.absent}`);
-  using _first = first;
-  const [q, dOut] = mapTuple([1, 4], (seed) => plainTensor(seed, [1, 300, 4, 32]));
-  const [k, v] = mapTuple([2, 3], (seed) => plainTensor(seed, [1, 300, 2, 32]));
-  const { out, lse } = await first.attention(q, k, v, { causal: true });
-  const want = await first.attentionBackward(dOut, { q, k, v, out, lse }, { causal: true });
-  const bytes = 4 * (q.data.byteLength + k.data.byteLength); // q, k, v, out, dOut, dq, dk, dv
-  const memoryBudget = Math.floor(bytes / 3);
-  const device = first.device!, live = new Map<object, number>();
-  let most = 0;
-  const createBuffer = device.createBuffer.bind(device);
-  device.createBuffer = ((descriptor: { size: number }) => {
-    const buffer = createBuffer(descriptor as never), destroy = buffer.destroy.bind(buffer);
-    live.set(buffer, descriptor.size);
-    most = Math.max(most, [...live.values()].reduce((sum, size) => sum + size, 0));
-    buffer.destroy = () => {
-      live.delete(buffer);
-      destroy();
-    };
-    return buffer;
-  }) as never;
-  const engine = await openGpu({ device, memoryBudget });
-  assert.ok(!("absent" in engine));
-  most = 0;
-  live.clear();
-  assertNear(await engine.attention(q, k, v, { causal: true }), { out, lse });
-  const saved = { q, k, v, out, lse };
-  assertNear(await engine.attentionBackward(dOut, saved, { causal: true }), want);
-  assert.ok(most > 0 && most <= memoryBudget, `${most} bytes of ${memoryBudget}`);
-  assert.ok(engine.memory.peak <= memoryBudget && engine.memory.used === 0);
-  engine.dispose();
-});
+partTest(
+  "core",
+  "three times the memory of a GPU: live buffers stay within the budget",
+  async () => {
+    const first = await openGpu();
+    if ("absent" in first) return console.log(`not run on webgpu: ${first.absent}`);
+    using _first = first;
+    const [q, dOut] = mapTuple([1, 4], (seed) => plainTensor(seed, [1, 300, 4, 32]));
+    const [k, v] = mapTuple([2, 3], (seed) => plainTensor(seed, [1, 300, 2, 32]));
+    const { out, lse } = await first.attention(q, k, v, { causal: true });
+    const want = await first.attentionBackward(dOut, { q, k, v, out, lse }, { causal: true });
+    const bytes = 4 * (q.data.byteLength + k.data.byteLength); // q, k, v, out, dOut, dq, dk, dv
+    const memoryBudget = Math.floor(bytes / 3);
+    const device = first.device!, live = new Map<object, number>();
+    let most = 0;
+    const createBuffer = device.createBuffer.bind(device);
+    device.createBuffer = ((descriptor: { size: number }) => {
+      const buffer = createBuffer(descriptor as never), destroy = buffer.destroy.bind(buffer);
+      live.set(buffer, descriptor.size);
+      most = Math.max(most, [...live.values()].reduce((sum, size) => sum + size, 0));
+      buffer.destroy = () => {
+        live.delete(buffer);
+        destroy();
+      };
+      return buffer;
+    }) as never;
+    const engine = await openGpu({ device, memoryBudget });
+    assert.ok(!("absent" in engine));
+    most = 0;
+    live.clear();
+    assertNear(await engine.attention(q, k, v, { causal: true }), { out, lse });
+    const saved = { q, k, v, out, lse };
+    assertNear(await engine.attentionBackward(dOut, saved, { causal: true }), want);
+    assert.ok(most > 0 && most <= memoryBudget, `${most} bytes of ${memoryBudget}`);
+    assert.ok(engine.memory.peak <= memoryBudget && engine.memory.used === 0);
+    engine.dispose();
+  },
+);

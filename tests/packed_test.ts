@@ -12,7 +12,15 @@ import {
 } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
 import { plainTensor } from "./inputs.ts";
-import { expectPacked, type Lengths, type PackedCase, packedInputs, startsOf } from "./packed.ts";
+import {
+  expectPacked,
+  type Lengths,
+  type PackedCase,
+  type PackedExpected,
+  type PackedInputs,
+  packedInputs,
+  startsOf,
+} from "./packed.ts";
 import { STATISTICS, type TestTensor } from "./reference/problem.ts";
 import { canonical } from "./run_grid.ts";
 import { fewRows, runTakes } from "./selection.ts";
@@ -167,12 +175,24 @@ function checkBehind(results: Readonly<Record<string, TestTensor>>, c: PackedCas
   }
 }
 
+const made = new Map<PackedCase, PackedInputs & { readonly expected: PackedExpected[] }>();
+
+/** What a case needs, made once for all configurations. */
+function madeOf(c: PackedCase) {
+  let found = made.get(c);
+  if (!found) {
+    const packed = packedInputs(c);
+    made.set(c, found = { ...packed, expected: expectPacked(packed) });
+  }
+  return found;
+}
+
 async function check(session: Session, c: PackedCase, configuration: string): Promise<void> {
-  const packed = packedInputs(c), { inputs } = packed;
+  const { inputs, expected: all } = madeOf(c);
   const results = await bothPasses(session, inputs) as unknown as Readonly<
     Record<string, TestTensor>
   >;
-  for (const { name, expected, sequence } of expectPacked(packed)) {
+  for (const { name, expected, sequence } of all) {
     const got = results[name];
     assert.ok(got, `no ${name}`);
     const part = sequence === undefined ? got : partOf(got, name, c, sequence);

@@ -18,7 +18,7 @@ import { sharedSessions } from "./sessions.ts";
 
 const file = "tests/properties_test.ts";
 const seed = 20260720;
-const runs = 100;
+const runs = runTakes("rest") ? 100 : 50;
 /** Of options in any combination, each of which is texts to compile. */
 const mixedRuns = 60;
 /** On a GPU, where each may compile; the rest has as many as the CPU. */
@@ -49,8 +49,8 @@ const sharedGpuCases = fc.tuple(gpuCases, ofCore).map(([c, option]): Case => {
 }).filter(sharesKernels);
 
 const of = (n: number) => `${bothPasses.name} beside the oracle on ${n} random problems`;
+testRandomCases(randomCases, wasmConfigurations, { name: of(runs), numRuns: runs });
 if (runTakes("core")) {
-  testRandomCases(randomCases, wasmConfigurations, { name: of(runs), numRuns: runs });
   testRandomCases(sharedGpuCases, [gpuConfiguration], {
     name: `${of(gpuRuns)}, on a GPU`,
     numRuns: gpuRuns,
@@ -71,7 +71,7 @@ function testRandomCases(
     readonly why?: string | undefined;
   },
 ): void {
-  const open = sharedSessions(configurations);
+  const open = sharedSessions(configurations.filter(({ part }) => !part || runTakes(part)));
   Deno.test({
     ...testUnless(why, name),
     async fn() {

@@ -26,8 +26,10 @@ export function normalNumbers(
   count: number,
   amplitude = 1,
 ): Float64Array<ArrayBuffer> {
-  const random = randomNumbers(seed);
-  return new Float64Array(count).map(() =>
-    amplitude * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
-  );
+  const random = randomNumbers(seed), numbers = new Float64Array(count);
+  for (let n = 0; n < count; n++) {
+    const radius = amplitude * Math.sqrt(-2 * Math.log(1 - random()));
+    numbers[n] = radius * Math.cos(2 * Math.PI * random());
+  }
+  return numbers;
 }

@@ -1,8 +1,8 @@
 /**
  * Which part of the tests a run takes. `FLASHTILE_GRID` is "all", "rest" (what the core leaves out), or missing: the
- * core. The CPU runs nearly everything in the core, but for plain SIMD on two threads, whose halves it runs. A GPU compiles
- * a kernel for each combination of dims, storage and features that a case has, in software for a second or two each, so its
- * core is made of few kinds of cases, which share kernels: every feature is in one of them.
+ * core. The CPU has every feature there, each build and each number of threads once, and of sizes that many cases have those
+ * that are in turn. A GPU compiles a kernel for each combination of dims, storage and features that a case has, in software
+ * for a second or two each, so its core is made of few kinds of cases, which share kernels: every feature is in one of them.
  */
 
 import { type Case, caseWork } from "./case.ts";
@@ -73,6 +73,20 @@ export function inParts(ofCase: Parts, c: Case): Case {
   return c;
 }
 
+const waiting = new WeakSet<Case>();
+
+/** A case that many others are like: the core of the grid has those whose turn it is. */
+export function inTurn(own: boolean, c: Case): Case {
+  if (own) return c;
+  waiting.add(c);
+  return inParts({ wasm: "rest", webgpu: "rest" }, c);
+}
+
+/** The same case for tests that the rest does not have. */
+export function outOfTurn(c: Case): Case {
+  return waiting.has(c) ? { ...c } : c;
+}
+
 /**
  * The same of a case on a backend; `resident`: on tensors there, whose lse may be large for all the host knows; `whole`:
  * this run has both parts of the cases.
@@ -87,16 +101,24 @@ export function caseTaken(
 ): boolean {
   // resident tensors add kernels of the state of rows, in which features are seen one at a time, and all together
   if (resident && backend === "webgpu" && subjectsOf(c).length > 1 && !hasAll(c)) return false;
+  const ungrouped = resident && backend === "webgpu" && c.queryHeads === c.kvHeads;
   if (whole) return true;
   const given = parts.get(c), part = given?.[backend];
   if (given) return part !== undefined && partTaken(part);
-  const shared = backend === "wasm" || (sharesKernels(c) && !(resident && hasOneSubject(c)));
+  const shared = backend === "wasm" ||
+    (sharesKernels(c) && !ungrouped && !(resident && hasOneSubject(c)));
   return partTaken(isLong(c) || !shared ? "rest" : "core");
 }
 
-/** Longer than a few tiles: minutes of the oracle, who finds little more in them; the longest is in the core. */
-function isLong(c: Case): boolean {
-  return caseWork(c) > 3e6 && c.lengthQ !== 1025;
+/** Longer than a few tiles: minutes of the oracle, who finds little more in them. */
+export function isLong(c: Case): boolean {
+  return caseWork(c) > 3e6;
+}
+
+/** Whether the CPU has a case in the core. */
+export function isInCore(c: Case): boolean {
+  const given = parts.get(c);
+  return given ? given.wasm === "core" : !isLong(c);
 }
 
 /** Cheap: for the many ways to call that share the kernels. */
@@ -181,11 +203,9 @@ export function sharesKernels(c: Case): boolean {
   const functions = functionsOf(c);
   if (functions && (!coreFunctions.includes(functions) || subjects.length > 1)) return false;
   const both = (headDim % 4 === 0) === (valueDim % 4 === 0);
-  const counted = subjects.join() === "stats"; // with more it is in the rest
   if (decode) {
-    const known = plain || all || counted || functions === "alibi, documents";
-    return known && !(all && subjects.includes("stats")) && rows === 4 && headDim === 20 &&
-      valueDim === 20;
+    const known = plain || (all && !subjects.includes("stats")); // one at a time in the rest
+    return known && rows === 4 && headDim === 20 && valueDim === 20;
   }
   if (headDim > 32 || valueDim > 32) return false; // several chunks of a tile
   if (plain) return true;

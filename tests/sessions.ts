@@ -38,7 +38,7 @@ export function sharedSessions(
 export type GpuPart = Part | "by case";
 
 /**
- * Registers a test with a step for each configuration that this machine has. The CPU's are in the core of the tests, the
+ * Registers a test with a step for each configuration that this machine has. The CPU's are in the parts that they name, the
  * GPU's in the part that `gpu` names.
  */
 export function testSessions(
@@ -47,10 +47,11 @@ export function testSessions(
   check: (session: Session, configuration: string) => Promise<void>,
   gpu: GpuPart = "core",
 ): void {
-  const partOf = (configuration: string): GpuPart =>
-    gpu === "by case" || configuration.endsWith("webgpu") ? gpu : "core";
+  const partOf = ({ name, part = "core" }: Configuration): GpuPart =>
+    name.endsWith("webgpu") ? gpu : gpu === "by case" && part === "core" ? gpu : part;
+  const parts = new Map(configurations.map((one) => [one.name, partOf(one)]));
   const taken = configurations.filter(({ name }) => {
-    const part = partOf(name);
+    const part = parts.get(name)!;
     return part === "by case" || runTakes(part);
   });
   const open = sharedSessions(taken);
@@ -58,7 +59,7 @@ export function testSessions(
     ...testUnless(taken.length > 0 ? undefined : elsewhere("core"), name),
     async fn(t) {
       for (const [configuration, session] of await open()) {
-        const takes = partOf(configuration) === "rest"
+        const takes = parts.get(configuration) === "rest"
           ? (c: Case) => session.takes(c, true)
           : session.takes;
         await t.step(configuration, () => check({ ...session, takes }, configuration));

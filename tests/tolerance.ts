@@ -108,10 +108,9 @@ export function allowedError({ bound, dtype }: Expected, want: number): number {
 /** Largest difference over the elements that are finite in the oracle. */
 export function maxError(plain: Float32Array, exact: Float64Array): number {
   let worst = 0;
-  exact.forEach((want, n) => {
-    const error = Math.abs(plain[n]! - want);
-    if (error > worst && Number.isFinite(error)) worst = error;
-  });
+  for (let n = 0; n < exact.length; n++) {
+    worst = maxFinite(worst, Math.abs(plain[n]! - exact[n]!));
+  }
   return worst;
 }
 
@@ -455,7 +454,7 @@ class Sums {
   floor(size: number, results: Float64Array, dim: number): number {
     let worst = 0;
     this.#squares.forEach((square, index) => {
-      const sum = maxMagnitude(results.subarray(index * dim, (index + 1) * dim));
+      const sum = maxMagnitude(results, index * dim, (index + 1) * dim);
       const partialSums = (u * sum) ** 2 * this.#counts[index]! / 3;
       worst = maxFinite(worst, Math.sqrt(square * size ** 2 + partialSums));
     });
@@ -504,7 +503,9 @@ function scoreErrors(
 
 function rowNorms(values: Float64Array, dim: number): Float64Array {
   const squares = new Float64Array(values.length / dim);
-  for (let n = 0; n < values.length; n++) squares[Math.floor(n / dim)]! += values[n]! ** 2;
+  for (let row = 0, n = 0; row < squares.length; row++) {
+    for (let d = 0; d < dim; d++, n++) squares[row]! += values[n]! ** 2;
+  }
   return squares.map(Math.sqrt);
 }
 
@@ -520,8 +521,8 @@ function maxFinite(a: number, b: number): number {
   return b > a && Number.isFinite(b) ? b : a;
 }
 
-function maxMagnitude(values: Float64Array): number {
+function maxMagnitude(values: Float64Array, begin = 0, end = values.length): number {
   let worst = 0;
-  for (let n = 0; n < values.length; n++) worst = maxFinite(worst, Math.abs(values[n]!));
+  for (let n = begin; n < end; n++) worst = maxFinite(worst, Math.abs(values[n]!));
   return worst;
 }

@@ -26,21 +26,21 @@ function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
 const open = (options: EngineOptions = {}) =>
   createEngine({ backend: "wasm", threads: 1, workers: 2, ...options });
 
-const sized = { queryHeads: 8, kvHeads: 4, lengthQ: 800, headDim: 64 } as const;
+const sized = { queryHeads: 8, kvHeads: 4, lengthQ: 640, headDim: 64 } as const;
 
 /** Each feature once, large enough that workers gain. */
 const cases: readonly Case[] = [
   defineCase({ ...sized, batch: 3, lengthQ: 420, lengthK: 433, layout: "bhsd", softcap: 5 }),
   defineCase({ ...sized, dtype: "f16", window: { left: 700, right: 90 } }),
   defineCase({ ...sized, dtype: "bf16", arrangement: "transposed", dropout: 0.2, stats: true }),
-  defineCase({ ...sized, alibiSlopes: "h", sink: true, dLse: true, causal: true }),
+  defineCase({ ...sized, lengthQ: 800, alibiSlopes: "h", sink: true, dLse: true, causal: true }),
   defineCase({
     ...sized,
     ...{ batch: 2, lengthQ: 560, bias: "11qk", mask: { axes: "b1qk", pattern: "documents" } },
   }),
   defineCase({ ...sized, lengthQ: 600, bias: "bhqk", keyLengths: [550] }),
   defineCase({
-    ...sized,
+    ...{ ...sized, lengthQ: 800 },
     ...{ rotary: { base: 10000 }, causal: "bottom-right", arrangement: "padded rows" },
   }),
   defineCase({ ...sized, scoreMod: "learned", maskMod: "heads" }),

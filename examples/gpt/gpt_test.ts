@@ -220,4 +220,4 @@ testProcess("gpt: --compare measures each attention", [], async () => {
   const rows = stdout.split("\n").filter((line) => line.startsWith("| 32 |"));
   const names = rows.map((row) => row.match(/^\| 32 \| ([a-z-]+) \| [\d,]+ \|/)?.[1]);
   assert.deepEqual(names, ["flash", "by-heads", "materialised"], stdout);
-});
+}, "rest");

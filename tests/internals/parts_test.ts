@@ -12,7 +12,7 @@ Deno.test("deno task test:rest names the files that leave something to it", asyn
   for (const file of FILES.filter((file) => /^(tests|examples)\/.*_test\.ts$/.test(file))) {
     if (file.startsWith("tests/internals/parts")) continue;
     const text = await Deno.readTextFile(new URL(file, ROOT));
-    if (/"rest"|"by case"|gridConfigurations|onBackends/.test(text)) found.push(file);
+    if (/"rest"|"by case"|gridConfigurations|onBackends|testSessions/.test(text)) found.push(file);
   }
   assert.deepEqual(named, found.sort());
 });

@@ -48,6 +48,27 @@ export interface BackwardF32 {
   readonly dCaptured: Float32Array | undefined;
 }
 
+/** The product of two rows, element by element. */
+function dot(a: Float32Array, rowA: number, b: Float32Array, rowB: number, dim: number): number {
+  const atA = rowA * dim, atB = rowB * dim;
+  let sum = 0;
+  for (let d = 0; d < dim; d++) sum = f32(sum + f32(a[atA + d]! * b[atB + d]!));
+  return sum;
+}
+
+/** Adds `weight` times a row of `from` to a row of `to`. */
+function addTo(
+  to: Float32Array,
+  rowTo: number,
+  weight: number,
+  from: Float32Array,
+  rowFrom: number,
+  dim: number,
+): void {
+  const atTo = rowTo * dim, atFrom = rowFrom * dim;
+  for (let d = 0; d < dim; d++) to[atTo + d] = f32(to[atTo + d]! + f32(weight * from[atFrom + d]!));
+}
+
 /** Forward pass with S and P written out. */
 export function attentionF32(problem: Problem): ForwardF32 {
   const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, alibiSlopes: alibi, bias } =
@@ -78,10 +99,7 @@ export function attentionF32(problem: Problem): ForwardF32 {
     for (let j = 0; j < lengthK; j++) {
       if (!isVisible(problem, b, h, i, j)) continue;
       visible[at + j] = 1;
-      let score = 0;
-      for (let d = 0; d < headDim; d++) {
-        score = f32(score + f32(q[index * headDim + d]! * k[(kvBase + j) * headDim + d]!));
-      }
+      let score = dot(q, index, k, kvBase + j, headDim);
       dots[at + j] = score;
       score = f32(score * scale);
       slopes[at + j] = scale;
@@ -96,7 +114,7 @@ export function attentionF32(problem: Problem): ForwardF32 {
       }
       if (bias) score = f32(score + f32(bias.values[broadcastIndex(bias, b, h, i, j)]!));
       modSlopes[at + j] = modSlope(problem, score, b, h, i, j);
-      score = modified(problem, score, [b, h, i, j], f32);
+      score = modified(problem, score, b, h, i, j, f32);
       scores[at + j] = score;
       max = Math.max(max, score);
     }
@@ -121,10 +139,7 @@ export function attentionF32(problem: Problem): ForwardF32 {
       const z = f32(dropoutFactor(problem, index, j));
       if (z === 0) continue;
       const p = f32(probabilities[at + j]! * z);
-      for (let d = 0; d < valueDim; d++) {
-        const at = index * valueDim + d;
-        out[at] = f32(out[at]! + f32(p * v[(kvBase + j) * valueDim + d]!));
-      }
+      addTo(out, index, p, v, kvBase + j, valueDim);
     }
   });
   const statistics = { entropy, maxProbability, expectedKey };
@@ -159,10 +174,7 @@ export function attentionBackwardF32(
 
   forEachRow(problem, ({ b, h, i, index, kvBase }) => {
     const at = index * lengthK;
-    let delta = 0;
-    for (let d = 0; d < valueDim; d++) {
-      delta = f32(delta + f32(dOut[index * valueDim + d]! * out[index * valueDim + d]!));
-    }
+    let delta = dot(dOut, index, out, index, valueDim);
     if (dLse) delta = f32(delta - dLse[index]!);
     const dH = dEntropy ? dEntropy[index]! : 0;
     // the entropy, and 1 − Σp, which is what the sink has
@@ -175,11 +187,7 @@ export function attentionBackwardF32(
       if (!visible[at + j]) continue;
       const p = probabilities[at + j]!;
       const z = f32(dropoutFactor(problem, index, j));
-      let dp = 0;
-      for (let d = 0; z !== 0 && d < valueDim; d++) {
-        const product = f32(dOut[index * valueDim + d]! * v[(kvBase + j) * valueDim + d]!);
-        dp = f32(dp + product);
-      }
+      const dp = z === 0 ? 0 : dot(dOut, index, v, kvBase + j, valueDim);
       const logarithm = p === 0 ? 0 : f32(Math.log(p));
       const ofEntropy = f32(dH * f32(logarithm + constant));
       const ofScore = f32(p * f32(f32(f32(z * dp) - delta) - ofEntropy));
@@ -197,17 +205,9 @@ export function attentionBackwardF32(
         dAlibiSlopes[place] = f32(dAlibiSlopes[place]! - term);
       }
       const dDot = f32(ds * slopes[at + j]!);
-      for (let d = 0; d < headDim; d++) {
-        const row = index * headDim + d;
-        const column = (kvBase + j) * headDim + d;
-        dq[row] = f32(dq[row]! + f32(dDot * k[column]!));
-        dk[column] = f32(dk[column]! + f32(dDot * q[row]!));
-      }
-      const weight = f32(p * z);
-      for (let d = 0; z !== 0 && d < valueDim; d++) {
-        const column = (kvBase + j) * valueDim + d;
-        dv[column] = f32(dv[column]! + f32(weight * dOut[index * valueDim + d]!));
-      }
+      addTo(dq, index, dDot, k, kvBase + j, headDim);
+      addTo(dk, kvBase + j, dDot, q, index, headDim);
+      if (z !== 0) addTo(dv, kvBase + j, f32(p * z), dOut, index, valueDim);
     }
   });
   const ofOptions = { dBias, dAlibiSlopes, dSink, dCaptured: learned ? dCaptured : undefined };

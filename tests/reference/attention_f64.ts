@@ -72,6 +72,34 @@ export function forEachRow(
   }
 }
 
+/** `factor` times the product of two rows, element by element. */
+function dot(
+  factor: number,
+  a: Float64Array,
+  rowA: number,
+  b: Float64Array,
+  rowB: number,
+  dim: number,
+): number {
+  const atA = rowA * dim, atB = rowB * dim;
+  let sum = 0;
+  for (let d = 0; d < dim; d++) sum += factor * a[atA + d]! * b[atB + d]!;
+  return sum;
+}
+
+/** Adds `weight` times a row of `from` to a row of `to`. */
+function addTo(
+  to: Float64Array,
+  rowTo: number,
+  weight: number,
+  from: Float64Array,
+  rowFrom: number,
+  dim: number,
+): void {
+  const atTo = rowTo * dim, atFrom = rowFrom * dim;
+  for (let d = 0; d < dim; d++) to[atTo + d]! += weight * from[atFrom + d]!;
+}
+
 /** Forward pass. */
 export function attentionF64(problem: Problem): ForwardF64 {
   const { batch, queryHeads, lengthQ, lengthK, headDim, valueDim, v } = problem;
@@ -90,12 +118,9 @@ export function attentionF64(problem: Problem): ForwardF64 {
     for (let j = 0; j < lengthK; j++) {
       if (!isVisible(problem, b, h, i, j)) continue;
       visible[at + j] = 1;
-      let dot = 0;
-      for (let d = 0; d < headDim; d++) {
-        dot += q[index * headDim + d]! * k[(kvBase + j) * headDim + d]!;
-      }
-      dots[at + j] = dot;
-      scores[at + j] = finishScore(problem, dot, b, h, i, j);
+      const product = dot(1, q, index, k, kvBase + j, headDim);
+      dots[at + j] = product;
+      scores[at + j] = finishScore(problem, product, b, h, i, j);
     }
     const row = at + lengthK;
     lse[index] = softmaxRow(
@@ -110,10 +135,7 @@ export function attentionF64(problem: Problem): ForwardF64 {
       addToStatistics(statistics, index, j, probabilities[at + j]!);
       const z = dropoutFactor(problem, index, j);
       if (z === 0) continue;
-      const p = z * probabilities[at + j]!;
-      for (let d = 0; d < valueDim; d++) {
-        out[index * valueDim + d]! += p * v[(kvBase + j) * valueDim + d]!;
-      }
+      addTo(out, index, z * probabilities[at + j]!, v, kvBase + j, valueDim);
     }
   });
   return { out, lse, dots, scores, probabilities, visible, statistics };
@@ -147,12 +169,12 @@ export function softmaxRow(
   let max = sink;
   let infinite = sink === Infinity ? 1 : 0;
   let count = sink === -Infinity ? 0 : 1;
-  scores.forEach((score, j) => {
-    if (!visible[j]) return;
+  for (let j = 0; j < scores.length; j++) {
+    if (!visible[j]) continue;
     count++;
-    max = Math.max(max, score); // NaN wins, as it should
-    if (score === Infinity) infinite++;
-  });
+    max = Math.max(max, scores[j]!); // NaN wins, as it should
+    if (scores[j] === Infinity) infinite++;
+  }
   if (count === 0) return -Infinity;
   if (max === Infinity && infinite === 1) {
     // The limit of one score growing without end: all weight on it.
@@ -160,11 +182,11 @@ export function softmaxRow(
     return Infinity;
   }
   let sum = sink === -Infinity ? 0 : Math.exp(sink - max);
-  scores.forEach((score, j) => {
-    if (!visible[j]) return;
-    p[j] = Math.exp(score - max); // ∞ − ∞ is NaN: two infinite scores have no limit
-    sum += p[j];
-  });
+  for (let j = 0; j < scores.length; j++) {
+    if (!visible[j]) continue;
+    p[j] = Math.exp(scores[j]! - max); // ∞ − ∞ is NaN: two infinite scores have no limit
+    sum += p[j]!;
+  }
   for (let j = 0; j < p.length; j++) p[j]! /= sum;
   return max + Math.log(sum);
 }
@@ -195,14 +217,13 @@ export function attentionBackwardF64(
     for (let j = 0; j < lengthK; j++) {
       const z = dropoutFactor(problem, index, j);
       if (!visible[at + j] || z === 0) continue;
-      for (let d = 0; d < valueDim; d++) {
-        dp[at + j]! += z * dOut[index * valueDim + d]! * v[(kvBase + j) * valueDim + d]!;
-      }
+      dp[at + j] = dot(z, dOut, index, v, kvBase + j, valueDim);
       delta[index]! += probabilities[at + j]! * dp[at + j]!;
     }
     // what the entropy needs of the row: its own gradient, itself, the sum of p
     const dH = dEntropy ? dEntropy[index]! : 0, entropy = forward.statistics.entropy[index]!;
-    const sum = probabilities.subarray(at, at + lengthK).reduce((sum, p) => sum + p, 0);
+    let sum = 0;
+    for (let j = 0; j < lengthK; j++) sum += probabilities[at + j]!;
     if (sink && dSink && sink[h] !== -Infinity) {
       const p = sink[h] === Infinity && lse[index] === Infinity
         ? 1
@@ -224,14 +245,10 @@ export function attentionBackwardF64(
         dAlibiSlopes[broadcastIndex(alibi, b, h, i, j)]! -= ds * alibiDistance(problem, b, i, j);
       }
       const dDot = ds * scoreSlope(problem, dots[at + j]!);
-      for (let d = 0; d < headDim; d++) {
-        dq[index * headDim + d]! += dDot * k[(kvBase + j) * headDim + d]!;
-        dk[(kvBase + j) * headDim + d]! += dDot * q[index * headDim + d]!;
-      }
+      addTo(dq, index, dDot, k, kvBase + j, headDim);
+      addTo(dk, kvBase + j, dDot, q, index, headDim);
       const z = dropoutFactor(problem, index, j);
-      for (let d = 0; z !== 0 && d < valueDim; d++) {
-        dv[(kvBase + j) * valueDim + d]! += z * p * dOut[index * valueDim + d]!;
-      }
+      if (z !== 0) addTo(dv, kvBase + j, z * p, dOut, index, valueDim);
     }
   });
   const ofOptions = { dBias, dAlibiSlopes, dSink, dCaptured: learned ? dCaptured : undefined };

@@ -92,12 +92,17 @@ export function placeOf(
   };
 }
 
+const exact: Round = (x) => x;
+
 /** scoreMod: any function of the score. */
 export function modified(
   problem: Problem,
   score: number,
-  [batch, head, query, key]: readonly [number, number, number, number],
-  round: Round = (x) => x,
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+  round: Round = exact,
 ): number {
   const { scoreMod } = problem.options;
   if (!scoreMod) return score;
@@ -136,7 +141,7 @@ export function finishScore(
   key: number,
 ): number {
   const before = scoreBeforeMod(problem, dot, batch, head, query, key);
-  return modified(problem, before, [batch, head, query, key]);
+  return modified(problem, before, batch, head, query, key);
 }
 
 /** d scoreMod / d score: what it makes of the gradient on its way back. */
@@ -156,21 +161,29 @@ export function modSlope(
 export function modSlopeOf(
   problem: Problem,
   dot: number,
-  ...[batch, head, query, key]: readonly [number, number, number, number]
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
 ): number {
   if (!problem.options.scoreMod) return 1;
   const before = scoreBeforeMod(problem, dot, batch, head, query, key);
   return modSlope(problem, before, batch, head, query, key);
 }
 
+const none: readonly (readonly [element: number, slope: number])[] = [];
+
 /** What scoreMod learns from a pair, from the bare product q·k. */
 export function learnedTerms(
   problem: Problem,
   dot: number,
-  ...[batch, head, query, key]: readonly [number, number, number, number]
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
 ): readonly (readonly [element: number, slope: number])[] {
-  const { learned } = problem.options.scoreMod ?? {};
-  if (!learned) return [];
+  const learned = problem.options.scoreMod?.learned;
+  if (!learned) return none;
   const before = scoreBeforeMod(problem, dot, batch, head, query, key);
   return learned.terms(before, placeOf(problem, batch, head, query, key));
 }

@@ -26,8 +26,9 @@ import { mapTuple } from "../tuples.ts";
 
 const STORAGE = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
 /** Grouped, as in other tests, so that they share kernels. */
-const [q, dOut] = mapTuple([1, 4], (seed) => plainTensor(seed, [1, 200, 4, 32]));
-const [k, v] = mapTuple([2, 3], (seed) => plainTensor(seed, [1, 200, 2, 32]));
+const LENGTH = 100;
+const [q, dOut] = mapTuple([1, 4], (seed) => plainTensor(seed, [1, LENGTH, 4, 32]));
+const [k, v] = mapTuple([2, 3], (seed) => plainTensor(seed, [1, LENGTH, 2, 32]));
 
 const narrow = ({ data, shape }: TestTensor): TestTensor => ({
   data: encode(Float64Array.from(data), "f16", "bits"),
@@ -59,11 +60,12 @@ const calls: Readonly<Record<string, (engine: Engine) => Promise<object>>> = {
     return await engine.attention(place, k, v);
   },
   "backward in 16 bits": (engine) => {
-    const lse = plainTensor(6, [1, 4, 200]), out = narrow(dOut);
+    const lse = plainTensor(6, [1, 4, LENGTH]), out = narrow(dOut);
     return engine.attentionBackward(out, { q: narrow(q), k: narrow(k), v: narrow(v), out, lse });
   },
   "backward with a bias": (engine) => {
-    const lse = plainTensor(6, [1, 4, 200]), bias = plainTensor(7, [4, 200, 200]) as HostTensor;
+    const lse = plainTensor(6, [1, 4, LENGTH]),
+      bias = plainTensor(7, [4, LENGTH, LENGTH]) as HostTensor;
     return engine.attentionBackward(dOut, { q, k, v, out: dOut, lse }, { bias });
   },
   encode: (engine) => {
@@ -77,7 +79,7 @@ const calls: Readonly<Record<string, (engine: Engine) => Promise<object>>> = {
     using places = new DisposableStack();
     const parts = [1, 2].map((seed) => ({
       out: places.use(engine.tensor(narrow(q).data, q.shape, "f16")),
-      lse: places.use(engine.tensor(plainTensor(seed, [1, 4, 200]).data, [1, 4, 200])),
+      lse: places.use(engine.tensor(plainTensor(seed, [1, 4, LENGTH]).data, [1, 4, LENGTH])),
     }));
     return Promise.resolve(engine.mergeAttention(parts));
   },
@@ -90,7 +92,7 @@ for (const [name, call] of Object.entries(calls)) {
       const device = await callersDevice(), watch = watchDevice(device);
       let failed = 0, done = 0;
       // where a call takes everything at once, every allocation is once the one that does not fit
-      const grow = (budget: number) => budget + Math.max(49152, Math.floor(budget / 8));
+      const grow = (budget: number) => budget + Math.max(24576, Math.floor(budget / 7));
       for (let memoryBudget = 65536; done < 2; memoryBudget = grow(memoryBudget)) {
         using engine = await gpuEngine({ device, memoryBudget });
         const before = engine.memory.used;
@@ -183,7 +185,7 @@ for (const debug of [true, false]) {
       using engine = await gpuEngine({ debug });
       await checkWell(engine); // and with it the memory of WASM
       const device = deviceOf(engine), other = await callersDevice();
-      const size = q.data.byteLength, lse = plainTensor(6, [1, 4, 200]);
+      const size = q.data.byteLength, lse = plainTensor(6, [1, 4, LENGTH]);
       const buffers = {
         destroyed: () => {
           const buffer = device.createBuffer({ size, usage: STORAGE });
@@ -254,7 +256,7 @@ gpuTest("a disposed engine refuses everything, twice", async () => {
   await checkWell(engine);
   engine.dispose();
   engine.dispose();
-  const wanted = /engine was disposed/, part = { out: q, lse: plainTensor(6, [1, 4, 200]) };
+  const wanted = /engine was disposed/, part = { out: q, lse: plainTensor(6, [1, 4, LENGTH]) };
   await assert.rejects(() => engine.attention(q, k, v), wanted);
   await assert.rejects(() => engine.attention(tensor, k, v), wanted);
   await assert.rejects(() => engine.attentionBackward(q, { q, k, v, ...part }), wanted);
@@ -302,7 +304,7 @@ gpuTest("aborted before the call: rejects with the reason and does no work", asy
   using engine = await gpuEngine();
   const reason = new Error("not today"), signal = AbortSignal.abort(reason);
   const options: AttentionOptions = { signal }, before = engine.memory;
-  const lse = plainTensor(6, [1, 4, 200]);
+  const lse = plainTensor(6, [1, 4, LENGTH]);
   await assert.rejects(() => engine.attention(q, k, v, options), (error) => error === reason);
   await assert.rejects(
     () => engine.attentionBackward(dOut, { q, k, v, out: dOut, lse }, options),

@@ -1,7 +1,7 @@
 /** Features on the GPU against their definitions: a bias table for slopes, an extra key for a logit without a value. */
 
 import assert from "node:assert/strict";
-import type { HostTensor, Tensor } from "../../mod.ts";
+import type { AttentionOptions, HostTensor, Tensor } from "../../mod.ts";
 import { decode, encode } from "../half.ts";
 import { plainTensor } from "../inputs.ts";
 import type { Shape4, TestTensor } from "../reference/problem.ts";
@@ -168,11 +168,20 @@ gpuTest("rows that hidden NaN spoil are repaired with slopes and sinks", async (
 
 // --- where tensors live, and how much of them fits -----------------------------------------------------------
 
+/** What slopes and sinks are beside in the kernels of many tests. */
+const besides = (lengthK = 37): AttentionOptions => ({
+  softcap: 5,
+  bias: plainTensor(9, [1, 4, 21, lengthK]) as HostTensor,
+  mask: mask(21, lengthK),
+  dropout: { probability: 0.25, seed: 3 },
+});
+
 gpuTest("resident slopes and sinks give the same bits, in a caller's pass as well", async () => {
   using engine = await gpuEngine();
   const device = deviceOf(engine);
-  for (const sizes of [{}, { lengthK: 0 }]) {
-    const c = call(sizes), options = { ...c.options, dLse: c.dLse };
+  for (const sizes of [{}, { lengthK: 0 }] as Partial<Problem>[]) {
+    const c = call({ ...sizes, options: besides(sizes.lengthK) });
+    const options = { ...c.options, dLse: c.dLse };
     const slopes = plainTensor(6, [2, 4], 0.2), sink = { data: sinks(4), shape: [4] };
     const want = await both(engine, c, { alibiSlopes: slopes as HostTensor, sink });
     const resident = {

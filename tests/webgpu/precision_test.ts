@@ -166,7 +166,7 @@ gpuTest("errors are those of the table in the docs", async () => {
     assert.ok(off <= row.out * 1e-4 && lse <= row.lse * 1e-4, about);
     assert.ok(off > row.out * 1e-5, about);
   }
-}, { lacks });
+}, { lacks, part: "rest" });
 
 gpuTest("few rows are refused in f16, before any work", async () => {
   const engine = gpu();

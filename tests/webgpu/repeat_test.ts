@@ -2,14 +2,20 @@
 
 import assert from "node:assert/strict";
 import type { AnyTensor, AttentionOptions, HostTensor } from "../../mod.ts";
-import { plainTensor } from "../inputs.ts";
+import { defineCase } from "../case.ts";
+import { makeInputs, plainTensor } from "../inputs.ts";
 import type { TestTensor } from "../reference/problem.ts";
+import { everything } from "../selection.ts";
 import { mapTuple } from "../tuples.ts";
 import { callersDevice, gpuEngine, gpuTest, watchDevice } from "./support.ts";
 import { homes, place, sameBits } from "./tensors.ts";
 
-const [q, k, v] = mapTuple([4, 2, 2], (heads, n) => plainTensor(n + 1, [2, 40, heads, 32]));
-const dOut = plainTensor(4, [2, 40, 4, 32]), options: AttentionOptions = { causal: true };
+const options: AttentionOptions = { causal: true };
+/** Every sum there is: over rows, heads and sequences. */
+const all = defineCase({
+  ...{ batch: 2, queryHeads: 4, kvHeads: 2, lengthQ: 40, headDim: 32, causal: true, sink: true },
+  ...everything,
+});
 
 /** Calls of many shapes that share few shaders: tiles, and every ninth decodes. */
 const shapes = Array.from(
@@ -67,15 +73,17 @@ gpuTest(
 
 gpuTest("ten repeats give the same bits, resident and host, forward and backward", async () => {
   using engine = await gpuEngine();
-  const bias = plainTensor(9, [4, 40, 40]), all = { ...options, bias };
+  const inputs = makeInputs(all),
+    { q, k, v, dOut } = inputs,
+    given = inputs.options as AttentionOptions;
   const run = async (on: boolean) => {
     using places = new DisposableStack();
     const [a, b, c] = mapTuple(
       [q, k, v],
       (x): AnyTensor => on ? places.use(place(engine, x)) : x as HostTensor,
     );
-    const forward = await engine.attention(a, b, c, all);
-    const back = await engine.attentionBackward(dOut, { q: a, k: b, v: c, ...forward }, all);
+    const forward = await engine.attention(a, b, c, given);
+    const back = await engine.attentionBackward(dOut, { q: a, k: b, v: c, ...forward }, given);
     const got = await homes({ ...forward, ...back });
     for (const x of [...Object.values(forward), ...Object.values(back)] as AnyTensor[]) {
       if ("dispose" in x) x.dispose();

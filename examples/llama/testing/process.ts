@@ -1,5 +1,6 @@
 /** Examples as whole processes, with a model that another process writes. */
 import assert from "node:assert/strict";
+import { elsewhere, type Part, testUnless } from "../../../tests/selection.ts";
 
 /** Deno itself, by the name under which it may be run. */
 const deno = [Deno.execPath(), "deno"]
@@ -36,16 +37,16 @@ export function testProcess(
   name: string,
   may: Deno.PermissionDescriptor[],
   fn: (folder: string) => Promise<void>,
+  part: Part = "core",
 ): void {
   const denied = may.filter((asked) => Deno.permissions.querySync(asked).state !== "granted");
   const lacks = [...deno ? [] : ["run"], ...denied.map((asked) => asked.name)];
   const why = lacks.length > 0 ? ` (left out: needs --allow-${lacks.join(", --allow-")})` : "";
   Deno.test({
-    name: `${name}${why}`,
-    ignore: lacks.length > 0,
-    sanitizeOps: false,
-    sanitizeResources: false,
+    ...testUnless(elsewhere(part), `${name}${why}`),
+    ...(lacks.length > 0 && { ignore: true }),
     async fn() {
+      if (fn.length === 0) return await fn(""); // it asks for no folder
       const write = ["run", "--no-check", "--allow-write", "examples/llama/testing/write_tiny.ts"];
       const { code, stdout, stderr } = await run(write);
       assert.equal(code, 0, stderr);
