@@ -6,10 +6,10 @@
 //   O += (integers . bytes of the values) * (the largest W / WEIGHT)       once a block of keys
 import { madd } from "../micro/vmath";
 
-/** The largest integer of a query: products of 4096 columns, summed in four lanes, stay below 2^31. */
+/** The largest integer of a query: products of 2048 columns, summed in two lanes, stay below 2^31. */
 const QUERY: f32 = 16383;
 /** The columns for which it does. */
-const QUERY_COLUMNS: f32 = 4096;
+const QUERY_COLUMNS: f32 = 2048;
 /** The largest integer of a weight: products of a block of up to 1024 keys stay below 2^31. */
 const WEIGHT: f32 = 16383;
 
