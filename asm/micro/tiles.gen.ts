@@ -1383,6 +1383,37 @@ export function gemv_s_f16_1x1(k: usize, q: usize, sp: usize, n: i32, D: i32, ld
   } while (sp < e);
 }
 
+export function gemv_o_f16_x4(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize): void {
+  const e = pp + (<usize>n << 4), e2 = e - 16, mask = i32x4.splat(0x8fffe000);
+  let a: v128, b: v128, w: v128;
+  for (const end = v + (<usize>D << 1); v < end; v += 16, o += 32) {
+    const o0 = o + od * 0; const o1 = o + od * 1; const o2 = o + od * 2; const o3 = o + od * 3;
+    let c0 = v128.load(o0), d0 = v128.load(o0, 16); let c1 = v128.load(o1), d1 = v128.load(o1, 16); let c2 = v128.load(o2), d2 = v128.load(o2, 16); let c3 = v128.load(o3), d3 = v128.load(o3, 16);
+    let r = v, p = pp;
+    while (p < e2) {
+      w = v128.load(r); a = v128.and(i32x4.shr_s(w, 3), mask); b = v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask);
+      w = v128.load_splat<f32>(p, 0); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 4); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 8); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 12); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+      w = v128.load(r + ld); a = v128.and(i32x4.shr_s(w, 3), mask); b = v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask);
+      w = v128.load_splat<f32>(p, 16); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 20); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 24); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 28); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+      r += ld * 2; p += 32;
+    }
+    if (p < e) {
+      w = v128.load(r); a = v128.and(i32x4.shr_s(w, 3), mask); b = v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask);
+      w = v128.load_splat<f32>(p, 0); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 4); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 8); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 12); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+    }
+    v128.store(o0, c0); v128.store(o0, d0, 16); v128.store(o1, c1); v128.store(o1, d1, 16); v128.store(o2, c2); v128.store(o2, d2, 16); v128.store(o3, c3); v128.store(o3, d3, 16);
+  }
+}
+
 export function gemv_o_f16_4x2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, factor: v128): void {
   const e = pp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0x8fffe000);
   let a: v128, c0: v128, c1: v128;
@@ -1480,6 +1511,37 @@ export function gemv_s_bf16_1x1(k: usize, q: usize, sp: usize, n: i32, D: i32, l
     v128.store(sp, sumLanes(f32x4.add(c0_0_0, c0_0_1), f32x4.add(c0_0_0, c0_0_1), f32x4.add(c0_0_0, c0_0_1), f32x4.add(c0_0_0, c0_0_1)), 0);
     sp += 16; k += ld * 1;
   } while (sp < e);
+}
+
+export function gemv_o_bf16_x4(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize): void {
+  const e = pp + (<usize>n << 4), e2 = e - 16, mask = i32x4.splat(0xffff0000);
+  let a: v128, b: v128, w: v128;
+  for (const end = v + (<usize>D << 1); v < end; v += 16, o += 32) {
+    const o0 = o + od * 0; const o1 = o + od * 1; const o2 = o + od * 2; const o3 = o + od * 3;
+    let c0 = v128.load(o0), d0 = v128.load(o0, 16); let c1 = v128.load(o1), d1 = v128.load(o1, 16); let c2 = v128.load(o2), d2 = v128.load(o2, 16); let c3 = v128.load(o3), d3 = v128.load(o3, 16);
+    let r = v, p = pp;
+    while (p < e2) {
+      w = v128.load(r); a = v128.and(w, mask); b = i32x4.shl(w, 16);
+      w = v128.load_splat<f32>(p, 0); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 4); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 8); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 12); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+      w = v128.load(r + ld); a = v128.and(w, mask); b = i32x4.shl(w, 16);
+      w = v128.load_splat<f32>(p, 16); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 20); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 24); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 28); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+      r += ld * 2; p += 32;
+    }
+    if (p < e) {
+      w = v128.load(r); a = v128.and(w, mask); b = i32x4.shl(w, 16);
+      w = v128.load_splat<f32>(p, 0); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 4); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 8); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 12); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+    }
+    v128.store(o0, c0); v128.store(o0, d0, 16); v128.store(o1, c1); v128.store(o1, d1, 16); v128.store(o2, c2); v128.store(o2, d2, 16); v128.store(o3, c3); v128.store(o3, d3, 16);
+  }
 }
 
 export function gemv_o_bf16_4x2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, factor: v128): void {

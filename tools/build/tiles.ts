@@ -11,7 +11,7 @@ import {
   probabilityTile,
   statisticsTile,
 } from "./tiles/exponentials.ts";
-import { BF16, F16, halfOutputTile, halfScoreTile } from "./tiles/halves.ts";
+import { BF16, F16, halfColumnsTile, halfOutputTile, halfScoreTile } from "./tiles/halves.ts";
 import { integerOutputTile, integerScoreTile } from "./tiles/integers.ts";
 import { maximaTile } from "./tiles/maxima.ts";
 import { BACKWARD_PITCH, FORWARD_PITCH } from "./tiles/pitch.ts";
@@ -57,6 +57,7 @@ export function tilesSource(): string {
     ...[F16, BF16].flatMap((half) => [
       halfScoreTile(half, 2, 4),
       halfScoreTile(half, 1, 1),
+      halfColumnsTile(half),
       halfOutputTile(half, 4, 2),
       halfOutputTile(half, 1, 1),
     ]),
