@@ -15,9 +15,8 @@ import { bringRows, keyRow, rowsAhead } from "../micro/pages";
 import { QuadState, QuadSums } from "../micro/records";
 import { finite, lseOf } from "../micro/rows";
 import { endKey, firstKey, rowAt, rowStride, sequenceOf, taskOf } from "../micro/task";
-import { gemv_o_bytes_x1, gemv_o_bytes_x4, gemv_s_bytes_2x1, gemv_s_bytes_2x4 } from "../micro/tiles.gen";
-import { escape, LOG2E, prefetch } from "../micro/vmath";
-import { addSums, packQuery, packWeights, weighValues } from "../stages/bytes";
+import { LOG2E, prefetch } from "../micro/vmath";
+import { addSums, packQuery, packWeights, scoreIntegers, sumBytes, weighValues } from "../stages/bytes";
 import { outputRows, scoreRows } from "../stages/floats";
 import { factorOf, fitsFactor, gatherRow, outputHalves, scoreHalves, spreadRows, widenable } from "../stages/halves";
 import { hideScores } from "../stages/hide";
@@ -192,19 +191,10 @@ function isStream(n: i32): bool {
 
 /** The same of rows of bytes that are read together. `first`: by the first quad, for which memory is touched. */
 function scoreBytes(x: usize, sp: usize, j: i32, n: i32, lanes: i32, unit: usize, first: bool): void {
-  const columns = <usize>((D + 7) & ~7), whole = n & ~1, last = rowsAt + <usize>whole * rowsStride, rest = sp + (<usize>whole << 4);
-  const ahead = first && isStream(n);
+  const columns = <usize>((D + 7) & ~7), ahead = first && isStream(n);
   if (first && !ahead) prefetch(rowsAt, rowsStride, rowsStride, n);
   const t = ahead ? keyRow(task, Operand.V, batch, kv, j) : x, step = ahead ? 2 * rowStride(task, Operand.V) / (columns >> 5) : 0;
-  let y = 0;
-  if (lanes == 1) {
-    if (whole) y = gemv_s_bytes_2x1(rowsAt, x, sp, whole, columns, rowsStride, iPitch, unit, t, step);
-    if (whole < n) y += gemv_s_bytes_2x1(last, x, rest, 1, columns, 0, iPitch, unit, x, 0);
-  } else {
-    if (whole) y = gemv_s_bytes_2x4(rowsAt, x, sp, whole, columns, rowsStride, iPitch, unit, t, step);
-    if (whole < n) y += gemv_s_bytes_2x4(last, x, rest, 1, columns, 0, iPitch, unit, x, 0);
-  }
-  escape(y);
+  scoreIntegers(rowsAt, rowsStride, x, iPitch, sp, n, columns, lanes, unit, t, step);
 }
 
 /** O of a quad += P . V of n keys from key j on. */
@@ -231,16 +221,9 @@ function addBytes(o: usize, j: i32, n: i32, lanes: i32): void {
   }
   packWeights(scores, n, most, weights);
   memory.fill(totals, 0, tPitch << 2);
-  const columns = tPitch >> 2;
   for (let i = 0; i < n;) {
-    const m = nextRows(Operand.V, j + i, n - i), w = weights + (<usize>i << 3), pairs = m >> 1;
-    if (lanes == 1) {
-      if (pairs) gemv_o_bytes_x1(rowsAt, w, totals, pairs, columns, rowsStride, tPitch);
-      if (m & 1) gemv_o_bytes_x1(rowsAt + <usize>(m - 1) * rowsStride, w + (<usize>pairs << 4), totals, 1, columns, 0, tPitch);
-    } else {
-      if (pairs) gemv_o_bytes_x4(rowsAt, w, totals, pairs, columns, rowsStride, tPitch);
-      if (m & 1) gemv_o_bytes_x4(rowsAt + <usize>(m - 1) * rowsStride, w + (<usize>pairs << 4), totals, 1, columns, 0, tPitch);
-    }
+    const m = nextRows(Operand.V, j + i, n - i);
+    sumBytes(rowsAt, rowsStride, weights + (<usize>i << 3), totals, tPitch, m, lanes);
     i += m;
   }
   v128.store(scores, most);
