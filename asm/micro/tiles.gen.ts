@@ -2,7 +2,7 @@
 
 import { Best, PanelSums } from "./records";
 
-import { dotFours, dotPairs, dotWide, exp2Constant, madd, sumLanes } from "./vmath";
+import { dotFours, dotPairs, dotWide, exp2Constant, madd, sumIntegers, sumLanes } from "./vmath";
 
 export const FORWARD_PITCH: i32 = 32;
 
@@ -1383,6 +1383,37 @@ export function gemv_s_f16_1x1(k: usize, q: usize, sp: usize, n: i32, D: i32, ld
   } while (sp < e);
 }
 
+export function gemv_o_f16_x4(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize): void {
+  const e = pp + (<usize>n << 4), e2 = e - 16, mask = i32x4.splat(0x8fffe000);
+  let a: v128, b: v128, w: v128;
+  for (const end = v + (<usize>D << 1); v < end; v += 16, o += 32) {
+    const o0 = o + od * 0; const o1 = o + od * 1; const o2 = o + od * 2; const o3 = o + od * 3;
+    let c0 = v128.load(o0), d0 = v128.load(o0, 16); let c1 = v128.load(o1), d1 = v128.load(o1, 16); let c2 = v128.load(o2), d2 = v128.load(o2, 16); let c3 = v128.load(o3), d3 = v128.load(o3, 16);
+    let r = v, p = pp;
+    while (p < e2) {
+      w = v128.load(r); a = v128.and(i32x4.shr_s(w, 3), mask); b = v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask);
+      w = v128.load_splat<f32>(p, 0); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 4); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 8); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 12); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+      w = v128.load(r + ld); a = v128.and(i32x4.shr_s(w, 3), mask); b = v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask);
+      w = v128.load_splat<f32>(p, 16); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 20); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 24); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 28); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+      r += ld * 2; p += 32;
+    }
+    if (p < e) {
+      w = v128.load(r); a = v128.and(i32x4.shr_s(w, 3), mask); b = v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask);
+      w = v128.load_splat<f32>(p, 0); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 4); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 8); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 12); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+    }
+    v128.store(o0, c0); v128.store(o0, d0, 16); v128.store(o1, c1); v128.store(o1, d1, 16); v128.store(o2, c2); v128.store(o2, d2, 16); v128.store(o3, c3); v128.store(o3, d3, 16);
+  }
+}
+
 export function gemv_o_f16_4x2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, factor: v128): void {
   const e = pp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0x8fffe000);
   let a: v128, c0: v128, c1: v128;
@@ -1482,6 +1513,37 @@ export function gemv_s_bf16_1x1(k: usize, q: usize, sp: usize, n: i32, D: i32, l
   } while (sp < e);
 }
 
+export function gemv_o_bf16_x4(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize): void {
+  const e = pp + (<usize>n << 4), e2 = e - 16, mask = i32x4.splat(0xffff0000);
+  let a: v128, b: v128, w: v128;
+  for (const end = v + (<usize>D << 1); v < end; v += 16, o += 32) {
+    const o0 = o + od * 0; const o1 = o + od * 1; const o2 = o + od * 2; const o3 = o + od * 3;
+    let c0 = v128.load(o0), d0 = v128.load(o0, 16); let c1 = v128.load(o1), d1 = v128.load(o1, 16); let c2 = v128.load(o2), d2 = v128.load(o2, 16); let c3 = v128.load(o3), d3 = v128.load(o3, 16);
+    let r = v, p = pp;
+    while (p < e2) {
+      w = v128.load(r); a = v128.and(w, mask); b = i32x4.shl(w, 16);
+      w = v128.load_splat<f32>(p, 0); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 4); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 8); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 12); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+      w = v128.load(r + ld); a = v128.and(w, mask); b = i32x4.shl(w, 16);
+      w = v128.load_splat<f32>(p, 16); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 20); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 24); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 28); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+      r += ld * 2; p += 32;
+    }
+    if (p < e) {
+      w = v128.load(r); a = v128.and(w, mask); b = i32x4.shl(w, 16);
+      w = v128.load_splat<f32>(p, 0); c0 = madd(a, w, c0); d0 = madd(b, w, d0);
+      w = v128.load_splat<f32>(p, 4); c1 = madd(a, w, c1); d1 = madd(b, w, d1);
+      w = v128.load_splat<f32>(p, 8); c2 = madd(a, w, c2); d2 = madd(b, w, d2);
+      w = v128.load_splat<f32>(p, 12); c3 = madd(a, w, c3); d3 = madd(b, w, d3);
+    }
+    v128.store(o0, c0); v128.store(o0, d0, 16); v128.store(o1, c1); v128.store(o1, d1, 16); v128.store(o2, c2); v128.store(o2, d2, 16); v128.store(o3, c3); v128.store(o3, d3, 16);
+  }
+}
+
 export function gemv_o_bf16_4x2(v: usize, pp: usize, o: usize, n: i32, D: i32, ld: usize, od: usize, heads: i32, factor: v128): void {
   const e = pp + (<usize>n << 4), row = <usize>D << 1, mask = i32x4.splat(0xffff0000);
   let a: v128, c0: v128, c1: v128;
@@ -1534,8 +1596,8 @@ export function gemv_o_bf16_1x1(v: usize, pp: usize, o: usize, n: i32, D: i32, l
   } while (pp < e);
 }
 
-export function gemv_s_bytes_2x4(k: usize, q: usize, sp: usize, n: i32, columns: usize, ld: usize, qd: usize, scales: usize): void {
-  const e = sp + (<usize>n << 4), s = v128.load(scales);
+export function gemv_s_bytes_2x4(k: usize, q: usize, sp: usize, n: i32, columns: usize, ld: usize, qd: usize, scales: usize, t: usize, step: usize): i32 {
+  const e = sp + (<usize>n << 4), s = v128.load(scales); let x = 0;
   do {
     let p0 = k + ld * 0 + 4; let p1 = k + ld * 1 + 4; let q0 = q + qd * 0; let q1 = q + qd * 1; let q2 = q + qd * 2; let q3 = q + qd * 3;
     const end = p0 + columns, end4 = p0 + (columns & ~31);
@@ -1562,7 +1624,7 @@ export function gemv_s_bytes_2x4(k: usize, q: usize, sp: usize, n: i32, columns:
       b = v128.load(q1, 48); c0_1 = i32x4.add(c0_1, i32x4.dot_i16x8_s(a0, b)); c1_1 = i32x4.add(c1_1, i32x4.dot_i16x8_s(a1, b));
       b = v128.load(q2, 48); c0_2 = i32x4.add(c0_2, i32x4.dot_i16x8_s(a0, b)); c1_2 = i32x4.add(c1_2, i32x4.dot_i16x8_s(a1, b));
       b = v128.load(q3, 48); c0_3 = i32x4.add(c0_3, i32x4.dot_i16x8_s(a0, b)); c1_3 = i32x4.add(c1_3, i32x4.dot_i16x8_s(a1, b));
-      p0 += 32; p1 += 32; q0 += 64; q1 += 64; q2 += 64; q3 += 64;
+      p0 += 32; p1 += 32; q0 += 64; q1 += 64; q2 += 64; q3 += 64; x += load<i32>(t); t += step;
     }
     while (p0 < end) {
       a0 = v128.load8x8_s(p0, 0); a1 = v128.load8x8_s(p1, 0);
@@ -1572,14 +1634,15 @@ export function gemv_s_bytes_2x4(k: usize, q: usize, sp: usize, n: i32, columns:
       b = v128.load(q3, 0); c0_3 = i32x4.add(c0_3, i32x4.dot_i16x8_s(a0, b)); c1_3 = i32x4.add(c1_3, i32x4.dot_i16x8_s(a1, b));
       p0 += 8; p1 += 8; q0 += 16; q1 += 16; q2 += 16; q3 += 16;
     }
-    v128.store(sp, f32x4.mul(sumLanes(f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_1), f32x4.convert_i32x4_s(c0_2), f32x4.convert_i32x4_s(c0_3)), f32x4.mul(s, v128.load_splat<f32>(k))), 0);
-    v128.store(sp, f32x4.mul(sumLanes(f32x4.convert_i32x4_s(c1_0), f32x4.convert_i32x4_s(c1_1), f32x4.convert_i32x4_s(c1_2), f32x4.convert_i32x4_s(c1_3)), f32x4.mul(s, v128.load_splat<f32>(k + ld * 1))), 16);
+    v128.store(sp, f32x4.mul(sumIntegers(c0_0, c0_1, c0_2, c0_3), f32x4.mul(s, v128.load_splat<f32>(k))), 0);
+    v128.store(sp, f32x4.mul(sumIntegers(c1_0, c1_1, c1_2, c1_3), f32x4.mul(s, v128.load_splat<f32>(k + ld * 1))), 16);
     sp += 32; k += ld * 2;
   } while (sp < e);
+  return x;
 }
 
-export function gemv_s_bytes_2x1(k: usize, q: usize, sp: usize, n: i32, columns: usize, ld: usize, qd: usize, scales: usize): void {
-  const e = sp + (<usize>n << 4), s = v128.load(scales);
+export function gemv_s_bytes_2x1(k: usize, q: usize, sp: usize, n: i32, columns: usize, ld: usize, qd: usize, scales: usize, t: usize, step: usize): i32 {
+  const e = sp + (<usize>n << 4), s = v128.load(scales); let x = 0;
   do {
     let p0 = k + ld * 0 + 4; let p1 = k + ld * 1 + 4; let q0 = q + qd * 0;
     const end = p0 + columns, end4 = p0 + (columns & ~31);
@@ -1594,50 +1657,75 @@ export function gemv_s_bytes_2x1(k: usize, q: usize, sp: usize, n: i32, columns:
       b = v128.load(q0, 32); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b)); c1_0 = i32x4.add(c1_0, i32x4.dot_i16x8_s(a1, b));
       a0 = v128.load8x8_s(p0, 24); a1 = v128.load8x8_s(p1, 24);
       b = v128.load(q0, 48); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b)); c1_0 = i32x4.add(c1_0, i32x4.dot_i16x8_s(a1, b));
-      p0 += 32; p1 += 32; q0 += 64;
+      p0 += 32; p1 += 32; q0 += 64; x += load<i32>(t); t += step;
     }
     while (p0 < end) {
       a0 = v128.load8x8_s(p0, 0); a1 = v128.load8x8_s(p1, 0);
       b = v128.load(q0, 0); c0_0 = i32x4.add(c0_0, i32x4.dot_i16x8_s(a0, b)); c1_0 = i32x4.add(c1_0, i32x4.dot_i16x8_s(a1, b));
       p0 += 8; p1 += 8; q0 += 16;
     }
-    v128.store(sp, f32x4.mul(sumLanes(f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_0), f32x4.convert_i32x4_s(c0_0)), f32x4.mul(s, v128.load_splat<f32>(k))), 0);
-    v128.store(sp, f32x4.mul(sumLanes(f32x4.convert_i32x4_s(c1_0), f32x4.convert_i32x4_s(c1_0), f32x4.convert_i32x4_s(c1_0), f32x4.convert_i32x4_s(c1_0)), f32x4.mul(s, v128.load_splat<f32>(k + ld * 1))), 16);
+    v128.store(sp, f32x4.mul(sumIntegers(c0_0, c0_0, c0_0, c0_0), f32x4.mul(s, v128.load_splat<f32>(k))), 0);
+    v128.store(sp, f32x4.mul(sumIntegers(c1_0, c1_0, c1_0, c1_0), f32x4.mul(s, v128.load_splat<f32>(k + ld * 1))), 16);
     sp += 32; k += ld * 2;
   } while (sp < e);
+  return x;
 }
 
 export function gemv_o_bytes_x4(v: usize, w: usize, sums: usize, pairs: i32, columns: usize, ld: usize, sd: usize): void {
-  const e = w + (<usize>pairs << 4);
+  const e = w + (<usize>pairs << 4), e2 = e - 16;
+  let a: v128, b: v128, x: v128, y: v128;
   for (let c: usize = 0; c < columns; c += 8) {
     const s0 = sums + sd * 0 + (c << 2); const s1 = sums + sd * 1 + (c << 2); const s2 = sums + sd * 2 + (c << 2); const s3 = sums + sd * 3 + (c << 2);
     let l0 = v128.load(s0), h0 = v128.load(s0, 16); let l1 = v128.load(s1), h1 = v128.load(s1, 16); let l2 = v128.load(s2), h2 = v128.load(s2, 16); let l3 = v128.load(s3), h3 = v128.load(s3, 16);
     let r = v + 4 + c, p = w;
-    do {
-      const a = v128.load8x8_s(r), b = v128.load8x8_s(r + ld);
-      const x = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11), y = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-      const p0 = v128.load_splat<i32>(p, 0); l0 = i32x4.add(l0, i32x4.dot_i16x8_s(x, p0)); h0 = i32x4.add(h0, i32x4.dot_i16x8_s(y, p0));
-      const p1 = v128.load_splat<i32>(p, 4); l1 = i32x4.add(l1, i32x4.dot_i16x8_s(x, p1)); h1 = i32x4.add(h1, i32x4.dot_i16x8_s(y, p1));
-      const p2 = v128.load_splat<i32>(p, 8); l2 = i32x4.add(l2, i32x4.dot_i16x8_s(x, p2)); h2 = i32x4.add(h2, i32x4.dot_i16x8_s(y, p2));
-      const p3 = v128.load_splat<i32>(p, 12); l3 = i32x4.add(l3, i32x4.dot_i16x8_s(x, p3)); h3 = i32x4.add(h3, i32x4.dot_i16x8_s(y, p3));
-      r += ld * 2; p += 16;
-    } while (p < e);
+    while (p < e2) {
+        a = v128.load8x8_s(r); b = v128.load8x8_s(r + ld * 1);
+        x = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11); y = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+        a = v128.load_splat<i32>(p, 0); l0 = i32x4.add(l0, i32x4.dot_i16x8_s(x, a)); h0 = i32x4.add(h0, i32x4.dot_i16x8_s(y, a));
+        a = v128.load_splat<i32>(p, 4); l1 = i32x4.add(l1, i32x4.dot_i16x8_s(x, a)); h1 = i32x4.add(h1, i32x4.dot_i16x8_s(y, a));
+        a = v128.load_splat<i32>(p, 8); l2 = i32x4.add(l2, i32x4.dot_i16x8_s(x, a)); h2 = i32x4.add(h2, i32x4.dot_i16x8_s(y, a));
+        a = v128.load_splat<i32>(p, 12); l3 = i32x4.add(l3, i32x4.dot_i16x8_s(x, a)); h3 = i32x4.add(h3, i32x4.dot_i16x8_s(y, a));
+        a = v128.load8x8_s(r + ld * 2); b = v128.load8x8_s(r + ld * 3);
+        x = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11); y = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+        a = v128.load_splat<i32>(p, 16); l0 = i32x4.add(l0, i32x4.dot_i16x8_s(x, a)); h0 = i32x4.add(h0, i32x4.dot_i16x8_s(y, a));
+        a = v128.load_splat<i32>(p, 20); l1 = i32x4.add(l1, i32x4.dot_i16x8_s(x, a)); h1 = i32x4.add(h1, i32x4.dot_i16x8_s(y, a));
+        a = v128.load_splat<i32>(p, 24); l2 = i32x4.add(l2, i32x4.dot_i16x8_s(x, a)); h2 = i32x4.add(h2, i32x4.dot_i16x8_s(y, a));
+        a = v128.load_splat<i32>(p, 28); l3 = i32x4.add(l3, i32x4.dot_i16x8_s(x, a)); h3 = i32x4.add(h3, i32x4.dot_i16x8_s(y, a));
+        r += ld * 4; p += 32;
+    }
+    if (p < e) {
+        a = v128.load8x8_s(r); b = v128.load8x8_s(r + ld * 1);
+        x = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11); y = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+        a = v128.load_splat<i32>(p, 0); l0 = i32x4.add(l0, i32x4.dot_i16x8_s(x, a)); h0 = i32x4.add(h0, i32x4.dot_i16x8_s(y, a));
+        a = v128.load_splat<i32>(p, 4); l1 = i32x4.add(l1, i32x4.dot_i16x8_s(x, a)); h1 = i32x4.add(h1, i32x4.dot_i16x8_s(y, a));
+        a = v128.load_splat<i32>(p, 8); l2 = i32x4.add(l2, i32x4.dot_i16x8_s(x, a)); h2 = i32x4.add(h2, i32x4.dot_i16x8_s(y, a));
+        a = v128.load_splat<i32>(p, 12); l3 = i32x4.add(l3, i32x4.dot_i16x8_s(x, a)); h3 = i32x4.add(h3, i32x4.dot_i16x8_s(y, a));
+    }
     v128.store(s0, l0); v128.store(s0, h0, 16); v128.store(s1, l1); v128.store(s1, h1, 16); v128.store(s2, l2); v128.store(s2, h2, 16); v128.store(s3, l3); v128.store(s3, h3, 16);
   }
 }
 
 export function gemv_o_bytes_x1(v: usize, w: usize, sums: usize, pairs: i32, columns: usize, ld: usize, sd: usize): void {
-  const e = w + (<usize>pairs << 4);
+  const e = w + (<usize>pairs << 4), e2 = e - 16;
+  let a: v128, b: v128, x: v128, y: v128;
   for (let c: usize = 0; c < columns; c += 8) {
     const s0 = sums + sd * 0 + (c << 2);
     let l0 = v128.load(s0), h0 = v128.load(s0, 16);
     let r = v + 4 + c, p = w;
-    do {
-      const a = v128.load8x8_s(r), b = v128.load8x8_s(r + ld);
-      const x = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11), y = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-      const p0 = v128.load_splat<i32>(p, 0); l0 = i32x4.add(l0, i32x4.dot_i16x8_s(x, p0)); h0 = i32x4.add(h0, i32x4.dot_i16x8_s(y, p0));
-      r += ld * 2; p += 16;
-    } while (p < e);
+    while (p < e2) {
+        a = v128.load8x8_s(r); b = v128.load8x8_s(r + ld * 1);
+        x = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11); y = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+        a = v128.load_splat<i32>(p, 0); l0 = i32x4.add(l0, i32x4.dot_i16x8_s(x, a)); h0 = i32x4.add(h0, i32x4.dot_i16x8_s(y, a));
+        a = v128.load8x8_s(r + ld * 2); b = v128.load8x8_s(r + ld * 3);
+        x = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11); y = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+        a = v128.load_splat<i32>(p, 16); l0 = i32x4.add(l0, i32x4.dot_i16x8_s(x, a)); h0 = i32x4.add(h0, i32x4.dot_i16x8_s(y, a));
+        r += ld * 4; p += 32;
+    }
+    if (p < e) {
+        a = v128.load8x8_s(r); b = v128.load8x8_s(r + ld * 1);
+        x = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11); y = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+        a = v128.load_splat<i32>(p, 0); l0 = i32x4.add(l0, i32x4.dot_i16x8_s(x, a)); h0 = i32x4.add(h0, i32x4.dot_i16x8_s(y, a));
+    }
     v128.store(s0, l0); v128.store(s0, h0, 16);
   }
 }

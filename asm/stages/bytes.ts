@@ -4,12 +4,13 @@
 //   S[key] = (integers . bytes of the key) * unit of q * scale of the key
 //   W[key] = P[key] * scale of the value = (the largest W / WEIGHT) * integers
 //   O += (integers . bytes of the values) * (the largest W / WEIGHT)       once a block of keys
-import { madd } from "../micro/vmath";
+import { gemv_o_bytes_x1, gemv_o_bytes_x4, gemv_s_bytes_2x1, gemv_s_bytes_2x4 } from "../micro/tiles.gen";
+import { escape, madd } from "../micro/vmath";
 
-/** The largest integer of a query: products of 4096 columns, summed in four lanes, stay below 2^31. */
+/** The largest integer of a query: products of 2048 columns, summed in two lanes, stay below 2^31. */
 const QUERY: f32 = 16383;
 /** The columns for which it does. */
-const QUERY_COLUMNS: f32 = 4096;
+const QUERY_COLUMNS: f32 = 2048;
 /** The largest integer of a weight: products of a block of up to 1024 keys stay below 2^31. */
 const WEIGHT: f32 = 16383;
 
@@ -49,5 +50,31 @@ export function addSums(sums: usize, o: usize, n: i32, most: f32): void {
   const unit = f32x4.splat(most / WEIGHT);
   for (const end = o + (<usize>n << 2); o < end; o += 16, sums += 16) {
     v128.store(o, madd(f32x4.convert_i32x4_s(v128.load(sums)), unit, v128.load(o)));
+  }
+}
+
+/** S of n keys whose rows begin at k, by the integers of a quad at x. `t`: where memory is touched, `step` bytes further each time. */
+export function scoreIntegers(k: usize, ld: usize, x: usize, pitch: usize, sp: usize, n: i32, columns: usize, lanes: i32, unit: usize, t: usize, step: usize): void {
+  const whole = n & ~1, last = k + <usize>whole * ld, rest = sp + (<usize>whole << 4);
+  let y = 0;
+  if (lanes == 1) {
+    if (whole) y = gemv_s_bytes_2x1(k, x, sp, whole, columns, ld, pitch, unit, t, step);
+    if (whole < n) y += gemv_s_bytes_2x1(last, x, rest, 1, columns, 0, pitch, unit, x, 0);
+  } else {
+    if (whole) y = gemv_s_bytes_2x4(k, x, sp, whole, columns, ld, pitch, unit, t, step);
+    if (whole < n) y += gemv_s_bytes_2x4(last, x, rest, 1, columns, 0, pitch, unit, x, 0);
+  }
+  escape(y);
+}
+
+/** Sums += W . V of n keys whose rows begin at v; `pitch`: bytes of the sums of a row of W. */
+export function sumBytes(v: usize, ld: usize, w: usize, sums: usize, pitch: usize, n: i32, lanes: i32): void {
+  const pairs = n >> 1, columns = pitch >> 2, last = v + <usize>(n - 1) * ld, rest = w + (<usize>pairs << 4);
+  if (lanes == 1) {
+    if (pairs) gemv_o_bytes_x1(v, w, sums, pairs, columns, ld, pitch);
+    if (n & 1) gemv_o_bytes_x1(last, rest, sums, 1, columns, 0, pitch);
+  } else {
+    if (pairs) gemv_o_bytes_x4(v, w, sums, pairs, columns, ld, pitch);
+    if (n & 1) gemv_o_bytes_x4(last, rest, sums, 1, columns, 0, pitch);
   }
 }

@@ -88,8 +88,8 @@ export function insideTile(
 /** Late interaction: the rows of documents that meet all queries at a time, those of the register tile. */
 export const DOCUMENT_TILE: Tile = { rows: 8, keys: 6 };
 
-/** Keys of a block of decode whose rows are bytes: outputs are summed as integers for a block, its rows in the caches. */
-const BYTES_KEYS = 256;
+/** Keys of a block of decode whose rows are bytes: outputs are summed as integers for a block, whose rows of V stay near. */
+const BYTES_KEYS = 128;
 /**
  * Whether query rows of a kv group go through decode eight at a time (asm/kernels/group.ts), not four: where the last panel has
  * at least six. measured on an AMD EPYC (family 25 model 1), D 128, f32, time by quads over that by panels: 32 rows 1.12 to
