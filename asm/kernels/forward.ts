@@ -20,7 +20,7 @@ import { GROUP } from "../micro/integers";
 import { packPanel, packTranspose, unpackPanel } from "../micro/pack";
 import { bringRows, keyRow, rowsAhead, sideBySide } from "../micro/pages";
 import { PanelSums, State, UPPER } from "../micro/records";
-import { lseOf } from "../micro/rows";
+import { lsesOf } from "../micro/rows";
 import { endKey, firstKey, kvHeadOf, rowsOf, rowStride, sequenceOf, taskOf } from "../micro/task";
 import { FORWARD_PITCH } from "../micro/tiles.gen";
 import { LOG2E, prefetch } from "../micro/vmath";
@@ -211,11 +211,12 @@ function writeRows(panels: usize): void {
   for (let p: usize = 0; p < panels; ++p) {
     const first = rowBegin + <i32>(p << 3), rows = min(8, rowEnd - first), state = states + p * State.Bytes;
     finish(state);
+    for (let v: usize = 0; v < 32 && !owner; v += UPPER) {
+      lsesOf(v128.load(state + v, State.L), v128.load(state + v, State.NegativeM), (flags & BENT_FLAGS) != 0, state + v + State.NegativeM);
+    }
     for (let i = 0; i < rows; ++i) {
       const lane = state + (<usize>i << 2), l = load<f32>(lane, State.L), m = load<f32>(lane, State.NegativeM);
-      const value = owner
-        ? addLogit(task, flags, batch, head, first + i, l, m, lane + State.T)
-        : lseOf(l, m, (flags & BENT_FLAGS) != 0);
+      const value = owner ? addLogit(task, flags, batch, head, first + i, l, m, lane + State.T) : m; // lse by now
       store<f32>(lse + <usize>(first + i) * lseStride, value);
       if (flags & STATISTIC_FLAGS) writeStatistics(p, i, first + i, l, lane + State.T);
     }

@@ -1,5 +1,6 @@
 // Moving tiles between rows in memory and the packed forms that the register tiles read. Any number of
 // columns: whole groups of four by 4x4 transposes, the rest one by one; nothing past a row is touched.
+import { madd } from "./vmath";
 
 // The four rows of a 4x4 transpose of a, b, c, d.
 // @ts-ignore: decorator
@@ -61,13 +62,15 @@ export function unpackPanel(p: usize, factors: usize, out: usize, ld: usize, row
   let bad = 0;
   for (let g = 0; g < min(rows, 8); g += 4) {
     const s = v128.load(factors + (<usize>g << 2)), m = rows - g;
-    let w = out + <usize>g * ld, t = p + (<usize>g << 2), d = 0, check = zero;
+    let w = out + <usize>g * ld, t = p + (<usize>g << 2), d = 0, check = zero, check1 = zero, check2 = zero, check3 = zero;
     for (; d + 4 <= n; d += 4) {
       const a = f32x4.mul(v128.load(t), s), b = f32x4.mul(v128.load(t, 32), s);
       const c = f32x4.mul(v128.load(t, 64), s), e = f32x4.mul(v128.load(t, 96), s);
       // 0 * x is NaN exactly when x is not finite
-      check = f32x4.add(check, f32x4.mul(f32x4.add(f32x4.add(f32x4.mul(a, zero), f32x4.mul(b, zero)), f32x4.mul(c, zero)), zero));
-      check = f32x4.add(check, f32x4.mul(e, zero));
+      check = madd(a, zero, check);
+      check1 = madd(b, zero, check1);
+      check2 = madd(c, zero, check2);
+      check3 = madd(e, zero, check3);
       v128.store(w, t0(a, b, c, e));
       if (m > 1) v128.store(w + ld, t1(a, b, c, e));
       if (m > 2) v128.store(w + ld * 2, t2(a, b, c, e));
@@ -84,6 +87,7 @@ export function unpackPanel(p: usize, factors: usize, out: usize, ld: usize, row
       t += 32;
       w += 4;
     }
+    check = f32x4.add(f32x4.add(check, check1), f32x4.add(check2, check3));
     bad |= i32x4.bitmask(f32x4.ne(check, check)) << g;
   }
   return rows < 8 ? bad & ((1 << rows) - 1) : bad;

@@ -64,11 +64,37 @@ export function log(x: f64): f64 {
   return <f64>e * LN2_HIGH + (2 * f * (1 + p) + <f64>e * LN2_LOW);
 }
 
-/** log2 of a float32. */
-// @ts-ignore: decorator
-@inline
+// 2 log2 e / (2k + 1) for k = 5 .. 0: what is left out of log2 is 1e-10 of it.
+const LOG2_TABLE = memory.data<f64>([
+  0.2623081892525388, 0.3205988979753252, 0.41219858311113244,
+  0.5770780163555853, 0.9617966939259757, 2.8853900817779268,
+], 8);
+
+/** log2 of two float32, as float64: x = 2^e m as in log. Above 0 and finite. */
+function log2Two(x: v128): v128 {
+  const bits = i64x2.add(f64x2.promote_low_f32x4(x), i64x2.splat(0x3ff0000000000000 - 0x3fe6a09e667f3bcd)), powers = i64x2.shr_u(bits, 52);
+  const e = f64x2.convert_low_i32x4_s(i32x4.sub(v128.shuffle<i32>(powers, powers, 0, 2, 0, 2), i32x4.splat(1023)));
+  const m = i64x2.add(v128.and(bits, i64x2.splat(0x000fffffffffffff)), i64x2.splat(0x3fe6a09e667f3bcd)), one = f64x2.splat(1);
+  const f = f64x2.div(f64x2.sub(m, one), f64x2.add(m, one)), s = f64x2.mul(f, f);
+  let p = v128.load_splat<f64>(LOG2_TABLE);
+  p = f64x2.add(f64x2.mul(p, s), v128.load_splat<f64>(LOG2_TABLE, 8));
+  p = f64x2.add(f64x2.mul(p, s), v128.load_splat<f64>(LOG2_TABLE, 16));
+  p = f64x2.add(f64x2.mul(p, s), v128.load_splat<f64>(LOG2_TABLE, 24));
+  p = f64x2.add(f64x2.mul(p, s), v128.load_splat<f64>(LOG2_TABLE, 32));
+  p = f64x2.add(f64x2.mul(p, s), v128.load_splat<f64>(LOG2_TABLE, 40));
+  return f64x2.add(e, f64x2.mul(p, f));
+}
+
+/** log2 of four float32 above 0 that are finite. */
+export function log2Four(x: v128): v128 {
+  const a = log2Two(x), b = log2Two(v128.shuffle<f32>(x, x, 2, 3, 2, 3));
+  return v128.shuffle<f32>(f32x4.demote_f64x2_zero(a), f32x4.demote_f64x2_zero(b), 0, 1, 4, 5);
+}
+
+/** log2 of a float32 >= 0. */
 export function log2(x: f32): f32 {
-  return <f32>(log(<f64>x) * 1.4426950408889634);
+  if (!(x > 0 && x < Infinity)) return x == 0 ? -Infinity : x;
+  return <f32>f64x2.extract_lane(log2Two(f32x4.splat(x)), 0);
 }
 
 /** tanh x, as (e^2|x| - 1) / (e^2|x| + 1), its numerator without cancellation. */

@@ -134,6 +134,71 @@ export function gemm_s_6x16(ap: usize, q: usize, qNext: usize, cp: usize, cpNext
   }
 }
 
+export function gemm_s_4x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
+  for (; groups > 0; --groups) {
+  let a: v128, bp = q, b0 = v128.load(ip, 0), b1 = v128.load(ip, 16);
+  let c0_0 = b0; let c0_1 = b1; let c1_0 = b0; let c1_1 = b1; let c2_0 = b0; let c2_1 = b1; let c3_0 = b0; let c3_1 = b1;
+  let p0 = ap + ld * 0; let p1 = ap + ld * 1; let p2 = ap + ld * 2; let p3 = ap + ld * 3;
+  const end = p0 + (<usize>n << 2), whole = p0 + (<usize>(n & ~7) << 2);
+  while (p0 < whole) {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
+    a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
+    a = v128.load_splat<f32>(p2, 0); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
+    a = v128.load_splat<f32>(p3, 0); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
+    b0 = v128.load(bp, 32); b1 = v128.load(bp, 48);
+    a = v128.load_splat<f32>(p0, 4); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
+    a = v128.load_splat<f32>(p1, 4); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
+    a = v128.load_splat<f32>(p2, 4); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
+    a = v128.load_splat<f32>(p3, 4); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
+    b0 = v128.load(bp, 64); b1 = v128.load(bp, 80);
+    a = v128.load_splat<f32>(p0, 8); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
+    a = v128.load_splat<f32>(p1, 8); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
+    a = v128.load_splat<f32>(p2, 8); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
+    a = v128.load_splat<f32>(p3, 8); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
+    b0 = v128.load(bp, 96); b1 = v128.load(bp, 112);
+    a = v128.load_splat<f32>(p0, 12); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
+    a = v128.load_splat<f32>(p1, 12); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
+    a = v128.load_splat<f32>(p2, 12); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
+    a = v128.load_splat<f32>(p3, 12); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
+    b0 = v128.load(bp, 128); b1 = v128.load(bp, 144);
+    a = v128.load_splat<f32>(p0, 16); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
+    a = v128.load_splat<f32>(p1, 16); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
+    a = v128.load_splat<f32>(p2, 16); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
+    a = v128.load_splat<f32>(p3, 16); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
+    b0 = v128.load(bp, 160); b1 = v128.load(bp, 176);
+    a = v128.load_splat<f32>(p0, 20); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
+    a = v128.load_splat<f32>(p1, 20); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
+    a = v128.load_splat<f32>(p2, 20); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
+    a = v128.load_splat<f32>(p3, 20); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
+    b0 = v128.load(bp, 192); b1 = v128.load(bp, 208);
+    a = v128.load_splat<f32>(p0, 24); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
+    a = v128.load_splat<f32>(p1, 24); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
+    a = v128.load_splat<f32>(p2, 24); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
+    a = v128.load_splat<f32>(p3, 24); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
+    b0 = v128.load(bp, 224); b1 = v128.load(bp, 240);
+    a = v128.load_splat<f32>(p0, 28); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
+    a = v128.load_splat<f32>(p1, 28); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
+    a = v128.load_splat<f32>(p2, 28); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
+    a = v128.load_splat<f32>(p3, 28); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
+    bp += 256; p0 += 32; p1 += 32; p2 += 32; p3 += 32;
+  }
+  while (p0 < end) {
+    b0 = v128.load(bp, 0); b1 = v128.load(bp, 16);
+    a = v128.load_splat<f32>(p0, 0); c0_0 = madd(a, b0, c0_0); c0_1 = madd(a, b1, c0_1);
+    a = v128.load_splat<f32>(p1, 0); c1_0 = madd(a, b0, c1_0); c1_1 = madd(a, b1, c1_1);
+    a = v128.load_splat<f32>(p2, 0); c2_0 = madd(a, b0, c2_0); c2_1 = madd(a, b1, c2_1);
+    a = v128.load_splat<f32>(p3, 0); c3_0 = madd(a, b0, c3_0); c3_1 = madd(a, b1, c3_1);
+    bp += 32; p0 += 4; p1 += 4; p2 += 4; p3 += 4;
+  }
+  v128.store(cp, c0_1, 16); v128.store(cp, c0_0, 0); v128.store(cp, c1_1, 48); v128.store(cp, c1_0, 32); v128.store(cp, c2_1, 80); v128.store(cp, c2_0, 64); v128.store(cp, c3_1, 112); v128.store(cp, c3_0, 96);
+  b0 = f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_0, c1_0), f32x4.pmax(c2_0, c3_0)), v128.load(ip, 64));
+  b1 = f32x4.pmax(f32x4.pmax(f32x4.pmax(c0_1, c1_1), f32x4.pmax(c2_1, c3_1)), v128.load(ip, 80));
+  v128.store(ip, b1, 80); v128.store(ip, b0, 64);
+  ap += ld * 4; cp += 128;
+  }
+}
+
 export function gemm_s_1x8(ap: usize, q: usize, cp: usize, n: i32, ld: usize, ip: usize, groups: i32): void {
   for (; groups > 0; --groups) {
   let a: v128, bp = q, b0 = v128.load(ip, 0), b1 = v128.load(ip, 16);

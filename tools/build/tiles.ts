@@ -28,6 +28,7 @@ export function tilesSource(): string {
     `export const BACKWARD_PITCH: i32 = ${BACKWARD_PITCH};`,
     scoreTile("gemm_s_6x8", 6, FORWARD_PITCH, { maximum: true }),
     scoreTile("gemm_s_6x16", 6, FORWARD_PITCH, { maximum: true, pair: true }),
+    scoreTile("gemm_s_4x8", 4, FORWARD_PITCH, { maximum: true }),
     scoreTile("gemm_s_1x8", 1, FORWARD_PITCH, { maximum: true }),
     maximaTile("gemm_max_6x8"),
     outputTile("gemm_o_6x8", 6),
