@@ -131,7 +131,26 @@ partTest(
   },
 );
 
+partTest("core", "the look at the clock tells how fast the processor is, once and for all", () => {
+  for (const step of [0, 0.005]) {
+    const engine = new Engine(6000, true, step);
+    const probe = new LoopProbe(engine.loops, 0.7, undefined, engine.clock);
+    const seen = new Set<number | undefined>();
+    for (; engine.now < 5000; engine.now += 5) {
+      probe.look();
+      seen.add(probe.speed);
+    }
+    assert.equal(seen.size, 2); // nothing, and then one answer
+    const turns = 1 / 0.003 * 1000; // of a millisecond
+    assert(Math.abs(probe.speed! / turns - 1) < (step ? 0.25 : 0.05), `${probe.speed}`);
+  }
+  const never = new LoopProbe(new Engine(0, true, 0).loops, 0.7, false);
+  never.look();
+  assert.equal(never.speed, undefined);
+});
+
 partTest("core", "a clock that stands still decides for what is always right", () => {
   const engine = new Engine(0, true, 1e9), probe = lookOn(engine, 100);
   assert.equal(probe.yes, false);
+  assert.equal(probe.speed, undefined);
 });

@@ -1,12 +1,12 @@
 // GPU or CPU: what a call is expected to take on each, from its cost and from where its tensors live. Rates are
 // on the careful side for GPUs, because a small call that waits for a read-back is the common mistake.
 import type { AttentionProblem } from "../problem/problem.ts";
-import type { WasmTarget, WebGpuTarget } from "./target.ts";
+import type { WebGpuTarget } from "./target.ts";
 import { count } from "../tensor/shape.ts";
 import { elementBytes, type OperandSpec } from "../tensor/view.ts";
 import { problemCost } from "./cost.ts";
 import { plannedResults } from "./results.ts";
-import { workersFor } from "./workers.ts";
+import { type Rated, workersFor } from "./workers.ts";
 
 /** Milliseconds that a call is expected to take. */
 export interface Estimates {
@@ -35,10 +35,7 @@ const SHARE = 0.3;
 const LINK = { naga: { up: 1.3e9, down: 0.9e9 }, tint: { up: 8e9, down: 1.5e9 } };
 
 /** On the CPU, copies of host tensors included. */
-export function wasmMs(
-  problem: AttentionProblem,
-  target: Pick<WasmTarget, "threads" | "workers">,
-): number {
+export function wasmMs(problem: AttentionProblem, target: Rated): number {
   return workersFor(problem, target).ms;
 }
 

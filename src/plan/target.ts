@@ -25,6 +25,11 @@ export interface WasmTarget {
   readonly dots: DotForm;
   /** Whether the memory can be shared with workers. */
   readonly shared: boolean;
+  /**
+   * Floating-point operations a second of multiply-adds of 128 bits on one thread, measured beside the first calls; undefined
+   * before, and where nobody looks (plain SIMD, or `simd` is given).
+   */
+  readonly flops?: number | undefined;
 }
 
 /** Capabilities of a GPU that a plan may use. */

@@ -4,17 +4,36 @@ import type { AttentionProblem } from "../problem/problem.ts";
 import { problemCost } from "./cost.ts";
 import type { WasmTarget } from "./target.ts";
 
-/** Multiply-adds and bytes a second of one thread; measured, Zen 4 (bench/results). */
-export const WASM_RATE = { flops: 45e9, bytes: 20e9, callMs: 0.05 } as const;
+/**
+ * Operations and bytes a second of one thread whose own are not known: Zen 4, measured (bench/results). Plain SIMD has half of
+ * it, operations of 256 bits 1.7 times as much.
+ */
+const WASM_RATE = { flops: 45e9, plain: 0.5, wide: 1.7, bytes: 20e9, callMs: 0.05 } as const;
+/** Share of the measured multiply-adds that calls get; measured, long ones 0.82 to 0.88. */
+const SHARE = 0.85;
 /** Bytes a second of what goes to a worker and comes back, copied out, in and out again by one thread; what messages take. */
 const MESSAGES = { bytes: 3e9, callMs: 1 };
 /** Least share of the time of one engine that must be gained, and milliseconds. */
 const GAIN = { share: 0.1, ms: 3 };
 
+/** What the time of a call depends on; what is missing is not known yet. */
+export type Rated =
+  & Pick<WasmTarget, "threads" | "workers">
+  & Partial<Pick<WasmTarget, "flops" | "relaxedSimd" | "vectorBits">>;
+
+/** Operations a second that calls get of one thread. */
+function rateOf({ flops, relaxedSimd, vectorBits }: Rated): number {
+  const one = flops
+    ? SHARE * flops
+    : WASM_RATE.flops * (relaxedSimd === false ? WASM_RATE.plain : 1);
+  return vectorBits === 256 ? WASM_RATE.wide * one : one;
+}
+
 /** Milliseconds on the threads of one engine, copies of host tensors included. */
-export function threadsMs(problem: AttentionProblem, threads: number): number {
+function threadsMs(problem: AttentionProblem, target: Rated): number {
   const { flops, bytes } = problemCost(problem), { callMs } = WASM_RATE;
-  return callMs + 1e3 * Math.max(flops / (WASM_RATE.flops * threads), bytes / WASM_RATE.bytes);
+  const compute = flops / (rateOf(target) * target.threads);
+  return callMs + 1e3 * Math.max(compute, bytes / WASM_RATE.bytes);
 }
 
 /** Keys whose gradients are worth a worker of their own, at least: all queries are sent there once more. */
@@ -47,11 +66,9 @@ export interface WorkersVerdict {
 }
 
 /** Whether workers run a call. */
-export function workersFor(
-  problem: AttentionProblem,
-  { threads, workers = 0 }: Pick<WasmTarget, "threads" | "workers">,
-): WorkersVerdict {
-  const one = threadsMs(problem, threads), alone = (why?: string) => ({ workers: 0, ms: one, why });
+export function workersFor(problem: AttentionProblem, target: Rated): WorkersVerdict {
+  const { workers = 0 } = target, one = threadsMs(problem, target);
+  const alone = (why?: string) => ({ workers: 0, ms: one, why });
   if (workers < 2) return alone();
   if (!mayRun(problem)) {
     return alone("workers take attention and attentionBackward of host tensors only");
@@ -63,7 +80,7 @@ export function workersFor(
   const { flops, bytes } = problemCost(problem);
   const turns = Math.ceil(all / used) / all; // share of the one that has most
   const ms = MESSAGES.callMs +
-    1e3 * (flops * turns / WASM_RATE.flops + bytes / MESSAGES.bytes);
+    1e3 * (flops * turns / rateOf(target) + bytes / MESSAGES.bytes);
   if (one - ms < Math.max(GAIN.share * one, GAIN.ms)) {
     return alone(
       `${used} workers would take about ${ms.toFixed(1)} ms, one engine ${one.toFixed(1)} ms`,

@@ -36,7 +36,7 @@ import { Arena } from "./memory/arena.ts";
 import { explainPlan, workersReason } from "./explain.ts";
 import { compileKernels, instantiateKernels, type KernelExports } from "./module/module.ts";
 import { CallPlans } from "./run/call_plans.ts";
-import { LoopProbe } from "./run/loop_probe.ts";
+import { LoopProbe, TURN_FLOPS } from "./run/loop_probe.ts";
 import { maxSimBytes, maxSimGradients } from "./run/max_sim.ts";
 import { mergeParts } from "./run/merge.ts";
 import { plannedAs } from "./run/planned_bytes.ts";
@@ -110,7 +110,8 @@ export class WasmBackend implements Backend {
     const sent = workers !== undefined && { workers };
     const one = this.#fours.yes ? "one instruction" : "three instructions";
     const dots = this.#relaxed ? one : "plain SIMD", relaxedSimd = this.#relaxed;
-    return { backend: "wasm", threads, ...sent, relaxedSimd, vectorBits, dots, shared };
+    const { speed } = this.#wide, flops = speed && 1e3 * TURN_FLOPS * speed;
+    return { backend: "wasm", threads, ...sent, relaxedSimd, vectorBits, dots, shared, flops };
   }
 
   /** Why there are fewer threads, or workers, than were asked for, as far as is known now. */

@@ -202,6 +202,18 @@ Deno.test("a GPU that is hardware is for large problems, and the crossover is on
   }
 });
 
+Deno.test("a CPU whose multiply-adds were measured is judged by them", () => {
+  const shape = "1x2048x8x64", problem = problemOf(`forward q=${shape} k=${shape}`);
+  const usual = wasmMs(problem, { threads: 1 });
+  const measured = (flops: number) => wasmMs(problem, { threads: 1, flops });
+  assert.ok(measured(10e9) > 4 * usual && measured(10e9) > 1.9 * measured(20e9));
+  assert.ok(wasmMs(problem, { threads: 1, relaxedSimd: false }) > 1.9 * usual);
+  assert.ok(wasmMs(problem, { threads: 1, vectorBits: 256 }) < 0.6 * usual);
+  const gpu = webGpuMs(problem, hardware, readBackMs), threads = 64;
+  assert.ok(wasmMs(problem, { threads, flops: 60e9 }) < gpu, "many fast cores win");
+  assert.ok(gpu < wasmMs(problem, { threads, flops: 3e9 }), "as many slow ones lose");
+});
+
 Deno.test("a GPU whose multiply-adds were measured is judged by them", () => {
   const shape = "1x2048x8x64", problem = problemOf(`forward q=${shape} k=${shape}`);
   const estimate = (flops?: number) => webGpuMs(problem, { ...hardware, flops }, readBackMs);

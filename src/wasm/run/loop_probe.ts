@@ -13,6 +13,9 @@
 //
 // V8 optimises the loops 10 to 500 ms after they first ran, one after the other: the larger kernels wait for the same compiler.
 
+/** Operations of a turn of the loop of multiply-adds: two for each lane of sixteen vectors of four. */
+export const TURN_FLOPS = 128;
+
 /** Two loops of as many turns as they are told; of asm/micro/tiles.gen.ts. */
 export interface ProbedLoops {
   readonly asked: (turns: number) => void;
@@ -62,6 +65,8 @@ export class LoopProbe {
   #yes = 0;
   #no = 0;
   #spent = 0;
+  /** Most turns of the other loop in a millisecond, once it was optimised. */
+  #speed = 0;
   #next = 0;
   #decided: boolean | undefined;
 
@@ -81,6 +86,14 @@ export class LoopProbe {
   /** The answer, as far as is known. */
   get yes(): boolean {
     return this.#decided ?? false;
+  }
+
+  /**
+   * Turns of the other loop in a millisecond, the most that a look saw; undefined until there is an answer, so that it never
+   * changes, and where none was looked for.
+   */
+  get speed(): number | undefined {
+    return this.#decided === undefined || this.#speed === 0 ? undefined : this.#speed;
   }
 
   /** Milliseconds that looking has taken so far, other threads' turns on this processor included. */
@@ -135,6 +148,7 @@ export class LoopProbe {
     const optimised = (time: number, before: number) =>
       time < thousands * Math.max(OPTIMISED.part * before, OPTIMISED.ms);
     if (!optimised(asked, first.asked) || !optimised(beside, first.beside)) return;
+    this.#speed = Math.max(this.#speed, turns / beside);
     if (asked < this.#limit * beside) this.#yes++;
     else {
       this.#yes = 0;
