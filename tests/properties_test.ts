@@ -19,8 +19,8 @@ import { sharedSessions } from "./sessions.ts";
 const file = "tests/properties_test.ts";
 const seed = 20260720;
 const runs = runTakes("rest") ? 100 : 50;
-/** Of options in any combination, each of which is texts to compile. */
-const mixedRuns = 60;
+/** Of options in any combination, each of which is texts to compile: the grid's sets of options in the rest are of the kind. */
+const mixedRuns = runTakes("all") ? 60 : 20;
 /** On a GPU, where each may compile; the rest has as many as the CPU. */
 const gpuRuns = 30;
 
