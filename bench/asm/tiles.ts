@@ -3,7 +3,7 @@
 // run, and returns the work of one run: floating-point operations, or vectors of four for softmax.
 
 import {
-  gemm_dkv_6x16, gemm_dkv_6x8, gemm_dq_4x16, gemm_dq_5x8, gemm_o_6x16, gemm_o_6x8, gemm_s_6x16, gemm_s_6x8, gemm_s_dp_6x16,
+  BACKWARD_PITCH, gemm_dkv_6x16, gemm_dkv_6x8, gemm_dq_4x16, gemm_dq_5x8, gemm_o_6x16, gemm_o_6x8, gemm_s_6x16, gemm_s_6x8, gemm_s_dp_6x16,
   gemm_o_fours_6x8, gemm_o_pairs_4x8, gemm_o_wide_1x8, gemm_s_fours_6x8, gemm_s_pairs_4x8, gemm_s_wide_1x8,
 } from "../../asm/micro/tiles.gen";
 import { GROUP } from "../../asm/micro/integers";
