@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { createEngine, type Engine, type HostTensor } from "../mod.ts";
 import { bothPasses as runBoth, hostSession, openGpu } from "./backends.ts";
 import { type Case, caseName, defineCase } from "./case.ts";
+import { onEachBackend } from "./engines.ts";
 import { makeInputs, plainTensor } from "./inputs.ts";
 import {
   type Budgeted,
@@ -18,7 +19,7 @@ import {
 } from "./least_memory.ts";
 import { packedInputs } from "./packed.ts";
 import { bothPasses, testGrid } from "./run_grid.ts";
-import { elsewhere, everything, type Part, partTest, runTakes, testUnless } from "./selection.ts";
+import { everything, type Part, partTest } from "./selection.ts";
 import { mapTuple } from "./tuples.ts";
 
 /** Longer than a chunk of keys and taller than the least region of rows, on both axes. */
@@ -79,21 +80,8 @@ function assertNear(got: object, want: object): void {
 }
 
 /** The same body on CPU engines, and on GPU engines where there is a GPU; `part`: that in which a GPU is one. */
-function onBoth(
-  name: string,
-  body: (budgeted: Budgeted) => Promise<void>,
-  part: Part = "core",
-): void {
-  Deno.test({
-    ...testUnless(runTakes("core") || runTakes(part) ? undefined : elsewhere("core"), name),
-    async fn(t) {
-      if (runTakes("core")) await t.step("wasm", () => body(wasmWith(1)));
-      if (!runTakes(part)) return;
-      const gpu = await gpuWith();
-      if ("absent" in gpu) return console.log(`not run on webgpu: ${gpu.absent}`);
-      await t.step("webgpu", () => body(gpu)).finally(() => gpu[Symbol.dispose]());
-    },
-  });
+function onBoth(name: string, body: (budgeted: Budgeted) => Promise<void>, part?: Part): void {
+  onEachBackend(name, { wasm: () => wasmWith(1), webgpu: gpuWith }, body, part);
 }
 
 partTest("core", "packed sequences in the least memory", async () => {

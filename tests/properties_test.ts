@@ -21,7 +21,7 @@ const seed = 20260720;
 const runs = runTakes("rest") ? 100 : 50;
 /** Of options in any combination, each of which is texts to compile: the grid's sets of options in the rest are of the kind. */
 const mixedRuns = runTakes("all") ? 60 : 20;
-/** On a GPU, where each may compile; the rest has as many as the CPU. */
+/** On a GPU in the core, of kernels that other tests compile as well. */
 const gpuRuns = 30;
 
 /** On a GPU each pair of dims, storage format and number of decode rows is a kernel to compile: only the rest varies. */

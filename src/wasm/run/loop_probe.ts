@@ -13,7 +13,7 @@
 //
 // V8 optimises the loops 10 to 500 ms after they first ran, one after the other: the larger kernels wait for the same compiler.
 
-/** Operations of a turn of the loop of multiply-adds: two for each lane of sixteen vectors of four. */
+/** Operations of a turn of the loop of multiply-adds: two for each lane of sixteen vectors of four. The loops are built of it. */
 export const TURN_FLOPS = 128;
 
 /** Two loops of as many turns as they are told; of asm/micro/tiles.gen.ts. */

@@ -1,8 +1,9 @@
 // Loops whose times tell what an engine makes of instructions.
+import { TURN_FLOPS } from "../../../src/wasm/run/loop_probe.ts";
 import { range } from "./pitch.ts";
 
-/** Enough for two pipes of four cycles where each is one operation of 256 bits. */
-const PAIRS = 8;
+/** Enough for two pipes of four cycles where each is one operation of 256 bits: eight pairs of vectors of four, two operations each. */
+const PAIRS = TURN_FLOPS / (2 * 4 * 2);
 
 /**
  * `turns` turns of `step` in eight pairs of vectors, which are stored `apart` bytes from one another: neighbours, which may be
