@@ -160,6 +160,25 @@ for (
   });
 }
 
+test("a worker that is slow to count what it did: the next call's progress is its own", async () => {
+  const pause = "for (const end = Date.now() + 30; Date.now() < end;);";
+  const Worker = changed((source) => {
+    assert.ok(source.includes("Atomics.add(control, words.done, 1)"));
+    return source.replaceAll("Atomics.add(control, words.done", `${pause} $&`);
+  });
+  await withWorkers(Worker, async () => {
+    using engine = await createEngine({ backend: "wasm", threads: 2 });
+    const shares: number[] = [];
+    const signal = { throwIfAborted() {}, progress: (share: number) => void shares.push(share) };
+    for (let call = 0; call < 12; call++) {
+      await engine.attention(x, x, x, { signal });
+      assert.equal(Math.max(...shares) <= 1, true, `call ${call}: ${shares}`);
+      assert.equal(shares[0], 0);
+      shares.length = 0;
+    }
+  });
+});
+
 test("workers of the web that a policy forbids: one thread, with the remedy", async () => {
   class Throws {
     constructor() {

@@ -161,8 +161,8 @@ export class PoolRunner implements Runner {
 
   #finish(item: number): void {
     const region = this.#memory.u32(item, Item.Bytes / 4)[Item.Region / 4]!;
-    Atomics.sub(this.#pool.control, leftOf(region), 1);
     Atomics.add(this.#pool.control, Control.Done, 1);
+    Atomics.sub(this.#pool.control, leftOf(region), 1);
   }
 
   #item(ticket: number): number {

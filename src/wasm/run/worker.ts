@@ -68,13 +68,15 @@ export function workerMain(start: WorkerStart, tell: (message: string) => void):
     const at = (Atomics.load(control, words.items) >>> 0) + nth * 4;
     try {
       const region = runTicket(at, start.control + (words.scratch + index) * 4);
+      // before the region may be seen complete: the next call, which may begin then, counts from 0 again
+      Atomics.add(control, words.done, 1);
       const left = Atomics.sub(control, words.left + region % words.leftCount, 1);
       if (left === 1 && Atomics.load(control, words.tell)) tell("step");
     } catch (error) {
       tell(String(error));
       Atomics.store(control, words.failed, 1);
+      Atomics.add(control, words.done, 1);
     }
-    Atomics.add(control, words.done, 1);
     Atomics.notify(control, words.done);
   }
 }
