@@ -26,6 +26,8 @@ export interface BufferPool {
   takeExactly(bytes: number): GpuBuffer;
   /** Takes a buffer back, for the next one that fits. */
   give(buffer: GpuBuffer): void;
+  /** The same of one that nobody may have again. */
+  discard(buffer: GpuBuffer): void;
 }
 
 /** All buffers of an engine. */
@@ -132,6 +134,12 @@ export class GpuMemory implements BufferPool {
     list.push(buffer);
     this.#free.delete(key); // and to the end: the first is the size not given back for longest
     this.#free.set(key, list);
+  }
+
+  /** Takes a buffer back and destroys it. */
+  discard(buffer: GpuBuffer): void {
+    this.#used -= buffer.size;
+    buffer.destroy();
   }
 
   /** Destroys a buffer of the size that was not given back for longest: lengths that grow leave sizes nobody wants. */

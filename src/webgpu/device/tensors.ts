@@ -7,6 +7,7 @@ import { ResidentTensor } from "../../tensor/resident.ts";
 import { type GpuBuffer, USAGE } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
 import type { BufferPool } from "./memory.ts";
+import { throughStaging } from "./staging.ts";
 
 /** The device and memory that tensors of an engine share. */
 export interface Home {
@@ -153,22 +154,15 @@ export class GpuTensor extends ResidentTensor {
     const bytes = this.byteLength, { dtype } = this;
     const Values = ARRAYS[dtype]!;
     if (bytes === 0) return new Values(0);
-    const { open, memory } = this.#home, padded = Math.ceil(bytes / 4) * 4;
-    const staging = memory.take(padded, true);
-    try {
-      open.checked("Cannot read a tensor", () => {
-        const encoder = open.device.createCommandEncoder();
-        encoder.copyBufferToBuffer(this.buffer, this.byteOffset, staging, 0, padded);
-        open.device.queue.submit([encoder.finish()]);
-      });
-      await open.mapped([staging], "Cannot read a tensor");
-      const values = new Values(staging.getMappedRange(), 0, bytes / Values.BYTES_PER_ELEMENT)
-        .slice();
-      staging.unmap();
-      return values;
-    } finally {
-      memory.give(staging);
-    }
+    const padded = Math.ceil(bytes / 4) * 4;
+    return await throughStaging(
+      this.#home,
+      [padded],
+      "Cannot read a tensor",
+      (encoder, [staging]) =>
+        encoder.copyBufferToBuffer(this.buffer, this.byteOffset, staging!, 0, padded),
+      ([range]) => new Values(range!, 0, bytes / Values.BYTES_PER_ELEMENT).slice(),
+    );
   }
 
   protected override free(): void {

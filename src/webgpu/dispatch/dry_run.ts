@@ -29,6 +29,10 @@ export class CountingPool implements BufferPool {
   give({ size }: GpuBuffer): void {
     this.#used -= size;
   }
+
+  discard(buffer: GpuBuffer): void {
+    this.give(buffer);
+  }
 }
 
 /** A place where nothing happens, with the limits of a device. */
