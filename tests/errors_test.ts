@@ -79,7 +79,12 @@ test("an engine stays usable after refusing a call", async () => {
 
 test("a disposed engine refuses every call", async () => {
   const engine = await createEngine({ backend: "wasm", threads: 1 });
+  const tensor = engine.empty([4]), read = tensor.read();
   engine.dispose();
+  await read; // which had begun
+  await assert.rejects(() => tensor.read(), /^TypeError: Cannot read a tensor: its engine was/);
+  assert.throws(() => tensor.write(new Float32Array(4)), /Cannot write a tensor: its engine was/);
+  tensor.dispose();
   await assert.rejects(async () => await engine.attention(q, k, v), /dispose/);
   await assert.rejects(async () => await engine.tensor(new Float32Array(4), [4]), /dispose/);
   engine.dispose(); // a second time does nothing

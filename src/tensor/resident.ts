@@ -75,6 +75,11 @@ export abstract class ResidentTensor implements Tensor {
   protected abstract free(): void;
   /** Throws when the values cannot be reached. */
   protected abstract check(action: "read" | "write"): void;
+  /** Throws when its memory, or its engine, was given up. */
+  protected checkHeld(action: "read" | "write", closed: boolean): void {
+    if (this.#disposed) throw new TypeError(`Cannot ${action} a tensor: it was disposed`);
+    if (closed) throw new TypeError(`Cannot ${action} a tensor: its engine was disposed`);
+  }
   /** Throws when `n` values cannot be put at element `at`. */
   protected checkPut(_at: number, _n: number): void {}
   /** Copies values in from element `at` on. */

@@ -279,8 +279,10 @@ gpuTest("a disposed engine refuses everything, twice", async () => {
     buffer = device.createBuffer({ size: 16, usage: 128 });
   const pass = device.createCommandEncoder().beginComputePass();
   await checkWell(engine);
+  const read = assert.rejects(tensor.read(), /^TypeError: .*engine was disposed/);
   engine.dispose();
   engine.dispose();
+  await read;
   const wanted = /engine was disposed/, part = { out: q, lse: plainTensor(6, [1, 4, LENGTH]) };
   await assert.rejects(() => engine.attention(q, k, v), wanted);
   await assert.rejects(() => engine.attention(tensor, k, v), wanted);
@@ -291,6 +293,8 @@ gpuTest("a disposed engine refuses everything, twice", async () => {
   assert.throws(() => engine.wrap(buffer, [4]), wanted);
   assert.throws(() => engine.encode(pass, q, k, v), wanted);
   assert.throws(() => engine.explain(q, k, v), wanted);
+  await assert.rejects(() => tensor.read(), wanted); // not the loss of the device, which the program asked for
+  assert.throws(() => tensor.write(q.data as Float32Array), wanted);
   tensor.dispose();
   await engine.synchronize().catch(() => {});
 });

@@ -20,6 +20,8 @@ const exactly = (bytes: number) => Math.max(16, Math.ceil(bytes / 4) * 4);
 
 /** What gives out buffers. */
 export interface BufferPool {
+  /** Whether the engine was disposed. */
+  readonly closed: boolean;
   /** A buffer of at least `bytes`; what it holds is undefined. */
   take(bytes: number, staging?: boolean): GpuBuffer;
   /** A buffer for a tensor, which is as large as its values. */
@@ -36,6 +38,7 @@ export class GpuMemory implements BufferPool {
   readonly #largest: number;
   readonly #budget: number;
   readonly #free = new Map<string, GpuBuffer[]>();
+  #closed = false;
   #kept = 0;
   #used = 0;
   #peak = 0;
@@ -157,8 +160,13 @@ export class GpuMemory implements BufferPool {
     this.#kept = 0;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Gives everything back that no tensor holds. */
   dispose(): void {
+    this.#closed = true;
     this.#drop();
   }
 }

@@ -34,6 +34,8 @@ export async function throughStaging<T>(
     for (const buffer of staging) buffer.unmap();
     whole = true;
     return result;
+  } catch (error) {
+    throw memory.closed ? new TypeError(`${action}: its engine was disposed`) : error;
   } finally {
     // after an error they may be mapped, or will be: a device copies to no such buffer, ever
     for (const buffer of staging) whole ? memory.give(buffer) : memory.discard(buffer);

@@ -121,7 +121,7 @@ export class GpuTensor extends ResidentTensor {
   }
 
   protected override check(action: "read" | "write"): void {
-    if (this.disposed) throw new TypeError(`Cannot ${action} a tensor: it was disposed`);
+    this.checkHeld(action, this.#home.memory.closed);
     const { lost } = this.#home.open;
     if (lost) throw new DeviceLostError(`Cannot ${action} a tensor`, lost);
     const [usage, name] = action === "read"

@@ -7,6 +7,7 @@ import type { Home } from "../device/tensors.ts";
 
 /** A pool that only counts. */
 export class CountingPool implements BufferPool {
+  readonly closed = false;
   #used = 0;
   #peak = 0;
 
