@@ -247,7 +247,9 @@ function denseValues(tensor: HostTensor, complaint: Complaint): TensorData {
   if (`${strides}` === `${rowMajor(shape)}`) {
     return (data as Float32Array).subarray(0, n);
   }
-  const dense = (data as Float32Array).slice(0, n), run = shape[shape.length - 1]!;
+  // of the same kind; there may be fewer values than elements, where a stride is 0
+  const dense = new ((data as Float32Array).constructor as Float32ArrayConstructor)(n);
+  const run = shape[shape.length - 1]!;
   for (let at = 0; at < n; at += run) {
     const from = offsetOf(at / run, shape.slice(0, -1), strides);
     dense.set((data as Float32Array).subarray(from, from + run), at);
