@@ -8,6 +8,11 @@ import { cli, ended, inFolder, joined, spawn, tensor } from "./session.ts";
 
 type Write = typeof process.stdout.write;
 
+/** What tells of errors. */
+interface Teller {
+  emit(event: "error", error: Error): boolean;
+}
+
 /** Runs the command line on this process, whose streams are `stdout` and `stderr` meanwhile. */
 async function onProcess(args: readonly string[], stdout: Write, stderr: Write): Promise<number> {
   const own = [process.stdout.write, process.stderr.write] as const;
@@ -23,15 +28,16 @@ async function onProcess(args: readonly string[], stdout: Write, stderr: Write):
 
 for (const runtime of ["Deno", "Node"] as const) {
   Deno.test(`a full disk and a reader that left, as ${runtime} tells of them`, async () => {
-    const failing = (code: string, stream = process.stdout): Write => (_text, told?: unknown) => {
-      const error = Object.assign(new Error(`${code}: write`), { code });
-      if (runtime === "Deno") throw error; // and calls nobody back
-      process.nextTick(() => {
-        if (typeof told === "function") told(error);
-        stream.emit("error", error);
-      });
-      return false;
-    };
+    const failing =
+      (code: string, stream: Teller = process.stdout): Write => (_text, told?: unknown) => {
+        const error = Object.assign(new Error(`${code}: write`), { code });
+        if (runtime === "Deno") throw error; // and calls nobody back
+        process.nextTick(() => {
+          if (typeof told === "function") told(error);
+          stream.emit("error", error);
+        });
+        return false;
+      };
     let said = "";
     const hear: Write = (text) => {
       said += text;
