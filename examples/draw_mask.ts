@@ -95,6 +95,10 @@ const figure = drawFigure({
   ],
 });
 
-const file = Deno.args[0] ?? "masks.svg";
+const [file = "masks.svg", ...more] = Deno.args;
+if (more.length > 0 || !file.endsWith(".svg")) {
+  console.error("usage: deno run --allow-write examples/draw_mask.ts [FILE.svg]");
+  Deno.exit(2);
+}
 await Deno.writeTextFile(file, svgFile(figure));
 console.log(`${drawn.length} masks of ${LENGTH} tokens in ${file}`);

@@ -1,10 +1,8 @@
 // What a connection is told, checked before anybody is asked: names of options, and addresses.
 import { type Complaint, show, UnsupportedError } from "../../tensor/errors.ts";
-import type { ConnectionSettings } from "./connection.ts";
 
-const NAMES: readonly (keyof ConnectionSettings)[] = [
-  ...["servers", "connection", "nats", "name", "cluster"] as const,
-];
+/** Of `ConnectionSettings`. */
+const NAMES: readonly string[] = ["servers", "connection", "nats", "name", "cluster"];
 
 /** Throws unless options are an object with these names, or those of every connection. */
 export function checkNames(
@@ -15,7 +13,7 @@ export function checkNames(
   if (typeof options !== "object" || options === null) {
     throw complaint.type(`options is ${show(options)} but must be { servers, name }`);
   }
-  const known: readonly string[] = [...NAMES, ...more];
+  const known = [...NAMES, ...more];
   for (const [name, value] of Object.entries(options)) {
     if (known.includes(name) || value === undefined) continue;
     throw complaint.type(
@@ -47,8 +45,8 @@ function urlOf(server: unknown, complaint: Complaint): URL {
 
 /** The addresses as a list, and whether they are those of WebSockets. */
 export function readServers(
-  servers: ConnectionSettings["servers"],
-  nats: ConnectionSettings["nats"],
+  servers: unknown,
+  nats: unknown,
   complaint: Complaint,
 ): { readonly list: string[]; readonly web: boolean } {
   if (nats !== undefined && (typeof nats !== "object" || nats === null)) {
@@ -71,7 +69,7 @@ export function readServers(
     );
   }
   // without one NATS looks for the server for ever, and tells nobody
-  if (web && typeof globalThis.WebSocket !== "function" && !nats?.["wsFactory"]) {
+  if (web && typeof globalThis.WebSocket !== "function" && !(nats && "wsFactory" in nats)) {
     const remedy = 'use addresses like "nats://127.0.0.1:4222", or Node from 22 on';
     throw new UnsupportedError(`the address ${given[0]}, a WebSocket,`, "any", remedy);
   }
