@@ -460,8 +460,8 @@ const togetherSection: Section = {
   ),
 };
 
-/** The sections about options. */
-export const featureSections: readonly Section[] = [
+/** Options one at a time. */
+export const optionSections: readonly Section[] = [
   rotarySection,
   causalSection,
   windowSection,
@@ -471,10 +471,19 @@ export const featureSections: readonly Section[] = [
   keyLengthSection,
   sinkSection,
   dropoutSection,
-  modSection,
-  blockSection,
   scoreSection,
   statisticSection,
-  coveringSection,
-  togetherSection,
+];
+
+/** Of functions that callers write. */
+export const functionSections: readonly Section[] = [modSection, blockSection];
+
+/** Of several options at once. */
+export const combinedSections: readonly Section[] = [coveringSection, togetherSection];
+
+/** Everything about options but pairs by themselves. */
+export const featureSections: readonly Section[] = [
+  ...optionSections,
+  ...functionSections,
+  ...combinedSections,
 ];
