@@ -386,6 +386,15 @@ testEngines("a call reads the cache as it was when it was made", async (engine) 
   cache.free(0);
 });
 
+testEngines("a read of a cache gives what it held when it was asked", async (engine) => {
+  using cache = engine.kvCache(paged(4, 8));
+  for (const s of [0, 1, 2]) cache.append(keys(3), values(3), { sequences: [s] });
+  const wanted = await cache.values.read(), read = cache.values.read();
+  cache.free(2);
+  cache.append(keys(5), values(5), { sequences: [2] });
+  assert.deepEqual(await read, wanted);
+});
+
 testEngines(
   "few queries of a cache of bytes see what it holds, in integers or not",
   async (engine) => {

@@ -12,14 +12,13 @@ import { type View, viewOperand } from "../tensor/view.ts";
 import { type Append, type AppendOptions, describeAppend } from "./append.ts";
 import { type CacheShape, checkSequence } from "./cache_options.ts";
 import { type PageCopy, PageTables } from "./page_tables.ts";
+import { readRows } from "./read_rows.ts";
 import {
   type CacheState,
   checkGoesOn,
   checkRowRange,
   checkState,
-  floatsOf,
   pagesBehind,
-  rowsOfPages,
   stateOfPages,
 } from "./state.ts";
 
@@ -289,16 +288,8 @@ export class KvCache {
   }
 
   async #readRows(part: "keys" | "values"): Promise<Float32Array> {
-    const { [part]: pool, sequences } = this.#shape, { lengths } = this.#tables;
     this.#begin("read");
-    const longest = lengths.reduce((a, b) => Math.max(a, b), 0);
-    const n = longest * pool.heads * pool.columns, all = new Float32Array(sequences * n);
-    const held = Array.from(lengths), pages = held.map((_, s) => [...this.#tables.pagesOf(s)]);
-    for (const [s, length] of held.entries()) {
-      const read = await this.#pools[part].readPages(pages[s]!);
-      all.set(floatsOf(rowsOfPages(read, pool, 0, length)), s * n);
-    }
-    return all;
+    return await readRows(this.#tables, this.#pools[part], this.#shape[part]);
   }
 
   /** Gives the memory back, once the calls that are running with it have ended. Safe to call twice. */
