@@ -86,7 +86,10 @@ export class KvCache {
         return disposed();
       },
       lengths: this.#tables.lengths,
-      table: (sequences): PageTable => this.#tables.table(sequences),
+      table: (sequences): PageTable => {
+        if (!this.#isRead) this.#tables.settle();
+        return this.#tables.table(sequences);
+      },
       readRows: (part) => this.#readRows(part),
     };
     this.keys = new CachedRows(source, "keys", pools.keys.tensor, shape.keys);
@@ -144,6 +147,8 @@ export class KvCache {
    *
    * @throws {RangeError} no room: with rows held, asked for and free; sizes that are not those of the cache; a sequence
    * that it does not have, or twice. Nothing has changed then.
+   * @throws {TypeError} a call under way may see rows that would be written over: those of a sequence with more rows, from
+   * whose page another has been copied meanwhile.
    */
   append(k: AnyTensor, v: AnyTensor, options: AppendOptions = {}): void {
     const complaint = this.#begin("append");
@@ -173,7 +178,7 @@ export class KvCache {
     complaint: Complaint,
     store: () => void,
   ): void {
-    const { copies, undo } = this.#tables.grow(sequences, rows, complaint);
+    const { copies, undo } = this.#tables.grow(sequences, rows, complaint, this.#isRead);
     try {
       this.#copy(copies);
       store();
@@ -226,9 +231,14 @@ export class KvCache {
     this.#tables.truncate(s, 0);
   }
 
+  /** Whether a call reads the cache. */
+  get #isRead(): boolean {
+    return this.#pools.keys.tensor.isRead;
+  }
+
   /** Rows that are given up may be written at once: not while a call reads them. */
   #checkQuiet(action: string): void {
-    if (!this.#pools.keys.tensor.isRead) return;
+    if (!this.#isRead) return;
     throw new TypeError(
       `Cannot run ${action}: a call that reads the cache is under way, await it first`,
     );
