@@ -7,8 +7,11 @@ import {
   attentionBackwardSync,
   type AttentionOptions,
   attentionSync,
+  captured,
   createEngine,
   type HostTensor,
+  maskMod,
+  scoreMod,
 } from "../mod.ts";
 import { badBackwardCalls, type BadCall, badForwardCalls } from "./bad_calls.ts";
 import { plainTensor } from "./inputs.ts";
@@ -76,7 +79,12 @@ test("an engine stays usable after refusing a call", async () => {
 
 test("a disposed engine refuses every call", async () => {
   const engine = await createEngine({ backend: "wasm", threads: 1 });
+  const tensor = engine.empty([4]), read = tensor.read();
   engine.dispose();
+  await read; // which had begun
+  await assert.rejects(() => tensor.read(), /^TypeError: Cannot read a tensor: its engine was/);
+  assert.throws(() => tensor.write(new Float32Array(4)), /Cannot write a tensor: its engine was/);
+  tensor.dispose();
   await assert.rejects(async () => await engine.attention(q, k, v), /dispose/);
   await assert.rejects(async () => await engine.tensor(new Float32Array(4), [4]), /dispose/);
   engine.dispose(); // a second time does nothing
@@ -149,4 +157,40 @@ test("options that are undefined count as not given", async () => {
     ...{ mask: undefined, keyLengths: undefined, softmaxScale: undefined, layout: undefined },
   };
   assert.deepEqual(await attention(q, k, v, options), await attention(q, k, v));
+});
+
+Deno.test("a diagonal beyond what kernels count is refused where something counts from it", () => {
+  const x = { data: new Float32Array(8).fill(0.1), shape: [1, 8, 1, 1] };
+  const alibiSlopes = { data: Float32Array.of(0.5), shape: [1] };
+  const far = maskMod(({ diagonal, key }) => diagonal.ge(key));
+  const near = 2 ** 30 - 8; // the lengths are 8
+  for (const more of [{ alibiSlopes }, { maskMod: far }]) {
+    for (const offset of [near + 1, -near - 1, 2 ** 40, [0x7fffffff]]) {
+      assert.throws(() => attentionSync(x, x, x, { causal: { offset }, ...more }), {
+        name: "RangeError",
+        message:
+          /^Cannot run attention: causal\.offset is -?\d+ but must be from -1073741816 to 1073741816/,
+      });
+    }
+    attentionSync(x, x, x, { causal: { offset: near }, ...more });
+    attentionSync(x, x, x, { causal: { offset: -near }, ...more });
+  }
+  const all = attentionSync(x, x, x),
+    none = attentionSync(x, x, x, { causal: { offset: -(2 ** 40) } });
+  assert.deepEqual(attentionSync(x, x, x, { causal: { offset: 2 ** 40 } }).out.data, all.out.data);
+  assert.ok(none.lse.data.every((n) => n === -Infinity));
+});
+
+Deno.test("a function at the furthest diagonal reads what was proven", () => {
+  const x = { data: new Float32Array(8).fill(0.1), shape: [1, 8, 1, 1] };
+  for (const offset of [2 ** 30 - 8, 8 - 2 ** 30]) {
+    const table = captured(Float32Array.from({ length: 8 }, (_, n) => n), [8]);
+    const mod = scoreMod(({ score, diagonal }) => score.add(table.at(diagonal.sub(offset))));
+    const options = { scoreMod: mod, causal: { offset } };
+    const { lse } = attentionSync(x, x, x, options), seen = offset > 0;
+    const plain = attentionSync(x, x, x).lse.data[0]!;
+    lse.data.forEach((n, i) =>
+      assert.ok(seen ? Math.abs(n - plain - i) < 1e-5 : n === -Infinity, `${i}: ${n}`)
+    );
+  }
 });

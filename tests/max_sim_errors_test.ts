@@ -186,6 +186,23 @@ Deno.test("resident keys that are no rows are refused where they are", async () 
   });
 });
 
+Deno.test("what happens to arguments later is told by their names too", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1 });
+  using other = await createEngine({ backend: "wasm", threads: 1 });
+  const rows = { data: new Float32Array(8).fill(1), shape: [4, 2] };
+  const options = { cuSeqlens: Int32Array.of(0, 4) };
+  const elsewhere = other.tensor(rows.data, rows.shape),
+    here = engine.tensor(rows.data, rows.shape);
+  await assert.rejects(engine.maxSim(rows, elsewhere, options), /documents belongs to another/);
+  const waiting = engine.maxSim(rows, here, options);
+  here.dispose();
+  await assert.rejects(waiting, /documents was disposed while the call waited/);
+  const queries = { data: new Float32Array(8), shape: [4, 2] };
+  const call = engine.maxSim(queries, rows, options);
+  structuredClone(queries.data, { transfer: [queries.data.buffer] });
+  await assert.rejects(call, /queries\.data has 0 elements now but 8 are read/);
+});
+
 Deno.test("a signal ends a call, and so does a disposed engine", async () => {
   const reason = new Error("enough"), signal = AbortSignal.abort(reason);
   await assert.rejects(() => maxSim(queries, documents, { cuSeqlens, signal }), reason);

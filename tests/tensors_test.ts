@@ -41,6 +41,9 @@ onEngines("a tensor is made from an array, a strided tensor, or nothing", async 
   using gathered = engine.tensor(strided);
   const rows = [0, 8, 16].flatMap((at) => [...(strided.data as Float32Array).subarray(at, at + 4)]);
   assert.deepEqual([...await gathered.read()], rows);
+  // one row for all, in fewer values than elements
+  using repeated = engine.tensor({ data: values(4), shape: [3, 4], strides: [0, 1] });
+  assert.deepEqual([...await repeated.read()], [1, 2, 3].flatMap(() => [...values(4)]));
   using empty = engine.empty([5, 2], "bf16");
   assert.deepEqual([empty.dtype, empty.shape, (await empty.read()).length], ["bf16", [5, 2], 10]);
   for (const dtype of ["f16", "bf16"] as const) {
@@ -177,6 +180,30 @@ onEngines(
     buffer.resize(1024);
     await assert.rejects(call, { name: "TypeError", message: /q\.data has \d+ elements now/ });
     await before;
+  },
+);
+
+onEngines(
+  "a destination that goes away while its call runs is a TypeError by name",
+  async (engine) => {
+    const x = plainTensor(1, [1, 40, 2, 16]), size = 40 * 2 * 16;
+    await engine.attention(x, x, x); // its scratch stays
+    const before = engine.memory.used;
+    for (const strides of [undefined, [size, 64, 32, 1]]) { // written as it is, or copied to in the end
+      for (const left of [0, 64]) {
+        const buffer = new ArrayBuffer(4 * 64 * 40, { maxByteLength: 4 * 64 * 40 });
+        const out = { data: new Float32Array(buffer), shape: x.shape, strides };
+        const call = engine.attention(x, x, x, { into: { out } });
+        if (left > 0) buffer.resize(left);
+        else structuredClone(buffer, { transfer: [buffer] });
+        await assert.rejects(call, {
+          name: "TypeError",
+          message: /into\.out\.data has \d+ elements now but \d+ are written/,
+        });
+      }
+    }
+    await engine.synchronize();
+    assert.equal(engine.memory.used, before);
   },
 );
 

@@ -162,3 +162,34 @@ Deno.test("verify of nothing, and of rows that see nothing", async () => {
   const none = makeInputs(defineCase({ lengthQ: 4, lengthK: 0 }));
   assert.equal((await engine.attention(none.q, none.k, none.v, options)).verified!.error, 0);
 });
+
+Deno.test("scores of every size verify, and values at the end of float16", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1 });
+  const of = (data: number[], shape = [1, data.length, 1, 1]) => ({
+    data: Float32Array.from(data),
+    shape,
+  });
+  const rows = { verify: { rows: Infinity } };
+  const check = async (q: number[], k: number[], options: object, want: number[]) => {
+    const v = of(k.map((_, n) => n + 1));
+    const { out, verified } = await engine.attention(of(q), of(k), v, { ...options, ...rows });
+    assert.ok(verified!.error <= 16);
+    want.forEach((x, n) => {
+      const got = out.data[n]!,
+        same = Number.isNaN(x) ? Number.isNaN(got) : Math.abs(x - got) < 1e-5;
+      assert.ok(same, `${got}, ${x}`);
+    });
+  };
+  // three equal scores, of which one lse holds the sum only where they are small
+  for (const size of [1, 1e5, 1e10, 1e19]) await check([size], [size, size, size], {}, [2]);
+  const lowest = of([-3.4028234663852886e38], [1]), softmaxScale = 1;
+  await check([1], [0.1, 0.1, 0.1], { bias: lowest, softmaxScale }, [2]);
+  await check([Infinity, 1], [0.1, -0.1], { softmaxScale }, [1, 1.450166]);
+  await check([Infinity], [1, 1], { softmaxScale }, [NaN]);
+  const most = {
+    data: new Uint16Array(3).fill(0x7bff),
+    shape: [1, 3, 1, 1],
+    dtype: "f16",
+  } as const;
+  await engine.attention(most, most, most, rows);
+});

@@ -54,6 +54,17 @@ function widenBytes(row: usize, dst: usize, n: i32): void {
   for (; i < n; ++i, ++src, dst += 4) store<f32>(dst, <f32>load<i8>(src) * scale);
 }
 
+/** Largest magnitudes below it are raised before something is divided by them: the quotient may be beyond float32. */
+export const TINY: f32 = 7.888609052210118e-31; // 2^-100
+/** ... by this factor. */
+export const RAISED: f32 = 18446744073709551616.0; // 2^64
+
+// @ts-ignore: decorator
+@inline
+export function raising(most: f32): f32 {
+  return most < TINY ? RAISED : 1;
+}
+
 /**
  * n float32 at src -> a scale and bytes behind it: the largest magnitude is 127. A row that holds NaN or infinity has a
  * scale that is not finite, so that none of it comes back as a number.
@@ -61,9 +72,9 @@ function widenBytes(row: usize, dst: usize, n: i32): void {
 function narrowBytes(src: usize, row: usize, n: i32): void {
   let most: f32 = 0;
   for (let i = 0; i < n; ++i) most = max(most, abs(load<f32>(src + (<usize>i << 2))));
-  const inverse: f32 = most > 0 && most < Infinity ? 127 / most : 0;
+  const up = raising(most), inverse: f32 = most > 0 && most < Infinity ? 127 / (most * up) : 0;
   store<f32>(row, most < Infinity ? most / 127 : NaN);
-  for (let i = 0; i < n; ++i) store<i8>(row + 4 + <usize>i, <i8>nearest(load<f32>(src + (<usize>i << 2)) * inverse));
+  for (let i = 0; i < n; ++i) store<i8>(row + 4 + <usize>i, <i8>nearest(load<f32>(src + (<usize>i << 2)) * up * inverse));
 }
 
 /** n values of type `dtype` at src -> float32 at dst. */

@@ -5,6 +5,7 @@
 //   W[key] = P[key] * scale of the value = (the largest W / WEIGHT) * integers
 //   O += (integers . bytes of the values) * (the largest W / WEIGHT)       once a block of keys
 import { gemv_o_bytes_x1, gemv_o_bytes_x4, gemv_s_bytes_2x1, gemv_s_bytes_2x4 } from "../micro/tiles.gen";
+import { RAISED, raising, TINY } from "../micro/convert";
 import { escape, madd } from "../micro/vmath";
 
 /** The largest integer of a query: products of 2048 columns, summed in two lanes, stay below 2^31. */
@@ -19,8 +20,9 @@ export function packQuery(x: usize, dst: usize, n: i32): f32 {
   let most: f32 = 0;
   for (let d = 0; d < n; ++d) most = max(most, abs(load<f32>(x + (<usize>d << 2))));
   if (!(most < Infinity)) return NaN;
-  const largest = n > <i32>QUERY_COLUMNS ? QUERY * QUERY_COLUMNS / <f32>n : QUERY, factor: f32 = most > 0 ? largest / most : 0;
-  for (let d = 0; d < n; ++d) store<i16>(dst + (<usize>d << 1), <i16>nearest(load<f32>(x + (<usize>d << 2)) * factor));
+  const largest = n > <i32>QUERY_COLUMNS ? QUERY * QUERY_COLUMNS / <f32>n : QUERY, up = raising(most);
+  const factor: f32 = most > 0 ? largest / (most * up) : 0;
+  for (let d = 0; d < n; ++d) store<i16>(dst + (<usize>d << 1), <i16>nearest(load<f32>(x + (<usize>d << 2)) * up * factor));
   return most / largest;
 }
 
@@ -34,9 +36,19 @@ export function weighValues(sp: usize, v: usize, ld: usize, n: i32, most: v128):
   return most;
 }
 
+/** The largest weights of lanes; where they are tiny, they and all others of their lanes are raised. */
+function raiseWeights(sp: usize, n: i32, most: v128): v128 {
+  const tiny = v128.andnot(f32x4.lt(most, f32x4.splat(TINY)), f32x4.eq(most, f32x4.splat(0)));
+  if (!v128.any_true(tiny)) return most;
+  const up = v128.bitselect(f32x4.splat(RAISED), f32x4.splat(1), tiny);
+  for (const end = sp + (<usize>n << 4); sp < end; sp += 16) v128.store(sp, f32x4.mul(v128.load(sp), up));
+  return f32x4.mul(most, up);
+}
+
 /** Weights of n keys as integers, those of two keys in each word: [pair of keys][lane]; a last key has no other. */
 export function packWeights(sp: usize, n: i32, most: v128, dst: usize): void {
   const zero = f32x4.splat(0), half = f32x4.splat(0.5);
+  most = raiseWeights(sp, n, most);
   const factor = v128.andnot(f32x4.div(f32x4.splat(WEIGHT), most), f32x4.eq(most, zero));
   for (; n > 0; n -= 2, sp += 32, dst += 16) {
     const a = i32x4.trunc_sat_f32x4_s(madd(v128.load(sp), factor, half));
@@ -47,9 +59,9 @@ export function packWeights(sp: usize, n: i32, most: v128, dst: usize): void {
 
 /** O += sums times what a unit of a weight is worth, for a row of n columns. */
 export function addSums(sums: usize, o: usize, n: i32, most: f32): void {
-  const unit = f32x4.splat(most / WEIGHT);
+  const share = f32x4.splat(1 / WEIGHT), unit = f32x4.splat(most); // their product may be below float32
   for (const end = o + (<usize>n << 2); o < end; o += 16, sums += 16) {
-    v128.store(o, madd(f32x4.convert_i32x4_s(v128.load(sums)), unit, v128.load(o)));
+    v128.store(o, madd(f32x4.mul(f32x4.convert_i32x4_s(v128.load(sums)), share), unit, v128.load(o)));
   }
 }
 

@@ -10,6 +10,7 @@ import {
   reachable,
 } from "../../src/expression/node.ts";
 import { type SymbolName, VARIES } from "../../src/expression/symbols.ts";
+import { count } from "../../src/tensor/shape.ts";
 import type { Program } from "../parts/variant.ts";
 import { Emitter, neededTexts, type Needs, noNeeds, type Scope } from "./emit.ts";
 import { type Term, typeOf, widened, type Width } from "./terms.ts";
@@ -76,9 +77,9 @@ function symbolTerm(name: SymbolName, at: string, { query, key }: Widths): Term 
 /** Where captured arrays begin, in words behind the lengths of the sequences; their number and words in all. */
 export function placesOf(arrays: Program["arrays"]): number[] {
   let at = 0;
-  return arrays.map(({ data }) => {
+  return arrays.map(({ shape }) => {
     const begin = at;
-    at += data.length;
+    at += count(shape);
     return begin;
   });
 }
@@ -239,7 +240,7 @@ export function learningProgramOf(traced: Traced): Program | undefined {
 export function programOf({ graph, derivative }: Traced): Program {
   let program = known.get(graph);
   if (!program) {
-    const nodes = reachable([graph.root]), arrays = capturedArrays(graph.root);
+    const nodes = reachable([graph.root]), arrays = capturedArrays([graph.root]);
     program = { root: graph.root, slope: derivative()?.score, arrays, key: keyOf(nodes, arrays) };
     known.set(graph, program);
   }

@@ -7,6 +7,7 @@ import type { OperandName } from "../tensor/operands.ts";
 import type { PoolShape } from "../tensor/pages.ts";
 import { extentOf } from "../tensor/shape.ts";
 import type { View } from "../tensor/view.ts";
+import { argumentOf } from "../problem/argument_names.ts";
 import { type AttentionProblem, CALL_NAMES, type Views } from "../problem/problem.ts";
 import type { TurnCall } from "../problem/rotations.ts";
 import type { Target } from "../plan/target.ts";
@@ -122,7 +123,9 @@ export function residentOf(views: Views): ResidentTensor[] {
 export function checkLive(views: Views, action: string): void {
   for (const view of Object.values(views) as View[]) {
     if ("disposed" in view.tensor && view.tensor.disposed) {
-      throw new TypeError(`Cannot run ${action}: ${view.name} was disposed while the call waited`);
+      throw new TypeError(
+        `Cannot run ${action}: ${argumentOf(view.name, action)} was disposed while the call waited`,
+      );
     }
     checkReach(view, action);
   }
@@ -138,8 +141,9 @@ export function checkReach({ name, tensor, size, strides, offset }: View, action
   if (!("data" in tensor)) return;
   const reach = offset + extentOf(size, strides);
   if (tensor.data.length >= reach) return;
+  const called = argumentOf(name, action), does = name.startsWith("into.") ? "written" : "read";
   throw new TypeError(
-    `Cannot run ${action}: ${name}.data has ${tensor.data.length} elements now but ${reach} are read: ` +
-      "it was transferred or made smaller while the call was under way",
+    `Cannot run ${action}: ${called}.data has ${tensor.data.length} elements now but ${reach} are ` +
+      `${does}: it was transferred or made smaller while the call was under way`,
   );
 }

@@ -2,6 +2,7 @@
 import type { Backend, BackendResult } from "../backend/backend.ts";
 import type { FeatureUse } from "../problem/features/feature.ts";
 import { namedResults } from "../problem/named_results.ts";
+import { argumentOf } from "../problem/argument_names.ts";
 import type { Views } from "../problem/problem.ts";
 import { DeviceLostError } from "../tensor/errors.ts";
 import { ResidentTensor } from "../tensor/resident.ts";
@@ -24,8 +25,9 @@ export function backendOf(
   action: string,
 ): Backend | undefined {
   let owner: Backend | undefined;
-  for (const { name, tensor, resident } of views) {
+  for (const { name: own, tensor, resident } of views) {
     if (!resident) continue;
+    const name = argumentOf(own, action);
     const found = all.find((backend) => backend.owns(tensor as Tensor));
     const lost = found ? undefined : (tensor as { open?: { lost?: string } }).open?.lost;
     if (lost) throw new DeviceLostError(`Cannot run ${action}: ${name} is gone`, lost);
@@ -47,7 +49,9 @@ export function checkFree(
 ): void {
   const busy = (name: string, does: string) =>
     new TypeError(
-      `Cannot run ${action}: a call that ${does} ${name} is under way, await it first`,
+      `Cannot run ${action}: a call that ${does} ${
+        argumentOf(name, action)
+      } is under way, await it first`,
     );
   for (const { name, tensor } of [...inputs, ...outputs]) {
     if (tensor instanceof ResidentTensor && tensor.isWritten) throw busy(name, "writes");

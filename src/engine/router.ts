@@ -29,6 +29,7 @@ import { runCascade } from "./cascade.ts";
 import type { Coexecution } from "./coexecute.ts";
 import { backendOf, byName, checkFree, destinationsOf, type Owned } from "./call_tensors.ts";
 import type { EngineOptions } from "./engine_options.ts";
+import { failureOf } from "./failure.ts";
 import type { GpuSource } from "./gpu_source.ts";
 import { quicker } from "./quicker.ts";
 import { checkPass } from "./new_tensor.ts";
@@ -284,7 +285,7 @@ export class Router {
       );
       return byName(results, problem.features);
     } catch (error) {
-      if (!(error instanceof DeviceLostError) || this.disposed) throw error;
+      if (!(error instanceof DeviceLostError) || this.disposed) throw failureOf(error, call);
       await this.#gpu?.renew(backend);
       if (resident) throw error; // its tensors went with the device
       signal?.throwIfAborted();

@@ -209,7 +209,7 @@ export function createBlockMask(mask: MaskMod, options: BlockMaskOptions): Block
     lengthK: [lengthK, lengthK],
     offset: [offset, offset],
   });
-  traced.check([domainOf([0, batch - 1], [0, queryHeads - 1])], complaint);
+  traced.checked([domainOf([0, batch - 1], [0, queryHeads - 1])], complaint);
   const known: ExtremesOf = new Map();
   const grids = Array.from({ length: batches * heads }, (_, n) => {
     const b = Math.floor(n / heads), head = n % heads, grid = new BlockGrid(rows, columns);

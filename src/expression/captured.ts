@@ -19,7 +19,10 @@ export interface CapturedOptions {
 
 /** An array that a function of scores reads: floats or 32-bit integers, row-major. */
 export interface Captured<Element extends FloatExpression | IntExpression> {
-  /** The array itself, not a copy: what it holds when a call begins is what the call reads. */
+  /**
+   * The array itself, not a copy: what it holds when a call begins is what the call reads, but for integers that indices are
+   * made of, which are those of when the call was made.
+   */
   readonly data: Float32Array | Int32Array;
   /** Length of each axis. */
   readonly shape: readonly number[];

@@ -1,6 +1,8 @@
 // Proof that every index of a captured array lies in its range.
 import { type Complaint, show } from "../tensor/errors.ts";
+import type { HeldIntegers } from "./held.ts";
 import { type Domain, type ExtremesOf, rangesOf } from "./intervals.ts";
+import { Extremes } from "./intervals/extremes.ts";
 import type { Range } from "./intervals/state.ts";
 import { type Node, reachable } from "./node.ts";
 
@@ -43,15 +45,18 @@ function hullOf(domains: readonly Domain[]): Domain {
 
 /**
  * Throws where an index of a captured array that `roots` read could lie outside of it. `domains`: one for all heads of
- * a sequence, as a rule; they are looked at one by one only where all at once do not prove it.
+ * a sequence, as a rule; they are looked at one by one only where all at once do not prove it. `held`: what the call will
+ * read of the integers that indices are made of.
  */
 export function checkCapturedRanges(
   roots: readonly Node[],
   domains: readonly Domain[],
+  held: HeldIntegers,
   complaint: Complaint,
 ): void {
   const used = domains.filter(({ lengthQ, lengthK }) => lengthQ[1] > 0 && lengthK[1] > 0);
   const known: ExtremesOf = new Map();
+  for (const [array, data] of held) if (data.length > 0) known.set(array, new Extremes(data));
   if (used.length === 0 || !strayOf(roots, hullOf(used), known)) return;
   for (const domain of used) {
     const stray = strayOf(roots, domain, known);

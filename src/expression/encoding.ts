@@ -1,4 +1,5 @@
 // Programs as the interpreter reads them: words, with addresses that only the host of the memory knows.
+import { count } from "../tensor/shape.ts";
 import { FIXED_REGISTERS, type Instruction, type Program } from "./bytecode.ts";
 import type { CapturedArray } from "./node.ts";
 import { OPCODES } from "./opcodes.ts";
@@ -97,7 +98,7 @@ export function encode(program: Program, keys: number): EncodedProgram {
       words.push(BASE.Memory, 0, 0, 0);
     } else if ("sums" in register) {
       const before = summed.slice(0, summed.indexOf(register.sums));
-      words.push(BASE.Sums, 4 * before.reduce((sum, { data }) => sum + data.length, 0), 0, 0);
+      words.push(BASE.Sums, 4 * before.reduce((sum, { shape }) => sum + count(shape), 0), 0, 0);
     } else {
       const { rows, index } = register;
       const of = {

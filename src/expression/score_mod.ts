@@ -3,11 +3,13 @@ import { Complaint, show } from "../tensor/errors.ts";
 import { gradientProgram, hideProgram, type Program, scoreProgram } from "./bytecode.ts";
 import type { BoolExpression, FloatExpression, IntExpression } from "./expressions.ts";
 import { apply, constant, type Graph, isExpression, symbol, Trace } from "./graph.ts";
+import type { Domain } from "./intervals.ts";
 import { learnedArrays } from "./node.ts";
 import { checkCapturedRanges } from "./captured_ranges.ts";
 import { domainClassifier } from "./classify.ts";
 import { type Derivative, derivative } from "./derivative.ts";
 import { encode } from "./encoding.ts";
+import { checkPresent, holdIndices } from "./held.ts";
 import type { ValueType } from "./operations.ts";
 import { ofRectangle, type Rectangle } from "./rectangle.ts";
 import { type SymbolName, SYMBOLS } from "./symbols.ts";
@@ -67,10 +69,17 @@ function compiler(compile: (wanted: WantedProgram) => Program): Traced["program"
   };
 }
 
+/** `Traced.checked`, of any function. */
+function checked(this: Traced, domains: readonly Domain[], complaint: Complaint): Traced {
+  const { root } = this.graph;
+  checkPresent(root, complaint);
+  const held = holdIndices(root);
+  checkCapturedRanges([root], domains, held, complaint);
+  return held.size > 0 ? { ...this, held } : this;
+}
+
 /** What a function of scores is to the rest of the library. */
 function scoreOf(graph: Graph): Traced {
-  const check: Traced["check"] = (domains, complaint) =>
-    checkCapturedRanges([graph.root], domains, complaint);
   let derived: Derivative | undefined;
   const ownDerivative = () => derived ??= derivative(graph);
   const program = compiler((wanted) =>
@@ -84,15 +93,13 @@ function scoreOf(graph: Graph): Traced {
   };
   const within = (rectangle: Rectangle) => scoreOf(ofRectangle(graph, rectangle));
   return {
-    ...{ kind: "scoreMod", graph, check, program, within },
+    ...{ kind: "scoreMod", graph, checked, program, within },
     ...{ derivative: ownDerivative, gradientProgram: gradient },
   };
 }
 
 /** The same of a mask. */
 export function maskOf(graph: Graph): Traced {
-  const check: Traced["check"] = (domains, complaint) =>
-    checkCapturedRanges([graph.root], domains, complaint);
   const classifier: Traced["classifier"] = (domain, known) =>
     domainClassifier(graph, domain, known);
   const program = compiler(() => hideProgram(graph.root));
@@ -100,7 +107,7 @@ export function maskOf(graph: Graph): Traced {
   return {
     kind: "maskMod",
     graph,
-    check,
+    checked,
     program,
     derivative: () => undefined,
     classifier,

@@ -4,6 +4,7 @@ import type { Complaint } from "../tensor/errors.ts";
 import type { EncodedProgram } from "./encoding.ts";
 import type { Derivative } from "./derivative.ts";
 import type { Graph } from "./graph.ts";
+import type { HeldIntegers } from "./held.ts";
 import type { Domain, ExtremesOf } from "./intervals.ts";
 import type { Rectangle } from "./rectangle.ts";
 import type { Classifier } from "./verdict.ts";
@@ -20,8 +21,13 @@ export interface WantedProgram {
 export interface Traced {
   readonly kind: "scoreMod" | "maskMod";
   readonly graph: Graph;
-  /** Throws where an index of a captured array could lie outside of it. */
-  check(domains: readonly Domain[], complaint: Complaint): void;
+  /**
+   * The same function for a call over these domains, with what it holds on to until the call has ended. Throws where an index
+   * of a captured array could lie outside of it, or an array is not there any more.
+   */
+  checked(domains: readonly Domain[], complaint: Complaint): Traced;
+  /** What kernels read in the place of captured arrays. */
+  readonly held?: HeldIntegers;
   /** The derivative of a function of scores. */
   derivative(): Derivative | undefined;
   /** Of a mask: what it says about whole tiles, over all places of a domain. */

@@ -1,6 +1,7 @@
 // Captured arrays that want a gradient: the backward pass makes the gradients of all of them as one result.
 import { type CapturedArray, learnedArrays } from "../expression/node.ts";
 import type { Traced } from "../expression/traced.ts";
+import { count } from "../tensor/shape.ts";
 import type { HostTensor } from "../tensor/tensor.ts";
 import type { FeatureUse } from "./features/feature.ts";
 import { feature } from "./features/table.ts";
@@ -25,7 +26,7 @@ export function learnedPlaces(features: readonly FeatureUse[]): number {
 
 /** How many elements they have. */
 export function learnedElements(features: readonly FeatureUse[]): number {
-  return learnedOf(features).reduce((sum, { data }) => sum + data.length, 0);
+  return learnedOf(features).reduce((sum, { shape }) => sum + count(shape), 0);
 }
 
 /** The gradient of each array, from that result. */
@@ -36,7 +37,7 @@ export function learnedGradients(
   const gradients = new Map<CapturedArray, HostTensor<Float32Array>>();
   let at = 0;
   for (const array of learnedOf(features)) {
-    const end = at + array.data.length, values = (data as Float32Array).slice(at, end);
+    const end = at + count(array.shape), values = (data as Float32Array).slice(at, end);
     gradients.set(array, { data: values, shape: [...array.shape], dtype: "f32" });
     at = end;
   }

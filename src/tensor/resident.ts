@@ -75,6 +75,11 @@ export abstract class ResidentTensor implements Tensor {
   protected abstract free(): void;
   /** Throws when the values cannot be reached. */
   protected abstract check(action: "read" | "write"): void;
+  /** Throws when its memory, or its engine, was given up. */
+  protected checkHeld(action: "read" | "write", closed: boolean): void {
+    if (this.#disposed) throw new TypeError(`Cannot ${action} a tensor: it was disposed`);
+    if (closed) throw new TypeError(`Cannot ${action} a tensor: its engine was disposed`);
+  }
   /** Throws when `n` values cannot be put at element `at`. */
   protected checkPut(_at: number, _n: number): void {}
   /** Copies values in from element `at` on. */
@@ -242,7 +247,9 @@ function denseValues(tensor: HostTensor, complaint: Complaint): TensorData {
   if (`${strides}` === `${rowMajor(shape)}`) {
     return (data as Float32Array).subarray(0, n);
   }
-  const dense = (data as Float32Array).slice(0, n), run = shape[shape.length - 1]!;
+  // of the same kind; there may be fewer values than elements, where a stride is 0
+  const dense = new ((data as Float32Array).constructor as Float32ArrayConstructor)(n);
+  const run = shape[shape.length - 1]!;
   for (let at = 0; at < n; at += run) {
     const from = offsetOf(at / run, shape.slice(0, -1), strides);
     dense.set((data as Float32Array).subarray(from, from + run), at);

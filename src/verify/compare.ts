@@ -13,13 +13,14 @@ const STORED: Readonly<Record<Stored, readonly [relative: number, least: number]
 
 const LARGEST = 3.4028234663852886e38;
 
-/** How far off an element is, in multiples of what is expected; what is not finite must be so on both sides. */
+/**
+ * How far off an element is, in multiples of what is expected; what is not finite must be so on both sides, and what is
+ * within half a unit of the largest number may be.
+ */
 function errorOf(got: number, want: number, expected: number, dtype: Stored): number {
-  const [relative, least] = STORED[dtype];
-  if (!(Math.abs(want) * (1 + relative) <= (dtype === "f16" ? 65504 : LARGEST))) {
-    return Object.is(got, want) || !Number.isFinite(got) ? 0 : Infinity;
-  }
-  if (!Number.isFinite(got)) return Infinity;
+  const [relative, least] = STORED[dtype], most = dtype === "f16" ? 65504 : LARGEST;
+  if (!Number.isFinite(got)) return Math.abs(want) * (1 + relative) <= most ? Infinity : 0;
+  if (!(Math.abs(want) <= most * (1 + relative))) return Infinity;
   const rounding = relative * Math.abs(want) + least;
   const off = Math.max(0, Math.abs(got - want) - rounding);
   return off === 0 ? 0 : off / Math.max(expected, 2 ** -149);

@@ -40,32 +40,46 @@ export function scoredRow(
   return found;
 }
 
-/** What a row sums to: the sum of e^(s - top), over scores and over logits that join them. */
+/** The largest score of a row, and the sum of e^(s - top): lse in two numbers, since one is too coarse where it is large. */
+export interface RowState {
+  readonly top: number;
+  readonly sum: number;
+}
+
+/** What a row sums to, over scores and over logits that join them. */
 export function stateOf(
   row: RowIndex,
   { scores }: ScoredRow,
   meanings: readonly ExactFeature[],
-): { readonly top: number; readonly sum: number } {
+): RowState {
   const all = [...scores, ...meanings.flatMap(({ joins }) => joins ? [joins(row)] : [])];
   const top = all.reduce((a, b) => Math.max(a, b), -Infinity);
-  return { top, sum: all.reduce((total, s) => total + Math.exp(s - top), 0) };
+  return { top, sum: all.reduce((total, s) => total + (s === top ? 1 : Math.exp(s - top)), 0) };
+}
+
+/** The weight of a score of a row: all of it where it alone grows without end. */
+export function weightOf(score: number, { top, sum }: RowState): number {
+  if (top !== Infinity) return Math.exp(score - top) / sum;
+  if (sum > 1) return NaN;
+  return score === Infinity ? 1 : 0;
 }
 
 /** Computes one row of a call. */
 export function computeRow(pairs: Pairs, row: RowIndex): ExactRow {
   const { valueDim, precision } = pairs.problem, { batch, head, query } = row;
   const meanings = pairs.meanings(row), scored = scoredRow(pairs, row, meanings);
-  const { keys, scores, errors } = scored, { top, sum } = stateOf(row, scored, meanings);
+  const { keys, scores, errors } = scored, state = stateOf(row, scored, meanings);
+  const { top, sum } = state;
   const out = new Float64Array(valueDim);
   if (top === -Infinity) return { out, lse: top, errors: { out: 0, lse: 0 } };
   const lse = top + Math.log(sum), kvHead = pairs.kvHeadOf(head);
   const least = precision === "f16" ? LEAST16 : 0;
   const rough = (pairs.coarse + least) *
-    Math.exp(scores.reduce((a, b) => Math.max(a, b), -Infinity) - lse);
+    weightOf(scores.reduce((a, b) => Math.max(a, b), -Infinity), state);
   const weights: number[] = [];
   let size = 0, ofOut = 0, ofLse = 0;
   keys.forEach((key, n) => {
-    const p = Math.exp(scores[n]! - lse), error = errors[n]!, pair = { batch, head, query, key };
+    const p = weightOf(scores[n]!, state), error = errors[n]!, pair = { batch, head, query, key };
     const z = meanings.reduce((z, { weight }) => z * (weight?.(pair) ?? 1), 1);
     const v = pairs.row("v", "k", batch, kvHead, key);
     if (z !== 0) addScaled(out, p * z, v.values);

@@ -9,7 +9,7 @@
 // what they are off by is no error of this call.
 import type { ExactFeature, Pair } from "../problem/features/exact.ts";
 import { rotationOf } from "../problem/rotations.ts";
-import { scoredRow, stateOf } from "./formula.ts";
+import { type RowState, scoredRow, stateOf, weightOf } from "./formula.ts";
 import { type Pairs, type RowIndex, turnRow } from "./pairs.ts";
 import { addScaled, dot, finite, largest, type Row, U } from "./rounding.ts";
 
@@ -26,7 +26,7 @@ interface QueryRow {
   readonly dOut: Row;
   readonly lse: number;
   /** The softmax state of a row whose lse is too large to hold it. */
-  readonly own: { readonly top: number; readonly sum: number } | undefined;
+  readonly own: RowState | undefined;
   readonly dEntropy: number;
   readonly delta: number;
   readonly deltaError: number;
@@ -105,7 +105,7 @@ function pairGradient(
     { unit, problem: { softmaxScale: scale } } = pairs;
   const { score, error, slope, slopeError } = pairs.score(row.q, k, pair, meanings, true);
   if (score === -Infinity) return undefined;
-  const p = own ? Math.exp(score - own.top) / own.sum : weight(score, lse);
+  const p = own ? weightOf(score, own) : weight(score, lse);
   const z = meanings.reduce((z, { weight }) => z * (weight?.(pair) ?? 1), 1);
   const ofWeight = z === 0 ? 0 : z * dot(dOut.values, v.values);
   const log = dEntropy === 0 || p === 0 ? 0 : dEntropy * Math.log(p);

@@ -191,6 +191,7 @@ export class WasmBackend implements Backend {
   /** Stops the threads. The memory goes with the last reference to it. */
   dispose(): void {
     this.#calls.close();
+    this.#memory.closed = true;
   }
 
   /** Bytes of scratch that each thread needs for a plan. */

@@ -229,7 +229,7 @@ const domain = { ...domainOf({ ...place, lengthQ: 100, lengthK: 120 }), head: [0
 /** Fails unless the indices of a function of scores are refused with this text. */
 function assertStray(build: Parameters<typeof scoreMod>[0], text: string): void {
   const { root } = tracedOf(scoreMod(build), "scoreMod")!.graph;
-  assert.throws(() => checkCapturedRanges([root], [domain], complaint), {
+  assert.throws(() => checkCapturedRanges([root], [domain], new Map(), complaint), {
     name: "RangeError",
     message: `Cannot run attention: the index of ${text}`,
   });
@@ -268,7 +268,7 @@ Deno.test("indices that are held in range are proven", () => {
   ];
   for (const mod of mods) {
     const { root } = tracedOf(mod, "scoreMod")!.graph;
-    checkCapturedRanges([root], [domain], complaint);
+    checkCapturedRanges([root], [domain], new Map(), complaint);
   }
 });
 
@@ -280,9 +280,9 @@ Deno.test("many sequences are proven together, or else one by one", () => {
   )!.graph;
   const sequences = (...lengths: number[]) =>
     lengths.map((lengthK, batch) => domainOf({ ...place, batch, lengthK }));
-  checkCapturedRanges([root], sequences(10, 50, 0, 31), complaint); // at once it could be −40
-  checkCapturedRanges([root], [], complaint);
-  assert.throws(() => checkCapturedRanges([root], sequences(10, 51), complaint), {
+  checkCapturedRanges([root], sequences(10, 50, 0, 31), new Map(), complaint); // at once it could be −40
+  checkCapturedRanges([root], [], new Map(), complaint);
+  assert.throws(() => checkCapturedRanges([root], sequences(10, 51), new Map(), complaint), {
     message: /^Cannot run attention: the index of axis 0 .* can be 0 to 50, wanted 0 to 49/,
   });
 });

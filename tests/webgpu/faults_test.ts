@@ -246,6 +246,31 @@ for (const debug of [true, false]) {
   );
 }
 
+gpuTest("after an error of the device all ways home work, and bring what is there", async () => {
+  using engine = await gpuEngine();
+  const x = plainTensor(7, [1, 8, 1, 16]), place = engine.tensor(x.data as Float32Array, x.shape);
+  const heads = { sequences: 1, kvHeads: 1, headDim: 16, capacity: 8 };
+  using cache = engine.kvCache(heads);
+  cache.append(x, x, { sequences: [0] });
+  const ways = {
+    "a tensor": () => place.read(),
+    "results": async () => (await engine.attention(x, x, x)).out.data,
+    "a cache": async () => (await cache.export(0)).keys.rows.data,
+  };
+  for (const [name, way] of Object.entries(ways)) {
+    const want = await way(), { used } = engine.memory;
+    for (let n = 0; n < 3; n++) { // each used to leave a buffer mapped for the next
+      const buffer = deviceOf(engine).createBuffer({ size: x.data.byteLength, usage: STORAGE });
+      using tensor = engine.wrap(buffer, x.shape);
+      buffer.destroy();
+      tensor.write(x.data as Float32Array);
+      await assert.rejects(way, /^Error: Cannot write a tensor: the GPU rejected it/, name);
+      assert.deepEqual(await way(), want, name);
+      assert.equal(engine.memory.used, used, name);
+    }
+  }
+});
+
 // --- disposing -----------------------------------------------------------------------------------------
 
 gpuTest("a disposed engine refuses everything, twice", async () => {
@@ -254,8 +279,10 @@ gpuTest("a disposed engine refuses everything, twice", async () => {
     buffer = device.createBuffer({ size: 16, usage: 128 });
   const pass = device.createCommandEncoder().beginComputePass();
   await checkWell(engine);
+  const read = assert.rejects(tensor.read(), /^TypeError: .*engine was disposed/);
   engine.dispose();
   engine.dispose();
+  await read;
   const wanted = /engine was disposed/, part = { out: q, lse: plainTensor(6, [1, 4, LENGTH]) };
   await assert.rejects(() => engine.attention(q, k, v), wanted);
   await assert.rejects(() => engine.attention(tensor, k, v), wanted);
@@ -266,6 +293,8 @@ gpuTest("a disposed engine refuses everything, twice", async () => {
   assert.throws(() => engine.wrap(buffer, [4]), wanted);
   assert.throws(() => engine.encode(pass, q, k, v), wanted);
   assert.throws(() => engine.explain(q, k, v), wanted);
+  await assert.rejects(() => tensor.read(), wanted); // not the loss of the device, which the program asked for
+  assert.throws(() => tensor.write(q.data as Float32Array), wanted);
   tensor.dispose();
   await engine.synchronize().catch(() => {});
 });

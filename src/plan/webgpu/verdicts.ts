@@ -23,14 +23,14 @@ interface Streams {
 }
 
 /** Of each mask whose verdicts are at hand. */
-const STREAMS = new WeakMap<Traced, Map<string, Stream>>();
+const STREAMS = new WeakMap<NonNullable<Traced["classifier"]>, Map<string, Stream>>();
 /** Most streams that are kept of one: those of 65536 queries and as many keys, both passes, are 4096 of 2 KiB. */
 const MOST_STREAMS = 2 ** 14;
 
-function streamsOf(traced: Traced): Map<string, Stream> | undefined {
-  if (!traced.grain) return undefined;
-  const known = STREAMS.get(traced) ?? new Map<string, Stream>();
-  STREAMS.set(traced, known);
+function streamsOf({ grain, classifier }: Traced): Map<string, Stream> | undefined {
+  if (!grain || !classifier) return undefined;
+  const known = STREAMS.get(classifier) ?? new Map<string, Stream>();
+  STREAMS.set(classifier, known);
   return known;
 }
 

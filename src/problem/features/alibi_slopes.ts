@@ -1,4 +1,5 @@
 import { checkHeads } from "./heads.ts";
+import { checkDiagonal } from "./diagonal.ts";
 import type { Feature } from "./feature.ts";
 
 /** ALiBi: every head subtracts its slope times the distance from the diagonal. */
@@ -14,6 +15,7 @@ export const alibiSlopes: Feature<true> = {
     checkHeads("alibiSlopes", alibiSlopes, dims, true, complaint);
     return true;
   },
+  check: (_, spans, _dims, complaint) => checkDiagonal(spans, complaint),
   exact: (_, { values, place: { batch, head, offset } }) => {
     const slope = values("alibiSlopes")(batch, head, 0, 0);
     return { score: (s, { query, key }) => s - slope * Math.abs(query + offset - key) };

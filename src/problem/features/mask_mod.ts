@@ -1,6 +1,6 @@
 import { type Traced, tracedOf } from "../../expression/traced.ts";
 import { show } from "../../tensor/errors.ts";
-import { checkCaptured } from "./captured.ts";
+import { checkCaptured, withinRectangle } from "./captured.ts";
 import type { Feature } from "./feature.ts";
 
 /** Mask function: any condition of the pair's numbers and captured arrays. */
@@ -11,7 +11,7 @@ export const maskMod: Feature<Traced> = {
   elsewhere: ["mask_mod", "maskMods"],
   perScore: true,
   traced: (traced) => traced,
-  within: (traced, rectangle) => traced.within(rectangle),
+  within: withinRectangle,
   parse({ maskMod }, _dims, complaint) {
     if (maskMod === undefined) return undefined;
     const traced = tracedOf(maskMod, "maskMod");
@@ -20,5 +20,5 @@ export const maskMod: Feature<Traced> = {
       `maskMod is ${show(maskMod)} but must be what maskMod() returns, or one of masks`,
     );
   },
-  check: checkCaptured,
+  settle: checkCaptured,
 };

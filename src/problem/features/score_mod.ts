@@ -1,6 +1,6 @@
 import { type Traced, tracedOf } from "../../expression/traced.ts";
 import { show } from "../../tensor/errors.ts";
-import { checkCaptured } from "./captured.ts";
+import { checkCaptured, withinRectangle } from "./captured.ts";
 import type { Feature } from "./feature.ts";
 
 /** Score function: any function of the score, the pair's numbers and captured arrays. */
@@ -12,7 +12,7 @@ export const scoreMod: Feature<Traced> = {
   perScore: true,
   traced: (traced) => traced,
   learns: true,
-  within: (traced, rectangle) => traced.within(rectangle),
+  within: withinRectangle,
   slope: true,
   parse({ scoreMod }, _dims, complaint) {
     if (scoreMod === undefined) return undefined;
@@ -20,5 +20,5 @@ export const scoreMod: Feature<Traced> = {
     if (traced) return traced;
     throw complaint.type(`scoreMod is ${show(scoreMod)} but must be what scoreMod() returns`);
   },
-  check: checkCaptured,
+  settle: checkCaptured,
 };

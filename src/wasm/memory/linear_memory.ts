@@ -25,6 +25,8 @@ export class LinearMemory {
   readonly #free = new FreeBlocks();
   #used = 0;
   #peak = 0;
+  /** Whether the engine was disposed: nobody reads or writes tensors then. */
+  closed = false;
 
   constructor(shared: boolean, budget: number) {
     this.shared = shared;

@@ -36,7 +36,7 @@ export class WasmTensor extends ResidentTensor {
   }
 
   protected override check(action: "read" | "write"): void {
-    if (this.disposed) throw new TypeError(`Cannot ${action} a tensor: it was disposed`);
+    this.checkHeld(action, this.#memory.closed);
   }
 
   protected override put(values: StoredValues, at: number): void {

@@ -20,12 +20,16 @@ const exactly = (bytes: number) => Math.max(16, Math.ceil(bytes / 4) * 4);
 
 /** What gives out buffers. */
 export interface BufferPool {
+  /** Whether the engine was disposed. */
+  readonly closed: boolean;
   /** A buffer of at least `bytes`; what it holds is undefined. */
   take(bytes: number, staging?: boolean): GpuBuffer;
   /** A buffer for a tensor, which is as large as its values. */
   takeExactly(bytes: number): GpuBuffer;
   /** Takes a buffer back, for the next one that fits. */
   give(buffer: GpuBuffer): void;
+  /** The same of one that nobody may have again. */
+  discard(buffer: GpuBuffer): void;
 }
 
 /** All buffers of an engine. */
@@ -34,6 +38,7 @@ export class GpuMemory implements BufferPool {
   readonly #largest: number;
   readonly #budget: number;
   readonly #free = new Map<string, GpuBuffer[]>();
+  #closed = false;
   #kept = 0;
   #used = 0;
   #peak = 0;
@@ -134,6 +139,12 @@ export class GpuMemory implements BufferPool {
     this.#free.set(key, list);
   }
 
+  /** Takes a buffer back and destroys it. */
+  discard(buffer: GpuBuffer): void {
+    this.#used -= buffer.size;
+    buffer.destroy();
+  }
+
   /** Destroys a buffer of the size that was not given back for longest: lengths that grow leave sizes nobody wants. */
   #dropOldest(): void {
     const [key, list] = this.#free.entries().next().value!, buffer = list.shift()!;
@@ -149,8 +160,13 @@ export class GpuMemory implements BufferPool {
     this.#kept = 0;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Gives everything back that no tensor holds. */
   dispose(): void {
+    this.#closed = true;
     this.#drop();
   }
 }

@@ -5,6 +5,7 @@ import type { HostTensor } from "../../tensor/tensor.ts";
 import type { GpuBuffer } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
 import type { BufferPool } from "./memory.ts";
+import { throughStaging } from "./staging.ts";
 
 /** A buffer that is copied to a host tensor, from its begin. */
 export interface Wanted {
@@ -33,13 +34,11 @@ function batchesOf(results: readonly Wanted[], largest: number): Batch[] {
   return batches;
 }
 
-function copyHome({ wanted }: Batch, staging: GpuBuffer): void {
-  const range = staging.getMappedRange();
+function copyHome({ wanted }: Batch, range: ArrayBuffer): void {
   for (const { result, at } of wanted) {
     const target = bits(result.host.data), Values = target.constructor as Float32ArrayConstructor;
     target.set(new Values(range, at, target.length));
   }
-  staging.unmap();
 }
 
 /** Fills the host tensors. */
@@ -49,22 +48,18 @@ export async function readBack(
   results: readonly Wanted[],
   action: string,
 ): Promise<void> {
-  const batches = batchesOf(results, open.target.limits.buffer), staging: GpuBuffer[] = [];
+  const batches = batchesOf(results, open.target.limits.buffer);
   if (batches.length === 0) return;
-  try {
-    for (const { bytes } of batches) staging.push(memory.take(bytes, true));
-    open.checked(action, () => {
-      const encoder = open.device.createCommandEncoder();
+  await throughStaging(
+    { open, memory },
+    batches.map(({ bytes }) => bytes),
+    action,
+    (encoder, staging) =>
       batches.forEach(({ wanted }, n) => {
         for (const { result: { buffer, bytes }, at } of wanted) {
           encoder.copyBufferToBuffer(buffer, 0, staging[n]!, at, Math.ceil(bytes / 4) * 4);
         }
-      });
-      open.device.queue.submit([encoder.finish()]);
-    });
-    await open.mapped(staging, action);
-    batches.forEach((batch, n) => copyHome(batch, staging[n]!));
-  } finally {
-    for (const buffer of staging) memory.give(buffer);
-  }
+      }),
+    (ranges) => batches.forEach((batch, n) => copyHome(batch, ranges[n]!)),
+  );
 }

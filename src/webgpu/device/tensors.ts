@@ -7,6 +7,7 @@ import { ResidentTensor } from "../../tensor/resident.ts";
 import { type GpuBuffer, USAGE } from "./api.ts";
 import type { OpenDevice } from "./device.ts";
 import type { BufferPool } from "./memory.ts";
+import { throughStaging } from "./staging.ts";
 
 /** The device and memory that tensors of an engine share. */
 export interface Home {
@@ -114,13 +115,19 @@ export class GpuTensor extends ResidentTensor {
     return this.#borrowed;
   }
 
+  /** Whether nothing of the caller's shares its last word, which is written whole. */
+  get hasLastWord(): boolean {
+    const { byteLength, byteOffset, buffer } = this;
+    return !this.#borrowed || byteLength % 4 === 0 || buffer.size - byteOffset - byteLength < 4;
+  }
+
   /** The device that it lives on. */
   get open(): OpenDevice {
     return this.#home.open;
   }
 
   protected override check(action: "read" | "write"): void {
-    if (this.disposed) throw new TypeError(`Cannot ${action} a tensor: it was disposed`);
+    this.checkHeld(action, this.#home.memory.closed);
     const { lost } = this.#home.open;
     if (lost) throw new DeviceLostError(`Cannot ${action} a tensor`, lost);
     const [usage, name] = action === "read"
@@ -132,9 +139,8 @@ export class GpuTensor extends ResidentTensor {
   }
 
   protected override checkPut(at: number, n: number): void {
-    const bytes = BYTES[this.dtype];
-    const whole = (at * bytes) % 4 === 0 && ((n * bytes) % 4 === 0 || at + n === count(this.shape));
-    if (whole) return;
+    const bytes = BYTES[this.dtype], ends = at + n === count(this.shape) && this.hasLastWord;
+    if ((at * bytes) % 4 === 0 && ((n * bytes) % 4 === 0 || ends)) return;
     throw new Complaint("write").range(
       `at is ${at} with ${n} elements but ${8 * bytes}-bit values in GPU memory are written ` +
         `${bytes === 2 ? "two" : "four"} at a time`,
@@ -153,22 +159,15 @@ export class GpuTensor extends ResidentTensor {
     const bytes = this.byteLength, { dtype } = this;
     const Values = ARRAYS[dtype]!;
     if (bytes === 0) return new Values(0);
-    const { open, memory } = this.#home, padded = Math.ceil(bytes / 4) * 4;
-    const staging = memory.take(padded, true);
-    try {
-      open.checked("Cannot read a tensor", () => {
-        const encoder = open.device.createCommandEncoder();
-        encoder.copyBufferToBuffer(this.buffer, this.byteOffset, staging, 0, padded);
-        open.device.queue.submit([encoder.finish()]);
-      });
-      await open.mapped([staging], "Cannot read a tensor");
-      const values = new Values(staging.getMappedRange(), 0, bytes / Values.BYTES_PER_ELEMENT)
-        .slice();
-      staging.unmap();
-      return values;
-    } finally {
-      memory.give(staging);
-    }
+    const padded = Math.ceil(bytes / 4) * 4;
+    return await throughStaging(
+      this.#home,
+      [padded],
+      "Cannot read a tensor",
+      (encoder, [staging]) =>
+        encoder.copyBufferToBuffer(this.buffer, this.byteOffset, staging!, 0, padded),
+      ([range]) => new Values(range!, 0, bytes / Values.BYTES_PER_ELEMENT).slice(),
+    );
   }
 
   protected override free(): void {

@@ -7,6 +7,7 @@ import type { Home } from "../device/tensors.ts";
 
 /** A pool that only counts. */
 export class CountingPool implements BufferPool {
+  readonly closed = false;
   #used = 0;
   #peak = 0;
 
@@ -28,6 +29,10 @@ export class CountingPool implements BufferPool {
 
   give({ size }: GpuBuffer): void {
     this.#used -= size;
+  }
+
+  discard(buffer: GpuBuffer): void {
+    this.give(buffer);
   }
 }
 

@@ -9,6 +9,8 @@ import {
   SOME_SEEN,
   VERDICTS_OF_WORD,
 } from "../../../shaders/abi.ts";
+import { callName } from "../../backend/backend.ts";
+import { capturedValues } from "../../expression/held.ts";
 import { ALWAYS, MIXED, NEVER, type Verdict } from "../../expression/verdict.ts";
 import type { PlannedRegion } from "../../plan/webgpu/plan.ts";
 import { functionsOf } from "../../plan/webgpu/functions.ts";
@@ -16,6 +18,7 @@ import { isScheduled } from "../../plan/webgpu/regions.ts";
 import { type GpuItem, mostTiles } from "../../plan/webgpu/work_items.ts";
 import type { FeatureName } from "../../problem/features/feature.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
+import { Complaint } from "../../tensor/errors.ts";
 import { OPERAND_NAMES, type OperandName } from "../../tensor/operands.ts";
 import { type Axes, elementBytes, type View } from "../../tensor/view.ts";
 import type { HostTensor } from "../../tensor/tensor.ts";
@@ -59,9 +62,11 @@ function placeFunctions(problem: AttentionProblem, region: PlannedRegion, begin:
   const functions = new Map<FeatureName, number>(), writes: Write[] = [];
   const keys = problem.spans.slice(region.batchBegin, region.batchEnd).map((s) => s.lengthK);
   let end = begin;
-  for (const { name, arrays } of functionsOf(problem)) {
+  const complaint = new Complaint(callName(problem));
+  for (const { name, arrays, held } of functionsOf(problem)) {
     functions.set(name, end / 4);
-    for (const values of [Int32Array.from(keys), ...arrays.map(({ data }) => data)]) {
+    const captured = arrays.map((array) => capturedValues(array, held, complaint));
+    for (const values of [Int32Array.from(keys), ...captured]) {
       writes.push([end, bytesOf(values)]);
       end += values.byteLength;
     }

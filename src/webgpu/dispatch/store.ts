@@ -11,6 +11,7 @@ import { elementBytes, type View } from "../../tensor/view.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { Pipelines } from "../device/pipelines.ts";
 import { Scratch } from "../device/scratch.ts";
+import { throughStaging } from "../device/staging.ts";
 import { GpuTensor, type Home, upload } from "../device/tensors.ts";
 import { type Step, wholeBuffer } from "./dispatch.ts";
 import { Recording } from "./submit.ts";
@@ -123,21 +124,18 @@ export class GpuRowPool implements RowPool {
   async readPages(pages: readonly number[]): Promise<Uint8Array[]> {
     this.#alive("export");
     if (pages.length === 0) return [];
-    const { open, memory } = this.#home, bytes = this.#pageBytes;
-    const staging = memory.take(pages.length * bytes, true);
-    try {
-      const encoder = open.device.createCommandEncoder();
-      pages.forEach((page, n) =>
-        encoder.copyBufferToBuffer(this.tensor.buffer, page * bytes, staging, n * bytes, bytes)
-      );
-      open.device.queue.submit([encoder.finish()]);
-      await open.mapped([staging], "Cannot run export");
-      const all = new Uint8Array(staging.getMappedRange(), 0, pages.length * bytes).slice();
-      staging.unmap();
-      return pages.map((_, n) => all.subarray(n * bytes, (n + 1) * bytes));
-    } finally {
-      memory.give(staging);
-    }
+    const bytes = this.#pageBytes;
+    const all = await throughStaging(
+      this.#home,
+      [pages.length * bytes],
+      "Cannot run export",
+      (encoder, [staging]) =>
+        pages.forEach((page, n) =>
+          encoder.copyBufferToBuffer(this.tensor.buffer, page * bytes, staging!, n * bytes, bytes)
+        ),
+      ([range]) => new Uint8Array(range!, 0, pages.length * bytes).slice(),
+    );
+    return pages.map((_, n) => all.subarray(n * bytes, (n + 1) * bytes));
   }
 
   writePage(page: number, bytes: Uint8Array): void {
