@@ -102,8 +102,7 @@ export class Router {
   /** Throws while another device is being opened: what is made now would live on the CPU for good. */
   #checkSettled(action: string): void {
     if (!this.#gpu?.pending) return;
-    const why = "another device is being opened: call again";
-    throw new DeviceLostError(`Cannot run ${action}`, why);
+    throw new DeviceLostError(`Cannot run ${action}`, "another device is being opened: call again");
   }
 
   /** Memory of the first backend for rows of a cache. */
