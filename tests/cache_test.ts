@@ -386,6 +386,39 @@ testEngines("a call reads the cache as it was when it was made", async (engine) 
   cache.free(0);
 });
 
+testEngines("a fork writes over nothing that a call under way sees", async (engine) => {
+  using cache = engine.kvCache(paged(16, 8));
+  const q = queries(1),
+    append = (rows: number, ...sequences: number[]) =>
+      cache.append(keys(rows, sequences.length), values(rows, sequences.length), { sequences });
+  append(10, 0);
+  for (const rows of [2, 10]) cache.truncate(await cache.fork(0), rows);
+  const [wanted] = await outs(engine, cache, [q], [0]);
+  const running = outs(engine, cache, [q], [0]);
+  append(1, 0); // the others keep the page
+  const refused =
+    /TypeError.*Cannot run append: a call that reads.*rows that sequence 1 would write/;
+  assert.throws(() => append(8, 2, 1), refused);
+  assert.deepEqual([...cache.lengths], [11, 2, 10, 0]);
+  append(1, 2);
+  assert.throws(() => append(8, 1), refused);
+  assert.deepEqual(await running, [wanted]);
+  append(8, 1);
+  const after = outs(engine, cache, [q], [1]);
+  append(8, 1);
+  await after;
+  assert.deepEqual([...cache.lengths], [11, 18, 11, 0]);
+});
+
+testEngines("a read of a cache gives what it held when it was asked", async (engine) => {
+  using cache = engine.kvCache(paged(4, 8));
+  for (const s of [0, 1, 2]) cache.append(keys(3), values(3), { sequences: [s] });
+  const wanted = await cache.values.read(), read = cache.values.read();
+  cache.free(2);
+  cache.append(keys(5), values(5), { sequences: [2] });
+  assert.deepEqual(await read, wanted);
+});
+
 testEngines(
   "few queries of a cache of bytes see what it holds, in integers or not",
   async (engine) => {

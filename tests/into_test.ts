@@ -280,6 +280,14 @@ onEngines("while a call writes a tensor nobody else may use it", async (engine) 
     out.read(),
   ];
   assert.throws(() => out.write(new Float32Array(4)), /a call that writes it is under way/);
+  using lse = engine.empty(wants.lse.shape);
+  using cache = engine.kvCache({ sequences: 2, kvHeads: 4, headDim: 16, capacity: 21 });
+  const written = (name: string) =>
+    new RegExp(`TypeError.*a call that writes ${name} is under way`);
+  assert.throws(() => engine.mergeAttention([{ out, lse }]), written("out"));
+  assert.throws(() => engine.applyRotary(out), written("x"));
+  assert.throws(() => cache.append(out, out), written("k"));
+  assert.deepEqual([...cache.lengths], [0, 0]);
   await Promise.all([
     assert.rejects(reading, /TypeError.*a call that writes q is under way/),
     assert.rejects(writing, /TypeError.*a call that writes into\.out is under way/),
@@ -290,8 +298,8 @@ onEngines("while a call writes a tensor nobody else may use it", async (engine) 
   const reader = engine.attention(out, k, v);
   const late = engine.attention(q, k, v, { into: { out } });
   await assert.rejects(late, /TypeError.*a call that reads into\.out is under way/);
-  const { out: next, lse } = await reader;
-  for (const tensor of [next, lse]) tensor.dispose();
+  const { out: next, lse: ofNext } = await reader;
+  for (const tensor of [next, ofNext]) tensor.dispose();
   const aborted = engine.attention(q, k, v, { into: { out }, signal: AbortSignal.abort() });
   await assert.rejects(aborted, { name: "AbortError" });
   out.write(new Float32Array(4)); // a call that failed lets go of it

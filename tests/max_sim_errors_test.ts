@@ -214,6 +214,23 @@ Deno.test("a signal ends a call, and so does a disposed engine", async () => {
   });
 });
 
+Deno.test("gradients on the CPU say how far they are, and a signal ends them there", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1 });
+  const sets = 4, many = floats(sets, 1, 4), scores = floats(sets, 2);
+  const { keys } = await engine.maxSim(many, documents, { cuSeqlens });
+  const of = { queries: many, documents, keys }, { used } = engine.memory;
+  const shares: number[] = [], controller = new AbortController();
+  const signal = Object.assign(controller.signal, {
+    progress(share: number) {
+      shares.push(share);
+      if (share === 0.5) controller.abort();
+    },
+  });
+  await assert.rejects(() => engine.maxSimBackward(scores, of, { signal }), { name: "AbortError" });
+  assert.deepEqual(shares, [0.25, 0.5]);
+  assert.equal(engine.memory.used, used);
+});
+
 gpuTest(
   "what needs a GPU to be awaited is refused at once; so is what no binding holds",
   async () => {

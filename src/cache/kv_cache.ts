@@ -12,14 +12,13 @@ import { type View, viewOperand } from "../tensor/view.ts";
 import { type Append, type AppendOptions, describeAppend } from "./append.ts";
 import { type CacheShape, checkSequence } from "./cache_options.ts";
 import { type PageCopy, PageTables } from "./page_tables.ts";
+import { readRows } from "./read_rows.ts";
 import {
   type CacheState,
   checkGoesOn,
   checkRowRange,
   checkState,
-  floatsOf,
   pagesBehind,
-  rowsOfPages,
   stateOfPages,
 } from "./state.ts";
 
@@ -87,7 +86,10 @@ export class KvCache {
         return disposed();
       },
       lengths: this.#tables.lengths,
-      table: (sequences): PageTable => this.#tables.table(sequences),
+      table: (sequences): PageTable => {
+        if (!this.#isRead) this.#tables.settle();
+        return this.#tables.table(sequences);
+      },
       readRows: (part) => this.#readRows(part),
     };
     this.keys = new CachedRows(source, "keys", pools.keys.tensor, shape.keys);
@@ -145,6 +147,8 @@ export class KvCache {
    *
    * @throws {RangeError} no room: with rows held, asked for and free; sizes that are not those of the cache; a sequence
    * that it does not have, or twice. Nothing has changed then.
+   * @throws {TypeError} a call under way may see rows that would be written over: those of a sequence with more rows, from
+   * whose page another has been copied meanwhile.
    */
   append(k: AnyTensor, v: AnyTensor, options: AppendOptions = {}): void {
     const complaint = this.#begin("append");
@@ -174,7 +178,7 @@ export class KvCache {
     complaint: Complaint,
     store: () => void,
   ): void {
-    const { copies, undo } = this.#tables.grow(sequences, rows, complaint);
+    const { copies, undo } = this.#tables.grow(sequences, rows, complaint, this.#isRead);
     try {
       this.#copy(copies);
       store();
@@ -227,9 +231,14 @@ export class KvCache {
     this.#tables.truncate(s, 0);
   }
 
+  /** Whether a call reads the cache. */
+  get #isRead(): boolean {
+    return this.#pools.keys.tensor.isRead;
+  }
+
   /** Rows that are given up may be written at once: not while a call reads them. */
   #checkQuiet(action: string): void {
-    if (!this.#pools.keys.tensor.isRead) return;
+    if (!this.#isRead) return;
     throw new TypeError(
       `Cannot run ${action}: a call that reads the cache is under way, await it first`,
     );
@@ -289,16 +298,8 @@ export class KvCache {
   }
 
   async #readRows(part: "keys" | "values"): Promise<Float32Array> {
-    const { [part]: pool, sequences } = this.#shape, { lengths } = this.#tables;
     this.#begin("read");
-    const longest = lengths.reduce((a, b) => Math.max(a, b), 0);
-    const n = longest * pool.heads * pool.columns, all = new Float32Array(sequences * n);
-    const held = Array.from(lengths), pages = held.map((_, s) => [...this.#tables.pagesOf(s)]);
-    for (const [s, length] of held.entries()) {
-      const read = await this.#pools[part].readPages(pages[s]!);
-      all.set(floatsOf(rowsOfPages(read, pool, 0, length)), s * n);
-    }
-    return all;
+    return await readRows(this.#tables, this.#pools[part], this.#shape[part]);
   }
 
   /** Gives the memory back, once the calls that are running with it have ended. Safe to call twice. */

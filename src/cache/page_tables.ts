@@ -37,6 +37,8 @@ export class PageTables {
   readonly #users: Uint32Array;
   /** Pages that nobody has, the next one last. */
   readonly #free: number[];
+  /** Rows of pages that sequences left for a copy while a call was reading, which may still see them there. */
+  readonly #left = new Map<number, number>();
 
   constructor({ sequences, paged, keys: { pages, rows } }: CacheShape) {
     this.lengths = new Int32Array(sequences);
@@ -126,6 +128,32 @@ export class PageTables {
     return wanted;
   }
 
+  /** No call reads: whatever is in a page beside rows of its sequences may be written over. */
+  settle(): void {
+    this.#left.clear();
+  }
+
+  /** Throws where a call that is reading may see rows that would be written over. */
+  #checkSeen(sequences: readonly number[], rows: readonly number[], complaint: Complaint): void {
+    const users = new Map<number, number>(), left = new Map(this.#left);
+    sequences.forEach((s, n) => {
+      const length = this.lengths[s]!, held = length % this.#rows;
+      if (rows[n] === 0 || held === 0) return;
+      const page = this.#pages[s]![Math.floor(length / this.#rows)]!, seen = left.get(page) ?? 0;
+      const sharing = users.get(page) ?? this.#users[page]!;
+      if (sharing > 1) { // it gets a copy
+        users.set(page, sharing - 1);
+        left.set(page, Math.max(seen, held));
+      } else if (seen > held) {
+        throw complaint.type(
+          `a call that reads the cache is under way, and may see rows that sequence ${s} would ` +
+            "write over, await it first",
+        );
+      }
+    });
+    for (const [page, held] of left) this.#left.set(page, held);
+  }
+
   #take(sequence: number): number {
     const page = this.#paged ? this.#free.pop()! : sequence;
     this.#users[page] = 1;
@@ -138,11 +166,18 @@ export class PageTables {
   }
 
   /**
-   * Makes room for so many more rows of each sequence and counts them as there. Throws where there is no room; then nothing
-   * has changed.
+   * Makes room for so many more rows of each sequence and counts them as there. Throws where there is no room, or where a
+   * call that is `reading` needs it; then nothing has changed.
    */
-  grow(sequences: readonly number[], rows: readonly number[], complaint: Complaint): Growth {
+  grow(
+    sequences: readonly number[],
+    rows: readonly number[],
+    complaint: Complaint,
+    reading = false,
+  ): Growth {
     this.#checkRoom(sequences, rows, complaint);
+    if (reading) this.#checkSeen(sequences, rows, complaint);
+    else this.settle();
     const copies: PageCopy[] = [], begin = sequences.map((s) => this.lengths[s]!);
     sequences.forEach((s, n) => {
       if (rows[n] === 0) return;

@@ -1,9 +1,9 @@
 // The tensors of a call as the engine sees them: whose they are, who uses them, and results by their names.
-import { type Backend, type BackendResult, callName } from "../backend/backend.ts";
+import type { Backend, BackendResult } from "../backend/backend.ts";
 import type { FeatureUse } from "../problem/features/feature.ts";
 import { namedResults } from "../problem/named_results.ts";
 import { argumentOf } from "../problem/argument_names.ts";
-import type { Call, Views } from "../problem/problem.ts";
+import type { Views } from "../problem/problem.ts";
 import { DeviceLostError } from "../tensor/errors.ts";
 import { ResidentTensor } from "../tensor/resident.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -41,23 +41,23 @@ export function backendOf(
   return owner;
 }
 
-/** Throws where a call would read what another one writes, or write what another one needs. */
-export function checkFree({ problem, views, into = {} }: Call): void {
-  const inputs: Owned[] = Object.values(views),
-    call = callName(problem),
-    busy = (name: string, does: string) =>
-      new TypeError(
-        `Cannot run ${call}: a call that ${does} ${
-          argumentOf(name, call)
-        } is under way, await it first`,
-      );
-  for (const { name, tensor } of inputs) {
+/** Throws where an action would read what a call under way writes, or write what one needs. */
+export function checkFree(
+  action: string,
+  inputs: readonly Owned[],
+  outputs: readonly Owned[] = [],
+): void {
+  const busy = (name: string, does: string) =>
+    new TypeError(
+      `Cannot run ${action}: a call that ${does} ${
+        argumentOf(name, action)
+      } is under way, await it first`,
+    );
+  for (const { name, tensor } of [...inputs, ...outputs]) {
     if (tensor instanceof ResidentTensor && tensor.isWritten) throw busy(name, "writes");
   }
-  for (const { name, tensor } of destinationsOf(into)) {
-    if (!(tensor instanceof ResidentTensor)) continue;
-    if (tensor.isWritten) throw busy(name, "writes");
-    if (tensor.isRead) throw busy(name, "reads");
+  for (const { name, tensor } of outputs) {
+    if (tensor instanceof ResidentTensor && tensor.isRead) throw busy(name, "reads");
   }
 }
 

@@ -102,8 +102,7 @@ export class Router {
   /** Throws while another device is being opened: what is made now would live on the CPU for good. */
   #checkSettled(action: string): void {
     if (!this.#gpu?.pending) return;
-    const why = "another device is being opened: call again";
-    throw new DeviceLostError(`Cannot run ${action}`, why);
+    throw new DeviceLostError(`Cannot run ${action}`, "another device is being opened: call again");
   }
 
   /** Memory of the first backend for rows of a cache. */
@@ -124,7 +123,7 @@ export class Router {
     const home = this.all.find((backend) => backend.owns(tensor));
     const lost = (tensor as { open?: { lost?: string } }).open?.lost;
     if (lost) throw new DeviceLostError(`Cannot run ${action}: the cache is gone`, lost);
-    const owner = this.owner(views, action);
+    const owner = this.owner(views, action, true);
     if (!owner || owner === home) return;
     throw new TypeError(`Cannot run ${action}: k and v live in ${owner.name}, the cache does not`);
   }
@@ -146,8 +145,9 @@ export class Router {
     if (this.disposed) throw disposedError(action);
   }
 
-  /** The backend in which the resident tensors of a call live; undefined when all are host tensors. */
-  owner(views: readonly Owned[], action: string): Backend | undefined {
+  /** Where the resident tensors of an action live; undefined when all are host tensors. `reads`: it reads them at once. */
+  owner(views: readonly Owned[], action: string, reads = false): Backend | undefined {
+    if (reads) checkFree(action, views);
     return backendOf(this.all, views, action);
   }
 
@@ -181,8 +181,7 @@ export class Router {
 
   /** The GPU, where there is one and it is reached by WebGPU. */
   get webgpu(): WebGpuBackend | undefined {
-    const { gpu } = this;
-    return gpu?.name === "webgpu" ? gpu as WebGpuBackend : undefined;
+    return this.gpu?.name === "webgpu" ? this.gpu as WebGpuBackend : undefined;
   }
 
   /** The same for what needs one. */
@@ -203,7 +202,7 @@ export class Router {
     const gpu = this.requireGpu(`recording ${action} into a pass`, `use ${action}`);
     checkPrecision(problem, gpu.target);
     const checked = checkPass(pass, action) as GpuComputePass;
-    this.owner(Object.values(views), action);
+    this.owner(Object.values(views), action, true);
     if (problem.captured > 0) {
       throw new UnsupportedError(
         "recording the gradient of a captured array into a pass",
@@ -232,24 +231,25 @@ export class Router {
   /** Merges where the parts live; host tensors on the CPU. */
   merge<R>(parts: readonly MergePart[], shape: MergeShape): R {
     const views = parts.flatMap(({ out, lse }) => [out, lse]);
-    const backend = this.owner(views, "mergeAttention") ?? this.wasm;
+    const backend = this.owner(views, "mergeAttention", true) ?? this.wasm;
     return byName(backend.merge(parts, shape), []);
   }
 
   /** Turns rows where they live; host tensors on the CPU. */
   turn<T>(call: TurnCall): T {
     this.alive(call.action);
-    const backend = this.owner([{ ...call.view, name: "x" }], call.action) ?? this.wasm;
+    const backend = this.owner([{ ...call.view, name: "x" }], call.action, true) ?? this.wasm;
     return backend.turn(call).tensor as T;
   }
 
   /** Runs a call. Throws at once what needs no waiting: its callers are async. */
   async run<R>(call: Call, signal: AbortSignalLike | undefined): Promise<R> {
     signal?.throwIfAborted();
-    this.alive(callName(call.problem));
-    checkFree(call);
+    const { views, into = {} } = call, action = callName(call.problem);
+    this.alive(action);
+    checkFree(action, Object.values(views), destinationsOf(into));
     // until the call has ended, their memory stays, and nobody writes to it or reads what is written
-    const inputs = residentOf(call.views), outputs = residentOf(call.into ?? {});
+    const inputs = residentOf(views), outputs = residentOf(into);
     for (const input of inputs) input.hold(true);
     for (const output of outputs) output.occupy(true);
     try {
@@ -299,7 +299,7 @@ export class Router {
   runSync<R>(call: Call): R {
     const { problem, views, into = {} } = call, action = callName(problem);
     this.alive(action);
-    checkFree(call);
+    checkFree(action, Object.values(views), destinationsOf(into));
     const owner = this.owner([...Object.values(views), ...destinationsOf(into)], action);
     if (owner && owner === this.gpu) {
       throw new UnsupportedError(

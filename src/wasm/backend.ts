@@ -215,7 +215,7 @@ export class WasmBackend implements Backend {
     this.#makeRoom();
     if (problem.pass === "maxSimBackward") {
       this.#plans.require(callName(problem), maxSimBytes(problem, views));
-      return yield* maxSimGradients(this.#memory, this.#kernels, problem, views);
+      return yield* maxSimGradients(this.#memory, this.#kernels, problem, views, options.signal);
     }
     const specs = resultSpecs(problem, views), { resident, into } = options;
     const wanted = resident ? specs.map((spec) => ({ ...spec, resident })) : specs;

@@ -136,8 +136,9 @@ export class Crew {
       yield* sends ? this.#send(call, begun) : this.#runHere(call, begun);
     } catch (error) {
       ending?.cancel();
-      // the caller need not wait for items that nobody wants any more
-      if (ending && !ending.idle() && !(error instanceof WorkerFailure)) yield new Failed(error);
+      // the caller need not wait for items that nobody wants any more, unless they write what is the caller's
+      const waits = call.staging.writesGiven || error instanceof WorkerFailure;
+      if (ending && !ending.idle() && !waits) yield new Failed(error);
       while (ending && !ending.idle()) yield "threads";
       if (!(error instanceof WorkerFailure)) throw error;
       const said = sends ? this.#messages!.failure : yield* this.#threadSaid();

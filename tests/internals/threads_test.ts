@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import {
+  type AttentionBackwardOptions,
   type AttentionOptions,
   type AttentionResult,
   createEngine,
@@ -9,6 +10,7 @@ import {
   type HostTensor,
 } from "../../mod.ts";
 import { plainTensor } from "../inputs.ts";
+import { mapTuple } from "../tuples.ts";
 
 function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
   Deno.test({ name, sanitizeOps: false, sanitizeResources: false, fn });
@@ -57,7 +59,11 @@ function forward(engine: Engine, { q, k, v, options }: Call): Promise<AttentionR
   return engine.attention(q, k, v, options);
 }
 
-function backward(engine: Engine, { q, k, v, options }: Call, saved: AttentionResult<HostTensor>) {
+function backward(
+  engine: Engine,
+  { q, k, v, options }: Omit<Call, "options"> & { readonly options: AttentionBackwardOptions },
+  saved: AttentionResult<HostTensor>,
+) {
   return engine.attentionBackward(saved.out, { q, k, v, ...saved }, options);
 }
 
@@ -192,6 +198,23 @@ test("a signal aborted in the middle: rejects early with its reason, memory retu
     assert.ok(afterBackward <= used + threads * 2 ** 19);
     assertSameBits(await forward(engine, call), want, call.about);
     assert.equal(engine.memory.used, afterBackward);
+  }
+});
+
+test("what an aborted call was to write into is its caller's again when it rejects", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 2 });
+  const long = makeCall("long", [1, 1000, 6, 64], [1, 1000, 6, 64]);
+  const into = mapTuple([0, 1, 2], () => engine.empty(long.q.shape)), [dq, dk, dv] = into;
+  const saved = await forward(engine, long), controller = new AbortController();
+  const signal = Object.assign(controller.signal, {
+    progress: (share: number) => share > 0 && controller.abort(), // threads are inside of other items
+  });
+  const call = backward(engine, { ...long, options: { signal, into: { dq, dk, dv } } }, saved);
+  await assert.rejects(call, { name: "AbortError" });
+  for (const tensor of into) tensor.write(new Float32Array(6000 * 64).fill(7));
+  await engine.synchronize(); // nobody is inside of an item any more
+  for (const tensor of into) {
+    assert.equal((await tensor.read()).findIndex((x) => x !== 7), -1, "the first that is not 7");
   }
 });
 

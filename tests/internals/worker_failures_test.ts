@@ -160,6 +160,22 @@ for (
   });
 }
 
+test("a worker whose end is heard of before it said that it is up: the call rejects", async () => {
+  const Worker = changed((source) => {
+    assert.ok(source.includes('tell("ready");'));
+    const silent = source.replace('tell("ready");', "");
+    return silent.replace("const region =", `require("node:process").exit(3); const region =`);
+  });
+  await withWorkers(Worker, async () => {
+    using engine = await createEngine({ backend: "wasm", threads: 2 });
+    let failed: Error | undefined;
+    for (let n = 0; n < 60 && !failed; n++) { // the first calls may be done before it is up
+      await engine.attention(x, x, x).catch((error) => failed = error);
+    }
+    assert.match(String(failed), /worker thread failed .*it ended/);
+  });
+});
+
 test("a worker that is slow to count what it did: the next call's progress is its own", async () => {
   const pause = "for (const end = Date.now() + 30; Date.now() < end;);";
   const Worker = changed((source) => {

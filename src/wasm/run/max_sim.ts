@@ -1,6 +1,6 @@
 // Gradients of late interaction on the CPU: each query's largest product goes back to one row, so there is little to do,
 // and it is done on the calling thread, one set of queries after the other.
-import { checkReach } from "../../backend/backend.ts";
+import { type AbortSignalLike, checkReach } from "../../backend/backend.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
 import { CALL_NAMES } from "../../problem/problem.ts";
 import { resultSpecs } from "../../problem/results.ts";
@@ -70,6 +70,7 @@ export function* maxSimGradients(
   kernels: KernelExports,
   problem: AttentionProblem,
   views: Views,
+  signal: AbortSignalLike | undefined,
 ): Generator<"work", ResultView[], void> {
   const { q, k, dDocumentScores, documentKeys } = views as Required<Views>;
   const results = makeResults(memory, resultSpecs(problem, views)), [dq, dk] = results;
@@ -102,7 +103,9 @@ export function* maxSimGradients(
         const n = Math.min(PIECE, documents - first), keys = ofKeys + 4 * tokens * first;
         const scores = ofScores + 4 * first;
         kernels.maxSimGradient(ofQ, ofK, keys, scores, ofDq, ofDk, n, tokens, dim);
+        signal?.progress?.((set + (first + n) / documents) / sets);
         yield "work";
+        signal?.throwIfAborted();
       }
       takeHead(memory, kernels, dq!, whole(q, set), ofDq, temporary);
     }

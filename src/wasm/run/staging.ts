@@ -8,7 +8,7 @@ import { elementBytes, forAxes, placeOf, type View } from "../../tensor/view.ts"
 import { baseOf } from "../../plan/sequences.ts";
 import { partialResults, type Plan, type PlannedRegion } from "../../plan/wasm/plan.ts";
 import type { AttentionProblem, Views } from "../../problem/problem.ts";
-import type { HostTensor } from "../../tensor/tensor.ts";
+import { type HostTensor, isResident } from "../../tensor/tensor.ts";
 import { Kernel } from "../../../asm/abi.ts";
 import { copyInPieces, inPieces, type Pieces } from "../memory/pieces.ts";
 import { DTYPE_CODES } from "../module/dtype_codes.ts";
@@ -285,6 +285,11 @@ export class Staging {
     for (const pointer of blocks) if (!keep.has(pointer)) this.#heap.free(pointer);
     if (region.parts === 1 || !region.lastKeys) return;
     for (const pointer of this.#partBlocks.splice(0)) this.#heap.free(pointer);
+  }
+
+  /** Whether items write tensors of the caller's. */
+  get writesGiven(): boolean {
+    return this.#results.some(({ tensor, into }) => into !== undefined && isResident(tensor));
   }
 
   /** Writes what only the whole call knows: sums over regions. */

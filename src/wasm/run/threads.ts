@@ -141,14 +141,13 @@ export class ThreadPool {
     const thread = this.#threads.get(index);
     if (!thread || this.#stopped) return; // heard of before, or stopped by us
     this.#threads.delete(index);
-    if (this.#ready.delete(index)) {
+    // it may have been inside an item, which then nobody finishes; Node may tell of an end before what was said before it
+    const inside = Atomics.load(this.control, Control.Busy + index) !== 0;
+    if (this.#ready.delete(index) || inside) {
       this.#refused ||= ++this.#lost >= MOST_LOST;
       this.#message = (error as Error)?.message ?? String(error);
       this.#shortage ??= `a worker thread was lost (${this.#message})`;
-      // it may have been inside an item, which then nobody finishes
-      if (Atomics.load(this.control, Control.Busy + index)) {
-        Atomics.store(this.control, Control.Failed, 1);
-      }
+      if (inside) Atomics.store(this.control, Control.Failed, 1);
     } else this.#refuse(error);
     thread.stop();
     this.#bell.ring();
