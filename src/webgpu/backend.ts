@@ -169,8 +169,7 @@ export class WebGpuBackend implements Backend {
         prepared.keep?.(recording.words);
       }
       const results = await collectResults(this.#home, made, callName(problem));
-      await this.#memory.heard();
-      this.open.throwError();
+      await this.open.heard();
       if (this.#disposed) throw disposedError(callName(problem));
       releaseResults(this.#home, made, false);
       return results;
@@ -209,8 +208,7 @@ export class WebGpuBackend implements Backend {
   ): Promise<BackendResult[]> {
     try {
       const results = await runStreamed(this.#home, this.#pipelines, call, into, signal);
-      await this.#memory.heard();
-      this.open.throwError();
+      await this.open.heard();
       if (this.#disposed) throw disposedError(callName(call.problem));
       return results;
     } catch (error) {

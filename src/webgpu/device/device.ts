@@ -79,6 +79,11 @@ export class OpenDevice {
   /** Waits for what the device says of all work so far; throws the first error. */
   async settled(): Promise<void> {
     await Promise.all(this.#outcomes);
+    await this.heard();
+  }
+
+  /** Waits for what it says of memory alone, which is a turn and not its work; throws the first error. */
+  async heard(): Promise<void> {
     await this.room?.heard();
     this.throwError();
   }
