@@ -4,6 +4,12 @@ import { attentionScores, type MaskMod, masks } from "../mod.ts";
 import { drawFigure, svgFile } from "../tools/plot/figure.ts";
 import { BLUE, EMPTY, INK, QUIET } from "../tools/plot/palette.ts";
 
+const [file = "masks.svg", ...more] = Deno.args;
+if (more.length > 0 || !file.endsWith(".svg")) {
+  console.error("usage: deno run --allow-write examples/draw_mask.ts [FILE.svg]");
+  Deno.exit(2);
+}
+
 const LENGTH = 32;
 /** Width of a mask, of the space around it, and height of its title, in pixels. */
 const SIDE = 7 * LENGTH, SPACE = 24, TITLE = 64;
@@ -95,6 +101,5 @@ const figure = drawFigure({
   ],
 });
 
-const file = Deno.args[0] ?? "masks.svg";
 await Deno.writeTextFile(file, svgFile(figure));
 console.log(`${drawn.length} masks of ${LENGTH} tokens in ${file}`);

@@ -1,26 +1,37 @@
 /** Values of command line flags, checked with a sentence for people. */
 
+/** Most seconds that a timer waits: of more it makes a millisecond. */
+export const MOST_SECONDS = 2_000_000;
+
 /** A whole number of at least `least`. */
 export function whole(
   flag: string,
   text: string | undefined,
   fallback: number,
   least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
 ): number {
   const value = text === undefined ? fallback : Number(text);
-  if (!Number.isSafeInteger(value) || value < least || text?.trim() === "") {
+  if (!Number.isSafeInteger(value) || value < least || value > most || text?.trim() === "") {
+    const limit = most < Number.MAX_SAFE_INTEGER ? `, at most ${most}` : "";
     throw new RangeError(
-      `Cannot use --${flag} ${text}: expected a whole number, at least ${least}`,
+      `Cannot use --${flag} ${text}: expected a whole number, at least ${least}${limit}`,
     );
   }
   return value;
 }
 
 /** A number above 0. */
-export function positive(flag: string, text: string | undefined, fallback: number): number {
+export function positive(
+  flag: string,
+  text: string | undefined,
+  fallback: number,
+  most: number = Infinity,
+): number {
   const value = text === undefined ? fallback : Number(text);
-  if (!(value > 0 && value < Infinity)) {
-    throw new RangeError(`Cannot use --${flag} ${text}: expected a number above 0`);
+  if (!(value > 0 && value < Infinity && value <= most)) {
+    const limit = most < Infinity ? `, at most ${most}` : "";
+    throw new RangeError(`Cannot use --${flag} ${text}: expected a number above 0${limit}`);
   }
   return value;
 }

@@ -20,7 +20,7 @@ const file = "tests/properties_test.ts";
 const seed = 20260720;
 const runs = runTakes("rest") ? 100 : 50;
 /** Of options in any combination, each of which is texts to compile: the grid's sets of options in the rest are of the kind. */
-const mixedRuns = runTakes("all") ? 60 : 20;
+const mixedRuns = runTakes("all") ? 60 : 8;
 /** On a GPU in the core, of kernels that other tests compile as well. */
 const gpuRuns = 30;
 

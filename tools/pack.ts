@@ -39,6 +39,12 @@ export default wasmModule;
 /** Files of a package by path. */
 type Files = Map<string, string | Uint8Array>;
 
+const [asked, ...more] = Deno.args;
+if (more.length > 0 || asked?.startsWith("-")) {
+  console.error("usage: deno task pack [FILE.tgz]");
+  Deno.exit(asked === "--help" ? 0 : 2);
+}
+
 /** What `deno pack` makes, by paths within the package. */
 async function denoPack(): Promise<Files> {
   const target = await Deno.makeTempFile({ prefix: "flashtile-", suffix: ".tgz" });
@@ -105,7 +111,7 @@ const attrs = { mode: "644", mtime: 0, uid: 0, gid: 0 };
 const archive = createTar([...files].map(([name, data]) => ({ name: `package/${name}`, data })), {
   attrs,
 });
-const [target = `flashtile-attention-${manifest.version}.tgz`] = Deno.args;
+const target = asked ?? `flashtile-attention-${manifest.version}.tgz`;
 const result = gzipSync(archive, { level: 9 });
 await Deno.writeFile(target, result);
 console.log(`${target}: ${(result.length / 1024).toFixed(0)} KiB`);

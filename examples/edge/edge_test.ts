@@ -133,6 +133,8 @@ handlerTest("what is wrong is refused by name", { ...LITTLE, documentTokens: 2 }
     [400, /^the number of documents is 3, but/, words(0, 1, 1, 3)],
     [400, /^the length of document 0 is 9, but/, words(0, 1, 1, 1, 9)],
     [400, /^top is 0, but/, json({}), "/rerank?top=0"],
+    [400, /^top is given twice/, json({}), "/rerank?top=1&top=2"],
+    [400, /^matches is 0, but must be true or false/, json({}), "/rerank?matches=0"],
     [400, /^bottom is no parameter/, json({}), "/rerank?bottom=1"],
     [404, /^There is no \/rank/, json({}), "/rank"],
     [404, /^There is no \/constructor/, {}, "/constructor"],

@@ -1,5 +1,5 @@
 /** The function that answers requests: nothing but `Request` and `Response`, so that it runs wherever they exist. */
-import { readBytes } from "../server/body.ts";
+import { checkEncoding, readBytes } from "../server/body.ts";
 import { HttpError, toHttpError } from "../server/http_error.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import { rerank, rerankOptions, type Scorer } from "./rerank.ts";
@@ -86,10 +86,7 @@ async function post(
 
 function isBinary(headers: Headers): boolean {
   const type = headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
-  const encoding = headers.get("content-encoding") ?? "identity";
-  if (encoding !== "identity") {
-    throw new HttpError(415, `Content-Encoding is ${encoding}, but bodies must come as they are`);
-  }
+  checkEncoding(headers);
   if (type === "application/octet-stream") return true;
   if (type === "application/json") return false;
   throw new HttpError(

@@ -38,13 +38,21 @@ export function rerankOptions(params: URLSearchParams, { documents }: Limits): R
   if (unknown !== undefined) {
     throw new HttpError(400, `${unknown} is no parameter of this address`, { param: unknown });
   }
+  const twice = known.find((name) => params.getAll(name).length > 1);
+  if (twice !== undefined) throw new HttpError(400, `${twice} is given twice`, { param: twice });
   const text = params.get("top"), top = text === null ? documents : Number(text);
   if (!Number.isSafeInteger(top) || top < 1) {
     throw new HttpError(400, `top is ${text}, but must be a whole number, at least 1`, {
       param: "top",
     });
   }
-  return { top, matches: params.has("matches") };
+  const flag = params.get("matches") ?? "false";
+  if (!["", "true", "false"].includes(flag)) {
+    throw new HttpError(400, `matches is ${flag}, but must be true or false, or stand alone`, {
+      param: "matches",
+    });
+  }
+  return { top, matches: flag !== "false" };
 }
 
 /** Scores at once, on the calling thread: the limits keep that to a few hundredths of a second. */

@@ -11,14 +11,13 @@ export interface ByteSource extends Disposable {
 
 /** Opens a file. */
 export async function openFile(path: string): Promise<ByteSource> {
-  const file = await Deno.open(path).catch((error) => {
+  const unreadable = (error: unknown): never => {
     throw new Error(`Cannot read ${path}: ${reasonOf(error)}`);
-  });
-  const { size, isFile } = await file.stat();
-  if (!isFile) {
-    file.close();
-    throw new Error(`Cannot read ${path}: it is not a file`);
-  }
+  };
+  // before it is opened: opening a named pipe waits for who writes into it
+  const { size, isFile } = await Deno.stat(path).catch(unreadable);
+  if (!isFile) throw new Error(`Cannot read ${path}: it is not a file`);
+  const file = await Deno.open(path).catch(unreadable);
   return {
     name: path,
     size,

@@ -110,6 +110,14 @@ Deno.test("llama: kinds of positions in a config.json", () => {
     assert.ok(Math.abs(llama3[pair]! - f) < 1e-12)
   );
   assert.throws(() => read({ rope_scaling: { type: "yarn" } }), /positions of type "yarn"/);
+  const wrong: [object, RegExp][] = [
+    [{ rope_theta: "10000" }, /has rope_theta "10000", expected a number above 0/],
+    [{ rope_scaling: { type: "linear" } }, /has factor undefined, expected/],
+    [{ rope_scaling: { type: "linear", factor: 0 } }, /has factor 0, expected/],
+    [{ rope_scaling: { type: "llama3", factor: 8 } }, /has low_freq_factor undefined, expected/],
+    [{ rms_norm_eps: -1e-5 }, /has rms_norm_eps -0\.00001, expected a number above 0/],
+  ];
+  for (const [fields, message] of wrong) assert.throws(() => read(fields), message);
 });
 
 Deno.test("llama: files that are no model are called what they are", () => {

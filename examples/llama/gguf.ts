@@ -102,6 +102,15 @@ class Metadata {
     if (typeof value === "number" || typeof value === "bigint") return Number(value);
     throw new RangeError(`Cannot read ${this.name}: it lacks the number ${field}`);
   }
+
+  /** A number above 0: what is divided by, or what a power is taken of. */
+  positive(field: string, fallback?: number): number {
+    const value = this.number(field, fallback);
+    if (value > 0 && value < Infinity) return value;
+    throw new RangeError(
+      `Cannot read ${this.name}: ${field} is ${value}, expected a number above 0`,
+    );
+  }
 }
 
 function describe(metadata: Metadata): ModelDescription {
@@ -121,9 +130,9 @@ function describe(metadata: Metadata): ModelDescription {
   if (scaling !== "none" && scaling !== "linear") {
     fail(`its positions are scaled by ${shown(scaling)}`);
   }
-  const stretch = scaling === "linear" ? metadata.number("llama.rope.scaling.factor") : 1;
+  const stretch = scaling === "linear" ? metadata.positive("llama.rope.scaling.factor") : 1;
   const tokens = metadata.get("tokenizer.ggml.tokens");
-  const base = metadata.number("llama.rope.freq_base", 10000);
+  const base = metadata.positive("llama.rope.freq_base", 10000);
   const shape = {
     layers: metadata.number("llama.block_count"),
     heads,
@@ -141,7 +150,7 @@ function describe(metadata: Metadata): ModelDescription {
       interleaved: true,
       frequencies: rotaryFrequencies(headDim, base).map((f) => f / stretch),
     },
-    normEpsilon: metadata.number("llama.attention.layer_norm_rms_epsilon"),
+    normEpsilon: metadata.positive("llama.attention.layer_norm_rms_epsilon"),
   };
 }
 

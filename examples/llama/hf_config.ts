@@ -25,6 +25,10 @@ export function readConfig(name: string, text: string): ModelDescription & { tie
     const value = config[field] ?? fallback;
     return typeof value === "number" ? value : fail(`lacks the number ${field}`);
   };
+  const positive = (field: string, value: unknown): number =>
+    typeof value === "number" && value > 0 && value < Infinity
+      ? value
+      : fail(`has ${field} ${shown(JSON.stringify(value))}, expected a number above 0`);
   const dim = number("hidden_size"), heads = number("num_attention_heads");
   const headDim = number("head_dim", dim / heads);
   const shape = {
@@ -40,8 +44,8 @@ export function readConfig(name: string, text: string): ModelDescription & { tie
   checkShape(name, shape); // frequencies have the size of a head
   return {
     shape,
-    rotary: { interleaved: false, frequencies: frequenciesOf(config, headDim, fail) },
-    normEpsilon: number("rms_norm_eps", 1e-6),
+    rotary: { interleaved: false, frequencies: frequenciesOf(config, headDim, positive, fail) },
+    normEpsilon: positive("rms_norm_eps", config["rms_norm_eps"] ?? 1e-6),
     tied: config["tie_word_embeddings"] === true,
   };
 }
@@ -50,25 +54,27 @@ export function readConfig(name: string, text: string): ModelDescription & { tie
 function frequenciesOf(
   config: Fields,
   headDim: number,
+  positive: (field: string, value: unknown) => number,
   fail: (what: string) => never,
 ): Float64Array {
   const rope = Object(config["rope_parameters"] ?? config["rope_scaling"]) as Fields;
-  const base = Number(rope["rope_theta"] ?? config["rope_theta"] ?? 10000);
+  const of = (field: string) => positive(field, rope[field]);
+  const base = positive("rope_theta", rope["rope_theta"] ?? config["rope_theta"] ?? 10000);
   const frequencies = rotaryFrequencies(headDim, base);
   const type = rope["rope_type"] ?? rope["type"] ?? "default";
   if (type === "default") return frequencies;
-  if (type === "linear") return frequencies.map((f) => f / Number(rope["factor"]));
-  if (type === "llama3") return frequencies.map((f) => stretched(f, rope));
+  if (type === "linear") return frequencies.map((f) => f / of("factor"));
+  if (type === "llama3") return frequencies.map((f) => stretched(f, of));
   return fail(
     `has positions of type ${shown(JSON.stringify(type))}; default, linear and llama3 are known`,
   );
 }
 
 /** Llama 3.1's scaling: waves longer than the old context are stretched, short ones are not. */
-function stretched(frequency: number, rope: Fields): number {
-  const [factor, low, high] = [rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"]]
-    .map(Number) as [number, number, number];
-  const turns = Number(rope["original_max_position_embeddings"]) * frequency / (2 * Math.PI);
+function stretched(frequency: number, of: (field: string) => number): number {
+  const [factor, low, high] = ["factor", "low_freq_factor", "high_freq_factor"]
+    .map(of) as [number, number, number];
+  const turns = of("original_max_position_embeddings") * frequency / (2 * Math.PI);
   const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
   return frequency * (kept + (1 - kept) / factor);
 }

@@ -21,6 +21,9 @@ export interface Options extends EngineChoice {
   cache: "paged" | "contiguous";
 }
 
+/** Texts at once: lists are made of so many before there is any. */
+export const MOST_SEQUENCES: number = 2 ** 16;
+
 export const HELP = `Continues a text with a trained model of Llama architecture.
 
 Usage: deno task llama MODEL [PROMPT...] [options]
@@ -79,7 +82,7 @@ export function parseOptions(args: string[]): Options | undefined {
     temperature: atLeastZero("temperature", values.temperature, 0),
     topP: share("top-p", values["top-p"]),
     seed: whole("seed", values.seed, 1, 0),
-    sequences: whole("sequences", values.sequences, prompts.length, 1),
+    sequences: whole("sequences", values.sequences, prompts.length, 1, MOST_SEQUENCES),
     cache: oneOf("cache", values.cache, ["paged", "contiguous"]),
     ...engineChoice(values),
   };

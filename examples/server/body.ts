@@ -51,6 +51,13 @@ async function readAll(
   return bytes;
 }
 
+/** Throws for a body that would have to be unpacked: how long it is then, no header says. */
+export function checkEncoding(headers: Headers): void {
+  const encoding = headers.get("content-encoding") ?? "identity";
+  if (encoding === "identity") return;
+  throw new HttpError(415, `Content-Encoding is ${encoding}, but bodies must come as they are`);
+}
+
 /** What a body of JSON says. */
 export function parseJson(bytes: Uint8Array): unknown {
   try {

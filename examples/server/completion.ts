@@ -23,7 +23,7 @@ export interface Usage {
 export class Completion {
   /** Resolves when all texts have ended; rejects when one failed or time was over. */
   readonly done: Promise<void>;
-  /** Resolves with the first token. */
+  /** Resolves with the first token; never where there is none. */
   readonly begun: Promise<void>;
   readonly usage: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
   readonly #cancels: (() => void)[] = [];
@@ -109,9 +109,11 @@ export class Completion {
   }
 
   #end(reason: EndReason | Error, finish: () => void): void {
-    this.#begun.resolve();
     if (reason instanceof Error) return this.#fail(new HttpError(500, reason.message));
-    if (reason !== "cancelled") finish();
+    if (reason !== "cancelled") {
+      this.#begun.resolve(); // a text may end before its first token
+      finish();
+    }
     if (--this.#left > 0) return;
     this.usage.total_tokens = this.usage.prompt_tokens + this.usage.completion_tokens;
     this.#ended.resolve();

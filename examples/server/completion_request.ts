@@ -34,17 +34,24 @@ export interface CompletionRequest {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Options of OpenAI's that this server does not have, and the values that ask for nothing. */
-const ABSENT: Readonly<Record<string, readonly unknown[]>> = {
-  best_of: [1],
-  echo: [false],
-  frequency_penalty: [0],
-  logit_bias: [],
-  logprobs: [false, 0],
-  presence_penalty: [0],
-  suffix: [""],
+/** Options of OpenAI's that this server does not have, and which values ask for nothing. */
+const ABSENT: Readonly<Record<string, (value: unknown, fields: Fields) => boolean>> = {
+  best_of: (value, fields) => value === (given(fields, "n") ?? 1),
+  echo: (value) => value === false,
+  frequency_penalty: (value) => value === 0,
+  logit_bias: (value) => typeof value === "object" && Object.keys(value!).length === 0,
+  logprobs: (value) => value === false, // 0 asks for those of the tokens written
+  presence_penalty: (value) => value === 0,
+  suffix: (value) => value === "",
 };
+/** Options that it has. `user` says who asks, which changes no text. */
+const KNOWN: readonly string[] = [
+  ...["model", "prompt", "max_tokens", "n", "temperature", "top_p", "seed", "stop", "stream"],
+  ...["stream_options", "user"],
+];
 const DEFAULT_TOKENS = 16, MOST_STOPS = 4, LONGEST_STOP = 256;
+/** Characters of a name that an answer repeats. */
+const LONGEST_NAME = 80;
 
 /** Checks the fields of a request; throws a 400 or 404 that names the one that is wrong. */
 export function parseRequest(
@@ -74,22 +81,34 @@ export function parseRequest(
     seed: seed === undefined ? undefined : numberOf(fields, "seed", 0, [0, 2 ** 32 - 1], true),
     stops: stopsOf(given(fields, "stop")),
     stream: flagOf(fields, "stream"),
-    usage: flagOf(Object(given(fields, "stream_options")) as Fields, "include_usage"),
+    usage: wantsUsage(given(fields, "stream_options")),
   };
 }
 
 function checkKnown(fields: Fields, model: string): void {
   const asked = given(fields, "model");
+  if (asked !== undefined && typeof asked !== "string") throw wrong("model", "expected a name");
   if (asked !== undefined && asked !== model) {
-    throw new HttpError(404, `There is no model ${JSON.stringify(asked)} here but "${model}"`, {
-      param: "model",
-    });
+    const shown = JSON.stringify(asked.slice(0, LONGEST_NAME));
+    throw new HttpError(404, `There is no model ${shown} here but "${model}"`, { param: "model" });
   }
-  for (const [name, harmless] of Object.entries(ABSENT)) {
+  for (const name of Object.keys(fields)) {
     const value = given(fields, name);
-    if (value === undefined || harmless.includes(value)) continue;
-    throw wrong(name, "this server does not have it");
+    if (value === undefined || KNOWN.includes(name)) continue;
+    if (Object.hasOwn(ABSENT, name) && ABSENT[name]!(value, fields)) continue;
+    throw wrong(name.slice(0, LONGEST_NAME), "this server does not have it");
   }
+}
+
+/** Whether a stream is to end with a count of tokens. */
+function wantsUsage(options: unknown): boolean {
+  if (options === undefined) return false;
+  const fields = typeof options === "object" && !Array.isArray(options) ? options as Fields : {};
+  const [only = "", ...rest] = Object.keys(Object(options));
+  if (fields === options && rest.length === 0 && ["", "include_usage"].includes(only)) {
+    return flagOf(fields, "include_usage");
+  }
+  throw wrong("stream_options", 'expected an object with no more than "include_usage"');
 }
 
 /** A text, several, the tokens of one, or of several. */

@@ -141,7 +141,9 @@ if (import.meta.main) {
     if (options) {
       const rows = [HEADER];
       for (const clients of [1, options.clients]) {
-        rows.push(describe(clients, await load(options, clients)));
+        const outcome = await load(options, clients);
+        if (outcome.failures > 0) Deno.exitCode = 1;
+        rows.push(describe(clients, outcome));
       }
       for (const row of rows) {
         console.log(row.map((cell, i) => cell.padEnd(HEADER[i]!.length)).join("  ").trimEnd());

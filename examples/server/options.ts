@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
-import { positive, whole } from "../flags.ts";
-import { type EngineChoice, engineChoice } from "../llama/options.ts";
+import { MOST_SECONDS, positive, whole } from "../flags.ts";
+import { type EngineChoice, engineChoice, MOST_SEQUENCES } from "../llama/options.ts";
 
 export interface Options extends EngineChoice {
   model: string;
@@ -76,14 +76,14 @@ export function parseOptions(args: string[]): Options | undefined {
   return {
     model,
     tokenizer: values.tokenizer,
-    sequences: whole("sequences", values.sequences, 32, 1),
+    sequences: whole("sequences", values.sequences, 32, 1, MOST_SEQUENCES),
     pages: values.pages === undefined ? undefined : whole("pages", values.pages, 1, 1),
     promptRows: whole("prompt-rows", values["prompt-rows"], 256, 1),
     queue: whole("queue", values.queue, 128, 0),
     tokens: whole("max-tokens", values["max-tokens"], 1024, 1),
     texts: whole("max-texts", values["max-texts"], 16, 1),
     bodyBytes: whole("max-body", values["max-body"], 2 ** 20, 1),
-    seconds: positive("seconds", values.seconds, 120),
+    seconds: positive("seconds", values.seconds, 120, MOST_SECONDS),
     ...engineChoice(values),
   };
 }

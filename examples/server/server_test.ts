@@ -117,11 +117,52 @@ serverTest("what is wrong with a request is said", {}, async ({ post, url }) => 
   await refused(post({ prompt: "a", stop: [""] }), 400, /stop/, "stop");
   await refused(post({ prompt: "a", stream: "yes" }), 400, /true or false/, "stream");
   await refused(post({ prompt: "a", echo: true }), 400, /does not have it/, "echo");
+  await refused(post({ prompt: "a", logprobs: 0 }), 400, /does not have it/, "logprobs");
+  await refused(post({ prompt: "a", n: 2, best_of: 3 }), 400, /does not have it/, "best_of");
+  await refused(post({ prompt: "a", top_k: 1 }), 400, /top_k: this server does not/, "top_k");
+  await refused(post('{"prompt": "a", "__proto__": 1}'), 400, /does not have it/, "__proto__");
+  for (const options of ["include_usage", ["include_usage"], { include_usages: true }, 7]) {
+    const request = post({ prompt: "a", stream: true, stream_options: options });
+    await refused(request, 400, /an object with no more than/, "stream_options");
+  }
   await refused(post({ prompt: "a", model: "large" }), 404, /no model "large"/, "model");
+  await refused(post({ prompt: "a", model: "x".repeat(999) }), 404, /"x{80}" here/, "model");
+  await refused(post({ prompt: "a", model: ["tiny"] }), 400, /expected a name/, "model");
+  const packed = post({ prompt: "a" }, { headers: { "content-encoding": "gzip" } });
+  await refused(packed, 415, /Content-Encoding is gzip/);
   await refused(fetch(`${url}/v1/chat`), 404, /nothing at \/v1\/chat/);
   const wrongMethod = await fetch(`${url}/v1/completions`);
   assert.equal(wrongMethod.headers.get("allow"), "POST");
   await refused(wrongMethod, 405, /takes POST/);
+  for (const method of ["constructor", "toString", "hasOwnProperty"]) { // of every object
+    await refused(fetch(`${url}/health`, { method }), 405, /takes GET, HEAD/);
+  }
+});
+
+serverTest("fields that ask for nothing change nothing", {}, async ({ post }) => {
+  const body = { prompt: "a", max_tokens: 4, temperature: 0 };
+  const plain = await (await post(body)).json();
+  const idle = {
+    ...{ model: "tiny", user: "me", best_of: 1, echo: false, suffix: "", logit_bias: {} },
+    ...{ frequency_penalty: 0, presence_penalty: 0, logprobs: null, top_k: null, stop: [] },
+    ...{ stream: false, stream_options: null, n: null },
+  };
+  const { choices } = await (await post({ ...body, ...idle })).json();
+  assert.deepEqual(choices, plain.choices);
+  const pair = await (await post({ ...body, n: 2, best_of: 2 })).json();
+  assert.equal(pair.choices.length, 2);
+});
+
+serverTest("a client that has gone before its text begins", {}, async ({ service, url }) => {
+  const left = new AbortController();
+  const body = JSON.stringify({ prompt: "a", max_tokens: 90 });
+  const signal = left.signal, init = { method: "POST", body, signal };
+  const request = new Request(`${url}/v1/completions`, init);
+  left.abort();
+  assert.equal((await service.fetch(request)).status, 499);
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  assert.match(metrics, /^flashtile_clients_gone_total 1$/m);
+  assert.match(metrics, /^flashtile_first_token_seconds_count 0$/m);
 });
 
 serverTest("a queue that is full, and one that is too slow", {
@@ -174,6 +215,7 @@ serverTest("health, models, metrics", {}, async ({ url }) => {
   assert.deepEqual([health.status, await health.json()], [200, { status: "ok" }]);
   const models = await (await fetch(`${url}/v1/models`)).json();
   assert.equal(models.data[0].id, "tiny");
+  assert.deepEqual(await (await fetch(`${url}/v1/models/tiny`)).json(), models.data[0]);
   const metrics = await (await fetch(`${url}/metrics`)).text();
   for (const line of metrics.trimEnd().split("\n")) {
     assert.match(
@@ -181,5 +223,5 @@ serverTest("health, models, metrics", {}, async ({ url }) => {
       /^(# (HELP|TYPE) flashtile_\w+ .+|flashtile_\w+(\{\w+="[^"]*"\})? [\d.e+-]+)$/,
     );
   }
-  assert.match(metrics, /^flashtile_responses_total\{code="200"\} 2$/m);
+  assert.match(metrics, /^flashtile_responses_total\{code="200"\} 3$/m);
 });

@@ -4,7 +4,7 @@ import type { Batch } from "../llama/batch.ts";
 import type { Caches } from "../llama/caches.ts";
 import type { Llama } from "../llama/llama.ts";
 import type { Tokenizer } from "../llama/tokenizer.ts";
-import { parseJson, readBytes } from "./body.ts";
+import { checkEncoding, parseJson, readBytes } from "./body.ts";
 import { Completion, type Piece } from "./completion.ts";
 import { type CompletionRequest, type Limits, parseRequest } from "./completion_request.ts";
 import { HttpError, toHttpError } from "./http_error.ts";
@@ -37,15 +37,19 @@ export class Service {
   #gone = 0;
   #draining = false;
 
-  readonly #routes: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
-    "/v1/completions": { POST: (request) => this.#complete(request) },
-    "/v1/models": { GET: () => Response.json({ object: "list", data: [this.#model()] }) },
-    "/health": { GET: () => this.#health() },
-    "/metrics": { GET: () => this.#metrics() },
-  };
+  /** By path, then by method: maps, since a request may have a method that is called `constructor`. */
+  readonly #routes: ReadonlyMap<string, ReadonlyMap<string, Handler>>;
 
   constructor(parts: ServiceParts) {
     this.#parts = parts;
+    const get = (answer: Handler) => new Map([["GET", answer], ["HEAD", answer]]);
+    this.#routes = new Map([
+      ["/v1/completions", new Map([["POST", (request: Request) => this.#complete(request)]])],
+      ["/v1/models", get(() => Response.json({ object: "list", data: [this.#model()] }))],
+      [`/v1/models/${encodeURIComponent(parts.name)}`, get(() => Response.json(this.#model()))],
+      ["/health", get(() => this.#health())],
+      ["/metrics", get(() => this.#metrics())],
+    ]);
   }
 
   /** Answers a request. */
@@ -63,11 +67,11 @@ export class Service {
   }
 
   async #answer(request: Request): Promise<Response> {
-    const { pathname } = new URL(request.url), route = this.#routes[pathname];
+    const { pathname } = new URL(request.url), route = this.#routes.get(pathname);
     if (!route) throw new HttpError(404, `There is nothing at ${pathname}`);
-    const handler = route[request.method === "HEAD" ? "GET" : request.method];
+    const handler = route.get(request.method);
     if (handler) return await handler(request);
-    const allow = Object.keys(route).join(", ");
+    const allow = [...route.keys()].join(", ");
     throw new HttpError(405, `${pathname} takes ${allow}`, { headers: { allow } });
   }
 
@@ -93,6 +97,7 @@ export class Service {
   async #complete(request: Request): Promise<Response> {
     const { name, tokenizer, limits } = this.#parts;
     this.#refuseWhileDraining();
+    checkEncoding(request.headers);
     const body = parseJson(await readBytes(request, limits.bodyBytes, limits.seconds));
     const asked = parseRequest(body, name, tokenizer, limits);
     this.#refuseWhileDraining(); // it may have begun while the body came
@@ -111,7 +116,9 @@ export class Service {
       const before = texts.get(piece.index)?.text ?? "";
       texts.set(piece.index, { ...piece, text: before + piece.text });
     });
-    request.signal.addEventListener("abort", () => completion.cancel()); // a stream hears by itself
+    const leave = () => completion.cancel(); // a stream hears by itself
+    request.signal.addEventListener("abort", leave);
+    if (request.signal.aborted) leave(); // while the body was read
     await completion.done;
     const choices = [...texts.values()].sort((a, b) => a.index - b.index)
       .map(({ index, text, finish }) => ({ text, index, logprobs: null, finish_reason: finish }));

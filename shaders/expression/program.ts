@@ -240,7 +240,7 @@ export function learningProgramOf(traced: Traced): Program | undefined {
 export function programOf({ graph, derivative }: Traced): Program {
   let program = known.get(graph);
   if (!program) {
-    const nodes = reachable([graph.root]), arrays = capturedArrays(graph.root);
+    const nodes = reachable([graph.root]), arrays = capturedArrays([graph.root]);
     program = { root: graph.root, slope: derivative()?.score, arrays, key: keyOf(nodes, arrays) };
     known.set(graph, program);
   }

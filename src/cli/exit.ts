@@ -47,6 +47,10 @@ export class Interruption extends Error {
   }
 }
 
+/** How engines of JavaScript begin what they say of a mistake of a program: not a sentence of the library. */
+const SLIP =
+  /^Cannot (read|set|create) propert|^Cannot (re)?define property|^Cannot (add|delete) property|^Cannot (convert|destructure|assign|mix|access) |^Cannot use 'in'/;
+
 /** The code of an error that a command threw. */
 export function codeOf(error: unknown): ExitCode {
   if (error instanceof Interruption) return error.code;
@@ -64,7 +68,9 @@ export function codeOf(error: unknown): ExitCode {
   }
   // what the calls of the library throw for arguments
   const refused = error instanceof TypeError || error instanceof RangeError;
-  return refused && error.message.startsWith("Cannot ") ? EXIT.usage : EXIT.fault;
+  return refused && error.message.startsWith("Cannot ") && !SLIP.test(error.message)
+    ? EXIT.usage
+    : EXIT.fault;
 }
 
 /** A flag as it is written: `keyLengths` is `--key-lengths`. */

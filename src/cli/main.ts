@@ -1,6 +1,7 @@
 // From arguments to an exit code: the table of commands as a parser, and what is done with results and errors.
 import type { Command, Invocation, Report } from "./command.ts";
 import { COMMANDS, GROUPS } from "./commands.ts";
+import { systemReason } from "./files/byte_file.ts";
 import { codeOf, EXIT, type ExitCode, messageOf } from "./exit.ts";
 import {
   command,
@@ -171,8 +172,11 @@ export async function main(args: readonly string[], host?: CliHost): Promise<num
   if (host) return await runCli(args, host);
   const own = processHost();
   try {
-    return await runCli(args, own);
+    const code = await runCli(args, own), lost = await own.settled();
+    if (!lost) return code;
+    complain(`Cannot write to stdout: ${systemReason(lost)}`, EXIT.file, args, own.stderr);
+    return EXIT.file;
   } finally {
-    own.close();
+    await own.close();
   }
 }

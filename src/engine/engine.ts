@@ -134,7 +134,8 @@ export class Engine extends EngineCalls {
 
   /**
    * A tensor in a `GPUBuffer` that the caller owns, without a copy; the buffer must have the usage STORAGE
-   * (and COPY_SRC to be read, COPY_DST to be written). Disposing of the tensor leaves it alone.
+   * (and COPY_SRC to be read, COPY_DST to be written). Disposing of the tensor leaves it alone. Words of four bytes are
+   * written whole: a tensor that ends inside of one can be written only where its buffer ends there too.
    */
   wrap<D extends DType = "f32">(
     buffer: GpuBufferLike,

@@ -9,12 +9,37 @@ import { type CapturedArray, capturedArrays, type Node, reachable } from "./node
 /** Copies of captured integers. */
 export type HeldIntegers = ReadonlyMap<CapturedArray, Int32Array>;
 
+/** What a function reads. */
+interface Reads {
+  /** All arrays. */
+  readonly arrays: readonly CapturedArray[];
+  /** Those that indices are made of. */
+  readonly indices: readonly CapturedArray[];
+  /** Whether it counts from the diagonal. */
+  readonly diagonal: boolean;
+}
+
+/** Found once for each function: every call asks. */
+const READS = new WeakMap<Node, Reads>();
+
+/** What a function reads. */
+export function readsOf(root: Node): Reads {
+  const known = READS.get(root);
+  if (known) return known;
+  const nodes = reachable([root]), gathers = nodes.filter(({ op }) => op === "gather");
+  const reads = {
+    arrays: capturedArrays(gathers),
+    indices: capturedArrays(gathers.flatMap(({ operands }) => operands)),
+    diagonal: nodes.some(({ symbol }) => symbol === "diagonal"),
+  };
+  READS.set(root, reads);
+  return reads;
+}
+
 /** Copies of the integers that indices of captured arrays are made of, as they are now. */
 export function holdIndices(root: Node): HeldIntegers {
-  const gathers = reachable([root]).filter(({ op }) => op === "gather");
-  const indices = reachable(gathers.flatMap(({ operands }) => operands));
-  const arrays = indices.flatMap(({ captured }) => captured ? [captured] : []);
-  return new Map(arrays.map((array) => [array, array.data.slice() as Int32Array]));
+  const { indices } = readsOf(root);
+  return new Map(indices.map((array) => [array, array.data.slice() as Int32Array]));
 }
 
 /** The values of a captured array. Throws where its buffer was detached, or made smaller. */
@@ -33,5 +58,5 @@ export function capturedValues(
 
 /** Throws where an array that a function reads is not there any more. */
 export function checkPresent(root: Node, complaint: Complaint): void {
-  for (const array of capturedArrays(root)) capturedValues(array, undefined, complaint);
+  for (const array of readsOf(root).arrays) capturedValues(array, undefined, complaint);
 }

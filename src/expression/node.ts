@@ -34,14 +34,14 @@ export function isConstant(node: Node, value?: number): boolean {
   return node.op === "constant" && (value === undefined || Object.is(node.value, value));
 }
 
-/** The captured arrays that a graph reads, each once. */
-export function capturedArrays(root: Node): CapturedArray[] {
-  return [...new Set(reachable([root]).flatMap(({ captured }) => captured ? [captured] : []))];
+/** The captured arrays that graphs read, each once. */
+export function capturedArrays(roots: readonly Node[]): CapturedArray[] {
+  return [...new Set(reachable(roots).flatMap(({ captured }) => captured ? [captured] : []))];
 }
 
 /** Those of them that want a gradient. */
 export function learnedArrays(root: Node): CapturedArray[] {
-  return capturedArrays(root).filter(({ gradient }) => gradient);
+  return capturedArrays([root]).filter(({ gradient }) => gradient);
 }
 
 /** The nodes that `roots` need, operands first. */

@@ -11,6 +11,7 @@ import {
 } from "./layer_args.ts";
 import {
   CALL_NAMES,
+  checkFlags,
   hiddenOf,
   listInputs,
   type MultiHeadAttentionCall,
@@ -185,13 +186,14 @@ export function layerClass(
       const kwargs = given ?? {};
       refuseScores(kwargs);
       checkNames("the call", kwargs, CALL_NAMES);
-      const list = listInputs(inputs, kwargs);
+      checkFlags(kwargs, complaint);
+      const list = listInputs(inputs, kwargs, complaint);
       if (!isTensor(list[0])) refuseKeywords(kwargs, complaint); // a tensor that is yet to come
       const { value: _v, key: _k, attentionMask: _m, ...rest } = kwargs;
       return super.apply(list.length === 1 ? list[0] : list, rest);
     }
 
-    call(inputs: TfTensor | readonly TfTensor[], kwargs: MultiHeadAttentionCall): TfTensor {
+    call(inputs: TfTensor | readonly TfTensor[], kwargs: MultiHeadAttentionCall = {}): TfTensor {
       const list = Array.isArray(inputs) ? inputs : [inputs];
       const seed = this.#seed + (kwargs.training ? this.#calls++ : 0);
       const projections = this.#projections!, settings = this.#settings;

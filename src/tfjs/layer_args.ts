@@ -117,6 +117,9 @@ function flagOf(name: string, value: unknown, otherwise: boolean): boolean {
 /** Throws for what Keras has and this layer has not. */
 function refuse(args: Readonly<Record<string, unknown>>): void {
   const given = (name: string) => args[name] !== undefined && args[name] !== null;
+  if (given("dtype") && args["dtype"] !== "float32") {
+    throw complaint.type(`dtype is ${show(args["dtype"])} but must be "float32"`);
+  }
   const axes = args["attentionAxes"];
   if (given("attentionAxes") && `${axes}` !== "1") {
     const remedy = "leave it out: attention runs over axis 1 of [batch, length, features]";
@@ -151,7 +154,13 @@ export function parseArgs(args: unknown): LayerSettings {
     throw complaint.range(`seed is ${show(seed)} but must be an integer >= 0`);
   }
   const shape = given["outputShape"] ?? undefined;
+  if (Array.isArray(shape) && shape.length === 0) {
+    throw complaint.range("outputShape is [] but must have at least one axis");
+  }
   const rotary = given["rotary"] ?? false;
+  if (Array.isArray(rotary)) {
+    throw complaint.type(`rotary is ${show(rotary)} but must be true, false or an object`);
+  }
   if (typeof rotary === "object") checkNames("rotary", rotary, ["base", "dims", "interleaved"]);
   return {
     ...{ numHeads, numKeyValueHeads, keyDim, dropout, seed: seed as number | undefined },

@@ -32,9 +32,23 @@ export const CALL_NAMES: readonly string[] = [
   ...["training", "mask", "returnAttentionScores"],
 ];
 
+/** Most inputs that stand behind each other. */
+const MOST_INPUTS = 4;
+
 /** Inputs in one list, [query, value, key, attentionMask]: as many as there are. */
-export function listInputs(inputs: unknown, call: MultiHeadAttentionCall): unknown[] {
-  const [query, value, key, mask] = Array.isArray(inputs) ? inputs : [inputs];
+export function listInputs(
+  inputs: unknown,
+  call: MultiHeadAttentionCall,
+  complaint: Complaint,
+): unknown[] {
+  const given: readonly unknown[] = Array.isArray(inputs) ? inputs : [inputs];
+  if (given.length > MOST_INPUTS || given[0] === undefined || given[0] === null) {
+    throw complaint.type(
+      `inputs is ${show(inputs)} but must be a query or ` +
+        "[query, value, key, attentionMask], of which the last may be left out",
+    );
+  }
+  const [query, value, key, mask] = given;
   const all = [query, value ?? call.value, key ?? call.key, mask ?? call.attentionMask];
   if (all[3] !== undefined && all[3] !== null) all[2] ??= all[1] ??= all[0];
   else if (all[2] !== undefined && all[2] !== null) all[1] ??= all[0];
@@ -44,6 +58,15 @@ export function listInputs(inputs: unknown, call: MultiHeadAttentionCall): unkno
 const LOST: readonly (keyof MultiHeadAttentionCall)[] = [
   ...["useCausalMask", "queryMask", "valueMask", "keyMask"] as const,
 ];
+
+/** Throws unless flags of a call are flags: any text would be true. */
+export function checkFlags(call: MultiHeadAttentionCall, complaint: Complaint): void {
+  for (const name of ["useCausalMask", "training"] as const) {
+    const value: unknown = call[name];
+    if (value === undefined || value === null || typeof value === "boolean") continue;
+    throw complaint.type(`${name} is ${show(value)} but must be true or false`);
+  }
+}
 
 /** Throws where keyword arguments come with symbolic inputs, of which TensorFlow.js keeps no more than the inputs. */
 export function refuseKeywords(call: MultiHeadAttentionCall, complaint: Complaint): void {
@@ -125,6 +148,9 @@ export function hiddenOf(
     return ops.reshape(bool(mask), [batch, 1, 1, length]);
   });
   if (attentionMask) {
+    if (!isTensor(attentionMask)) {
+      throw complaint.type(`attentionMask is ${show(attentionMask)} but must be a tf.Tensor`);
+    }
     const { shape } = attentionMask,
       [b = 1, t = 1, s = 1] = shape.length === 2 ? [1, ...shape] : shape;
     if (shape.length < 2 || shape.length > 4) {

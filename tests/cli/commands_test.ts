@@ -164,6 +164,7 @@ const USAGE: readonly (readonly [args: string, message: string])[] = [
   ["explain --heads 2 --heads 3", "Cannot use --heads twice"],
   ["explain --layout sbhd", "Cannot use --layout sbhd: expected bshd or bhsd"],
   ["explain --window 3", "Cannot use --window 3: expected two whole numbers like 128,0"],
+  ["explain --window ,", "Cannot use --window ,: expected two whole numbers like 128,0"],
   ["explain --dropout 0.1", "Cannot use --dropout without --dropout-seed"],
   ["explain --dropout-seed 1", "Cannot use --dropout-seed without --dropout"],
   ["explain --software", "Cannot use --software: it needs --backend webgpu"],

@@ -77,6 +77,7 @@ const BAD_NPY: readonly (readonly [Uint8Array, string])[] = [
   [npy(descr(">f4")), "descr is '>f4', its bytes are in the other order"],
   [npy(descr("<f8")), "descr is '<f8', it is float64: save x.astype(numpy.float32)"],
   [npy(descr("<c8")), "descr is '<c8', wanted one of <f4"],
+  [npy(descr("constructor")), "descr is 'constructor', wanted one of <f4"],
   [npy(GOOD.replace("False", "True")), "fortran_order is True but must be False"],
   [npy(GOOD.replace("(2, 3)", "(2, -3)")), "shape is (2, -3) but must be sizes"],
   [
@@ -132,9 +133,13 @@ Deno.test("types that calls do not take may lie beside others", async () => {
     __metadata__: { format: "pt" },
     a: { dtype: "F32", shape: [2], data_offsets: [0, 8] },
     b: { dtype: "F64", shape: [2], data_offsets: [8, 24] },
+    c: { dtype: "constructor", shape: [2], data_offsets: [24, 24] },
   };
   const listed = await readSafetensorsHeader(file("x.safetensors", safetensors(header)));
-  assert.deepEqual([listed.get("b")!.dtype, listed.get("b")!.typeName], [undefined, "F64"]);
+  for (const name of ["b", "c"] as const) {
+    const { dtype, typeName } = listed.get(name)!;
+    assert.deepEqual([dtype, typeName], [undefined, header[name].dtype]);
+  }
 });
 
 const place = (begin: unknown, end: unknown, shape: unknown = [3], dtype: unknown = "F32") => ({

@@ -1,6 +1,6 @@
 /**
  * Attacks the library until the time is up, and tells each kind of failure once:
- * `deno task fuzz [--seconds=600] [--seed=…] [--engine=wasm|threads|webgpu] [--call=…]`.
+ * `deno task fuzz [--seconds=600] [--seed=…] [--engine=wasm|threads|webgpu] [--call=…]`, `--help` has them all.
  * What repeats a failure, alone, is printed with it.
  */
 import { createEngine, type Engine } from "../../mod.ts";
@@ -8,19 +8,19 @@ import { openGpu } from "../backends.ts";
 import fc from "fast-check";
 import { cacheTrials, runCacheTrial } from "./cache_model.ts";
 import { fileTrials, runFileTrial } from "./files.ts";
+import { ENGINES, flagsOrExit, OTHERS } from "./flags.ts";
 import { precisionTrials, runPrecisionTrial } from "./precision_trial.ts";
 import { Target, trials } from "./trial.ts";
 import { watch } from "./watchdog.ts";
 
-const flags = new Map(
-  Deno.args.map((arg) => arg.replace(/^--/, "").split("=") as [string, string]),
-);
-const seconds = Number(flags.get("seconds") ?? 600);
-const seed = Number(flags.get("seed") ?? Date.now() % 2 ** 31);
+const flags = flagsOrExit(Deno.args);
+const { seconds, seed } = flags;
 /** Trials that are drawn at once. */
 const BATCH = 200;
 
-const engines: Readonly<Record<string, () => Promise<Engine | { readonly absent: string }>>> = {
+const engines: Readonly<
+  Record<typeof ENGINES[number], () => Promise<Engine | { readonly absent: string }>>
+> = {
   wasm: () => createEngine({ backend: "wasm", threads: 1, memoryBudget: 2 ** 28 }),
   threads: () => createEngine({ backend: "wasm", threads: 2, memoryBudget: 2 ** 28 }),
   webgpu: () => openGpu({ memoryBudget: 2 ** 28 }),
@@ -36,13 +36,13 @@ function kindOf(error: Error): string {
 /** Trials until the time is up. */
 async function attack(name: string, engine: Engine, until: number): Promise<number> {
   const target = await Target.open(engine),
-    call = flags.get("call"),
+    { call, only } = flags,
     seen = new Map<string, number>();
-  const arbitrary = call ? trials([call]) : trials(), only = flags.get("only");
+  const arbitrary = call ? trials([call]) : trials();
   for (let batch = seed; performance.now() < until; batch++) {
     const drawn = fc.sample(arbitrary, { seed: batch, numRuns: BATCH });
     for (const [n, trial] of drawn.entries()) {
-      if (only !== undefined && n !== Number(only)) continue;
+      if (only !== undefined && n !== only) continue;
       if (performance.now() > until) break;
       try {
         await target.run(trial);
@@ -77,7 +77,9 @@ async function holds<T>(
 }
 
 /** What is attacked beside calls, by names that `--call` takes too. */
-const others: Readonly<Record<string, (engine: Engine, ms: number) => Promise<number>>> = {
+const others: Readonly<
+  Record<typeof OTHERS[number], (engine: Engine, ms: number) => Promise<number>>
+> = {
   files: (_, ms) => holds(fileTrials, runFileTrial, ms),
   caches: (engine, ms) => holds(cacheTrials, (t) => runCacheTrial(engine, t), ms),
   precisions: async (engine, ms) => {
@@ -92,21 +94,21 @@ const others: Readonly<Record<string, (engine: Engine, ms: number) => Promise<nu
 async function attackOthers(
   engine: Engine,
   until: number,
-  names: readonly string[] = Object.keys(others),
+  names: readonly (typeof OTHERS[number])[] = OTHERS,
 ): Promise<void> {
   for (const [n, name] of names.entries()) {
     const left = Math.max(0, until - performance.now());
-    console.log(`${await others[name]!(engine, left / (names.length - n))} trials of ${name}`);
+    console.log(`${await others[name](engine, left / (names.length - n))} trials of ${name}`);
   }
 }
 
 console.log(`seed ${seed}, ${seconds} s`);
 using _watch = watch(true);
-const names = flags.has("engine") ? [flags.get("engine")!] : Object.keys(engines);
+const names = flags.engine === undefined ? ENGINES : [flags.engine];
 let failures = 0;
-const only = [flags.get("call")].find((name) => name && Object.hasOwn(others, name));
+const only = OTHERS.find((name) => name === flags.call);
 for (const name of names) {
-  const engine = await engines[name]!();
+  const engine = await engines[name]();
   if ("absent" in engine) {
     console.log(`not run on ${name}: ${engine.absent}`);
     continue;

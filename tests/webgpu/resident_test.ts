@@ -147,6 +147,32 @@ gpuTest("wrapped 16-bit buffers with odd counts and offsets are read in place", 
   }
 });
 
+gpuTest("what lies behind a wrapped tensor is never written", async () => {
+  using engine = await gpuEngine();
+  const all = new Float32Array(8).fill(7), one = new Float32Array(3);
+  for (
+    const [dtype, values] of [["f16", all], [
+      "bool",
+      new Uint8Array(8).fill(7),
+      4,
+    ]] as const
+  ) {
+    const buffer = deviceOf(engine).createBuffer({ size: 16, usage: STORAGE });
+    using whole = engine.wrap(buffer, [8], { dtype });
+    whole.write(values);
+    using part = engine.wrap(buffer, [3], { dtype });
+    assert.throws(() => part.write(dtype === "f16" ? one : new Uint8Array(3)), /at a time/);
+    const into = { out: engine.wrap(buffer, [1, 3, 1, 1], { dtype }) };
+    const half = { data: new Uint16Array(3), shape: [1, 3, 1, 1], dtype: "f16" } as const;
+    const refused = engine.attention(half, half, half, { into });
+    await assert.rejects(refused, dtype === "f16" ? /Cannot write into\.out: it has 3/ : /dtype/);
+    assert.deepEqual([...await whole.read("f32")], [...all]);
+    using even = engine.wrap(buffer, [4], { dtype });
+    even.write(values.slice(0, 4).fill(1));
+    assert.deepEqual([...await whole.read("f32")], [1, 1, 1, 1, 7, 7, 7, 7]);
+  }
+});
+
 gpuTest("wrap refuses what it cannot use and says why", async () => {
   using engine = await gpuEngine();
   const device = deviceOf(engine), buffer = device.createBuffer({ size: 64, usage: STORAGE });

@@ -49,6 +49,8 @@ type Values = ValuesOf<typeof flags>;
 const DEFAULT_RANGE = 512, MOST_PAIRS = 2 ** 24;
 /** A PNG has at least so many pixels along its longer side, where no one says. */
 const LEAST_SIDE = 256;
+/** Pixels of a picture. */
+const MOST_PIXELS = 2 ** 26;
 
 async function operand(values: Values, name: "q" | "k"): Promise<HostTensor> {
   const from = values[name] ?? values.input;
@@ -66,6 +68,18 @@ function rangeFor(
   if (first < end && end <= length) return [first, end];
   throw new UsageError(
     `Cannot use ${flag} ${first}:${end}: it must begin before it ends, and end by ${length}`,
+  );
+}
+
+/** Throws where cells of that size make more of a picture than memory holds. */
+function checkCell(cell: number, { rows, keys }: Choice): void {
+  const [height, width] = [rows, keys].map(([first, end]) => (end - first) * cell) as [
+    number,
+    number,
+  ];
+  if (height * width <= MOST_PIXELS) return;
+  throw new UsageError(
+    `Cannot use --cell ${cell}: ${height} x ${width} pixels, of which ${MOST_PIXELS} are the most`,
   );
 }
 
@@ -137,6 +151,7 @@ async function drawMap(values: Values, session: Session): Promise<Report> {
   const options = await callOptions(values);
   const operands = [await operand(values, "q"), await operand(values, "k")] as const;
   const choice = choose(values, ...operands);
+  if (cell !== undefined) checkCell(cell, choice);
   const rectangle = await withEngine(
     values,
     (engine) => scores(engine, operands, choice, options, session),

@@ -1,5 +1,5 @@
 // A file that is read in pieces.
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { FileError } from "../exit.ts";
 
 /** Most bytes of one read: more than 2 GiB at once are refused. */
@@ -57,13 +57,16 @@ export class ByteFile {
 
   /** Opens a file, lets `use` read it, and closes it. */
   static async with<T>(path: string, use: (file: ByteFile) => Promise<T>): Promise<T> {
-    const file = await open(path).catch((error) => {
+    const unreadable = (error: unknown): never => {
       throw new FileError(`Cannot read ${path}: ${systemReason(error)}`);
-    });
+    };
+    // before it is opened: opening a named pipe waits for who writes into it, and hears no signal
+    const there = await stat(path).catch(unreadable);
+    if (!there.isFile()) throw new FileError(`Cannot read ${path}: it is not a file`);
+    const file = await open(path).catch(unreadable);
     try {
-      const stat = await file.stat();
-      if (!stat.isFile()) throw new FileError(`Cannot read ${path}: it is not a file`);
-      return await use(new ByteFile(path, stat.size, file));
+      const { size } = await file.stat();
+      return await use(new ByteFile(path, size, file));
     } finally {
       await file.close();
     }

@@ -60,7 +60,7 @@ function shapeOf(text: string, file: ByteFile): number[] {
 }
 
 function typeNamed(descr: string, file: ByteFile): StoredType {
-  const type = TYPES[descr];
+  const type = Object.hasOwn(TYPES, descr) ? TYPES[descr] : undefined;
   if (type) return type;
   const remedy = descr.startsWith(">")
     ? "its bytes are in the other order: save x.astype(x.dtype.newbyteorder('<'))"

@@ -46,7 +46,8 @@ function readEntry(name: string, entry: unknown, file: ByteFile): [ListedTensor,
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
     throw wrong("data_offsets", offsets, "where it begins and ends");
   }
-  const [begin, end] = offsets as [number, number], type = TYPES[dtype];
+  const [begin, end] = offsets as [number, number];
+  const type = Object.hasOwn(TYPES, dtype) ? TYPES[dtype] : undefined;
   const count = elementsOf(shape), bytes = end - begin;
   if (type && (count === undefined || count * BYTES[type] !== bytes)) {
     throw file.error(

@@ -4,7 +4,7 @@ import { maskMod, scoreMod } from "../../expression/score_mod.ts";
 import type { StatisticName } from "../../tensor/operands.ts";
 import type { FlagsOf } from "../command.ts";
 import { FileError, UsageError } from "../exit.ts";
-import { loadModule } from "../files/module.ts";
+import { loadModule, thrown } from "../files/module.ts";
 import { TENSOR_FILES, tensorAt } from "../files/tensor_file.ts";
 import {
   choiceFlag,
@@ -41,7 +41,7 @@ const window: Kind<{ readonly left?: number; readonly right?: number }> = {
   wanted: "two whole numbers like 128,0, of which one may be left out",
   read: (text) => {
     const [, left, right] = /^(\d*),(\d*)$/.exec(text) ?? [];
-    if (right === undefined) return undefined;
+    if (right === undefined || text === ",") return undefined;
     return { ...(left && { left: Number(left) }), ...(right && { right: Number(right) }) };
   },
 };
@@ -121,8 +121,13 @@ async function functionsOf(path: string): Promise<Pick<CallOptions, "scoreMod" |
   }
   return Object.fromEntries(names.map((name) => {
     const given = found[name];
-    // a plain function, or one that scoreMod() made already
-    return [name, typeof given === "function" ? made[name]!(given as never) : given];
+    if (typeof given !== "function") return [name, given]; // one that scoreMod() made already
+    try {
+      return [name, made[name]!(given as never)];
+    } catch (error) {
+      if (error instanceof Error && error.message.startsWith("Cannot ")) throw error;
+      throw new FileError(`Cannot use ${path}: its ${name}: ${thrown(error)}`);
+    }
   }));
 }
 

@@ -20,6 +20,7 @@ import { checkClusterCache, type ClusterCacheOptions } from "./cache_shards.ts";
 import { ClusterCache, rowsOf } from "./cluster_cache.ts";
 import {
   checkRun,
+  CLIENT_NAMES,
   type ClusterOptions,
   type ClusterRun,
   type ClusterSplit,
@@ -166,7 +167,7 @@ export class Cluster {
     this.#alive("attention");
     checkRun("attention", k instanceof ClusterCache ? v as ClusterRun : options);
     if (!(k instanceof ClusterCache)) {
-      const { site, call } = this.#hostSite("attention", options);
+      const { site, call } = await this.#hostSite("attention", options);
       return await hostAttention(site, q, k, v as HostTensor, call);
     }
     const { wire = this.#options.wire ?? "f32", signal, ...call } = v as CallOptions & ClusterRun;
@@ -188,19 +189,21 @@ export class Cluster {
   ): Promise<ClusterGradients> {
     this.#alive("attentionBackward");
     checkRun("attentionBackward", options);
-    const { site, call } = this.#hostSite("attentionBackward", options);
+    const { site, call } = await this.#hostSite("attentionBackward", options);
     return await hostBackward(site, dOut, saved, call);
   }
 
   readonly #engine = (): Engine => this.#options.engine ?? defaultEngine();
 
   /** How a call over host tensors runs, and what is left of its options. */
-  #hostSite<O extends ClusterRun & ClusterSplit>(
+  async #hostSite<O extends ClusterRun & ClusterSplit>(
     action: string,
     options: O,
-  ): { site: HostSite; call: Omit<O, keyof ClusterRun | keyof ClusterSplit> } {
+  ): Promise<{ site: HostSite; call: Omit<O, keyof ClusterRun | keyof ClusterSplit> }> {
     const { wire = this.#options.wire ?? "f32", signal, split, ...call } = options;
-    const limits = this.#asker.limits(action, signal), nodes = this.#known;
+    const limits = this.#asker.limits(action, signal);
+    // a client may have been there before the nodes
+    const nodes = this.#known.length > 0 ? this.#known : await this.nodes();
     if (nodes.length === 0) {
       throw new ClusterError(action, `the cluster ${show(this.#connection.cluster)} has no node`);
     }
@@ -254,7 +257,7 @@ export class Cluster {
  * ```
  */
 export async function connectCluster(options: ClusterOptions): Promise<Cluster> {
-  const connection = await connectTo(options, "connectCluster");
+  const connection = await connectTo(options, "connectCluster", CLIENT_NAMES);
   let cluster: Cluster | undefined;
   try {
     cluster = new Cluster(connection, options);

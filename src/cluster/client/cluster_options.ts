@@ -39,6 +39,11 @@ export interface ClusterSplit {
   readonly split?: Split | undefined;
 }
 
+/** Names of the options of a client beside those of its connection. */
+export const CLIENT_NAMES: readonly string[] = [
+  ...["engine", "wire", "lease", "deadline", "grace", "patience"],
+];
+
 const DEFAULTS: Waiting & { readonly lease: number } = {
   deadline: 30_000,
   grace: 1000,
@@ -78,7 +83,11 @@ export function checkRun(
   action: "attention" | "attentionBackward",
   options: ClusterRun & ClusterSplit & { readonly engine?: unknown },
 ): void {
-  const complaint = new Complaint(action), { engine, wire, split, signal } = options;
+  const complaint = new Complaint(action);
+  if (typeof options !== "object" || options === null) {
+    throw complaint.type(`options is ${show(options)} but must be an object`);
+  }
+  const { engine, wire, split, signal } = options;
   if (engine !== undefined) {
     throw complaint.type("engine is given, but connectCluster takes the one that merges");
   }

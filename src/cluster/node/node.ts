@@ -39,6 +39,9 @@ export interface NodeOptions extends ConnectionSettings {
   readonly pendingBytes?: number | undefined;
 }
 
+/** Names of the options of a node beside those of its connection. */
+const NODE_NAMES = ["engine", "jobBytes", "pendingBytes"];
+
 const BUDGETS = { jobBytes: 2 ** 31, pendingBytes: 2 ** 28 };
 
 /** How many bytes a node may hold, checked. */
@@ -275,7 +278,7 @@ function refuse(message: Msg, error: unknown): void {
  * ```
  */
 export async function startNode(options: NodeOptions): Promise<ClusterNode> {
-  const connection = await connectTo(options, "startNode"), given = options.engine;
+  const connection = await connectTo(options, "startNode", NODE_NAMES), given = options.engine;
   const own = !(given instanceof Engine);
   let node: ClusterNode | undefined;
   try {

@@ -8,6 +8,8 @@ import {
 } from "@nats-io/nats-core";
 import { Svcm } from "@nats-io/services";
 import { ClusterError } from "./errors.ts";
+import { Complaint } from "../../tensor/errors.ts";
+import { checkNames, readServers } from "./servers.ts";
 import { checkName } from "./subjects.ts";
 
 /** A `NatsConnection` of `@nats-io/nats-core`, whichever transport made it: what tells one. */
@@ -67,23 +69,19 @@ export function inboxOf(
   return { subject, stop: () => subscription.unsubscribe() };
 }
 
-/** Opens the connection of a node or a client. */
-export async function connectTo(settings: ConnectionSettings, action: string): Promise<Connection> {
-  if (typeof settings !== "object" || settings === null) {
-    throw new TypeError(
-      `Cannot run ${action}: options is ${settings} but must be { servers, name }`,
-    );
-  }
+/** Opens the connection of a node or a client; `more` are its options beside those of a connection. */
+export async function connectTo(
+  settings: ConnectionSettings,
+  action: string,
+  more: readonly string[],
+): Promise<Connection> {
+  const complaint = new Complaint(action);
+  checkNames(settings, more, complaint);
   const name = checkName(action, "name", settings.name);
   const cluster = checkName(action, "cluster", settings.cluster ?? "main");
   const { connection, servers } = settings;
   if (connection) return { nats: connection as NatsConnection, own: false, cluster, name };
-  const list = typeof servers === "string" ? [servers] : [...servers ?? []];
-  if (list.length === 0) {
-    throw new TypeError(
-      `Cannot run ${action}: servers has no address but one or more were wanted, such as "nats://127.0.0.1:4222"`,
-    );
-  }
+  const { list, web } = readServers(servers, settings.nats, complaint);
   const options: ConnectionOptions = {
     ...RECONNECT,
     pingInterval: PING_MS,
@@ -91,7 +89,6 @@ export async function connectTo(settings: ConnectionSettings, action: string): P
     servers: list,
     name,
   };
-  const web = list.every((server) => /^wss?:/.test(server));
   const connect = web ? wsconnect : (await import("@nats-io/transport-node")).connect;
   try {
     return { nats: await connect(options), own: true, cluster, name };

@@ -21,7 +21,7 @@ export function functionsOf({ features }: AttentionProblem): PlannedFunction[] {
   return features.flatMap(({ name, params }) => {
     const traced = feature(name).traced?.(params);
     if (!traced) return [];
-    return [{ name, arrays: capturedArrays(traced.graph.root), held: traced.held }];
+    return [{ name, arrays: capturedArrays([traced.graph.root]), held: traced.held }];
   });
 }
 

@@ -2,15 +2,12 @@
 // to them meanwhile.
 import type { Domain } from "../../expression/intervals.ts";
 import type { Rectangle } from "../../expression/rectangle.ts";
-import { reachable } from "../../expression/node.ts";
+import { readsOf } from "../../expression/held.ts";
 import type { Traced } from "../../expression/traced.ts";
 import type { Complaint } from "../../tensor/errors.ts";
 import type { AxisSizes } from "../../tensor/operands.ts";
 import { checkDiagonal } from "./diagonal.ts";
 import type { SequenceSpan } from "./feature.ts";
-
-const readsDiagonal = ({ graph: { root } }: Traced): boolean =>
-  reachable([root]).some(({ symbol }) => symbol === "diagonal");
 
 /** A function as a call runs it. Throws where an index of a captured array could lie outside of it. */
 export function checkCaptured(
@@ -28,7 +25,7 @@ export function checkCaptured(
     lengthK: [lengthK, lengthK],
     offset: [offset, offset],
   }));
-  if (readsDiagonal(traced)) checkDiagonal(spans, complaint);
+  if (readsOf(traced.graph.root).diagonal) checkDiagonal(spans, complaint);
   return traced.checked(domains, complaint);
 }
 

@@ -115,6 +115,12 @@ export class GpuTensor extends ResidentTensor {
     return this.#borrowed;
   }
 
+  /** Whether nothing of the caller's shares its last word, which is written whole. */
+  get hasLastWord(): boolean {
+    const { byteLength, byteOffset, buffer } = this;
+    return !this.#borrowed || byteLength % 4 === 0 || buffer.size - byteOffset - byteLength < 4;
+  }
+
   /** The device that it lives on. */
   get open(): OpenDevice {
     return this.#home.open;
@@ -133,9 +139,8 @@ export class GpuTensor extends ResidentTensor {
   }
 
   protected override checkPut(at: number, n: number): void {
-    const bytes = BYTES[this.dtype];
-    const whole = (at * bytes) % 4 === 0 && ((n * bytes) % 4 === 0 || at + n === count(this.shape));
-    if (whole) return;
+    const bytes = BYTES[this.dtype], ends = at + n === count(this.shape) && this.hasLastWord;
+    if ((at * bytes) % 4 === 0 && ((n * bytes) % 4 === 0 || ends)) return;
     throw new Complaint("write").range(
       `at is ${at} with ${n} elements but ${8 * bytes}-bit values in GPU memory are written ` +
         `${bytes === 2 ? "two" : "four"} at a time`,

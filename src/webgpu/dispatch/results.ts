@@ -43,6 +43,12 @@ function takeResult(home: Home, spec: ResultSpec, into: View, all: readonly View
     return { spec, buffer: home.memory.take(bytesOf(spec)), tensor: undefined, into };
   }
   const tensor = into.tensor as GpuTensor;
+  if (!tensor.hasLastWord) {
+    throw new RangeError(
+      `Cannot write into.${spec.name}: it has ${count(spec.shape)} values of 16 bits, which are ` +
+        "written two at a time, and its buffer goes on behind the last one",
+    );
+  }
   if (isWritable(into, spec, all)) return { spec, buffer: tensor.buffer, tensor, into };
   if (!(tensor.buffer.usage & USAGE.copyTarget)) {
     throw new TypeError(
