@@ -78,7 +78,8 @@ ${threadPlace(g)}
   let document = U.item_base + wid.x; let head = wid.y; let batch = 0u; let kv_head = 0u; let staged_scale = 1.0;
   let begin = source[document] - U.key_begin; let end = source[document + 1u] - U.key_begin;
 ${scoreRegisters(g, "s")}
-  var total = 0.0;
+  // of queries before these
+  var total = 0.0; if (U.accumulate > 0u) { total = document_scores[${SCORE_AT}]; }
   for (var i0 = 0u; i0 < U.length_q; i0 += ${g.rows}u) {
 ${each(g.tm, (i) => `    var best${i} = LEAST; var row${i} = 0u;`)}
     for (var j0 = begin; j0 < end; j0 += ${g.columns}u) {

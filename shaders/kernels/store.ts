@@ -60,7 +60,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   if (r >= U.count) { return; }
   let from_row = U.k_at + r / U.length_k * U.k_batch + h * U.k_head + r % U.length_k * U.k_row;
   let place = schedule[r];
-  let at = place / U.page_rows * U.v_batch + h * U.v_head + place % U.page_rows * U.v_row;
+  let at = U.v_at + place / U.page_rows * U.v_batch + h * U.v_head + place % U.page_rows * U.v_row;
   let x = load_k(from_row, c);
   ${write(dtype)}
 }`);

@@ -70,6 +70,7 @@ export class WebGpuBackend implements Backend {
     this.open = open;
     open.debug = settings.debug;
     this.#memory = new GpuMemory(open.device, open.target.limits.buffer, settings.memoryBudget);
+    open.room = this.#memory;
     this.#home = { open, memory: this.#memory };
     this.#pipelines = new Pipelines(open.device);
   }
@@ -168,23 +169,23 @@ export class WebGpuBackend implements Backend {
         prepared.keep?.(recording.words);
       }
       const results = await collectResults(this.#home, made, callName(problem));
-      await this.#memory.settle();
+      await this.open.heard();
       if (this.#disposed) throw disposedError(callName(problem));
       releaseResults(this.#home, made, false);
       return results;
     } catch (error) {
       releaseResults(this.#home, made, true);
-      throw this.#because(error, problem, action);
+      throw await this.#because(error, problem, action);
     } finally {
       prepared?.call.dispose();
     }
   }
 
   /** What a call that failed says. */
-  #because(error: unknown, problem: AttentionProblem, action: string): unknown {
+  async #because(error: unknown, problem: AttentionProblem, action: string): Promise<unknown> {
     if (this.#disposed) return disposedError(callName(problem)); // which destroys the device
-    if (!this.lost || error instanceof DeviceLostError) return error;
-    return new DeviceLostError(action, this.lost);
+    if (!this.lost) return await this.open.reason(error);
+    return error instanceof DeviceLostError ? error : new DeviceLostError(action, this.lost);
   }
 
   /** How a call fits the memory. Throws where it does not. */
@@ -207,11 +208,11 @@ export class WebGpuBackend implements Backend {
   ): Promise<BackendResult[]> {
     try {
       const results = await runStreamed(this.#home, this.#pipelines, call, into, signal);
-      await this.#memory.settle();
+      await this.open.heard();
       if (this.#disposed) throw disposedError(callName(call.problem));
       return results;
     } catch (error) {
-      throw this.#because(error, call.problem, action);
+      throw await this.#because(error, call.problem, action);
     }
   }
 
@@ -274,7 +275,6 @@ export class WebGpuBackend implements Backend {
       throw error;
     } finally {
       prepared?.call.dispose();
-      this.#memory.settle().catch((error) => this.open.note(error));
     }
   }
 

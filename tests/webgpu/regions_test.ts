@@ -221,3 +221,26 @@ Deno.test("what is known of the tiles of a mask fits beside it", () => {
     }
   }
 });
+
+Deno.test("what kernels keep of rows beside tensors fits a binding", () => {
+  const rowsOf = (region: Region) =>
+    (region.batchEnd - region.batchBegin) * (region.rowEnd - region.rowBegin) *
+    (region.kvHeadEnd - region.kvHeadBegin) * (region.groupEnd - region.groupBegin);
+  // four floats of each row of gradients, which may be more than the row
+  for (
+    const words of ["q=1x6000x1x1 k=1x40x1x1", "q=2x900x4x2 k=2x40x1x2", "q=3x3x900x1 k=3x3x9x1"]
+  ) {
+    const storageBinding = 32768, regions = check(`backward ${words}`, { storageBinding });
+    for (const region of regions) assert.ok(16 * rowsOf(region) <= storageBinding, words);
+  }
+  // partial results of all splits, on hardware that wants many
+  const { problem } = parseProblem("forward q=1x900x1x100 k=1x1100x1x100".split(" "));
+  for (const storageBinding of [2 ** 19, 2 ** 20]) {
+    const { regions } = planWebGpu(problem, gpuTarget({ storageBinding }, { software: false }));
+    for (const region of regions) {
+      const bytes = 4 * region.splits * rowsOf(region) * 100;
+      assert.ok(bytes <= storageBinding, `${bytes} of ${storageBinding}`);
+    }
+    assert.equal(regions[0]!.splits, storageBinding === 2 ** 19 ? 1 : 2);
+  }
+});

@@ -120,34 +120,39 @@ gpuTest(
   },
 );
 
-gpuTest("caches of one size: the form knows which pages and how many keys they have", async () => {
-  using engine = await gpuEngine();
-  const sizes = { sequences: 2, kvHeads: 2, headDim: 32, pageSize: 8, pages: 16 };
-  const row = (seed: number, n: number) => plainTensor(seed, [1, n, 2, 32]) as HostTensor;
-  const fill = (order: readonly number[]) => {
-    const cache = engine.kvCache(sizes);
-    for (const sequence of order) {
-      cache.append(row(sequence + 1, 8), row(sequence + 2, 8), { sequences: [sequence] });
-    }
-    return cache;
-  };
-  // the same lengths in pages of other numbers, and some that are longer
-  const orders = [[0, 0, 1, 1], [1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1, 1], [0, 1, 0, 1]];
-  const q = plainTensor(9, [2, 1, 4, 32]) as HostTensor;
-  using rq = engine.tensor(q.data, q.shape);
-  for (const order of orders) {
-    using cache = fill(order);
-    for (let repeat = 0; repeat < 2; repeat++) {
-      const got = await engine.attention(rq, cache.keys, cache.values, { causal: true });
-      const want = await engine.attention(q, cache.keys, cache.values, { causal: true });
-      const home = await homes(got);
-      for (const name of ["out", "lse"] as const) {
-        sameBits(home[name], want[name] as TestTensor, `${name}, order ${order}`);
-        got[name].dispose();
+gpuTest(
+  "caches: the form knows which pages they have, of how many, and how many keys",
+  async () => {
+    using engine = await gpuEngine();
+    const sizes = { sequences: 2, kvHeads: 2, headDim: 32, pageSize: 8, pages: 16 };
+    const row = (seed: number, n: number) => plainTensor(seed, [1, n, 2, 32]) as HostTensor;
+    const fill = (order: readonly number[], pages: number) => {
+      const cache = engine.kvCache({ ...sizes, pages });
+      for (const sequence of order) {
+        cache.append(row(sequence + 1, 8), row(sequence + 2, 8), { sequences: [sequence] });
+      }
+      return cache;
+    };
+    // the same lengths in pages of other numbers, and some that are longer
+    const orders = [[0, 0, 1, 1], [1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1, 1], [0, 1, 0, 1]];
+    const q = plainTensor(9, [2, 1, 4, 32]) as HostTensor;
+    using rq = engine.tensor(q.data, q.shape);
+    const all = orders.map((order) => [order, sizes.pages] as const);
+    // the same pages of a larger cache, and of a smaller one
+    for (const [order, pages] of [...all, [orders[0]!, 64] as const, [orders[0]!, 4] as const]) {
+      using cache = fill(order, pages);
+      for (let repeat = 0; repeat < 2; repeat++) {
+        const got = await engine.attention(rq, cache.keys, cache.values, { causal: true });
+        const want = await engine.attention(q, cache.keys, cache.values, { causal: true });
+        const home = await homes(got);
+        for (const name of ["out", "lse"] as const) {
+          sameBits(home[name], want[name] as TestTensor, `${name}, order ${order} of ${pages}`);
+          got[name].dispose();
+        }
       }
     }
-  }
-});
+  },
+);
 
 gpuTest("a form is what a call is but for its values; some calls have none", async () => {
   using engine = await gpuEngine();

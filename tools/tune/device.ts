@@ -24,6 +24,7 @@ export class SweepDevice {
     this.open = open;
     this.device = open.device as unknown as GPUDevice;
     this.home = { open, memory: new GpuMemory(open.device, open.target.limits.buffer, 2 ** 40) };
+    open.room = this.home.memory;
     this.clock = new GpuClock(this.device, open.target.software);
     this.pipelines = new Pipelines(open.device);
     reportErrors(this.device);

@@ -178,7 +178,7 @@ export class SweepCase {
       // the repair kernels would mend what a wrong tile makes of its rows
       const whole = steps.filter(({ kernel: { key } }) => !key.startsWith("repair"));
       await device.run(await record(whole));
-      await device.home.memory.settle();
+      await open.settled();
       const error = await this.#error(kernel), againMs = await device.run(alone);
       if (!open.target.software && againMs > LONGEST_MS) {
         throw new Error(`a launch takes ${againMs.toFixed(0)} ms: too long for one pass`);

@@ -143,7 +143,10 @@ function planForward(
     const heads = (region.batchEnd - region.batchBegin) * (region.kvHeadEnd - region.kvHeadBegin);
     const keys = region.keyEnd - region.keyBegin, rows = (region.rowEnd - region.rowBegin) * group;
     const tile = tileRows ?? rows, tiles = heads * Math.max(1, Math.ceil(rows / tile));
-    const splits = numSplits(tiles, keys, kernel, target);
+    // partial results of all splits are one binding
+    const room = target.limits.storageBinding / (4 * heads * rows * Math.max(4, valueDim));
+    const wanted = numSplits(tiles, keys, kernel, target);
+    const splits = Math.max(1, Math.min(wanted, Math.floor(room)));
     const classifiers = classifiersOf(region), size = forward?.columns ?? 0;
     const rowItems = decode
       ? decodeItems(region, spans, splits, decodeBlock(decode), classifiers)

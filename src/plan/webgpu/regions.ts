@@ -219,7 +219,18 @@ function regionSize(
       cut(axis);
     }
   }
+  const heads = () => (size.head - 1) * group + size.group, own = rowBytes(problem);
+  while (own * size.batch * heads() * size.row > room) {
+    const { batch, row, head } = size;
+    cut(batch > 1 ? "batch" : row > 1 ? "row" : head > 1 ? "head" : "group");
+  }
   return size;
+}
+
+/** Bytes of what the kernels of a pass keep of each query row, densely: see shaders/kernels/row_state.ts. */
+function rowBytes({ pass, precision, operands }: AttentionProblem): number {
+  if (pass === "backward") return precision === "f16" || operands.dEntropy ? 32 : 16;
+  return pass !== "forward" && operands.lse ? 16 : 0;
 }
 
 /** Regions of the given size: first all keys of a range of queries, then the next queries. */

@@ -1,5 +1,6 @@
 // Finding a GPU: adapter, device with the adapter's own limits, the dialect of its compiler, and a proof that it computes.
 import { DeviceLostError } from "../../tensor/errors.ts";
+import type { GpuMemory } from "./memory.ts";
 import { prove } from "./proof.ts";
 import { measureFlops } from "./rate.ts";
 import type { WebGpuTarget } from "../../plan/target.ts";
@@ -26,6 +27,10 @@ export class OpenDevice {
   readonly #outcomes = new Set<Promise<void>>();
   /** The first error that nobody has heard yet. */
   #error: Error | undefined;
+  /** Errors that were thrown. */
+  readonly #told = new WeakSet<Error>();
+  /** Memory whose buffers the device may have no room for: that goes before what it says of work with them. */
+  room: Pick<GpuMemory, "heard" | "takeError"> | undefined;
   #lost: string | undefined;
   /** Who waits for work of the device. Not one promise of the loss: each wait would stay with it until the loss. */
   readonly #waiting = new Set<(error: Error) => void>();
@@ -62,22 +67,35 @@ export class OpenDevice {
     }
   }
 
-  /** Notes an error of a call that waits for nothing: the next call throws it. */
-  note(error: Error): void {
-    this.#error ??= error;
-  }
-
   /** Throws an error that the device told of after its call had ended; it is then forgotten. */
   throwError(): void {
-    const error = this.#error;
+    const error = this.room?.takeError() ?? this.#error;
     this.#error = undefined;
-    if (error) throw error;
+    if (!error) return;
+    this.#told.add(error);
+    throw error;
   }
 
   /** Waits for what the device says of all work so far; throws the first error. */
   async settled(): Promise<void> {
     await Promise.all(this.#outcomes);
+    await this.heard();
+  }
+
+  /** Waits for what it says of memory alone, which is a turn and not its work; throws the first error. */
+  async heard(): Promise<void> {
+    await this.room?.heard();
     this.throwError();
+  }
+
+  /**
+   * The reason of a call that has failed. What the device says of one want of memory is several errors, in any order: they
+   * are all heard here, so that no call after it fails for them.
+   */
+  async reason(error: unknown): Promise<unknown> {
+    if (!this.#told.has(error as Error)) return error;
+    const other = await this.settled().catch((error) => error);
+    return other instanceof RangeError ? other : error;
   }
 
   /** Maps buffers to be read. Rejects with what the device said of the work that fills them, where it said something. */

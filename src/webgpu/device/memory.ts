@@ -18,6 +18,9 @@ export function roundUp(bytes: number): number {
 /** What a buffer is at least: a multiple of four, and what the largest element needs. */
 const exactly = (bytes: number) => Math.max(16, Math.ceil(bytes / 4) * 4);
 
+/** What buffers that can stand for each other have in common. */
+const keyOf = ({ size, usage }: Pick<GpuBuffer, "size" | "usage">) => `${size} ${usage}`;
+
 /** What gives out buffers. */
 export interface BufferPool {
   /** Whether the engine was disposed. */
@@ -42,8 +45,12 @@ export class GpuMemory implements BufferPool {
   #kept = 0;
   #used = 0;
   #peak = 0;
-  /** Outcomes of allocations that nobody has asked for yet. */
-  #pending: Promise<{ bytes: number; message: string } | undefined>[] = [];
+  /** What the device has not yet said of new buffers. */
+  readonly #pending = new Set<Promise<void>>();
+  /** Buffers that it had no room for: nothing can be done with them. */
+  readonly #void = new WeakSet<GpuBuffer>();
+  /** The first of those that nobody has heard of. */
+  #full: RangeError | undefined;
 
   constructor(device: GpuDevice, largest: number, budget: number) {
     this.#device = device;
@@ -65,7 +72,7 @@ export class GpuMemory implements BufferPool {
     return new RangeError(`Cannot allocate ${bytes} bytes of GPU memory: ${why}`);
   }
 
-  /** A new buffer. Throws when it is too large; a device without room says so in `settle`. */
+  /** A new buffer. Throws when it is too large; a device without room says so later: see `takeError`. */
   create(bytes: number, usage: number = STORAGE): GpuBuffer {
     const size = exactly(bytes);
     if (size > this.#largest) {
@@ -80,14 +87,26 @@ export class GpuMemory implements BufferPool {
     }
     this.#device.pushErrorScope("out-of-memory");
     const buffer = this.#device.createBuffer({ size, usage });
-    this.#pending.push(
-      this.#device.popErrorScope().then(
-        (error) => error ? { bytes, message: error.message } : undefined,
-        () => undefined,
-      ),
-    );
+    const outcome = this.#device.popErrorScope().then((error) => {
+      if (!error) return;
+      this.#full ??= this.#outOfMemory(bytes, error.message);
+      this.#avoid(buffer);
+    }, () => {}) // of a device that was lost
+      .finally(() => this.#pending.delete(outcome));
+    this.#pending.add(outcome);
     this.#count(size);
     return buffer;
+  }
+
+  /** Never gives out a buffer again that is none, whether it was given back by now or will be. */
+  #avoid(buffer: GpuBuffer): void {
+    this.#void.add(buffer);
+    const key = keyOf(buffer), list = this.#free.get(key), at = list?.indexOf(buffer) ?? -1;
+    if (at < 0) return;
+    list!.splice(at, 1);
+    if (list!.length === 0) this.#free.delete(key);
+    this.#kept -= buffer.size;
+    buffer.destroy();
   }
 
   #count(bytes: number): void {
@@ -95,13 +114,16 @@ export class GpuMemory implements BufferPool {
     this.#peak = Math.max(this.#peak, this.#used);
   }
 
-  /** Rejects when the device had no room for a buffer made since the last time. */
-  async settle(): Promise<void> {
-    const pending = this.#pending;
-    this.#pending = [];
-    for (const outcome of await Promise.all(pending)) {
-      if (outcome) throw this.#outOfMemory(outcome.bytes, outcome.message);
-    }
+  /** Waits for what the device says of the buffers so far. */
+  async heard(): Promise<void> {
+    await Promise.all(this.#pending);
+  }
+
+  /** The error of a buffer that the device had no room for; it is then forgotten. */
+  takeError(): RangeError | undefined {
+    const full = this.#full;
+    this.#full = undefined;
+    return full;
   }
 
   /** A buffer of at least `bytes`; what it holds is undefined. */
@@ -118,7 +140,7 @@ export class GpuMemory implements BufferPool {
   }
 
   #take(size: number, usage: number): GpuBuffer {
-    const key = `${size} ${usage}`, list = this.#free.get(key), buffer = list?.pop();
+    const key = keyOf({ size, usage }), list = this.#free.get(key), buffer = list?.pop();
     if (!buffer) return this.create(size, usage);
     if (list!.length === 0) this.#free.delete(key);
     this.#kept -= buffer.size;
@@ -128,7 +150,8 @@ export class GpuMemory implements BufferPool {
 
   /** Takes a buffer back, for the next one that fits. */
   give(buffer: GpuBuffer): void {
-    const { size, usage } = buffer, key = `${size} ${usage}`;
+    if (this.#void.has(buffer)) return this.discard(buffer);
+    const { size } = buffer, key = keyOf(buffer);
     this.#used -= size;
     if (size > KEPT_BYTES) return buffer.destroy();
     while (this.#kept + size > KEPT_BYTES) this.#dropOldest();

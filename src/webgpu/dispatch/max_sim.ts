@@ -10,22 +10,30 @@ import { kindName } from "../../../shaders/parts/storage.ts";
 import { chooseTile } from "../../plan/webgpu/tiles.ts";
 import type { Region } from "../../plan/webgpu/regions.ts";
 import { type AttentionProblem, CALL_NAMES, type Views } from "../../problem/problem.ts";
-import { BYTES } from "../../tensor/dtype.ts";
 import type { OperandName } from "../../tensor/operands.ts";
-import { count, extentOf } from "../../tensor/shape.ts";
-import { elementBytes, type View } from "../../tensor/view.ts";
+import { count, extentOf, rowMajor } from "../../tensor/shape.ts";
+import type { Axes, View } from "../../tensor/view.ts";
 import type { GpuBuffer, GpuCommandEncoder } from "../device/api.ts";
 import { Scratch } from "../device/scratch.ts";
 import type { Home } from "../device/tensors.ts";
 import { address, bound, type Step, wholeBuffer } from "./dispatch.ts";
+import {
+  type DocumentPart,
+  documentsApart,
+  gradientTurns,
+  queriesWithin,
+  setsWithin,
+  type Span,
+  spansOf,
+} from "./document_parts.ts";
 import { narrowSteps } from "./elementwise.ts";
 import type { Made } from "./results.ts";
 import { type BufferView, InputViews, storageKind, viewBuffer } from "./views.ts";
 
 /** Documents, and their rows, that are bound at a time. */
 interface DocumentRange {
-  readonly documents: readonly [begin: number, end: number];
-  readonly keys: readonly [begin: number, end: number];
+  readonly documents: Span;
+  readonly keys: Span;
 }
 
 /** A call of late interaction: its steps, and the scratch that they use. */
@@ -36,6 +44,8 @@ export class DocumentCall {
   readonly #made: readonly Made[];
   readonly #scratch: Scratch;
   readonly #inputs: InputViews;
+  /** The same of inputs in the shape of results. */
+  readonly #others = new Map<OperandName, InputViews>();
   readonly #cleared: GpuBuffer[] = [];
 
   constructor(home: Home, problem: AttentionProblem, views: Views, made: readonly Made[]) {
@@ -77,7 +87,7 @@ export class DocumentCall {
     if (bytes <= storageBinding - offsetAlignment) return;
     throw new RangeError(
       `Cannot run ${CALL_NAMES[this.#problem.pass]}: ${name} has ${bytes} bytes but the device ` +
-        `binds at most ${storageBinding} at once: pass fewer documents at a time`,
+        `binds at most ${storageBinding} at once: pass less at a time`,
     );
   }
 
@@ -96,36 +106,63 @@ export class DocumentCall {
     return ranges;
   }
 
-  #region([keyBegin, keyEnd]: readonly [number, number]): Region {
-    const { queryHeads, lengthQ } = this.#problem;
+  /** What a part has of a tensor: of results, and of inputs of their shape. */
+  #part(name: OperandName, { sets, documents, queries }: DocumentPart): BufferView {
+    const made = this.#made.find(({ spec }) => spec.name === name), view = this.#views[name];
+    const { size, strides } = made?.spec ?? view!, [begin, end] = sets;
+    this.#checkBinding(`a set of ${name}`, 4 * extentOf([1, 1, size[2], size[3]], strides));
+    // sets are its heads; of no document or query there are others in a binding
+    const region = { ...this.#region([0, 0]), groupBegin: begin, groupEnd: end, rowEnd: size[2] };
+    const all = { ...(made?.spec ?? view!), name: "q" as const };
+    const bound = made
+      ? viewBuffer(made.buffer, 0, "q", { ...all, dtype: "f32" }, {
+        ...{ region, group: size[1], alignment: this.#home.open.target.limits.offsetAlignment },
+      })
+      : this.#inputsOf(name, size[1]).of({ ...view!, ...all }, region);
+    const column = size[3] > 1 ? queries[0] : 0;
+    return { ...bound, at: bound.at + documents[0] * strides[2] + column };
+  }
+
+  /** Inputs whose parts are bound one after the other, each uploaded once. */
+  #inputsOf(name: OperandName, group: number): InputViews {
+    let inputs = this.#others.get(name);
+    if (!inputs) {
+      inputs = new InputViews(this.#home, group, (bytes) => this.scratch(bytes));
+      this.#others.set(name, inputs);
+    }
+    return inputs;
+  }
+
+  #region([keyBegin, keyEnd]: Span, sets?: Span, queries?: Span): Region {
+    const [groupBegin, groupEnd] = sets ?? [0, this.#problem.queryHeads];
+    const [rowBegin, rowEnd] = queries ?? [0, this.#problem.lengthQ];
     return {
       ...{ batchBegin: 0, batchEnd: 1, kvHeadBegin: 0, kvHeadEnd: 1 },
-      ...{ groupBegin: 0, groupEnd: queryHeads, rowBegin: 0, rowEnd: lengthQ, keyBegin, keyEnd },
+      ...{ groupBegin, groupEnd, rowBegin, rowEnd, keyBegin, keyEnd },
     };
   }
 
-  /** A tensor that is bound whole: results, and what has their shape. */
-  #whole(name: OperandName): BufferView {
-    const made = this.#made.find(({ spec }) => spec.name === name);
-    if (made) {
-      this.#checkBinding(name, count(made.spec.shape) * BYTES[made.spec.dtype]);
-      const { buffer, spec: { strides } } = made;
-      return { ...wholeBuffer(buffer, count(made.spec.shape) * 4), at: 0, strides };
-    }
-    const view = this.#views[name]!, { size, strides } = view;
-    this.#checkBinding(name, extentOf(size, strides) * elementBytes(view));
-    // all of it: of no sequence, head or row there are others
-    const all = { ...view, name: "q" as const };
-    const region = { ...this.#region([0, 0]), groupEnd: size[1], rowEnd: size[2] };
-    return new InputViews(this.#home, size[1], (bytes) => this.scratch(bytes)).of(all, region);
-  }
-
-  #sizes([keyBegin, keyEnd]: readonly [number, number]) {
-    const { queryHeads, lengthQ, headDim } = this.#problem;
+  #sizes([keyBegin, keyEnd]: Span, { sets, queries }: DocumentPart) {
+    const { headDim } = this.#problem;
     return {
-      ...{ length_q: lengthQ, length_k: keyEnd - keyBegin, head_dim: headDim },
-      ...{ batch: 1, kv_heads: 1, group: queryHeads, key_begin: keyBegin },
+      ...{ length_q: queries[1] - queries[0], length_k: keyEnd - keyBegin, head_dim: headDim },
+      ...{ batch: 1, kv_heads: 1, group: sets[1] - sets[0], key_begin: keyBegin },
     };
+  }
+
+  /** Sets of queries that can be bound and dispatched at a time; `others`: what has parts of them beside q. */
+  #sets(others: readonly OperandName[], most = Infinity): Span[] {
+    const { queryHeads, headDim } = this.#problem, { limits } = this.#home.open.target;
+    const specs = others.map((name) => this.#made.find(({ spec }) => spec.name === name)?.spec);
+    const q = this.#views.q!,
+      dense = { size: q.size, strides: rowMajor(q.size) as unknown as Axes };
+    this.#checkBinding("a set of queries", 4 * q.size[2] * headDim);
+    return setsWithin(
+      queryHeads,
+      [q, dense, ...others.map((name, n) => specs[n] ?? this.#views[name]!)],
+      (limits.storageBinding - limits.offsetAlignment) / 4,
+      Math.min(most, limits.workgroups),
+    );
   }
 
   #forward(): Step[] {
@@ -138,10 +175,12 @@ export class DocumentCall {
     const shape: MaxSimShape = { tile, headChunks, q: storageKind(q), k: storageKind(k) };
     const source = this.scratch(4 * starts.length);
     open.device.queue.writeBuffer(source, 0, Uint32Array.from(starts));
-    const scores = this.#whole("documentScores"), keys = this.#whole("documentKeys");
-    return this.#ranges(starts).map((range): Step => {
-      const region = this.#region(range.keys), [begin, end] = range.documents;
-      const ofQ = this.#inputs.of(q, region), ofK = this.#inputs.of(k, region);
+    const step = (range: DocumentRange, sets: Span, queries: Span): Step => {
+      const [begin, end] = range.documents, part = { sets, queries, documents: [0, 0] } as const;
+      const ofQ = this.#inputs.of(q, this.#region(range.keys, sets, queries));
+      const ofK = this.#inputs.of(k, this.#region(range.keys));
+      const scores = this.#part("documentScores", part), keys = this.#part("documentKeys", part);
+      const share = (queries[1] - queries[0]) * (sets[1] - sets[0]) / lengthQ / queryHeads;
       return {
         kernel: { key: maxSimKey(shape), code: () => maxSimShader(shape) },
         bindings: {
@@ -149,13 +188,22 @@ export class DocumentCall {
           ...{ documentScores: bound(scores), documentKeys: bound(keys) },
         },
         params: {
-          ...{ ...this.#sizes(range.keys), item_base: begin },
+          ...{ ...this.#sizes(range.keys, part), item_base: begin },
           ...{ ...address("q", ofQ), ...address("k", ofK) },
           ...{ ...address("documentScores", scores), ...address("documentKeys", keys) },
+          accumulate: queries[0] > 0 ? 1 : 0,
         },
-        ...{ x: end - begin, y: queryHeads, z: 1 },
-        flops: flops * (range.keys[1] - range.keys[0]) / Math.max(1, starts.at(-1)!),
+        ...{ x: end - begin, y: sets[1] - sets[0], z: 1 },
+        flops: (share || 0) * flops * (range.keys[1] - range.keys[0]) / Math.max(1, starts.at(-1)!),
       };
+    };
+    return this.#ranges(starts).flatMap((range) => {
+      const [begin, end] = range.documents;
+      let longest = 0;
+      for (let d = begin; d < end; d++) longest = Math.max(longest, starts[d + 1]! - starts[d]!);
+      const queries = queriesWithin(lengthQ, longest, tile, headChunks, open.target);
+      return this.#sets(["documentScores", "documentKeys"])
+        .flatMap((sets) => queries.map((some) => step(range, sets, some)));
     });
   }
 
@@ -167,46 +215,76 @@ export class DocumentCall {
     return { made, work, n };
   }
 
+  /** Parts of the gradients, dK and dQ. */
+  #parts(): { ofK: DocumentPart[]; ofQ: DocumentPart[] } {
+    const { lengthQ, headDim } = this.#problem, { documentKeys, k } = this.#views;
+    const names = ["dDocumentScores", "documentKeys"] as const, documents = documentKeys!.size[2];
+    const most = gradientTurns({ lengthQ, headDim }, this.#home.open.target);
+    const apart = documentsApart(documentKeys!, k!.size[2]);
+    const queries = spansOf(lengthQ, most.queries), all: Span = [0, lengthQ];
+    return {
+      ofK: this.#sets(names, most.sets).flatMap((sets) =>
+        apart.flatMap((documents) => queries.map((some) => ({ sets, documents, queries: some })))
+      ),
+      ofQ: this.#sets(names).flatMap((sets) =>
+        spansOf(documents, most.documents).map((some) => ({ sets, documents: some, queries: all }))
+      ),
+    };
+  }
+
+  /** What a part of a gradient binds and is told; `of`: the operand that it reads. */
+  #gradientPart(part: DocumentPart, keys: Span): Pick<Step, "bindings" | "params" | "flops"> {
+    const ds = this.#part("dDocumentScores", part), chosen = this.#part("documentKeys", part);
+    const count = part.documents[1] - part.documents[0], sizes = this.#sizes(keys, part);
+    return {
+      bindings: { dDocumentScores: bound(ds), documentKeys: bound(chosen) },
+      params: {
+        ...{ ...sizes, count },
+        ...{ ...address("dDocumentScores", ds), ...address("documentKeys", chosen) },
+      },
+      flops: 2 * sizes.group * count * sizes.length_q * sizes.head_dim,
+    };
+  }
+
   #backward(): Step[] {
-    const { headDim, lengthQ, queryHeads } = this.#problem, { limits } = this.#home.open.target;
+    const { lengthQ, queryHeads } = this.#problem, { limits } = this.#home.open.target;
     const { q, k, documentKeys } = this.#views as Record<"q" | "k" | "documentKeys", View>;
-    const dq = this.#sums("dq"), dk = this.#sums("dk"), documents = documentKeys.size[2];
-    const rows = k.size[2], steps: Step[] = [];
-    if (documents > 0 && lengthQ > 0) {
-      const ds = this.#whole("dDocumentScores"), keys = this.#whole("documentKeys");
+    const dq = this.#sums("dq"), dk = this.#sums("dk"), steps: Step[] = [];
+    if (documentKeys.size[2] > 0 && lengthQ > 0) {
       const place = { group: queryHeads, alignment: limits.offsetAlignment };
+      const spec = (made: Made) => ({ ...made.spec, dtype: "f32" as const });
+      const kindOfQ = storageKind(q), kindOfK = storageKind(k), parts = this.#parts();
       // any row may be chosen by any document
-      const each = Array.from({ length: rows + 1 }, (_, row) => row);
-      for (const { keys: range } of this.#ranges(each)) {
-        const region = this.#region(range), part = { ...place, region };
-        const shared = { dDocumentScores: bound(ds), documentKeys: bound(keys) };
-        const params = {
-          ...{ ...this.#sizes(range), count: documents },
-          ...{ ...address("dDocumentScores", ds), ...address("documentKeys", keys) },
-        };
-        const flops = 2 * queryHeads * documents * lengthQ * headDim;
-        const ofQ = this.#inputs.of(q, region), ofK = this.#inputs.of(k, region);
-        const spec = (made: Made) => ({ ...made.spec, dtype: "f32" as const });
-        const toDk = viewBuffer(dk.work, 0, "dk", spec(dk.made), part);
-        const toDq = viewBuffer(dq.work, 0, "dq", spec(dq.made), part);
-        const ofQKind = storageKind(q), ofKKind = storageKind(k);
-        steps.push({
-          kernel: {
-            key: `max sim dk ${kindName(ofQKind)}`,
-            code: () => maxSimKeyGradientShader(ofQKind),
-          },
-          bindings: { ...shared, q: bound(ofQ), dk: bound(toDk) },
-          params: { ...params, ...address("q", ofQ), ...address("dk", toDk) },
-          ...{ x: documents, y: 1, z: 1, flops },
-        }, {
-          kernel: {
-            key: `max sim dq ${kindName(ofKKind)}`,
-            code: () => maxSimQueryGradientShader(ofKKind),
-          },
-          bindings: { ...shared, k: bound(ofK), dq: bound(toDq) },
-          params: { ...params, ...address("k", ofK), ...address("dq", toDq) },
-          ...{ x: lengthQ, y: queryHeads, z: 1, flops },
-        });
+      const each = Array.from({ length: k.size[2] + 1 }, (_, row) => row);
+      for (const { keys } of this.#ranges(each)) {
+        for (const part of parts.ofK) {
+          const region = this.#region(keys, part.sets, part.queries);
+          const from = this.#inputs.of(q, region), shared = this.#gradientPart(part, keys);
+          const to = viewBuffer(dk.work, 0, "dk", spec(dk.made), { ...place, region });
+          steps.push({
+            kernel: {
+              key: `max sim dk ${kindName(kindOfQ)}`,
+              code: () => maxSimKeyGradientShader(kindOfQ),
+            },
+            bindings: { ...shared.bindings, q: bound(from), dk: bound(to) },
+            params: { ...shared.params, ...address("q", from), ...address("dk", to) },
+            ...{ x: part.documents[1] - part.documents[0], y: 1, z: 1, flops: shared.flops },
+          });
+        }
+        for (const part of parts.ofQ) {
+          const region = this.#region(keys, part.sets, part.queries);
+          const from = this.#inputs.of(k, region), shared = this.#gradientPart(part, keys);
+          const to = viewBuffer(dq.work, 0, "dq", spec(dq.made), { ...place, region });
+          steps.push({
+            kernel: {
+              key: `max sim dq ${kindName(kindOfK)}`,
+              code: () => maxSimQueryGradientShader(kindOfK),
+            },
+            bindings: { ...shared.bindings, k: bound(from), dq: bound(to) },
+            params: { ...shared.params, ...address("k", from), ...address("dq", to) },
+            ...{ x: lengthQ, y: part.sets[1] - part.sets[0], z: 1, flops: shared.flops },
+          });
+        }
       }
     }
     for (const { made: { spec, buffer }, work, n } of [dq, dk]) {

@@ -2,20 +2,28 @@
 import { STORE_ROW, STORE_THREADS, storeShader } from "../../../shaders/kernels/store.ts";
 import { kindName, type StorageKind } from "../../../shaders/parts/storage.ts";
 import type { RowPool } from "../../backend/backend.ts";
-import { bits } from "../../tensor/dtype.ts";
 import { DeviceLostError } from "../../tensor/errors.ts";
 import { pageBytes, type PoolShape, poolStrides } from "../../tensor/pages.ts";
-import type { HostTensor } from "../../tensor/tensor.ts";
-import { extentOf } from "../../tensor/shape.ts";
-import { elementBytes, type View } from "../../tensor/view.ts";
+import type { View } from "../../tensor/view.ts";
 import type { GpuBuffer } from "../device/api.ts";
 import type { Pipelines } from "../device/pipelines.ts";
 import { Scratch } from "../device/scratch.ts";
 import { throughStaging } from "../device/staging.ts";
 import { GpuTensor, type Home, upload } from "../device/tensors.ts";
-import { type Step, wholeBuffer } from "./dispatch.ts";
+import { address, bound, type Step, wholeBuffer } from "./dispatch.ts";
+import { ranges } from "./ranges.ts";
 import { Recording } from "./submit.ts";
-import { storageKind } from "./views.ts";
+import { type BufferView, InputViews, storageKind } from "./views.ts";
+
+/** Some sequences, heads and rows of a source. */
+interface StoredPart {
+  readonly batches: number;
+  readonly heads: number;
+  readonly columns: number;
+  readonly firstHead: number;
+  readonly source: BufferView;
+  readonly kind: StorageKind;
+}
 
 /** Pages in a buffer. */
 export class GpuRowPool implements RowPool {
@@ -47,23 +55,11 @@ export class GpuRowPool implements RowPool {
     this.#home.open.throwError();
   }
 
-  /** Where the rows of a source lie: a tensor's own buffer, or a copy of a host tensor. */
-  #source(view: View, take: (bytes: number) => GpuBuffer) {
-    const { tensor, size, strides, offset } = view, bytes = elementBytes(view);
-    if (tensor instanceof GpuTensor) {
-      const at = offset + tensor.byteOffset / bytes;
-      return { bound: wholeBuffer(tensor.buffer), at };
-    }
-    const n = extentOf(size, strides), buffer = take(n * bytes);
-    upload(this.#home, buffer, 0, bits((tensor as HostTensor).data).subarray(offset, offset + n));
-    return { bound: wholeBuffer(buffer, n * bytes), at: 0 };
-  }
-
-  #step(view: View, places: Int32Array, take: (bytes: number) => GpuBuffer): Step {
-    const { size: [batches, heads, , columns], strides } = view, { dtype } = this.#shape;
-    const source = this.#source(view, take), schedule = take(places.byteLength);
+  /** Stores the rows of a part of a source, which can be bound. */
+  #step(part: StoredPart, places: Int32Array, take: (bytes: number) => GpuBuffer): Step {
+    const { batches, heads, columns, source, kind, firstHead } = part, { dtype } = this.#shape;
+    const schedule = take(places.byteLength);
     this.#home.open.device.queue.writeBuffer(schedule, 0, places);
-    const kind = { ...storageKind(view), ...source.at % 4 && { scalar: true } };
     const [page, head, row] = poolStrides(this.#shape);
     const threads = places.length * heads * Math.ceil(columns / 4);
     const groups = Math.ceil(threads / STORE_THREADS);
@@ -74,14 +70,14 @@ export class GpuRowPool implements RowPool {
       },
       bindings: {
         schedule: wholeBuffer(schedule, places.byteLength),
-        k: source.bound,
+        k: bound(source),
         result: wholeBuffer(this.tensor.buffer, this.tensor.byteLength),
       },
       params: {
         ...{ count: places.length, length_k: places.length / batches, kv_heads: heads },
         ...{ head_dim: columns, page_rows: this.#shape.rows },
-        ...{ k_at: source.at, k_batch: strides[0], k_head: strides[1], k_row: strides[2] },
-        ...{ v_batch: page, v_head: head, v_row: row },
+        ...address("k", source),
+        ...{ v_at: firstHead * head, v_batch: page, v_head: head, v_row: row },
       },
       x: Math.min(groups, STORE_ROW),
       y: Math.ceil(groups / STORE_ROW),
@@ -90,13 +86,33 @@ export class GpuRowPool implements RowPool {
     };
   }
 
+  /** Stores a source: in parts, where it is more than can be bound. */
+  #steps(view: View, places: Int32Array, take: (bytes: number) => GpuBuffer): Step[] {
+    const { size: [batch, heads, , columns], strides } = view, length = places.length / batch;
+    const inputs = new InputViews(this.#home, 1, take), kind = storageKind(view);
+    return ranges({ batch, heads, length, valueDim: columns }, strides, this.#home, "append")
+      .map((region) => {
+        const { batchBegin, batchEnd, kvHeadBegin, kvHeadEnd, rowBegin, rowEnd } = region;
+        const batches = batchEnd - batchBegin, rows = rowEnd - rowBegin;
+        const own = new Int32Array(batches * rows);
+        for (let b = 0; b < batches; b++) {
+          const begin = (batchBegin + b) * length;
+          own.set(places.subarray(begin + rowBegin, begin + rowEnd), b * rows);
+        }
+        const source = inputs.of(view, { ...region, keyBegin: rowBegin, keyEnd: rowEnd });
+        const part = { batches, heads: kvHeadEnd - kvHeadBegin, columns, firstHead: kvHeadBegin };
+        return this.#step({ ...part, source, kind }, own, take);
+      });
+  }
+
   store(view: View, places: Int32Array): void {
     this.#alive("append");
     const { open, memory } = this.#home, scratch = new Scratch(memory);
     const take = (bytes: number) => scratch.take(bytes);
     try {
-      const step = this.#step(view, places, take);
-      const recording = new Recording(open, this.#pipelines, [step], take);
+      const recording = new Recording(
+        ...[open, this.#pipelines, this.#steps(view, places, take), take] as const,
+      );
       // what the device says of it is heard by the next call that can wait
       open.checked("Cannot run append", () => {
         const encoder = open.device.createCommandEncoder(), pass = encoder.beginComputePass();

@@ -59,8 +59,9 @@ export function formOf(problem: AttentionProblem, views: Views): string | undefi
   if (!problem.features.every(({ name }) => isPlain(name))) return undefined;
   const buffers: GpuBuffer[] = [];
   let places = "";
-  for (const { tensor, offset } of Object.values(views)) {
+  for (const { tensor, offset, pages } of Object.values(views)) {
     if (!(tensor instanceof GpuTensor)) return undefined;
+    if (pages) places += ` of ${tensor.byteLength}`; // bound whole: nothing else says how many pages there are
     // two operands of one buffer are not those of two
     let at = buffers.indexOf(tensor.buffer);
     if (at < 0) at = buffers.push(tensor.buffer) - 1;

@@ -34,7 +34,8 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   var s1_0 = vec4<f32>(0.0);
   var s2_0 = vec4<f32>(0.0);
   var s3_0 = vec4<f32>(0.0);
-  var total = 0.0;
+  // of queries before these
+  var total = 0.0; if (U.accumulate > 0u) { total = document_scores[U.document_scores_at + 0u * U.document_scores_batch + head * U.document_scores_head + document * U.document_scores_row]; }
   for (var i0 = 0u; i0 < U.length_q; i0 += 8u) {
     var best0 = LEAST; var row0 = 0u;
     var best1 = LEAST; var row1 = 0u;

@@ -23,7 +23,7 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
   if (r >= U.count) { return; }
   let from_row = U.k_at + r / U.length_k * U.k_batch + h * U.k_head + r % U.length_k * U.k_row;
   let place = schedule[r];
-  let at = place / U.page_rows * U.v_batch + h * U.v_head + place % U.page_rows * U.v_row;
+  let at = U.v_at + place / U.page_rows * U.v_batch + h * U.v_head + place % U.page_rows * U.v_row;
   let x = load_k(from_row, c);
   var most = 0.0; var finite = true;
   for (var i = 0u; i < columns4; i++) {
@@ -34,8 +34,9 @@ fn main(@builtin(local_invocation_index) li: u32, @builtin(workgroup_id) wid: ve
     finite = finite && !is_nan(y[3]) && !is_plus_infinity(abs(y[3]));
     most = max(most, max(max(abs(y.x), abs(y.y)), max(abs(y.z), abs(y.w))));
   }
-  let inverse = select(0.0, 127.0 / most, finite && most > 0.0);
-  let b = vec4<u32>(vec4<i32>(round(x * inverse))) & vec4<u32>(255u);
+  let up = select(1.0, 18446744073709551616.0, most < 1e-30); // 127 / most may be beyond float32
+  let inverse = select(0.0, 127.0 / (most * up), finite && most > 0.0);
+  let b = vec4<u32>(vec4<i32>(round(x * up * inverse))) & vec4<u32>(255u);
   result[(at >> 2u) + 1u + c] = b.x | (b.y << 8u) | (b.z << 16u) | (b.w << 24u);
   if (c == 0u) { result[at >> 2u] = select(0x7fc00000u, bitcast<u32>(most / 127.0), finite); }
 }
