@@ -110,9 +110,8 @@ export class GpuRowPool implements RowPool {
     const { open, memory } = this.#home, scratch = new Scratch(memory);
     const take = (bytes: number) => scratch.take(bytes);
     try {
-      const recording = new Recording(
-        ...[open, this.#pipelines, this.#steps(view, places, take), take] as const,
-      );
+      const steps = this.#steps(view, places, take);
+      const recording = new Recording(open, this.#pipelines, steps, take);
       // what the device says of it is heard by the next call that can wait
       open.checked("Cannot run append", () => {
         const encoder = open.device.createCommandEncoder(), pass = encoder.beginComputePass();
