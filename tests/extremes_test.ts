@@ -53,6 +53,7 @@ function cases(rows: number): Extreme[] {
     { about: "bias lowest, causal", q, k, options: { ...bias(LOWEST), causal: true } },
     { about: "bias lowest, mask", q, k, options: { ...bias(LOWEST), ...mask } },
     { about: "bias lowest, softcap", q, k, options: { ...bias(LOWEST), softcap: 20 } },
+    { about: "the largest softcap", q, k, options: { ...bias(0, 1), softcap: 3.4e38 } },
     {
       about: "biases of several sizes",
       q,
@@ -183,6 +184,7 @@ onEngines("weights of gradients add up to 1, however large lse is", async (sessi
     ...levels.map((level): [string, ReferenceOptions] => [`bias ${level}`, flat(level)]),
     ["bias -1e8, causal", { ...flat(-1e8), causal: true }],
     ["bias -1e8, softcap", { ...flat(-1e8), softcap: 5 }],
+    ["the largest softcap", { softcap: 3.4e38 }],
     ["bias -1e8, sink", { ...flat(-1e8), sink: tensor([2], () => f(-1e8)) }],
     ["bias -1e8, slopes", { ...flat(-1e8), alibiSlopes: tensor([2], () => 0.1) }],
     ...[1e4, 1e6, 1e9, 1e20].map((

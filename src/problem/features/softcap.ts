@@ -1,6 +1,9 @@
 import type { Feature } from "./feature.ts";
 import { checkScalar } from "./scalar.ts";
 
+/** Kernels hold scores in base 2: this times log2 e is a float32 still. Larger ones change no score that is below 1e34. */
+const LARGEST = 2 ** 127;
+
 /** Softcap: `s = softcap * tanh(s / softcap)`, first thing after the scale. */
 export const softcap: Feature<number> = {
   name: "softcap",
@@ -19,5 +22,5 @@ export const softcap: Feature<number> = {
     score: (s) => softcap * Math.tanh(s / softcap),
     slope: (s) => 1 - Math.tanh(s / softcap) ** 2,
   }),
-  scalars: { softcap: (softcap) => softcap },
+  scalars: { softcap: (softcap) => Math.min(softcap, LARGEST) },
 };
