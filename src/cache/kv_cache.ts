@@ -229,7 +229,7 @@ export class KvCache {
 
   /** Rows that are given up may be written at once: not while a call reads them. */
   #checkQuiet(action: string): void {
-    if (!this.#pools.keys.tensor.isRead) return;
+    if (!Object.values(this.#pools).some(({ tensor }) => tensor.isRead)) return;
     throw new TypeError(
       `Cannot run ${action}: a call that reads the cache is under way, await it first`,
     );
@@ -289,14 +289,18 @@ export class KvCache {
   }
 
   async #readRows(part: "keys" | "values"): Promise<Float32Array> {
-    const { [part]: pool, sequences } = this.#shape, { lengths } = this.#tables;
     this.#begin("read");
-    const longest = lengths.reduce((a, b) => Math.max(a, b), 0);
-    const n = longest * pool.heads * pool.columns, all = new Float32Array(sequences * n);
-    const held = Array.from(lengths), pages = held.map((_, s) => [...this.#tables.pagesOf(s)]);
-    for (const [s, length] of held.entries()) {
-      const read = await this.#pools[part].readPages(pages[s]!);
-      all.set(floatsOf(rowsOfPages(read, pool, 0, length)), s * n);
+    const { [part]: shape } = this.#shape, { [part]: pool } = this.#pools;
+    const held = Array.from(this.#tables.lengths), longest = held.reduce((a, b) => Math.max(a, b));
+    const n = longest * shape.heads * shape.columns, all = new Float32Array(held.length * n);
+    pool.tensor.hold(true); // one sequence after the other: those that wait stay what they are
+    try {
+      for (const [s, length] of held.entries()) {
+        const read = await pool.readPages(this.#tables.pagesOf(s));
+        all.set(floatsOf(rowsOfPages(read, shape, 0, length)), s * n);
+      }
+    } finally {
+      pool.tensor.release(true);
     }
     return all;
   }
