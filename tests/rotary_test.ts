@@ -336,6 +336,24 @@ onEngines("the same call gives the same bits", async (engine) => {
 
 // --- errors ----------------------------------------------------------------------------------------------------
 
+Deno.test("applyRotary() gives back what it took, also where its rows find no room", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1, memoryBudget: 2 ** 20 });
+  const x = engine.tensor(plainTensor(1, [1, 64, 2, 16]) as HostTensor),
+    room = engine.empty(x.shape);
+  const { used } = engine.memory;
+  engine.applyRotary(x).dispose();
+  assert.equal(engine.memory.used, used);
+  for (let n = 2 ** 18; n >= 16; n /= 2) {
+    assert.throws(() => {
+      while (true) engine.empty([n]);
+    }, RangeError);
+  }
+  room.dispose(); // for the result alone
+  const full = engine.memory.used;
+  assert.throws(() => engine.applyRotary(x), RangeError);
+  assert.equal(engine.memory.used, full);
+});
+
 Deno.test("keys that no query sees need no position in the tables", async () => {
   const q = plainTensor(1, [1, 2, 1, 4]) as HostTensor,
     k = plainTensor(2, [1, 5, 1, 4]) as HostTensor;
