@@ -89,6 +89,18 @@ const operandCalls: readonly BadCall[] = [
     ...{ error: RangeError, wants: [/\bq\b/, /headDim/, /\b0\b/, /1/] },
   },
   {
+    about: "values without columns",
+    operands: { v: tensor(2, 7, 2, 0) },
+    ...{ error: RangeError, wants: [/\bv\b/, /valueDim/, /\b0\b/, /1/] },
+  },
+  {
+    about: "more sequences than can be counted, without heads",
+    operands: Object.fromEntries(
+      ["q", "k", "v"].map((name) => [name, tensor(2 ** 40, 7, 0, 8)]),
+    ),
+    ...{ error: RangeError, wants: [/batch 1099511627776/, /at most 16777216/] },
+  },
+  {
     about: "q of rank 3",
     operands: { q: tensor(5, 4, 8) },
     ...{ error: TypeError, wants: [/\bq\b/, /rank|shape/, /3|5, 4, 8/, /4/] },
@@ -585,6 +597,16 @@ const optionCalls: readonly BadCall[] = [
     },
     ...{ error: RangeError, wants: [/axis 0/, /\[6\]/, /0 to 6/, /0 to 5/, /min/] },
   },
+  ...([["head", 4], ["kvHead", 2], ["batch", 2]] as const).map(([name, n]): BadCall => ({
+    about: `a captured array that is too short for the last ${name}`,
+    options: {
+      scoreMod: scoreMod((symbols) =>
+        symbols.score.add(captured(new Float32Array(n - 1), [n - 1]).at(symbols[name]))
+      ),
+    },
+    error: RangeError,
+    wants: [/axis 0/, new RegExp(`${n - 1}.* 0 to ${n - 2}`)],
+  })),
   {
     about: "documents that are too few",
     options: { maskMod: masks.documents(new Int32Array(5), new Int32Array(6)) },
@@ -613,6 +635,11 @@ const optionCalls: readonly BadCall[] = [
   {
     about: "a blockMask of other keys",
     options: { blockMask: blockMask(5, 6) },
+    ...{ error: RangeError, wants: [/blockMask/, /lengthK 6/, /lengthK 7/] },
+  },
+  {
+    about: "a blockMask of the keys that one sequence has",
+    options: { blockMask: blockMask(5, 6), keyLengths: [5, 6] },
     ...{ error: RangeError, wants: [/blockMask/, /lengthK 6/, /lengthK 7/] },
   },
   {

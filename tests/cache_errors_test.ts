@@ -95,6 +95,12 @@ const bad: readonly Bad[] = [
       RangeError,
       /v has 1 x 3 rows but k has 1 x 2/,
     ],
+    [
+      "v with another batch",
+      () => [k, tensor(2, 2, 2, 6), one],
+      RangeError,
+      /v has 2 x 2 rows but k has 1 x 2/,
+    ],
     ["k that is none", () => [7, v, one], TypeError, /k is 7 but must be a tensor/],
     [
       "bytes",
@@ -108,6 +114,12 @@ const bad: readonly Bad[] = [
       () => [k, v, { sequences: [0, 1] }],
       RangeError,
       /k has batch 1 but sequences has 2 entries/,
+    ],
+    [
+      "a batch that is larger",
+      () => [tensor(2, 2, 2, 8), tensor(2, 2, 2, 6), one],
+      RangeError,
+      /k has batch 2 but sequences has 1 entries/,
     ],
     [
       "all sequences by default",
@@ -178,9 +190,9 @@ const bad: readonly Bad[] = [
     ],
     [
       "more rows than there are pages for",
-      () => [tensor(1, 13, 2, 8), tensor(1, 13, 2, 6), { sequences: [1] }],
+      () => [tensor(1, 9, 2, 8), tensor(1, 9, 2, 6), { sequences: [1] }],
       RangeError,
-      /holds 8 rows and 13 more were asked for, which need 4 pages of 4 rows, but 2 of 5 pages are free/,
+      /holds 8 rows and 9 more were asked for, which need 3 pages of 4 rows, but 2 of 5 pages are free/,
     ],
   ] as const).map(([about, args, error, wants]): Bad => ({
     about: `append: ${about}`,
@@ -262,6 +274,14 @@ const bad: readonly Bad[] = [
     about: "importing rows of another shape",
     call: async (c) => await c.import({ ...await c.export(0), length: 4 }),
     ...{ error: RangeError, wants: /keys.rows has shape \[5, 2, 8\] but \[4, 2, 8\] was wanted/ },
+  },
+  {
+    about: "importing rows that lie apart",
+    call: async (c) => {
+      const state = await c.export(0), { rows } = state.keys;
+      await c.import({ ...state, keys: { rows: { ...rows, strides: [16, 8, 1] } } });
+    },
+    ...{ error: TypeError, wants: /keys.rows has strides but must be row-major/ },
   },
   {
     about: "writing the keys",
@@ -433,11 +453,22 @@ Deno.test("all sequences hold rows: nothing can be forked or imported", async ()
   );
 });
 
+Deno.test("a state of bytes has a scale for each row", async () => {
+  using cache = engine.kvCache({ ...good, capacity: 4, dtype: "i8" });
+  cache.append(tensor(1, 3, 2, 8), tensor(1, 3, 2, 6), { sequences: [1] });
+  const state = await cache.export(1), { rows } = state.values;
+  for (const scales of [undefined, new Float32Array(5), new Float32Array(7), new Array(6)]) {
+    const bad = { ...state, values: { rows, scales } } as never;
+    await assert.rejects(() => cache.import(bad), /values.scales is .* a Float32Array of 6 scales/);
+  }
+  assert.equal(cache.freePages, 2);
+});
+
 Deno.test("a cache that was disposed of, or whose engine was", async () => {
-  const cache = filled(), { used } = engine.memory;
+  const { used } = engine.memory, cache = filled();
   cache.dispose();
   cache.dispose();
-  assert.ok(engine.memory.used < used);
+  assert.equal(engine.memory.used, used);
   assert.equal(cache.bytes, 0);
   assert.throws(() => cache.append(k, v, one), /Cannot run append: the cache was disposed/);
   await assert.rejects(() => cache.fork(0), /the cache was disposed/);
@@ -456,6 +487,9 @@ Deno.test("a cache that finds no memory leaves none behind", async () => {
   using small = await createEngine({ backend: "wasm", threads: 1, memoryBudget: 2 ** 20 });
   const { used } = small.memory;
   assert.throws(() => small.kvCache({ ...good, capacity: 9000 }), RangeError);
+  assert.equal(small.memory.used, used);
+  // room for its keys alone
+  assert.throws(() => small.kvCache({ ...good, capacity: 3000 }), RangeError);
   assert.equal(small.memory.used, used);
   small.kvCache({ ...good, capacity: 100 }).dispose();
 });

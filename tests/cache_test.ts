@@ -10,6 +10,7 @@ import {
   type HostTensor,
   type KvCache,
   type KvCacheOptions,
+  type Tensor,
 } from "../mod.ts";
 import { openGpu } from "./backends.ts";
 import { normalNumbers } from "./random.ts";
@@ -416,6 +417,8 @@ testEngines("a read of a cache gives what it held when it was asked", async (eng
   const wanted = await cache.values.read(), read = cache.values.read();
   cache.free(2);
   cache.append(keys(5), values(5), { sequences: [2] });
+  cache.dispose();
+  engine.tensor(new Float32Array(1024).fill(9), [1024]).dispose(); // in memory that was given back
   assert.deepEqual(await read, wanted);
 });
 
@@ -487,6 +490,17 @@ testEngines("keys that all sequences share are read once", async (engine) => {
     const wanted = length === 1 ? prefix : engine.backend === "wasm" ? prefix - 16 : undefined;
     assert.equal(sharedKeys, wanted); // three queries are much work for a software GPU
     const { out, lse } = await engine.attention(q, cache.keys, cache.values, options);
+    const { used } = engine.memory;
+    for (const placed of [() => q, () => engine.tensor(q)]) {
+      const rows = placed();
+      const again = await engine.attention<HostTensor | Tensor>(
+        rows,
+        ...[cache.keys, cache.values, options] as const,
+      );
+      for (const one of [rows, again.out, again.lse]) if ("dispose" in one) one.dispose();
+      // a GPU keeps blocks for the next call
+      if (engine.backend === "wasm") assert.equal(engine.memory.used, used);
+    }
     const n = heads * dim * length;
     for (const [b, s] of sequences.entries()) {
       const one = { data: q.data.subarray(b * n, (b + 1) * n), shape: [1, ...shape.slice(1)] };
@@ -507,6 +521,20 @@ testEngines("keys that all sequences share are read once", async (engine) => {
     sequences,
   });
   assert.equal(explained.sharedKeys, undefined, "a window does not see the first keys");
+  if (engine.backend !== "wasm") return; // what a call shares does not depend on where it runs
+  const same = { sequences: [3, 3, 3, 3, 3] }; // the prefix alone
+  const shared = (q: HostTensor, options: object) =>
+    engine.explain(q, cache.keys, cache.values, { causal: true, ...same, ...options }).sharedKeys;
+  const three = numbers(5, 3, heads, dim), n = 3 * heads * dim, dense = [heads * dim, dim, 1];
+  assert.equal(shared(three, { window: { left: prefix - 1 } }), prefix - 16);
+  // the last query does not see the first key
+  assert.equal(shared(three, { window: { left: prefix - 3 } }), undefined);
+  assert.equal(shared(three, { stats: ["entropy"] }), undefined);
+  const halves = { data: new Uint16Array(5 * n), shape: three.shape, dtype: "f16" } as const;
+  assert.equal(shared(halves, {}), undefined, "parts would be rounded");
+  const apart = { data: new Float32Array(7 * n), shape: three.shape, strides: [n + 64, ...dense] };
+  assert.equal(shared(apart, {}), undefined, "queries in no line");
+  assert.equal(shared({ ...apart, strides: [n, ...dense] }, {}), prefix - 16);
 }, "rest");
 
 testEngines("keys are rotated as they enter, by their numbers or by positions", async (engine) => {
@@ -586,3 +614,81 @@ testEngines(
     }
   },
 );
+
+testEngines("an empty sequence has a fork too, which is another one", async (engine) => {
+  for (const room of [paged(4), { ...sizes, capacity: 8 }]) {
+    using cache = engine.kvCache(room);
+    assert.deepEqual([await cache.fork(0), await cache.fork(1)], [1, 0]);
+  }
+});
+
+testEngines(
+  "forks that write at once leave the page that they share to the last",
+  async (engine) => {
+    using cache = engine.kvCache(paged(4, 3));
+    cache.append(keys(2), values(2), { sequences: [0] });
+    for (const twin of [1, 2]) assert.equal(await cache.fork(0), twin);
+    const k = keys(1, 3), v = values(1, 3), all = { sequences: [0, 1, 2] };
+    cache.append(k, v, all); // two copies: all that there is room for
+    assert.equal(cache.freePages, 0);
+    const held = await cache.values.read(), row = KV_HEADS * DV;
+    for (const s of [0, 1, 2]) {
+      const rows = held.subarray(s * 3 * row, (s + 1) * 3 * row);
+      assert.deepEqual(rows.subarray(0, 2 * row), held.subarray(0, 2 * row));
+      assert.deepEqual(rows.subarray(2 * row), v.data.subarray(s * row, (s + 1) * row));
+    }
+  },
+);
+
+testEngines("who gets no rows needs no page of its own", async (engine) => {
+  using cache = engine.kvCache(paged(4, 2));
+  cache.append(keys(2), values(2), { sequences: [0] });
+  const twin = await cache.fork(0), [k, v] = [numbers(3, KV_HEADS, D), numbers(3, KV_HEADS, DV)];
+  cache.append(k, v, { sequences: [2, twin], cuSeqlens: [0, 3, 3] }); // the last free page
+  assert.deepEqual([...cache.lengths], [2, 2, 3, 0]);
+  assert.equal(cache.freePages, 0);
+});
+
+testEngines("a state that ends where its sequence ends writes nothing", async (engine) => {
+  using cache = engine.kvCache(paged(4));
+  cache.append(keys(3), values(3), { sequences: [0] });
+  const twin = await cache.fork(0), before = await cache.export(twin); // they share a page
+  cache.append(keys(3), values(3), { sequences: [2] });
+  await cache.import(await cache.export(2), 0);
+  assert.deepEqual(await cache.export(twin), before);
+});
+
+testEngines("a state may lie anywhere in its buffers", async (engine) => {
+  for (const dtype of ["f32", "i8"] as const) {
+    using cache = engine.kvCache({ ...paged(4), dtype });
+    cache.append(keys(6), values(6), { sequences: [0] });
+    const state = await cache.export(0);
+    const moved = <A extends Float32Array | Int8Array>(data: A): A => {
+      const room = new (data.constructor as Float32ArrayConstructor)(data.length + 8) as A;
+      room.set(data, 8);
+      return room.subarray(8) as A;
+    };
+    const part = ({ rows, scales }: typeof state.keys) => ({
+      rows: { ...rows, data: moved(rows.data as Float32Array) },
+      ...scales && { scales: moved(scales) },
+    });
+    const copy = await cache.import({
+      ...state,
+      keys: part(state.keys),
+      values: part(state.values),
+    });
+    assert.deepEqual(await cache.export(copy), state, dtype);
+  }
+});
+
+testEngines("rotating resident rows on their way in leaves nothing behind", async (engine) => {
+  using cache = engine.kvCache(paged(4)), k = engine.tensor(keys(2)), v = engine.tensor(values(2));
+  const append = () => {
+    cache.append(k, v, { sequences: [0], rotary: {} });
+    return engine.synchronize();
+  };
+  await append(); // a GPU keeps blocks for the next call
+  const { used } = engine.memory;
+  await append();
+  assert.equal(engine.memory.used, used);
+});

@@ -1,7 +1,9 @@
 /** Dropout: which pairs are kept, on every engine and tiling the same, and what being dropped means. */
 
 import assert from "node:assert/strict";
-import { dropoutMask, type DropoutMaskOptions } from "../mod.ts";
+import { attentionSync, dropoutMask, type DropoutMaskOptions } from "../mod.ts";
+import { drawsOf } from "../src/problem/features/philox.ts";
+import { feature } from "../src/problem/features/table.ts";
 import { bothPasses, engineConfigurations, type Session } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
 import { makeInputs } from "./inputs.ts";
@@ -30,6 +32,23 @@ Deno.test("dropoutMask has the pairs of the definition, in rectangles anywhere",
         const row = rows[0] + Math.floor(n / width), key = keys[0] + n % width;
         assert.equal(bit, kept[((batch * 3 + head) * 20 + row) * 45 + key], `${row}, ${key}`);
       });
+    }
+  }
+});
+
+Deno.test("a pair whose draw is the threshold is kept, by kernels and by what verifies them", () => {
+  const one = { data: new Float32Array(4).fill(1), shape: [1, 1, 1, 4] };
+  for (const seed of [1, 2, 3]) {
+    const draw = drawsOf([seed, 0], 0, 0, 0, 0)[0]!;
+    for (const [threshold, kept] of [[draw, 1], [draw + 1, 0]] as const) {
+      const dropout = { seed, probability: threshold / 2 ** 32 };
+      const place = { batch: 0, head: 0, rows: [0, 1], keys: [0, 1] } as const;
+      assert.deepEqual([...dropoutMask({ ...dropout, ...place })], [kept]);
+      assert.equal(attentionSync(one, one, one, { dropout }).out.data[0] !== 0, kept === 1);
+      const params = { ...dropout, seed: [seed, 0] },
+        pair = { batch: 0, head: 0, query: 0, key: 0 };
+      const { weight } = feature("dropout").exact!(params, undefined as never);
+      assert.equal(weight!(pair), kept && 1 / (1 - dropout.probability));
     }
   }
 });

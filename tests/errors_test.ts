@@ -97,6 +97,29 @@ test("a resident tensor is refused after it was disposed, and by another engine"
   await assert.rejects(async () => await other.attention(rq, rk, rv), /engine/);
   rk.dispose();
   await assert.rejects(async () => await engine.attention(rq, rk, rv), /\bk\b.*dispose/);
+  const out = plainTensor(1, [1, 1, 1, 4]), lse = other.tensor(new Float32Array(1), [1, 1, 1]);
+  assert.throws(() => engine.mergeAttention([{ out, lse }]), /lse belongs to another engine/);
+});
+
+Deno.test("what only a GPU computes with is refused by the synchronous calls too", () => {
+  const { out, lse } = attentionSync(q, k, v), dOut = plainTensor(4, [2, 5, 4, 6]);
+  const options = { precision: "f16" } as const, refused = { name: "UnsupportedError" };
+  assert.throws(() => attentionSync(q, k, v, options), refused);
+  assert.throws(() => attentionBackwardSync(dOut, { q, k, v, out, lse }, options), refused);
+});
+
+Deno.test("bytes are no operands, and v is none that may be missing", () => {
+  for (const [name, shape] of [["q", q.shape], ["k", k.shape], ["v", v.shape]] as const) {
+    const bytes = { data: new Int8Array(shape.reduce((n, size) => n * size)), shape };
+    const call = { q, k, v, [name]: bytes } as Record<"q" | "k" | "v", HostTensor>;
+    assert.throws(() => attentionSync(call.q, call.k, call.v), {
+      name: "UnsupportedError",
+      message: new RegExp(`^${name} of dtype "i8" is not supported`),
+    });
+  }
+  const none = undefined as unknown as HostTensor;
+  const wanted = /^Cannot run attention: v is undefined but must be a tensor/;
+  assert.throws(() => attentionSync(q, k, none), { name: "TypeError", message: wanted });
 });
 
 test("an aborted signal rejects with an AbortError", async () => {
@@ -104,6 +127,9 @@ test("an aborted signal rejects with an AbortError", async () => {
   await assert.rejects(async () => await attention(q, k, v, { signal }), { name: "AbortError" });
   const reason = new Error("the user left");
   const withReason = { signal: AbortSignal.abort(reason) };
+  const none = plainTensor(1, [1, 0, 4, 8]); // no work in which it would be noticed
+  await assert.rejects(() => attention(none, none, none, withReason), reason);
+  assert.throws(() => attentionSync(none, none, none, withReason), reason);
   await assert.rejects(
     async () => await attention(q, k, v, withReason),
     (error: Error) => error === reason || error.name === "AbortError",

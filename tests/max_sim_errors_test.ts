@@ -180,6 +180,10 @@ Deno.test("resident keys that are no rows are refused where they are", async () 
   const call = (keys: typeof last) =>
     engine.maxSimBackward(dScores, { queries: q, documents: few, keys });
   await call(keys); // row 0 of zeros
+  await assert.rejects(() => call(engine.tensor(floats(2, 2, 3)) as never), {
+    name: "TypeError",
+    message: 'Cannot run maxSimBackward: saved.keys has dtype "f32" but must be "i32"',
+  });
   await assert.rejects(() => call(last), {
     name: "RangeError",
     message: "Cannot run maxSimBackward: saved.keys has the row 8 but documents has 2 rows",

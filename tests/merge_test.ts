@@ -148,6 +148,16 @@ Deno.test("bad merges are refused with the argument, its value and what was want
     [[part], { scale: 2 }, /^Cannot run mergeAttention: options has the unknown name "scale"/],
     [[part, bytes], {}, /parts\[1\]\.out of dtype "i8" is not supported/],
     [[part, { ...part, lse: out }], {}, /lse has rank 4/],
+    [
+      [part, { ...part, lse: { data: new Float32Array(1), shape: [1, 1, 0] } }],
+      {},
+      /parts\[1\]\.lse has shape \[1, 1, 0\] but \[1, 1, 1\] was wanted/,
+    ],
+    [
+      [part, { ...part, out: { ...out, shape: [1, 1, 2, 2] } }],
+      {},
+      /parts\[1\]\.out has shape \[1, 1, 2, 2\] but parts\[0\]\.out has \[1, 1, 1, 4\]/,
+    ],
     [[], {}, /parts has 0 entries/],
     [
       [{

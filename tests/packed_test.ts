@@ -1,7 +1,7 @@
 /** Packed sequences, on either side or both: what each sequence gives alone, and nothing else. */
 
 import assert from "node:assert/strict";
-import { attention, attentionSync, type HostTensor } from "../mod.ts";
+import { attention, attentionSync, createEngine, type HostTensor } from "../mod.ts";
 import { assertClose } from "./assert_close.ts";
 import {
   bothPasses,
@@ -273,6 +273,26 @@ testSessions(
   "rest",
 );
 
+Deno.test("rows without keys, and one row behind the last sequence, are written too", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1 });
+  const q = engine.tensor(plainTensor(1, [11, 2, 8]) as HostTensor);
+  const k = engine.tensor(plainTensor(2, [5, 2, 8]) as HostTensor), starts = [0, 4, 10];
+  for (const cuSeqlensK of [[0, 5, 5], [0, 2, 5]]) {
+    for (const shape of [[11, 2, 8], [2, 11]]) { // what lies where results will
+      engine.tensor(new Float32Array(shape.reduce((n, size) => n * size)).fill(9), shape).dispose();
+    }
+    const { out, lse } = await engine.attention(q, k, k, { cuSeqlensQ: starts, cuSeqlensK });
+    const [rows, sums] = [await out.read(), await lse.read()];
+    const first = cuSeqlensK[1] === 5 ? 4 : 10; // the first row that sees no key
+    assert.ok(rows.subarray(16 * first).every((x) => x === 0));
+    for (const head of [0, 11]) {
+      assert.ok(sums.subarray(head, head + first).every((x) => Number.isFinite(x)));
+      assert.ok(sums.subarray(head + first, head + 11).every((x) => x === -Infinity));
+    }
+    for (const one of [out, lse]) one.dispose();
+  }
+});
+
 Deno.test("starts that are none, and tensors that do not fit them, are refused by name", () => {
   const x = plainTensor(1, [10, 2, 8]), y = plainTensor(1, [1, 10, 2, 8]);
   const call = (options: object, q = x, k = x) => () =>
@@ -287,6 +307,10 @@ Deno.test("starts that are none, and tensors that do not fit them, are refused b
   refused(
     { cuSeqlensQ: [0, 6, 4], cuSeqlensK: starts },
     /RangeError.*cuSeqlensQ\[2\] is 4.*at least cuSeqlensQ\[1\] = 6/,
+  );
+  refused(
+    { cuSeqlensQ: [0, -1, 10], cuSeqlensK: starts },
+    /RangeError.*cuSeqlensQ\[1\] is -1.*at least cuSeqlensQ\[0\] = 0/,
   );
   refused({ cuSeqlensQ: starts, cuSeqlensK: [0, 4, 11] }, /cuSeqlensK ends at row 11 but k has 10/);
   refused(

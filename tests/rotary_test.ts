@@ -5,6 +5,7 @@ import {
   type AnyTensor,
   applyRotary,
   type ApplyRotaryOptions,
+  attentionScores,
   attentionSync,
   createEngine,
   type Engine,
@@ -335,6 +336,43 @@ onEngines("the same call gives the same bits", async (engine) => {
 
 // --- errors ----------------------------------------------------------------------------------------------------
 
+Deno.test("applyRotary() gives back what it took, also where its rows find no room", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1, memoryBudget: 2 ** 20 });
+  const x = engine.tensor(plainTensor(1, [1, 64, 2, 16]) as HostTensor),
+    room = engine.empty(x.shape);
+  const { used } = engine.memory;
+  engine.applyRotary(x).dispose();
+  assert.equal(engine.memory.used, used);
+  for (let n = 2 ** 18; n >= 16; n /= 2) {
+    assert.throws(() => {
+      while (true) engine.empty([n]);
+    }, RangeError);
+  }
+  room.dispose(); // for the result alone
+  const full = engine.memory.used;
+  assert.throws(() => engine.applyRotary(x), RangeError);
+  assert.equal(engine.memory.used, full);
+});
+
+Deno.test("keys that no query sees need no position in the tables", async () => {
+  const q = plainTensor(1, [1, 2, 1, 4]) as HostTensor,
+    k = plainTensor(2, [1, 5, 1, 4]) as HostTensor;
+  const tables = { cos: new Float32Array(8).fill(0.6), sin: new Float32Array(8).fill(0.8) };
+  const scores = async (...positions: number[]) => {
+    const positionsK = Int32Array.from(positions), positionsQ = Int32Array.of(1, 2);
+    const rotary = { ...tables, positionsQ, positionsK }, keyLengths = [3];
+    return (await attentionScores(q, k, { stage: "raw", rotary, keyLengths })).data;
+  };
+  const want = await scores(0, 1, 2, 3, 3);
+  for (const beyond of [-1, 4]) {
+    const got = await scores(0, 1, 2, 3, beyond);
+    for (const row of [0, 1]) {
+      const seen = [5 * row, 5 * row + 4] as const;
+      assert.deepEqual(got.subarray(...seen), want.subarray(...seen), `position ${beyond}`);
+    }
+  }
+});
+
 Deno.test("applyRotary() refuses bad arguments by name", () => {
   const x = plainTensor(1, [2, 5, 3, 8]) as HostTensor;
   const call = (options: object, y: unknown = x) => () =>
@@ -372,6 +410,11 @@ Deno.test("applyRotary() refuses bad arguments by name", () => {
   );
   const tables = { cos: new Float32Array(16), sin: new Float32Array(16) };
   refused(tables, /RangeError: .*row 4 of x in sequence 0 has position 4 .*from 0 to 3/);
+  for (const n of [12, 20]) { // of 3 positions and of 5
+    const sin = new Float32Array(n), want = new RegExp(`sin has ${n / 4} positions but cos has 4`);
+    refused({ ...tables, sin, positions: Int32Array.of(0, 1, 2, 2, 1) }, want);
+  }
+  refused({ ...tables, cos: new Float32Array(15) }, /RangeError: .*cos has 15 elements/);
   refused({ cos: tables.cos }, /TypeError: .*sin is undefined .*beside cos/);
   refused(
     { ...tables, positions: Int32Array.of(0, 1, 2, 3, -1) },

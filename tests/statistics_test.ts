@@ -1,7 +1,13 @@
 /** Statistics of rows: laws that need no oracle, what asking for them leaves alone, and rows that are repaired. */
 
 import assert from "node:assert/strict";
-import { attention, createEngine, mergeAttention, type StatisticName } from "../mod.ts";
+import {
+  attention,
+  attentionBackward,
+  createEngine,
+  mergeAttention,
+  type StatisticName,
+} from "../mod.ts";
 import { engineConfigurations, openGpu, type Session, syncConfiguration } from "./backends.ts";
 import { type Case, defineCase } from "./case.ts";
 import { fewRows } from "./selection.ts";
@@ -236,6 +242,13 @@ Deno.test("statistics are resident where q is, and belong to its engine", async 
     });
     assert.deepEqual(await got.dq.read(), want.dq.data);
     assert.deepEqual(await got.dk.read(), want.dk.data);
+    // no other tensor of the call says where it runs
+    const { dq } = await attentionBackward(
+      dOut!,
+      { q: q!, k: k!, v: v!, ...host, stats: resident.stats! },
+      { dEntropy },
+    );
+    assert.deepEqual(dq.data, want.dq.data);
   }
 });
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createEngine, type DType, type Engine, type HostTensor, type Tensor } from "../mod.ts";
+import { ResidentTensor } from "../src/tensor/resident.ts";
 import { narrowed, widened } from "../src/tensor/convert.ts";
 import { onEngines } from "./engines.ts";
 import { decode, encode } from "./half.ts";
@@ -112,6 +113,17 @@ onEngines("a write that does not fit is refused before anything is written", asy
   );
 });
 
+onEngines("a tensor that cannot be filled leaves no memory behind", async (engine) => {
+  const { used } = engine.memory, data = new Float32Array(4), shape = [2, 2];
+  assert.throws(() => engine.tensor({ data, shape, strides: [3, 1] }), RangeError);
+  for (const n of [3, 5]) {
+    const wanted = new RegExp(`data has ${n} elements but shape \\[2, 2\\] needs 4`);
+    assert.throws(() => engine.tensor(new Float32Array(n), shape), wanted);
+  }
+  assert.equal(engine.memory.used, used);
+  await Promise.resolve();
+});
+
 /** Resident q, k, v of a call that takes long enough to do something meanwhile. */
 function longCall(
   engine: Engine,
@@ -143,6 +155,35 @@ onEngines(
     assert.ok(engine.memory.used <= before - 2.9 * bytes, "disposed memory came back");
   },
 );
+
+Deno.test("a disposed tensor is freed once, when the last call with it has ended", () => {
+  let freed = 0;
+  class Counted extends ResidentTensor {
+    protected override free(): void {
+      freed++;
+    }
+    protected override check(): void {}
+    protected override put(): void {}
+    protected override get(): Promise<Float32Array> {
+      return Promise.resolve(new Float32Array(4));
+    }
+  }
+  const held = new Counted([4], "f32"), written = new Counted([4], "f32");
+  for (let n = 0; n < 2; n++) held.hold(true);
+  held.dispose();
+  held.release(true);
+  assert.deepEqual([freed, held.isRead], [0, true]);
+  held.release(true);
+  held.dispose();
+  assert.deepEqual([freed, held.isRead], [1, false]);
+  written.occupy(true);
+  written.dispose();
+  assert.deepEqual([freed, written.isWritten], [1, true]);
+  written.occupy(false);
+  assert.equal(freed, 2);
+  new Counted([4], "f32").dispose();
+  assert.equal(freed, 3);
+});
 
 onEngines(
   "a tensor is not written while a call reads it, and may be afterwards",
@@ -182,6 +223,21 @@ onEngines(
     await before;
   },
 );
+
+Deno.test("a host array that is transferred between two parts of its call is a TypeError too", async () => {
+  using engine = await createEngine({ backend: "wasm", threads: 1 });
+  const [q, k, v] = mapTuple([1, 2, 3], (n) => plainTensor(n, [1, 2, 1024, 64]));
+  let looks = 0;
+  const signal = {
+    // asked as the call begins, and before each step of it: the first head is brought in by then, the second is not
+    throwIfAborted() {
+      if (++looks === 3) structuredClone(v.data, { transfer: [v.data.buffer as ArrayBuffer] });
+    },
+  };
+  const call = engine.attention(q, k, v, { layout: "bhsd", signal });
+  await assert.rejects(call, { name: "TypeError", message: /v\.data has 0 elements now/ });
+  assert.ok(looks >= 3);
+});
 
 onEngines(
   "a destination that goes away while its call runs is a TypeError by name",

@@ -6,6 +6,10 @@ import { Latencies } from "../../src/cluster/node/latencies.ts";
 import { randomNumbers } from "../random.ts";
 import { splitRuns } from "../../src/cluster/split.ts";
 import { dealRows, localLength, ownerOf } from "../../src/cluster/stripes.ts";
+import { copiesOf } from "../../src/cluster/client/repair.ts";
+import { PageTables } from "../../src/cache/page_tables.ts";
+import { checkCacheOptions } from "../../src/cache/cache_options.ts";
+import { Complaint } from "../../src/tensor/errors.ts";
 import { appendMessages } from "../../src/cluster/client/cache_shards.ts";
 import { describeError, RefusedError, restoredError } from "../../src/cluster/wire/errors.ts";
 import { decode, encode } from "../../src/cluster/wire/message.ts";
@@ -177,4 +181,20 @@ Deno.test("parts have every key once, and zigzag makes causal work even", () => 
     runs.reduce((sum, { from, to }) => sum + (to - from) * (4096 - (from + to) / 2), 0)
   );
   assert.ok(Math.max(...work) / Math.min(...work) < 1.01);
+});
+
+Deno.test("what a copy shares with one before it is rows that both have", () => {
+  const options = { sequences: 4, kvHeads: 1, headDim: 4, pageSize: 16, pages: 20 };
+  const pages = new PageTables(checkCacheOptions(options)), complaint = new Complaint("append");
+  pages.grow([1], [40], complaint);
+  for (const target of [0, 2, 3]) pages.fork(1, target);
+  pages.truncate(2, 35); // in the page that they share
+  pages.truncate(3, 20);
+  pages.grow([3], [20], complaint); // in a page of its own
+  assert.deepEqual(copiesOf(pages), [
+    { sequence: 0, length: 40, like: undefined, rows: 0 },
+    { sequence: 1, length: 40, like: 0, rows: 40 },
+    { sequence: 2, length: 35, like: 0, rows: 35 },
+    { sequence: 3, length: 40, like: 0, rows: 16 },
+  ]);
 });

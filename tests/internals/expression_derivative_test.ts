@@ -135,6 +135,11 @@ Deno.test("of equal operands of min and max the first has the derivative", () =>
   }
 });
 
+Deno.test("the absolute value has no slope at zero", () => {
+  const value = evaluator([derivative(graphOfScore(({ score }) => score.abs())).score], place);
+  assert.deepEqual([0, -0, 2, -2].map((score) => value(score, 0, 0)[0]), [0, 0, 1, -1]);
+});
+
 Deno.test("functions that only add to the score have the constant slope 1", () => {
   for (const name of ["alibi", "relativeTable", "decay", "buckets", "waves"]) {
     const of = derivative(tracedOf(SCORE_FUNCTIONS[name]!.mod, "scoreMod")!.graph);

@@ -255,7 +255,57 @@ Deno.test("folding and ordering keep every value bit for bit", () => {
   }
 });
 
+Deno.test("every operation on symbols, constants and what rules look into keeps every value", () => {
+  const samples = FLOATS.flatMap((score, n) =>
+    [0, 1].map((key) => [score, INTS[n % INTS.length]!, key] as const)
+  );
+  const trace = new Trace(), leaves = trace.run(() => firstKnown(samples));
+  const made = (name: OperationName, given: readonly Known[]): Known | undefined => {
+    const types = given.map(({ node }) => node.type).join();
+    const found = OPERATIONS[name].find(({ operands }) => operands.join() === types);
+    const [, exponent] = given;
+    if (!found || (name === "pow" && !isConstant(exponent!.node))) return undefined;
+    const node = trace.run(() => apply(name, given.map((one) => one.node)));
+    const values = samples.map((_, n) => {
+      const [a = 0, b = 0, c = 0] = given.map((one) => one.values[n]!);
+      return found.evaluate(a, b, c);
+    });
+    return { node, values };
+  };
+  const names = Object.keys(OPERATIONS) as OperationName[];
+  const all = (counts: number, of: readonly Known[]): Known[] =>
+    names.flatMap((name) => {
+      const tuples = Array.from({ length: of.length ** counts }, (_, n) =>
+        Array.from({ length: counts }, (_, axis) =>
+          of[Math.floor(n / of.length ** axis) % of.length]!));
+      return tuples.flatMap((given) =>
+        made(name, given) ?? []
+      );
+    });
+  const inner = all(1, leaves.filter(({ node }) => !isConstant(node)));
+  const [score, query, key, , half] = leaves as [Known, Known, Known, Known, Known];
+  const orders = [made("lt", [query, key])!, made("ne", [query, key])!, made("lt", [score, half])!];
+  const compared = [...orders, ...orders.map((order) => made("not", [order])!)];
+  const few = [...leaves.slice(0, 6), ...leaves.slice(-2), ...compared, ...inner.slice(0, 4)];
+  const known = [
+    ...all(1, [...leaves, ...inner, ...compared]),
+    ...all(2, [...leaves, ...inner, ...compared]),
+    ...all(3, few),
+  ];
+  const value = evaluator(known.map(({ node }) => node), place);
+  samples.forEach(([score, query, key], n) => {
+    const got = value(score, query, key);
+    known.forEach(({ node, values }, k) =>
+      assert.ok(Object.is(got[k], values[n]), `${node.op} is ${got[k]}, not ${values[n]}`)
+    );
+  });
+});
+
 Deno.test("what rules can fold is folded", () => {
+  const trace = new Trace(), score = trace.run(() => symbol("score"));
+  const query = trace.run(() => symbol("query"));
+  assert.ok(isConstant(trace.run(() => apply("pow", [score, 0])), 1)); // no program has that power
+  assert.ok(isConstant(trace.run(() => apply("mod", [query, 1])), 0));
   const { root: always } = maskGraph(({ query, key }) => query.sub(query).add(key).eq(key));
   assert.ok(isConstant(always, 1));
   const { root: less } = maskGraph(({ query, key }) => query.ge(key).not());

@@ -172,9 +172,24 @@ Deno.test("wrapping integers are not taken for their exact forms", () => {
     sum: maskMod(({ query, key }) => key.add(2 ** 31 - 8).sub(query).ge(0)),
     there: maskMod(({ query, key }) => key.add(2 ** 31 - 1).sub(2 ** 31 - 1).le(query)),
     square: maskMod(({ query, key }) => key.mul(key).mul(key.mul(key)).mul(key.mul(300)).gt(query)),
+    below: maskMod(({ query, key }) => key.neg().sub(2 ** 31 - 1).sub(query).lt(0)),
     least: maskMod(({ key }) => key.sub(8).sub(2 ** 31 - 8).abs().lt(0)),
   };
   for (const [name, mod] of Object.entries(masks)) looseBlocks(name, mod, at, 4, 8);
+});
+
+Deno.test("values that a remainder skips in one tile are those of that tile, without its ends", () => {
+  const at = { ...place, lengthK: 60 };
+  const of = (value: number) =>
+    classifier(graphOfMask(maskMod(({ key }) => key.mod(10).eq(value))), at);
+  const [two, five, eight] = [of(2), of(5), of(8)];
+  for (const verdicts of [two, five, eight]) {
+    const inGap = verdicts === five ? NEVER : MIXED;
+    assert.equal(verdicts(0, 1, 8, 13), inGap); // 8, 9, 0, 1, 2
+    assert.equal(verdicts(0, 1, 10, 20), MIXED);
+    assert.equal(verdicts(0, 1, 18, 23), inGap);
+    assert.equal(verdicts(0, 1, 20, 40), MIXED);
+  }
 });
 
 Deno.test("floats that may be NaN or overflow prove nothing", () => {
@@ -184,9 +199,29 @@ Deno.test("floats that may be NaN or overflow prove nothing", () => {
     capped: maskMod(({ key }) => zero.at(key).log().mul(zero.at(key)).min(3).le(5)),
     overflow: maskMod(({ key }) => key.toFloat().mul(1e38).mul(1e38).mul(zero.at(key)).le(1)),
     constant: maskMod(({ key }) => key.toFloat().mul(Infinity).le(Infinity)),
+    // devices may take the smallest numbers for 0
+    above: maskMod(({ key }) => key.add(1).toFloat().mul(2 ** -130).gt(0)),
+    below: maskMod(({ key }) => key.add(1).toFloat().mul(-(2 ** -130)).lt(0)),
   };
   for (const [name, mod] of Object.entries(masks)) {
     assert.equal(classifier(graphOfMask(mod), at)(0, 16, 0, 16), MIXED, name);
+  }
+});
+
+Deno.test("elements of a table of two axes, up to the last of a tile", () => {
+  const at = { ...place, lengthQ: 12, lengthK: 40, offset: 0 }, random = randomNumbers(11);
+  for (const rises of [false, true]) {
+    const data = Int32Array.from(
+      { length: 12 * 40 },
+      (_, n) => rises ? n : Math.floor(random() * 9),
+    );
+    const table = captured(data, [12, 40]);
+    for (const [rows, keys] of [[1, 1], [1, 8], [3, 5], [12, 40]] as const) {
+      for (const least of [4, 8, 100, 101, 475]) {
+        const mod = maskMod(({ query, key }) => table.at(query, key).lt(least));
+        looseBlocks(`below ${least}`, mod, at, rows, keys);
+      }
+    }
   }
 });
 

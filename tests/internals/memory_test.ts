@@ -8,7 +8,12 @@ import {
   type HostTensor,
   mergeAttention,
 } from "../../mod.ts";
+import { FreeBlocks, GRAIN } from "../../src/wasm/memory/free_blocks.ts";
 import { HEAP_BYTE, LinearMemory } from "../../src/wasm/memory/linear_memory.ts";
+import { makeResults } from "../../src/wasm/memory/results.ts";
+import { WasmTensor } from "../../src/wasm/memory/tensors.ts";
+import { describeForward } from "../../src/problem/problem.ts";
+import { resultSpecs } from "../../src/problem/results.ts";
 import { plainTensor } from "../inputs.ts";
 import { randomNumbers } from "../random.ts";
 import { mapTuple } from "../tuples.ts";
@@ -61,6 +66,41 @@ Deno.test("freed blocks are joined with their neighbours, in whatever order they
     assert.equal(memory.allocate(4 * MiB), HEAP_BYTE, "all four are one block again");
     assert.equal(memory.use.total, total, "no growth was needed");
   }
+});
+
+Deno.test("a block that fits is found behind any number of smaller ones", () => {
+  const free = new FreeBlocks(), fits = 96 * GRAIN; // all in one bin: from 64 grains to below 128
+  free.add(0, fits);
+  for (let n = 1; n <= 40; n++) free.add(n * 2 ** 16, n * 2 ** 16 + (64 + n % 16) * GRAIN);
+  assert.equal(free.take(fits), 0);
+  assert.equal(free.take(fits), undefined);
+});
+
+Deno.test("room is the largest block that there is room for, and no more", () => {
+  const random = randomNumbers(5);
+  for (let round = 0; round < 20; round++) {
+    const memory = new LinearMemory(false, MiB), blocks: number[] = [];
+    for (let n = 0; n < 6; n++) blocks.push(memory.allocate(1 + Math.floor(random() * 100000)));
+    for (const n of [1, 4]) memory.free(blocks[n]!);
+    if (round % 2) memory.free(blocks[5]!);
+    const { room } = memory;
+    assert.throws(() => memory.allocate(room + 1), RangeError);
+    assert.equal(memory.budgetFor(room), memory.budget, "all of the budget");
+    memory.allocate(room);
+  }
+});
+
+Deno.test("results of which one finds no room leave nothing behind, and let go of their places", () => {
+  const memory = new LinearMemory(false, 2 ** 17), shape = [1, 2048, 1, 4]; // room for two of these
+  const q = new WasmTensor(memory, shape, "f32"), { used } = memory.use;
+  const { problem, views } = describeForward(q, q, q, {}), specs = resultSpecs(problem, views);
+  assert.throws(() => makeResults(memory, specs), RangeError);
+  assert.equal(memory.use.used, used);
+  const out = new WasmTensor(memory, shape, "f32");
+  const into = { out: { ...views.q!, name: "out", tensor: out } as const };
+  assert.throws(() => makeResults(memory, specs, false, into), RangeError);
+  out.dispose();
+  assert.equal(memory.use.used, used);
 });
 
 Deno.test("growth is by whole pages, uses a free tail, and only when nothing fits", () => {

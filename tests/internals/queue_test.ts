@@ -117,6 +117,30 @@ Deno.test("closing ends the call under way at its next pause and refuses all oth
   assert.ok(!log.some((line) => line.endsWith("ends") || line.startsWith("waiting")), `${log}`);
 });
 
+Deno.test("a call that is ended may take its time to put away what it has", async () => {
+  const log: string[] = [], queue = new CallQueue(() => log.push("released"), turn);
+  const call = queue.run({
+    *begin(): Progress<void> {
+      try {
+        for (;;) yield "threads";
+      } finally {
+        for (let n = 0; n < 3; n++) {
+          yield "threads"; // until threads have left its memory
+          log.push(`left ${n}`);
+        }
+      }
+    },
+    refusal,
+  });
+  const ends = assert.rejects(call, /closed/);
+  await turn();
+  queue.close();
+  await ends;
+  await queue.idle();
+  await turn();
+  assert.deepEqual(log, ["left 0", "left 1", "left 2", "released"]);
+});
+
 async function watched(engine: Engine, q: HostTensor, k: HostTensor, log: string[], name: string) {
   const result = await engine.attention(q, k, k);
   log.push(name);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { applyRotary } from "../../mod.ts";
 import { parsePositions } from "../../src/problem/features/rotary_positions.ts";
+import { turningRows } from "../../src/problem/features/row_rotation.ts";
 import { rotaryTable, rotateRow } from "../../src/problem/features/rotary_table.ts";
 import { Complaint } from "../../src/tensor/errors.ts";
 import { halfUlp } from "../half.ts";
@@ -51,4 +52,14 @@ Deno.test("positions of packed rows may leave out those behind the last sequence
     parsePositions("positions", new Int32Array(n), rows, new Complaint("test"))!.starts;
   assert.deepEqual([parse(5), parse(9), parse(12)], [[0, 0], [0, 4], [0, 4]]);
   assert.throws(() => parse(10), /10 entries.*Int32Array of 5.*or of 12/);
+});
+
+Deno.test("a part behind the rows that turn has none of them", () => {
+  const sequences = [{ first: 3, count: 5 }], table = new Float32Array(16);
+  const rotation = { dims: 2, interleaved: false, table, sequences };
+  for (
+    const [begin, end, count] of [[0, 9, 5], [2, 4, 2], [4, 9, 1], [5, 9, 0], [7, 9, 0]] as const
+  ) {
+    assert.deepEqual(turningRows(rotation, 0, [begin, end]), { first: 3 + begin, count });
+  }
 });

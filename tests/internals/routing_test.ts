@@ -7,19 +7,21 @@ import { explainPlan } from "../../src/wasm/explain.ts";
 import { planAttention } from "../../src/plan/wasm/plan.ts";
 import { hostResult, mergeSpecs, resultSpecs, turnedSpec } from "../../src/problem/results.ts";
 import { wasmTarget } from "../../tools/show/show.ts";
+import { DeviceLostError } from "../../src/tensor/errors.ts";
+import { ResidentTensor } from "../../src/tensor/resident.ts";
 import { plainTensor } from "../inputs.ts";
 
 /** A tensor on the stub; nobody reads it. */
-class StubTensor implements Tensor {
-  readonly dtype = "f32";
-  readonly disposed = false;
-  constructor(readonly shape: readonly number[]) {}
-  read(): Promise<Float32Array> {
+class StubTensor extends ResidentTensor {
+  constructor(shape: readonly number[]) {
+    super(shape, "f32");
+  }
+  protected override free(): void {}
+  protected override check(): void {}
+  protected override put(): void {}
+  protected override get(): Promise<Float32Array> {
     return Promise.resolve(new Float32Array(0));
   }
-  write(): void {}
-  dispose(): void {}
-  [Symbol.dispose](): void {}
 }
 
 class StubGpu implements Backend {
@@ -78,7 +80,7 @@ const x: HostTensor = plainTensor(1, [1, 4, 2, 8]);
 function gpuEngine() {
   const gpu = new StubGpu();
   const source = {
-    backend: gpu,
+    backend: gpu as Backend | undefined,
     reason: "a stub was given",
     detected: true,
     detect: () => Promise.resolve(),
@@ -88,7 +90,7 @@ function gpuEngine() {
   const engine = new Engine({ threads: 1, backend: "webgpu" }, source);
   const resident = engine.tensor(x.data, x.shape);
   gpu.asked.length = 0;
-  return { gpu, engine, resident };
+  return { gpu, engine, resident, source };
 }
 
 Deno.test("an engine with a GPU says so, and runs asynchronous calls there", async () => {
@@ -101,6 +103,16 @@ Deno.test("an engine with a GPU says so, and runs asynchronous calls there", asy
   assert.deepEqual(gpu.asked, ["forward", "forward", "backward"]);
   assert.equal(engine.explain(x, x, x).reason, "a stub was given, told by it");
   assert.deepEqual(engine.memory, gpu.memory, "the CPU backend was not made");
+  engine.dispose();
+});
+
+Deno.test("where tensors leave the choice, the backend that is expected to be done first runs a call", async () => {
+  const { gpu, source } = gpuEngine(), engine = new Engine({ threads: 1 }, source);
+  await engine.attention(x, x, x); // microseconds of work, for which the stub says that it takes 1 ms
+  assert.deepEqual(gpu.asked, []);
+  gpu.estimate = () => 0;
+  await engine.attention(x, x, x);
+  assert.deepEqual(gpu.asked, ["forward"]);
   engine.dispose();
 });
 
@@ -141,5 +153,54 @@ Deno.test("tensors of another engine are refused whichever backend they live in"
   await assert.rejects(() => engine.attention(resident, onCpu, x), wanted);
   assert.throws(() => engine.attentionSync(x, onCpu, x), wanted);
   await assert.rejects(() => cpu.attention(onCpu, resident, x), wanted);
+  engine.dispose();
+});
+
+Deno.test("tensors in two backends of one engine do not meet in a call", async () => {
+  const { gpu, engine, resident, source } = gpuEngine();
+  source.backend = undefined; // as while another device is opened
+  const onCpu = engine.tensor(x.data, x.shape), lse = engine.tensor(new Float32Array(8), [1, 2, 4]);
+  const cache = engine.kvCache({ sequences: 1, kvHeads: 2, headDim: 8, capacity: 8 });
+  source.backend = gpu;
+  assert.throws(
+    () => cache.append(resident, resident),
+    /k and v live in webgpu, the cache does not/,
+  );
+  assert.deepEqual([...cache.lengths], [0]);
+  cache.append(onCpu, x);
+  const wanted = /k belongs to another engine, but all tensors of a call must come from the one/;
+  await assert.rejects(() => engine.attention(resident, onCpu, x), wanted);
+  assert.throws(() => engine.mergeAttention([{ out: resident, lse }]), /belongs to another engine/);
+  assert.deepEqual(gpu.asked, []);
+  const { out } = await engine.attention(x, onCpu, onCpu); // where its tensors live
+  using cpu = new Engine({ threads: 1 });
+  assert.deepEqual(out, cpu.attentionSync(x, x, x).out);
+  engine.dispose();
+});
+
+Deno.test("a call whose device is lost is computed again, unless its tensors went with it", async () => {
+  const { gpu, engine, resident, source } = gpuEngine(), lost: Backend[] = [];
+  const renew = (backend: Backend) => {
+    lost.push(backend);
+    source.backend = undefined;
+    return Promise.resolve();
+  };
+  Object.assign(source, { renew });
+  gpu.run = () => Promise.reject(new DeviceLostError("Cannot run attention", "unplugged"));
+  const { out, recovered } = await engine.attention(x, x, x);
+  using cpu = new Engine({ threads: 1 });
+  assert.deepEqual([out, recovered], [cpu.attentionSync(x, x, x).out, "wasm"]);
+  source.backend = gpu;
+  await assert.rejects(() => engine.attention(x, resident, x), DeviceLostError);
+  source.backend = gpu;
+  const controller = new AbortController(), reason = new Error("enough");
+  Object.assign(source, {
+    renew: (backend: Backend) => {
+      controller.abort(reason);
+      return renew(backend);
+    },
+  });
+  await assert.rejects(() => engine.attention(x, x, x, { signal: controller.signal }), reason);
+  assert.deepEqual(lost, [gpu, gpu, gpu]);
   engine.dispose();
 });
