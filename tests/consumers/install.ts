@@ -8,7 +8,7 @@ const ROOT = new URL("../../", import.meta.url);
 const NPM_FLAGS = ["--offline", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save"];
 
 /** Most bytes of the tarball: what should not be in it would not fit. The packages of the command line take 90 KiB. */
-const MOST_BYTES = 570 * 1024;
+const MOST_BYTES = 580 * 1024;
 
 /** Where the library is installed. */
 export interface Installed {
