@@ -30,6 +30,12 @@ import { narrowSteps } from "./elementwise.ts";
 import type { Made } from "./results.ts";
 import { type BufferView, InputViews, storageKind, viewBuffer } from "./views.ts";
 
+/** What a gradient is made of: the operand that it reads, and its kernel. */
+const GRADIENTS = {
+  dk: { from: "q", shader: maxSimKeyGradientShader },
+  dq: { from: "k", shader: maxSimQueryGradientShader },
+} as const;
+
 /** Documents, and their rows, that are bound at a time. */
 interface DocumentRange {
   readonly documents: Span;
@@ -232,59 +238,50 @@ export class DocumentCall {
     };
   }
 
-  /** What a part of a gradient binds and is told; `of`: the operand that it reads. */
-  #gradientPart(part: DocumentPart, keys: Span): Pick<Step, "bindings" | "params" | "flops"> {
+  /** A part of a gradient, over some rows of documents, added up in `work`. */
+  #gradient(
+    to: "dk" | "dq",
+    part: DocumentPart,
+    keys: Span,
+    { made, work }: { readonly made: Made; readonly work: GpuBuffer },
+  ): Step {
+    const { from, shader } = GRADIENTS[to], { limits } = this.#home.open.target;
+    const view = this.#views[from]!, kind = storageKind(view), sizes = this.#sizes(keys, part);
+    const region = this.#region(keys, part.sets, part.queries);
+    const place = { region, group: this.#problem.queryHeads, alignment: limits.offsetAlignment };
     const ds = this.#part("dDocumentScores", part), chosen = this.#part("documentKeys", part);
-    const count = part.documents[1] - part.documents[0], sizes = this.#sizes(keys, part);
+    const read = this.#inputs.of(view, region), count = part.documents[1] - part.documents[0];
+    const added = viewBuffer(work, 0, to, { ...made.spec, dtype: "f32" }, place);
     return {
-      bindings: { dDocumentScores: bound(ds), documentKeys: bound(chosen) },
+      kernel: { key: `max sim ${to} ${kindName(kind)}`, code: () => shader(kind) },
+      bindings: {
+        ...{ dDocumentScores: bound(ds), documentKeys: bound(chosen) },
+        ...{ [from]: bound(read), [to]: bound(added) },
+      },
       params: {
         ...{ ...sizes, count },
         ...{ ...address("dDocumentScores", ds), ...address("documentKeys", chosen) },
+        ...{ ...address(from, read), ...address(to, added) },
       },
+      ...(to === "dk" ? { x: count, y: 1 } : { x: sizes.length_q, y: sizes.group }),
+      z: 1,
       flops: 2 * sizes.group * count * sizes.length_q * sizes.head_dim,
     };
   }
 
   #backward(): Step[] {
-    const { lengthQ, queryHeads } = this.#problem, { limits } = this.#home.open.target;
-    const { q, k, documentKeys } = this.#views as Record<"q" | "k" | "documentKeys", View>;
+    const { lengthQ } = this.#problem, { limits } = this.#home.open.target;
+    const { k, documentKeys } = this.#views as Record<"k" | "documentKeys", View>;
     const dq = this.#sums("dq"), dk = this.#sums("dk"), steps: Step[] = [];
     if (documentKeys.size[2] > 0 && lengthQ > 0) {
-      const place = { group: queryHeads, alignment: limits.offsetAlignment };
-      const spec = (made: Made) => ({ ...made.spec, dtype: "f32" as const });
-      const kindOfQ = storageKind(q), kindOfK = storageKind(k), parts = this.#parts();
+      const { ofK, ofQ } = this.#parts();
       // any row may be chosen by any document
       const each = Array.from({ length: k.size[2] + 1 }, (_, row) => row);
       for (const { keys } of this.#ranges(each)) {
-        for (const part of parts.ofK) {
-          const region = this.#region(keys, part.sets, part.queries);
-          const from = this.#inputs.of(q, region), shared = this.#gradientPart(part, keys);
-          const to = viewBuffer(dk.work, 0, "dk", spec(dk.made), { ...place, region });
-          steps.push({
-            kernel: {
-              key: `max sim dk ${kindName(kindOfQ)}`,
-              code: () => maxSimKeyGradientShader(kindOfQ),
-            },
-            bindings: { ...shared.bindings, q: bound(from), dk: bound(to) },
-            params: { ...shared.params, ...address("q", from), ...address("dk", to) },
-            ...{ x: part.documents[1] - part.documents[0], y: 1, z: 1, flops: shared.flops },
-          });
-        }
-        for (const part of parts.ofQ) {
-          const region = this.#region(keys, part.sets, part.queries);
-          const from = this.#inputs.of(k, region), shared = this.#gradientPart(part, keys);
-          const to = viewBuffer(dq.work, 0, "dq", spec(dq.made), { ...place, region });
-          steps.push({
-            kernel: {
-              key: `max sim dq ${kindName(kindOfK)}`,
-              code: () => maxSimQueryGradientShader(kindOfK),
-            },
-            bindings: { ...shared.bindings, k: bound(from), dq: bound(to) },
-            params: { ...shared.params, ...address("k", from), ...address("dq", to) },
-            ...{ x: lengthQ, y: part.sets[1] - part.sets[0], z: 1, flops: shared.flops },
-          });
-        }
+        steps.push(
+          ...ofK.map((part) => this.#gradient("dk", part, keys, dk)),
+          ...ofQ.map((part) => this.#gradient("dq", part, keys, dq)),
+        );
       }
     }
     for (const { made: { spec, buffer }, work, n } of [dq, dk]) {
